@@ -1,0 +1,149 @@
+/** Whether the service does its work, and how far behind it is: for probes, for Prometheus and for `/status`. */
+
+import { type Metrics, setKnown } from '../metrics.ts'
+import type { Reads, Store } from '../store/store.ts'
+
+/** How long a part may take to answer before it counts as away. */
+const ANSWER_LIMIT_MS = 3_000
+/** How long an answer holds: however often a probe comes, each part is asked once in this time. */
+const ANSWER_HOLDS_MS = 1_000
+
+/** What the broker says of the queues. Implemented by the consumer. */
+export interface BrokerHealth {
+  /** Messages that wait in each consumed queue, and in the one for what was set aside; null: the broker is away. */
+  depths(): Promise<QueueDepths | null>
+}
+
+export interface QueueDepths {
+  /** By the name of the queue. */
+  queues: Record<string, number>
+  dead: number
+}
+
+/** What the consumer says of itself. */
+export interface ConsumerHealth {
+  /**
+   * The part that does not move, as `broker: …`, `consumer: …` or `store: …`; null when all is well. Anyone may read
+   * it: no address, no credential.
+   */
+  problem(): string | null
+}
+
+/** How far behind the numbers are; null where it cannot be told. */
+export interface Backlog {
+  queued: number | null
+  dead: number | null
+  lagSeconds: number | null
+  /** Unix seconds. */
+  lastCommittedAt: number | null
+}
+
+export interface Health {
+  /** Each names a part; none when the service does its work. */
+  problems(): Promise<string[]>
+  /** @throws {StoreUnavailable} */
+  backlog(): Promise<Backlog>
+  /** The metrics as text, with the gauges as they are now. */
+  exposition(): Promise<string>
+}
+
+export interface HealthOptions {
+  store: Pick<Store, 'ping'> & Pick<Reads, 'progress'>
+  /** Null in a process that does not talk to the broker. */
+  broker: BrokerHealth | null
+  /** Null in a process that consumes nothing. */
+  consumer: ConsumerHealth | null
+  metrics: Metrics
+  /** Unix milliseconds. */
+  now: () => number
+}
+
+export function createHealth({ store, broker, consumer, metrics, now }: HealthOptions): Health {
+  const storeProblem = sparing(
+    () =>
+      store.ping().then(
+        () => null,
+        () => 'store: does not take writes',
+      ),
+    `store: does not answer within ${ANSWER_LIMIT_MS / 1_000} s`,
+  )
+  const depths = sparing(
+    () => (broker === null ? Promise.resolve(null) : broker.depths().catch(() => null)),
+    null,
+  )
+
+  async function backlog(): Promise<Backlog> {
+    const [found, { lastCommittedAt, lastViewedAt }] = await Promise.all([depths(), store.progress()])
+    const queued = found === null ? null : Object.values(found.queues).reduce((sum, depth) => sum + depth, 0)
+    return {
+      queued,
+      dead: found?.dead ?? null,
+      lagSeconds: lag(queued, lastViewedAt, now()),
+      lastCommittedAt,
+    }
+  }
+
+  return {
+    async problems() {
+      const consuming = consumer?.problem() ?? null
+      // A consumer that waits for the store has said so already.
+      const problems = consuming?.startsWith('store:') ? [consuming] : [await storeProblem(), consuming]
+      return problems.filter(problem => problem !== null)
+    },
+
+    backlog,
+
+    async exposition() {
+      const [found, problem, lagSeconds] = await Promise.all([
+        depths(),
+        storeProblem(),
+        // The store's absence has a metric of its own; the lag is then unknown.
+        within(backlog(), ANSWER_LIMIT_MS, null).then(
+          state => state?.lagSeconds ?? null,
+          () => null,
+        ),
+      ])
+      metrics.storeUp.set(Number(problem === null))
+      setKnown(metrics.brokerUp, broker === null ? null : Number(found !== null))
+      setKnown(metrics.dead, found?.dead ?? null)
+      setKnown(metrics.lagSeconds, lagSeconds)
+      metrics.queueDepth.reset()
+      for (const [queue, depth] of Object.entries(found?.queues ?? {}))
+        metrics.queueDepth.set({ queue }, depth)
+      return metrics.registry.metrics()
+    },
+  }
+}
+
+function lag(queued: number | null, lastViewedAt: number | null, nowMs: number): number | null {
+  if (queued === 0) return 0
+  if (queued === null || lastViewedAt === null) return null
+  return Math.max(0, Math.floor(nowMs / 1_000) - lastViewedAt)
+}
+
+/**
+ * Asks once at a time and once in a while, whoever and however many want to know. A part that hangs counts as `late`
+ * and is not asked again until it has answered. `ask` must not reject.
+ */
+function sparing<T>(ask: () => Promise<T>, late: T): () => Promise<T> {
+  let answer: Promise<T> | undefined
+  let staleAt = 0
+  return () => {
+    if (answer === undefined || performance.now() > staleAt) {
+      const asked = ask()
+      answer = within(asked, ANSWER_LIMIT_MS, late)
+      staleAt = Number.POSITIVE_INFINITY
+      void asked.then(() => {
+        staleAt = performance.now() + ANSWER_HOLDS_MS
+      })
+    }
+    return answer
+  }
+}
+
+function within<T, L>(promise: Promise<T>, limitMs: number, late: L): Promise<T | L> {
+  const { promise: first, resolve, reject } = Promise.withResolvers<T | L>()
+  const timer = setTimeout(resolve, limitMs, late)
+  promise.then(resolve, reject).finally(() => clearTimeout(timer))
+  return first
+}

@@ -1,0 +1,91 @@
+/** What the API says when it cannot answer: RFC 9457, the same for every route and for what no route ever saw. */
+
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifySchemaValidationError } from 'fastify'
+
+export const PROBLEM_TYPE = 'application/problem+json'
+
+interface ProblemOptions {
+  /** Which parameter of the request is wrong. */
+  parameter?: string
+  headers?: Record<string, string>
+  cause?: unknown
+}
+
+/** A request that cannot be answered, for a reason its sender may know: the message is sent as `detail`. */
+export class Problem extends Error {
+  override name = 'Problem'
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly parameter: string | undefined
+
+  constructor(status: number, detail: string, { parameter, headers = {}, cause }: ProblemOptions = {}) {
+    super(detail, { cause })
+    this.status = status
+    this.headers = headers
+    this.parameter = parameter
+  }
+
+  /** As JSON; `parameter` is left out where there is none. */
+  body(): string {
+    const { status, message: detail, parameter } = this
+    return JSON.stringify({
+      type: 'about:blank',
+      title: STATUS_CODES[status] ?? 'Error',
+      status,
+      detail,
+      parameter,
+    })
+  }
+}
+
+/** @param must completes a sentence that begins with the parameter's name */
+export function badParameter(parameter: string, must: string): Problem {
+  return new Problem(400, `${parameter} ${must}`, { parameter })
+}
+
+/** The members of a schema of parameters, as far as a refusal quotes them. */
+export type Allowed = Record<string, { description?: string }>
+
+/** Says which parameter a schema refused, and what it allows: its description up to the first full stop. */
+export function refusedParameter(
+  { instancePath, params }: FastifySchemaValidationError,
+  allowed: Allowed,
+): Problem {
+  const unknown = params['additionalProperty']
+  if (typeof unknown === 'string') {
+    const known = Object.keys(allowed).join(', ')
+    return badParameter(
+      unknown,
+      `is not a parameter of this route, ${known === '' ? 'which takes none' : `which takes ${known}`}`,
+    )
+  }
+  const name = String(params['missingProperty'] ?? instancePath.slice(1))
+  return badParameter(
+    name,
+    `must be ${allowed[name]?.description?.split(/\.(?: |$)/)[0] ?? 'something else'}`,
+  )
+}
+
+const SOCKET_STATUS: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
+const SOCKET_DETAIL: Record<number, string> = {
+  400: 'this is not HTTP',
+  408: 'the request took too long to arrive',
+  431: 'URL and headers together are too long',
+}
+
+/** Answers what Node refused before there was a request: too slow, too large, or no HTTP at all. */
+export function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status = SOCKET_STATUS[error.code ?? ''] ?? 400
+  const body = new Problem(status, SOCKET_DETAIL[status]!).body()
+  socket.write(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n${body}`,
+  )
+  socket.destroySoon()
+}

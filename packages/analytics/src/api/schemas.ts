@@ -1,0 +1,375 @@
+/**
+ * Every request and answer of the internal API: the one source of what is accepted, what is sent, what the static
+ * types are and what `openapi.json` says.
+ *
+ * `as_of` stands first in each answer, because `revalidate.ts` looks for it there. A parameter's description begins
+ * with what is allowed, because a refusal quotes it.
+ */
+
+import { type Static, type TProperties, Type } from 'typebox'
+import { PROBLEM_TYPE } from './problem.ts'
+
+export const DEFAULT_DAYS = 30
+export const MAX_DAYS = 800
+export const MAX_POSTS = 200
+export const DEFAULT_LIMIT = 10
+export const STATUS_MINUTES = 60
+
+// What a parameter may be.
+
+export const POST_RULE = 'a UUID, 1 to 36 characters of A-Z a-z 0-9 _ -, or a positive integer'
+
+function day(rest: string) {
+  return Type.Optional(
+    Type.String({
+      format: 'date',
+      pattern: '^(19[7-9]|20\\d)\\d-',
+      description: `a day from 1970-01-01 to 2099-12-31, in STATS_TIMEZONE. ${rest}`,
+      examples: ['2026-11-21'],
+    }),
+  )
+}
+
+function integer(minimum: number, maximum: number, rest: string, byDefault?: number) {
+  const description = `a whole number from ${minimum} to ${maximum}. ${rest}`
+  // Told, not filled in: what takes effect without `days` depends on `from`.
+  const told = byDefault === undefined ? {} : { default: byDefault }
+  return Type.Optional(Type.Integer({ minimum, maximum, description, ...told }))
+}
+
+const period = {
+  days: integer(
+    1,
+    MAX_DAYS,
+    'The last so many days, today included; not together with `from` and `to`.',
+    DEFAULT_DAYS,
+  ),
+  from: day('The first day.'),
+  to: day(
+    `The last day: today by default, at most ${MAX_DAYS} days from \`from\`. Days to come have no views.`,
+  ),
+}
+const limit = integer(1, 100, 'How many at most.', DEFAULT_LIMIT)
+
+/** An object that has no other members: a misspelt parameter is told, not passed over. */
+function parameters<T extends TProperties>(properties: T) {
+  return Type.Object(properties, { additionalProperties: false })
+}
+
+const PostParameter = parameters({ uuid: Type.String({ description: `${POST_RULE}. The post.` }) })
+const DaysQuery = parameters(period)
+const ReferrersQuery = parameters({ ...period, limit })
+const PostsQuery = parameters({
+  uuids: Type.String({ description: `1 to ${MAX_POSTS} posts, separated by commas, each ${POST_RULE}.` }),
+  days: integer(1, MAX_DAYS, 'Adds the days of each post: the last so many, today included.'),
+})
+const TopQuery = parameters({
+  period: Type.Optional(
+    Type.Enum(['all', 'today', '7d', '30d'], {
+      type: 'string',
+      default: 'all',
+      description:
+        'one of all, today, 7d, 30d. The last so many days, today included; not together with `from` and `to`.',
+    }),
+  ),
+  from: period.from,
+  to: period.to,
+  limit,
+  offset: integer(0, 10_000_000, 'How many to pass over.', 0),
+})
+
+export type DaysQuery = Static<typeof DaysQuery>
+export type ReferrersQuery = Static<typeof ReferrersQuery>
+export type PostsQuery = Static<typeof PostsQuery>
+export type TopQuery = Static<typeof TopQuery>
+
+// What an answer is made of. `type: [.., 'null']` rather than a union: it is written several times as fast.
+
+function count(description: string) {
+  return Type.Integer({ minimum: 0, description })
+}
+
+function knownCount(description: string) {
+  return Type.Unsafe<number | null>({ type: ['integer', 'null'], minimum: 0, description })
+}
+
+function knownTime(description: string) {
+  return Type.Unsafe<string | null>({
+    type: ['string', 'null'],
+    description: `${description} ISO 8601, UTC.`,
+  })
+}
+
+function time(description: string) {
+  return Type.String({ format: 'date-time', description })
+}
+
+function date(description: string) {
+  return Type.String({ format: 'date', description })
+}
+
+function knownDate(description: string) {
+  return Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date', description })
+}
+
+function text(description: string) {
+  return Type.String({ description })
+}
+
+const asOf = { as_of: time('When the data was read, in UTC.') }
+const timezone = text('STATS_TIMEZONE: an IANA name; its days are meant.')
+const from = date('The first day.')
+const to = date('The last day.')
+const postUuid = text('The post; a UUID in lower case.')
+
+const views = count('Views.')
+const uniqueViews = knownCount(
+  'First views of a post by a reader within a window (UNIQUE_WINDOW), summed over posts and windows; null where adopted data do not tell.',
+)
+const figures = {
+  views,
+  unique_views: uniqueViews,
+  logged_in: knownCount('Views by readers who were logged in; null where adopted data do not tell.'),
+  anonymous: knownCount('Views by readers who were not; null where adopted data do not tell.'),
+  bots: knownCount(
+    'Views by known bots; counted among the rest unless BOTS=exclude; null where adopted data do not tell.',
+  ),
+}
+const totals = {
+  ...figures,
+  first_viewed_at: knownTime('The time of the earliest view; null without views.'),
+  last_viewed_at: knownTime('The time of the latest view; null without views.'),
+  details_since: Type.Optional(
+    date(
+      'Only where older days of adopted data are known by their views alone: all but `views` sums the days from this one on.',
+    ),
+  ),
+}
+const DayEntry = Type.Object({ date: date('A day.'), ...figures })
+const days = Type.Array(DayEntry, { description: 'Oldest first, days without views included.' })
+const referrers = Type.Array(
+  Type.Object({
+    host: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: 'The host of the referer; null for readers who came from nowhere that they told.',
+    }),
+    views,
+  }),
+  { description: 'Most views first.' },
+)
+
+const PostTotals = Type.Object({ ...asOf, post_uuid: postUuid, ...totals })
+const PostDays = Type.Object({ ...asOf, post_uuid: postUuid, timezone, from, to, days })
+const PostReferrers = Type.Object({ ...asOf, post_uuid: postUuid, from, to, referrers })
+const PostsTotals = Type.Object({
+  ...asOf,
+  posts: Type.Array(Type.Object({ post_uuid: postUuid, ...totals, days: Type.Optional(days) }), {
+    description: 'In the order asked.',
+  }),
+  timezone: Type.Optional(timezone),
+  from: Type.Optional(from),
+  to: Type.Optional(to),
+})
+const TopPosts = Type.Object({
+  ...asOf,
+  period: text('`all`, `today`, `7d`, `30d`, or `FROM/TO`.'),
+  from: knownDate('The first day; null for `all`.'),
+  to: knownDate('The last day; null for `all`.'),
+  total: count('How many posts there are to page through.'),
+  posts: Type.Array(Type.Object({ post_uuid: postUuid, views, unique_views: uniqueViews }), {
+    description: 'Most views first, then by id.',
+  }),
+})
+const SiteTotals = Type.Object({ ...asOf, ...totals })
+const SiteDays = Type.Object({ ...asOf, timezone, from, to, days })
+const SiteReferrers = Type.Object({ ...asOf, from, to, referrers })
+const Status = Type.Object({
+  ...asOf,
+  queued: knownCount(
+    'Messages (of up to 1,000 events each) that wait to be counted; null when the broker cannot be asked.',
+  ),
+  dead: knownCount('Messages set aside; null when the broker cannot be asked.'),
+  lag_seconds: knownCount(
+    'How far the numbers are behind: 0 when nothing waits, else the age of the latest view counted; null when unknown.',
+  ),
+  last_committed_at: knownTime('When views were last counted; null before the first.'),
+  minutes: Type.Array(Type.Object({ minute: time('Its first second, in UTC.'), views }), {
+    description: `Views by the minute of their own time: the last ${STATUS_MINUTES} minutes, this one included, oldest first.`,
+  }),
+})
+
+export type PostTotals = Static<typeof PostTotals>
+export type PostDays = Static<typeof PostDays>
+export type PostReferrers = Static<typeof PostReferrers>
+export type PostsTotals = Static<typeof PostsTotals>
+export type TopPosts = Static<typeof TopPosts>
+export type SiteTotals = Static<typeof SiteTotals>
+export type SiteDays = Static<typeof SiteDays>
+export type SiteReferrers = Static<typeof SiteReferrers>
+export type Status = Static<typeof Status>
+
+const ProblemBody = Type.Object(
+  {
+    type: text('Always about:blank: the status says what kind of problem it is.'),
+    title: text('The name of the status.'),
+    status: Type.Integer({ description: 'The HTTP status.' }),
+    detail: text('What is wrong, and what would be right.'),
+    parameter: Type.Optional(text('Which parameter is wrong.')),
+  },
+  { $id: 'Problem', title: 'Problem', description: 'RFC 9457.' },
+)
+
+/** Schemas that others refer to by name; they become components of `openapi.json`. */
+export const SHARED_SCHEMAS = [ProblemBody]
+
+function problem(description: string) {
+  return { description, content: { [PROBLEM_TYPE]: { schema: { $ref: 'Problem#' } } } }
+}
+
+function described<T extends object>(description: string, schema: T) {
+  return { description, content: { 'application/json': { schema } } }
+}
+
+const refused = { 401: problem('No key, or a wrong one.') }
+const unavailable = { 503: problem('The store does not answer; ask again after `Retry-After` seconds.') }
+const notModified = {
+  304: { type: 'null', description: 'As `If-None-Match` has it, and still so at `X-As-Of`.' } as const,
+}
+
+function answers<T extends object>(description: string, answer: T) {
+  return {
+    200: described(description, answer),
+    ...notModified,
+    400: problem('A parameter is wrong; `parameter` and `detail` say which, and what is allowed.'),
+    ...refused,
+    ...unavailable,
+  }
+}
+
+// The routes: what each takes and answers.
+
+export const getPostTotals = {
+  operationId: 'getPostTotals',
+  summary: "A post's totals; zeros for a post never viewed",
+  tags: ['posts'],
+  params: PostParameter,
+  querystring: parameters({}),
+  response: answers('Totals of the post.', PostTotals),
+} as const
+
+export const getPostDays = {
+  operationId: 'getPostDays',
+  summary: "A post's views a day",
+  tags: ['posts'],
+  params: PostParameter,
+  querystring: DaysQuery,
+  response: answers('Days of the post.', PostDays),
+} as const
+
+export const getPostReferrers = {
+  operationId: 'getPostReferrers',
+  summary: 'Where the readers of a post came from',
+  tags: ['posts'],
+  params: PostParameter,
+  querystring: ReferrersQuery,
+  response: answers('Referring hosts.', PostReferrers),
+} as const
+
+export const getPostsTotals = {
+  operationId: 'getPostsTotals',
+  summary: 'Totals, and days, of many posts at once: what an author dashboard needs',
+  tags: ['posts'],
+  querystring: PostsQuery,
+  response: answers(
+    'Totals of the posts; with `days`, each has its days, and time zone and period are told.',
+    PostsTotals,
+  ),
+} as const
+
+export const getTopPosts = {
+  operationId: 'getTopPosts',
+  summary: 'The posts with the most views',
+  tags: ['posts'],
+  querystring: TopQuery,
+  response: answers('A page of posts.', TopPosts),
+} as const
+
+export const getSiteTotals = {
+  operationId: 'getSiteTotals',
+  summary: "The whole site's totals",
+  tags: ['site'],
+  querystring: parameters({}),
+  response: answers('Totals of the site.', SiteTotals),
+} as const
+
+export const getSiteDays = {
+  operationId: 'getSiteDays',
+  summary: "The whole site's views a day",
+  tags: ['site'],
+  querystring: DaysQuery,
+  response: answers('Days of the site.', SiteDays),
+} as const
+
+export const getSiteReferrers = {
+  operationId: 'getSiteReferrers',
+  summary: 'Where the readers of the whole site came from',
+  tags: ['site'],
+  querystring: ReferrersQuery,
+  response: answers('Referring hosts.', SiteReferrers),
+} as const
+
+export const getStatus = {
+  operationId: 'getStatus',
+  summary: 'How far behind the numbers are, and the last hour',
+  tags: ['service'],
+  querystring: parameters({}),
+  response: answers('The state of counting.', Status),
+} as const
+
+export const getOpenapi = {
+  operationId: 'getOpenapi',
+  summary: 'This description',
+  tags: ['service'],
+  response: {
+    200: described('OpenAPI 3.1.', Type.Object({}, { additionalProperties: true })),
+    ...notModified,
+    ...refused,
+  },
+} as const
+
+export const getLivez = {
+  operationId: 'getLivez',
+  summary: 'Whether the process runs',
+  tags: ['health'],
+  security: [],
+  response: { 200: described('It does.', Type.Object({ status: Type.Literal('alive') })) },
+} as const
+
+export const getReadyz = {
+  operationId: 'getReadyz',
+  summary: 'Whether the service does its work',
+  tags: ['health'],
+  security: [],
+  response: {
+    200: described('It does.', Type.Object({ status: Type.Literal('ready') })),
+    503: described(
+      'Something it needs does not move.',
+      Type.Object({
+        status: Type.Literal('unavailable'),
+        problems: Type.Array(Type.String(), {
+          description: 'Each names the part: `store: …`, `broker: …`, `consumer: …`.',
+        }),
+      }),
+    ),
+  },
+} as const
+
+export const getMetrics = {
+  operationId: 'getMetrics',
+  summary: 'Metrics for Prometheus',
+  tags: ['health'],
+  security: [],
+  response: {
+    200: { description: 'Text exposition.', content: { 'text/plain': { schema: Type.String() } } },
+  },
+} as const

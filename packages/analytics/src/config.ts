@@ -1,0 +1,241 @@
+/** The one place where the environment is read: a pure function of it, which tells every problem at once. */
+
+import { isTimeZone } from './store/calendar.ts'
+import type { IpStorage, UniqueBy } from './store/row.ts'
+import type { CountingSettings } from './store/store.ts'
+
+export interface Config {
+  amqpUrl: string
+  databaseUrl: string
+  apiKeys: string[]
+  host: string
+  port: number
+  counting: CountingSettings
+  ipStorage: IpStorage
+  maxAgeSeconds: number
+  rawRetentionDays: number
+  deadRetentionDays: number
+  batchEvents: number
+  batchWaitMs: number
+  logLevel: string
+}
+
+/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: …". */
+interface Setting<T> {
+  name: string
+  fallback: string
+  help: string
+  parse(text: string): T
+}
+
+/** The environment cannot be used as it is; `problems` names each setting that is wrong and what would be right. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(`settings are wrong:\n${problems.map(problem => `  - ${problem}`).join('\n')}`)
+    this.problems = problems
+  }
+}
+
+const UNIQUE_WINDOWS = ['1h', '2h', '3h', '4h', '6h', '8h', '12h', '24h'] as const
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+function setting<T>(name: string, fallback: string, help: string, parse: (text: string) => T): Setting<T> {
+  return { name, fallback, help, parse }
+}
+
+const AMQP_URL = setting(
+  'AMQP_URL',
+  'amqp://guest:guest@127.0.0.1:5672',
+  'the broker; `amqps:` for TLS',
+  text => urlOf(text, ['amqp:', 'amqps:']),
+)
+const DATABASE_URL = setting(
+  'DATABASE_URL',
+  'sqlite:data/postviews.db',
+  '`sqlite:PATH`, or `mysql://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority)',
+  text => (/^sqlite:./.test(text) ? text : databaseUrl(text)),
+)
+const INTERNAL_API_KEY = setting(
+  'INTERNAL_API_KEY',
+  '',
+  'one or more keys of the internal API, separated by commas; needed by `serve` and `api`',
+  keysOf,
+)
+const HOST = setting('HOST', '127.0.0.1', 'address the internal API listens on', text => text)
+const PORT = setting('PORT', '3100', 'port the internal API listens on', text => integer(text, 0, 65_535))
+const STATS_TIMEZONE = setting('STATS_TIMEZONE', 'UTC', 'IANA time zone whose days are counted', text => {
+  if (!isTimeZone(text)) throw new Error('is not an IANA time zone such as Europe/Warsaw')
+  return text
+})
+const UNIQUE_WINDOW = setting(
+  'UNIQUE_WINDOW',
+  '24h',
+  'how long a reader counts once a post: `24h` (the day), or `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`',
+  text => Number.parseInt(oneOf(text, UNIQUE_WINDOWS), 10),
+)
+const UNIQUE_BY = setting('UNIQUE_BY', 'ip', 'what tells readers apart: `ip` or `ip+user_agent`', text =>
+  oneOf<UniqueBy>(text, ['ip', 'ip+user_agent']),
+)
+const BOTS = setting('BOTS', 'count', '`count` counts bots like any reader, `exclude` keeps them out', text =>
+  oneOf<CountingSettings['bots']>(text, ['count', 'exclude']),
+)
+const IP_STORAGE = setting(
+  'IP_STORAGE',
+  'full',
+  '`full` keeps addresses in raw rows, `none` keeps none',
+  text => oneOf<IpStorage>(text, ['full', 'none']),
+)
+const EVENT_MAX_AGE = setting(
+  'EVENT_MAX_AGE',
+  '30d',
+  'views older than this when received are set aside, as `90m`, `12h` or `30d`',
+  durationSeconds,
+)
+const RAW_RETENTION_DAYS = setting('RAW_RETENTION_DAYS', '90', 'days raw rows are kept; 0 for ever', text =>
+  integer(text, 0, 36_500),
+)
+const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days set-aside events are kept', text =>
+  integer(text, 1, 36_500),
+)
+const BATCH_EVENTS = setting('BATCH_EVENTS', '2000', 'views committed together, at most about', text =>
+  integer(text, 1, 20_000),
+)
+const BATCH_WAIT_MS = setting('BATCH_WAIT_MS', '100', 'how long a batch waits to fill', text =>
+  integer(text, 0, 5_000),
+)
+const LOG_LEVEL = setting('LOG_LEVEL', 'info', `${LOG_LEVELS.join(', ')}`, text => oneOf(text, LOG_LEVELS))
+
+/** Every setting there is, in the order the README lists them. */
+export const SETTINGS: readonly Setting<unknown>[] = [
+  AMQP_URL,
+  DATABASE_URL,
+  INTERNAL_API_KEY,
+  HOST,
+  PORT,
+  STATS_TIMEZONE,
+  UNIQUE_WINDOW,
+  UNIQUE_BY,
+  BOTS,
+  IP_STORAGE,
+  EVENT_MAX_AGE,
+  RAW_RETENTION_DAYS,
+  DEAD_RETENTION_DAYS,
+  BATCH_EVENTS,
+  BATCH_WAIT_MS,
+  LOG_LEVEL,
+]
+
+/**
+ * The settings of a command.
+ *
+ * @param needs `apiKey` for a command that serves the internal API
+ * @throws {ConfigError} naming every problem
+ */
+export function readConfig(env: Record<string, string | undefined>, needs: { apiKey: boolean }): Config {
+  const problems: string[] = []
+  const read = <T>({ name, fallback, parse }: Setting<T>): T => {
+    // An empty variable is how compose files and shells say "not set".
+    const text = env[name]?.trim() || fallback
+    try {
+      return parse(text)
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message}`)
+      return undefined as T
+    }
+  }
+
+  const config: Config = {
+    amqpUrl: read(AMQP_URL),
+    databaseUrl: read(DATABASE_URL),
+    apiKeys: read(INTERNAL_API_KEY),
+    host: read(HOST),
+    port: read(PORT),
+    counting: {
+      timeZone: read(STATS_TIMEZONE),
+      windowHours: read(UNIQUE_WINDOW),
+      uniqueBy: read(UNIQUE_BY),
+      bots: read(BOTS),
+    },
+    ipStorage: read(IP_STORAGE),
+    maxAgeSeconds: read(EVENT_MAX_AGE),
+    rawRetentionDays: read(RAW_RETENTION_DAYS),
+    deadRetentionDays: read(DEAD_RETENTION_DAYS),
+    batchEvents: read(BATCH_EVENTS),
+    batchWaitMs: read(BATCH_WAIT_MS),
+    logLevel: read(LOG_LEVEL),
+  }
+
+  if (needs.apiKey && config.apiKeys?.length === 0) {
+    problems.push(
+      'INTERNAL_API_KEY: is not set; give the internal API a key, for instance of `openssl rand -hex 32`',
+    )
+  }
+  if (config.rawRetentionDays > 0 && config.rawRetentionDays * 86_400 < config.maxAgeSeconds) {
+    problems.push(
+      'RAW_RETENTION_DAYS: is shorter than EVENT_MAX_AGE: a view could come again after its id was forgotten; raise the one or lower the other',
+    )
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
+/** A URL fit for a log or an error: without its password, and without its query. */
+export function withoutSecrets(url: string): string {
+  const parsed = URL.parse(url)
+  if (parsed === null || parsed.host === '') return url.replace(/\/\/[^/]*@/, '//')
+  return `${parsed.protocol}//${parsed.host}${parsed.pathname}`
+}
+
+function oneOf<T extends string>(text: string, allowed: readonly T[]): T {
+  const found = allowed.find(value => value === text)
+  if (found === undefined) throw new Error(`is none of ${allowed.join(', ')}`)
+  return found
+}
+
+function integer(text: string, min: number, max: number): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < min || value > max)
+    throw new Error(`is not a whole number from ${min} to ${max}`)
+  return value
+}
+
+const DURATION_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 }
+
+function durationSeconds(text: string): number {
+  const match = /^([1-9]\d{0,6})([smhd])$/.exec(text)
+  if (match === null) throw new Error('is not a duration such as 90m, 12h or 30d')
+  return Number(match[1]) * DURATION_SECONDS[match[2]!]!
+}
+
+// The text of a URL may hold a password, so the message never repeats it.
+function urlOf(text: string, protocols: readonly string[]): string {
+  const parsed = URL.parse(text)
+  if (parsed === null || parsed.hostname === '' || !protocols.includes(parsed.protocol)) {
+    throw new Error(
+      `is not a URL of the form ${protocols.map(protocol => `${protocol}//user:password@host:port`).join(' or ')}`,
+    )
+  }
+  return text
+}
+
+function databaseUrl(text: string): string {
+  const parsed = URL.parse(text)
+  if (parsed?.protocol !== 'mysql:' || parsed.hostname === '' || !/^\/[^/]+$/.test(parsed.pathname)) {
+    throw new Error('is neither sqlite:PATH nor mysql://user:password@host:port/database')
+  }
+  return text
+}
+
+function keysOf(text: string): string[] {
+  const keys = text
+    .split(',')
+    .map(key => key.trim())
+    .filter(key => key !== '')
+  for (const key of keys) {
+    if (!/^[\x21-\x7e]+$/.test(key)) throw new Error('a key holds characters that no HTTP header can carry')
+  }
+  return keys
+}

@@ -1,0 +1,196 @@
+/**
+ * From deliveries to a commit: rows are made, kept and counted in one transaction, which is tried again until the
+ * store takes it. Whoever calls acknowledges afterwards.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { elementTexts, INVALID_REASONS, type InvalidView, type View } from '@postviews/client'
+import type { ConsumeMessage } from 'amqplib'
+import { describeError, type Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Day } from '../store/calendar.ts'
+import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
+import { type Recorded, RowRejected, type Store, StoreRefused } from '../store/store.ts'
+import type { SetAside, SetAsideReason } from './set-aside.ts'
+
+/** A message in hand: read, not yet acknowledged. */
+export interface Delivery {
+  message: ConsumeMessage
+  queue: string
+  /** Unix seconds, fractions included. */
+  receivedAt: number
+  views: View[]
+  invalid: InvalidView[]
+}
+
+export interface BatchOptions {
+  store: Store
+  setAside: SetAside
+  ipStorage: IpStorage
+  metrics: Metrics
+  log: Log
+}
+
+const RETRY_MIN_MS = 250
+const RETRY_MAX_MS = 10_000
+const LOG_AGAIN_MS = 60_000
+
+/** A row, and the delivery it came in. */
+interface Entry {
+  view: View
+  delivery: Delivery
+}
+
+export class Batches {
+  readonly #options: BatchOptions
+  readonly #bots = new BotList()
+  readonly #keys = new Map<Day, string>()
+  #trouble: string | null = null
+
+  constructor(options: BatchOptions) {
+    this.#options = options
+  }
+
+  /** What keeps the store from taking a batch; null when it takes them. */
+  get trouble(): string | null {
+    return this.#trouble
+  }
+
+  /**
+   * Fulfilled once every view of the deliveries is committed. Events that cannot be counted are on their way to
+   * `postviews.dead` then: the promises in `setAside`, by delivery, tell when they have arrived.
+   *
+   * @throws {StoreRefused} this process must not write to the store
+   * @throws whatever `signal` was aborted with; what was not committed is not acknowledged then
+   */
+  async commit(
+    deliveries: readonly Delivery[],
+    signal: AbortSignal,
+  ): Promise<Map<Delivery, Promise<unknown>>> {
+    const setAside = new Map<Delivery, Promise<unknown>>()
+    const put = (delivery: Delivery, reason: SetAsideReason, index: number | null, body: Buffer) => {
+      const { message, queue, receivedAt } = delivery
+      const arrived = this.#options.setAside.put({ message, queue, reason, index, body, receivedAt }, signal)
+      setAside.set(delivery, Promise.all([setAside.get(delivery), arrived]))
+    }
+    for (const delivery of deliveries) {
+      for (const { reason, index, body } of delivery.invalid) put(delivery, reason, index, body)
+    }
+
+    const entries = deliveries.flatMap(delivery => delivery.views.map(view => ({ view, delivery })))
+    const started = performance.now()
+    const { counted, duplicates, rejected } = await this.#record(entries, signal)
+    for (const { view, delivery } of rejected) put(delivery, 'unstorable', ...placeOf(view, delivery))
+    this.#measure(deliveries, rejected.length, { counted, duplicates }, performance.now() - started)
+    return setAside
+  }
+
+  /** Records the entries; where a row is rejected, halves them until it stands alone. */
+  async #record(entries: readonly Entry[], signal: AbortSignal): Promise<Recorded & { rejected: Entry[] }> {
+    if (entries.length === 0) return { counted: 0, duplicates: 0, rejected: [] }
+    try {
+      return { ...(await this.#recordWhenPossible(entries, signal)), rejected: [] }
+    } catch (error) {
+      if (!(error instanceof RowRejected)) throw error
+      if (entries.length === 1) return { counted: 0, duplicates: 0, rejected: [...entries] }
+    }
+    const middle = Math.ceil(entries.length / 2)
+    const first = await this.#record(entries.slice(0, middle), signal)
+    const second = await this.#record(entries.slice(middle), signal)
+    return {
+      counted: first.counted + second.counted,
+      duplicates: first.duplicates + second.duplicates,
+      rejected: [...first.rejected, ...second.rejected],
+    }
+  }
+
+  async #recordWhenPossible(entries: readonly Entry[], signal: AbortSignal): Promise<Recorded> {
+    const { store, log } = this.#options
+    let loggedAt = 0
+    for (let failures = 0; ; failures++) {
+      signal.throwIfAborted()
+      try {
+        const recorded = await store.recordViews(await this.#toRows(entries))
+        if (failures > 0) {
+          this.#trouble = null
+          log.info({ failures }, 'store.back')
+        }
+        return recorded
+      } catch (error) {
+        if (error instanceof RowRejected || error instanceof StoreRefused) {
+          this.#trouble = null
+          throw error
+        }
+        this.#trouble = describeError(error)
+        // While the store was away a day may have been closed, and its key with it.
+        this.#keys.clear()
+        if (Date.now() - loggedAt > LOG_AGAIN_MS) {
+          loggedAt = Date.now()
+          log.error({ error: this.#trouble, views: entries.length }, 'store.lost')
+        }
+        const longestMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** failures)
+        await sleep(longestMs * (0.5 + Math.random() / 2), undefined, { signal })
+      }
+    }
+  }
+
+  async #toRows(entries: readonly Entry[]): Promise<ViewRow[]> {
+    const { store, ipStorage } = this.#options
+    const { calendar, settings } = store
+    for (const { view } of entries) {
+      const day = calendar.dayOf(view.viewedAt)
+      if (this.#keys.has(day)) continue
+      if (this.#keys.size >= 1_000) this.#keys.clear()
+      this.#keys.set(day, await store.dayKey(day))
+    }
+    const context = {
+      calendar,
+      bots: this.#bots,
+      uniqueBy: settings.uniqueBy,
+      ipStorage,
+      keyOf: (day: Day) => this.#keys.get(day)!,
+    }
+    return entries.map(({ view, delivery }) => toRow(view, Math.floor(delivery.receivedAt), context))
+  }
+
+  #measure(deliveries: readonly Delivery[], rejected: number, recorded: Recorded, tookMs: number): void {
+    const { metrics, log } = this.#options
+    metrics.events.inc({ outcome: 'counted', reason: '' }, recorded.counted)
+    metrics.events.inc({ outcome: 'duplicate', reason: '' }, recorded.duplicates)
+    metrics.batchEvents.observe(recorded.counted + recorded.duplicates)
+    metrics.batchSeconds.observe(tookMs / 1_000)
+
+    const reasons = new Map<SetAsideReason, number>(rejected > 0 ? [['unstorable', rejected]] : [])
+    const sources = new Map<View['timeSource'], number>()
+    for (const { views, invalid } of deliveries) {
+      for (const { reason } of invalid) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+      for (const { timeSource } of views) sources.set(timeSource, (sources.get(timeSource) ?? 0) + 1)
+    }
+    for (const [source, count] of sources) metrics.timeSource.inc({ source }, count)
+    for (const [reason, count] of reasons) metrics.events.inc({ outcome: 'set_aside', reason }, count)
+    if (reasons.size > 0) {
+      log.warn(
+        { reasons: Object.fromEntries(reasons), meaning: meanings([...reasons.keys()]) },
+        'view.set_aside',
+      )
+    }
+    log.debug({ ...recorded, tookMs: Math.round(tookMs) }, 'batch.stored')
+  }
+}
+
+function meanings(reasons: readonly SetAsideReason[]): string {
+  return reasons
+    .map(reason => (reason === 'unstorable' ? 'the store keeps no such row' : INVALID_REASONS[reason]))
+    .join('; ')
+}
+
+/** Where in its message a view that was read well stands, and its text there. */
+function placeOf(view: View, { message, views, invalid }: Delivery): [index: number | null, body: Buffer] {
+  const text = message.content.toString('utf8')
+  if (!/^\uFEFF?\s*\[/.test(text)) return [null, message.content]
+  const unread = new Set(invalid.map(({ index }) => index))
+  const texts = elementTexts(text)
+  const read = texts.keys().filter(index => !unread.has(index))
+  const index = read.drop(views.indexOf(view)).next().value!
+  return [index, Buffer.from(texts[index]!)]
+}

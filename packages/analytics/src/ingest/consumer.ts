@@ -1,0 +1,287 @@
+/**
+ * From the queues to the store, and back with the acknowledgement.
+ *
+ * | what came of a message | what the broker is told |
+ * |---|---|
+ * | all its views are committed (counted now, or before) and its bad events confirmed in `postviews.dead` | ack |
+ * | the store is away | nothing: it stays in hand, unacknowledged, and its batch is tried again |
+ * | its bad events cannot be set aside just now | nothing for this message; its neighbours are acknowledged |
+ * | the connection, the channel or a consumer is lost | nothing can be told: the broker delivers it again |
+ *
+ * Nothing is ever rejected or returned to its queue: that would count against a delivery limit.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, decodeMessage } from '@postviews/client'
+import { channelLost } from '@postviews/client/link'
+import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
+import type { BrokerHealth, ConsumerHealth, QueueDepths } from '../api/health.ts'
+import { describeError, type Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { IpStorage } from '../store/row.ts'
+import { type Store, StoreRefused } from '../store/store.ts'
+import { Batches, type Delivery } from './batch.ts'
+import { Connection, type Session } from './connection.ts'
+import { Prefetch } from './prefetch.ts'
+import { SetAside } from './set-aside.ts'
+
+export interface ConsumerOptions {
+  amqpUrl: string
+  store: Store
+  ipStorage: IpStorage
+  maxAgeSeconds: number
+  batchEvents: number
+  batchWaitMs: number
+  metrics: Metrics
+  log: Log
+  /** The store refuses this process for good; it must end. */
+  onRefused(error: StoreRefused): void
+}
+
+/** A batch is through in less while the store is well. */
+const STUCK_AFTER_MS = 60_000
+const SET_ASIDE_PATIENCE_MS = 500
+const STORE_RETRY_MS = 2_000
+
+interface ConsumerSession extends Session {
+  channel: Channel
+  consumerTags: Map<string, string>
+  prefetch: Prefetch
+  /** Delivered and not yet taken into a batch, in the order of their tags. */
+  hand: Delivery[]
+  handEvents: number
+  /** Messages whose batch is committed and whose bad events still wait to be set aside. */
+  held: Set<Message>
+  /** Aborted when the session is over: whatever is in hand will be delivered again. */
+  over: AbortController
+  /** Called when the broker ends the consumer of a queue. */
+  onCancelled(queue: string): void
+  wake(): void
+}
+
+/**
+ * A session lasts from a successful setup to the first loss of anything. In a session two things go on at once:
+ * deliveries are read and put in hand as they come, and `#work`, the one loop that takes from the hand, commits and
+ * acknowledges a batch at a time. A new session begins only when the store answers.
+ */
+export class Consumer implements BrokerHealth, ConsumerHealth {
+  readonly #options: ConsumerOptions
+  readonly #setAside: SetAside
+  readonly #batches: Batches
+  readonly #connection: Connection<ConsumerSession>
+  #working: Promise<void> = Promise.resolve()
+  #storeTrouble: string | null = null
+  /** Unix milliseconds of the beginning of the batch under way. */
+  #busySince: number | null = null
+  #isStopping = false
+
+  constructor(options: ConsumerOptions) {
+    const { amqpUrl, log } = options
+    this.#options = options
+    this.#setAside = new SetAside(amqpUrl, log)
+    this.#batches = new Batches({ ...options, setAside: this.#setAside })
+    this.#connection = new Connection<ConsumerSession>({
+      url: amqpUrl,
+      ready: signal => this.#storeAnswers(signal),
+      setUp: connection => this.#consume(connection),
+      onUp: session => {
+        log.info({ queues: CONSUMED_QUEUES }, 'broker.connected')
+        this.#working = this.#work(session)
+      },
+      onLost: (error, session) => {
+        session?.over.abort(error)
+        session?.wake()
+        this.#busySince = null
+        log.warn({ connection: 'consumer', error: describeError(error) }, 'broker.lost')
+      },
+    })
+  }
+
+  depths(): Promise<QueueDepths | null> {
+    return this.#setAside.depths()
+  }
+
+  problem(): string | null {
+    const storeTrouble = this.#batches.trouble ?? this.#storeTrouble
+    if (storeTrouble !== null) return `store: ${storeTrouble}`
+    const { session } = this.#connection
+    if (session === undefined || !this.#setAside.isConnected()) return 'broker: not connected'
+    const busyMs = this.#busySince === null ? 0 : Date.now() - this.#busySince
+    return busyMs > STUCK_AFTER_MS
+      ? `consumer: its batch is not through after ${Math.round(busyMs / 1_000)} s`
+      : null
+  }
+
+  /** Takes no more, commits and acknowledges what is in hand, and leaves what it cannot commit by then to others. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#isStopping = true
+    const { session } = this.#connection
+    if (session !== undefined) {
+      const cancelled = [...session.consumerTags.values()].map(tag => session.channel.cancel(tag))
+      const finished = Promise.allSettled(cancelled).then(() => {
+        session.wake()
+        return this.#working
+      })
+      const late = new AbortController()
+      await Promise.race([finished, sleep(deadlineMs, undefined, { signal: late.signal }).catch(() => {})])
+      late.abort()
+      session.over.abort(new Error('stopped'))
+    }
+    await this.#connection.stop()
+    await this.#setAside.stop()
+  }
+
+  // While the store is away nothing is consumed that would only be held: it waits in the queue, unharmed.
+  async #storeAnswers(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#options.store.ping()
+        this.#storeTrouble = null
+        return
+      } catch (error) {
+        if (this.#storeTrouble === null)
+          this.#options.log.error({ error: describeError(error) }, 'store.lost')
+        this.#storeTrouble = describeError(error)
+      }
+      // Rejects when the signal comes: then there is nothing to wait for any more.
+      await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async #consume(connection: ChannelModel): Promise<ConsumerSession> {
+    await declareTopology(connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
+    const channel = await connection.createChannel()
+    const over = new AbortController()
+    const cancelled = Promise.withResolvers<Error>()
+    const session: ConsumerSession = {
+      channel,
+      consumerTags: new Map(),
+      prefetch: new Prefetch(this.#options.batchEvents),
+      hand: [],
+      handEvents: 0,
+      held: new Set(),
+      over,
+      lost: Promise.race([channelLost(channel), cancelled.promise]),
+      onCancelled: queue => {
+        this.#options.log.warn({ queue }, 'queue.lost')
+        cancelled.resolve(new Error(`the broker ended the consumer of ${queue}`))
+      },
+      wake: () => {},
+    }
+    for (const queue of CONSUMED_QUEUES) await this.#subscribe(session, queue)
+    return session
+  }
+
+  async #subscribe(session: ConsumerSession, queue: string): Promise<void> {
+    const { channel, prefetch, consumerTags } = session
+    await channel.prefetch(prefetch.messages)
+    const onMessage = (message: ConsumeMessage | null) =>
+      message === null ? session.onCancelled(queue) : this.#onDelivery(session, queue, message)
+    const { consumerTag } = await channel.consume(queue, onMessage)
+    consumerTags.set(queue, consumerTag)
+  }
+
+  #onDelivery(session: ConsumerSession, queue: string, message: ConsumeMessage): void {
+    const { maxAgeSeconds, metrics } = this.#options
+    const receivedAt = Date.now() / 1_000
+    const decoded = decodeMessage(message.content, message.properties, { receivedAt, maxAgeSeconds })
+    if (decoded.messageIdIgnored) metrics.messageIdsIgnored.inc()
+    session.hand.push({ message, queue, receivedAt, views: decoded.views, invalid: decoded.invalid })
+    session.handEvents += decoded.views.length
+    session.wake()
+  }
+
+  async #work(session: ConsumerSession): Promise<void> {
+    const { signal } = session.over
+    try {
+      for (;;) {
+        const deliveries = await this.#nextBatch(session)
+        if (deliveries === null) return
+        this.#busySince = Date.now()
+        const setAside = await this.#batches.commit(deliveries, signal)
+        await this.#acknowledge(session, deliveries, setAside)
+        this.#busySince = null
+        await this.#adaptPrefetch(session, deliveries)
+      }
+    } catch (error) {
+      if (error instanceof StoreRefused) return this.#options.onRefused(error)
+      // The session is over: its deliveries come again.
+      if (!signal.aborted) session.channel.emit('error', error)
+    }
+  }
+
+  /** Waits until there is a batch's worth, or the first delivery has waited long enough; null when there is no more. */
+  async #nextBatch(session: ConsumerSession): Promise<Delivery[] | null> {
+    const { batchEvents, batchWaitMs } = this.#options
+    const isFull = () =>
+      session.handEvents >= batchEvents ||
+      session.hand.length >= session.prefetch.messages ||
+      session.over.signal.aborted ||
+      this.#isStopping
+    if (session.hand.length === 0 && !isFull())
+      await this.#woken(session, () => session.hand.length > 0 || isFull())
+    if (!isFull()) await this.#woken(session, isFull, batchWaitMs)
+    if (session.over.signal.aborted || session.hand.length === 0) return null
+
+    let events = 0
+    let count = 0
+    while (count < session.hand.length && events < batchEvents) events += session.hand[count++]!.views.length
+    session.handEvents -= events
+    return session.hand.splice(0, count)
+  }
+
+  #woken(session: ConsumerSession, condition: () => boolean, timeoutMs?: number): Promise<void> {
+    return new Promise(resolve => {
+      const done = () => {
+        clearTimeout(timer)
+        session.wake = () => {}
+        resolve()
+      }
+      const timer = timeoutMs === undefined ? undefined : setTimeout(done, timeoutMs)
+      session.wake = () => {
+        if (condition()) done()
+      }
+    })
+  }
+
+  async #acknowledge(
+    session: ConsumerSession,
+    deliveries: readonly Delivery[],
+    setAside: ReadonlyMap<Delivery, Promise<unknown>>,
+  ): Promise<void> {
+    const { channel, held, over } = session
+    const waiting = new Set(setAside.keys())
+    for (const [delivery, arrived] of setAside) void arrived.then(() => waiting.delete(delivery))
+    // As a rule they arrive at once. Otherwise their neighbours do not wait for them.
+    if (waiting.size > 0) await Promise.race([Promise.all(setAside.values()), sleep(SET_ASIDE_PATIENCE_MS)])
+    if (over.signal.aborted) return
+
+    for (const delivery of waiting) {
+      const { message } = delivery
+      held.add(message)
+      void setAside.get(delivery)!.then(() => {
+        held.delete(message)
+        if (!over.signal.aborted) channel.ack(message)
+      })
+    }
+    // Everything up to a tag can be acknowledged at once only where nothing before it is held.
+    if (held.size === 0) return channel.ack(deliveries.at(-1)!.message, true)
+    for (const delivery of deliveries) if (!waiting.has(delivery)) channel.ack(delivery.message)
+  }
+
+  /** Subscribes anew with another prefetch, which holds for new consumers only. What is in hand stays. */
+  async #adaptPrefetch(session: ConsumerSession, deliveries: readonly Delivery[]): Promise<void> {
+    let events = 0
+    let bytes = 0
+    for (const { views, invalid, message } of deliveries) {
+      events += views.length + invalid.length
+      bytes += message.content.length
+    }
+    if (!session.prefetch.learn(deliveries.length, events, bytes)) return
+    for (const [queue, tag] of [...session.consumerTags]) {
+      if (this.#isStopping) return
+      await session.channel.cancel(tag)
+      await this.#subscribe(session, queue)
+    }
+  }
+}

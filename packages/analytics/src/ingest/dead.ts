@@ -1,0 +1,185 @@
+/**
+ * What was set aside, for the person who decides: listed without being consumed, replayed after a fix, purged.
+ * Also finds what the broker itself dead-lettered at a delivery limit.
+ */
+
+import { DEAD_QUEUE, declareTopology, decodeMessage, VIEWS_QUEUE } from '@postviews/client'
+import { brokerUrl, openConnection } from '@postviews/client/link'
+import type { ConfirmChannel, GetMessage } from 'amqplib'
+import type { Progress } from '../store/store.ts'
+
+const SETUP_TIMEOUT_MS = 20_000
+const HEARTBEAT_SECONDS = 10
+
+/** A message in `postviews.dead`. */
+export interface DeadMessage {
+  setAsideId: string | null
+  /** One of the reasons, or what the broker gave: `delivery_limit`, `maxlen`, … */
+  reason: string
+  /** ISO 8601; null where the broker put it there. */
+  setAsideAt: string | null
+  sourceQueue: string | null
+  /** Its place in the array it came in; null when it is the whole message. */
+  index: number | null
+  messageId: string | null
+  /** May hold personal data. */
+  body: Buffer
+}
+
+export interface ReplayOptions {
+  /** Only messages set aside for one of these; all by default. */
+  reasons?: readonly string[]
+  /** Views that are older than this stay: they would only come back. */
+  maxAgeSeconds: number
+}
+
+/** Hands over each message; all stay in the queue, in their order. Returns how many there are. */
+export function listDead(
+  amqpUrl: string,
+  limit: number,
+  onMessage: (message: DeadMessage) => void,
+): Promise<number> {
+  return onDeadQueue(amqpUrl, async (channel, count) => {
+    for (let seen = 0; seen < Math.min(limit, count); seen++) {
+      const message = await channel.get(DEAD_QUEUE)
+      if (message === false) break
+      onMessage(toDeadMessage(message))
+    }
+    // Nothing was acknowledged: closing the connection puts everything back.
+    return count
+  })
+}
+
+/**
+ * Publishes each message to our own queue again and takes it out of `postviews.dead` once that is confirmed. A crash
+ * in between replays it twice: an event with an id still counts once.
+ */
+export function replayDead(
+  amqpUrl: string,
+  options: ReplayOptions,
+  progress: Progress = () => {},
+): Promise<{ replayed: number; left: number }> {
+  return onDeadQueue(amqpUrl, async (channel, count) => {
+    let replayed = 0
+    let left = 0
+    for (let seen = 0; seen < count; seen++) {
+      const message = await channel.get(DEAD_QUEUE)
+      if (message === false) break
+      const dead = toDeadMessage(message)
+      const isWanted = options.reasons === undefined || options.reasons.includes(dead.reason)
+      if (isWanted && !isTooOld(message, options.maxAgeSeconds)) {
+        await publishAgain(channel, message)
+        channel.ack(message)
+        replayed++
+      } else {
+        left++
+      }
+      progress('messages', seen + 1, count)
+    }
+    return { replayed, left }
+  })
+}
+
+/** Removes messages for good: those set aside before `before` (Unix milliseconds), or all of one reason, or all. */
+export function purgeDead(
+  amqpUrl: string,
+  { before, reasons }: { before?: number; reasons?: readonly string[] },
+  progress: Progress = () => {},
+): Promise<number> {
+  return onDeadQueue(amqpUrl, async (channel, count) => {
+    let purged = 0
+    for (let seen = 0; seen < count; seen++) {
+      const message = await channel.get(DEAD_QUEUE)
+      if (message === false) break
+      const dead = toDeadMessage(message)
+      const at = Date.parse(dead.setAsideAt ?? '')
+      const isOld = before === undefined || at < before
+      if (isOld && (reasons === undefined || reasons.includes(dead.reason))) {
+        channel.ack(message)
+        purged++
+      }
+      progress('messages', seen + 1, count)
+    }
+    return purged
+  })
+}
+
+async function onDeadQueue<T>(
+  amqpUrl: string,
+  work: (channel: ConfirmChannel, count: number) => Promise<T>,
+): Promise<T> {
+  const socket = new AbortController()
+  const url = brokerUrl(amqpUrl, HEARTBEAT_SECONDS)
+  try {
+    const { connection, lost } = await openConnection(
+      { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
+      async (connection, lost) => ({ connection, lost }),
+    )
+    const failed = lost.then(error => {
+      throw error
+    })
+    const done = (async () => {
+      await declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE])
+      const channel = await connection.createConfirmChannel()
+      const { messageCount } = await channel.checkQueue(DEAD_QUEUE)
+      const result = await work(channel, messageCount)
+      // In order: what was acknowledged has arrived when this is answered.
+      await channel.close()
+      return result
+    })()
+    const result = await Promise.race([done, failed])
+    await connection.close()
+    return result
+  } finally {
+    socket.abort()
+  }
+}
+
+function isTooOld({ content, properties }: GetMessage, maxAgeSeconds: number): boolean {
+  const { invalid } = decodeMessage(content, properties, { receivedAt: Date.now() / 1_000, maxAgeSeconds })
+  return invalid.some(({ reason }) => reason === 'too_old')
+}
+
+function publishAgain(channel: ConfirmChannel, { content, properties }: GetMessage): Promise<void> {
+  const { messageId, timestamp, contentType, type, appId, headers } = properties
+  return new Promise((resolve, reject) => {
+    const onReturn = () =>
+      reject(new Error(`${VIEWS_QUEUE} is gone: nothing was taken out of ${DEAD_QUEUE} for it`))
+    channel.once('return', onReturn)
+    const stamped = headers?.['timestamp_in_ms']
+    channel.publish(
+      '',
+      VIEWS_QUEUE,
+      content,
+      {
+        mandatory: true,
+        persistent: true,
+        messageId,
+        timestamp,
+        contentType,
+        type,
+        appId,
+        headers: stamped === undefined ? {} : { timestamp_in_ms: stamped },
+      },
+      error => {
+        channel.off('return', onReturn)
+        if (error === null) resolve()
+        else reject(new Error('the broker did not take a message again', { cause: error }))
+      },
+    )
+  })
+}
+
+function toDeadMessage({ content, properties }: GetMessage): DeadMessage {
+  const headers = properties.headers ?? {}
+  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null)
+  return {
+    setAsideId: text(headers['set-aside-id']),
+    reason: text(headers['reason']) ?? text(headers['x-first-death-reason']) ?? 'unknown',
+    setAsideAt: text(headers['set-aside-at']),
+    sourceQueue: text(headers['source-queue']) ?? text(headers['x-first-death-queue']),
+    index: typeof headers['index'] === 'number' ? headers['index'] : null,
+    messageId: text(properties.messageId),
+    body: content,
+  }
+}

@@ -1,0 +1,34 @@
+/** How many messages the broker may hand out ahead: two batches' worth, and no more than memory allows. */
+
+const MAX_BYTES = 32 * 1_048_576
+const FIRST_MESSAGES = 100
+const LEAST_MESSAGES = 10
+
+/**
+ * Messages hold one event or a thousand, so their number bounds nothing until their size is known: it begins small
+ * and follows what arrives.
+ */
+export class Prefetch {
+  readonly #batchEvents: number
+  #messages: number
+
+  constructor(batchEvents: number) {
+    this.#batchEvents = batchEvents
+    this.#messages = Math.min(FIRST_MESSAGES, 2 * batchEvents)
+  }
+
+  get messages(): number {
+    return this.#messages
+  }
+
+  /** Learns from messages that came; true when the number changed enough to tell the broker. */
+  learn(messages: number, events: number, bytes: number): boolean {
+    const forBatches = Math.ceil((2 * this.#batchEvents * messages) / Math.max(events, 1))
+    const forMemory = Math.floor((MAX_BYTES * messages) / Math.max(bytes, 1))
+    const most = 2 * this.#batchEvents
+    const wanted = Math.max(LEAST_MESSAGES, Math.min(forBatches, forMemory, most))
+    if (wanted <= this.#messages * 2 && wanted >= this.#messages / 2) return false
+    this.#messages = wanted
+    return true
+  }
+}

@@ -1,0 +1,53 @@
+/** Daily housekeeping, done by whichever consumer comes first. */
+
+import { describeError, type Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Store } from '../store/store.ts'
+import { purgeDead } from './dead.ts'
+
+const DAY_MS = 86_400_000
+// Asked hourly, so that a restart does not put it off for a day; with nothing to do it costs a look.
+const EVERY_MS = 3_600_000
+const FIRST_AFTER_MS = 60_000
+
+export interface RetentionOptions {
+  amqpUrl: string
+  store: Store
+  rawRetentionDays: number
+  deadRetentionDays: number
+  maxAgeSeconds: number
+  metrics: Metrics
+  log: Log
+}
+
+/** Begins after a minute and runs on until `stop`, which waits for a run under way. */
+export function scheduleRetention(options: RetentionOptions): { stop(): Promise<void> } {
+  let running: Promise<void> = Promise.resolve()
+  const run = () => {
+    running = retain(options)
+  }
+  const first = setTimeout(run, FIRST_AFTER_MS)
+  const interval = setInterval(run, EVERY_MS)
+  return {
+    stop() {
+      clearTimeout(first)
+      clearInterval(interval)
+      return running
+    },
+  }
+}
+
+async function retain(options: RetentionOptions): Promise<void> {
+  const { store, metrics, log, amqpUrl } = options
+  try {
+    const now = Math.floor(Date.now() / 1_000)
+    const { ran, rows, days } = await store.prune({ ...options, now })
+    if (!ran) return
+    const dead = await purgeDead(amqpUrl, { before: Date.now() - options.deadRetentionDays * DAY_MS })
+    metrics.prunedRows.inc(rows)
+    metrics.deadPurged.inc(dead)
+    if (rows + days + dead > 0) log.info({ rows, days, dead }, 'prune.done')
+  } catch (error) {
+    log.warn({ error: describeError(error) }, 'prune.failed')
+  }
+}

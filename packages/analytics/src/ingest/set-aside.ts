@@ -1,0 +1,182 @@
+/**
+ * Where events go that cannot be counted: whole, with the reason, into `postviews.dead`. The original is
+ * acknowledged only after the broker has confirmed them there.
+ */
+
+import { createHash } from 'node:crypto'
+import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, type InvalidReason } from '@postviews/client'
+import { channelLost } from '@postviews/client/link'
+import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib'
+import type { QueueDepths } from '../api/health.ts'
+import { describeError, type Log } from '../log.ts'
+import { Connection, type Session } from './connection.ts'
+import { depthsOf } from './depths.ts'
+
+/** Why an event is in `postviews.dead`: what is wrong with it, or that no store keeps its row. */
+export type SetAsideReason = InvalidReason | 'unstorable'
+
+export interface SetAsideEvent {
+  /** The message it came in. */
+  message: ConsumeMessage
+  queue: string
+  reason: SetAsideReason
+  /** Its place in the message's array; null when the message is set aside whole. */
+  index: number | null
+  body: Buffer
+  /** Unix seconds. */
+  receivedAt: number
+}
+
+interface Waiting {
+  event: SetAsideEvent
+  id: string
+  isReturned: boolean
+  done(): void
+}
+
+interface PublisherSession extends Session {
+  connection: ChannelModel
+  channel: ConfirmChannel
+}
+
+const REDECLARE_MS = 60_000
+const RETRY_MS = 1_000
+
+/**
+ * Publishes on a connection of its own: memory and disk alarms block publishing connections, and must not stop
+ * consuming. What cannot be published now waits here, and its delivery with it; the prefetch bounds both.
+ */
+export class SetAside {
+  readonly #log: Log
+  readonly #connection: Connection<PublisherSession>
+  readonly #housekeeping: NodeJS.Timeout
+  /** Not confirmed yet, by set-aside-id: sent in this session or to be sent. */
+  readonly #waiting = new Map<string, Waiting[]>()
+
+  constructor(url: string, log: Log) {
+    this.#log = log
+    this.#connection = new Connection<PublisherSession>({
+      url,
+      setUp: async connection => {
+        await declareTopology(connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
+        const channel = await connection.createConfirmChannel()
+        channel.on('return', message => this.#onReturn(message.properties.headers?.['set-aside-id']))
+        return { connection, channel, lost: channelLost(channel) }
+      },
+      onUp: session => {
+        for (const waiting of [...this.#waiting.values()].flat()) this.#publish(session, waiting)
+      },
+      onLost: error => log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost'),
+    })
+    // A binding or a queue that somebody removed would leave us silently idle.
+    this.#housekeeping = setInterval(() => void this.#redeclare(), REDECLARE_MS)
+  }
+
+  /**
+   * Fulfilled once the broker has confirmed the event in `postviews.dead`. Never rejects. `signal` is aborted when the
+   * delivery is void: the broker will hand the message out again, so nobody waits for this any more.
+   */
+  put(event: SetAsideEvent, signal: AbortSignal): Promise<void> {
+    return new Promise(resolve => {
+      const id = setAsideId(event)
+      const waiting: Waiting = { event, id, isReturned: false, done: resolve }
+      this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), waiting])
+      signal.addEventListener('abort', () => this.#settle(waiting), { once: true })
+      const { session } = this.#connection
+      if (session !== undefined) this.#publish(session, waiting)
+    })
+  }
+
+  /** Messages that wait in each queue; null when the broker does not say. */
+  async depths(): Promise<QueueDepths | null> {
+    const { session } = this.#connection
+    return session === undefined ? null : depthsOf(session.connection)
+  }
+
+  isConnected(): boolean {
+    return this.#connection.session !== undefined
+  }
+
+  stop(): Promise<void> {
+    clearInterval(this.#housekeeping)
+    return this.#connection.stop()
+  }
+
+  #publish(session: PublisherSession, waiting: Waiting): void {
+    waiting.isReturned = false
+    try {
+      session.channel.publish('', DEAD_QUEUE, waiting.event.body, setAsideProperties(waiting), error => {
+        if (error === null && !waiting.isReturned) this.#settle(waiting)
+        else this.#publishLater(session, waiting)
+      })
+    } catch {
+      // The channel has just ended; the next session publishes whatever waits.
+    }
+  }
+
+  #publishLater(session: PublisherSession, waiting: Waiting): void {
+    // A channel that ended fails all that was in flight; the next session publishes whatever waits.
+    if (this.#connection.session !== session) return
+    this.#log.warn({ queue: DEAD_QUEUE, returned: waiting.isReturned }, 'view.set_aside_waits')
+    setTimeout(async () => {
+      await this.#redeclare()
+      if (this.#connection.session === session) this.#publish(session, waiting)
+    }, RETRY_MS)
+  }
+
+  #settle(waiting: Waiting): void {
+    const others = (this.#waiting.get(waiting.id) ?? []).filter(other => other !== waiting)
+    if (others.length === 0) this.#waiting.delete(waiting.id)
+    else this.#waiting.set(waiting.id, others)
+    waiting.done()
+  }
+
+  #onReturn(id: unknown): void {
+    const waiting = this.#waiting.get(String(id))?.find(({ isReturned }) => !isReturned)
+    if (waiting !== undefined) waiting.isReturned = true
+  }
+
+  async #redeclare(): Promise<void> {
+    const { session } = this.#connection
+    if (session === undefined) return
+    try {
+      await declareTopology(session.connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
+    } catch (error) {
+      this.#log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost')
+    }
+  }
+}
+
+/** The same whenever the same message is delivered again, so that what a crash published twice can be told. */
+function setAsideId({ message, index }: SetAsideEvent): string {
+  const { messageId, timestamp } = message.properties
+  return createHash('sha256')
+    .update(JSON.stringify([messageId ?? null, timestamp ?? null, index]))
+    .update(message.content)
+    .digest('hex')
+    .slice(0, 32)
+}
+
+function setAsideProperties({ event, id }: Waiting) {
+  const { message, queue, reason, index, receivedAt } = event
+  const { headers, messageId, timestamp, contentType, type, appId } = message.properties
+  return {
+    mandatory: true,
+    persistent: true,
+    // The message's id is an event's id only where the message is one event.
+    messageId: index === null ? messageId : undefined,
+    timestamp,
+    contentType,
+    type,
+    appId,
+    headers: {
+      // Without a time of its own a replayed event would count as of its replay.
+      timestamp_in_ms: headers?.['timestamp_in_ms'] ?? Math.floor(receivedAt * 1_000),
+      reason,
+      'set-aside-id': id,
+      'set-aside-at': new Date().toISOString(),
+      'source-queue': queue,
+      ...(index === null ? {} : { index }),
+    },
+  }
+}

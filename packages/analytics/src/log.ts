@@ -1,0 +1,42 @@
+/** Logs: JSON lines under fixed event names. Never a payload, an address, a user agent, a key or a credential. */
+
+import { type Logger, pino } from 'pino'
+
+export type Log = Logger
+
+/** Every event that is logged, and what it means to the person on call. */
+export const LOG_EVENTS = {
+  'service.started': 'the process runs and has said on what settings',
+  'service.stopping': 'a signal came: what is in hand is committed and acknowledged, then the process ends',
+  'service.stopped': 'everything in hand was committed and acknowledged',
+  'service.failed': 'the process ends because it cannot go on; the message says what to do',
+  'key.short': 'a key of the internal API has under 16 characters',
+  'batch.stored': 'a batch is committed (debug level: see the metrics)',
+  'view.set_aside': 'events were set aside, with the reasons and how many of each',
+  'view.set_aside_waits':
+    'the broker does not take what is to be set aside; those messages stay unacknowledged',
+  'store.lost': 'the store does not take a batch: consuming pauses, the batch is held and tried again',
+  'store.back': 'the store takes batches again',
+  'broker.connected': 'consuming from the broker',
+  'broker.lost': 'the connection is gone or refused; it is tried again for ever',
+  'queue.lost': 'the broker ended a consumer (its queue was deleted, say); it is made anew',
+  'prune.done': 'retention removed what was over',
+  'prune.failed': 'retention could not run; it is tried again',
+  'adoption.progress':
+    'the database is brought to this version; tables of the article are adopted with their data',
+  'request.failed': 'the internal API could not answer',
+} as const
+
+export type LogEvent = keyof typeof LOG_EVENTS
+
+export function createLog(level: string): Log {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' })
+}
+
+/** What is safe to say of an error: its kind and message, and those of its causes. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : ''
+  const cause = error.cause === undefined ? '' : `: ${describeError(error.cause)}`
+  return `${error.message}${code}${cause}`
+}

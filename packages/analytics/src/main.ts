@@ -1,0 +1,134 @@
+/** The service's one wiring: everything is built here, in the order it starts, and ended in reverse. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { buildApi } from './api/app.ts'
+import { type Config, withoutSecrets } from './config.ts'
+import { Consumer } from './ingest/consumer.ts'
+import { BrokerWatch } from './ingest/depths.ts'
+import { scheduleRetention } from './ingest/retention.ts'
+import { createLog, describeError, type Log } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { openStore } from './store/open.ts'
+import { type Store, StoreRefused } from './store/store.ts'
+
+export interface Parts {
+  consumer: boolean
+  api: boolean
+  /** Also bring the database to this version first. */
+  migrates: boolean
+}
+
+const STOP_DEADLINE_MS = 20_000
+const STORE_RETRY_MS = 2_000
+const SHORT_KEY_CHARACTERS = 16
+
+/** Runs until a signal ends it (0), or until it cannot go on (1). */
+export async function runService(config: Config, parts: Parts): Promise<number> {
+  const log = createLog(config.logLevel)
+  const stopping = new AbortController()
+  let exitCode = 0
+  const fail = (error: unknown) => {
+    log.fatal({ error: describeError(error) }, 'service.failed')
+    exitCode = 1
+    stopping.abort()
+  }
+  const onSignal = (signal: NodeJS.Signals) => {
+    log.info({ signal }, 'service.stopping')
+    stopping.abort()
+  }
+  process.once('SIGTERM', onSignal).once('SIGINT', onSignal)
+
+  const shortKeys = config.apiKeys.filter(key => key.length < SHORT_KEY_CHARACTERS).length
+  if (parts.api && shortKeys > 0) log.warn({ keys: shortKeys }, 'key.short')
+
+  const ends: (() => Promise<unknown>)[] = []
+  try {
+    const metrics = createMetrics()
+    const store = await openStore(config.databaseUrl, config.counting)
+    ends.unshift(() => store.close())
+
+    // The health routes answer from the start: they say what is being waited for.
+    const late: { consumer: Consumer | null; broker: Consumer | BrokerWatch | null } = {
+      consumer: null,
+      broker: null,
+    }
+    const api = buildApi({
+      store,
+      apiKeys: parts.api ? config.apiKeys : [],
+      broker: { depths: async () => (await late.broker?.depths()) ?? null },
+      consumer: parts.consumer
+        ? { problem: () => late.consumer?.problem() ?? (late.consumer ? null : 'store: not ready yet') }
+        : null,
+      metrics,
+      log,
+    })
+    ends.unshift(() => api.close())
+    await api.listen({ host: config.host, port: config.port })
+
+    await storeIsReady(store, parts, log, stopping.signal)
+    if (!stopping.signal.aborted) {
+      if (parts.consumer) {
+        const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
+        late.consumer = consumer
+        late.broker = consumer
+        const retention = scheduleRetention({ ...config, store, metrics, log })
+        ends.unshift(
+          () => retention.stop(),
+          () => consumer.stop(STOP_DEADLINE_MS),
+        )
+      } else {
+        const watch = new BrokerWatch(config.amqpUrl)
+        late.broker = watch
+        ends.unshift(() => watch.stop())
+      }
+      log.info(
+        {
+          ...parts,
+          address: `http://${config.host}:${config.port}`,
+          database: withoutSecrets(config.databaseUrl),
+          broker: withoutSecrets(config.amqpUrl),
+          counting: config.counting,
+        },
+        'service.started',
+      )
+      await aborted(stopping.signal)
+    }
+  } catch (error) {
+    fail(error)
+  }
+
+  for (const end of ends) {
+    try {
+      await end()
+    } catch (error) {
+      log.warn({ error: describeError(error) }, 'service.stopping')
+    }
+  }
+  log.info('service.stopped')
+  return exitCode
+}
+
+/** Waits for the store; throws only what waiting does not mend. */
+async function storeIsReady(store: Store, { migrates }: Parts, log: Log, signal: AbortSignal): Promise<void> {
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      if (migrates)
+        await store.migrate((step, done, total) => log.info({ step, done, total }, 'adoption.progress'))
+      await store.checkSettings()
+      if (failures > 0) log.info({ failures }, 'store.back')
+      return
+    } catch (error) {
+      if (error instanceof StoreRefused) throw error
+      if (failures === 0) log.error({ error: describeError(error) }, 'store.lost')
+    }
+    // Rejects when the signal comes: then there is nothing to wait for any more.
+    await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

@@ -1,0 +1,114 @@
+/** What is counted for Prometheus, on a registry of its own: each metric is named, labelled and explained here. */
+
+import { INVALID_REASONS, type TimeSource } from '@postviews/client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
+
+const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies readonly TimeSource[]
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/**
+ * All metrics of a process. Gauges are written by `/metrics` alone, when it is asked; the rest by whoever does what
+ * is counted. A gauge whose value is not known is absent, never 0.
+ */
+export function createMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const events = new Counter({
+    name: 'postviews_events_total',
+    help: 'Events taken off the queues, by what came of them: counted, duplicate (counted before), or set_aside for the reason given',
+    labelNames: ['outcome', 'reason'],
+    registers,
+  })
+  events.inc({ outcome: 'counted', reason: '' }, 0)
+  events.inc({ outcome: 'duplicate', reason: '' }, 0)
+  for (const reason of Object.keys(INVALID_REASONS)) events.inc({ outcome: 'set_aside', reason }, 0)
+
+  const timeSource = new Counter({
+    name: 'postviews_time_source_total',
+    help: 'Views by where their time was taken from; receipt means that the publisher gave none, so a backlog of it lands on the day it was consumed',
+    labelNames: ['source'],
+    registers,
+  })
+  for (const source of TIME_SOURCES) timeSource.inc({ source }, 0)
+
+  const lagSeconds = new Gauge({
+    name: 'postviews_lag_seconds',
+    help: 'How far the statistics are behind: 0 with empty queues, else the age of the latest view counted; absent when the broker or the store cannot be asked',
+    registers,
+  })
+  const dead = new Gauge({
+    name: 'postviews_dead_messages',
+    help: 'Messages set aside in postviews.dead that wait for somebody to decide; absent when the broker cannot be asked',
+    registers,
+  })
+  const storeUp = new Gauge({
+    name: 'postviews_store_up',
+    help: '1 when the store takes writes, 0 when it does not',
+    registers,
+  })
+  const brokerUp = new Gauge({
+    name: 'postviews_broker_up',
+    help: '1 when the broker answers, 0 when it does not; absent in a process that does not talk to it',
+    registers,
+  })
+  for (const gauge of [lagSeconds, dead, storeUp, brokerUp]) setKnown(gauge, null)
+
+  return {
+    registry,
+    events,
+    timeSource,
+    lagSeconds,
+    dead,
+    storeUp,
+    brokerUp,
+    queueDepth: new Gauge({
+      name: 'postviews_queue_messages',
+      help: 'Messages that wait in a queue (one holds up to 1,000 events); absent when the broker cannot be asked',
+      labelNames: ['queue'],
+      registers,
+    }),
+    batchEvents: new Histogram({
+      name: 'postviews_batch_events',
+      help: 'Events committed together, a batch: near BATCH_EVENTS while a backlog drains, small when all is well',
+      buckets: [1, 5, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000],
+      registers,
+    }),
+    batchSeconds: new Histogram({
+      name: 'postviews_batch_seconds',
+      help: 'How long the store took to commit a batch, retries included',
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
+    messageIdsIgnored: new Counter({
+      name: 'postviews_message_ids_ignored_total',
+      help: 'Events without an id whose message_id is not a UUID: they are counted at least once, not exactly once; tell their publisher',
+      registers,
+    }),
+    deadPurged: new Counter({
+      name: 'postviews_dead_purged_total',
+      help: 'Set-aside messages purged because they were older than DEAD_RETENTION_DAYS: nobody looked at them',
+      registers,
+    }),
+    prunedRows: new Counter({
+      name: 'postviews_pruned_rows_total',
+      help: 'Raw rows removed because they were older than RAW_RETENTION_DAYS; no number changes',
+      registers,
+    }),
+    httpSeconds: new Histogram({
+      name: 'postviews_http_request_seconds',
+      help: 'How long the internal API took to answer, by route, method and status',
+      labelNames: ['route', 'method', 'status'],
+      buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+  }
+}
+
+/** Sets a gauge; null is what is not known: there is no sample then. */
+export function setKnown(gauge: Gauge, value: number | null): void {
+  if (value === null) gauge.remove()
+  else gauge.set(value)
+}

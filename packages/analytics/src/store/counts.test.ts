@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { BatchCounts } from './counts.ts'
+import type { ViewRow } from './row.ts'
+
+function row(fields: Partial<ViewRow> = {}): ViewRow {
+  return {
+    eventId: null,
+    postUuid: 'a',
+    userId: null,
+    ip: null,
+    userAgent: null,
+    referer: null,
+    viewedAt: 1_000,
+    receivedAt: 1_001,
+    day: '2026-03-10',
+    slice: 0,
+    loggedIn: false,
+    bot: false,
+    visitor: '00'.repeat(16),
+    refererHost: '',
+    ...fields,
+  }
+}
+
+test("sums up a post's day", () => {
+  const counts = new BatchCounts('count')
+  counts.add(row({ viewedAt: 1_030, loggedIn: true }), true)
+  counts.add(row({ viewedAt: 1_010, bot: true }), false)
+  counts.add(row({ viewedAt: 1_020 }), true)
+  const day = { views: 3, unique: 2, loggedIn: 1, bots: 1, first: 1_010, last: 1_030 }
+  assert.deepEqual(counts.postDays(), [{ postUuid: 'a', day: '2026-03-10', ...day }])
+  assert.deepEqual(counts.posts(), [{ postUuid: 'a', detailedViews: 3, ...day }])
+  assert.deepEqual(counts.siteDays(), [{ day: '2026-03-10', ...day }])
+  assert.equal(counts.rows, 3)
+})
+
+test('sums posts over days, the site over posts, and hosts over both', () => {
+  const counts = new BatchCounts('count')
+  counts.add(row({ postUuid: 'b', day: '2026-03-11', viewedAt: 4_000, refererHost: 'x.org' }), true)
+  counts.add(row({ postUuid: 'b', viewedAt: 3_000 }), true)
+  counts.add(row({ postUuid: 'a', viewedAt: 2_000, refererHost: 'x.org' }), true)
+  counts.add(row({ postUuid: 'a', viewedAt: 1_000, refererHost: 'x.org' }), false)
+  const none = { loggedIn: 0, bots: 0 }
+  assert.deepEqual(counts.posts(), [
+    { postUuid: 'a', views: 2, detailedViews: 2, unique: 1, first: 1_000, last: 2_000, ...none },
+    { postUuid: 'b', views: 2, detailedViews: 2, unique: 2, first: 3_000, last: 4_000, ...none },
+  ])
+  assert.deepEqual(counts.siteDays(), [
+    { day: '2026-03-10', views: 3, unique: 2, first: 1_000, last: 3_000, ...none },
+    { day: '2026-03-11', views: 1, unique: 1, first: 4_000, last: 4_000, ...none },
+  ])
+  assert.deepEqual(counts.referrers(), [
+    { postUuid: 'a', day: '2026-03-10', host: 'x.org', views: 2 },
+    { postUuid: 'b', day: '2026-03-10', host: '', views: 1 },
+    { postUuid: 'b', day: '2026-03-11', host: 'x.org', views: 1 },
+  ])
+  assert.deepEqual(counts.siteReferrers(), [
+    { day: '2026-03-10', host: '', views: 1 },
+    { day: '2026-03-10', host: 'x.org', views: 2 },
+    { day: '2026-03-11', host: 'x.org', views: 1 },
+  ])
+  assert.deepEqual(counts.minutes(), [
+    { minute: 960, views: 1 },
+    { minute: 1_980, views: 1 },
+    { minute: 3_000, views: 1 },
+    { minute: 3_960, views: 1 },
+  ])
+})
+
+test('lists come sorted by key, whatever the order of the rows', () => {
+  const counts = new BatchCounts('count')
+  const posts = ['b', 'a-1', 'a', 'Ab1', 'aB1', '10', '9']
+  for (const postUuid of posts) {
+    for (const day of ['2026-03-11', '2026-03-10']) counts.add(row({ postUuid, day }), true)
+  }
+  const sorted = posts.toSorted()
+  assert.deepEqual(
+    counts.posts().map(({ postUuid }) => postUuid),
+    sorted,
+  )
+  assert.deepEqual(
+    counts.postDays().map(({ postUuid, day }) => `${postUuid} ${day}`),
+    sorted.flatMap(post => [`${post} 2026-03-10`, `${post} 2026-03-11`]),
+  )
+})
+
+test('keeps bots that are excluded out of every number but their own', () => {
+  const counts = new BatchCounts('exclude')
+  const bot = row({ bot: true, loggedIn: true, refererHost: 'x.org' })
+  assert.equal(counts.counts(bot), false)
+  assert.equal(counts.counts(row()), true)
+  counts.add(bot, false)
+  const nothing = { views: 0, unique: 0, loggedIn: 0, first: null, last: null }
+  assert.deepEqual(counts.postDays(), [{ postUuid: 'a', day: '2026-03-10', ...nothing, bots: 1 }])
+  assert.deepEqual(counts.posts(), [{ postUuid: 'a', detailedViews: 0, ...nothing, bots: 1 }])
+  assert.deepEqual(counts.siteDays(), [{ day: '2026-03-10', ...nothing, bots: 1 }])
+  assert.deepEqual([counts.referrers(), counts.siteReferrers(), counts.minutes()], [[], [], []])
+  assert.equal(counts.rows, 1)
+})
+
+test('of a day that adopted rows leave unknown, the total takes the views alone', () => {
+  const counts = new BatchCounts('count')
+  counts.add(row({ day: '2026-03-09', viewedAt: 500, loggedIn: true, bot: true }), true)
+  counts.add(row({ day: '2026-03-10', viewedAt: 1_000 }), true)
+  assert.deepEqual(
+    counts.posts(({ day }) => day > '2026-03-09'),
+    [{ postUuid: 'a', views: 2, detailedViews: 1, unique: 1, loggedIn: 0, bots: 0, first: 1_000, last: 1_000 }],
+  )
+})
+
+test('an empty batch adds nothing', () => {
+  const counts = new BatchCounts('count')
+  assert.equal(counts.rows, 0)
+  const lists = [counts.postDays(), counts.posts(), counts.siteDays(), counts.referrers()]
+  assert.deepEqual([...lists, counts.siteReferrers(), counts.minutes()], [[], [], [], [], [], []])
+})

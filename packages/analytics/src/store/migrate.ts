@@ -1,0 +1,63 @@
+/** Numbered SQL files, applied in order; the same for every SQL engine. */
+
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import Postgrator from 'postgrator'
+import type { SqlRow } from './sql/sql.ts'
+import { StoreRefused } from './store.ts'
+
+export const MIGRATIONS_TABLE = 'post_view_migrations'
+
+interface MigrationTarget {
+  engine: 'sqlite' | 'mysql'
+  /** The database's name, where the engine has several. */
+  database?: string
+  query(sql: string): Promise<{ rows: SqlRow[] }>
+  script(sql: string): Promise<void>
+}
+
+/** Applies what is missing. The caller holds the lock. @throws {StoreRefused} when the database is newer than this program */
+export async function applyMigrations(target: MigrationTarget): Promise<void> {
+  const migrations = migrationsOf(target)
+  const version = await migrations.getDatabaseVersion()
+  const latest = await latestVersion(migrations)
+  if (version > latest) throw new StoreRefused(newer(version, latest))
+  await migrations.migrate()
+}
+
+/** @throws {StoreRefused} unless the database is of just this program's version */
+export async function checkVersion(target: Omit<MigrationTarget, 'script'>): Promise<void> {
+  const migrations = migrationsOf({ ...target, script: () => Promise.reject(new Error('only reads')) })
+  const version = await migrations.getDatabaseVersion()
+  const latest = await latestVersion(migrations)
+  if (version > latest) throw new StoreRefused(newer(version, latest))
+  if (version < latest) {
+    throw new StoreRefused(
+      `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
+    )
+  }
+}
+
+function newer(version: number, latest: number): string {
+  return `the database is of version ${version}, newer than this program (${latest}): run the newer program`
+}
+
+async function latestVersion(migrations: Postgrator): Promise<number> {
+  await migrations.getMigrations()
+  return Number(await migrations.getMaxVersion())
+}
+
+function migrationsOf({ engine, database, query, script }: MigrationTarget): Postgrator {
+  const options = {
+    migrationPattern: join(fileURLToPath(new URL(`./${engine}/migrations`, import.meta.url)), '*'),
+    newline: 'LF',
+    schemaTable: MIGRATIONS_TABLE,
+    execQuery: query,
+    execSqlScript: script,
+  }
+  return new Postgrator(
+    engine === 'sqlite'
+      ? { ...options, driver: 'sqlite3' }
+      : { ...options, driver: 'mysql', database: database ?? '' },
+  )
+}

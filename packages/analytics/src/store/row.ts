@@ -1,0 +1,107 @@
+/** From a view, as it was read, to the row that is kept: everything that counting needs is decided here. */
+
+import { hash } from 'node:crypto'
+import type { View } from '@postviews/client'
+import { isbot } from 'isbot'
+import type { Calendar, Day } from './calendar.ts'
+
+export type UniqueBy = 'ip' | 'ip+user_agent'
+export type IpStorage = 'full' | 'none'
+
+/** A raw row of `post_views`, in the order and the types every engine keeps. */
+export interface ViewRow {
+  /** A lower-case UUID; null: counted at least once. */
+  eventId: string | null
+  postUuid: string
+  /** Decimal digits. */
+  userId: string | null
+  ip: string | null
+  userAgent: string | null
+  referer: string | null
+  /** Unix seconds. */
+  viewedAt: number
+  /** Unix seconds of the delivery that was counted. */
+  receivedAt: number
+  day: Day
+  slice: number
+  loggedIn: boolean
+  bot: boolean
+  /** 32 hex digits. */
+  visitor: string
+  /** The host the reader came from; empty when there was none. */
+  refererHost: string
+}
+
+/** What views without an address share: one unknown reader a post and window. */
+export const UNKNOWN_VISITOR = '0'.repeat(32)
+
+/**
+ * Who a reader is for counting unique views: a keyed hash, so that a row says nothing of the address once the
+ * day's key is gone. 128 bits: two readers of one post and window never meet by chance.
+ *
+ * @param key the day's key, 64 hex digits
+ */
+export function visitorOf(
+  key: string,
+  uniqueBy: UniqueBy,
+  ip: string | null,
+  userAgent: string | null,
+): string {
+  if (ip === null) return UNKNOWN_VISITOR
+  const reader = uniqueBy === 'ip' ? ip : `${ip}\0${userAgent ?? ''}`
+  // The key goes first and has one length, and the digest is cut: nothing can be appended to what was hashed.
+  return hash('sha256', key + reader).slice(0, 32)
+}
+
+/** The host of a referer, in lower case; empty when it names none. */
+export function refererHost(referer: string | null): string {
+  if (referer === null || referer === '') return ''
+  const { protocol, hostname } = URL.parse(referer) ?? { protocol: '', hostname: '' }
+  if (protocol !== 'http:' && protocol !== 'https:' && protocol !== 'android-app:') return ''
+  return hostname.replace(/\.$/, '').slice(0, 253).toLowerCase()
+}
+
+/** Asks `isbot` about each user agent once: the list is long, and agents repeat. Bounded. */
+export class BotList {
+  readonly #known = new Map<string, boolean>()
+
+  isBot(userAgent: string | null): boolean {
+    if (userAgent === null || userAgent === '') return false
+    let bot = this.#known.get(userAgent)
+    if (bot === undefined) {
+      bot = isbot(userAgent)
+      if (this.#known.size >= 10_000) this.#known.clear()
+      this.#known.set(userAgent, bot)
+    }
+    return bot
+  }
+}
+
+export interface RowContext {
+  calendar: Calendar
+  bots: BotList
+  uniqueBy: UniqueBy
+  ipStorage: IpStorage
+  /** The key of a day; it must be there already. */
+  keyOf(day: Day): string
+}
+
+export function toRow(view: View, receivedAt: number, context: RowContext): ViewRow {
+  const { day, slice } = context.calendar.locate(view.viewedAt)
+  return {
+    eventId: view.eventId,
+    postUuid: view.postUuid,
+    userId: view.userId,
+    ip: context.ipStorage === 'full' ? view.ip : null,
+    userAgent: view.userAgent,
+    referer: view.referer,
+    viewedAt: view.viewedAt,
+    receivedAt,
+    day,
+    slice,
+    loggedIn: view.userId !== null,
+    bot: context.bots.isBot(view.userAgent),
+    visitor: visitorOf(context.keyOf(day), context.uniqueBy, view.ip, view.userAgent),
+    refererHost: refererHost(view.referer),
+  }
+}

@@ -1,0 +1,86 @@
+/** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
+
+import { randomBytes } from 'node:crypto'
+import { addDays, type Day, latest } from '../calendar.ts'
+import { BotList, UNKNOWN_VISITOR } from '../row.ts'
+import type { Progress } from '../store.ts'
+import { writeDerived } from './rebuild.ts'
+import { dayKeys, deriveAgain, rawRows } from './rows.ts'
+import type { SqlClient, SqlEngine, State } from './sql.ts'
+
+/**
+ * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may
+ * run. Interrupted, it is run again: every day it covers is then done anew.
+ */
+export async function adoptSettings(engine: SqlEngine, progress: Progress): Promise<void> {
+  const firstDay = await engine.exclusive(async (client, state) => {
+    const first = await firstDayToApply(engine, client, state)
+    const { timeZone, windowHours, uniqueBy, bots } = engine.settings
+    await client.run(
+      `UPDATE post_view_state
+       SET time_zone = ?, window_hours = ?, unique_by = ?, bots = ?, settings_since = ?
+       WHERE id = 1`,
+      [timeZone, windowHours, uniqueBy, bots, first],
+    )
+    return first
+  })
+
+  const [range] = await engine.reader.all(
+    'SELECT MIN(viewed_at) AS first, MAX(viewed_at) AS last FROM post_views',
+  )
+  if (range === undefined || range['first'] === null) return
+  const oldest = engine.calendar.dayOf(engine.fromTime(range['first']))
+  const newest = addDays(engine.calendar.dayOf(engine.fromTime(range['last'])), 1)
+  // A day more at the front: rows of the old zone's first day may lie on the new zone's day before it.
+  const days: Day[] = []
+  for (let day = addDays(firstDay === null || firstDay < oldest ? oldest : firstDay, -1); day <= newest; ) {
+    days.push(day)
+    day = addDays(day, 1)
+  }
+  for (const [index, day] of days.entries()) {
+    await engine.exclusive((client, state) => applyToDay(engine, client, state, day))
+    progress('settings', index + 1, days.length)
+  }
+}
+
+/** The first day that has what it takes; null when every day has. */
+async function firstDayToApply(
+  { settings }: SqlEngine,
+  client: SqlClient,
+  state: State,
+): Promise<Day | null> {
+  // Days without raw rows stay as they are, and so do days that an earlier change could not reach.
+  const reachable = latest(state.rawFrom, state.settingsSince)
+  const readersChange =
+    settings.uniqueBy !== state.settings.uniqueBy || settings.timeZone !== state.settings.timeZone
+  if (!readersChange) return reachable
+  // Who read can be told anew only from an address: the days after the last row that kept none.
+  const [row] = await client.all(`SELECT MAX(day) AS last FROM post_views WHERE ${WITHOUT_ADDRESS}`)
+  const last = row?.['last'] as Day | null
+  return latest(reachable, last === null ? null : addDays(last, 1))
+}
+
+const WITHOUT_ADDRESS = `ip IS NULL AND visitor <> x'${UNKNOWN_VISITOR}'`
+
+async function applyToDay(engine: SqlEngine, client: SqlClient, state: State, day: Day): Promise<void> {
+  const { start, end } = engine.calendar.bounds(day)
+  const where = 'viewed_at >= ? AND viewed_at < ? AND (day >= ? OR day IS NULL)'
+  const values = [engine.toTime(start), engine.toTime(end), state.settingsSince ?? '1000-01-01']
+  const keys = new Map(await dayKeys(client))
+  if (!keys.has(day)) {
+    const lacking = await client.all(
+      `SELECT id FROM post_views WHERE ${where} AND ${WITHOUT_ADDRESS} LIMIT 1`,
+      values,
+    )
+    // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one
+    // that nobody keeps; where one lacks, who was told apart stays told apart.
+    if (lacking.length === 0) keys.set(day, randomBytes(32).toString('hex'))
+  }
+  const bots = new BotList()
+  for await (const rows of rawRows(engine, client, { where, values })) {
+    for (const row of rows) {
+      const derived = deriveAgain(row, engine, state, keys, agent => bots.isBot(agent))
+      await writeDerived(engine, client, row, derived)
+    }
+  }
+}

@@ -1,0 +1,167 @@
+/** The internal API's reads: plain SQL over the counters. */
+
+import { addDays, type Day } from '../calendar.ts'
+import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
+import { figure, marks, type SqlEngine, type SqlRow } from './sql.ts'
+
+export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fromTime'>): Reads {
+  const iso = (time: unknown): string | null =>
+    time === null || time === undefined
+      ? null
+      : new Date(fromTime(time) * 1_000).toISOString().replace('.000Z', 'Z')
+
+  const totals = (row: SqlRow | undefined): Totals => ({
+    ...(row === undefined || row['views'] === null ? NO_VIEWS : figures(row)),
+    first_viewed_at: iso(row?.['first_viewed_at']),
+    last_viewed_at: iso(row?.['last_viewed_at']),
+    ...(row?.['unknown_until'] ? { details_since: addDays(String(row['unknown_until']), 1) } : {}),
+  })
+
+  return {
+    async postTotals(posts) {
+      if (posts.length === 0) return []
+      const rows = await reader.all(
+        `SELECT post_uuid, views, detailed_views, unique_views, logged_in, bots,
+                first_viewed_at, last_viewed_at, unknown_until
+         FROM post_view_totals
+         WHERE post_uuid IN (${marks(posts.length)})`,
+        posts,
+      )
+      const found = new Map(rows.map(row => [row['post_uuid'], row]))
+      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)) }))
+    },
+
+    async postDays(posts, from, to) {
+      const days = new Map<string, DayFigures[]>(posts.map(post => [post, []]))
+      if (posts.length === 0) return days
+      const rows = await reader.all(
+        `SELECT post_uuid, date, view_count AS views, view_count AS detailed_views, unique_views, logged_in, bots
+         FROM post_view_aggregates
+         WHERE post_uuid IN (${marks(posts.length)}) AND date BETWEEN ? AND ?
+         ORDER BY post_uuid, date`,
+        [...posts, from, to],
+      )
+      for (const row of rows) days.get(String(row['post_uuid']))?.push(dayFigures(row))
+      return days
+    },
+
+    async siteTotals() {
+      const [row] = await reader.all(
+        `SELECT SUM(view_count) AS views,
+                SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
+                SUM(unique_views) AS unique_views, SUM(logged_in) AS logged_in, SUM(bots) AS bots,
+                MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at,
+                MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until
+         FROM site_view_aggregates`,
+      )
+      return totals(row)
+    },
+
+    async siteDays(from, to) {
+      const rows = await reader.all(
+        `SELECT date, view_count AS views, view_count AS detailed_views, unique_views, logged_in, bots
+         FROM site_view_aggregates
+         WHERE date BETWEEN ? AND ?
+         ORDER BY date`,
+        [from, to],
+      )
+      return rows.map(dayFigures)
+    },
+
+    async topPosts(period, limit, offset) {
+      const [page, [count]] = await Promise.all(
+        period === null
+          ? [
+              reader.all(
+                `SELECT post_uuid, views, unique_views
+                 FROM post_view_totals
+                 WHERE views > 0
+                 ORDER BY views DESC, post_uuid
+                 LIMIT ? OFFSET ?`,
+                [limit, offset],
+              ),
+              reader.all('SELECT COUNT(*) AS posts FROM post_view_totals WHERE views > 0'),
+            ]
+          : [
+              reader.all(
+                `SELECT post_uuid, SUM(view_count) AS views, SUM(unique_views) AS unique_views
+                 FROM post_view_aggregates
+                 WHERE date BETWEEN ? AND ? AND view_count > 0
+                 GROUP BY post_uuid
+                 ORDER BY views DESC, post_uuid
+                 LIMIT ? OFFSET ?`,
+                [period.from, period.to, limit, offset],
+              ),
+              reader.all(
+                `SELECT COUNT(DISTINCT post_uuid) AS posts
+                 FROM post_view_aggregates
+                 WHERE date BETWEEN ? AND ? AND view_count > 0`,
+                [period.from, period.to],
+              ),
+            ],
+      )
+      return {
+        total: Number(count?.['posts']),
+        posts: page.map(row => ({
+          post_uuid: String(row['post_uuid']),
+          views: Number(row['views']),
+          unique_views: figure(row['unique_views']),
+        })),
+      }
+    },
+
+    async referrers(post, from, to, limit) {
+      const rows = await reader.all(
+        `SELECT host, SUM(view_count) AS views
+         FROM ${post === null ? 'site_view_referrers' : 'post_view_referrers'}
+         WHERE ${post === null ? '' : 'post_uuid = ? AND '}date BETWEEN ? AND ?
+         GROUP BY host
+         ORDER BY views DESC, host
+         LIMIT ?`,
+        [...(post === null ? [] : [post]), from, to, limit],
+      )
+      return rows.map(row => ({ host: String(row['host']) || null, views: Number(row['views']) }))
+    },
+
+    async progress() {
+      const [row] = await reader.all(
+        'SELECT last_committed_at, last_viewed_at FROM post_view_progress WHERE id = 1',
+      )
+      return {
+        lastCommittedAt: figure(row?.['last_committed_at']),
+        lastViewedAt: figure(row?.['last_viewed_at']),
+      }
+    },
+
+    async minutes(from) {
+      const rows = await reader.all(
+        `SELECT minute, view_count
+         FROM site_view_minutes
+         WHERE minute >= ?
+         ORDER BY minute`,
+        [from - (from % 60)],
+      )
+      return rows.map(row => ({
+        minute: new Date(Number(row['minute']) * 1_000).toISOString().replace('.000Z', 'Z'),
+        views: Number(row['view_count']),
+      }))
+    },
+  }
+}
+
+const NO_VIEWS: Figures = { views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
+
+function figures(row: SqlRow): Figures {
+  const loggedIn = figure(row['logged_in'])
+  return {
+    views: Number(row['views']),
+    unique_views: figure(row['unique_views']),
+    logged_in: loggedIn,
+    anonymous: loggedIn === null ? null : Number(row['detailed_views']) - loggedIn,
+    bots: figure(row['bots']),
+  }
+}
+
+function dayFigures(row: SqlRow): DayFigures {
+  return { date: row['date'] as Day, ...figures(row) }
+}

@@ -1,0 +1,273 @@
+/** Makes what is counted what a recount says. A day at a time, each in one transaction that no batch overlaps. */
+
+import { type Day, latest } from '../calendar.ts'
+import { BotList } from '../row.ts'
+import { type Progress, type RebuildOptions, type Rebuilt, StoreRefused } from '../store.ts'
+import { adoptSettings } from './adopt-settings.ts'
+import {
+  type Aggregate,
+  aggregatesOfDay,
+  allDays,
+  differences,
+  type Pair,
+  referrersOfDay,
+  type StoredAggregate,
+  selectTotals,
+  siteDay,
+  siteReferrers,
+  totalsAfter,
+  visitorsThatDiffer,
+} from './recount.ts'
+import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from './rows.ts'
+import { SELECT_STATE, type SqlClient, type SqlEngine, type State, settingsDiffer, toState } from './sql.ts'
+
+const TOTALS_AT_ONCE = 500
+
+/** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
+export async function rebuild(
+  engine: SqlEngine,
+  options: RebuildOptions,
+  progress: Progress = () => {},
+): Promise<Rebuilt> {
+  if (options.adoptSettings) await adoptSettings(engine, progress)
+  const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
+  const differing = settingsDiffer(state.settings, engine.settings)
+  if (differing !== null) throw new StoreRefused(`${differing}: run \`postviews rebuild --adopt-settings\``)
+  if (options.from !== undefined && state.rawFrom !== null && options.from < state.rawFrom) {
+    throw new StoreRefused(
+      `raw rows before ${state.rawFrom} are gone, so ${options.from} cannot be counted again: begin with --from ${state.rawFrom}`,
+    )
+  }
+
+  let fixed = await rebuildRows(engine, progress)
+  const days = (await allDays(engine, engine.reader)).filter(
+    day =>
+      (options.from === undefined || day >= options.from) && (options.to === undefined || day <= options.to),
+  )
+  for (const [index, day] of days.entries()) {
+    fixed += await engine.exclusive((client, now) => rebuildDay(engine, client, now, day))
+    progress('days', index + 1, days.length)
+  }
+  fixed += await rebuildTotals(engine, progress)
+  return { fixed, firstDay: latest(state.rawFrom, state.settingsSince) }
+}
+
+async function rebuildRows(engine: SqlEngine, progress: Progress): Promise<number> {
+  const [count] = await engine.reader.all('SELECT COUNT(*) AS views FROM post_views')
+  const total = Number(count!['views'])
+  const bots = new BotList()
+  let fixed = 0
+  let done = 0
+  for await (const rows of rawRows(engine, engine.reader)) {
+    const keys = await dayKeys(engine.reader)
+    const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
+    const wrong = rows.filter(row =>
+      isWrong(
+        row,
+        deriveAgain(row, engine, state, keys, agent => bots.isBot(agent)),
+      ),
+    )
+    if (wrong.length > 0) {
+      fixed += await engine.exclusive((client, now) => fixRows(engine, client, now, wrong, bots))
+    }
+    done += rows.length
+    progress('rows', Math.min(done, total), total)
+  }
+  return fixed
+}
+
+function isWrong(row: RawRow, expected: Derived): boolean {
+  return differences('row', '', expected, row.derived).length > 0
+}
+
+// The rows are read again: since they were found wrong, somebody may have pruned, or erased what identified a reader.
+async function fixRows(
+  engine: SqlEngine,
+  client: SqlClient,
+  state: State,
+  wrong: readonly RawRow[],
+  bots: BotList,
+): Promise<number> {
+  const keys = await dayKeys(client)
+  let fixed = 0
+  for (const { id } of wrong) {
+    for await (const rows of rawRows(engine, client, { where: 'id = ?', values: [id] })) {
+      for (const row of rows) {
+        const expected = deriveAgain(row, engine, state, keys, agent => bots.isBot(agent))
+        fixed += await writeDerived(engine, client, row, expected)
+      }
+    }
+  }
+  return fixed
+}
+
+/** Writes the derived columns of one row. A row nobody had counted, and that was not adopted, counts from now on. */
+export function writeDerived(
+  engine: SqlEngine,
+  client: SqlClient,
+  row: RawRow,
+  derived: Derived,
+): Promise<number> {
+  const uncounted = row.derived.day === null
+  return client.run(
+    `UPDATE post_views
+     SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, logged_in = ?, bot = ?,
+         visitor = ${derived.visitor === null ? 'NULL' : `x'${derived.visitor}'`}, referer_host = ?
+     WHERE id = ?`,
+    [
+      derived.post_uuid,
+      row.receivedAt !== null
+        ? engine.toTime(row.receivedAt)
+        : uncounted
+          ? engine.toTime(row.viewedAt)
+          : null,
+      derived.day,
+      derived.slice,
+      derived.logged_in,
+      derived.bot,
+      derived.referer_host,
+      row.id,
+    ],
+  )
+}
+
+async function rebuildDay(engine: SqlEngine, client: SqlClient, state: State, day: Day): Promise<number> {
+  let fixed = 0
+  if (state.rawFrom === null || day >= state.rawFrom) {
+    const aggregates = await aggregatesOfDay(engine, client, day)
+    const referrers = await referrersOfDay(engine, client, day, aggregates)
+    for (const pair of aggregates) fixed += await fixAggregate(client, day, pair)
+    for (const { key, expected, found } of referrers) {
+      if (expected === found) continue
+      await client.run('DELETE FROM post_view_referrers WHERE post_uuid = ? AND date = ? AND host = ?', [
+        key.post,
+        day,
+        key.host,
+      ])
+      if (expected !== null) {
+        await client.run(
+          'INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES (?, ?, ?, ?)',
+          [key.post, day, key.host, expected],
+        )
+      }
+      fixed++
+    }
+    for (const { key, expected } of await visitorsThatDiffer(engine, client, state, day)) {
+      const visitor = `x'${key.visitor}'`
+      await (expected === null
+        ? client.run(
+            `DELETE FROM post_view_visitors WHERE day = ? AND post_uuid = ? AND slice = ? AND visitor = ${visitor}`,
+            [day, key.post, key.slice],
+          )
+        : client.run(
+            `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor) VALUES (?, ?, ?, ${visitor})`,
+            [day, key.post, key.slice],
+          ))
+      fixed++
+    }
+  }
+  return fixed + (await rebuildSite(client, day))
+}
+
+async function fixAggregate(
+  client: SqlClient,
+  day: Day,
+  { key, expected, found }: Pair<string, StoredAggregate>,
+): Promise<number> {
+  if (differences('aggregate', '', expected, found).length === 0) return 0
+  if (expected === null) {
+    await client.run('DELETE FROM post_view_aggregates WHERE post_uuid = ? AND date = ?', [key, day])
+  } else if (found === null) {
+    await client.run(
+      `INSERT INTO post_view_aggregates
+         (view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, post_uuid, date)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      [...numbersOf(expected), key, day],
+    )
+  } else {
+    await client.run(
+      `UPDATE post_view_aggregates
+       SET view_count = ?, unique_views = ?, logged_in = ?, bots = ?, first_viewed_at = ?, last_viewed_at = ?
+       WHERE post_uuid = ? AND date = ?`,
+      [...numbersOf(expected), key, day],
+    )
+  }
+  // The post's total follows in the same transaction: no reader sees days that do not add up to it.
+  await writeTotals(client, [key])
+  return 1
+}
+
+function numbersOf(aggregate: Aggregate) {
+  const { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at } = aggregate
+  return [view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at]
+}
+
+async function rebuildSite(client: SqlClient, day: Day): Promise<number> {
+  let fixed = 0
+  const { expected, found } = await siteDay(client, day)
+  if (differences('site_aggregate', '', expected, found).length > 0) {
+    await client.run('DELETE FROM site_view_aggregates WHERE date = ?', [day])
+    if (expected !== null) {
+      await client.run(
+        `INSERT INTO site_view_aggregates
+           (view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, date)
+         VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        [...numbersOf(expected), day],
+      )
+    }
+    fixed++
+  }
+  for (const { key, expected, found } of await siteReferrers(client, day)) {
+    if (expected === found) continue
+    await client.run('DELETE FROM site_view_referrers WHERE date = ? AND host = ?', [day, key])
+    if (expected !== null) {
+      await client.run('INSERT INTO site_view_referrers (date, host, view_count) VALUES (?, ?, ?)', [
+        day,
+        key,
+        expected,
+      ])
+    }
+    fixed++
+  }
+  return fixed
+}
+
+async function rebuildTotals(engine: SqlEngine, progress: Progress): Promise<number> {
+  const [count] = await engine.reader.all('SELECT COUNT(*) AS posts FROM post_view_totals')
+  const posts = Number(count!['posts'])
+  let fixed = 0
+  let done = 0
+  let after: string | null = ''
+  while (after !== null) {
+    const from: string = after
+    const chunk = await engine.exclusive(async client => {
+      const { pairs, last } = await totalsAfter(client, from, TOTALS_AT_ONCE)
+      const wrong = pairs.filter(
+        ({ key, expected, found }) => differences('total', key, expected, found).length > 0,
+      )
+      await writeTotals(
+        client,
+        wrong.map(({ key }) => key),
+      )
+      return { last, seen: pairs.length, wrong: wrong.length }
+    })
+    fixed += chunk.wrong
+    done += chunk.seen
+    progress('posts', Math.min(done, posts), posts)
+    after = chunk.last
+  }
+  return fixed
+}
+
+/** Sums up the posts' days again. */
+export async function writeTotals(client: SqlClient, posts: readonly string[]): Promise<void> {
+  for (const post of posts) {
+    await client.run('DELETE FROM post_view_totals WHERE post_uuid = ?', [post])
+    await client.run(
+      `INSERT INTO post_view_totals
+         (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
+       ${selectTotals('post_uuid = ?')}`,
+      [post],
+    )
+  }
+}

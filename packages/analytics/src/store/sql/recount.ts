@@ -1,0 +1,369 @@
+/**
+ * What the counters must say, from the raw rows; and what they do say. `verify` compares the two in one snapshot,
+ * `rebuild` makes the second the first.
+ */
+
+import { addDays, type Day } from '../calendar.ts'
+import type { Difference } from '../store.ts'
+import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
+
+/** A day is looked for among rows of so much time around it: a day counted in another zone is at most that far off. */
+const AROUND_SECONDS = 26 * 3_600
+
+/** Numbers of a post's day, or of a site's, by column. Times as the engine stores them. */
+export interface Aggregate {
+  view_count: number
+  unique_views: number | null
+  logged_in: number | null
+  bots: number | null
+  first_viewed_at: SqlValue
+  last_viewed_at: SqlValue
+}
+
+export interface StoredAggregate extends Aggregate {
+  baseline: number
+}
+
+/** What there is to compare: the key of a thing, what a recount says of it, what is stored of it. */
+export interface Pair<K, V> {
+  key: K
+  expected: V | null
+  found: V | null
+}
+
+export interface PostHost {
+  post: string
+  host: string
+}
+
+export interface VisitorKey {
+  post: string
+  slice: number
+  /** Hex digits. */
+  visitor: string
+}
+
+interface RowsOfDay {
+  where: string
+  values: SqlValue[]
+}
+
+/** The condition for the raw rows of a day, in a form that the index on their time serves. */
+export function rowsOfDay({ calendar, toTime }: SqlEngine, day: Day, table = 'post_views'): RowsOfDay {
+  const { start, end } = calendar.bounds(day)
+  return {
+    where: `${table}.viewed_at >= ? AND ${table}.viewed_at < ? AND ${table}.day = ?`,
+    values: [toTime(start - AROUND_SECONDS), toTime(end + AROUND_SECONDS), day],
+  }
+}
+
+/** Whether a row takes part in every number, as SQL: 1 or 0. */
+function counted({ settings }: SqlEngine, table = 'post_views'): string {
+  return settings.bots === 'exclude' ? `(1 - ${table}.bot)` : '1'
+}
+
+/** Every post of the day, with the numbers a recount of its rows gives and those that are stored. */
+export async function aggregatesOfDay(
+  engine: SqlEngine,
+  client: SqlClient,
+  day: Day,
+): Promise<Pair<string, StoredAggregate>[]> {
+  const { where, values } = rowsOfDay(engine, day)
+  const counts = counted(engine)
+  const rows = await client.all(
+    `SELECT post_uuid,
+            SUM(CASE WHEN received_at IS NULL THEN 0 ELSE ${counts} END) AS own_views,
+            SUM(CASE WHEN received_at IS NULL THEN 1 ELSE 0 END) AS adopted_rows,
+            SUM(${counts} * logged_in) AS logged_in,
+            SUM(bot) AS bots,
+            MIN(CASE WHEN ${counts} = 1 THEN viewed_at END) AS first_viewed_at,
+            MAX(CASE WHEN ${counts} = 1 THEN viewed_at END) AS last_viewed_at
+     FROM post_views
+     WHERE ${where}
+     GROUP BY post_uuid`,
+    values,
+  )
+  const uniques = await client.all(
+    `SELECT post_uuid, COUNT(*) AS unique_views
+     FROM (SELECT DISTINCT post_uuid, slice, visitor FROM post_views WHERE ${where} AND ${counts} = 1) AS visitors
+     GROUP BY post_uuid`,
+    values,
+  )
+  const stored = await client.all(
+    `SELECT post_uuid, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+     FROM post_view_aggregates
+     WHERE date = ?`,
+    [day],
+  )
+
+  const uniqueOf = new Map(uniques.map(row => [String(row['post_uuid']), Number(row['unique_views'])]))
+  const storedOf = new Map(stored.map(row => [String(row['post_uuid']), toStored(row)]))
+  const rowOf = new Map(rows.map(row => [String(row['post_uuid']), row]))
+  return [...new Set([...rowOf.keys(), ...storedOf.keys()])].sort().map(post => {
+    const found = storedOf.get(post) ?? null
+    return {
+      key: post,
+      expected: expectedOf(rowOf.get(post), uniqueOf.get(post) ?? 0, found?.baseline ?? 0),
+      found,
+    }
+  })
+}
+
+function expectedOf(row: SqlRow | undefined, unique: number, baseline: number): StoredAggregate | null {
+  if (row === undefined && baseline === 0) return null
+  // What was adopted is explained by its rows, or everything but its views stays unknown.
+  const known = Number(row?.['adopted_rows'] ?? 0) === baseline
+  return {
+    view_count: baseline + Number(row?.['own_views'] ?? 0),
+    baseline,
+    unique_views: known ? unique : null,
+    logged_in: known ? Number(row?.['logged_in'] ?? 0) : null,
+    bots: known ? Number(row?.['bots'] ?? 0) : null,
+    first_viewed_at: (row?.['first_viewed_at'] ?? null) as SqlValue,
+    last_viewed_at: (row?.['last_viewed_at'] ?? null) as SqlValue,
+  }
+}
+
+function toStored(row: SqlRow): StoredAggregate {
+  return { ...toAggregate(row), baseline: Number(row['baseline']) }
+}
+
+function toAggregate(row: SqlRow): Aggregate {
+  return {
+    view_count: Number(row['view_count']),
+    unique_views: figure(row['unique_views']),
+    logged_in: figure(row['logged_in']),
+    bots: figure(row['bots']),
+    first_viewed_at: row['first_viewed_at'] as SqlValue,
+    last_viewed_at: row['last_viewed_at'] as SqlValue,
+  }
+}
+
+/** Every post and host of the day; of days that adopted rows leave unknown, only what was counted since. */
+export async function referrersOfDay(
+  engine: SqlEngine,
+  client: SqlClient,
+  day: Day,
+  aggregates: readonly Pair<string, StoredAggregate>[],
+): Promise<Pair<PostHost, number>[]> {
+  const { where, values } = rowsOfDay(engine, day)
+  const rows = await client.all(
+    `SELECT post_uuid, referer_host AS host, COUNT(*) AS all_views, COUNT(received_at) AS own_views
+     FROM post_views
+     WHERE ${where} AND ${counted(engine)} = 1
+     GROUP BY post_uuid, referer_host`,
+    values,
+  )
+  const stored = await client.all(
+    'SELECT post_uuid, host, view_count FROM post_view_referrers WHERE date = ?',
+    [day],
+  )
+
+  const unknown = new Set(
+    aggregates.filter(({ expected }) => expected?.unique_views === null).map(({ key }) => key),
+  )
+  const pairs = new Map<string, Pair<PostHost, number>>()
+  const pairOf = (row: SqlRow): Pair<PostHost, number> => {
+    const key = { post: String(row['post_uuid']), host: String(row['host']) }
+    const text = `${key.post}\n${key.host}`
+    const pair = pairs.get(text) ?? { key, expected: null, found: null }
+    pairs.set(text, pair)
+    return pair
+  }
+  for (const row of rows) {
+    const views = Number(unknown.has(String(row['post_uuid'])) ? row['own_views'] : row['all_views'])
+    if (views > 0) pairOf(row).expected = views
+  }
+  for (const row of stored) pairOf(row).found = Number(row['view_count'])
+  return [...pairs.values()]
+}
+
+/** Visitors that only the rows of the day name, or only the list of visitors. None where the day is closed. */
+export async function visitorsThatDiffer(
+  engine: SqlEngine,
+  client: SqlClient,
+  state: State,
+  day: Day,
+): Promise<Pair<VisitorKey, 1>[]> {
+  if (state.openFrom !== null && day < state.openFrom) return []
+  const { where, values } = rowsOfDay(engine, day)
+  const missing = await client.all(
+    `SELECT DISTINCT post_views.post_uuid, post_views.slice, HEX(post_views.visitor) AS visitor
+     FROM post_views
+     LEFT JOIN post_view_visitors AS known
+       ON known.day = post_views.day AND known.post_uuid = post_views.post_uuid
+       AND known.slice = post_views.slice AND known.visitor = post_views.visitor
+     WHERE ${where} AND ${counted(engine)} = 1 AND known.day IS NULL`,
+    values,
+  )
+  const extra = await client.all(
+    `SELECT known.post_uuid, known.slice, HEX(known.visitor) AS visitor
+     FROM post_view_visitors AS known
+     LEFT JOIN (
+       SELECT DISTINCT post_uuid, slice, visitor FROM post_views WHERE ${where} AND ${counted(engine)} = 1
+     ) AS seen
+       ON seen.post_uuid = known.post_uuid AND seen.slice = known.slice AND seen.visitor = known.visitor
+     WHERE known.day = ? AND seen.post_uuid IS NULL`,
+    [...values, day],
+  )
+  const keyOf = (row: SqlRow): VisitorKey => ({
+    post: String(row['post_uuid']),
+    slice: Number(row['slice']),
+    visitor: String(row['visitor']),
+  })
+  return [
+    ...missing.map(row => ({ key: keyOf(row), expected: 1 as const, found: null })),
+    ...extra.map(row => ({ key: keyOf(row), expected: null, found: 1 as const })),
+  ]
+}
+
+/** The site's day: the sum of its posts, and what is stored. A number that one post leaves unknown is unknown. */
+export async function siteDay(client: SqlClient, day: Day): Promise<Pair<Day, Aggregate>> {
+  const sum = (column: string) => `CASE WHEN COUNT(${column}) = COUNT(*) THEN SUM(${column}) END AS ${column}`
+  const [expected] = await client.all(
+    `SELECT COUNT(*) AS posts, SUM(view_count) AS view_count,
+            ${sum('unique_views')}, ${sum('logged_in')}, ${sum('bots')},
+            MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at
+     FROM post_view_aggregates
+     WHERE date = ?`,
+    [day],
+  )
+  const [found] = await client.all(
+    `SELECT view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+     FROM site_view_aggregates
+     WHERE date = ?`,
+    [day],
+  )
+  return {
+    key: day,
+    expected: expected === undefined || Number(expected['posts']) === 0 ? null : toAggregate(expected),
+    found: found === undefined ? null : toAggregate(found),
+  }
+}
+
+/** The site's hosts of a day: sums over its posts, and what is stored. */
+export async function siteReferrers(client: SqlClient, day: Day): Promise<Pair<string, number>[]> {
+  const pairs = new Map<string, Pair<string, number>>()
+  const pairOf = (row: SqlRow): Pair<string, number> => {
+    const key = String(row['host'])
+    const pair = pairs.get(key) ?? { key, expected: null, found: null }
+    pairs.set(key, pair)
+    return pair
+  }
+  const sums =
+    'SELECT host, SUM(view_count) AS view_count FROM post_view_referrers WHERE date = ? GROUP BY host'
+  for (const row of await client.all(sums, [day])) pairOf(row).expected = Number(row['view_count'])
+  const stored = 'SELECT host, view_count FROM site_view_referrers WHERE date = ?'
+  for (const row of await client.all(stored, [day])) pairOf(row).found = Number(row['view_count'])
+  return [...pairs.values()]
+}
+
+/** A post's sums over its days, by column. */
+export interface Total {
+  views: number
+  detailed_views: number | null
+  unique_views: number | null
+  logged_in: number | null
+  bots: number | null
+  first_viewed_at: SqlValue
+  last_viewed_at: SqlValue
+  unknown_until: Day | null
+}
+
+/** The SELECT that a post's total is: `where` narrows the posts. */
+export function selectTotals(where: string): string {
+  return `
+    SELECT post_uuid, SUM(view_count) AS views,
+           SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
+           SUM(unique_views) AS unique_views, SUM(logged_in) AS logged_in, SUM(bots) AS bots,
+           MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at,
+           MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until
+    FROM post_view_aggregates
+    WHERE ${where}
+    GROUP BY post_uuid`
+}
+
+/** So many posts' totals at a time, beginning behind `after`; `last` is null when there are no more. */
+export async function totalsAfter(
+  client: SqlClient,
+  after: string,
+  limit: number,
+): Promise<{ pairs: Pair<string, Total>[]; last: string | null }> {
+  const expected = await client.all(`${selectTotals('post_uuid > ?')} ORDER BY post_uuid LIMIT ${limit}`, [
+    after,
+  ])
+  const last = expected.length < limit ? null : String(expected.at(-1)!['post_uuid'])
+  const found = await client.all(
+    `SELECT post_uuid, views, detailed_views, unique_views, logged_in, bots,
+            first_viewed_at, last_viewed_at, unknown_until
+     FROM post_view_totals
+     WHERE post_uuid > ? ${last === null ? '' : 'AND post_uuid <= ?'}`,
+    last === null ? [after] : [after, last],
+  )
+  const expectedOf = new Map(expected.map(row => [String(row['post_uuid']), toTotal(row)]))
+  const foundOf = new Map(found.map(row => [String(row['post_uuid']), toTotal(row)]))
+  const pairs = [...new Set([...expectedOf.keys(), ...foundOf.keys()])].sort().map(post => ({
+    key: post,
+    expected: expectedOf.get(post) ?? null,
+    found: foundOf.get(post) ?? null,
+  }))
+  return { pairs, last }
+}
+
+function toTotal(row: SqlRow): Total {
+  return {
+    views: Number(row['views']),
+    detailed_views: figure(row['detailed_views']),
+    unique_views: figure(row['unique_views']),
+    logged_in: figure(row['logged_in']),
+    bots: figure(row['bots']),
+    first_viewed_at: row['first_viewed_at'] as SqlValue,
+    last_viewed_at: row['last_viewed_at'] as SqlValue,
+    unknown_until: row['unknown_until'] as Day | null,
+  }
+}
+
+/** The fields in which the two sides differ; one side missing is a difference of `exists`. */
+export function differences<V extends object>(
+  kind: Difference['kind'],
+  name: string,
+  expected: V | null,
+  found: V | null,
+): Difference[] {
+  if (expected === null || found === null) {
+    if (expected === found) return []
+    return [{ kind, name, field: 'exists', expected: expected && 'yes', found: found && 'yes' }]
+  }
+  const fields = Object.keys(expected) as (keyof V & string)[]
+  return fields
+    .filter(field => expected[field] !== found[field])
+    .map(field => ({
+      kind,
+      name,
+      field,
+      expected: expected[field] as Difference['expected'],
+      found: found[field] as Difference['found'],
+    }))
+}
+
+/** Every day there may be something of, oldest first. */
+export async function allDays({ calendar, fromTime }: SqlEngine, client: SqlClient): Promise<Day[]> {
+  const days = new Set<Day>()
+  for (const table of [
+    'post_view_aggregates',
+    'site_view_aggregates',
+    'post_view_referrers',
+    'site_view_referrers',
+  ]) {
+    for (const row of await client.all(`SELECT DISTINCT date FROM ${table}`)) days.add(String(row['date']))
+  }
+  for (const row of await client.all('SELECT DISTINCT day FROM post_view_visitors'))
+    days.add(String(row['day']))
+  const [range] = await client.all('SELECT MIN(viewed_at) AS first, MAX(viewed_at) AS last FROM post_views')
+  if (range !== undefined && range['first'] !== null) {
+    const to = addDays(calendar.dayOf(fromTime(range['last'])), 1)
+    for (let day = addDays(calendar.dayOf(fromTime(range['first'])), -1); day <= to; day = addDays(day, 1))
+      days.add(day)
+  }
+  return [...days].sort()
+}

@@ -1,0 +1,144 @@
+/** What a raw row must say about itself: the columns that were derived when it was counted, derived again. */
+
+import { canonicalPost } from '@postviews/client'
+import type { Day, Moment } from '../calendar.ts'
+import { refererHost, UNKNOWN_VISITOR, visitorOf } from '../row.ts'
+import { figure, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
+
+const ROWS_AT_ONCE = 5_000
+
+export interface RawRow {
+  id: number
+  postUuid: string
+  userId: string | null
+  ip: string | null
+  userAgent: string | null
+  referer: string | null
+  viewedAt: number
+  /** Null in a row that this service did not write: adopted, or a stranger's. */
+  receivedAt: number | null
+  derived: Derived
+}
+
+/** The columns that follow from the others. Null where the row was never counted. */
+export interface Derived {
+  post_uuid: string
+  day: Day | null
+  slice: number | null
+  logged_in: number | null
+  bot: number | null
+  /** Hex digits, upper case as SQL gives them. */
+  visitor: string | null
+  referer_host: string | null
+}
+
+/** Raw rows in the order of their numbers, so many at a time; `where` narrows them. */
+export async function* rawRows(
+  { fromTime }: SqlEngine,
+  client: SqlClient,
+  {
+    after = 0,
+    where = '1 = 1',
+    values = [],
+  }: { after?: number; where?: string; values?: (string | number | null)[] } = {},
+): AsyncGenerator<RawRow[]> {
+  let last = after
+  for (;;) {
+    const rows = await client.all(
+      `SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
+              day, slice, logged_in, bot, HEX(visitor) AS visitor, visitor IS NULL AS uncounted, referer_host
+       FROM post_views
+       WHERE id > ? AND ${where}
+       ORDER BY id
+       LIMIT ${ROWS_AT_ONCE}`,
+      [last, ...values],
+    )
+    if (rows.length === 0) return
+    yield rows.map(row => toRawRow(row, fromTime))
+    last = Number(rows.at(-1)!['id'])
+    if (rows.length < ROWS_AT_ONCE) return
+  }
+}
+
+function toRawRow(row: SqlRow, fromTime: SqlEngine['fromTime']): RawRow {
+  const text = (column: string): string | null => (row[column] === null ? null : String(row[column]))
+  return {
+    id: Number(row['id']),
+    postUuid: String(row['post_uuid']),
+    userId: text('user_id'),
+    ip: text('ip'),
+    userAgent: text('user_agent'),
+    referer: text('referer'),
+    viewedAt: fromTime(row['viewed_at']),
+    receivedAt: row['received_at'] === null ? null : fromTime(row['received_at']),
+    derived: {
+      post_uuid: String(row['post_uuid']),
+      day: text('day'),
+      slice: figure(row['slice']),
+      logged_in: figure(row['logged_in']),
+      bot: figure(row['bot']),
+      visitor: Number(row['uncounted']) === 1 ? null : text('visitor'),
+      referer_host: text('referer_host'),
+    },
+  }
+}
+
+/** The keys of the days whose views are still accepted. */
+export async function dayKeys(client: SqlClient): Promise<Map<Day, string>> {
+  const rows = await client.all('SELECT day, secret FROM post_view_day_keys')
+  return new Map(rows.map(row => [String(row['day']), String(row['secret'])]))
+}
+
+/**
+ * What the derived columns of a row must be. What can no longer be told (the address was erased or never kept, the
+ * day's key is gone, the day was counted in another zone) is as it is.
+ */
+export function deriveAgain(
+  row: RawRow,
+  { calendar, settings }: SqlEngine,
+  state: Pick<State, 'settingsSince'>,
+  keys: ReadonlyMap<Day, string>,
+  isBot: (userAgent: string | null) => boolean,
+): Derived {
+  const { derived } = row
+  const { day, slice } = momentAgain(row, calendar.locate(row.viewedAt), state.settingsSince)
+  const frozen = isFrozen(row, state.settingsSince)
+  return {
+    post_uuid: canonicalPost(row.postUuid) ?? row.postUuid,
+    day,
+    slice,
+    logged_in: row.userId === null ? (derived.logged_in ?? 0) : 1,
+    bot: derived.bot ?? Number(isBot(row.userAgent)),
+    visitor: frozen ? derived.visitor : visitorAgain(row, day, settings.uniqueBy, keys),
+    referer_host: row.referer === null ? (derived.referer_host ?? '') : refererHost(row.referer),
+  }
+}
+
+// Days that the present settings could not be applied to stay as they were counted.
+function isFrozen({ derived }: RawRow, settingsSince: Day | null): boolean {
+  return derived.day !== null && settingsSince !== null && derived.day < settingsSince
+}
+
+function momentAgain(
+  row: RawRow,
+  moment: Moment,
+  settingsSince: Day | null,
+): { day: Day; slice: number | null } {
+  const { day, slice } = row.derived
+  if (day === null || settingsSince === null) return moment
+  if (isFrozen(row, settingsSince)) return { day, slice }
+  // In the zone of before, this view belonged to a day that is counted anew: it must not fall among the frozen ones.
+  return moment.day < settingsSince ? { day: settingsSince, slice: 0 } : moment
+}
+
+function visitorAgain(
+  { ip, userAgent, derived }: RawRow,
+  day: Day,
+  uniqueBy: SqlEngine['settings']['uniqueBy'],
+  keys: ReadonlyMap<Day, string>,
+): string | null {
+  if (ip === null) return derived.visitor ?? UNKNOWN_VISITOR
+  const key = keys.get(day)
+  if (key === undefined) return derived.visitor
+  return visitorOf(key, uniqueBy, ip, userAgent).toUpperCase()
+}

@@ -1,0 +1,101 @@
+/**
+ * What the SQL engines have in common: reads, recounts and retention are written once, in SQL that all of them
+ * know, over the small interface here. Only the way of a batch is each engine's own.
+ */
+
+import type { Calendar, Day } from '../calendar.ts'
+import type { UniqueBy } from '../row.ts'
+import type { CountingSettings } from '../store.ts'
+
+export type SqlValue = string | number | null
+export type SqlRow = Record<string, unknown>
+
+/** Runs single statements with `?` for each value. @throws {StoreUnavailable} and the other errors of a store */
+export interface SqlClient {
+  all(sql: string, values?: readonly SqlValue[]): Promise<SqlRow[]>
+  /** Returns how many rows were changed. */
+  run(sql: string, values?: readonly SqlValue[]): Promise<number>
+}
+
+export interface SqlEngine {
+  calendar: Calendar
+  settings: CountingSettings
+  /** Single reads. */
+  reader: SqlClient
+  /** Many reads that all see one moment. */
+  snapshot<T>(work: (client: SqlClient) => Promise<T>): Promise<T>
+  /** A transaction during which no batch is recorded, by any process. Tried again after a deadlock. */
+  exclusive<T>(work: (client: SqlClient, state: State) => Promise<T>): Promise<T>
+  /** Unix seconds as the engine stores times, and back. */
+  toTime(unixSeconds: number): SqlValue
+  fromTime(value: unknown): number
+}
+
+/** The one row of `post_view_state`. */
+export interface State {
+  settings: CountingSettings
+  /** The first day counted under `settings`; null when every day is. */
+  settingsSince: Day | null
+  /** The first day whose raw rows are complete; null when none is incomplete. */
+  rawFrom: Day | null
+  /** The first day whose key and visitors are kept; null when none was closed. */
+  openFrom: Day | null
+  /** The last day that adopted rows leave unknown but for its views; null when there is none. */
+  unknownUntil: Day | null
+  /** Unix seconds; null when the tables are our own from the start. */
+  adoptedAt: number | null
+}
+
+export const SELECT_STATE = `
+  SELECT time_zone, window_hours, unique_by, bots, settings_since, raw_from, open_from, unknown_until, adopted_at
+  FROM post_view_state
+  WHERE id = 1`
+
+export function toState(row: SqlRow): State {
+  return {
+    settings: {
+      timeZone: String(row['time_zone']),
+      windowHours: Number(row['window_hours']),
+      uniqueBy: row['unique_by'] as UniqueBy,
+      bots: row['bots'] as CountingSettings['bots'],
+    },
+    settingsSince: row['settings_since'] as Day | null,
+    rawFrom: row['raw_from'] as Day | null,
+    openFrom: row['open_from'] as Day | null,
+    unknownUntil: row['unknown_until'] as Day | null,
+    adoptedAt: row['adopted_at'] === null ? null : Number(row['adopted_at']),
+  }
+}
+
+const SETTING_NAMES: Record<keyof CountingSettings, string> = {
+  timeZone: 'STATS_TIMEZONE',
+  windowHours: 'UNIQUE_WINDOW',
+  uniqueBy: 'UNIQUE_BY',
+  bots: 'BOTS',
+}
+
+/** What differs between recorded settings and a process's own, as `BOTS is exclude, recorded is count`; else null. */
+export function settingsDiffer(recorded: CountingSettings, own: CountingSettings): string | null {
+  const keys = Object.keys(SETTING_NAMES) as (keyof CountingSettings)[]
+  const differing = keys
+    .filter(key => recorded[key] !== own[key])
+    .map(
+      key =>
+        `${SETTING_NAMES[key]} is ${shown(key, own)}, recorded in the database is ${shown(key, recorded)}`,
+    )
+  return differing.length === 0 ? null : differing.join('; ')
+}
+
+function shown(key: keyof CountingSettings, settings: CountingSettings): string {
+  return key === 'windowHours' ? `${settings[key]}h` : settings[key]
+}
+
+/** `?, ?, ?` for so many values. */
+export function marks(count: number): string {
+  return Array.from({ length: count }, () => '?').join(', ')
+}
+
+/** A sum or count as the engine returns it; null stays null. */
+export function figure(value: unknown): number | null {
+  return value === null || value === undefined ? null : Number(value)
+}

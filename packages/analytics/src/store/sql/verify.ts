@@ -1,0 +1,109 @@
+/** Compares what is counted with a recount, all in one snapshot. Changes nothing. */
+
+import { BotList } from '../row.ts'
+import type { Difference, Progress } from '../store.ts'
+import {
+  aggregatesOfDay,
+  allDays,
+  differences,
+  referrersOfDay,
+  siteDay,
+  siteReferrers,
+  totalsAfter,
+  visitorsThatDiffer,
+} from './recount.ts'
+import { dayKeys, deriveAgain, rawRows } from './rows.ts'
+import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+
+const TOTALS_AT_ONCE = 1_000
+
+/** Hands every difference to `found` as it comes. */
+export function verify(
+  engine: SqlEngine,
+  found: (difference: Difference) => void,
+  progress: Progress = () => {},
+): Promise<void> {
+  return engine.snapshot(async client => {
+    const state = toState((await client.all(SELECT_STATE))[0]!)
+    const report = (list: Difference[]) => list.forEach(found)
+    await verifyRows(engine, client, state, report, progress)
+    await verifyDays(engine, client, state, report, progress)
+    await verifyTotals(client, report, progress)
+  })
+}
+
+type Report = (differences: Difference[]) => void
+
+async function verifyRows(
+  engine: SqlEngine,
+  client: SqlClient,
+  state: State,
+  report: Report,
+  progress: Progress,
+): Promise<void> {
+  const [count] = await client.all('SELECT COUNT(*) AS views FROM post_views')
+  const total = Number(count!['views'])
+  const keys = await dayKeys(client)
+  const bots = new BotList()
+  let done = 0
+  for await (const rows of rawRows(engine, client)) {
+    for (const row of rows) {
+      const expected = deriveAgain(row, engine, state, keys, userAgent => bots.isBot(userAgent))
+      report(differences('row', `row ${row.id}`, expected, row.derived))
+    }
+    done += rows.length
+    progress('rows', done, total)
+  }
+}
+
+async function verifyDays(
+  engine: SqlEngine,
+  client: SqlClient,
+  state: State,
+  report: Report,
+  progress: Progress,
+): Promise<void> {
+  const days = await allDays(engine, client)
+  for (const [index, day] of days.entries()) {
+    // Of days whose raw rows are gone, only the sums can be proven.
+    if (state.rawFrom === null || day >= state.rawFrom) {
+      const aggregates = await aggregatesOfDay(engine, client, day)
+      for (const { key, expected, found } of aggregates) {
+        report(differences('aggregate', `post ${key} on ${day}`, expected, found))
+      }
+      for (const { key, expected, found } of await referrersOfDay(engine, client, day, aggregates)) {
+        const name = `post ${key.post} on ${day} from ${key.host || 'nowhere'}`
+        report(differences('referrer', name, asCount(expected), asCount(found)))
+      }
+      for (const { key, expected, found } of await visitorsThatDiffer(engine, client, state, day)) {
+        const name = `visitor ${key.visitor.toLowerCase()} of post ${key.post} on ${day}, window ${key.slice}`
+        report(differences('visitor', name, asCount(expected), asCount(found)))
+      }
+    }
+    const site = await siteDay(client, day)
+    report(differences('site_aggregate', `site on ${day}`, site.expected, site.found))
+    for (const { key, expected, found } of await siteReferrers(client, day)) {
+      const name = `site on ${day} from ${key || 'nowhere'}`
+      report(differences('site_referrer', name, asCount(expected), asCount(found)))
+    }
+    progress('days', index + 1, days.length)
+  }
+}
+
+function asCount(count: number | null): { view_count: number } | null {
+  return count === null ? null : { view_count: count }
+}
+
+async function verifyTotals(client: SqlClient, report: Report, progress: Progress): Promise<void> {
+  const [count] = await client.all('SELECT COUNT(*) AS posts FROM post_view_totals')
+  const posts = Number(count!['posts'])
+  let after: string | null = ''
+  let done = 0
+  while (after !== null) {
+    const { pairs, last } = await totalsAfter(client, after, TOTALS_AT_ONCE)
+    for (const { key, expected, found } of pairs) report(differences('total', `post ${key}`, expected, found))
+    done += pairs.length
+    progress('posts', Math.min(done, posts), posts)
+    after = last
+  }
+}

@@ -1,0 +1,112 @@
+/** One SQLite connection in a thread of its own, used one piece of work at a time. */
+
+import { Worker } from 'node:worker_threads'
+import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
+import { type Recorded, RowRejected, StoreRefused, StoreUnavailable } from '../store.ts'
+import type { RecordBatch } from './record.ts'
+import type { Reply, Request, SqliteFailure } from './worker.ts'
+
+interface Waiting {
+  resolve(result: unknown): void
+  reject(error: Error): void
+}
+
+export class SqliteConnection implements SqlClient {
+  readonly #worker: Worker
+  readonly #waiting = new Map<number, Waiting>()
+  #lastId = 0
+  #idle: Promise<unknown> = Promise.resolve()
+  #ended: Error | undefined
+
+  constructor(path: string, { readOnly }: { readOnly: boolean }) {
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path, readOnly } })
+    this.#worker.on('message', ({ id, reply }: { id: number; reply: Reply }) => {
+      const waiting = this.#waiting.get(id)!
+      this.#waiting.delete(id)
+      if ('error' in reply) waiting.reject(storeError(reply.error))
+      else waiting.resolve(reply.result)
+    })
+    this.#worker.on('error', error => this.#end(error))
+    this.#worker.on('exit', () => this.#end(new Error('the connection is closed')))
+  }
+
+  all(sql: string, values: readonly SqlValue[] = []): Promise<SqlRow[]> {
+    return this.#alone(() => this.#ask({ op: 'all', sql, values }) as Promise<SqlRow[]>)
+  }
+
+  run(sql: string, values: readonly SqlValue[] = []): Promise<number> {
+    return this.#alone(() => this.#ask({ op: 'run', sql, values }) as Promise<number>)
+  }
+
+  record(batch: RecordBatch): Promise<Recorded> {
+    return this.#alone(() => this.#ask({ op: 'record', ...batch }) as Promise<Recorded>)
+  }
+
+  /** Runs `work` in a transaction that `begin` opens; nothing else uses the connection meanwhile. */
+  transaction<T>(
+    begin: 'BEGIN' | 'BEGIN IMMEDIATE' | 'BEGIN EXCLUSIVE',
+    work: (client: SqlClient & { script(sql: string): Promise<void> }) => Promise<T>,
+  ): Promise<T> {
+    const client = {
+      all: (sql: string, values: readonly SqlValue[] = []) =>
+        this.#ask({ op: 'all', sql, values }) as Promise<SqlRow[]>,
+      run: (sql: string, values: readonly SqlValue[] = []) =>
+        this.#ask({ op: 'run', sql, values }) as Promise<number>,
+      script: (sql: string) => this.#ask({ op: 'script', sql }) as Promise<void>,
+    }
+    return this.#alone(async () => {
+      await client.script(begin)
+      try {
+        const result = await work(client)
+        await client.script('COMMIT')
+        return result
+      } catch (error) {
+        // The first error tells; SQLite has rolled back by itself where this one says so.
+        await client.script('ROLLBACK').catch(() => {})
+        throw error
+      }
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended !== undefined) return
+    await this.#alone(() => this.#ask({ op: 'close' }))
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#idle.then(work)
+    // Whoever asked hears of the error; the next in line only waits for the end.
+    this.#idle = done.catch(() => {})
+    return done
+  }
+
+  #ask(request: Request): Promise<unknown> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended)
+    const id = ++this.#lastId
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      this.#worker.postMessage({ id, request })
+    })
+  }
+
+  #end(error: unknown): void {
+    if (this.#ended !== undefined) return
+    this.#ended = new StoreUnavailable('SQLite cannot be used', { cause: error })
+    for (const { reject } of this.#waiting.values()) reject(this.#ended)
+    this.#waiting.clear()
+  }
+}
+
+// https://www.sqlite.org/rescode.html: a value that does not fit, never a condition that passes.
+const TOO_BIG = 18
+const CONSTRAINT = 19
+const MISMATCH = 20
+
+function storeError({ name, message, code }: SqliteFailure): Error {
+  if (name === 'StoreRefused') return new StoreRefused(message)
+  const primary = code === null ? null : code & 0xff
+  if (primary === TOO_BIG || primary === CONSTRAINT || primary === MISMATCH) {
+    return new RowRejected(`SQLite refuses a row: ${message}`)
+  }
+  return new StoreUnavailable(`SQLite: ${message}`)
+}

@@ -1,0 +1,158 @@
+/** A batch on its way into SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
+
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { BatchCounts } from '../counts.ts'
+import type { ViewRow } from '../row.ts'
+import { SELECT_STATE, settingsDiffer, toState } from '../sql/sql.ts'
+import { type CountingSettings, type Recorded, StoreRefused } from '../store.ts'
+
+export interface RecordBatch {
+  rows: readonly ViewRow[]
+  settings: CountingSettings
+  /** Unix seconds. */
+  now: number
+}
+
+type Prepare = (sql: string) => StatementSync
+
+export function recordViews(
+  database: DatabaseSync,
+  prepare: Prepare,
+  { rows, settings, now }: RecordBatch,
+): Recorded {
+  // The one writer's lock from the start: a transaction that began as a reader cannot wait for it.
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const differing = settingsDiffer(toState(prepare(SELECT_STATE).get()!).settings, settings)
+    if (differing !== null) throw new StoreRefused(differing)
+    const counts = insertRows(prepare, rows, settings)
+    addCounts(prepare, counts)
+    prepare(SAVE_PROGRESS).run(now, counts.lastViewedAt || now)
+    database.exec('COMMIT')
+    return { counted: counts.rows, duplicates: rows.length - counts.rows }
+  } catch (error) {
+    // A failed COMMIT (disk full, say) has ended the transaction already.
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+const INSERT_VIEW = `
+  INSERT INTO post_views
+    (post_uuid, user_id, ip, user_agent, referer, viewed_at,
+     event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING`
+
+const INSERT_VISITOR = `
+  INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
+  VALUES (?, ?, ?, ?)
+  ON CONFLICT DO NOTHING`
+
+function insertRows(prepare: Prepare, rows: readonly ViewRow[], settings: CountingSettings): BatchCounts {
+  const insertView = prepare(INSERT_VIEW)
+  const insertVisitor = prepare(INSERT_VISITOR)
+  const counts = new BatchCounts(settings.bots)
+  for (const row of rows) {
+    const eventId = row.eventId === null ? null : Buffer.from(row.eventId.replaceAll('-', ''), 'hex')
+    const visitor = Buffer.from(row.visitor, 'hex')
+    const { changes } = insertView.run(
+      row.postUuid,
+      row.userId,
+      row.ip,
+      row.userAgent,
+      row.referer,
+      row.viewedAt,
+      eventId,
+      row.receivedAt,
+      row.day,
+      row.slice,
+      Number(row.loggedIn),
+      Number(row.bot),
+      visitor,
+      row.refererHost,
+    )
+    if (changes === 0) continue
+    const unique =
+      counts.counts(row) && insertVisitor.run(row.day, row.postUuid, row.slice, visitor).changes === 1
+    counts.add(row, unique)
+  }
+  return counts
+}
+
+const ADD_TO_POST_DAY = `
+  INSERT INTO post_view_aggregates
+    (post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (post_uuid, date) DO UPDATE SET
+    view_count      = view_count + excluded.view_count,
+    unique_views    = unique_views + excluded.unique_views,
+    logged_in       = logged_in + excluded.logged_in,
+    bots            = bots + excluded.bots,
+    first_viewed_at = COALESCE(MIN(first_viewed_at, excluded.first_viewed_at), first_viewed_at, excluded.first_viewed_at),
+    last_viewed_at  = COALESCE(MAX(last_viewed_at, excluded.last_viewed_at), last_viewed_at, excluded.last_viewed_at)`
+
+const ADD_TO_POST = `
+  INSERT INTO post_view_totals
+    (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (post_uuid) DO UPDATE SET
+    views           = views + excluded.views,
+    detailed_views  = detailed_views + excluded.detailed_views,
+    unique_views    = unique_views + excluded.unique_views,
+    logged_in       = logged_in + excluded.logged_in,
+    bots            = bots + excluded.bots,
+    first_viewed_at = COALESCE(MIN(first_viewed_at, excluded.first_viewed_at), first_viewed_at, excluded.first_viewed_at),
+    last_viewed_at  = COALESCE(MAX(last_viewed_at, excluded.last_viewed_at), last_viewed_at, excluded.last_viewed_at)`
+
+const ADD_TO_POST_REFERRER = `
+  INSERT INTO post_view_referrers (post_uuid, date, host, view_count)
+  VALUES (?, ?, ?, ?)
+  ON CONFLICT (post_uuid, date, host) DO UPDATE SET view_count = view_count + excluded.view_count`
+
+const ADD_TO_SITE_DAY = `
+  INSERT INTO site_view_aggregates
+    (date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (date) DO UPDATE SET
+    view_count      = view_count + excluded.view_count,
+    unique_views    = unique_views + excluded.unique_views,
+    logged_in       = logged_in + excluded.logged_in,
+    bots            = bots + excluded.bots,
+    first_viewed_at = COALESCE(MIN(first_viewed_at, excluded.first_viewed_at), first_viewed_at, excluded.first_viewed_at),
+    last_viewed_at  = COALESCE(MAX(last_viewed_at, excluded.last_viewed_at), last_viewed_at, excluded.last_viewed_at)`
+
+const ADD_TO_SITE_REFERRER = `
+  INSERT INTO site_view_referrers (date, host, view_count)
+  VALUES (?, ?, ?)
+  ON CONFLICT (date, host) DO UPDATE SET view_count = view_count + excluded.view_count`
+
+const ADD_TO_MINUTE = `
+  INSERT INTO site_view_minutes (minute, view_count)
+  VALUES (?, ?)
+  ON CONFLICT (minute) DO UPDATE SET view_count = view_count + excluded.view_count`
+
+const SAVE_PROGRESS = `
+  INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at)
+  VALUES (1, ?, ?)
+  ON CONFLICT (id) DO UPDATE SET
+    last_committed_at = excluded.last_committed_at,
+    last_viewed_at    = excluded.last_viewed_at`
+
+function addCounts(prepare: Prepare, counts: BatchCounts): void {
+  for (const { postUuid, day, views, unique, loggedIn, bots, first, last } of counts.postDays()) {
+    prepare(ADD_TO_POST_DAY).run(postUuid, day, views, unique, loggedIn, bots, first, last)
+  }
+  for (const { postUuid, views, detailedViews, unique, loggedIn, bots, first, last } of counts.posts()) {
+    prepare(ADD_TO_POST).run(postUuid, views, detailedViews, unique, loggedIn, bots, first, last)
+  }
+  for (const { postUuid, day, host, views } of counts.referrers()) {
+    prepare(ADD_TO_POST_REFERRER).run(postUuid, day, host, views)
+  }
+  for (const { day, views, unique, loggedIn, bots, first, last } of counts.siteDays()) {
+    prepare(ADD_TO_SITE_DAY).run(day, views, unique, loggedIn, bots, first, last)
+  }
+  for (const { day, host, views } of counts.siteReferrers())
+    prepare(ADD_TO_SITE_REFERRER).run(day, host, views)
+  for (const { minute, views } of counts.minutes()) prepare(ADD_TO_MINUTE).run(minute, views)
+}

@@ -1,0 +1,102 @@
+/** The embedded store: one file, one writer, WAL with every commit on the disk before it is answered. */
+
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { Calendar } from '../calendar.ts'
+import { applyMigrations, checkVersion } from '../migrate.ts'
+import { forget } from '../sql/forget.ts'
+import { prune } from '../sql/prune.ts'
+import { createReads } from '../sql/reads.ts'
+import { rebuild } from '../sql/rebuild.ts'
+import { SELECT_STATE, type SqlClient, type SqlEngine, settingsDiffer, toState } from '../sql/sql.ts'
+import { verify } from '../sql/verify.ts'
+import { type CountingSettings, RowRejected, type Store, StoreRefused, StoreUnavailable } from '../store.ts'
+import { SqliteConnection } from './connection.ts'
+
+/** Opens the file of `sqlite:PATH`, making it and its folder where there is none. */
+export async function openSqliteStore(url: string, settings: CountingSettings): Promise<Store> {
+  const path = resolve(url.slice('sqlite:'.length))
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+  } catch (cause) {
+    throw new StoreUnavailable(`SQLite: the folder of ${path} cannot be made`, { cause })
+  }
+  const writer = new SqliteConnection(path, { readOnly: false })
+  // Waits for the writer to have made the file: a connection that only reads cannot.
+  await writer.all('SELECT 1')
+  const reader = new SqliteConnection(path, { readOnly: true })
+  const calendar = new Calendar(settings.timeZone, settings.windowHours)
+
+  const engine: SqlEngine = {
+    calendar,
+    settings,
+    reader,
+    async snapshot(work) {
+      const connection = new SqliteConnection(path, { readOnly: true })
+      try {
+        return await connection.transaction('BEGIN', work)
+      } finally {
+        await connection.close()
+      }
+    },
+    exclusive: work =>
+      writer.transaction('BEGIN IMMEDIATE', async client =>
+        work(client, toState((await client.all(SELECT_STATE))[0]!)),
+      ),
+    toTime: unixSeconds => unixSeconds,
+    fromTime: Number,
+  }
+
+  const query = (client: SqlClient) => async (sql: string) => ({ rows: await client.all(sql) })
+
+  return {
+    engine: 'sqlite',
+    settings,
+    calendar,
+    ...createReads(engine),
+
+    dayKey: day =>
+      engine.exclusive(async (client, { openFrom }) => {
+        const [known] = await client.all('SELECT secret FROM post_view_day_keys WHERE day = ?', [day])
+        if (known !== undefined) return String(known['secret'])
+        if (openFrom !== null && day < openFrom) throw new RowRejected(`the key of ${day} was destroyed`)
+        const secret = randomBytes(32).toString('hex')
+        await client.run('INSERT INTO post_view_day_keys (day, secret) VALUES (?, ?)', [day, secret])
+        return secret
+      }),
+
+    recordViews: rows => writer.record({ rows, settings, now: Math.floor(Date.now() / 1_000) }),
+
+    async ping() {
+      await writer.run('UPDATE post_view_state SET id = id WHERE id = 1')
+    },
+
+    async migrate() {
+      await writer.transaction('BEGIN IMMEDIATE', async client => {
+        await applyMigrations({ engine: 'sqlite', query: query(client), script: client.script })
+        await client.run(
+          `INSERT INTO post_view_state (id, time_zone, window_hours, unique_by, bots)
+           VALUES (1, ?, ?, ?, ?)
+           ON CONFLICT (id) DO NOTHING`,
+          [settings.timeZone, settings.windowHours, settings.uniqueBy, settings.bots],
+        )
+      })
+    },
+
+    async checkSettings() {
+      await checkVersion({ engine: 'sqlite', query: query(reader) })
+      const differing = settingsDiffer(toState((await reader.all(SELECT_STATE))[0]!).settings, settings)
+      if (differing !== null) throw new StoreRefused(differing)
+    },
+
+    verify: (found, progress) => verify(engine, found, progress),
+    rebuild: (options, progress) => rebuild(engine, options, progress),
+    prune: (options, progress) => prune(engine, options, progress),
+    forget: (who, progress) => forget(engine, who, progress),
+
+    async close() {
+      await Promise.all([writer.close(), reader.close()])
+    },
+  }
+}

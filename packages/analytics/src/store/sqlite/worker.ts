@@ -1,0 +1,83 @@
+/**
+ * The thread that holds one SQLite connection. `node:sqlite` blocks the thread it runs in, so it runs in none that
+ * has anything else to do.
+ */
+
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { SqlValue } from '../sql/sql.ts'
+import { type RecordBatch, recordViews } from './record.ts'
+
+/** What the thread is asked to do; each request is answered once, in order. */
+export type Request =
+  | { op: 'all'; sql: string; values: readonly SqlValue[] }
+  | { op: 'run'; sql: string; values: readonly SqlValue[] }
+  | { op: 'script'; sql: string }
+  | ({ op: 'record' } & RecordBatch)
+  | { op: 'close' }
+
+export type Reply = { result: unknown } | { error: SqliteFailure }
+
+/** An error of SQLite, in a form that crosses threads. */
+export interface SqliteFailure {
+  name: string
+  message: string
+  /** SQLite's extended result code, if SQLite it was. */
+  code: number | null
+}
+
+const { path, readOnly } = workerData as { path: string; readOnly: boolean }
+const statements = new Map<string, StatementSync>()
+const database = open()
+
+function open(): DatabaseSync {
+  const opened = new DatabaseSync(path, { readOnly, timeout: 5_000 })
+  // FULL: a commit that was answered is on the disk. In WAL mode NORMAL would lose it in a power cut.
+  if (!readOnly)
+    opened.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000')
+  opened.exec('PRAGMA cache_size = -65536')
+  return opened
+}
+
+function prepared(sql: string): StatementSync {
+  let statement = statements.get(sql)
+  if (statement === undefined) {
+    statement = database.prepare(sql)
+    // Statements with a list of values have a text for each length; keep the memory of them bounded.
+    if (statements.size >= 200) statements.clear()
+    statements.set(sql, statement)
+  }
+  return statement
+}
+
+function answer(request: Request): unknown {
+  switch (request.op) {
+    case 'all':
+      return prepared(request.sql).all(...request.values)
+    case 'run':
+      return Number(prepared(request.sql).run(...request.values).changes)
+    case 'script':
+      return database.exec(request.sql)
+    case 'record':
+      return recordViews(database, prepared, request)
+    case 'close':
+      return database.close()
+  }
+}
+
+function failureOf(error: unknown): SqliteFailure {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error), code: null }
+  const code = 'errcode' in error ? Number(error.errcode) : null
+  return { name: error.name, message: error.message, code }
+}
+
+parentPort!.on('message', ({ id, request }: { id: number; request: Request }) => {
+  let reply: Reply
+  try {
+    reply = { result: answer(request) }
+  } catch (error) {
+    reply = { error: failureOf(error) }
+  }
+  parentPort!.postMessage({ id, reply })
+  if (request.op === 'close') parentPort!.close()
+})

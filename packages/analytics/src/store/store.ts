@@ -1,0 +1,197 @@
+/**
+ * What a store is: the one place where views are kept and counted. Every engine keeps the promises written here,
+ * and passes `test/store-contract.ts` unchanged.
+ */
+
+import type { Calendar, Day } from './calendar.ts'
+import type { IpStorage, UniqueBy, ViewRow } from './row.ts'
+
+/**
+ * The settings that decide what is counted, and as what. They are recorded in the database: numbers counted under
+ * different ones do not add up.
+ */
+export interface CountingSettings {
+  timeZone: string
+  windowHours: number
+  uniqueBy: UniqueBy
+  bots: 'count' | 'exclude'
+}
+
+/** The store is away or refuses to write for now. Nothing was lost: keep what is in hand and try again. */
+export class StoreUnavailable extends Error {
+  override name = 'StoreUnavailable'
+}
+
+/** The store cannot keep these rows, now or ever, though it is well. One row alone: set it aside. Nothing was written. */
+export class RowRejected extends Error {
+  override name = 'RowRejected'
+}
+
+/** This process must not write to this database: another version, or other settings. Nothing was written; stop. */
+export class StoreRefused extends Error {
+  override name = 'StoreRefused'
+}
+
+/** What came of a batch. */
+export interface Recorded {
+  /** Rows that were new, and are counted now. */
+  counted: number
+  /** Rows whose id had been counted before; they change nothing. */
+  duplicates: number
+}
+
+export interface Store extends Reads {
+  readonly engine: 'sqlite' | 'mysql' | 'clickhouse'
+  readonly settings: CountingSettings
+  readonly calendar: Calendar
+
+  /**
+   * The random key that hashes the readers of a day, 64 hex digits: made at its first asking, the same for every
+   * process.
+   *
+   * @throws {RowRejected} when the day is closed and its key destroyed: its views are too old
+   */
+  dayKey(day: Day): Promise<string>
+
+  /**
+   * Keeps a batch: ids, rows and counters in one transaction that is durable when this resolves. Only rows whose
+   * id is new are kept and counted; of rows with one id the first counts. Called again with the same rows, or with
+   * some of them among others, it counts none twice (rows without an id excepted).
+   *
+   * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same rows
+   * @throws {RowRejected} nothing was written: some row cannot be kept, call again with fewer
+   * @throws {StoreRefused} nothing was written, and nothing will be
+   */
+  recordViews(rows: readonly ViewRow[]): Promise<Recorded>
+
+  /** Whether the store can take a batch now: a write that changes nothing. @throws {StoreUnavailable} */
+  ping(): Promise<void>
+
+  /** Brings the database to this version, under a lock. @throws {StoreRefused} for a newer database */
+  migrate(progress?: Progress): Promise<void>
+
+  /** @throws {StoreRefused} unless the database is of this version and counts under these settings */
+  checkSettings(): Promise<void>
+
+  /** Hands over every difference between what is counted and what a recount says, all from one snapshot. */
+  verify(found: (difference: Difference) => void, progress?: Progress): Promise<void>
+
+  /** Makes what is counted what a recount says, day by day, beside live consumers. */
+  rebuild(options: RebuildOptions, progress?: Progress): Promise<Rebuilt>
+
+  /** Removes what retention says is over. Safe beside consumers; a second one at a time is refused (`ran: false`). */
+  prune(options: PruneOptions, progress?: Progress): Promise<Pruned>
+
+  /** Erases what identifies a reader, and changes no number. Returns how many rows were changed. */
+  forget(who: Forget, progress?: Progress): Promise<number>
+
+  close(): Promise<void>
+}
+
+/** Said as work goes on: `done` of `total` (in rows, days or whatever `step` counts). */
+export type Progress = (step: string, done: number, total: number) => void
+
+/** A stored thing that differs from what a recount says; `expected` or `found` is null when there is none. */
+export interface Difference {
+  kind: 'aggregate' | 'total' | 'row' | 'visitor' | 'referrer' | 'site_aggregate' | 'site_referrer'
+  /** Which one: `post 42 on 2026-11-21`, `row 17`. Holds no personal data. */
+  name: string
+  /** What of it differs: `view_count`, `day`. */
+  field: string
+  expected: string | number | null
+  found: string | number | null
+}
+
+export interface RebuildOptions {
+  /** Also record this process's counting settings, and apply them to every day that has what it takes. */
+  adoptSettings: boolean
+  /** Only these days; all by default. Days whose raw rows are gone are refused. */
+  from?: Day
+  to?: Day
+  ipStorage: IpStorage
+}
+
+export interface Rebuilt {
+  /** What was put right. */
+  fixed: number
+  /** The first day whose raw rows are complete; null when there is none that is not. Earlier ones were left. */
+  firstDay: Day | null
+}
+
+export interface PruneOptions {
+  /** Unix seconds. */
+  now: number
+  /** Raw rows received longer ago go; 0 keeps them for ever. */
+  rawRetentionDays: number
+  /** A day's key and visitors go once none of its views is accepted any more. */
+  maxAgeSeconds: number
+}
+
+export interface Pruned {
+  /** False when another process was at it. */
+  ran: boolean
+  rows: number
+  days: number
+}
+
+export type Forget = { userId: string } | { ip: string }
+
+/** Figures of a post, a day or a site; null where adopted data do not tell. */
+export interface Figures {
+  views: number
+  unique_views: number | null
+  logged_in: number | null
+  anonymous: number | null
+  bots: number | null
+}
+
+export interface Totals extends Figures {
+  /** ISO 8601, UTC, whole seconds. */
+  first_viewed_at: string | null
+  last_viewed_at: string | null
+  /** Only where earlier days of adopted data are known by their views alone: the first day from which all is known. */
+  details_since?: Day
+}
+
+export interface DayFigures extends Figures {
+  date: Day
+}
+
+export interface PostFigures {
+  post_uuid: string
+  views: number
+  unique_views: number | null
+}
+
+/** What the internal API reads. Days without views are left out; the route fills them in. */
+export interface Reads {
+  /** In the order asked; zeros for a post never viewed. */
+  postTotals(posts: readonly string[]): Promise<(Totals & { post_uuid: string })[]>
+  /** Oldest first, by post. */
+  postDays(posts: readonly string[], from: Day, to: Day): Promise<Map<string, DayFigures[]>>
+  siteTotals(): Promise<Totals>
+  siteDays(from: Day, to: Day): Promise<DayFigures[]>
+  /** Most views first, then by id; `period` null is all time. `total` counts the posts there are to page through. */
+  topPosts(
+    period: { from: Day; to: Day } | null,
+    limit: number,
+    offset: number,
+  ): Promise<{ total: number; posts: PostFigures[] }>
+  /** Most first; host null stands for readers who came from nowhere. `post` null is the whole site. */
+  referrers(
+    post: string | null,
+    from: Day,
+    to: Day,
+    limit: number,
+  ): Promise<{ host: string | null; views: number }[]>
+  progress(): Promise<IngestProgress>
+  /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
+  minutes(from: number): Promise<{ minute: string; views: number }[]>
+}
+
+export interface IngestProgress {
+  /** Unix seconds; null before the first batch. */
+  lastCommittedAt: number | null
+  /** The time of the latest view in the last batch, Unix seconds. */
+  lastViewedAt: number | null
+}

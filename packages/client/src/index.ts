@@ -1,0 +1,42 @@
+export type { LogEntry } from './log.ts'
+export {
+  ARTICLE_QUEUES,
+  amqpCode,
+  type ChannelSource,
+  CONSUMED_QUEUES,
+  DEAD_QUEUE,
+  declareTopology,
+  EXCHANGE,
+  QUEUE_OPTIONS,
+  ROUTING_KEY,
+  VIEWS_QUEUE,
+} from './topology.ts'
+export {
+  createTracker,
+  DROP_REASONS,
+  type DropReason,
+  type Tracker,
+  type TrackerOptions,
+  type TrackerStats,
+} from './tracker.ts'
+export {
+  canonicalIp,
+  canonicalPost,
+  cut,
+  type DecodedMessage,
+  type DecodeOptions,
+  decodeMessage,
+  elementTexts,
+  INVALID_REASONS,
+  type InvalidReason,
+  type InvalidView,
+  isUuid,
+  MAX_EVENTS_PER_MESSAGE,
+  MAX_MESSAGE_BYTES,
+  MAX_REFERER_CHARACTERS,
+  MAX_USER_AGENT_CHARACTERS,
+  type MessageProperties,
+  type TimeSource,
+  type View,
+  type ViewEvent,
+} from './view.ts'

@@ -1,0 +1,328 @@
+import type { SocketOptions } from 'amqplib'
+import { type Link, openLink } from './link.ts'
+import { describe, type Log, type LogEntry } from './log.ts'
+import type { Message, Outbox } from './outbox.ts'
+import { EXCHANGE, ROUTING_KEY } from './topology.ts'
+
+export interface PublisherOptions {
+  /** From `brokerUrl`. */
+  url: string
+  tls: SocketOptions | undefined
+  appId: string
+  maxWaitMs: number
+  maxInFlight: number
+  connectTimeoutMs: number
+  confirmTimeoutMs: number
+  retryMinMs: number
+  retryMaxMs: number
+  outbox: Outbox
+  log: Log
+}
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+const DISCONNECT_MS = 1_000
+
+/**
+ * Gets what is in the outbox to the broker.
+ *
+ * An event waits in the outbox's open group, which becomes a message when it is full or has waited `maxWaitMs`.
+ * `#pump`, the one place that publishes, moves messages from the outbox to `#inFlight`. A confirm settles them;
+ * anything else puts them back into the outbox, to be sent again as they are.
+ *
+ * A publisher is in one of four states:
+ *
+ * - *away*: no link. One is being opened, or `#retryTimer` is set to try again. It begins so, and is so again
+ *   whenever the link is lost, which puts back all that was in flight.
+ * - *open*: a link, and no timer. Up to `maxInFlight` messages are in flight; only one after a failure, until the
+ *   broker has confirmed something. While the broker says that it is blocked, nothing more is sent.
+ * - *pausing*: a link, and `#retryTimer` set, because the broker refused a message (its queue is full) or returned
+ *   it (nothing is bound). Nothing is sent. When the timer fires, the topology is declared again and it is *open*.
+ * - *stopped*: for good.
+ *
+ * Each failure makes the next pause longer; a confirm while *open* makes it short again.
+ */
+export class Publisher {
+  readonly #options: PublisherOptions
+  readonly #outbox: Outbox
+  readonly #log: Log
+  readonly #inFlight = new Map<number, Message>()
+  #confirmed = 0
+  #republished = 0
+  #socket = new AbortController()
+  #link: Link | undefined
+  #linkedAtMs = 0
+  #lastTag = 0
+  #isBlocked = false
+  #failures = 0
+  #retryTimer: NodeJS.Timeout | undefined
+  #watchdog: NodeJS.Timeout | undefined
+  #groupTimer: NodeJS.Timeout | undefined
+  #isGroupDue = false
+  #isPumpDue = false
+  #isStopped = false
+  readonly #flushes = new Set<() => void>()
+
+  constructor(options: PublisherOptions) {
+    this.#options = options
+    this.#outbox = options.outbox
+    this.#log = options.log
+    void this.#connect()
+  }
+
+  /** Events that the broker confirmed, and that did not come back. */
+  get confirmed(): number {
+    return this.#confirmed
+  }
+
+  /** Events sent once more, because the outcome was unknown or the broker refused. */
+  get republished(): number {
+    return this.#republished
+  }
+
+  get isConnected(): boolean {
+    return this.#link !== undefined
+  }
+
+  get isBlocked(): boolean {
+    return this.#isBlocked
+  }
+
+  /** There is something new in the outbox. Publishing itself is left for later: the caller is not to wait for it. */
+  sendSoon(): void {
+    if (this.#outbox.hasMessages && !this.#isPumpDue) {
+      this.#isPumpDue = true
+      setImmediate(() => {
+        this.#isPumpDue = false
+        this.#pump()
+      })
+    }
+    if (this.#outbox.hasOpenGroup && !this.#isGroupDue) {
+      this.#groupTimer ??= setTimeout(() => this.#sendGroup(), this.#options.maxWaitMs).unref()
+    }
+  }
+
+  /** Waits until the outbox is empty, but no longer than this. */
+  async flush(deadlineMs: number): Promise<void> {
+    this.#sendGroup()
+    if (this.#outbox.events === 0) return
+    await new Promise<void>(resolve => {
+      const done = () => {
+        clearTimeout(timer)
+        this.#flushes.delete(done)
+        resolve()
+      }
+      const timer = setTimeout(done, Math.min(deadlineMs, LONGEST_TIMER_MS))
+      this.#flushes.add(done)
+    })
+  }
+
+  /** Puts what is in flight back into the outbox, at once, and disconnects, which takes at most a second. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    clearTimeout(this.#retryTimer)
+    clearTimeout(this.#groupTimer)
+    this.#endFlushes()
+    const link = this.#link
+    this.#unlink()
+    if (link !== undefined) {
+      let timer: NodeJS.Timeout | undefined
+      const tooLong = new Promise<void>(resolve => {
+        timer = setTimeout(resolve, DISCONNECT_MS)
+      })
+      // It may be lost already, or never answer; either way the socket goes next.
+      await Promise.race([link.close().catch(() => {}), link.lost, tooLong])
+      clearTimeout(timer)
+    }
+    this.#socket.abort()
+  }
+
+  async #connect(): Promise<void> {
+    this.#retryTimer = undefined
+    this.#isBlocked = false
+    const socket = new AbortController()
+    this.#socket = socket
+    try {
+      const link = await openLink({
+        url: this.#options.url,
+        timeoutMs: this.#options.connectTimeoutMs,
+        signal: socket.signal,
+        tls: this.#options.tls,
+        onBlocked: reason => this.#onBlocked(reason),
+        onUnblocked: () => this.#onUnblocked(),
+      })
+      if (!this.#isStopped) this.#onLinked(link)
+    } catch (error) {
+      socket.abort()
+      if (!this.#isStopped) this.#retry('broker.lost', error, () => void this.#connect())
+    }
+  }
+
+  #onLinked(link: Link): void {
+    this.#link = link
+    this.#linkedAtMs = performance.now()
+    this.#lastTag = 0
+    link.channel.on('ack', ({ deliveryTag, multiple }) => this.#onAnswer(deliveryTag, multiple, true))
+    link.channel.on('nack', ({ deliveryTag, multiple }) => this.#onAnswer(deliveryTag, multiple, false))
+    link.channel.on('return', ({ properties }) => this.#onReturn(properties.messageId))
+    void link.lost.then(error => this.#onLost(link, error))
+    const everyMs = Math.ceil(this.#options.confirmTimeoutMs / 4)
+    this.#watchdog = setInterval(() => this.#checkConfirms(link), everyMs).unref()
+    if (link.declareRefused !== undefined) this.#log('topology.refused', describe(link.declareRefused))
+    this.#log('broker.connected', `after ${this.#failures} failures`)
+    this.#pump()
+  }
+
+  #onLost(link: Link, error: Error): void {
+    if (this.#link !== link) return
+    this.#unlink()
+    this.#socket.abort()
+    // One that held for a while says nothing about the next attempt.
+    if (performance.now() - this.#linkedAtMs > this.#options.retryMaxMs) this.#failures = 0
+    this.#retry('broker.lost', error, () => void this.#connect())
+  }
+
+  /** What is in flight may or may not have arrived: it is sent again under the same ids. */
+  #unlink(): void {
+    this.#link = undefined
+    this.#isBlocked = false
+    clearInterval(this.#watchdog)
+    for (const message of this.#inFlight.values()) this.#outbox.putBack(message)
+    this.#inFlight.clear()
+  }
+
+  #retry(event: LogEntry['event'], error: unknown, again: () => void): void {
+    clearTimeout(this.#retryTimer)
+    const { retryMinMs, retryMaxMs } = this.#options
+    const longestMs = Math.min(retryMaxMs, retryMinMs * 2 ** this.#failures)
+    this.#failures++
+    // Between half of it and all of it, so that publishers that failed together do not come back together.
+    const delayMs = longestMs * (0.5 + Math.random() / 2)
+    this.#retryTimer = setTimeout(again, delayMs).unref()
+    this.#log(event, `${describe(error)}; again in ${Math.round(delayMs)} ms`)
+  }
+
+  #pause(event: 'message.returned' | 'message.refused', why: string): void {
+    const link = this.#link
+    // Already pausing: more of the same trouble.
+    if (link === undefined || this.#retryTimer !== undefined) return
+    this.#retry(event, why, () => void this.#resume(link))
+  }
+
+  async #resume(link: Link): Promise<void> {
+    try {
+      await link.declare()
+    } catch (error) {
+      // Then somebody else has to declare; the next message tells whether somebody did.
+      this.#log('topology.refused', describe(error))
+    }
+    if (this.#link !== link) return
+    this.#retryTimer = undefined
+    this.#pump()
+  }
+
+  #sendGroup(): void {
+    clearTimeout(this.#groupTimer)
+    this.#groupTimer = undefined
+    this.#isGroupDue = true
+    this.#pump()
+  }
+
+  #pump(): void {
+    const link = this.#link
+    if (link === undefined || this.#isBlocked || this.#retryTimer !== undefined) return
+    const maxInFlight = this.#failures === 0 ? this.#options.maxInFlight : 1
+    while (this.#inFlight.size < maxInFlight) {
+      // A group that is due stays open until there is room for it: under load messages get fuller by themselves.
+      if (this.#isGroupDue && !this.#outbox.hasMessages) {
+        this.#isGroupDue = false
+        this.#outbox.seal()
+      }
+      const message = this.#outbox.take()
+      if (message === undefined || !this.#publish(link, message)) return
+    }
+  }
+
+  #publish(link: Link, message: Message): boolean {
+    try {
+      link.channel.publish(EXCHANGE, ROUTING_KEY, message.body, {
+        mandatory: true,
+        persistent: true,
+        contentType: 'application/json',
+        type: ROUTING_KEY,
+        messageId: message.id,
+        timestamp: Math.floor(Date.now() / 1_000),
+        appId: this.#options.appId,
+      })
+    } catch {
+      // The channel has just ended; `lost` tells why in a moment.
+      this.#outbox.putBack(message)
+      return false
+    }
+    if (message.sentAtMs !== undefined) this.#republished += message.events
+    message.sentAtMs = performance.now()
+    this.#inFlight.set(++this.#lastTag, message)
+    return true
+  }
+
+  // A return arrives before the confirm of the same message. Two in flight have one id if their caller gave it twice.
+  #onReturn(id: unknown): void {
+    for (const message of this.#inFlight.values()) {
+      if (message.id !== id || message.isReturned) continue
+      message.isReturned = true
+      return
+    }
+  }
+
+  #onAnswer(lastTag: number, isMultiple: boolean, isTaken: boolean): void {
+    if (isMultiple) {
+      for (const tag of this.#inFlight.keys()) {
+        if (tag > lastTag) break
+        this.#settle(tag, isTaken)
+      }
+    } else {
+      this.#settle(lastTag, isTaken)
+    }
+    this.#pump()
+    if (this.#outbox.events === 0) this.#endFlushes()
+  }
+
+  #settle(tag: number, isTaken: boolean): void {
+    const message = this.#inFlight.get(tag)
+    if (message === undefined) return
+    this.#inFlight.delete(tag)
+    if (isTaken && !message.isReturned) {
+      this.#outbox.settle(message)
+      this.#confirmed += message.events
+      if (this.#retryTimer === undefined) this.#failures = 0
+      return
+    }
+    if (message.isReturned) this.#pause('message.returned', 'no queue is bound for views')
+    else this.#pause('message.refused', 'the queue takes no more')
+    this.#outbox.putBack(message)
+  }
+
+  #endFlushes(): void {
+    for (const done of [...this.#flushes]) done()
+  }
+
+  #checkConfirms(link: Link): void {
+    const [oldest] = this.#inFlight.values()
+    if (oldest?.sentAtMs === undefined || this.#isBlocked) return
+    const { confirmTimeoutMs } = this.#options
+    if (performance.now() - oldest.sentAtMs < confirmTimeoutMs) return
+    this.#onLost(link, new Error(`the broker confirmed nothing for ${confirmTimeoutMs} ms`))
+  }
+
+  #onBlocked(reason: string): void {
+    this.#isBlocked = true
+    this.#log('broker.blocked', reason)
+  }
+
+  #onUnblocked(): void {
+    this.#isBlocked = false
+    // The time it was blocked does not count towards the confirm timeout.
+    for (const message of this.#inFlight.values()) message.sentAtMs = performance.now()
+    this.#log('broker.unblocked', 'the broker takes messages again')
+    this.#pump()
+  }
+}

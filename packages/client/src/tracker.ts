@@ -1,0 +1,298 @@
+/**
+ * Publishes views without making the caller wait.
+ *
+ * | outcome of an event | when | `stats` counts it as |
+ * |---|---|---|
+ * | waiting, or sent and not confirmed | from `trackView` on | `pending` |
+ * | the broker confirmed it and it did not come back as unroutable | a round trip later | `confirmed` |
+ * | given up, and told to `onDrop` | see `DROP_REASONS` | `dropped` |
+ */
+
+import type { SocketOptions } from 'amqplib'
+import { brokerUrl } from './link.ts'
+import { callSafely, type LogEntry, rateLimited } from './log.ts'
+import { Outbox } from './outbox.ts'
+import { Publisher } from './publisher.ts'
+import { uuidv7 } from './uuid.ts'
+import {
+  cut,
+  isUuid,
+  MAX_EVENTS_PER_MESSAGE,
+  MAX_MESSAGE_BYTES,
+  MAX_REFERER_CHARACTERS,
+  MAX_USER_AGENT_CHARACTERS,
+  type ViewEvent,
+} from './view.ts'
+
+/** Why an event was given up. What merely breaks the contract is sent: the service keeps it for repair. */
+export const DROP_REASONS = {
+  buffer_full: 'the broker has been away, or too slow, for longer than the buffer lasts',
+  unserializable: 'it is not an object, or cannot be written as JSON',
+  too_large: 'its JSON is over 1 MiB',
+  closed:
+    'the tracker is closed, or was closed before the broker confirmed it: it may have arrived all the same',
+} as const
+
+export type DropReason = keyof typeof DROP_REASONS
+
+export interface TrackerOptions {
+  /** `amqp://` or `amqps://`. */
+  url: string
+  /** The AMQP `app_id`: who publishes. */
+  appId?: string
+  /** Events not confirmed yet, beyond which a new one is dropped. 100,000. */
+  maxBufferedEvents?: number
+  /**
+   * Bytes of JSON not confirmed yet, beyond which a new event is dropped. 32 MiB. The process uses at most about
+   * twice as much, because what is being sent is copied once, and 0.5 KiB for each message.
+   */
+  maxBufferedBytes?: number
+  /** How long an event waits for others to travel with. 5. */
+  maxWaitMs?: number
+  /** 100; 1 sends every event by itself. */
+  maxEventsPerMessage?: number
+  /** Beyond which a message takes no further event. 65,536. */
+  maxMessageBytes?: number
+  /** Messages sent and not confirmed yet. 64. */
+  maxInFlight?: number
+  /** A connection that is silent for two of these is given up. 10. A `heartbeat` in the URL wins. */
+  heartbeatSeconds?: number
+  /** For connecting and declaring. 10,000. */
+  connectTimeoutMs?: number
+  /** A connection that confirms nothing for so long, though it is not blocked, is given up. 30,000. */
+  confirmTimeoutMs?: number
+  /** The first pause after a failure; each further one is up to twice as long. 100. */
+  retryMinMs?: number
+  /** The longest pause. 10,000. */
+  retryMaxMs?: number
+  /** TLS options for `amqps`: `ca`, `cert`, `key`, … */
+  tls?: SocketOptions
+  /**
+   * Told of every dropped event: as it was given, or, once accepted, as it would have been sent, with its id. What
+   * it throws is ignored. A `trackView` from inside it that drops again is counted and not told.
+   */
+  onDrop?: (event: ViewEvent, reason: DropReason) => void
+  /** Each event name at most once in 10 s. Default: a line on stderr. What it throws is ignored. */
+  log?: (entry: LogEntry) => void
+}
+
+/** accepted = confirmed + pending + dropped, at every moment. */
+export interface TrackerStats {
+  /** Calls of `trackView`. */
+  accepted: number
+  confirmed: number
+  pending: number
+  /** Bytes of JSON pending. */
+  pendingBytes: number
+  dropped: number
+  droppedByReason: Record<DropReason, number>
+  /** Events sent once more, under the same id, because the outcome was unknown or the broker refused. */
+  republished: number
+  connected: boolean
+  /** The broker has no memory or disk left and takes nothing. */
+  blocked: boolean
+}
+
+export interface Tracker {
+  /** Takes one event. Never throws, never waits, whatever it is given. */
+  trackView(event: ViewEvent): void
+  stats(): TrackerStats
+  /** Waits until nothing is pending, but no longer than this. Gives the number of events still pending. */
+  flush(deadlineMs: number): Promise<number>
+  /**
+   * Takes no more events, waits like `flush` (5,000 ms unless told), drops what is left as `closed`, and
+   * disconnects. Never rejects.
+   */
+  close(deadlineMs?: number): Promise<void>
+}
+
+/**
+ * Connects in the background and for ever, so it never fails for want of a broker.
+ *
+ * An open connection keeps the process alive until `close`; nothing else here does. A process that ends without
+ * `close` loses what was pending.
+ *
+ * @throws {TypeError | RangeError} when the options are wrong
+ */
+export function createTracker(options: TrackerOptions): Tracker {
+  const tracker = new BufferedTracker(options)
+  return {
+    // Bound, so that `const { trackView } = createTracker(…)` works.
+    trackView: event => tracker.trackView(event),
+    stats: () => tracker.stats(),
+    flush: deadlineMs => tracker.flush(deadlineMs),
+    close: deadlineMs => tracker.close(deadlineMs),
+  }
+}
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+const DEFAULT_CLOSE_MS = 5_000
+
+const DEFAULTS = {
+  appId: 'postviews-client',
+  maxBufferedEvents: 100_000,
+  maxBufferedBytes: 32 * 1_048_576,
+  maxWaitMs: 5,
+  maxEventsPerMessage: 100,
+  maxMessageBytes: 65_536,
+  maxInFlight: 64,
+  heartbeatSeconds: 10,
+  connectTimeoutMs: 10_000,
+  confirmTimeoutMs: 30_000,
+  retryMinMs: 100,
+  retryMaxMs: 10_000,
+}
+
+/** The whole numbers among the options, each with the least and the greatest that makes sense. */
+const RANGES: { [name in keyof typeof DEFAULTS]?: [number, number] } = {
+  maxBufferedEvents: [1, 2 ** 31],
+  maxBufferedBytes: [1, 2 ** 40],
+  maxWaitMs: [0, 60_000],
+  maxEventsPerMessage: [1, MAX_EVENTS_PER_MESSAGE],
+  maxMessageBytes: [1, MAX_MESSAGE_BYTES],
+  maxInFlight: [1, 65_535],
+  heartbeatSeconds: [1, 65_535],
+  connectTimeoutMs: [1, LONGEST_TIMER_MS],
+  confirmTimeoutMs: [1, LONGEST_TIMER_MS],
+  retryMinMs: [1, LONGEST_TIMER_MS],
+  retryMaxMs: [1, LONGEST_TIMER_MS],
+}
+
+function withDefaults(options: TrackerOptions): typeof DEFAULTS {
+  const settings: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries({ ...DEFAULTS, ...options })) {
+    settings[name] = value ?? DEFAULTS[name as keyof typeof DEFAULTS]
+  }
+  for (const [name, [least, greatest]] of Object.entries(RANGES)) {
+    const value = settings[name]
+    if (!Number.isInteger(value) || Number(value) < least || Number(value) > greatest) {
+      throw new RangeError(`${name} must be a whole number from ${least} to ${greatest}`)
+    }
+  }
+  if (typeof settings['appId'] !== 'string' || Buffer.byteLength(settings['appId']) > 255) {
+    throw new RangeError('appId must be a text of at most 255 bytes')
+  }
+  return settings as typeof DEFAULTS
+}
+
+/** Accounts for every event; where they wait is the outbox's matter, how they get to the broker the publisher's. */
+class BufferedTracker {
+  readonly #outbox: Outbox
+  readonly #publisher: Publisher
+  readonly #onDrop: TrackerOptions['onDrop']
+  readonly #log: ReturnType<typeof rateLimited>
+  readonly #dropped: Record<DropReason, number> = {
+    buffer_full: 0,
+    unserializable: 0,
+    too_large: 0,
+    closed: 0,
+  }
+  #accepted = 0
+  #isTellingDrop = false
+  #closing: Promise<void> | undefined
+
+  constructor(options: TrackerOptions) {
+    const settings = withDefaults(options)
+    this.#onDrop = options.onDrop
+    this.#log = rateLimited(options.log)
+    this.#outbox = new Outbox(settings)
+    const url = brokerUrl(options.url, settings.heartbeatSeconds)
+    this.#publisher = new Publisher({
+      ...settings,
+      url,
+      tls: options.tls,
+      outbox: this.#outbox,
+      log: this.#log,
+    })
+  }
+
+  trackView(event: ViewEvent): void {
+    const refused = this.#take(event)
+    this.#accepted++
+    if (refused === undefined) {
+      this.#publisher.sendSoon()
+      return
+    }
+    this.#dropped[refused]++
+    this.#tellDrop(event, refused)
+  }
+
+  #take(event: ViewEvent): DropReason | undefined {
+    if (this.#closing !== undefined) return 'closed'
+    let sent: Encoded | undefined
+    try {
+      sent = encode(event)
+    } catch {
+      // The event's own code threw, or JSON has no way to say it: `unserializable` says as much.
+    }
+    if (sent === undefined) return 'unserializable'
+    const bytes = Buffer.byteLength(sent.json)
+    if (bytes > MAX_MESSAGE_BYTES) return 'too_large'
+    return this.#outbox.add(sent.json, bytes, sent.id) ? undefined : 'buffer_full'
+  }
+
+  stats(): TrackerStats {
+    return {
+      accepted: this.#accepted,
+      confirmed: this.#publisher.confirmed,
+      pending: this.#outbox.events,
+      pendingBytes: this.#outbox.bytes,
+      dropped: Object.values(this.#dropped).reduce((sum, count) => sum + count),
+      droppedByReason: { ...this.#dropped },
+      republished: this.#publisher.republished,
+      connected: this.#publisher.isConnected,
+      blocked: this.#publisher.isBlocked,
+    }
+  }
+
+  async flush(deadlineMs: number): Promise<number> {
+    await this.#publisher.flush(deadlineMs)
+    return this.#outbox.events
+  }
+
+  close(deadlineMs: number = DEFAULT_CLOSE_MS): Promise<void> {
+    this.#closing ??= this.#close(deadlineMs)
+    return this.#closing
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    await this.#publisher.flush(deadlineMs)
+    const disconnected = this.#publisher.stop()
+    const left = this.#outbox.empty()
+    this.#dropped.closed += left.length
+    for (const json of left) this.#tellDrop(JSON.parse(json), 'closed')
+    await disconnected
+  }
+
+  #tellDrop(event: ViewEvent, reason: DropReason): void {
+    this.#log('event.dropped', reason)
+    if (this.#isTellingDrop) return
+    this.#isTellingDrop = true
+    callSafely(this.#onDrop, event, reason)
+    this.#isTellingDrop = false
+  }
+}
+
+interface Encoded {
+  json: string
+  /** The event's id, if it is a UUID. */
+  id: string | undefined
+}
+
+/**
+ * What is sent for an event: it, with an id and a time, and with its texts cut so that it takes bounded memory.
+ * Undefined for what is no event.
+ *
+ * @throws what the event's getters throw, and TypeError for what JSON cannot say
+ */
+function encode(event: ViewEvent): Encoded | undefined {
+  if (typeof event !== 'object' || event === null || Array.isArray(event)) return undefined
+  const sent = { ...event }
+  sent.event_id ??= uuidv7()
+  if ((sent.timestamp ?? sent.viewed_at ?? null) === null) sent.timestamp = new Date().toISOString()
+  if (typeof sent.user_agent === 'string') sent.user_agent = cut(sent.user_agent, MAX_USER_AGENT_CHARACTERS)
+  if (typeof sent.referer === 'string') sent.referer = cut(sent.referer, MAX_REFERER_CHARACTERS)
+  // Undefined when the event's own toJSON says so.
+  const json: string | undefined = JSON.stringify(sent)
+  return json === undefined ? undefined : { json, id: isUuid(sent.event_id) ? sent.event_id : undefined }
+}

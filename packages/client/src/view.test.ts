@@ -1,0 +1,649 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import {
+  canonicalIp,
+  canonicalPost,
+  cut,
+  decodeMessage,
+  INVALID_REASONS,
+  type InvalidReason,
+  MAX_EVENTS_PER_MESSAGE,
+  MAX_MESSAGE_BYTES,
+  type MessageProperties,
+  type View,
+} from './view.ts'
+
+const UUID = '0190163d-8694-739b-aea5-966c26f8ad90'
+const OTHER_UUID = '7f3c1a54-0b63-4f5e-9a53-2f6c0f6a1d11'
+const RECEIVED_AT = Date.UTC(2026, 2, 1, 12, 0, 0) / 1_000
+const MAX_AGE_SECONDS = 30 * 86_400
+
+function decode(content: unknown, properties: MessageProperties = {}) {
+  return decodeBytes(Buffer.from(JSON.stringify(content)), properties)
+}
+
+function decodeBytes(body: Buffer | string, properties: MessageProperties = {}) {
+  const options = { receivedAt: RECEIVED_AT, maxAgeSeconds: MAX_AGE_SECONDS }
+  return decodeMessage(Buffer.from(body), properties, options)
+}
+
+/** The one view of an event for post 7 with these fields. */
+function view(fields: object, properties: MessageProperties = {}): View {
+  const { views, invalid } = decode({ post_uuid: 7, ...fields }, properties)
+  assert.deepEqual(invalid, [])
+  assert.equal(views.length, 1)
+  return views[0]!
+}
+
+/** Why an event for post 7 with these fields is set aside. */
+function reason(fields: object, properties: MessageProperties = {}): InvalidReason {
+  const { views, invalid } = decode({ post_uuid: 7, ...fields }, properties)
+  assert.deepEqual(views, [])
+  assert.equal(invalid.length, 1)
+  return invalid[0]!.reason
+}
+
+test('reads an event with every field', () => {
+  const event = {
+    event_id: UUID.toUpperCase(),
+    post_uuid: OTHER_UUID.toUpperCase(),
+    user_id: 42,
+    ip: '203.0.113.7',
+    user_agent: 'Mozilla/5.0',
+    referer: 'https://example.org/a?b=c',
+    timestamp: '2026-03-01T11:59:58.999Z',
+    whatever: { else: 'is ignored' },
+  }
+  assert.deepEqual(decode(event), {
+    views: [
+      {
+        eventId: UUID,
+        postUuid: OTHER_UUID,
+        userId: '42',
+        ip: '203.0.113.7',
+        userAgent: 'Mozilla/5.0',
+        referer: 'https://example.org/a?b=c',
+        viewedAt: RECEIVED_AT - 2,
+        timeSource: 'event',
+      },
+    ],
+    invalid: [],
+    messageIdIgnored: false,
+  })
+})
+
+test('reads the event of the first article: a post_id, and nothing else that is required', () => {
+  assert.deepEqual(decode({ post_id: 17, user_id: null, ip: '::1', user_agent: null }).views, [
+    {
+      eventId: null,
+      postUuid: '17',
+      userId: null,
+      ip: '::1',
+      userAgent: null,
+      referer: null,
+      viewedAt: RECEIVED_AT,
+      timeSource: 'receipt',
+    },
+  ])
+})
+
+test('the better name of a field wins over its alias', () => {
+  assert.equal(view({ post_uuid: 'a', post_id: 'b' }).postUuid, 'a')
+  assert.equal(view({ timestamp: RECEIVED_AT - 1, viewed_at: RECEIVED_AT - 2 }).viewedAt, RECEIVED_AT - 1)
+  assert.equal(view({ timestamp: null, viewed_at: RECEIVED_AT - 2 }).viewedAt, RECEIVED_AT - 2)
+})
+
+describe('the post', () => {
+  const accepted: [unknown, string][] = [
+    [UUID.toUpperCase(), UUID],
+    ['Ab_9-', 'Ab_9-'],
+    ['A', 'A'],
+    ['x'.repeat(36), 'x'.repeat(36)],
+    ['007', '007'],
+    [1, '1'],
+    [Number.MAX_SAFE_INTEGER, '9007199254740991'],
+    ['__proto__', '__proto__'],
+  ]
+  for (const [post, postUuid] of accepted) {
+    test(`${JSON.stringify(post)} is ${JSON.stringify(postUuid)}`, () => {
+      assert.equal(view({ post_uuid: post }).postUuid, postUuid)
+      assert.equal(view({ post_uuid: undefined, post_id: post }).postUuid, postUuid)
+    })
+  }
+  test('ids that differ in case alone stay two posts, unless they are UUIDs', () => {
+    assert.notEqual(canonicalPost('aB1'), canonicalPost('Ab1'))
+    assert.equal(canonicalPost(UUID.toUpperCase()), canonicalPost(UUID))
+  })
+  const refused: [unknown, InvalidReason][] = [
+    [undefined, 'no_post'],
+    [null, 'no_post'],
+    ['', 'bad_post'],
+    ['x'.repeat(37), 'bad_post'],
+    ['a b', 'bad_post'],
+    ['a\n', 'bad_post'],
+    ['пост', 'bad_post'],
+    ['a\0', 'nul'],
+    [0, 'bad_post'],
+    [-1, 'bad_post'],
+    [1.5, 'bad_post'],
+    [2 ** 53, 'imprecise'],
+    [true, 'bad_post'],
+    [['a'], 'bad_post'],
+    [{}, 'bad_post'],
+  ]
+  for (const [post, why] of refused) {
+    test(`${JSON.stringify(post)} is ${why}`, () => assert.equal(reason({ post_uuid: post }), why))
+  }
+})
+
+describe('the user', () => {
+  const accepted: [unknown, string | null][] = [
+    [undefined, null],
+    [null, null],
+    [1, '1'],
+    [2 ** 53 - 1, '9007199254740991'],
+    ['9007199254740993', '9007199254740993'],
+    ['18446744073709551615', '18446744073709551615'],
+  ]
+  for (const [user, userId] of accepted) {
+    test(`${JSON.stringify(user)} is ${userId}`, () => assert.equal(view({ user_id: user }).userId, userId))
+  }
+  const refused: [unknown, InvalidReason][] = [
+    [0, 'bad_user'],
+    [-5, 'bad_user'],
+    [1.5, 'bad_user'],
+    [2 ** 53, 'imprecise'],
+    [1e20, 'imprecise'],
+    ['0', 'bad_user'],
+    ['007', 'bad_user'],
+    ['+1', 'bad_user'],
+    ['1.0', 'bad_user'],
+    [' 1', 'bad_user'],
+    ['', 'bad_user'],
+    ['1\0', 'bad_user'],
+    ['18446744073709551616', 'bad_user'],
+    ['99999999999999999999', 'bad_user'],
+    [false, 'bad_user'],
+    [{}, 'bad_user'],
+  ]
+  for (const [user, why] of refused) {
+    test(`${JSON.stringify(user)} is ${why}`, () => assert.equal(reason({ user_id: user }), why))
+  }
+  test('a number with more digits than it can hold is imprecise, not another user', () => {
+    const { invalid } = decodeBytes('{"post_uuid":7,"user_id":9007199254740993}')
+    assert.equal(invalid[0]?.reason, 'imprecise')
+  })
+})
+
+describe('the event id', () => {
+  test('is lower-cased', () => assert.equal(view({ event_id: UUID.toUpperCase() }).eventId, UUID))
+  for (const id of [
+    7,
+    '',
+    'abc',
+    `{${UUID}}`,
+    `${UUID}\n`,
+    UUID.replaceAll('-', ''),
+    `${UUID}\0`,
+    [],
+    true,
+  ]) {
+    test(`${JSON.stringify(id)} is not one`, () => assert.equal(reason({ event_id: id }), 'bad_event_id'))
+  }
+  test('is the message_id of a message with one event', () => {
+    const one = { post_uuid: 7 }
+    for (const content of [one, [one]]) {
+      const { views, messageIdIgnored } = decode(content, { messageId: UUID.toUpperCase() })
+      assert.equal(views[0]?.eventId, UUID)
+      assert.equal(messageIdIgnored, false)
+    }
+  })
+  test('of the event wins over the message_id', () => {
+    assert.equal(view({ event_id: OTHER_UUID }, { messageId: UUID }).eventId, OTHER_UUID)
+    assert.equal(decode({ post_uuid: 7, event_id: UUID }, { messageId: 'x' }).messageIdIgnored, false)
+  })
+  test('is never the message_id of a message with several events', () => {
+    const { views, messageIdIgnored } = decode([{ post_uuid: 7 }, { post_uuid: 8 }], { messageId: UUID })
+    assert.deepEqual([views[0]?.eventId, views[1]?.eventId], [null, null])
+    assert.equal(messageIdIgnored, false)
+  })
+  test('a message_id that is not a UUID is ignored, and said to be', () => {
+    for (const messageId of ['42', '', 42, `${UUID} `]) {
+      const { views, messageIdIgnored } = decode({ post_uuid: 7 }, { messageId })
+      assert.equal(views[0]?.eventId, null)
+      assert.equal(messageIdIgnored, true)
+    }
+  })
+})
+
+describe('the address', () => {
+  const canonical: [string, string][] = [
+    ['203.0.113.7', '203.0.113.7'],
+    ['2001:DB8:0:0:0:0:0:1', '2001:db8::1'],
+    ['2001:0db8:0000:0000:0000:0000:0000:0001', '2001:db8::1'],
+    ['2001:db8::1:0:0:1', '2001:db8::1:0:0:1'],
+    ['2a02:8108:8ac0:3d00:a1b2:c3d4:e5f6:7890', '2a02:8108:8ac0:3d00:a1b2:c3d4:e5f6:7890'],
+    ['2A02:8108:8AC0:3D00:A1B2:C3D4:E5F6:7890', '2a02:8108:8ac0:3d00:a1b2:c3d4:e5f6:7890'],
+    ['2a02:8108:8ac0:3d00:a1b2:c3d4:0e5f:7890', '2a02:8108:8ac0:3d00:a1b2:c3d4:e5f:7890'],
+    ['2a02:8108:8ac0:3d00:a1b2:c3d4:0:7890', '2a02:8108:8ac0:3d00:a1b2:c3d4:0:7890'],
+    ['::ffff:203.0.113.7', '203.0.113.7'],
+    ['::FFFF:cb00:7107', '203.0.113.7'],
+    ['0:0:0:0:0:ffff:203.0.113.7', '203.0.113.7'],
+    ['::ffff:203.0.113.7%eth0', '203.0.113.7'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['FE80::1%12', 'fe80::1'],
+    ['::', '::'],
+    ['::1', '::1'],
+    ['0:0:0:0:0:0:0:0', '::'],
+  ]
+  for (const [ip, expected] of canonical) {
+    test(`${ip} is ${expected}`, () => {
+      assert.equal(view({ ip }).ip, expected)
+      assert.equal(canonicalIp(expected), expected)
+    })
+  }
+  test('is null when null or absent', () => {
+    assert.equal(view({ ip: null }).ip, null)
+    assert.equal(view({}).ip, null)
+  })
+  const refused = [
+    '',
+    'localhost',
+    '1.2.3',
+    '01.2.3.4',
+    '256.1.1.1',
+    '1.2.3.4:80',
+    '[::1]',
+    '::1%',
+    ':::',
+    7,
+    [],
+  ]
+  for (const ip of [...refused, '1.2.3.4\0', ' 1.2.3.4', '1.2.3.4, 5.6.7.8', {}, false]) {
+    test(`${JSON.stringify(ip)} is bad_ip`, () => assert.equal(reason({ ip }), 'bad_ip'))
+  }
+})
+
+describe('user agent and referer', () => {
+  test('are cut at 2,000 and 500 characters', () => {
+    const { userAgent, referer } = view({ user_agent: 'a'.repeat(2_001), referer: 'b'.repeat(501) })
+    assert.equal(userAgent, 'a'.repeat(2_000))
+    assert.equal(referer, 'b'.repeat(500))
+  })
+  test('are cut between characters, never through one', () => {
+    assert.equal(cut('😀'.repeat(3), 2), '😀😀')
+    assert.equal(cut('a😀b', 2), 'a😀')
+    assert.equal(cut('ab😀', 3), 'ab😀')
+    assert.equal(cut('é'.repeat(5), 5), 'é'.repeat(5))
+    assert.equal(view({ referer: '😀'.repeat(501) }).referer, '😀'.repeat(500))
+  })
+  test('broken surrogates become U+FFFD, and count as one character', () => {
+    assert.equal(view({ user_agent: 'a\ud800b' }).userAgent, 'a�b')
+    assert.equal(decodeBytes('{"post_uuid":7,"referer":"\\udc00\\ud83d\\ude00"}').views[0]?.referer, '�😀')
+    assert.equal(cut('\ud800\ud800\ud800', 2), '��')
+    assert.equal(cut('\udc00\ud800😀x', 3), '��😀')
+  })
+  test('may be empty', () => assert.equal(view({ user_agent: '', referer: '' }).userAgent, ''))
+  test('are text or nothing', () => {
+    assert.equal(reason({ user_agent: 7 }), 'bad_user_agent')
+    assert.equal(reason({ referer: ['x'] }), 'bad_referer')
+  })
+  test('with a NUL are set aside, even beyond the cut', () => {
+    assert.equal(reason({ user_agent: 'a\0b' }), 'nul')
+    assert.equal(reason({ referer: `${'x'.repeat(600)}\0` }), 'nul')
+  })
+})
+
+describe('the time', () => {
+  const noon = '2026-02-28T12:00:00Z'
+  const seconds = Date.parse(noon) / 1_000
+  const spellings: [unknown, number][] = [
+    [noon, seconds],
+    ['2026-02-28 12:00:00', seconds],
+    ['2026-02-28T12:00:00', seconds],
+    ['2026-02-28t12:00:00z', seconds],
+    ['2026-02-28T12:00', seconds],
+    ['2026-02-28T12:00Z', seconds],
+    ['2026-02-28T12:00:00.999Z', seconds],
+    ['2026-02-28T12:00:00,5Z', seconds],
+    ['2026-02-28 12:00:00.123456', seconds],
+    ['2026-02-28T14:00:00+02:00', seconds],
+    ['2026-02-28T14:00:00.999+0200', seconds],
+    ['2026-02-28 14:00:00+02', seconds],
+    ['2026-02-28T06:30:00-05:30', seconds],
+    ['2026-03-01T01:45:00+13:45', seconds],
+    ['2026-02-27T24:00:00Z', Number.NaN],
+    ['2026-02-28T11:59:60Z', seconds],
+    [seconds, seconds],
+    [seconds + 0.999, seconds],
+    [seconds * 1_000, seconds],
+    [seconds * 1_000 + 999, seconds],
+    [String(seconds), seconds],
+    [String(seconds * 1_000), seconds],
+    [`${seconds}.25`, seconds],
+    ['2026-02-29T12:00:00Z', Number.NaN],
+    ['2026-02-30T12:00:00Z', Number.NaN],
+    ['2026-13-01T12:00:00Z', Number.NaN],
+    ['2026-00-01T12:00:00Z', Number.NaN],
+    ['2026-02-00T12:00:00Z', Number.NaN],
+    ['2026-02-28T25:00:00Z', Number.NaN],
+    ['2026-02-28T12:60:00Z', Number.NaN],
+    ['2026-02-28T12:00:61Z', Number.NaN],
+    ['2026-02-28T12:00:00+24:00', Number.NaN],
+    ['2026-02-28T12:00:00+02:60', Number.NaN],
+    ['2026-02-28T12:00:00 Z', Number.NaN],
+    ['2026-02-28T12:00:00Z\n', Number.NaN],
+    ['2026-02-28', Number.NaN],
+    ['28.02.2026 12:00', Number.NaN],
+    ['yesterday', Number.NaN],
+    ['', Number.NaN],
+    ['-1', Number.NaN],
+    ['1e9', Number.NaN],
+    [-1, Number.NaN],
+    [true, Number.NaN],
+    [{}, Number.NaN],
+    [[noon], Number.NaN],
+  ]
+  for (const [timestamp, expected] of spellings) {
+    const bad = Number.isNaN(expected)
+    test(`${JSON.stringify(timestamp)} is ${bad ? 'bad_time' : expected}`, () => {
+      if (bad) return assert.equal(reason({ timestamp }), 'bad_time')
+      for (const fields of [{ timestamp }, { viewed_at: timestamp }]) {
+        const { viewedAt, timeSource } = view(fields)
+        assert.deepEqual({ viewedAt, timeSource }, { viewedAt: expected, timeSource: 'event' })
+      }
+    })
+  }
+
+  test('knows the leap days', () => {
+    const at = (timestamp: string) =>
+      decodeMessage(
+        Buffer.from(JSON.stringify({ post_uuid: 7, timestamp })),
+        {},
+        { receivedAt: Date.UTC(2026, 0) / 1_000, maxAgeSeconds: 3e9 },
+      )
+    for (const year of [2000, 2004, 2024]) assert.equal(at(`${year}-02-29T00:00:00Z`).views.length, 1)
+    for (const year of [2001, 2023, 2025]) assert.equal(at(`${year}-02-29T00:00:00Z`).invalid.length, 1)
+    assert.equal(at('2000-02-29T00:00:00Z').views[0]?.viewedAt, Date.UTC(2000, 1, 29) / 1_000)
+  })
+
+  test('agrees with Date on a time of every month of 60 years', () => {
+    for (let year = 1970; year < 2030; year++) {
+      for (let month = 0; month < 12; month++) {
+        const last = new Date(Date.UTC(year, month + 1, 0, 23, 59, 59))
+        const options = { receivedAt: Date.UTC(2030, 0) / 1_000, maxAgeSeconds: 3e9 }
+        const body = Buffer.from(JSON.stringify({ post_uuid: 7, timestamp: last.toISOString() }))
+        assert.equal(decodeMessage(body, {}, options).views[0]?.viewedAt, last.getTime() / 1_000)
+      }
+    }
+  })
+
+  test('is the same whatever the zone of this process, in the hours that summer time skips or repeats', () => {
+    const before = process.env['TZ']
+    try {
+      for (const zone of ['UTC', 'Europe/Warsaw', 'America/New_York', 'Australia/Lord_Howe']) {
+        process.env['TZ'] = zone
+        for (const timestamp of ['2025-03-30 02:30:00', '2025-10-26 02:30:00', '2025-11-02T01:30:00']) {
+          const body = Buffer.from(JSON.stringify({ post_uuid: 7, timestamp }))
+          const options = { receivedAt: RECEIVED_AT, maxAgeSeconds: 3e8 }
+          const expected = Date.parse(`${timestamp.replace(' ', 'T')}Z`) / 1_000
+          assert.equal(decodeMessage(body, {}, options).views[0]?.viewedAt, expected)
+        }
+      }
+    } finally {
+      if (before === undefined) delete process.env['TZ']
+      else process.env['TZ'] = before
+    }
+  })
+
+  test('10^11 is where seconds end and milliseconds begin', () => {
+    const at = (timestamp: number) =>
+      decodeMessage(
+        Buffer.from(JSON.stringify({ post_uuid: 7, timestamp })),
+        {},
+        { receivedAt: 1e11, maxAgeSeconds: 1e11 },
+      ).views[0]?.viewedAt
+    assert.equal(at(1e11 - 1), 1e11 - 1)
+    assert.equal(at(1e11), 1e8)
+  })
+
+  test('absent, is the AMQP timestamp, then the time the broker stamped, then that of receipt', () => {
+    const amqp = { timestamp: RECEIVED_AT - 50 }
+    const broker = { headers: { timestamp_in_ms: (RECEIVED_AT - 60) * 1_000 + 999 } }
+    const source = (fields: object, properties: MessageProperties) => {
+      const { viewedAt, timeSource } = view(fields, properties)
+      return [viewedAt - RECEIVED_AT, timeSource]
+    }
+    assert.deepEqual(source({ timestamp: RECEIVED_AT - 40 }, { ...amqp, ...broker }), [-40, 'event'])
+    assert.deepEqual(source({}, { ...amqp, ...broker }), [-50, 'amqp'])
+    assert.deepEqual(source({ timestamp: null }, broker), [-60, 'broker'])
+    assert.deepEqual(source({}, { headers: { timestamp_in_ms: 'soon' } }), [0, 'receipt'])
+    assert.deepEqual(source({}, { timestamp: (RECEIVED_AT - 70) * 1_000 }), [-70, 'amqp'])
+  })
+
+  test('a wrong one is set aside although the message has another', () => {
+    assert.equal(reason({ timestamp: 'soon' }, { timestamp: RECEIVED_AT }), 'bad_time')
+  })
+
+  test('of receipt is cut to the second', () => {
+    const body = Buffer.from('{"post_uuid":7}')
+    const { views } = decodeMessage(body, {}, { receivedAt: RECEIVED_AT + 0.9, maxAgeSeconds: 60 })
+    assert.equal(views[0]?.viewedAt, RECEIVED_AT)
+  })
+
+  test('up to 5 minutes ahead counts as it is, further ahead as the time of receipt', () => {
+    assert.equal(view({ timestamp: RECEIVED_AT + 300 }).viewedAt, RECEIVED_AT + 300)
+    for (const timestamp of [RECEIVED_AT + 301, (RECEIVED_AT + 301) * 1_000, '9999-12-31T23:59:59Z', 1e300]) {
+      const { viewedAt, timeSource } = view({ timestamp })
+      assert.deepEqual([viewedAt, timeSource], [RECEIVED_AT, 'receipt'])
+    }
+    assert.equal(view({}, { timestamp: RECEIVED_AT + 301 }).timeSource, 'receipt')
+  })
+
+  test('over EVENT_MAX_AGE ago is too_old, whoever told it', () => {
+    const oldest = RECEIVED_AT - MAX_AGE_SECONDS
+    assert.equal(view({ timestamp: oldest }).viewedAt, oldest)
+    assert.equal(reason({ timestamp: oldest - 1 }), 'too_old')
+    assert.equal(reason({ timestamp: 0 }), 'too_old')
+    assert.equal(reason({ timestamp: '0050-01-01T00:00:00Z' }), 'too_old')
+    assert.equal(reason({}, { timestamp: oldest - 1 }), 'too_old')
+    assert.equal(reason({}, { headers: { timestamp_in_ms: oldest * 1_000 - 1 } }), 'too_old')
+  })
+})
+
+describe('a message', () => {
+  const whole: [string, Buffer, InvalidReason][] = [
+    ['nothing', Buffer.from(''), 'not_json'],
+    ['half an object', Buffer.from('{"post_uuid":7'), 'not_json'],
+    ['two objects', Buffer.from('{"post_uuid":7}{"post_uuid":8}'), 'not_json'],
+    ['a raw NUL', Buffer.from('{"post_uuid":"a\0"}'), 'not_json'],
+    ['Latin-1', Buffer.from('{"post_uuid":7,"user_agent":"caf\xe9"}', 'latin1'), 'not_utf8'],
+    ['a cut character', Buffer.from('{"post_uuid":7,"referer":"é"}').subarray(0, -3), 'not_utf8'],
+    ['a UTF-8 surrogate', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]), 'not_utf8'],
+    ['UTF-16', Buffer.from('{"post_uuid":7}', 'utf16le'), 'not_json'],
+    ['an empty array', Buffer.from(' [ ] '), 'empty'],
+    ['a number', Buffer.from('7'), 'not_an_event'],
+    ['null', Buffer.from('null'), 'not_an_event'],
+    ['a text', Buffer.from('"{}"'), 'not_an_event'],
+    ['1 MiB of [', Buffer.from('['.repeat(MAX_MESSAGE_BYTES)), 'not_json'],
+    ['an object nested 100,000 deep', Buffer.from(`${'{"a":'.repeat(1e5)}1${'}'.repeat(1e5)}`), 'no_post'],
+    ['a byte over 1 MiB', Buffer.from(`{"post_uuid":7}${' '.repeat(MAX_MESSAGE_BYTES - 14)}`), 'too_large'],
+    ['10 MB', Buffer.alloc(1e7, 0x20), 'too_large'],
+  ]
+  for (const [what, body, why] of whole) {
+    test(`of ${what} is set aside whole as ${why}`, () => {
+      assert.deepEqual(decodeBytes(body), {
+        views: [],
+        invalid: [{ reason: why, index: null, body }],
+        messageIdIgnored: false,
+      })
+    })
+  }
+  test('of exactly 1 MiB is read', () => {
+    const body = `{"post_uuid":7}${' '.repeat(MAX_MESSAGE_BYTES - 15)}`
+    assert.equal(body.length, MAX_MESSAGE_BYTES)
+    assert.equal(decodeBytes(body).views.length, 1)
+  })
+  test('may begin with a byte order mark', () => {
+    assert.equal(decodeBytes('\ufeff{"post_uuid":7}').views.length, 1)
+    const { views, invalid } = decodeBytes('\ufeff[{"post_uuid":7}, 8]')
+    assert.equal(views.length, 1)
+    assert.equal(invalid[0]?.body.toString(), '8')
+  })
+  test('holds up to 1,000 events, and one more is too many', () => {
+    const events = Array.from({ length: MAX_EVENTS_PER_MESSAGE }, (_, n) => ({ post_uuid: n + 1 }))
+    assert.equal(decode(events).views.length, MAX_EVENTS_PER_MESSAGE)
+    const { views, invalid } = decode([...events, { post_uuid: 1 }])
+    assert.deepEqual(views, [])
+    assert.deepEqual([invalid[0]?.reason, invalid[0]?.index], ['too_many', null])
+  })
+  test('keeps its good events in order, and sets each bad one aside alone with its place', () => {
+    const { views, invalid } = decode([{ post_uuid: 1 }, 7, { post_uuid: 2, ip: 'x' }, [], { post_uuid: 3 }])
+    assert.deepEqual(
+      views.map(({ postUuid }) => postUuid),
+      ['1', '3'],
+    )
+    assert.deepEqual(
+      invalid.map(({ reason, index, body }) => [reason, index, body.toString()]),
+      [
+        ['not_an_event', 1, '7'],
+        ['bad_ip', 2, '{"post_uuid":2,"ip":"x"}'],
+        ['not_an_event', 3, '[]'],
+      ],
+    )
+  })
+  test('with a bad event 100,000 deep keeps its neighbours, and sets that one aside to the byte', () => {
+    const deep = `${'['.repeat(1e5)}"]"${']'.repeat(1e5)}`
+    const { views, invalid } = decodeBytes(`[{"post_uuid":1} , ${deep} ,{"post_uuid":2}]`)
+    assert.equal(views.length, 2)
+    assert.equal(invalid.length, 1)
+    assert.equal(invalid[0]?.body.equals(Buffer.from(deep)), true)
+  })
+  test('sets aside the digits that JSON.parse would have lost', () => {
+    const event = '{"post_uuid":7,"user_id":123456789012345678901}'
+    assert.equal(decodeBytes(`[${event}]`).invalid[0]?.body.toString(), event)
+  })
+})
+
+test('every reason that is documented can be met, and no other', () => {
+  const met = new Set(
+    [
+      decodeBytes(' '.repeat(MAX_MESSAGE_BYTES + 1)),
+      decodeBytes(Buffer.from([0xff])),
+      decodeBytes('{'),
+      decode([]),
+      decode(Array.from({ length: 1_001 }, () => 0)),
+      decode(7),
+      decode({ post_uuid: '\0' }),
+      decode({}),
+      decode({ post_uuid: '' }),
+      decode({ post_uuid: 7, event_id: 'x' }),
+      decode({ post_uuid: 7, user_id: 0 }),
+      decode({ post_uuid: 7, user_id: 2 ** 53 }),
+      decode({ post_uuid: 7, ip: 'x' }),
+      decode({ post_uuid: 7, user_agent: 0 }),
+      decode({ post_uuid: 7, referer: 0 }),
+      decode({ post_uuid: 7, timestamp: 'x' }),
+      decode({ post_uuid: 7, timestamp: 0 }),
+    ].flatMap(({ invalid }) => invalid.map(({ reason }) => reason)),
+  )
+  assert.deepEqual([...met].sort(), Object.keys(INVALID_REASONS).sort())
+})
+
+describe('whatever comes', () => {
+  const random = seededRandom(20_260_301)
+  const pick = <T>(choices: readonly T[]): T => choices[Math.floor(random() * choices.length)]!
+
+  const tricky = [
+    '"',
+    '\\',
+    ',',
+    '[',
+    ']',
+    '{',
+    '}',
+    ':',
+    '\\"',
+    '],[',
+    ' ',
+    '😀',
+    'é',
+    '\u2028',
+    '\\\\',
+    '\ufeff',
+  ]
+  const space = () => pick(['', '', ' ', '\n', '\t \r\n'])
+  const text = () =>
+    JSON.stringify(Array.from({ length: Math.floor(random() * 6) }, () => pick(tricky)).join(''))
+  const value = (depth: number): string => {
+    const list = (open: string, item: () => string, close: string) => {
+      const items = Array.from({ length: Math.floor(random() * 4) }, () => space() + item() + space())
+      return `${open}${items.join(',') || space()}${close}`
+    }
+    const kind = depth === 0 ? 0 : random()
+    if (kind < 0.5)
+      return pick([text, () => pick(['1', '-0.10e+2', 'true', 'null', '1234567890123456789'])])()
+    if (kind < 0.75) return list('[', () => value(depth - 1), ']')
+    return list('{', () => `${text()}${space()}:${space()}${value(depth - 1)}`, '}')
+  }
+  const good = (post: number) => `{${space()}"post_uuid":${post},"x${text().slice(1)}:${value(2)}${space()}}`
+  const bad = () =>
+    pick([() => value(3), () => `{"post_uuid":${space()}0,"y":${value(3)}}`, () => `{"z":${value(3)}}`])()
+
+  test('each bad event of an array is set aside to the byte, and each good one is read', () => {
+    for (let round = 0; round < 3_000; round++) {
+      const elements = Array.from({ length: 1 + Math.floor(random() * 6) }, (_, index) =>
+        random() < 0.5 ? { isGood: true, json: good(index + 1) } : { isGood: false, json: bad() },
+      )
+      const inside = elements.map(({ json }) => space() + json + space()).join(',')
+      const body = `${space()}[${inside}]${space()}`
+      const { views, invalid } = decodeBytes(body)
+      const expected = elements.flatMap(({ isGood, json }, index) => (isGood ? [] : [[index, json]]))
+      assert.deepEqual(
+        invalid.map(({ index, body }) => [index, body.toString()]),
+        expected,
+        body,
+      )
+      assert.equal(views.length, elements.length - expected.length, body)
+    }
+  })
+
+  test('a good message damaged anywhere never throws, and nothing of it goes missing', () => {
+    const original = Buffer.from(
+      JSON.stringify([
+        {
+          post_uuid: UUID,
+          event_id: OTHER_UUID,
+          user_id: 5,
+          ip: 'fe80::1%eth0',
+          timestamp: '2026-03-01 12:00:00',
+        },
+        {
+          post_id: 'a',
+          user_id: '18446744073709551615',
+          ip: '::ffff:1.2.3.4',
+          referer: 'é😀',
+          user_agent: '\0',
+        },
+      ]),
+    )
+    for (let round = 0; round < 20_000; round++) {
+      const body = Buffer.from(original)
+      for (let hits = 1 + Math.floor(random() * 3); hits > 0; hits--) {
+        body[Math.floor(random() * body.length)] = Math.floor(random() * 256)
+      }
+      const { views, invalid } = decodeBytes(body)
+      const isWhole = invalid.length === 1 && invalid[0]!.index === null
+      assert.ok(isWhole ? invalid[0]!.body.equals(body) : views.length + invalid.length > 0)
+    }
+  })
+})
+
+/** Repeatable random numbers in [0, 1), by a linear congruential generator. */
+function seededRandom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}

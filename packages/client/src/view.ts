@@ -1,0 +1,370 @@
+/**
+ * The wire contract: what a publisher writes, and what it means once read.
+ *
+ * A message holds one event, or an array of them. `decodeMessage` reads it, and tells for each event what is
+ * wrong with it, so that one bad event never harms its neighbours.
+ */
+
+import { isUtf8 } from 'node:buffer'
+import { isIP, isIPv4, SocketAddress } from 'node:net'
+
+export const MAX_EVENTS_PER_MESSAGE = 1_000
+export const MAX_MESSAGE_BYTES = 1_048_576
+export const MAX_USER_AGENT_CHARACTERS = 2_000
+export const MAX_REFERER_CHARACTERS = 500
+
+/** A time further ahead than this is a wrong clock: the time of receipt counts instead. */
+const MAX_AHEAD_SECONDS = 300
+
+/** One event as publishers write it. Unknown fields are ignored. */
+export interface ViewEvent {
+  /** A UUID, or any 1 to 36 characters of `A-Z a-z 0-9 _ -`, or a positive integer. */
+  post_uuid?: string | number
+  /** Another name for `post_uuid`. */
+  post_id?: string | number
+  /** A UUID. With one, the view is counted exactly once, however often it is delivered. */
+  event_id?: string | null
+  /** A positive integer below 2^64, as digits above 2^53 - 1; null or absent for an anonymous reader. */
+  user_id?: number | string | null
+  /** IPv4 or IPv6. */
+  ip?: string | null
+  user_agent?: string | null
+  referer?: string | null
+  /** ISO 8601, `YYYY-MM-DD HH:MM:SS`, or Unix time (below 10^11: seconds, else milliseconds). No offset: UTC. */
+  timestamp?: string | number | null
+  /** Another name for `timestamp`. */
+  viewed_at?: string | number | null
+}
+
+/** One view, read and checked. */
+export interface View {
+  /** A lower-case UUID, or null: then it is counted at least once. */
+  eventId: string | null
+  /** A UUID is in lower case; any other id as it came. */
+  postUuid: string
+  /** Decimal digits; null for an anonymous reader. */
+  userId: string | null
+  /** In its one canonical spelling. */
+  ip: string | null
+  userAgent: string | null
+  referer: string | null
+  /** Unix time, whole seconds. */
+  viewedAt: number
+  timeSource: TimeSource
+}
+
+/** Where a view's time was taken from, best first. */
+export type TimeSource = 'event' | 'amqp' | 'broker' | 'receipt'
+
+/** Why an event, or a whole message, cannot be counted. */
+export const INVALID_REASONS = {
+  too_large: 'the message is over 1 MiB',
+  not_utf8: 'the message is not valid UTF-8',
+  not_json: 'the message is not JSON',
+  empty: 'the array of events is empty',
+  too_many: 'the array holds more than 1,000 events',
+  not_an_event: 'an event is a JSON object',
+  nul: 'a text holds a NUL character',
+  no_post: 'post_uuid is missing',
+  bad_post: 'post_uuid is not a UUID, 1 to 36 of A-Z a-z 0-9 _ -, or a positive integer',
+  bad_event_id: 'event_id is not a UUID',
+  bad_user: 'user_id is not a positive integer below 2^64',
+  imprecise: 'a JSON number above 2^53 - 1 has lost digits; send it as a string',
+  bad_ip: 'ip is not an IPv4 or IPv6 address',
+  bad_user_agent: 'user_agent is not a string',
+  bad_referer: 'referer is not a string',
+  bad_time: 'timestamp is not ISO 8601, YYYY-MM-DD HH:MM:SS or Unix time',
+  too_old: 'the view is older than EVENT_MAX_AGE',
+} as const
+
+export type InvalidReason = keyof typeof INVALID_REASONS
+
+/** An event, or a whole message, that cannot be counted. */
+export interface InvalidView {
+  reason: InvalidReason
+  /** Its place in the array; null when the message is set aside whole. */
+  index: number | null
+  /** The event, or the message, to the byte as it was published. */
+  body: Buffer
+}
+
+/** What of a message's AMQP properties takes part in reading it. */
+export interface MessageProperties {
+  messageId?: unknown
+  /** The AMQP timestamp: Unix seconds. */
+  timestamp?: unknown
+  headers?: { [name: string]: unknown } | undefined
+}
+
+export interface DecodeOptions {
+  /** Unix seconds, fractions allowed. */
+  receivedAt: number
+  /** Views older than this when received are `too_old`. */
+  maxAgeSeconds: number
+}
+
+export interface DecodedMessage {
+  views: View[]
+  invalid: InvalidView[]
+  /** The message had one event without an id, and a message_id that is not a UUID. */
+  messageIdIgnored: boolean
+}
+
+/** Reads one message. Never throws: whatever cannot be counted is in `invalid`, everything else in `views`. */
+export function decodeMessage(
+  body: Buffer,
+  properties: MessageProperties,
+  { receivedAt, maxAgeSeconds }: DecodeOptions,
+): DecodedMessage {
+  const result: DecodedMessage = { views: [], invalid: [], messageIdIgnored: false }
+  const whole = (reason: InvalidReason): DecodedMessage => {
+    result.invalid.push({ reason, index: null, body })
+    return result
+  }
+
+  if (body.length > MAX_MESSAGE_BYTES) return whole('too_large')
+  if (!isUtf8(body)) return whole('not_utf8')
+  const text = body.toString('utf8')
+  let content: unknown
+  try {
+    content = JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text)
+  } catch {
+    // What JSON.parse says quotes the message, and a message may hold personal data.
+    return whole('not_json')
+  }
+
+  const events: unknown[] = Array.isArray(content) ? content : [content]
+  if (events.length === 0) return whole('empty')
+  if (events.length > MAX_EVENTS_PER_MESSAGE) return whole('too_many')
+
+  const messageId = events.length === 1 ? properties.messageId : undefined
+  const fallback: Fallback = {
+    eventId: isUuid(messageId) ? messageId.toLowerCase() : null,
+    time: messageTime(properties),
+    now: Math.floor(receivedAt),
+    oldest: Math.floor(receivedAt) - maxAgeSeconds,
+  }
+  let texts: string[] | undefined
+  for (let index = 0; index < events.length; index++) {
+    const view = decodeEvent(events[index], fallback)
+    if (typeof view === 'object') {
+      result.views.push(view)
+      if (view.eventId === null && messageId !== undefined) result.messageIdIgnored = true
+    } else if (Array.isArray(content)) {
+      texts ??= elementTexts(text)
+      result.invalid.push({ reason: view, index, body: Buffer.from(texts[index]!) })
+    } else {
+      whole(view)
+    }
+  }
+  return result
+}
+
+interface Fallback {
+  eventId: string | null
+  time: { seconds: number; source: TimeSource } | null
+  now: number
+  oldest: number
+}
+
+function decodeEvent(event: unknown, fallback: Fallback): View | InvalidReason {
+  if (typeof event !== 'object' || event === null || Array.isArray(event)) return 'not_an_event'
+  const fields = event as Record<string, unknown>
+
+  const postUuid = decodePost(fields['post_uuid'] ?? fields['post_id'])
+  if (isReason(postUuid)) return postUuid.reason
+
+  const eventId = fields['event_id'] ?? null
+  if (eventId !== null && !isUuid(eventId)) return 'bad_event_id'
+
+  const userId = decodeUser(fields['user_id'] ?? null)
+  if (isReason(userId)) return userId.reason
+
+  const ip = fields['ip'] ?? null
+  const canonical = ip === null ? null : typeof ip === 'string' ? canonicalIp(ip) : undefined
+  if (canonical === undefined) return 'bad_ip'
+
+  const userAgent = fields['user_agent'] ?? null
+  if (userAgent !== null && typeof userAgent !== 'string') return 'bad_user_agent'
+  const referer = fields['referer'] ?? null
+  if (referer !== null && typeof referer !== 'string') return 'bad_referer'
+  if (userAgent?.includes('\0') || referer?.includes('\0')) return 'nul'
+
+  const time = fields['timestamp'] ?? fields['viewed_at'] ?? null
+  const own = time === null ? null : decodeTime(time)
+  if (own === undefined) return 'bad_time'
+  let viewedAt = own ?? fallback.time?.seconds ?? fallback.now
+  let timeSource: TimeSource = own !== null ? 'event' : (fallback.time?.source ?? 'receipt')
+  if (viewedAt > fallback.now + MAX_AHEAD_SECONDS) {
+    viewedAt = fallback.now
+    timeSource = 'receipt'
+  }
+  if (viewedAt < fallback.oldest) return 'too_old'
+
+  return {
+    eventId: eventId === null ? fallback.eventId : eventId.toLowerCase(),
+    postUuid,
+    userId,
+    ip: canonical,
+    userAgent: cut(userAgent, MAX_USER_AGENT_CHARACTERS),
+    referer: cut(referer, MAX_REFERER_CHARACTERS),
+    viewedAt,
+    timeSource,
+  }
+}
+
+/** True for a UUID of any version, in upper or lower case. */
+export function isUuid(value: unknown): value is string {
+  return typeof value === 'string' && UUID.test(value)
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const POST_ID = /^[A-Za-z0-9_-]{1,36}$/
+const USER_ID = /^[1-9][0-9]{0,19}$/
+const USER_ID_LIMIT = 2n ** 64n
+
+/** A value that is not usable, told apart from the strings that are. */
+interface Refused {
+  reason: InvalidReason
+}
+
+function isReason(value: string | null | Refused): value is Refused {
+  return typeof value === 'object' && value !== null
+}
+
+function decodePost(post: unknown): string | Refused {
+  if (post === undefined || post === null) return { reason: 'no_post' }
+  if (typeof post === 'number') return decodeInteger(post, 'bad_post')
+  if (typeof post !== 'string') return { reason: 'bad_post' }
+  return canonicalPost(post) ?? { reason: post.includes('\0') ? 'nul' : 'bad_post' }
+}
+
+/** The one spelling of a post's id (a UUID in lower case, any other as it is), or undefined if it cannot be one. */
+export function canonicalPost(post: string): string | undefined {
+  if (!POST_ID.test(post)) return undefined
+  return UUID.test(post) ? post.toLowerCase() : post
+}
+
+function decodeUser(user: unknown): string | null | Refused {
+  if (user === null) return null
+  if (typeof user === 'number') return decodeInteger(user, 'bad_user')
+  if (typeof user !== 'string' || !USER_ID.test(user) || BigInt(user) >= USER_ID_LIMIT)
+    return { reason: 'bad_user' }
+  return user
+}
+
+function decodeInteger(value: number, reason: InvalidReason): string | Refused {
+  if (!Number.isInteger(value) || value <= 0) return { reason }
+  return Number.isSafeInteger(value) ? String(value) : { reason: 'imprecise' }
+}
+
+// Eight groups, none of them zero: nothing to compress. Most readers have such an address, and the way round a
+// SocketAddress takes longer than reading all the rest of a view.
+const SPELLED_OUT_IPV6 = /^(?:[1-9a-f][0-9a-f]{0,3}:){7}[1-9a-f][0-9a-f]{0,3}$/
+
+/**
+ * The one canonical spelling of an address: IPv6 compressed and in lower case, without a zone; an IPv4 address
+ * mapped into IPv6 as plain IPv4. Undefined if it is no address.
+ */
+export function canonicalIp(ip: string): string | undefined {
+  if (isIPv4(ip) || SPELLED_OUT_IPV6.test(ip)) return ip
+  if (isIP(ip) !== 6) return undefined
+  const { address } = new SocketAddress({ address: ip, family: 'ipv6' })
+  return address.startsWith('::ffff:') && isIPv4(address.slice(7)) ? address.slice(7) : address
+}
+
+/** At most so many characters, well formed: half of a surrogate pair becomes U+FFFD. */
+export function cut(text: string | null, maxCharacters: number): string | null {
+  if (text === null) return null
+  if (text.length <= maxCharacters) return text.toWellFormed()
+  let end = 0
+  for (let count = 0; count < maxCharacters && end < text.length; count++) {
+    end += text.codePointAt(end)! > 0xffff ? 2 : 1
+  }
+  return text.slice(0, end).toWellFormed()
+}
+
+// A message without a time of its own was stamped by its publisher, or by the broker's timestamp interceptor.
+function messageTime({ timestamp, headers }: MessageProperties): Fallback['time'] {
+  const amqp = timestamp === undefined ? undefined : decodeTime(timestamp)
+  if (amqp !== undefined) return { seconds: amqp, source: 'amqp' }
+  const stamped = headers?.['timestamp_in_ms']
+  if (typeof stamped === 'number' && stamped > 0)
+    return { seconds: Math.floor(stamped / 1_000), source: 'broker' }
+  return null
+}
+
+const MILLISECONDS_FROM = 1e11
+const DATE_TIME =
+  /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::(\d{2})(?:[.,]\d+)?)?(?:[Zz]|([+-])(\d{2})(?::?(\d{2}))?)?$/
+
+/** Unix seconds, cut; undefined if it is no time. */
+function decodeTime(time: unknown): number | undefined {
+  if (typeof time === 'number' || (typeof time === 'string' && /^\d+(\.\d+)?$/.test(time))) {
+    const value = Number(time)
+    if (!Number.isFinite(value) || value < 0) return undefined
+    return Math.floor(value < MILLISECONDS_FROM ? value : value / 1_000)
+  }
+  if (typeof time !== 'string') return undefined
+  const match = DATE_TIME.exec(time)
+  if (match === null) return undefined
+  const year = digitsAt(time, 0, 4)
+  const month = digitsAt(time, 5, 2)
+  const day = digitsAt(time, 8, 2)
+  const hour = digitsAt(time, 11, 2)
+  const minute = digitsAt(time, 14, 2)
+  const second = Number(match[1] ?? 0)
+  const offsetHours = Number(match[3] ?? 0)
+  const offsetMinutes = Number(match[4] ?? 0)
+  // A day that the month does not have would roll over into the next.
+  if (month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return undefined
+  if (hour > 23 || minute > 59 || second > 60 || offsetHours > 23 || offsetMinutes > 59) return undefined
+  const offset = (match[2] === '-' ? -1 : 1) * (offsetHours * 60 + offsetMinutes) * 60
+  return Date.UTC(year, month - 1, day, hour, minute, second) / 1_000 - offset
+}
+
+/** The number that `length` digits of an ASCII text stand for. */
+function digitsAt(text: string, at: number, length: number): number {
+  let value = 0
+  for (let end = at + length; at < end; at++) value = value * 10 + text.charCodeAt(at) - 48
+  return value
+}
+
+const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+function daysInMonth(year: number, month: number): number {
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+  return month === 2 && isLeap ? 29 : DAYS_IN_MONTH[month - 1]!
+}
+
+/**
+ * The text of each element of a JSON array, exactly as it stands: parsing and printing again would lose the very
+ * digits that made one `imprecise`, and overflow the stack where nesting is deep. `text` is known to be valid JSON.
+ */
+export function elementTexts(text: string): string[] {
+  const elements: string[] = []
+  let depth = 0
+  let start = text.indexOf('[') + 1
+  for (let at = start; at < text.length; at++) {
+    const character = text[at]
+    if (character === '"') {
+      at = endOfString(text, at)
+    } else if (depth === 0 && (character === ',' || character === ']')) {
+      elements.push(text.slice(start, at).trim())
+      start = at + 1
+    } else if (character === '[' || character === '{') {
+      depth++
+    } else if (character === ']' || character === '}') {
+      depth--
+    }
+  }
+  return elements
+}
+
+function endOfString(text: string, opening: number): number {
+  for (let at = opening + 1; at < text.length; at++) {
+    if (text[at] === '\\') at++
+    else if (text[at] === '"') return at
+  }
+  return text.length
+}

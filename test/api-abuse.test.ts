@@ -1,0 +1,123 @@
+/** The API over real sockets, used by clients that mean no good: they are refused, and nobody else notices. */
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { KEY, startApi } from './support/api.ts'
+import { until } from './support/until.ts'
+
+async function listen(t: TestContext) {
+  const api = await startApi(t)
+  await api.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = api.app.server.address() as AddressInfo
+  return {
+    ...api,
+    /** Asks as a well-behaved neighbour does. */
+    async neighbour() {
+      const answer = await fetch(`http://127.0.0.1:${port}/api/v1/views`, {
+        headers: { 'X-Internal-Api-Key': KEY },
+      })
+      await answer.arrayBuffer()
+      return answer.status
+    },
+    /** Opens a connection, lets `talk` write what it wants, and resolves with all that came back once it was closed. */
+    async rudely(talk: (write: (text: string) => void) => void | Promise<void>): Promise<string> {
+      const socket = connect({ host: '127.0.0.1', port })
+      const chunks: Buffer[] = []
+      socket.on('data', chunk => chunks.push(chunk))
+      // A reset is one of the ways to be refused.
+      socket.on('error', () => {})
+      const closed = once(socket, 'close', { signal: AbortSignal.timeout(20_000) })
+      await once(socket, 'connect')
+      await talk(text => socket.writable && socket.write(text))
+      await closed
+      return Buffer.concat(chunks).toString()
+    },
+  }
+}
+
+function assertProblem(answer: string, status: number) {
+  assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `))
+  const [head, body] = answer.split('\r\n\r\n')
+  assert.match(head!, /content-type: application\/problem\+json/i)
+  assert.equal(JSON.parse(body!).status, status)
+}
+
+test('refuses 64 KB of headers, and a URL of 10,000 ids', async t => {
+  const { rudely, neighbour } = await listen(t)
+  const request = (path: string, header: string) =>
+    rudely(write => write(`GET ${path} HTTP/1.1\r\nHost: a\r\nX-Internal-Api-Key: ${KEY}\r\n${header}\r\n`))
+  assertProblem(await request('/api/v1/views', `X-Long: ${'x'.repeat(65_536)}\r\n`), 431)
+  const many = Array.from({ length: 3_000 }, (_, index) => `X-${index}: some value\r\n`).join('')
+  assertProblem(await request('/api/v1/views', many), 431)
+  const ids = Array.from({ length: 10_000 }, (_, index) => index).join()
+  assertProblem(await request(`/api/v1/posts/views?uuids=${ids}`, ''), 431)
+  assert.equal(await neighbour(), 200)
+})
+
+test('refuses what is not HTTP', async t => {
+  const { rudely } = await listen(t)
+  assertProblem(await rudely(write => write('AMQP\x00\x00\x09\x01')), 400)
+  assertProblem(await rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n')), 400)
+})
+
+test('ends slow clients after seconds, while others are answered', async t => {
+  const { rudely, neighbour } = await listen(t)
+  const started = Date.now()
+  let ended = false
+  const slow = Promise.all([
+    rudely(() => {}),
+    rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')),
+    rudely(async write => {
+      write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')
+      for (let count = 0; count < 100 && !ended; count++) {
+        write('x')
+        await pause(100)
+      }
+    }),
+  ]).finally(() => {
+    ended = true
+  })
+  let answered = 0
+  while (!ended) {
+    assert.equal(await neighbour(), 200)
+    answered++
+    await pause(50)
+  }
+  for (const answer of await slow) assertProblem(answer, 408)
+  assert.ok(Date.now() - started < 12_000, `${Date.now() - started} ms`)
+  assert.ok(answered > 10)
+})
+
+test('a client that holds its connection does not hold up the end', async t => {
+  const { app, rudely } = await listen(t)
+  const held = [
+    rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')),
+    rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nx')),
+  ]
+  const connections = promisify(app.server.getConnections.bind(app.server))
+  await until('both are connected', async () => (await connections()) === 2)
+  const asked = Date.now()
+  await app.close()
+  assert.ok(Date.now() - asked < 5_000)
+  await Promise.all(held)
+})
+
+test('many wrong keys at once let nobody in, and keep nobody out', async t => {
+  const { app, neighbour } = await listen(t)
+  const { port } = app.server.address() as AddressInfo
+  const guesses = Array.from({ length: 400 }, async (_, index) => {
+    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/views`, {
+      headers: { 'X-Internal-Api-Key': KEY.slice(0, index % KEY.length) + index },
+    })
+    await answer.arrayBuffer()
+    return answer.status
+  })
+  const statuses = await Promise.all([...guesses, neighbour()])
+  assert.equal(statuses.pop(), 200)
+  assert.deepEqual(new Set(statuses), new Set([401]))
+})

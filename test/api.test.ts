@@ -1,0 +1,520 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import Schema from 'typebox/schema'
+import { KEY, NOW, startApi } from './support/api.ts'
+
+const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'
+const GOOGLEBOT = 'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)'
+const NO_VIEWS = { views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
+
+test("answers a post's totals, and the id in lower case", async t => {
+  const { get, count } = await startApi(t)
+  await count([
+    { post_uuid: POST, user_id: 7, ip: '192.0.2.1', timestamp: '2026-11-20T23:59:59Z' },
+    { post_uuid: POST.toUpperCase(), ip: '192.0.2.1', timestamp: '2026-11-21T08:00:00Z' },
+    { post_uuid: POST, ip: '192.0.2.1', timestamp: '2026-11-21T09:00:00Z' },
+    { post_uuid: POST, ip: '192.0.2.2', user_agent: GOOGLEBOT, timestamp: '2026-11-21T10:00:00Z' },
+    { post_uuid: 'another', ip: '192.0.2.1', timestamp: '2026-11-21T10:00:00Z' },
+  ])
+  const answer = await get(`/api/v1/posts/${POST.toUpperCase()}/views`)
+  assert.equal(answer.statusCode, 200)
+  assert.match(String(answer.headers['content-type']), /^application\/json\b/)
+  assert.deepEqual(answer.json(), {
+    as_of: '2026-11-21T12:34:56.000Z',
+    post_uuid: POST,
+    views: 4,
+    unique_views: 3,
+    logged_in: 1,
+    anonymous: 3,
+    bots: 1,
+    first_viewed_at: '2026-11-20T23:59:59Z',
+    last_viewed_at: '2026-11-21T10:00:00Z',
+  })
+})
+
+test('answers zeros for a post never viewed, whatever it is called', async t => {
+  const { get } = await startApi(t)
+  for (const post of [POST, '42', 'top', 'views', '-_-']) {
+    const answer = await get(`/api/v1/posts/${post}/views`)
+    assert.equal(answer.statusCode, 200, post)
+    assert.deepEqual(answer.json(), {
+      as_of: '2026-11-21T12:34:56.000Z',
+      post_uuid: post,
+      ...NO_VIEWS,
+      first_viewed_at: null,
+      last_viewed_at: null,
+    })
+  }
+})
+
+test('answers the last 30 days, today included, oldest first, empty days as zeros', async t => {
+  const { get, count } = await startApi(t)
+  await count([
+    { post_uuid: '42', timestamp: '2026-10-22T12:00:00Z' },
+    { post_uuid: '42', timestamp: '2026-10-23T00:00:00Z' },
+    { post_uuid: '42', timestamp: '2026-11-21T12:00:00Z' },
+    { post_uuid: '43', timestamp: '2026-11-20T12:00:00Z' },
+  ])
+  const { timezone, from, to, days } = (await get('/api/v1/posts/42/views/daily')).json()
+  assert.deepEqual([timezone, from, to, days.length], ['UTC', '2026-10-23', '2026-11-21', 30])
+  const one = { views: 1, unique_views: 1, logged_in: 0, anonymous: 1, bots: 0 }
+  assert.deepEqual(days[0], { date: '2026-10-23', ...one })
+  assert.deepEqual(days[28], { date: '2026-11-20', ...NO_VIEWS })
+  assert.deepEqual(days[29], { date: '2026-11-21', ...one })
+
+  const site = (await get('/api/v1/views/daily?days=2')).json()
+  assert.deepEqual(site.days, [
+    { date: '2026-11-20', ...one },
+    { date: '2026-11-21', ...one },
+  ])
+})
+
+test('counts days in STATS_TIMEZONE', async t => {
+  const { get, count } = await startApi(t, { settings: { timeZone: 'Pacific/Auckland' } })
+  await count([{ post_uuid: '42', timestamp: '2026-11-21T11:00:00Z' }])
+  const { timezone, days } = (await get('/api/v1/posts/42/views/daily?days=1')).json()
+  assert.equal(timezone, 'Pacific/Auckland')
+  assert.deepEqual(
+    days.map((day: { date: string; views: number }) => [day.date, day.views]),
+    [['2026-11-22', 1]],
+  )
+})
+
+test('answers any period of up to 800 days', async t => {
+  const { get, count } = await startApi(t)
+  await count([{ post_uuid: '42', timestamp: '2024-09-13T12:00:00Z' }])
+  for (const [query, from, to, length] of [
+    ['days=800', '2024-09-13', '2026-11-21', 800],
+    ['from=2024-09-13', '2024-09-13', '2026-11-21', 800],
+    ['from=2024-02-28&to=2024-03-01', '2024-02-28', '2024-03-01', 3],
+    ['from=2026-11-21&to=2026-11-30', '2026-11-21', '2026-11-30', 10],
+    ['from=1970-01-01&to=1970-01-01', '1970-01-01', '1970-01-01', 1],
+  ] as const) {
+    for (const path of ['/api/v1/posts/42/views/daily', '/api/v1/views/daily']) {
+      const answer = (await get(`${path}?${query}`)).json()
+      assert.deepEqual([answer.from, answer.to, answer.days.length], [from, to, length], query)
+      assert.equal(answer.days[0].views, from === '2024-09-13' ? 1 : 0)
+    }
+  }
+})
+
+test('says which parameter is wrong, and what is allowed', async t => {
+  const { get } = await startApi(t)
+  const day = 'must be a day from 1970-01-01 to 2099-12-31, in STATS_TIMEZONE'
+  const post = 'must be a UUID, 1 to 36 characters of A-Z a-z 0-9 _ -, or a positive integer'
+  for (const [url, parameter, detail] of [
+    ['posts/42/views/daily?days=0', 'days', 'days must be a whole number from 1 to 800'],
+    ['posts/42/views/daily?days=-3', 'days', 'days must be a whole number from 1 to 800'],
+    ['posts/42/views/daily?days=801', 'days', 'days must be a whole number from 1 to 800'],
+    ['posts/42/views/daily?days=1.5', 'days', 'days must be a whole number from 1 to 800'],
+    ['posts/42/views/daily?days=', 'days', 'days must be a whole number from 1 to 800'],
+    ['posts/42/views/daily?days=7&days=8', 'days', 'days must be a whole number from 1 to 800'],
+    ['posts/42/views/daily?days=7&from=2026-11-01', 'days', 'days cannot go together with from and to'],
+    ['posts/42/views/daily?from=2026-02-29', 'from', `from ${day}`],
+    ['posts/42/views/daily?from=0000-01-01', 'from', `from ${day}`],
+    ['posts/42/views/daily?from=2100-01-01&to=2100-01-02', 'from', `from ${day}`],
+    ['posts/42/views/daily?from=2026-11-01&to=yesterday', 'to', `to ${day}`],
+    ['posts/42/views/daily?to=2026-11-01', 'to', 'to must have a from beside it'],
+    ['posts/42/views/daily?from=2026-11-02&to=2026-11-01', 'from', 'from must not be after to'],
+    ['posts/42/views/daily?from=2026-11-22', 'from', 'from must not be after today'],
+    ['posts/42/views/daily?from=2024-09-12', 'from', 'from must be at most 800 days from today'],
+    ['views/daily?from=2001-01-01&to=2026-01-01', 'from', 'from must be at most 800 days from to'],
+    ['posts/42/views?days=7', 'days', 'days is not a parameter of this route, which takes none'],
+    ['views/daily?day=7', 'day', 'day is not a parameter of this route, which takes days, from, to'],
+    [`posts/${'x'.repeat(37)}/views`, 'uuid', `uuid ${post}`],
+    [`posts/${'x'.repeat(5_000)}/views`, 'uuid', `uuid ${post}`],
+    ['posts/a%20b/views/daily', 'uuid', `uuid ${post}`],
+    ['posts/a%00b/referrers', 'uuid', `uuid ${post}`],
+    ["posts/1'--/views", 'uuid', `uuid ${post}`],
+    ['posts/top?limit=0', 'limit', 'limit must be a whole number from 1 to 100'],
+    ['posts/top?limit=101', 'limit', 'limit must be a whole number from 1 to 100'],
+    ['posts/top?offset=-1', 'offset', 'offset must be a whole number from 0 to 10000000'],
+    ['posts/top?period=year', 'period', 'period must be one of all, today, 7d, 30d'],
+    ['posts/top?period=7d&from=2026-11-01', 'period', 'period cannot go together with from and to'],
+    ['referrers?limit=ten', 'limit', 'limit must be a whole number from 1 to 100'],
+    ['posts/views', 'uuids', `uuids must be 1 to 200 posts, separated by commas, each ${post.slice(8)}`],
+    ['posts/views?uuids=', 'uuids', `uuids ${post}`],
+    ['posts/views?uuids=1,,2', 'uuids[1]', `uuids[1] ${post}`],
+    ['posts/views?uuids=1,2,a%20b', 'uuids[2]', `uuids[2] ${post}`],
+    [
+      `posts/views?uuids=${Array.from({ length: 201 }, (_, index) => index).join()}`,
+      'uuids',
+      'uuids must name 1 to 200 posts; these are 201',
+    ],
+  ] as const) {
+    const answer = await get(`/api/v1/${url}`)
+    assert.equal(answer.statusCode, 400, url)
+    assert.equal(answer.headers['content-type'], 'application/problem+json', url)
+    assert.deepEqual(
+      answer.json(),
+      { type: 'about:blank', title: 'Bad Request', status: 400, detail, parameter },
+      url,
+    )
+  }
+})
+
+test('lists the posts with the most views, a page at a time, for every period', async t => {
+  const { get, count } = await startApi(t)
+  const views = (post_uuid: string, timestamp: string, times: number) =>
+    Array.from({ length: times }, (_, index) => ({ post_uuid, ip: `192.0.2.${index % 2}`, timestamp }))
+  await count([
+    ...views('old', '2025-01-01T12:00:00Z', 9),
+    ...views('month', '2026-10-23T12:00:00Z', 4),
+    ...views('week', '2026-11-15T12:00:00Z', 3),
+    ...views('b', '2026-11-21T12:00:00Z', 2),
+    ...views('a', '2026-11-21T12:00:00Z', 2),
+  ])
+  const names = async (query: string) => {
+    const { posts, ...rest } = (await get(`/api/v1/posts/top?${query}`)).json()
+    return { ...rest, posts: posts.map((post: { post_uuid: string }) => post.post_uuid).join() }
+  }
+  const as_of = '2026-11-21T12:34:56.000Z'
+  const to = '2026-11-21'
+  assert.deepEqual(await names(''), {
+    as_of,
+    period: 'all',
+    from: null,
+    to: null,
+    total: 5,
+    posts: 'old,month,week,a,b',
+  })
+  assert.deepEqual(await names('period=30d'), {
+    as_of,
+    period: '30d',
+    from: '2026-10-23',
+    to,
+    total: 4,
+    posts: 'month,week,a,b',
+  })
+  assert.deepEqual(await names('period=7d'), {
+    as_of,
+    period: '7d',
+    from: '2026-11-15',
+    to,
+    total: 3,
+    posts: 'week,a,b',
+  })
+  assert.deepEqual(await names('period=today'), {
+    as_of,
+    period: 'today',
+    from: to,
+    to,
+    total: 2,
+    posts: 'a,b',
+  })
+  assert.deepEqual(await names('from=2026-10-01&to=2026-11-15'), {
+    as_of,
+    period: '2026-10-01/2026-11-15',
+    from: '2026-10-01',
+    to: '2026-11-15',
+    total: 2,
+    posts: 'month,week',
+  })
+  assert.deepEqual((await names('limit=2&offset=1')).posts, 'month,week')
+  assert.deepEqual((await names('limit=2&offset=5')).posts, '')
+  assert.deepEqual((await get('/api/v1/posts/top?limit=1')).json().posts, [
+    { post_uuid: 'old', views: 9, unique_views: 2 },
+  ])
+})
+
+test('answers many posts in the order asked, twice when asked twice, with their days when asked for', async t => {
+  const { get, count } = await startApi(t)
+  await count([
+    { post_uuid: POST, timestamp: '2026-11-20T12:00:00Z' },
+    { post_uuid: 'b', user_id: 1, timestamp: '2026-11-21T12:00:00Z' },
+  ])
+  const plain = (await get(`/api/v1/posts/views?uuids=b,never,${POST.toUpperCase()},b`)).json()
+  assert.deepEqual(
+    plain.posts.map((post: { post_uuid: string; views: number }) => [post.post_uuid, post.views]),
+    [
+      ['b', 1],
+      ['never', 0],
+      [POST, 1],
+      ['b', 1],
+    ],
+  )
+  assert.deepEqual(Object.keys(plain), ['as_of', 'posts'])
+  assert.deepEqual(Object.keys(plain.posts[0]), [
+    'post_uuid',
+    'views',
+    'unique_views',
+    'logged_in',
+    'anonymous',
+    'bots',
+    'first_viewed_at',
+    'last_viewed_at',
+  ])
+
+  const { posts, ...rest } = (await get(`/api/v1/posts/views?uuids=b,never,${POST}&days=2`)).json()
+  assert.deepEqual(rest, {
+    as_of: '2026-11-21T12:34:56.000Z',
+    timezone: 'UTC',
+    from: '2026-11-20',
+    to: '2026-11-21',
+  })
+  const one = { views: 1, unique_views: 1, bots: 0 }
+  assert.deepEqual(
+    posts.map((post: { days: unknown }) => post.days),
+    [
+      [
+        { date: '2026-11-20', ...NO_VIEWS },
+        { date: '2026-11-21', ...one, logged_in: 1, anonymous: 0 },
+      ],
+      [
+        { date: '2026-11-20', ...NO_VIEWS },
+        { date: '2026-11-21', ...NO_VIEWS },
+      ],
+      [
+        { date: '2026-11-20', ...one, logged_in: 0, anonymous: 1 },
+        { date: '2026-11-21', ...NO_VIEWS },
+      ],
+    ],
+  )
+
+  const ids = Array.from(
+    { length: 200 },
+    (_, index) => `${String(index).padStart(8, '0')}-d9cb-469f-a165-70867728950e`,
+  )
+  const many = (await get(`/api/v1/posts/views?uuids=${ids.join('%2C')}`)).json()
+  assert.deepEqual(
+    many.posts.map((post: { post_uuid: string }) => post.post_uuid),
+    ids,
+  )
+})
+
+test('tells the hosts that readers came from', async t => {
+  const { get, count } = await startApi(t)
+  const from = (referer: string | null, timestamp = '2026-11-21T12:00:00Z', post_uuid = '42') => ({
+    post_uuid,
+    referer,
+    timestamp,
+  })
+  await count([
+    from('https://News.example/a?b=c'),
+    from('https://news.example/other'),
+    from('https://search.example/'),
+    from(null),
+    from(null),
+    from(null),
+    from('https://news.example/', '2026-10-22T12:00:00Z'),
+    from('https://elsewhere.example/', '2026-11-21T12:00:00Z', '43'),
+  ])
+  assert.deepEqual((await get('/api/v1/posts/42/referrers')).json(), {
+    as_of: '2026-11-21T12:34:56.000Z',
+    post_uuid: '42',
+    from: '2026-10-23',
+    to: '2026-11-21',
+    referrers: [
+      { host: null, views: 3 },
+      { host: 'news.example', views: 2 },
+      { host: 'search.example', views: 1 },
+    ],
+  })
+  assert.deepEqual((await get('/api/v1/referrers?days=31&limit=2')).json(), {
+    as_of: '2026-11-21T12:34:56.000Z',
+    from: '2026-10-22',
+    to: '2026-11-21',
+    referrers: [
+      { host: null, views: 3 },
+      { host: 'news.example', views: 3 },
+    ],
+  })
+})
+
+test("answers the whole site's totals as the sum of its days", async t => {
+  const { get, count } = await startApi(t)
+  await count([
+    { post_uuid: '42', user_id: 7, ip: '192.0.2.1', timestamp: '2026-11-20T12:00:00Z' },
+    { post_uuid: '43', ip: '192.0.2.1', timestamp: '2026-11-21T12:00:00Z' },
+    { post_uuid: '43', ip: '192.0.2.1', user_agent: GOOGLEBOT, timestamp: '2026-11-21T12:00:01Z' },
+  ])
+  const { as_of: _, first_viewed_at, last_viewed_at, ...totals } = (await get('/api/v1/views')).json()
+  assert.deepEqual([first_viewed_at, last_viewed_at], ['2026-11-20T12:00:00Z', '2026-11-21T12:00:01Z'])
+  assert.deepEqual(totals, { views: 3, unique_views: 2, logged_in: 1, anonymous: 2, bots: 1 })
+  const { days } = (await get('/api/v1/views/daily')).json()
+  for (const [name, total] of Object.entries(totals)) {
+    assert.equal(
+      days.reduce((sum: number, day: Record<string, number>) => sum + day[name]!, 0),
+      total,
+      name,
+    )
+  }
+})
+
+test('a kept answer holds until a number changes, whenever it was read', async t => {
+  const { get, count } = await startApi(t)
+  const url = '/api/v1/posts/42/views'
+  const first = await get(url)
+  const etag = String(first.headers.etag)
+  assert.match(etag, /^W\/"[\w-]{22}"$/)
+  assert.equal(first.headers['cache-control'], 'private, no-cache')
+
+  for (const ifNoneMatch of [etag, etag.slice(2), `"other", ${etag}`, `W/"a,b",${etag.slice(2)}`, '*']) {
+    const kept = await get(url, { 'If-None-Match': ifNoneMatch })
+    assert.equal(kept.statusCode, 304, ifNoneMatch)
+    assert.equal(kept.body, '')
+    assert.equal(kept.headers.etag, etag)
+    assert.equal(kept.headers['x-as-of'], '2026-11-21T12:34:56.000Z')
+    assert.equal(kept.headers['cache-control'], 'private, no-cache')
+    assert.equal(kept.headers['content-type'], undefined)
+  }
+  for (const ifNoneMatch of ['"other"', etag.slice(2, -1), '', 'W/*']) {
+    assert.equal((await get(url, { 'If-None-Match': ifNoneMatch })).statusCode, 200, ifNoneMatch)
+  }
+
+  await count([{ post_uuid: '42', timestamp: '2026-11-21T12:00:00Z' }])
+  const changed = await get(url, { 'If-None-Match': etag })
+  assert.equal(changed.statusCode, 200)
+  assert.notEqual(changed.headers.etag, etag)
+})
+
+test('HEAD says what GET would, without the body', async t => {
+  const { app, get } = await startApi(t)
+  const headers = { 'X-Internal-Api-Key': KEY }
+  for (const url of ['/api/v1/posts/42/views', '/api/v1/status', '/api/v1/openapi.json', '/readyz']) {
+    const whole = await get(url)
+    const head = await app.inject({ method: 'HEAD', url, headers })
+    assert.equal(head.statusCode, 200, url)
+    assert.equal(head.body, '')
+    assert.equal(head.headers['content-length'], String(Buffer.byteLength(whole.body)), url)
+    assert.equal(head.headers.etag, whole.headers.etag)
+  }
+})
+
+test('lets in whoever has one of the keys, and nobody else', async t => {
+  const { app } = await startApi(t, { apiKeys: ['the new key', 'the old key'] })
+  const ask = (url: string, headers: Record<string, string>) => app.inject({ url, headers })
+  for (const key of ['the new key', 'the old key']) {
+    assert.equal((await ask('/api/v1/views', { 'x-internal-api-key': key })).statusCode, 200, key)
+  }
+  for (const headers of [
+    {},
+    { 'X-Internal-Api-Key': '' },
+    { 'X-Internal-Api-Key': 'the' },
+    { 'X-Internal-Api-Key': 'the new key ' },
+    { 'X-Internal-Api-Key': 'THE NEW KEY' },
+    { 'X-Internal-Api-Key': 'the new key, the old key' },
+    { 'X-Internal-Api-Key': 'x'.repeat(10_000) },
+    { Authorization: 'Bearer the new key' },
+  ] as Record<string, string>[]) {
+    for (const url of [
+      '/api/v1/views',
+      '/api/v1/openapi.json',
+      '/api/v1/nothing',
+      '/api/v1/views?days=wrong',
+      '/api/v1',
+    ]) {
+      const refused = await ask(url, headers)
+      assert.equal(refused.statusCode, 401, `${url} ${JSON.stringify(headers).slice(0, 80)}`)
+      assert.equal(refused.headers['content-type'], 'application/problem+json')
+      assert.equal(refused.headers['www-authenticate'], 'ApiKey header="X-Internal-Api-Key"')
+      assert.doesNotMatch(refused.body, /the (new|old) key/)
+    }
+  }
+})
+
+test('without any key there is no API, only health', async t => {
+  const { app } = await startApi(t, { apiKeys: [] })
+  for (const key of ['', 'undefined', KEY]) {
+    const answer = await app.inject({ url: '/api/v1/views', headers: { 'X-Internal-Api-Key': key } })
+    assert.equal(answer.statusCode, 404)
+  }
+  assert.equal((await app.inject('/livez')).statusCode, 200)
+})
+
+test('says as a problem what is not there, and that it only reads', async t => {
+  const { app, get } = await startApi(t)
+  for (const url of [
+    '/',
+    '/nothing',
+    '/api/v1/nothing',
+    '/api/v1/posts/42',
+    '/api/v1/posts/a/b/views',
+    '/api/v2/views',
+  ]) {
+    const missing = await get(url)
+    assert.equal(missing.statusCode, 404, url)
+    assert.equal(missing.headers['content-type'], 'application/problem+json')
+    assert.deepEqual(missing.json(), {
+      type: 'about:blank',
+      title: 'Not Found',
+      status: 404,
+      detail: 'there is no such route',
+    })
+  }
+  const bent = await get('/api/v1/posts/%E0%A4%A/views')
+  assert.equal(bent.statusCode, 400)
+  assert.equal(bent.headers['content-type'], 'application/problem+json')
+
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
+    for (const url of ['/api/v1/posts/42/views', '/livez', '/nothing']) {
+      const refused = await app.inject({
+        method,
+        url,
+        headers: { 'X-Internal-Api-Key': KEY, 'Content-Type': 'text/weird' },
+        payload: '{"broken',
+      })
+      assert.equal(refused.statusCode, 405, `${method} ${url}`)
+      assert.equal(refused.headers.allow, 'GET, HEAD')
+      assert.equal(refused.headers['content-type'], 'application/problem+json')
+    }
+  }
+})
+
+test('says that the store is away, never a number', async t => {
+  const { get, closeStore, databasePath } = await startApi(t)
+  await closeStore()
+  for (const path of [
+    'posts/42/views',
+    'posts/42/views/daily',
+    'posts/42/referrers',
+    'posts/top',
+    'posts/views?uuids=1',
+    'views',
+    'views/daily',
+    'referrers',
+    'status',
+  ]) {
+    const answer = await get(`/api/v1/${path}`)
+    assert.equal(answer.statusCode, 503, path)
+    assert.equal(answer.headers['content-type'], 'application/problem+json')
+    assert.equal(answer.headers['retry-after'], '5')
+    assert.equal(answer.headers['cache-control'], 'no-store')
+    assert.equal(answer.headers.etag, undefined)
+    assert.equal(answer.json().detail, 'the store does not answer; nothing is lost, ask again later')
+    assert.ok(!answer.body.includes(databasePath) && !/select|sqlite/i.test(answer.body), answer.body)
+  }
+})
+
+test('describes itself, as docs/openapi.json says, and answers as described', async t => {
+  const { get, count } = await startApi(t, {
+    broker: { depths: async () => ({ queues: { a: 1 }, dead: 2 }) },
+  })
+  const described = (await get('/api/v1/openapi.json')).json()
+  assert.deepEqual(
+    described,
+    JSON.parse(await readFile(new URL('../docs/openapi.json', import.meta.url), 'utf8')),
+    'the API has changed: node packages/analytics/src/api/openapi.ts > docs/openapi.json && npm run fix',
+  )
+
+  await count([{ post_uuid: '42', referer: 'https://news.example/', timestamp: NOW }])
+  for (const [route, url] of [
+    ['/api/v1/posts/{uuid}/views', '/api/v1/posts/42/views'],
+    ['/api/v1/posts/{uuid}/views/daily', '/api/v1/posts/42/views/daily'],
+    ['/api/v1/posts/{uuid}/referrers', '/api/v1/posts/42/referrers'],
+    ['/api/v1/posts/top', '/api/v1/posts/top'],
+    ['/api/v1/posts/views', '/api/v1/posts/views?uuids=42,43&days=3'],
+    ['/api/v1/views', '/api/v1/views'],
+    ['/api/v1/views/daily', '/api/v1/views/daily'],
+    ['/api/v1/referrers', '/api/v1/referrers'],
+    ['/api/v1/status', '/api/v1/status'],
+    ['/livez', '/livez'],
+    ['/readyz', '/readyz'],
+  ] as const) {
+    const answer = await get(url)
+    const { schema } = described.paths[route].get.responses[answer.statusCode].content['application/json']
+    const [right, errors] = Schema.Errors(schema, answer.json())
+    assert.ok(right, `${url}: ${JSON.stringify(errors)}`)
+  }
+})

@@ -1,0 +1,96 @@
+/** The internal API on a real SQLite store of its own, at a time that stands still. */
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { decodeMessage, type ViewEvent } from '@postviews/client'
+import { type ApiOptions, buildApi } from '../../packages/analytics/src/api/app.ts'
+import { createLog } from '../../packages/analytics/src/log.ts'
+import { createMetrics } from '../../packages/analytics/src/metrics.ts'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import { BotList, toRow } from '../../packages/analytics/src/store/row.ts'
+import type { CountingSettings } from '../../packages/analytics/src/store/store.ts'
+
+export const NOW = '2026-11-21T12:34:56Z'
+export const KEY = 'a key that tests may use'
+
+const YEAR_SECONDS = 365 * 86_400
+
+interface TestApiOptions extends Partial<Pick<ApiOptions, 'apiKeys' | 'broker' | 'consumer' | 'log'>> {
+  settings?: Partial<CountingSettings>
+}
+
+/** Builds it; when the test passes, it is taken down and its database removed, else the database is kept and named. */
+export async function startApi(t: TestContext, options: TestApiOptions = {}) {
+  const folder = await mkdtemp(join(tmpdir(), 'postviews-api-'))
+  const databasePath = join(folder, 'views.db')
+  const settings: CountingSettings = {
+    timeZone: 'UTC',
+    windowHours: 24,
+    uniqueBy: 'ip',
+    bots: 'count',
+    ...options.settings,
+  }
+  const store = await openStore(`sqlite:${databasePath}`, settings)
+  await store.migrate()
+  const metrics = createMetrics()
+  const app = buildApi({
+    store,
+    apiKeys: options.apiKeys ?? [KEY],
+    broker: options.broker ?? null,
+    consumer: options.consumer ?? null,
+    metrics,
+    log: options.log ?? createLog('silent'),
+    now: () => Date.parse(NOW),
+  })
+  let closing: Promise<void> | undefined
+  /** The nearest thing to a store that went away: it answers nothing from then on. */
+  const closeStore = () => {
+    closing ??= store.close()
+    return closing
+  }
+  t.after(async () => {
+    await app.close()
+    await closeStore()
+    if ('passed' in t && t.passed === true) await rm(folder, { recursive: true })
+    else t.diagnostic(`the database is kept: ${databasePath}`)
+  })
+
+  return {
+    app,
+    store,
+    closeStore,
+    metrics,
+    databasePath,
+
+    /** Asks with a key, unless the headers say otherwise. */
+    get: (url: string, headers: Record<string, string> = {}) =>
+      app.inject({ url, headers: { 'X-Internal-Api-Key': KEY, ...headers } }),
+
+    /** Counts events as the consumer does: decoded, made into rows, recorded. */
+    async count(events: readonly ViewEvent[]) {
+      const receivedAt = Math.floor(Date.parse(NOW) / 1_000)
+      const { views, invalid } = decodeMessage(
+        Buffer.from(JSON.stringify(events)),
+        {},
+        { receivedAt, maxAgeSeconds: 3 * YEAR_SECONDS },
+      )
+      if (invalid.length > 0)
+        throw new Error(`not an event: ${invalid.map(({ reason }) => reason).join(', ')}`)
+      const keys = new Map<string, string>()
+      for (const { viewedAt } of views) {
+        const day = store.calendar.dayOf(viewedAt)
+        if (!keys.has(day)) keys.set(day, await store.dayKey(day))
+      }
+      const context = {
+        calendar: store.calendar,
+        bots: new BotList(),
+        uniqueBy: settings.uniqueBy,
+        ipStorage: 'full' as const,
+        keyOf: (day: string) => keys.get(day)!,
+      }
+      return store.recordViews(views.map(view => toRow(view, receivedAt, context)))
+    },
+  }
+}

@@ -1,0 +1,125 @@
+/** A tracker under test, and what of its events reached the broker. */
+
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  createTracker,
+  type LogEntry,
+  type Tracker,
+  type TrackerOptions,
+  VIEWS_QUEUE,
+  type ViewEvent,
+} from '@postviews/client'
+import { type Channel, connect, type GetMessage } from 'amqplib'
+
+export type TestTracker = Tracker & { logged: LogEntry[] }
+
+/** A tracker that is closed, and keeps its log quiet, when the test ends. Failures are tried again quickly. */
+export function testTracker(t: TestContext, options: TrackerOptions): TestTracker {
+  const logged: LogEntry[] = []
+  const quick = { retryMinMs: 10, retryMaxMs: 300, log: (entry: LogEntry) => logged.push(entry) }
+  const tracker = createTracker({ ...quick, ...options })
+  t.after(() => tracker.close(0))
+  return { ...tracker, logged }
+}
+
+/** The n-th event of a test: `user_id` tells which it is, wherever it turns up. */
+export function numbered(n: number): ViewEvent {
+  const post_uuid = `0190163d-8694-739b-aea5-${String(n % 100).padStart(12, '0')}`
+  return {
+    post_uuid,
+    user_id: n,
+    ip: '203.0.113.7',
+    user_agent: 'Mozilla/5.0',
+    referer: 'https://example.org/',
+  }
+}
+
+/** Tracks numbered events, a few each millisecond, until stopped, and checks at each step that they add up. */
+export function trackSteadily(tracker: Tracker, eventsPerStep = 3): { stop(): Promise<number> } {
+  let last = 0
+  let isStopped = false
+  const running = (async () => {
+    while (!isStopped) {
+      for (let n = 0; n < eventsPerStep; n++) {
+        tracker.trackView(numbered(++last))
+        assertAddsUp(tracker)
+      }
+      await sleep(1)
+      assertAddsUp(tracker)
+    }
+    return last
+  })()
+  return {
+    stop: () => {
+      isStopped = true
+      return running
+    },
+  }
+}
+
+export function assertAddsUp(tracker: Tracker): void {
+  const { accepted, confirmed, pending, dropped } = tracker.stats()
+  assert.equal(accepted, confirmed + pending + dropped)
+}
+
+/** Takes all messages out of a queue. */
+export async function takeMessages(url: string, queue: string = VIEWS_QUEUE): Promise<GetMessage[]> {
+  const messages: GetMessage[] = []
+  await onChannel(url, async channel => {
+    for (;;) {
+      const message = await channel.get(queue, { noAck: true })
+      if (message === false) return
+      messages.push(message)
+    }
+  })
+  return messages
+}
+
+export function eventsOf(messages: GetMessage[]): ViewEvent[] {
+  return messages.flatMap(({ content }) => JSON.parse(content.toString()))
+}
+
+/** Takes all events out of a queue; the number of each (see `numbered`) with the one id it came under. */
+export async function takeNumbered(url: string, queue: string = VIEWS_QUEUE): Promise<Map<number, string>> {
+  const ids = new Map<number, string>()
+  for (const { user_id, event_id } of eventsOf(await takeMessages(url, queue))) {
+    const number = Number(user_id)
+    const id = String(event_id)
+    assert.equal(ids.get(number) ?? id, id, `event ${number} was sent under two ids`)
+    ids.set(number, id)
+  }
+  return ids
+}
+
+/** Asserts that the events 1 to `last` are all there, and no others. */
+export function assertAllThere(ids: Map<number, string>, last: number): void {
+  const missing: number[] = []
+  for (let n = 1; n <= last; n++) if (!ids.has(n)) missing.push(n)
+  assert.deepEqual(missing, [])
+  assert.equal(ids.size, last)
+  assert.equal(new Set(ids.values()).size, last)
+}
+
+export async function messageCount(url: string, queue: string = VIEWS_QUEUE): Promise<number> {
+  let count = 0
+  await onChannel(url, async channel => {
+    count = (await channel.checkQueue(queue)).messageCount
+  })
+  return count
+}
+
+/** Runs a step on a channel of its own connection. */
+export async function onChannel(url: string, step: (channel: Channel) => Promise<unknown>): Promise<void> {
+  const connection = await connect(url)
+  // What goes wrong rejects the step.
+  connection.on('error', () => {})
+  try {
+    const channel = await connection.createChannel()
+    channel.on('error', () => {})
+    await step(channel)
+  } finally {
+    await connection.close()
+  }
+}

@@ -1,0 +1,217 @@
+/** A TCP proxy that misbehaves on command: the faults of a network, one at a time and on purpose. */
+
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+export type Direction = 'to-server' | 'to-client'
+
+/** What came in on one side and is about to go out on the other. */
+export interface Chunk {
+  direction: Direction
+  bytes: Buffer
+  /** 1 for the first connection this proxy took, and so on. */
+  connection: number
+  /** Bytes that came this way on this connection before. */
+  bytesBefore: number
+}
+
+/**
+ * | verdict | this chunk | the connection afterwards |
+ * |---|---|---|
+ * | `pass` | forwarded | goes on |
+ * | `swallow` | lost | stays open, and nothing more gets through this way, not even its end: half-open |
+ * | `cut` | lost | both sides see it end |
+ * | `reset` | lost | both sides see a reset |
+ * | `pass-then-cut`, `pass-then-reset` | forwarded | the side it came from sees the end, or a reset, at once |
+ */
+export type Verdict = 'pass' | 'swallow' | 'cut' | 'reset' | 'pass-then-cut' | 'pass-then-reset'
+
+export interface TcpProxy {
+  port: number
+  /** The same URL, leading through this proxy. */
+  through(url: string): string
+  /** Connections taken since the start. */
+  readonly taken: number
+  /** Connections whose client side is open now. */
+  readonly open: number
+  /** Decides on every chunk from now on; `pass()` ends it. */
+  intercept(decide: (chunk: Chunk) => Verdict): void
+  /** Swallows what goes one way, or both, on the connections there are and on new ones. */
+  swallow(direction?: Direction): void
+  /** Every chunk arrives so much later; 0 for at once. */
+  delay(ms: number): void
+  /** New connections are reset at once. Those there are go on. */
+  refuse(): void
+  /** Heals: new connections pass. One that has lost bytes stays half-open, as a real one would. */
+  pass(): void
+  /** Ends every connection there is, in the orderly way. */
+  cut(): void
+  /** Resets every connection there is. */
+  reset(): void
+  close(): Promise<void>
+}
+
+/** Listens on a port of 127.0.0.1 and forwards to another; nothing is wrong with it until told. */
+export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
+  const connections = new Set<Connection>()
+  let taken = 0
+  let refusing = false
+  let delayMs = 0
+  let decide: (chunk: Chunk) => Verdict = () => 'pass'
+
+  // allowHalfOpen: this proxy answers an end with an end only when the other side has done so.
+  const server = createServer({ allowHalfOpen: true }, client => {
+    taken++
+    if (refusing) {
+      client.on('error', () => {})
+      client.resetAndDestroy()
+      return
+    }
+    const upstream = connect({ host: '127.0.0.1', port: serverPort, allowHalfOpen: true })
+    const connection = new Connection(taken, client, upstream, {
+      decide: chunk => decide(chunk),
+      delayMs: () => delayMs,
+      onGone: () => connections.delete(connection),
+    })
+    connections.add(connection)
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const { port } = server.address() as AddressInfo
+
+  return {
+    port,
+    through: url => {
+      const through = new URL(url)
+      through.hostname = '127.0.0.1'
+      through.port = String(port)
+      return through.href
+    },
+    get taken() {
+      return taken
+    },
+    get open() {
+      return [...connections].filter(connection => connection.isOpen).length
+    },
+    intercept: next => {
+      decide = next
+    },
+    swallow: direction => {
+      decide = chunk => (direction === undefined || chunk.direction === direction ? 'swallow' : 'pass')
+      for (const connection of connections) connection.swallow(direction)
+    },
+    delay: ms => {
+      delayMs = ms
+    },
+    refuse: () => {
+      refusing = true
+    },
+    pass: () => {
+      refusing = false
+      delayMs = 0
+      decide = () => 'pass'
+    },
+    cut: () => {
+      for (const connection of connections) connection.cut()
+    },
+    reset: () => {
+      for (const connection of connections) connection.reset()
+    },
+    close: async () => {
+      const closed = new Promise<void>(resolve => server.close(() => resolve()))
+      for (const connection of connections) connection.destroy()
+      await closed
+    },
+  }
+}
+
+interface Hooks {
+  decide(chunk: Chunk): Verdict
+  delayMs(): number
+  onGone(): void
+}
+
+class Connection {
+  readonly #number: number
+  readonly #client: Socket
+  readonly #server: Socket
+  readonly #hooks: Hooks
+  readonly #swallowed = new Set<Direction>()
+
+  constructor(number: number, client: Socket, server: Socket, hooks: Hooks) {
+    this.#number = number
+    this.#client = client
+    this.#server = server
+    this.#hooks = hooks
+    for (const socket of [client, server]) {
+      socket.setNoDelay(true)
+      // Errors are what this proxy is for; 'close' follows, and is forwarded.
+      socket.on('error', () => {})
+    }
+    this.#forward('to-server', client, server)
+    this.#forward('to-client', server, client)
+  }
+
+  get isOpen(): boolean {
+    return !this.#client.destroyed && !this.#client.readableEnded
+  }
+
+  swallow(direction?: Direction): void {
+    if (direction !== 'to-client') this.#swallowed.add('to-server')
+    if (direction !== 'to-server') this.#swallowed.add('to-client')
+  }
+
+  cut(): void {
+    for (const socket of [this.#client, this.#server]) socket.end(() => socket.destroy())
+  }
+
+  reset(): void {
+    for (const socket of [this.#client, this.#server]) socket.resetAndDestroy()
+  }
+
+  destroy(): void {
+    for (const socket of [this.#client, this.#server]) socket.destroy()
+  }
+
+  #forward(direction: Direction, from: Socket, to: Socket): void {
+    let bytesBefore = 0
+    let sent: Promise<void> = Promise.resolve()
+    const inOrder = (step: () => void): void => {
+      const delayMs = this.#hooks.delayMs()
+      sent = sent.then(() => (delayMs === 0 ? undefined : sleep(delayMs))).then(step)
+    }
+    from.on('data', bytes => {
+      if (this.#swallowed.has(direction)) return
+      const verdict = this.#hooks.decide({ direction, bytes, connection: this.#number, bytesBefore })
+      bytesBefore += bytes.length
+      if (verdict === 'swallow') this.#swallowed.add(direction)
+      else if (verdict === 'cut') this.cut()
+      else if (verdict === 'reset') this.reset()
+      else {
+        inOrder(() => {
+          if (!to.write(bytes)) {
+            from.pause()
+            to.once('drain', () => from.resume())
+          }
+          if (verdict === 'pass') return
+          to.end()
+          if (verdict === 'pass-then-cut') from.end(() => from.destroy())
+          else from.resetAndDestroy()
+        })
+      }
+    })
+    from.on('end', () => {
+      if (!this.#swallowed.has(direction)) inOrder(() => to.end())
+    })
+    from.on('close', hadError => {
+      if (this.#client.destroyed && this.#server.destroyed) this.#hooks.onGone()
+      if (this.#swallowed.has(direction) || to.destroyed) return
+      inOrder(() => (hadError ? to.resetAndDestroy() : to.end(() => to.destroy())))
+    })
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms))
+}

@@ -1,0 +1,82 @@
+/** Views for tests, made into rows just as the consumer makes them; what a test does not name is dull. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { View } from '@postviews/client'
+import { uuidv7 } from '../../packages/client/src/uuid.ts'
+import type { Day } from '../../packages/analytics/src/store/calendar.ts'
+import { BotList, type IpStorage, toRow, type ViewRow } from '../../packages/analytics/src/store/row.ts'
+import { type Recorded, type Store, StoreUnavailable } from '../../packages/analytics/src/store/store.ts'
+
+export const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'
+export const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
+export const SAFARI =
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1'
+export const GOOGLEBOT = 'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)'
+
+const PATIENCE_MS = 60_000
+
+/** Unix seconds of an ISO 8601 time. */
+export function unix(time: string): number {
+  return Date.parse(time) / 1_000
+}
+
+/** A view at that time (ISO 8601), of an anonymous reader with a browser, with an id of its own. */
+export function view(time: string, fields: Partial<View> = {}): View {
+  return {
+    eventId: uuidv7(),
+    postUuid: POST,
+    userId: null,
+    ip: '192.0.2.1',
+    userAgent: FIREFOX,
+    referer: null,
+    viewedAt: unix(time),
+    timeSource: 'event',
+    ...fields,
+  }
+}
+
+export interface Reception {
+  /** Unix seconds; a second after each view by default. */
+  receivedAt?: number
+  ipStorage?: IpStorage
+}
+
+/** The rows of the views, under the keys of their days. */
+export async function toRows(
+  store: Store,
+  views: readonly View[],
+  { receivedAt, ipStorage = 'full' }: Reception = {},
+): Promise<ViewRow[]> {
+  const days = new Set(views.map(({ viewedAt }) => store.calendar.dayOf(viewedAt)))
+  const keys = new Map<Day, string>()
+  for (const day of days) keys.set(day, await store.dayKey(day))
+  const context = {
+    calendar: store.calendar,
+    bots: new BotList(),
+    uniqueBy: store.settings.uniqueBy,
+    ipStorage,
+    keyOf: (day: Day) => keys.get(day)!,
+  }
+  return views.map(view => toRow(view, receivedAt ?? view.viewedAt + 1, context))
+}
+
+export async function record(
+  store: Store,
+  views: readonly View[],
+  reception?: Reception,
+): Promise<Recorded> {
+  return store.recordViews(await toRows(store, views, reception))
+}
+
+/** Does as a consumer does: work that met another writer is done again, until it is done. */
+export async function untilAvailable<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + PATIENCE_MS
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || Date.now() > deadline) throw error
+      await sleep(10)
+    }
+  }
+}

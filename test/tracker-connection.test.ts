@@ -1,0 +1,176 @@
+/** What is published survives a network that misbehaves: faults 7, 8 and 9. */
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { testRabbitmq } from '../tools/stack/for-tests.ts'
+import {
+  assertAddsUp,
+  assertAllThere,
+  eventsOf,
+  messageCount,
+  numbered,
+  takeMessages,
+  takeNumbered,
+  testTracker,
+  trackSteadily,
+} from './support/published.ts'
+import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
+import { until } from './support/until.ts'
+
+/** A virtual host, and a proxy in front of it. */
+async function brokerBehindProxy(t: TestContext): Promise<{ url: string; proxied: string; proxy: TcpProxy }> {
+  const { url } = await testRabbitmq()
+  const proxy = await startTcpProxy(Number(new URL(url).port))
+  t.after(() => proxy.close())
+  return { url, proxied: proxy.through(url), proxy }
+}
+
+describe('the confirm is lost', () => {
+  for (const how of ['cut', 'reset'] as const) {
+    test(`by a ${how}: the event is sent again under the same id`, async t => {
+      const { url, proxied, proxy } = await brokerBehindProxy(t)
+      const tracker = testTracker(t, { url: proxied })
+      await until('it is connected', () => tracker.stats().connected)
+      proxy.swallow('to-client')
+      tracker.trackView(numbered(1))
+      await until('the event has arrived', async () => (await messageCount(url)) === 1)
+      assert.equal(tracker.stats().confirmed, 0)
+      proxy.pass()
+      proxy[how]()
+      assert.equal(await tracker.flush(10_000), 0)
+
+      const { confirmed, republished } = tracker.stats()
+      assert.deepEqual([confirmed, republished], [1, 1])
+      const messages = await takeMessages(url)
+      assert.equal(messages.length, 2)
+      assert.deepEqual(messages[0]?.content, messages[1]?.content)
+      assert.equal(messages[0]?.properties.messageId, messages[1]?.properties.messageId)
+    })
+  }
+
+  test('and nothing else shows it: after confirmTimeoutMs the connection is given up', async t => {
+    const { url, proxied, proxy } = await brokerBehindProxy(t)
+    const tracker = testTracker(t, { url: proxied, heartbeatSeconds: 600, confirmTimeoutMs: 300 })
+    await until('it is connected', () => tracker.stats().connected)
+    proxy.swallow('to-client')
+    tracker.trackView(numbered(1))
+    await until('the event has arrived', async () => (await messageCount(url)) === 1)
+    proxy.pass()
+    assert.equal(await tracker.flush(10_000), 0)
+    assert.equal(eventsOf(await takeMessages(url)).length, 2)
+  })
+
+  test('many times under load: every event arrives, each under one id', async t => {
+    const { url, proxied, proxy } = await brokerBehindProxy(t)
+    const tracker = testTracker(t, { url: proxied, maxEventsPerMessage: 5 })
+    const load = trackSteadily(tracker)
+    for (let cut = 1; cut <= 8; cut++) {
+      const before = tracker.stats().confirmed
+      await until('it publishes', () => tracker.stats().confirmed > before)
+      proxy.swallow('to-client')
+      await until('something is in flight', async () => tracker.stats().pending > 20)
+      proxy.pass()
+      proxy.reset()
+    }
+    const last = await load.stop()
+    assert.equal(await tracker.flush(20_000), 0)
+    assert.equal(tracker.stats().dropped, 0)
+    assertAllThere(await takeNumbered(url), last)
+  })
+})
+
+describe('a half-open connection', () => {
+  const HEARTBEAT_SECONDS = 1
+
+  for (const what of ['idle', 'busy'] as const) {
+    test(`that is ${what} is noticed within three heartbeats, and its socket is not kept`, async t => {
+      const { url, proxied, proxy } = await brokerBehindProxy(t)
+      const tracker = testTracker(t, { url: proxied, heartbeatSeconds: HEARTBEAT_SECONDS })
+      await until('it is connected', () => tracker.stats().connected)
+      const load = what === 'busy' ? trackSteadily(tracker) : undefined
+      await until('what there is is confirmed', () => load === undefined || tracker.stats().confirmed > 0)
+
+      proxy.swallow()
+      const since = performance.now()
+      await until('it is noticed', () => !tracker.stats().connected)
+      const noticedMs = performance.now() - since
+      assert.ok(noticedMs < 3 * HEARTBEAT_SECONDS * 1_000 + 500, `${noticedMs} ms`)
+      await until('the dead socket is closed', () => proxy.open <= 1)
+
+      proxy.pass()
+      proxy.reset()
+      await until('it is connected again', () => tracker.stats().connected)
+      const last = (await load?.stop()) ?? 1
+      if (load === undefined) tracker.trackView(numbered(1))
+      assert.equal(await tracker.flush(10_000), 0)
+      assertAllThere(await takeNumbered(url), last)
+    })
+  }
+
+  test('does not hold up close', async t => {
+    const { proxied, proxy } = await brokerBehindProxy(t)
+    const tracker = testTracker(t, { url: proxied })
+    await until('it is connected', () => tracker.stats().connected)
+    proxy.swallow()
+    tracker.trackView(numbered(1))
+    const since = performance.now()
+    await tracker.close(200)
+    assert.ok(performance.now() - since < 2_000)
+    assert.equal(tracker.stats().droppedByReason.closed, 1)
+    await until('the socket is closed', () => proxy.open === 0)
+  })
+})
+
+describe('a connection that fails while it is being set up', () => {
+  /** Fails the n-th connection at its n-th chunk from the broker, until one has no such chunk before it works. */
+  function failOneStepLaterEachTime(proxy: TcpProxy, verdict: Verdict): void {
+    const chunks = new Map<number, number>()
+    proxy.intercept(({ direction, connection }) => {
+      if (direction === 'to-server') return 'pass'
+      const chunk = (chunks.get(connection) ?? 0) + 1
+      chunks.set(connection, chunk)
+      return chunk === connection ? verdict : 'pass'
+    })
+  }
+
+  for (const verdict of ['reset', 'cut', 'pass-then-reset', 'swallow'] as const) {
+    test(`with a ${verdict} at each step in turn is opened in the end, and the event arrives`, async t => {
+      const { url, proxied, proxy } = await brokerBehindProxy(t)
+      failOneStepLaterEachTime(proxy, verdict)
+      const quick = { retryMinMs: 1, retryMaxMs: 5, connectTimeoutMs: 300, confirmTimeoutMs: 300 }
+      const tracker = testTracker(t, { url: proxied, ...quick })
+      tracker.trackView(numbered(1))
+      assert.equal(await tracker.flush(60_000), 0)
+      assertAddsUp(tracker)
+      assert.ok(proxy.taken > 10, `${proxy.taken} connections`)
+      assertAllThere(await takeNumbered(url), 1)
+    })
+  }
+
+  test('refused for a while, is tried again', async t => {
+    const { url, proxied, proxy } = await brokerBehindProxy(t)
+    proxy.refuse()
+    const tracker = testTracker(t, { url: proxied })
+    const load = trackSteadily(tracker)
+    await until('it has tried several times', () => proxy.taken > 3)
+    proxy.pass()
+    await until('it is connected', () => tracker.stats().connected)
+    const last = await load.stop()
+    assert.equal(await tracker.flush(10_000), 0)
+    assertAllThere(await takeNumbered(url), last)
+  })
+})
+
+test('a slow network slows the confirms, not the caller', async t => {
+  const { url, proxied, proxy } = await brokerBehindProxy(t)
+  const tracker = testTracker(t, { url: proxied })
+  await until('it is connected', () => tracker.stats().connected)
+  proxy.delay(200)
+  const since = performance.now()
+  for (let n = 1; n <= 1_000; n++) tracker.trackView(numbered(n))
+  assert.ok(performance.now() - since < 200)
+  assert.equal(await tracker.flush(20_000), 0)
+  assert.ok(performance.now() - since > 400)
+  proxy.pass()
+  assertAllThere(await takeNumbered(url), 1_000)
+})

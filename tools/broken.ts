@@ -1,0 +1,174 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join, resolve } from 'node:path'
+import { run } from 'node:test'
+import { promisify } from 'node:util'
+import { startSharedServers, TEST_SERVERS } from './stack/shared-servers.ts'
+
+/**
+ * `npm run test:broken`: a test that cannot fail proves nothing, so here the code is broken on purpose, one mistake
+ * at a time, in a copy of the checkout, and the tests named by the mistake have to notice it. The mistakes are
+ * test/broken/*.patch, or the files given as arguments; each is a patch of `git diff` under comment lines:
+ *
+ *     # Acknowledges a delivery before its batch is committed.
+ *     # run: test/faults.test.ts
+ *     # red: loses nothing when the consumer is killed
+ *
+ * `run` names a test file (or a pattern), `red` a test that must fail because of it, by its own name; both may come
+ * more than once. It is not enough that something fails: a patch that only breaks the syntax proves nothing either.
+ */
+type Mistake = { patch: string; title: string; run: string[]; red: string[] }
+
+type Outcome = { passed: Set<string>; failed: Set<string>; failures: string[] }
+
+const ROOT = join(import.meta.dirname, '..')
+const PATCHES = join(ROOT, 'test', 'broken')
+const RUN_TIMEOUT_MS = 10 * 60_000
+
+const exec = promisify(execFile)
+const say = (line: string) => console.log(`[test:broken] ${line}`)
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)))
+}
+
+process.exit(await main().catch(tell))
+
+function tell(error: Error): number {
+  console.error(error.message)
+  return 1
+}
+
+async function main(): Promise<number> {
+  const mistakes = await readMistakes(process.argv.slice(2))
+  const servers = await startSharedServers(say)
+  process.env[TEST_SERVERS] = JSON.stringify(servers.addresses)
+  const copy = await mkdtemp(join(tmpdir(), 'postviews-broken-'))
+  try {
+    await copyCheckout(copy)
+    await mustBeGreen(copy, mistakes)
+    let unnoticed = 0
+    for (const mistake of mistakes) {
+      const startedAt = performance.now()
+      const problem = await problemWith(copy, mistake)
+      const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+      if (problem) unnoticed++
+      say(`${problem ? '✖' : '✔'} ${basename(mistake.patch)} (${seconds} s): ${mistake.title}`)
+      if (problem) console.log(problem.trimEnd().replace(/^/gm, '    '))
+    }
+    say(`${mistakes.length - unnoticed} of ${mistakes.length} mistakes are noticed.`)
+    return unnoticed === 0 ? 0 : 1
+  } finally {
+    await rm(copy, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+    await servers.stop()
+  }
+}
+
+/** @throws {Error} when a patch does not say what it must */
+async function readMistakes(given: string[]): Promise<Mistake[]> {
+  const found = (await readdir(PATCHES).catch(() => [])).filter(name => name.endsWith('.patch')).sort()
+  const patches = given.length > 0 ? given.map(file => resolve(file)) : found.map(name => join(PATCHES, name))
+  if (patches.length === 0) throw new Error(`no *.patch in ${PATCHES}`)
+  return await Promise.all(
+    patches.map(async patch => {
+      const header = /^(?:#.*\n)*/.exec(await readFile(patch, 'utf8'))?.[0] ?? ''
+      const lines = header.split('\n').map(line => line.replace(/^#\s*/, ''))
+      const valuesOf = (key: string) =>
+        lines.filter(line => line.startsWith(`${key}:`)).map(line => line.slice(key.length + 1).trim())
+      const mistake = { patch, title: lines[0] ?? '', run: valuesOf('run'), red: valuesOf('red') }
+      if (!mistake.title || mistake.run.length === 0 || mistake.red.length === 0) {
+        throw new Error(`${patch}: starts with "# what is wrong", "# run: file" and "# red: test" lines`)
+      }
+      return mistake
+    }),
+  )
+}
+
+/** @throws {Error} unless every test that the mistakes name runs and passes without them */
+async function mustBeGreen(copy: string, mistakes: Mistake[]): Promise<void> {
+  const { passed, failures } = await runTests(copy, [...new Set(mistakes.flatMap(mistake => mistake.run))])
+  if (failures.length > 0) throw new Error(`These fail without any mistake:\n${failures.join('\n')}`)
+  const unknown = mistakes.flatMap(mistake => mistake.red).filter(name => !passed.has(name))
+  if (unknown.length > 0) throw new Error(`No test that ran is called:\n${unknown.join('\n')}`)
+  say(`Unbroken, ${passed.size} tests pass.`)
+}
+
+/** Why the mistake counts as unnoticed; nothing if the tests it names went red. */
+async function problemWith(copy: string, mistake: Mistake): Promise<string | undefined> {
+  try {
+    await gitApply(copy, [mistake.patch])
+  } catch (error) {
+    return `does not apply: ${(error as { stderr?: string }).stderr ?? error}`
+  }
+  try {
+    const { failed, failures } = await runTests(copy, mistake.run)
+    const green = mistake.red.filter(name => !failed.has(name))
+    if (green.length === 0) return undefined
+    return [
+      ...green.map(name => `did not fail: ${name}`),
+      ...failures.map(failure => `failed instead: ${failure}`),
+    ].join('\n')
+  } finally {
+    await gitApply(copy, ['--reverse', mistake.patch])
+  }
+}
+
+async function gitApply(copy: string, args: string[]): Promise<void> {
+  // The copy may lie inside somebody's repository, whose root the paths would be taken from.
+  const env = { ...process.env, GIT_CEILING_DIRECTORIES: dirname(copy) }
+  await exec('git', ['apply', '--whitespace=nowarn', ...args], { cwd: copy, env })
+}
+
+/** The checkout as it is on disk now, committed or not. */
+async function copyCheckout(copy: string): Promise<void> {
+  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
+  const { stdout } = await exec('git', list, { cwd: ROOT })
+  for (const file of new Set(stdout.split('\0').filter(name => name !== ''))) {
+    await cp(join(ROOT, file), join(copy, file), { verbatimSymlinks: true }).catch(unlessAbsent)
+  }
+  await linkModules(copy)
+}
+
+/** A file that git tracks and that was removed from the checkout. */
+function unlessAbsent(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error
+}
+
+/** Links every installed module, but our own packages to the copy's: a mistake in one must reach the others. */
+async function linkModules(copy: string): Promise<void> {
+  const packages = (await readdir(join(copy, 'packages'))).map(name => join('packages', name))
+  for (const folder of ['.', ...packages]) {
+    const installed = join(ROOT, folder, 'node_modules')
+    const names = await readdir(installed).catch(() => [] as string[])
+    if (names.length > 0) await mkdir(join(copy, folder, 'node_modules'))
+    for (const name of names.filter(name => name !== '@postviews')) {
+      await symlink(join(installed, name), join(copy, folder, 'node_modules', name))
+    }
+  }
+  await mkdir(join(copy, 'node_modules', '@postviews'))
+  for (const folder of packages) {
+    await symlink(join(copy, folder), join(copy, 'node_modules', '@postviews', basename(folder)))
+  }
+}
+
+async function runTests(copy: string, files: string[]): Promise<Outcome> {
+  const outcome: Outcome = { passed: new Set(), failed: new Set(), failures: [] }
+  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(RUN_TIMEOUT_MS)])
+  const events = run({ cwd: copy, globPatterns: files, concurrency: 2, signal })
+  events.on('test:pass', ({ name, details }) => {
+    if (details.type !== 'suite') outcome.passed.add(name)
+  })
+  events.on('test:fail', ({ name, details }) => {
+    const { error } = details
+    // Failed by its own doing: not cancelled, not because a hook or the whole file could not run.
+    const { failureType } = error as { failureType?: string }
+    if (failureType === 'testCodeFailure') outcome.failed.add(name)
+    outcome.failures.push(`${name}: ${(error.cause as Error | undefined)?.message ?? error.message}`)
+  })
+  for await (const _ of events) {
+    // The listeners above take what matters; reading to the end is what makes the run go on.
+  }
+  signal.throwIfAborted()
+  return outcome
+}

@@ -1,0 +1,47 @@
+import { after } from 'node:test'
+import { createDatabase, type Database, type DatabaseOptions, startMariadb } from './mariadb.ts'
+import { callApi, createVhost, startRabbitmq, type Vhost } from './rabbitmq.ts'
+import { TEST_SERVERS, type TestServers } from './shared-servers.ts'
+
+export type TestVhost = Vhost & {
+  /** The broker's management API: `api('PUT', '/policies/VHOST/NAME', {...})`. */
+  api(method: string, path: string, body?: unknown): Promise<unknown>
+}
+
+/** A virtual host of its own for a test, on the run's shared broker; deleted after the file's last test. */
+export async function testRabbitmq(): Promise<TestVhost> {
+  const broker = shared()?.rabbitmq ?? (await ownRabbitmq())
+  const vhost = await createVhost(broker)
+  atEnd.push(vhost.delete)
+  return { ...vhost, api: (method, path, body) => callApi(broker, method, path, body) }
+}
+
+/** A new, empty database for a test, on the run's shared server. It stays until the server goes. */
+export async function testMariadb(options?: DatabaseOptions): Promise<Database> {
+  return createDatabase(shared()?.mariadb ?? (await ownMariadb()), undefined, options)
+}
+
+const atEnd: (() => Promise<void>)[] = []
+after(async () => {
+  while (atEnd.length > 0) await atEnd.pop()?.()
+})
+
+function shared(): TestServers | undefined {
+  const json = process.env[TEST_SERVERS]
+  return json ? (JSON.parse(json) as TestServers) : undefined
+}
+
+// A test file run by hand, alone: it has servers of its own, started when first asked for.
+const ownRabbitmq = once(startRabbitmq)
+const ownMariadb = once(startMariadb)
+
+function once<T extends { stop(): Promise<void> }>(start: () => Promise<T>): () => Promise<T> {
+  let started: Promise<T> | undefined
+  return () => {
+    started ??= start().then(server => {
+      atEnd.unshift(server.stop)
+      return server
+    })
+    return started
+  }
+}

@@ -1,0 +1,164 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { findMariadb } from './mariadb.ts'
+import { hold } from './ports.ts'
+import { findProgram } from './programs.ts'
+import { findRabbitmq } from './rabbitmq.ts'
+
+/** What can be installed, and how to tell that it is there. The packages are Debian's and Ubuntu's. */
+const PARTS = {
+  rabbitmq: { packages: ['rabbitmq-server'], isThere: () => findRabbitmq() !== undefined },
+  mariadb: {
+    packages: ['mariadb-server-core', 'mariadb-client-core'],
+    isThere: () => findMariadb() !== undefined,
+  },
+  php: { packages: ['php-cli', 'php-amqplib', 'php-mbstring', 'php-mysql'], isThere: hasPhp },
+  'amqp-tools': { packages: ['amqp-tools'], isThere: () => findProgram('amqp-publish') !== undefined },
+}
+
+export type Part = keyof typeof PARTS
+
+const PHP_CHECK = `
+require 'PhpAmqpLib/autoload.php';
+exit(class_exists('PhpAmqpLib\\Connection\\AMQPStreamConnection') && extension_loaded('pdo_mysql') ? 0 : 1);
+`
+
+function hasPhp(): boolean {
+  const php = findProgram('php')
+  if (!php) return false
+  try {
+    execFileSync(php, ['-d', 'display_errors=0', '-r', PHP_CHECK], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false // PHP without the libraries: to be installed.
+  }
+}
+
+const run = promisify(execFile)
+
+/**
+ * Makes sure that the parts are installed, by apt where we may, and that no service of theirs runs because of it.
+ * @param say takes one line for every step that is not already done
+ * @throws {Error} whose message says what to install by hand
+ */
+export async function ensureInstalled(parts: Part[], say: (line: string) => void): Promise<void> {
+  if (missingOf(parts).length === 0) return
+  const turn = await holdInstall(say)
+  try {
+    // Another run may have installed them while we waited for our turn.
+    const missing = missingOf(parts)
+    if (missing.length === 0) return
+    const root = await becomeRoot()
+    if (!root || !findProgram('apt-get')) throw new Error(byHand(missing))
+    const packages = packagesOf(missing)
+    say(`Installing ${packages.join(', ')} (apt-get; no service is started) ...`)
+    await install(root, packages, missing.includes('rabbitmq'))
+    const still = missingOf(missing)
+    if (still.length > 0) throw new Error(byHand(still))
+  } finally {
+    turn.release()
+  }
+}
+
+function missingOf(parts: Part[]): Part[] {
+  return parts.filter(part => !PARTS[part].isThere())
+}
+
+function packagesOf(parts: Part[]): string[] {
+  return parts.flatMap(part => PARTS[part].packages)
+}
+
+function byHand(missing: Part[]): string {
+  return [
+    `Not installed, and not to be installed from here: ${missing.join(', ')}.`,
+    `On Debian or Ubuntu: sudo apt-get install --no-install-recommends ${packagesOf(missing).join(' ')}`,
+  ].join('\n')
+}
+
+/** The words to put before a command so that root runs it; nothing if we may not. */
+async function becomeRoot(): Promise<string[] | undefined> {
+  if (process.getuid?.() === 0) return []
+  const sudo = findProgram('sudo')
+  if (!sudo) return undefined
+  return run(sudo, ['-n', 'true']).then(
+    () => [sudo, '-n'],
+    () => undefined, // It would ask for a password.
+  )
+}
+
+const INSTALL_TIMEOUT_MS = 15 * 60_000
+
+/** Waits until no other run of ours on this machine installs: apt's own locks do not cover its lists. */
+async function holdInstall(say: (line: string) => void): Promise<{ release(): void }> {
+  const deadline = Date.now() + INSTALL_TIMEOUT_MS
+  let told = false
+  while (Date.now() < deadline) {
+    const held = await hold('install')
+    if (held) return held
+    if (!told) say('Another run on this machine is installing; waiting for it ...')
+    told = true
+    await sleep(500)
+  }
+  throw new Error(
+    `another run on this machine has been installing for ${INSTALL_TIMEOUT_MS / 60_000} minutes`,
+  )
+}
+
+/**
+ * Packages ask /usr/sbin/policy-rc.d whether they may start their service. apt runs these two itself, under its
+ * lock, right before and after dpkg: whoever else installs meanwhile waits, and never meets our answer. One that
+ * is there already is left as it is; one that a killed run of ours left behind is recognised by its last line.
+ */
+const POLICY = '/usr/sbin/policy-rc.d'
+const MARK = '# postviews: only while it installs; remove this file if it is still here'
+const FORBID_SERVICES = `[ -e ${POLICY} ] || { printf '#!/bin/sh\\nexit 101\\n${MARK}\\n' > ${POLICY}; chmod 755 ${POLICY}; }`
+const ALLOW_SERVICES = `if grep -qsxF '${MARK}' ${POLICY}; then rm ${POLICY}; fi`
+
+async function install(root: string[], packages: string[], withRabbitmq: boolean): Promise<void> {
+  const aptGet = [
+    ...root,
+    'env',
+    'DEBIAN_FRONTEND=noninteractive',
+    'apt-get',
+    '-o',
+    'DPkg::Lock::Timeout=300',
+    '-q',
+    '-y',
+  ]
+  // Old or partly unreachable lists are often enough: whether they are, the install itself will tell.
+  await runAs(aptGet, ['update']).catch(() => {})
+  try {
+    await runAs(aptGet, [
+      'install',
+      '--no-install-recommends',
+      '-o',
+      `DPkg::Pre-Invoke::=${FORBID_SERVICES}`,
+      '-o',
+      `DPkg::Post-Invoke::=${ALLOW_SERVICES}`,
+      ...packages,
+    ])
+  } catch (error) {
+    throw new Error(`apt-get could not install ${packages.join(' ')}:\n${tail(error)}`, { cause: error })
+  }
+  // The package would have systemd start its own broker at the next boot, which nobody here asked for.
+  if (withRabbitmq && existsSync('/usr/bin/systemctl')) {
+    await runAs(root, ['systemctl', '--quiet', 'disable', 'rabbitmq-server']).catch(() => {})
+  }
+}
+
+function runAs(prefix: string[], args: string[]): Promise<unknown> {
+  const [program, ...rest] = [...prefix, ...args] as [string, ...string[]]
+  return run(program, rest, { timeout: INSTALL_TIMEOUT_MS, maxBuffer: 64 * 1024 * 1024 })
+}
+
+/** The last lines of what a failed command printed. */
+function tail(error: unknown): string {
+  const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
+  const lines = `${stdout.trimEnd()}\n${stderr.trimEnd()}`.trim().split('\n')
+  return lines
+    .slice(-12)
+    .map(line => `  | ${line}`)
+    .join('\n')
+}

@@ -1,0 +1,175 @@
+import { closeSync, openSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { spawnWatched, type Watched } from './watched.ts'
+
+export type ServerSpec = {
+  /** How messages call it: `RabbitMQ`. */
+  name: string
+  command: string[]
+  env: NodeJS.ProcessEnv
+  cwd: string
+  /** Takes what the server prints; its last lines are part of the error when it does not start. */
+  logFile: string
+  /** More log files to quote from when it does not start. */
+  moreLogs?: string[]
+  /** How many last lines of each log the error quotes. Default 20. */
+  logTailLines?: number
+  /** Removed by `stop`, unless told to keep it, and also when this process dies without stopping; nothing is removed if absent. */
+  removeDir?: string
+  /** True as soon as the server answers. */
+  ready: () => Promise<boolean>
+  startTimeoutMs: number
+  stopTimeoutMs: number
+}
+
+export type StopOptions = {
+  /** Leaves its files, so that they can be looked at, or used by starting it again. */
+  keep?: boolean
+}
+
+/** Enough to say goodbye to clients; what is written after that is thrown away anyhow. */
+const DISCARD_TIMEOUT_MS = 1_000
+
+/** The server ended, or did not answer in time; the message ends with the tail of its logs. */
+export class StartFailed extends Error {
+  readonly addressInUse: boolean
+
+  constructor(message: string, logTail: string) {
+    super(logTail ? `${message}\n${logTail}` : message)
+    this.name = 'StartFailed'
+    this.addressInUse = /eaddrinuse|address already in use/i.test(logTail)
+  }
+}
+
+/**
+ * A server process that can be stopped, killed, paused and started again with the same files and ports, and that
+ * does not outlive this process. Nor does it keep this process alive, unless somebody waits for its end.
+ */
+export class Server {
+  readonly #spec: ServerSpec
+  #process: Watched | undefined
+
+  constructor(spec: ServerSpec) {
+    this.#spec = spec
+  }
+
+  /** @throws {Error} when it does not run */
+  get pid(): number {
+    if (!this.#process) throw new Error(`${this.#spec.name} does not run`)
+    return this.#process.pid
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== undefined
+  }
+
+  /** Settles when the process that runs now has ended, with the reason: `exit code 1`, `SIGKILL`. */
+  async untilEnded(): Promise<string> {
+    this.#process?.child.ref()
+    return (await this.#process?.ended)?.why ?? 'not running'
+  }
+
+  /** @throws {StartFailed} and then nothing of it runs */
+  async start(): Promise<void> {
+    if (this.#process) throw new Error(`${this.#spec.name} runs already`)
+    const { name, startTimeoutMs, ready } = this.#spec
+    const started = this.#spawn()
+    const deadline = Date.now() + startTimeoutMs
+    while (!(await ready()) || this.#process !== started) {
+      if (this.#process !== started) {
+        const { why } = await started.ended
+        throw new StartFailed(`${name} ended while starting (${why})`, await this.logTail())
+      }
+      if (Date.now() > deadline) {
+        await this.kill()
+        throw new StartFailed(`${name} did not start within ${startTimeoutMs} ms`, await this.logTail())
+      }
+      await sleep(20)
+    }
+  }
+
+  /** Ends it in the orderly way, by force if that takes too long, and removes its directory. */
+  async stop({ keep = false }: StopOptions = {}): Promise<void> {
+    const { removeDir, stopTimeoutMs } = this.#spec
+    const isDiscarded = removeDir !== undefined && !keep
+    this.resume()
+    const force = setTimeout(
+      () => this.#process?.child.kill('SIGKILL'),
+      isDiscarded ? DISCARD_TIMEOUT_MS : stopTimeoutMs,
+    )
+    await this.#end('SIGTERM')
+    clearTimeout(force)
+    if (isDiscarded) await rm(removeDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+  }
+
+  /** SIGKILL, as a crash would; its files stay for `start`. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL')
+  }
+
+  pause(): void {
+    this.#process?.child.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#process?.child.kill('SIGCONT')
+  }
+
+  /** The last lines of its logs, indented. */
+  async logTail(): Promise<string> {
+    const { logFile, moreLogs = [], logTailLines = 20 } = this.#spec
+    const lines: string[] = []
+    for (const file of [logFile, ...moreLogs]) {
+      try {
+        lines.push(...(await readFile(file, 'utf8')).trimEnd().split('\n').slice(-logTailLines))
+      } catch {
+        // A log that was never opened has nothing to tell.
+      }
+    }
+    return lines.map(line => `  | ${line}`).join('\n')
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const running = this.#process
+    if (!running) return
+    running.child.ref()
+    running.child.kill(signal)
+    await running.ended
+  }
+
+  #spawn(): Watched {
+    const { command, env, cwd, logFile, removeDir } = this.#spec
+    const output = openSync(logFile, 'a')
+    try {
+      const started = spawnWatched(command, {
+        env,
+        cwd,
+        output,
+        ...(removeDir === undefined ? {} : { removeDir }),
+      })
+      started.child.unref()
+      this.#process = started
+      started.ended.then(() => {
+        this.#process = undefined
+      })
+      return started
+    } finally {
+      closeSync(output)
+    }
+  }
+}
+
+/** True when `127.0.0.1:port` answers within 2 s, after `greeting` was sent, with at least one byte. */
+export function answers(port: number, greeting = ''): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect({ host: '127.0.0.1', port, timeout: 2_000 }, () => socket.write(greeting))
+    const settle = (answer: boolean) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.once('data', () => settle(true))
+    for (const event of ['error', 'timeout', 'end']) socket.once(event, () => settle(false))
+  })
+}

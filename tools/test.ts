@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import { startSharedServers, TEST_SERVERS } from './stack/shared-servers.ts'
+import { spawnWatched } from './stack/watched.ts'
+
+/**
+ * `npm test`: the whole suite, against one RabbitMQ and one MariaDB of its own. `npm test -- test/faults.test.ts`
+ * runs that file alone; options of `node --test` are passed on. With KEEP=1 a failed run leaves the servers' files.
+ */
+const ROOT = join(import.meta.dirname, '..')
+const ALL_TESTS = ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts']
+
+const given = process.argv.slice(2)
+const options = given.filter(argument => argument.startsWith('-'))
+const files = given.filter(argument => !argument.startsWith('-'))
+
+const say = (line: string) => console.log(`[npm test] ${line}`)
+
+// Until there is a test run to pass it on to, a signal simply ends us, and everything we started with us.
+const servers = await startSharedServers(say).catch((error: Error) => {
+  console.error(error.message)
+  process.exit(1)
+})
+const run = spawnWatched(
+  [
+    process.execPath,
+    '--test',
+    '--test-concurrency=2',
+    '--test-reporter=spec',
+    ...options,
+    ...(files.length > 0 ? files : ALL_TESTS),
+  ],
+  {
+    cwd: ROOT,
+    env: { ...process.env, [TEST_SERVERS]: JSON.stringify(servers.addresses) },
+    output: 'inherit',
+  },
+)
+let signalled = false
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    // A second one: at once, without waiting for the tests to end.
+    if (signalled) process.exit(1)
+    signalled = true
+    run.child.kill(signal)
+  })
+}
+
+const { code } = await run.ended
+const keep = code !== 0 && process.env['KEEP'] === '1'
+await servers.stop({ keep })
+if (keep) say(`Kept for you to look at and remove: ${servers.dirs.join(' ')}`)
+process.exitCode = code ?? 1

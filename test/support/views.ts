@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client'
-import { uuidv7 } from '../../packages/client/src/uuid.ts'
 import type { Day } from '../../packages/analytics/src/store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../../packages/analytics/src/store/row.ts'
 import { type Recorded, type Store, StoreUnavailable } from '../../packages/analytics/src/store/store.ts'
+import { uuidv7 } from '../../packages/client/src/uuid.ts'
 
 export const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'
 export const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
@@ -60,11 +60,7 @@ export async function toRows(
   return views.map(view => toRow(view, receivedAt ?? view.viewedAt + 1, context))
 }
 
-export async function record(
-  store: Store,
-  views: readonly View[],
-  reception?: Reception,
-): Promise<Recorded> {
+export async function record(store: Store, views: readonly View[], reception?: Reception): Promise<Recorded> {
   return store.recordViews(await toRows(store, views, reception))
 }
 

@@ -2,6 +2,7 @@
 
 import { INVALID_REASONS, type TimeSource } from '@postviews/client'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
+import type { SetAsideReason } from './ingest/set-aside.ts'
 
 const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies readonly TimeSource[]
 
@@ -24,7 +25,8 @@ export function createMetrics() {
   })
   events.inc({ outcome: 'counted', reason: '' }, 0)
   events.inc({ outcome: 'duplicate', reason: '' }, 0)
-  for (const reason of Object.keys(INVALID_REASONS)) events.inc({ outcome: 'set_aside', reason }, 0)
+  const reasons = [...Object.keys(INVALID_REASONS), 'unstorable' satisfies SetAsideReason]
+  for (const reason of reasons) events.inc({ outcome: 'set_aside', reason }, 0)
 
   const timeSource = new Counter({
     name: 'postviews_time_source_total',

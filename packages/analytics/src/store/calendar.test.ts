@@ -67,7 +67,12 @@ test('a day that never was has no moments', () => {
 
 test('a moment has one day, whichever moments were asked for before', () => {
   // At a minute past midnight these clocks went back to the evening before: an hour dated the day before.
-  const times = ['2008-11-02T02:15:00Z', '2008-11-02T02:30:30Z', '2008-11-02T03:00:00Z', '2008-11-02T04:00:00Z']
+  const times = [
+    '2008-11-02T02:15:00Z',
+    '2008-11-02T02:30:30Z',
+    '2008-11-02T03:00:00Z',
+    '2008-11-02T04:00:00Z',
+  ]
   const calendar = new Calendar('America/St_Johns', 1)
   for (const time of times.toReversed()) calendar.locate(unix(time))
   for (const time of times) {
@@ -135,11 +140,21 @@ test('the later of two days is told, null being the beginning of time', () => {
 
 test('only a day that exists, written YYYY-MM-DD, is a day', () => {
   for (const text of ['2026-03-10', '2028-02-29']) assert.ok(isDay(text), text)
-  const others = ['2026-02-29', '2026-13-01', '2026-00-10', '2026-3-10', '20260310', '2026-03-10T00:00', '', 'x']
+  const others = [
+    '2026-02-29',
+    '2026-13-01',
+    '2026-00-10',
+    '2026-3-10',
+    '20260310',
+    '2026-03-10T00:00',
+    '',
+    'x',
+  ]
   for (const text of others) assert.ok(!isDay(text), text)
 })
 
 test('only an IANA name is a time zone', () => {
-  for (const name of ['UTC', 'Europe/Warsaw', 'America/Argentina/Buenos_Aires']) assert.ok(isTimeZone(name), name)
+  for (const name of ['UTC', 'Europe/Warsaw', 'America/Argentina/Buenos_Aires'])
+    assert.ok(isTimeZone(name), name)
   for (const name of ['', 'Warsaw', 'Europe/Nowhere', '+02:00', '-0500']) assert.ok(!isTimeZone(name), name)
 })

@@ -61,7 +61,10 @@ export class Calendar {
     const date = Temporal.Instant.fromEpochMilliseconds(unixSeconds * 1_000)
       .toZonedDateTimeISO(this.timeZone)
       .toPlainDate()
-    const bounds = { day: date.toString(), ...this.bounds(date.toString()) }
+    const next = date.add({ days: 1 })
+    // Clocks set back across midnight show the day before once more, when the next has begun already.
+    const day = (unixSeconds < this.#firstInstant(next) ? date : next).toString()
+    const bounds = { day, ...this.bounds(day) }
     this.#known.unshift(bounds)
     if (this.#known.length > 64) this.#known.pop()
     return bounds

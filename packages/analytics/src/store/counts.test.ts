@@ -105,7 +105,18 @@ test('of a day that adopted rows leave unknown, the total takes the views alone'
   counts.add(row({ day: '2026-03-10', viewedAt: 1_000 }), true)
   assert.deepEqual(
     counts.posts(({ day }) => day > '2026-03-09'),
-    [{ postUuid: 'a', views: 2, detailedViews: 1, unique: 1, loggedIn: 0, bots: 0, first: 1_000, last: 1_000 }],
+    [
+      {
+        postUuid: 'a',
+        views: 2,
+        detailedViews: 1,
+        unique: 1,
+        loggedIn: 0,
+        bots: 0,
+        first: 1_000,
+        last: 1_000,
+      },
+    ],
   )
 })
 

@@ -47,9 +47,9 @@ export interface Store extends Reads {
 
   /**
    * The random key that hashes the readers of a day, 64 hex digits: made at its first asking, the same for every
-   * process.
+   * process. A day that retention has closed is opened again under a new one.
    *
-   * @throws {RowRejected} when the day is closed and its key destroyed: its views are too old
+   * @throws {StoreUnavailable}
    */
   dayKey(day: Day): Promise<string>
 

@@ -2,8 +2,9 @@
 
 import { randomBytes } from 'node:crypto'
 import { addDays, type Day, latest } from '../calendar.ts'
-import { BotList, UNKNOWN_VISITOR } from '../row.ts'
+import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
+import { WITHOUT_ADDRESS } from './day-keys.ts'
 import { writeDerived } from './rebuild.ts'
 import { dayKeys, deriveAgain, rawRows } from './rows.ts'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
@@ -59,8 +60,6 @@ async function firstDayToApply(
   const last = row?.['last'] as Day | null
   return latest(reachable, last === null ? null : addDays(last, 1))
 }
-
-const WITHOUT_ADDRESS = `ip IS NULL AND visitor <> x'${UNKNOWN_VISITOR}'`
 
 async function applyToDay(engine: SqlEngine, client: SqlClient, state: State, day: Day): Promise<void> {
   const { start, end } = engine.calendar.bounds(day)

@@ -1,7 +1,7 @@
 /** Retention: raw rows, day keys and visitors go when their time is over; the counters stay for ever. */
 
 import { randomUUID } from 'node:crypto'
-import { addDays, type Day } from '../calendar.ts'
+import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { marks, type SqlClient, type SqlEngine, type State } from './sql.ts'
 
@@ -30,7 +30,7 @@ export async function prune(
       if (rows < ROWS_AT_ONCE) break
     }
     for (;;) {
-      const day = await engine.exclusive(client => closeDay(engine, client, options))
+      const day = await engine.exclusive((client, state) => closeDay(engine, client, state, options))
       if (day === null) break
       pruned.days++
       await dropVisitors(engine, day)
@@ -92,6 +92,7 @@ async function pruneRows(
 async function closeDay(
   { calendar }: SqlEngine,
   client: SqlClient,
+  state: State,
   { now, maxAgeSeconds }: PruneOptions,
 ): Promise<Day | null> {
   const [oldest] = await client.all('SELECT MIN(day) AS day FROM post_view_day_keys')
@@ -99,7 +100,9 @@ async function closeDay(
   // A day longer than views are accepted: a batch that waited for the store may still be on its way.
   if (day === null || calendar.bounds(day).end + maxAgeSeconds + DAY_SECONDS > now) return null
   await client.run('DELETE FROM post_view_day_keys WHERE day = ?', [day])
-  await client.run('UPDATE post_view_state SET open_from = ? WHERE id = 1', [addDays(day, 1)])
+  await client.run('UPDATE post_view_state SET open_from = ? WHERE id = 1', [
+    latest(state.openFrom, addDays(day, 1)),
+  ])
   return day
 }
 

@@ -5,6 +5,7 @@
 
 import { addDays, type Day } from '../calendar.ts'
 import type { Difference } from '../store.ts'
+import { isOpen } from './rows.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
 
 /** A day is looked for among rows of so much time around it: a day counted in another zone is at most that far off. */
@@ -58,7 +59,7 @@ export function rowsOfDay({ calendar, toTime }: SqlEngine, day: Day, table = 'po
 }
 
 /** Whether a row takes part in every number, as SQL: 1 or 0. */
-function counted({ settings }: SqlEngine, table = 'post_views'): string {
+export function counted({ settings }: SqlEngine, table = 'post_views'): string {
   return settings.bots === 'exclude' ? `(1 - ${table}.bot)` : '1'
 }
 
@@ -185,7 +186,7 @@ export async function visitorsThatDiffer(
   state: State,
   day: Day,
 ): Promise<Pair<VisitorKey, 1>[]> {
-  if (state.openFrom !== null && day < state.openFrom) return []
+  if (!(await isOpen(client, state.openFrom, day))) return []
   const { where, values } = rowsOfDay(engine, day)
   const missing = await client.all(
     `SELECT DISTINCT post_views.post_uuid, post_views.slice, HEX(post_views.visitor) AS visitor

@@ -89,6 +89,17 @@ export async function dayKeys(client: SqlClient): Promise<Map<Day, string>> {
   return new Map(rows.map(row => [String(row['day']), String(row['secret'])]))
 }
 
+/** Whether who was counted on the day is still listed. */
+export async function isOpen(client: SqlClient, openFrom: Day | null, day: Day): Promise<boolean> {
+  return openFrom === null || day >= openFrom || (await secretOf(client, day)) !== null
+}
+
+/** The day's key; null when it has none, or none any more. */
+export async function secretOf(client: SqlClient, day: Day): Promise<string | null> {
+  const [row] = await client.all('SELECT secret FROM post_view_day_keys WHERE day = ?', [day])
+  return row === undefined ? null : String(row['secret'])
+}
+
 /**
  * What the derived columns of a row must be. What can no longer be told (the address was erased or never kept, the
  * day's key is gone, the day was counted in another zone) is as it is.

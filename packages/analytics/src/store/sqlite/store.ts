@@ -1,17 +1,17 @@
 /** The embedded store: one file, one writer, WAL with every commit on the disk before it is answered. */
 
-import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Calendar } from '../calendar.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
+import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { prune } from '../sql/prune.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild } from '../sql/rebuild.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, settingsDiffer, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
-import { type CountingSettings, RowRejected, type Store, StoreRefused, StoreUnavailable } from '../store.ts'
+import { type CountingSettings, type Store, StoreRefused, StoreUnavailable } from '../store.ts'
 import { SqliteConnection } from './connection.ts'
 
 /** Opens the file of `sqlite:PATH`, making it and its folder where there is none. */
@@ -56,15 +56,7 @@ export async function openSqliteStore(url: string, settings: CountingSettings): 
     calendar,
     ...createReads(engine),
 
-    dayKey: day =>
-      engine.exclusive(async (client, { openFrom }) => {
-        const [known] = await client.all('SELECT secret FROM post_view_day_keys WHERE day = ?', [day])
-        if (known !== undefined) return String(known['secret'])
-        if (openFrom !== null && day < openFrom) throw new RowRejected(`the key of ${day} was destroyed`)
-        const secret = randomBytes(32).toString('hex')
-        await client.run('INSERT INTO post_view_day_keys (day, secret) VALUES (?, ?)', [day, secret])
-        return secret
-      }),
+    dayKey: day => dayKey(engine, day),
 
     recordViews: rows => writer.record({ rows, settings, now: Math.floor(Date.now() / 1_000) }),
 

@@ -25,7 +25,7 @@ async function listen(t: TestContext) {
       return answer.status
     },
     /** Opens a connection, lets `talk` write what it wants, and resolves with all that came back once it was closed. */
-    async rudely(talk: (write: (text: string) => void) => void | Promise<void>): Promise<string> {
+    async rudely(talk: (write: (text: string) => boolean) => unknown): Promise<string> {
       const socket = connect({ host: '127.0.0.1', port })
       const chunks: Buffer[] = []
       socket.on('data', chunk => chunks.push(chunk))
@@ -74,10 +74,7 @@ test('ends slow clients after seconds, while others are answered', async t => {
     rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')),
     rudely(async write => {
       write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')
-      for (let count = 0; count < 100 && !ended; count++) {
-        write('x')
-        await pause(100)
-      }
+      while (write('x')) await pause(100)
     }),
   ]).finally(() => {
     ended = true
@@ -89,7 +86,7 @@ test('ends slow clients after seconds, while others are answered', async t => {
     await pause(50)
   }
   for (const answer of await slow) assertProblem(answer, 408)
-  assert.ok(Date.now() - started < 12_000, `${Date.now() - started} ms`)
+  assert.ok(Date.now() - started < 8_000, `${Date.now() - started} ms`)
   assert.ok(answered > 10)
 })
 

@@ -63,7 +63,7 @@ describe('the confirm is lost', () => {
   test('many times under load: every event arrives, each under one id', async t => {
     const { url, proxied, proxy } = await brokerBehindProxy(t)
     const tracker = testTracker(t, { url: proxied, maxEventsPerMessage: 5 })
-    const load = trackSteadily(tracker)
+    const load = trackSteadily(t, tracker)
     for (let cut = 1; cut <= 8; cut++) {
       const before = tracker.stats().confirmed
       await until('it publishes', () => tracker.stats().confirmed > before)
@@ -87,7 +87,7 @@ describe('a half-open connection', () => {
       const { url, proxied, proxy } = await brokerBehindProxy(t)
       const tracker = testTracker(t, { url: proxied, heartbeatSeconds: HEARTBEAT_SECONDS })
       await until('it is connected', () => tracker.stats().connected)
-      const load = what === 'busy' ? trackSteadily(tracker) : undefined
+      const load = what === 'busy' ? trackSteadily(t, tracker) : undefined
       await until('what there is is confirmed', () => load === undefined || tracker.stats().confirmed > 0)
 
       proxy.swallow()
@@ -151,7 +151,7 @@ describe('a connection that fails while it is being set up', () => {
     const { url, proxied, proxy } = await brokerBehindProxy(t)
     proxy.refuse()
     const tracker = testTracker(t, { url: proxied })
-    const load = trackSteadily(tracker)
+    const load = trackSteadily(t, tracker)
     await until('it has tried several times', () => proxy.taken > 3)
     proxy.pass()
     await until('it is connected', () => tracker.stats().connected)

@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { run } from 'node:test'
 import { promisify } from 'node:util'
 import { startSharedServers, TEST_SERVERS } from './stack/shared-servers.ts'
+import { onStopSignal } from './stack/stop-signals.ts'
 
 /**
  * `npm run test:broken`: a test that cannot fail proves nothing, so here the code is broken on purpose, one mistake
@@ -29,9 +30,7 @@ const RUN_TIMEOUT_MS = 10 * 60_000
 const exec = promisify(execFile)
 const say = (line: string) => console.log(`[test:broken] ${line}`)
 const stop = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)))
-}
+onStopSignal(signal => stop.abort(new Error(`stopped by ${signal}`)))
 
 process.exit(await main().catch(tell))
 

@@ -6,6 +6,7 @@ import { isFree } from './stack/ports.ts'
 import { findProgram } from './stack/programs.ts'
 import { startRabbitmq } from './stack/rabbitmq.ts'
 import { Server } from './stack/server.ts'
+import { onStopSignal } from './stack/stop-signals.ts'
 
 /**
  * `npm start`: the whole system on this machine, for trying it. A private RabbitMQ whose data stay in
@@ -57,14 +58,10 @@ function partsOf(amqpUrl: string): Part[] {
 const stops: (() => Promise<void>)[] = []
 let isEnding = false
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    // A second one: at once. What we started ends with us.
-    if (isEnding) process.exit(1)
-    console.log('\nStopping ...')
-    void end(0)
-  })
-}
+onStopSignal(() => {
+  console.log('\nStopping ...')
+  void end(0)
+})
 
 try {
   await start()

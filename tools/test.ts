@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { startSharedServers, TEST_SERVERS } from './stack/shared-servers.ts'
+import { onStopSignal } from './stack/stop-signals.ts'
 import { spawnWatched } from './stack/watched.ts'
 
 /**
@@ -35,15 +36,7 @@ const run = spawnWatched(
     output: 'inherit',
   },
 )
-let signalled = false
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    // A second one: at once, without waiting for the tests to end.
-    if (signalled) process.exit(1)
-    signalled = true
-    run.child.kill(signal)
-  })
-}
+onStopSignal(signal => run.child.kill(signal))
 
 const { code } = await run.ended
 const keep = code !== 0 && process.env['KEEP'] === '1'

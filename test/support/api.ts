@@ -1,4 +1,4 @@
-/** The internal API on a real SQLite store of its own, at a time that stands still. */
+/** The internal API on a real SQLite store of its own, at a time that stands still unless told. */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -17,7 +17,8 @@ export const KEY = 'a key that tests may use'
 
 const YEAR_SECONDS = 365 * 86_400
 
-interface TestApiOptions extends Partial<Pick<ApiOptions, 'apiKeys' | 'broker' | 'consumer' | 'log'>> {
+interface TestApiOptions
+  extends Partial<Pick<ApiOptions, 'apiKeys' | 'broker' | 'consumer' | 'log' | 'now'>> {
   settings?: Partial<CountingSettings>
 }
 
@@ -42,7 +43,7 @@ export async function startApi(t: TestContext, options: TestApiOptions = {}) {
     consumer: options.consumer ?? null,
     metrics,
     log: options.log ?? createLog('silent'),
-    now: () => Date.parse(NOW),
+    now: options.now ?? (() => Date.parse(NOW)),
   })
   let closing: Promise<void> | undefined
   /** The nearest thing to a store that went away: it answers nothing from then on. */

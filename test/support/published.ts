@@ -36,10 +36,21 @@ export function numbered(n: number): ViewEvent {
   }
 }
 
-/** Tracks numbered events, a few each millisecond, until stopped, and checks at each step that they add up. */
-export function trackSteadily(tracker: Tracker, eventsPerStep = 3): { stop(): Promise<number> } {
+/**
+ * Tracks numbered events, a few each millisecond, until stopped, and checks at each step that they add up. `stop`
+ * gives the last number.
+ */
+export function trackSteadily(
+  t: TestContext,
+  tracker: Tracker,
+  eventsPerStep = 3,
+): { stop(): Promise<number> } {
   let last = 0
   let isStopped = false
+  // A test that fails before it stops this must still end.
+  t.after(() => {
+    isStopped = true
+  })
   const running = (async () => {
     while (!isStopped) {
       for (let n = 0; n < eventsPerStep; n++) {

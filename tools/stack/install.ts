@@ -15,6 +15,8 @@ const PARTS = {
     isThere: () => findMariadb() !== undefined,
   },
   php: { packages: ['php-cli', 'php-amqplib', 'php-mbstring', 'php-mysql'], isThere: hasPhp },
+  pika: { packages: ['python3-pika'], isThere: () => findPython() !== undefined },
+  curl: { packages: ['curl'], isThere: () => findProgram('curl') !== undefined },
   'amqp-tools': { packages: ['amqp-tools'], isThere: () => findProgram('amqp-publish') !== undefined },
 }
 
@@ -33,6 +35,20 @@ function hasPhp(): boolean {
     return true
   } catch {
     return false // PHP without the libraries: to be installed.
+  }
+}
+
+/** A Python that has pika: the one that packages install for need not be the first in PATH. */
+export function findPython(): string | undefined {
+  return ['/usr/bin/python3', findProgram('python3')].find(python => python !== undefined && hasPika(python))
+}
+
+function hasPika(python: string): boolean {
+  try {
+    execFileSync(python, ['-c', 'import pika'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false // No such Python, or one without it: to be installed.
   }
 }
 

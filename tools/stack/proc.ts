@@ -29,6 +29,20 @@ export function listeningAddresses(pid: number): string[] {
   return addresses.sort()
 }
 
+/** The process of ours that listens on 127.0.0.1:port. */
+export function listenerOn(port: number): number | undefined {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .find(pid => {
+      try {
+        return listeningAddresses(pid).includes(`127.0.0.1:${port}`)
+      } catch {
+        return false // It has ended since, or belongs to another user.
+      }
+    })
+}
+
 const LISTEN = '0A'
 const IPV6_LOOPBACK = '00000000000000000000000001000000'
 

@@ -4,7 +4,7 @@
 import { canonicalIp } from '@postviews/client'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
-import { listDead, purgeDead, replayDead } from './ingest/dead.ts'
+import { DEAD_REASONS, type DeadMessage, listDead, purgeDead, replayDead } from './ingest/dead.ts'
 import { describeError } from './log.ts'
 import { type Parts, runService } from './main.ts'
 import { createProgressBar } from './progress.ts'
@@ -20,10 +20,11 @@ const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 const program = new Command('postviews')
   .description('Exact post-view statistics: consumes views from RabbitMQ, keeps each one, counts each once.')
   .version('0.1.0')
-  .showHelpAfterError('(add --help for what can be said)')
+  .showHelpAfterError('(--help says what there is)')
   .addHelpText(
     'after',
-    `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found something wrong, 2 wrong usage or settings.`,
+    () =>
+      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found something wrong, 2 wrong usage or settings.`,
   )
   .exitOverride()
 
@@ -35,7 +36,7 @@ for (const [name, description, parts] of [
   ],
   [
     'consume',
-    'consume views only (health and metrics on HOST:PORT)',
+    'consume views only; health and metrics are on HOST:PORT',
     { consumer: true, api: false, migrates: false },
   ],
   ['api', 'serve the internal API only', { consumer: false, api: true, migrates: false }],
@@ -50,17 +51,17 @@ for (const [name, description, parts] of [
 
 program
   .command('migrate')
-  .description("bring the database to this version; adopts the article's tables with the data in them")
+  .description('bring the database to this version; existing post_views tables are adopted with their data')
   .action(() =>
     withStore({ checked: false }, async (store, progress) => {
       await store.migrate(progress)
-      return 'the database is of this version'
+      return 'the database is up to date'
     }),
   )
 
 program
   .command('verify')
-  .description('recount everything from one snapshot and name what differs; exits 1 if anything does')
+  .description('recount everything from one snapshot and name what differs; changes nothing')
   .option('--json', 'print each difference as a line of JSON')
   .action(({ json }: { json?: true }) =>
     withStore({}, async (store, progress, print) => {
@@ -71,9 +72,7 @@ program
       }, progress)
       if (differences === 0) return json ? '' : 'every number adds up'
       process.exitCode = EXIT.failed
-      return json
-        ? ''
-        : `${differences} ${differences === 1 ? 'difference' : 'differences'}; \`postviews rebuild\` puts them right`
+      return json ? '' : `${some(differences, 'difference')}; \`postviews rebuild\` puts right what is wrong`
     }),
   )
 
@@ -96,52 +95,48 @@ program
       )
       if (json) return JSON.stringify({ fixed: rebuilt.fixed, first_day: rebuilt.firstDay })
       const since = rebuilt.firstDay === null ? 'every day' : `the days from ${rebuilt.firstDay} on`
-      return `counted ${since} again; put right: ${rebuilt.fixed}`
+      return `counted ${since} again, put ${some(rebuilt.fixed, 'record')} right`
     }),
   )
 
-const dead = program.command('dead').description('look at, replay or purge what was set aside')
-const reasonOption = () => new Option('--reason <reason...>', 'only messages set aside for these reasons')
+const dead = program.command('dead').description('what was set aside: look at it, replay it or purge it')
+const reasonOption = () =>
+  new Option('--reason <reason...>', 'only what was set aside for these reasons').choices(
+    Object.keys(DEAD_REASONS),
+  )
 
 dead
   .command('list')
-  .description('show what was set aside, without taking it out of its queue')
+  .description('show what was set aside, and why; all of it stays')
   .option('--limit <count>', 'at most so many', parseCount, 100)
   .option('--body', 'show the events themselves: they may hold personal data')
   .option('--json', 'print each message as a line of JSON')
   .action(({ limit, body, json }: { limit: number; body?: true; json?: true }) =>
     withBroker(async (config, _progress, print) => {
+      const reasons = new Map<string, number>()
       const count = await listDead(config.amqpUrl, limit, message => {
-        const { body: content, ...about } = message
-        if (json) return print(JSON.stringify({ ...about, ...(body && { body: content.toString('utf8') }) }))
-        const index = about.index === null ? '' : ` (event ${about.index} of its message)`
-        print(
-          `${about.setAsideAt ?? 'unknown time'}  ${about.reason}  from ${about.sourceQueue ?? 'unknown'}${index}`,
-        )
-        if (body) print(`  ${content.toString('utf8')}`)
+        reasons.set(message.reason, (reasons.get(message.reason) ?? 0) + 1)
+        print(json ? JSON.stringify(toJson(message, body === true)) : describeDead(message))
+        if (body && !json) print(`  ${message.body.toString('utf8')}`)
       })
-      return json
-        ? ''
-        : count === 0
-          ? 'nothing is set aside'
-          : `${count} set aside${count > limit ? `, ${limit} shown` : ''}`
+      return json ? '' : summary(count, limit, reasons)
     }),
   )
 
 dead
   .command('replay')
-  .description('send what was set aside to be counted again, after a fix; views that are too old stay')
+  .description('send what was set aside to be counted after all; views older than EVENT_MAX_AGE stay')
   .addOption(reasonOption())
   .option('--json', 'print the outcome as JSON')
   .action(({ reason, json }: { reason?: string[]; json?: true }) =>
     withBroker(async (config, progress) => {
-      const { maxAgeSeconds } = config
-      const outcome = await replayDead(
+      const { replayed, left, tooOld } = await replayDead(
         config.amqpUrl,
-        { maxAgeSeconds, ...(reason && { reasons: reason }) },
+        { maxAgeSeconds: config.maxAgeSeconds, ...(reason && { reasons: reason }) },
         progress,
       )
-      return json ? JSON.stringify(outcome) : `replayed ${outcome.replayed}, left ${outcome.left}`
+      if (json) return JSON.stringify({ replayed, left, too_old: tooOld })
+      return `replayed ${replayed}, left ${left}${tooOld > 0 ? `; ${tooOld} of these are older than EVENT_MAX_AGE` : ''}`
     }),
   )
 
@@ -153,12 +148,12 @@ dead
   .option('--all', 'everything')
   .option('--json', 'print the outcome as JSON')
   .action(
-    (options: { reason?: string[]; olderThanDays?: number; all?: true; json?: true }, command: Command) =>
-      withBroker(async (config, progress) => {
-        const { reason, olderThanDays, all, json } = options
-        if (reason === undefined && olderThanDays === undefined && all === undefined) {
-          command.error('say what to purge: --reason, --older-than-days or --all')
-        }
+    (options: { reason?: string[]; olderThanDays?: number; all?: true; json?: true }, command: Command) => {
+      const { reason, olderThanDays, all, json } = options
+      if (reason === undefined && olderThanDays === undefined && all === undefined) {
+        command.error('say what to purge: --reason, --older-than-days or --all')
+      }
+      return withBroker(async (config, progress) => {
         const purged = await purgeDead(
           config.amqpUrl,
           {
@@ -168,7 +163,8 @@ dead
           progress,
         )
         return json ? JSON.stringify({ purged }) : `purged ${purged}`
-      }),
+      })
+    },
   )
 
 program
@@ -183,8 +179,8 @@ program
       const pruned = await store.prune({ now, rawRetentionDays, maxAgeSeconds }, progress)
       if (json) return JSON.stringify(pruned)
       return pruned.ran
-        ? `removed ${pruned.rows} raw rows, closed ${pruned.days} days`
-        : 'another process is pruning'
+        ? `removed ${some(pruned.rows, 'raw row')}, closed ${some(pruned.days, 'day')}`
+        : 'another process is pruning: nothing was done here'
     }),
   )
 
@@ -194,14 +190,15 @@ program
   .option('--user <id>', 'a user id', parseUser)
   .option('--ip <address>', 'an address', parseAddress)
   .option('--json', 'print the outcome as JSON')
-  .action(({ user, ip, json }: { user?: string; ip?: string; json?: true }, command: Command) =>
-    withStore({}, async (store, progress) => {
-      if ((user === undefined) === (ip === undefined))
-        command.error('say whom to forget: --user or --ip, one of them')
+  .action(({ user, ip, json }: { user?: string; ip?: string; json?: true }, command: Command) => {
+    if ((user === undefined) === (ip === undefined)) {
+      command.error('say whom to forget: --user or --ip, one of them')
+    }
+    return withStore({}, async (store, progress) => {
       const rows = await store.forget(user === undefined ? { ip: ip! } : { userId: user }, progress)
-      return json ? JSON.stringify({ rows }) : `erased personal data from ${rows} raw rows`
-    }),
-  )
+      return json ? JSON.stringify({ rows }) : `erased personal data from ${some(rows, 'raw row')}`
+    })
+  })
 
 type Print = (line: string) => void
 
@@ -253,10 +250,41 @@ function describeDifference({ kind, name, field, expected, found }: Difference):
   return `${kind.replace('_', ' ')}: ${name}: ${field} is ${shown(found)}, must be ${shown(expected)}`
 }
 
+function describeDead({ setAsideAt, reason, sourceQueue, index }: DeadMessage): string {
+  const place = index === null ? '' : `, number ${index} of its array`
+  return `${setAsideAt ?? 'at an unknown time'}  ${reason}  from ${sourceQueue ?? 'an unknown queue'}${place}`
+}
+
+function toJson(message: DeadMessage, withBody: boolean) {
+  return {
+    set_aside_id: message.setAsideId,
+    set_aside_at: message.setAsideAt,
+    reason: message.reason,
+    source_queue: message.sourceQueue,
+    index: message.index,
+    message_id: message.messageId,
+    ...(withBody && { body: message.body.toString('utf8') }),
+  }
+}
+
+function summary(count: number, limit: number, reasons: ReadonlyMap<string, number>): string {
+  if (count === 0) return 'nothing is set aside'
+  const meanings: Readonly<Record<string, string>> = DEAD_REASONS
+  const lines = reasons.entries().map(([reason, times]) => `  ${times} ${reason}: ${meanings[reason] ?? ''}`)
+  return [`${count} set aside${count > limit ? `, ${limit} shown` : ''}`, ...lines].join('\n')
+}
+
+/** `1 day`, `2 days`. */
+function some(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
 function settingsHelp(): string {
-  const width = Math.max(...SETTINGS.map(({ name }) => name.length)) + 2
-  return SETTINGS.map(
-    ({ name, fallback, help }) => `  ${name.padEnd(width)}${help}${fallback === '' ? '' : ` [${fallback}]`}`,
+  const help = program.createHelp()
+  help.prepareContext({ helpWidth: process.stdout.columns ?? 80 })
+  const width = Math.max(...SETTINGS.map(({ name }) => name.length))
+  return SETTINGS.map(({ name, fallback, help: text }) =>
+    help.formatItem(name, width, `${text}${fallback === '' ? '' : ` [${fallback}]`}`, help),
   ).join('\n')
 }
 
@@ -280,6 +308,12 @@ function parseAddress(text: string): string {
   if (address === undefined) throw new InvalidArgumentError('It is not an IPv4 or IPv6 address.')
   return address
 }
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `postviews dead list | head`: whoever reads has seen enough.
+  if (error.code !== 'EPIPE') throw error
+  process.exit(EXIT.failed)
+})
 
 try {
   await program.parseAsync()

@@ -36,7 +36,7 @@ export function createLog(level: string): Log {
 /** What is safe to say of an error: its kind and message, and those of its causes. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const code = 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : ''
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   const cause = error.cause === undefined ? '' : `: ${describeError(error.cause)}`
-  return `${error.message}${code}${cause}`
+  return `${error.message}${error.message.includes(code) ? '' : ` (${code})`}${cause}`
 }

@@ -5,9 +5,12 @@ import type { Progress } from './store/store.ts'
 
 export interface ProgressBar {
   progress: Progress
-  /** Leaves the bar as it stands. Call it before printing anything. */
+  /** Takes the bar away. Call it before printing anything. */
   end(): void
 }
+
+// The widest line still fits into 80 columns.
+const BAR_CHARACTERS = 24
 
 /** A bar for each step, one after the other, on stderr: stdout stays for what is asked for. */
 export function createProgressBar(stream: NodeJS.WriteStream = process.stderr): ProgressBar {
@@ -24,7 +27,15 @@ export function createProgressBar(stream: NodeJS.WriteStream = process.stderr): 
       end()
       current = step
       bar = new SingleBar(
-        { stream, format: `${step.padEnd(10)} {bar} {percentage}% | {value}/{total} | {eta_formatted} left` },
+        {
+          stream,
+          format: `${step.padEnd(9)} {bar} {percentage}% | {value}/{total} | {eta_formatted}`,
+          formatTime: timeLeft,
+          barsize: BAR_CHARACTERS,
+          clearOnComplete: true,
+          // As the terminal has it: whoever presses Ctrl-C gets it back so.
+          linewrap: null,
+        },
         Presets.shades_classic,
       )
       bar.start(total, done)
@@ -33,4 +44,12 @@ export function createProgressBar(stream: NodeJS.WriteStream = process.stderr): 
     bar?.update(done)
   }
   return { progress, end }
+}
+
+/** What is left, as `1 h 5 min`, `2 min` or `9 s`; nothing as long as nobody knows. */
+function timeLeft(seconds: number): string {
+  if (!Number.isFinite(seconds)) return ''
+  if (seconds < 60) return `${seconds} s left`
+  const minutes = Math.round(seconds / 60)
+  return minutes < 60 ? `${minutes} min left` : `${Math.floor(minutes / 60)} h ${minutes % 60} min left`
 }

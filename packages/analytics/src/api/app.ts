@@ -33,8 +33,7 @@ export interface ApiOptions {
 
 // Slow and oversized requests are ended by these, long before they could take what consuming needs.
 const MAX_HEADER_BYTES = 16_384
-const HEADERS_TIMEOUT_MS = 5_000
-const REQUEST_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 5_000
 const ANSWER_TIMEOUT_MS = 15_000
 const IDLE_TIMEOUT_MS = 60_000
 const CLOSE_TIMEOUT_MS = 3_000
@@ -55,12 +54,8 @@ export function buildApi({
     // Fastify logs every request with its URL; what is worth a line is logged below.
     logger: false,
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
-    ajv: { customOptions: { coerceTypes: true, removeAdditional: false, useDefaults: false } },
-    http: {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: 1_000,
-    },
+    ajv: { customOptions: { removeAdditional: false, useDefaults: false } },
+    http: { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: 1_000 },
     requestTimeout: REQUEST_TIMEOUT_MS,
     handlerTimeout: ANSWER_TIMEOUT_MS,
     connectionTimeout: IDLE_TIMEOUT_MS,
@@ -88,12 +83,9 @@ export function buildApi({
   function logFailure(error: Error, status: number, { method, routeOptions }: FastifyRequest) {
     const said = { method, route: routeOptions.url, status, error: describeError(error) }
     // 503 is the weather: the store is away, and it is the consumer that tells since when.
-    if (status === 503) log.warn(said, 'request.failed')
-    else
-      log.error(
-        { ...said, stack: error.stack?.split('\n').filter(line => /^ +at /.test(line)) },
-        'request.failed',
-      )
+    if (status === 503) return log.warn(said, 'request.failed')
+    const stack = error.stack?.split('\n').filter(line => /^ +at /.test(line))
+    log.error({ ...said, stack }, 'request.failed')
   }
 
   app.setErrorHandler(answerError)

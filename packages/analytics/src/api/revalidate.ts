@@ -15,7 +15,8 @@ export async function revalidate(request: FastifyRequest, reply: FastifyReply, p
   if (asOfEnd > 0) reply.header('X-As-Of', payload.slice(AS_OF.length, asOfEnd))
   if (!isFresh(request.headers['if-none-match'], etag)) return payload
   reply.code(304).removeHeader('Content-Type').removeHeader('Content-Length')
-  return null
+  // For HEAD the body is taken away later, when its length has been told.
+  return request.method === 'HEAD' ? payload : null
 }
 
 /** A weak tag: the same for the same content, whenever it was read. */

@@ -3,20 +3,33 @@
  * Also finds what the broker itself dead-lettered at a delivery limit.
  */
 
-import { DEAD_QUEUE, declareTopology, decodeMessage, VIEWS_QUEUE } from '@postviews/client'
+import { DEAD_QUEUE, declareTopology, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
 import { brokerUrl, openConnection } from '@postviews/client/link'
 import type { ConfirmChannel, GetMessage } from 'amqplib'
+import { withoutSecrets } from '../config.ts'
 import type { Progress } from '../store/store.ts'
+import type { SetAsideReason } from './set-aside.ts'
 
 const SETUP_TIMEOUT_MS = 20_000
 const HEARTBEAT_SECONDS = 10
 
+/** Why a message may be in `postviews.dead`: our own reasons, then those of a broker that dead-letters by a policy. */
+export const DEAD_REASONS = {
+  ...INVALID_REASONS,
+  unstorable: 'the store keeps no such row',
+  delivery_limit: 'the broker gave it up after too many deliveries, as some policy says',
+  expired: 'the broker gave it up because it waited too long, as some policy says',
+  maxlen: 'the broker gave it up because its queue was full, as some policy says',
+  rejected: 'another consumer rejected it',
+  unknown: 'it came without a reason: not from this service',
+} as const satisfies Record<SetAsideReason, string> & Record<string, string>
+
 /** A message in `postviews.dead`. */
 export interface DeadMessage {
   setAsideId: string | null
-  /** One of the reasons, or what the broker gave: `delivery_limit`, `maxlen`, … */
+  /** One of `DEAD_REASONS`, as a rule: a broker of another version may know more. */
   reason: string
-  /** ISO 8601; null where the broker put it there. */
+  /** ISO 8601; null when nobody said. */
   setAsideAt: string | null
   sourceQueue: string | null
   /** Its place in the array it came in; null when it is the whole message. */
@@ -31,6 +44,15 @@ export interface ReplayOptions {
   reasons?: readonly string[]
   /** Views that are older than this stay: they would only come back. */
   maxAgeSeconds: number
+}
+
+export interface Replayed {
+  /** Messages on their way to be counted. */
+  replayed: number
+  /** Messages that stay set aside. */
+  left: number
+  /** Those of them that were wanted, and would only come back. */
+  tooOld: number
 }
 
 /** Hands over each message; all stay in the queue, in their order. Returns how many there are. */
@@ -58,25 +80,28 @@ export function replayDead(
   amqpUrl: string,
   options: ReplayOptions,
   progress: Progress = () => {},
-): Promise<{ replayed: number; left: number }> {
+): Promise<Replayed> {
   return onDeadQueue(amqpUrl, async (channel, count) => {
     let replayed = 0
     let left = 0
+    let tooOld = 0
     for (let seen = 0; seen < count; seen++) {
       const message = await channel.get(DEAD_QUEUE)
       if (message === false) break
       const dead = toDeadMessage(message)
       const isWanted = options.reasons === undefined || options.reasons.includes(dead.reason)
-      if (isWanted && !isTooOld(message, options.maxAgeSeconds)) {
+      const stays = isWanted && isTooOld(message, options.maxAgeSeconds)
+      if (isWanted && !stays) {
         await publishAgain(channel, message)
         channel.ack(message)
         replayed++
       } else {
         left++
+        if (stays) tooOld++
       }
       progress('messages', seen + 1, count)
     }
-    return { replayed, left }
+    return { replayed, left, tooOld }
   })
 }
 
@@ -114,7 +139,9 @@ async function onDeadQueue<T>(
     const { connection, lost } = await openConnection(
       { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
       async (connection, lost) => ({ connection, lost }),
-    )
+    ).catch((cause: unknown) => {
+      throw new Error(`no connection to the broker at ${withoutSecrets(amqpUrl)}`, { cause })
+    })
     const failed = lost.then(error => {
       throw error
     })
@@ -135,9 +162,12 @@ async function onDeadQueue<T>(
   }
 }
 
+/** Whether nothing but its age keeps it from being counted. */
 function isTooOld({ content, properties }: GetMessage, maxAgeSeconds: number): boolean {
-  const { invalid } = decodeMessage(content, properties, { receivedAt: Date.now() / 1_000, maxAgeSeconds })
-  return invalid.some(({ reason }) => reason === 'too_old')
+  const receivedAt = Date.now() / 1_000
+  const { views, invalid } = decodeMessage(content, properties, { receivedAt, maxAgeSeconds })
+  // Of an array that the broker dead-lettered whole, the views that are not too old count.
+  return views.length === 0 && invalid.some(({ reason }) => reason === 'too_old')
 }
 
 function publishAgain(channel: ConfirmChannel, { content, properties }: GetMessage): Promise<void> {
@@ -176,10 +206,17 @@ function toDeadMessage({ content, properties }: GetMessage): DeadMessage {
   return {
     setAsideId: text(headers['set-aside-id']),
     reason: text(headers['reason']) ?? text(headers['x-first-death-reason']) ?? 'unknown',
-    setAsideAt: text(headers['set-aside-at']),
+    setAsideAt: text(headers['set-aside-at']) ?? deadLetteredAt(headers['x-death']),
     sourceQueue: text(headers['source-queue']) ?? text(headers['x-first-death-queue']),
     index: typeof headers['index'] === 'number' ? headers['index'] : null,
     messageId: text(properties.messageId),
     body: content,
   }
+}
+
+/** When the broker dead-lettered a message, by its own account: the latest entry comes first. */
+function deadLetteredAt(deaths: unknown): string | null {
+  const [latest] = Array.isArray(deaths) ? deaths : []
+  const seconds: unknown = latest?.time?.value
+  return typeof seconds === 'number' ? new Date(seconds * 1_000).toISOString() : null
 }

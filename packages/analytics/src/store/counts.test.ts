@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { BatchCounts } from './counts.ts'
+import { BatchCounts, latestViewedAt } from './counts.ts'
 import type { ViewRow } from './row.ts'
 
 function row(fields: Partial<ViewRow> = {}): ViewRow {
@@ -125,4 +125,8 @@ test('an empty batch adds nothing', () => {
   assert.equal(counts.rows, 0)
   const lists = [counts.postDays(), counts.posts(), counts.siteDays(), counts.referrers()]
   assert.deepEqual([...lists, counts.siteReferrers(), counts.minutes()], [[], [], [], [], [], []])
+})
+
+test('tells the latest of the views in a batch', () => {
+  assert.equal(latestViewedAt([row({ viewedAt: 5 }), row({ viewedAt: 9 }), row({ viewedAt: 7 })]), 9)
 })

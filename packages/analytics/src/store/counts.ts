@@ -55,7 +55,6 @@ export class BatchCounts {
   readonly #referrers = new Map<string, RefererCount>()
   readonly #minutes = new Map<number, MinuteCount>()
   rows = 0
-  lastViewedAt = 0
 
   constructor(bots: CountingSettings['bots']) {
     this.#excludesBots = bots === 'exclude'
@@ -69,7 +68,6 @@ export class BatchCounts {
   /** Adds a row that was new; `unique` when its visitor was the first in its window. */
   add(row: ViewRow, unique: boolean): void {
     this.rows++
-    if (row.viewedAt > this.lastViewedAt) this.lastViewedAt = row.viewedAt
 
     const key = row.postUuid + SEPARATOR + row.day
     let count = this.#postDays.get(key)
@@ -150,6 +148,11 @@ export class BatchCounts {
   minutes(): MinuteCount[] {
     return [...this.#minutes.values()].sort((a, b) => a.minute - b.minute)
   }
+}
+
+/** The time of the latest view among the rows, new or not: views that come again from a queue tell its age as well. */
+export function latestViewedAt(rows: readonly ViewRow[]): number {
+  return rows.reduce((latest, { viewedAt }) => Math.max(latest, viewedAt), 0)
 }
 
 function nothing(): Count {

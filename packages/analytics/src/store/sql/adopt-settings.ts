@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto'
 import { addDays, type Day, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
-import { WITHOUT_ADDRESS } from './day-keys.ts'
+import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
 import { writeDerived } from './rebuild.ts'
-import { dayKeys, deriveAgain, rawRows } from './rows.ts'
+import { dayKeys, deriveAgain, isOpen, rawRows } from './rows.ts'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
 
 /**
@@ -66,7 +66,10 @@ async function applyToDay(engine: SqlEngine, client: SqlClient, state: State, da
   const where = 'viewed_at >= ? AND viewed_at < ? AND (day >= ? OR day IS NULL)'
   const values = [engine.toTime(start), engine.toTime(end), state.settingsSince ?? '1000-01-01']
   const keys = new Map(await dayKeys(client))
-  if (!keys.has(day)) {
+  if (!keys.has(day) && (await isOpen(client, state.openFrom, day))) {
+    // In the zone of before, nothing had happened on this day; its readers may come again.
+    keys.set(day, await makeKey(client, day))
+  } else if (!keys.has(day)) {
     const lacking = await client.all(
       `SELECT id FROM post_views WHERE ${where} AND ${WITHOUT_ADDRESS} LIMIT 1`,
       values,

@@ -33,15 +33,20 @@ export async function prune(
       const day = await engine.exclusive((client, state) => closeDay(engine, client, state, options))
       if (day === null) break
       pruned.days++
-      await dropVisitors(engine, day)
+    }
+    while (await engine.exclusive(dropVisitors)) {
+      // So many at a time, that no batch waits long.
     }
     await engine.exclusive(client =>
       client.run('DELETE FROM site_view_minutes WHERE minute < ?', [options.now - MINUTES_KEPT_SECONDS]),
     )
   } finally {
-    await engine.exclusive(client =>
-      client.run("DELETE FROM post_view_leases WHERE name = 'prune' AND holder = ?", [holder]),
-    )
+    // Where this fails, what went wrong before is what tells, and the lease runs out.
+    await engine
+      .exclusive(client =>
+        client.run("DELETE FROM post_view_leases WHERE name = 'prune' AND holder = ?", [holder]),
+      )
+      .catch(() => {})
   }
   return pruned
 }
@@ -69,7 +74,9 @@ async function pruneRows(
   if (options.rawRetentionDays === 0) return 0
   const received = `COALESCE(received_at, ?)`
   const adoptedAt = engine.toTime(state.adoptedAt ?? 0)
-  const cutoff = engine.toTime(options.now - options.rawRetentionDays * DAY_SECONDS)
+  // A row is also how its id is remembered: at least a day longer than a view that comes again is accepted.
+  const keptSeconds = Math.max(options.rawRetentionDays * DAY_SECONDS, options.maxAgeSeconds + DAY_SECONDS)
+  const cutoff = engine.toTime(options.now - keptSeconds)
   const rows = await client.all(
     `SELECT id, day
      FROM (SELECT id, day, ${received} AS received FROM post_views ORDER BY id LIMIT ${ROWS_AT_ONCE}) AS oldest
@@ -106,18 +113,23 @@ async function closeDay(
   return day
 }
 
-async function dropVisitors(engine: SqlEngine, day: Day): Promise<void> {
-  for (;;) {
-    const dropped = await engine.exclusive(async client => {
-      const [edge] = await client.all(
-        `SELECT post_uuid FROM post_view_visitors WHERE day = ? ORDER BY post_uuid LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
-        [day],
-      )
-      const upTo = edge === undefined ? '' : 'AND post_uuid <= ?'
-      const values = edge === undefined ? [day] : [day, String(edge['post_uuid'])]
-      await client.run(`DELETE FROM post_view_visitors WHERE day = ? ${upTo}`, values)
-      return edge !== undefined
-    })
-    if (!dropped) return
-  }
+/** Removes visitors of a closed day, also of one that an interrupted run has left; false when there are none. */
+async function dropVisitors(client: SqlClient, { openFrom }: State): Promise<boolean> {
+  if (openFrom === null) return false
+  // A day with a key has been opened again.
+  const [closed] = await client.all(
+    `SELECT MIN(day) AS day FROM post_view_visitors
+     WHERE day < ? AND day NOT IN (SELECT day FROM post_view_day_keys)`,
+    [openFrom],
+  )
+  const day = closed?.['day'] as Day | null
+  if (day === null) return false
+  const [edge] = await client.all(
+    `SELECT post_uuid FROM post_view_visitors WHERE day = ? ORDER BY post_uuid LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
+    [day],
+  )
+  const upTo = edge === undefined ? '' : 'AND post_uuid <= ?'
+  const values = edge === undefined ? [day] : [day, String(edge['post_uuid'])]
+  await client.run(`DELETE FROM post_view_visitors WHERE day = ? ${upTo}`, values)
+  return true
 }

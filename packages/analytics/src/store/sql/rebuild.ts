@@ -32,7 +32,7 @@ export async function rebuild(
   if (options.adoptSettings) await adoptSettings(engine, progress)
   const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
   const differing = settingsDiffer(state.settings, engine.settings)
-  if (differing !== null) throw new StoreRefused(`${differing}: run \`postviews rebuild --adopt-settings\``)
+  if (differing !== null) throw new StoreRefused(differing)
   if (options.from !== undefined && state.rawFrom !== null && options.from < state.rawFrom) {
     throw new StoreRefused(
       `raw rows before ${state.rawFrom} are gone, so ${options.from} cannot be counted again: begin with --from ${state.rawFrom}`,

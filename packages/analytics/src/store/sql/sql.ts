@@ -74,7 +74,7 @@ const SETTING_NAMES: Record<keyof CountingSettings, string> = {
   bots: 'BOTS',
 }
 
-/** What differs between recorded settings and a process's own, as `BOTS is exclude, recorded is count`; else null. */
+/** What differs between recorded settings and a process's own, and what to do about it; null when nothing does. */
 export function settingsDiffer(recorded: CountingSettings, own: CountingSettings): string | null {
   const keys = Object.keys(SETTING_NAMES) as (keyof CountingSettings)[]
   const differing = keys
@@ -83,7 +83,8 @@ export function settingsDiffer(recorded: CountingSettings, own: CountingSettings
       key =>
         `${SETTING_NAMES[key]} is ${shown(key, own)}, recorded in the database is ${shown(key, recorded)}`,
     )
-  return differing.length === 0 ? null : differing.join('; ')
+  if (differing.length === 0) return null
+  return `${differing.join('; ')}: set what is recorded, or run \`postviews rebuild --adopt-settings\``
 }
 
 function shown(key: keyof CountingSettings, settings: CountingSettings): string {

@@ -104,6 +104,7 @@ const MISMATCH = 20
 
 function storeError({ name, message, code }: SqliteFailure): Error {
   if (name === 'StoreRefused') return new StoreRefused(message)
+  if (name === 'RowRejected') return new RowRejected(message)
   const primary = code === null ? null : code & 0xff
   if (primary === TOO_BIG || primary === CONSTRAINT || primary === MISMATCH) {
     return new RowRejected(`SQLite refuses a row: ${message}`)

@@ -1,10 +1,10 @@
 /** A batch on its way into SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { BatchCounts } from '../counts.ts'
+import { BatchCounts, latestViewedAt } from '../counts.ts'
 import type { ViewRow } from '../row.ts'
-import { SELECT_STATE, settingsDiffer, toState } from '../sql/sql.ts'
-import { type CountingSettings, type Recorded, StoreRefused } from '../store.ts'
+import { SELECT_STATE, type State, settingsDiffer, toState } from '../sql/sql.ts'
+import { type CountingSettings, type Recorded, RowRejected, StoreRefused } from '../store.ts'
 
 export interface RecordBatch {
   rows: readonly ViewRow[]
@@ -20,14 +20,16 @@ export function recordViews(
   prepare: Prepare,
   { rows, settings, now }: RecordBatch,
 ): Recorded {
+  if (rows.length === 0) return { counted: 0, duplicates: 0 }
   // The one writer's lock from the start: a transaction that began as a reader cannot wait for it.
   database.exec('BEGIN IMMEDIATE')
   try {
-    const differing = settingsDiffer(toState(prepare(SELECT_STATE).get()!).settings, settings)
+    const state = toState(prepare(SELECT_STATE).get()!)
+    const differing = settingsDiffer(state.settings, settings)
     if (differing !== null) throw new StoreRefused(differing)
-    const counts = insertRows(prepare, rows, settings)
+    const counts = insertRows(prepare, rows, state)
     addCounts(prepare, counts)
-    prepare(SAVE_PROGRESS).run(now, counts.lastViewedAt || now)
+    prepare(SAVE_PROGRESS).run(now, latestViewedAt(rows))
     database.exec('COMMIT')
     return { counted: counts.rows, duplicates: rows.length - counts.rows }
   } catch (error) {
@@ -44,12 +46,14 @@ const INSERT_VIEW = `
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING`
 
+const SELECT_DAY_KEY = 'SELECT secret FROM post_view_day_keys WHERE day = ?'
+
 const INSERT_VISITOR = `
   INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
   VALUES (?, ?, ?, ?)
   ON CONFLICT DO NOTHING`
 
-function insertRows(prepare: Prepare, rows: readonly ViewRow[], settings: CountingSettings): BatchCounts {
+function insertRows(prepare: Prepare, rows: readonly ViewRow[], { settings, openFrom }: State): BatchCounts {
   const insertView = prepare(INSERT_VIEW)
   const insertVisitor = prepare(INSERT_VISITOR)
   const counts = new BatchCounts(settings.bots)
@@ -73,6 +77,10 @@ function insertRows(prepare: Prepare, rows: readonly ViewRow[], settings: Counti
       row.refererHost,
     )
     if (changes === 0) continue
+    // Its day was closed after its reader was hashed: whether that reader was counted, nobody can tell any more.
+    if (openFrom !== null && row.day < openFrom && prepare(SELECT_DAY_KEY).get(row.day) === undefined) {
+      throw new RowRejected(`the key of ${row.day} was destroyed`)
+    }
     const unique =
       counts.counts(row) && insertVisitor.run(row.day, row.postUuid, row.slice, visitor).changes === 1
     counts.add(row, unique)

@@ -83,7 +83,11 @@ export async function openSqliteStore(url: string, settings: CountingSettings): 
     },
 
     verify: (found, progress) => verify(engine, found, progress),
-    rebuild: (options, progress) => rebuild(engine, options, progress),
+    async rebuild(options, progress) {
+      await checkVersion({ engine: 'sqlite', query: query(reader) })
+      return rebuild(engine, options, progress)
+    },
+
     prune: (options, progress) => prune(engine, options, progress),
     forget: (who, progress) => forget(engine, who, progress),
 

@@ -1,0 +1,114 @@
+/** What the command line says, and what it ends with, before it touches anything. */
+
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { SETTINGS } from '../packages/analytics/src/config.ts'
+import { commandLine } from './support/command.ts'
+
+const COMMANDS = ['serve', 'consume', 'api', 'migrate', 'verify', 'rebuild', 'dead', 'prune', 'forget']
+
+test('explains every command, every setting and the exit codes', async t => {
+  const { run } = await commandLine(t)
+  const { code, stdout, stderr } = await run('--help')
+  assert.equal(code, 0)
+  assert.equal(stderr, '')
+  for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
+  for (const { name } of SETTINGS) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
+  assert.match(
+    stdout,
+    /^Exit codes: 0 done, 1 failed or found something wrong, 2 wrong usage or settings\.$/m,
+  )
+  for (const line of stdout.split('\n')) assert.ok(line.length <= 80 || !line.includes(' '), line)
+
+  for (const name of COMMANDS) {
+    const help = await run(`${name} --help`)
+    assert.equal(help.code, 0)
+    assert.match(help.stdout, new RegExp(`^Usage: postviews ${name} `))
+  }
+})
+
+test('tells its version', async t => {
+  const { version } = JSON.parse(
+    await readFile(join(import.meta.dirname, '../packages/analytics/package.json'), 'utf8'),
+  )
+  const { run } = await commandLine(t)
+  assert.deepEqual(await run('--version'), { code: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test('ends with 2 and says what is wrong when it is not used as it is meant', async t => {
+  const { run } = await commandLine(t)
+  for (const [args, said] of [
+    ['count', /unknown command 'count'/],
+    ['dead lst', /unknown command 'lst'/],
+    ['verify --quick', /unknown option '--quick'/],
+    ['migrate now', /too many arguments for 'migrate'/],
+    ['rebuild --from 2026-02-30', /'2026-02-30' is invalid\. It is not a day such as/],
+    ['dead list --limit few', /'few' is invalid\. It is not a whole number/],
+    ['dead replay --reason badip', /'badip' is invalid\. Allowed choices are .*\bbad_ip\b/],
+    ['dead purge', /say what to purge: --reason, --older-than-days or --all/],
+    ['forget', /say whom to forget: --user or --ip, one of them/],
+    ['forget --user 7 --ip 203.0.113.7', /say whom to forget: --user or --ip, one of them/],
+    ['forget --user me', /'me' is invalid\. It is not a positive integer/],
+    ['forget --ip 203.0.113', /'203\.0\.113' is invalid\. It is not an IPv4 or IPv6 address/],
+  ] as const) {
+    const { code, stdout, stderr } = await run(args)
+    assert.deepEqual([code, stdout], [2, ''], args)
+    assert.match(stderr, said)
+    assert.match(stderr, /\(--help says what there is\)$/m)
+  }
+})
+
+test('leaves nothing behind when it is not used as it is meant', async t => {
+  const { run, folder } = await commandLine(t)
+  await run('forget')
+  await run('verify --quick')
+  await run('migrate', { BOTS: 'maybe' })
+  assert.deepEqual(await readdir(folder), [])
+})
+
+test('names every wrong setting in one message, and none of the secrets in them', async t => {
+  const { run } = await commandLine(t)
+  const { code, stdout, stderr } = await run('serve', {
+    AMQP_URL: 'http://guest:geheim-1@127.0.0.1:5672',
+    DATABASE_URL: 'postgres://root:geheim-2@127.0.0.1/views',
+    INTERNAL_API_KEY: 'geheim-3\u00e4',
+    PORT: '70000',
+    STATS_TIMEZONE: 'Mars/Olympus',
+    UNIQUE_WINDOW: '5h',
+    UNIQUE_BY: 'cookie',
+    BOTS: 'maybe',
+    IP_STORAGE: 'half',
+    EVENT_MAX_AGE: 'a month',
+    RAW_RETENTION_DAYS: '-1',
+    DEAD_RETENTION_DAYS: '0',
+    BATCH_EVENTS: '0',
+    BATCH_WAIT_MS: '1.5',
+    LOG_LEVEL: 'loud',
+  })
+  assert.equal(code, 2)
+  assert.equal(stdout, '')
+  assert.doesNotMatch(stderr, /geheim/)
+  assert.match(stderr, /^postviews: settings are wrong:\n/)
+  const named = [...stderr.matchAll(/^ {2}- ([A-Z_]+): /gm)].map(([, name]) => name)
+  assert.deepEqual(
+    named,
+    SETTINGS.map(({ name }) => name).filter(name => name !== 'HOST'),
+  )
+})
+
+test('names settings that contradict each other, and a key that is missing', async t => {
+  const { run } = await commandLine(t)
+  const { code, stderr } = await run('api', { RAW_RETENTION_DAYS: '5', EVENT_MAX_AGE: '6d' })
+  assert.equal(code, 2)
+  assert.match(stderr, /^ {2}- INTERNAL_API_KEY: is not set/m)
+  assert.match(stderr, /^ {2}- RAW_RETENTION_DAYS: is shorter than EVENT_MAX_AGE/m)
+})
+
+test('takes a setting that is empty for one that is not set', async t => {
+  const { run } = await commandLine(t)
+  const { code, stderr } = await run('verify', { PORT: '', BOTS: ' ', DATABASE_URL: 'sqlite:views.db' })
+  assert.equal(code, 1)
+  assert.match(stderr, /run `postviews migrate`/)
+})

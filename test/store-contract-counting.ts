@@ -1,0 +1,386 @@
+/** The contract, first part: what is counted, how often, and as what. */
+
+import assert from 'node:assert/strict'
+import { addDays } from '../packages/analytics/src/store/calendar.ts'
+import type { ViewRow } from '../packages/analytics/src/store/row.ts'
+import { type CountingSettings, RowRejected, type Store } from '../packages/analytics/src/store/store.ts'
+import { assertVerified, type Promises, type TestDatabase } from './store-contract-database.ts'
+import { GOOGLEBOT, POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
+
+const NO_VIEWS = { views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
+const NOON = '2026-03-10T12:00:00Z'
+
+export function countingContract(promises: Promises, unkeepable: Partial<ViewRow>): void {
+  /** A promise about one store of these settings; whatever was counted, it must verify in the end. */
+  function counts(
+    sentence: string,
+    settings: Partial<CountingSettings>,
+    body: (store: Store, database: TestDatabase) => Promise<void>,
+  ): void {
+    promises(sentence, async database => {
+      const store = await database.open(settings)
+      await body(store, database)
+      await assertVerified(store)
+    })
+  }
+
+  counts('counts a view that comes twice in one batch once', {}, async store => {
+    const twice = view(NOON)
+    assert.deepEqual(await record(store, [twice, twice]), { counted: 1, duplicates: 1 })
+    assert.equal(await viewsOf(store), 1)
+  })
+
+  counts('counts a redelivered view once', {}, async store => {
+    const rows = await toRows(store, [view(NOON), view(NOON)])
+    assert.deepEqual(await store.recordViews(rows), { counted: 2, duplicates: 0 })
+    assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 2 })
+    assert.equal(await viewsOf(store), 2)
+  })
+
+  counts('counts the new views of a batch that holds old ones', {}, async store => {
+    const [a, b, c, d] = [view(NOON), view(NOON), view(NOON), view(NOON)]
+    await record(store, [a, c])
+    assert.deepEqual(await record(store, [a, b, c, d, b]), { counted: 2, duplicates: 3 })
+    assert.equal(await viewsOf(store), 4)
+  })
+
+  counts('takes post, time and day of a view from the first delivery that was committed', {}, async store => {
+    const first = view(NOON, { userId: '7', referer: 'https://first.example/' })
+    const others = [
+      view('2026-03-11T12:00:00Z', { eventId: first.eventId }),
+      view('2026-01-10T12:00:00Z', { eventId: first.eventId, postUuid: 'another', userAgent: GOOGLEBOT }),
+      view('2026-03-10T23:59:59Z', { eventId: first.eventId, ip: '192.0.2.2' }),
+    ]
+    await record(store, [first, others[0]!])
+    assert.deepEqual(await record(store, others), { counted: 0, duplicates: 3 })
+    const totals = { views: 1, unique_views: 1, logged_in: 1, anonymous: 0, bots: 0 }
+    const times = { first_viewed_at: NOON, last_viewed_at: NOON }
+    assert.deepEqual(await store.postTotals([POST, 'another']), [
+      { post_uuid: POST, ...totals, ...times },
+      { post_uuid: 'another', ...NO_VIEWS, first_viewed_at: null, last_viewed_at: null },
+    ])
+    assert.deepEqual(await store.siteDays('2026-01-01', '2026-12-31'), [{ date: '2026-03-10', ...totals }])
+  })
+
+  counts('counts a view without an id each time it comes', {}, async store => {
+    const rows = await toRows(store, [view(NOON, { eventId: null }), view(NOON)])
+    assert.deepEqual(await store.recordViews(rows), { counted: 2, duplicates: 0 })
+    assert.deepEqual(await store.recordViews(rows), { counted: 1, duplicates: 1 })
+    assert.equal(await viewsOf(store), 3)
+  })
+
+  counts('counts views that several stores record at once exactly once', {}, async (store, { open }) => {
+    const stores = [store, await open(), await open()]
+    const views = Array.from({ length: 300 }, (_, index) =>
+      view(NOON, { postUuid: `post-${index % 7}`, ip: `192.0.2.${index % 50}` }),
+    )
+    const results = await Promise.all(
+      stores.map(async (each, nth) => {
+        let counted = 0
+        for (let from = 0; from < views.length; from += 20) {
+          // Each begins elsewhere, so that they meet the same ids, and the same counters, at different times.
+          const at = (from + nth * 100) % views.length
+          counted += (await untilAvailable(() => record(each, views.slice(at, at + 20)))).counted
+        }
+        return counted
+      }),
+    )
+    assert.equal(
+      results.reduce((sum, counted) => sum + counted),
+      300,
+    )
+    const { views: total, unique_views } = await store.siteTotals()
+    assert.deepEqual({ total, unique_views }, { total: 300, unique_views: 300 })
+  })
+
+  counts('counts a batch of 5,000', {}, async store => {
+    const views = Array.from({ length: 5_000 }, (_, index) =>
+      view(NOON, { postUuid: `post-${index % 900}`, ip: `198.51.100.${index % 250}` }),
+    )
+    assert.deepEqual(await record(store, views), { counted: 5_000, duplicates: 0 })
+    assert.deepEqual(await record(store, views), { counted: 0, duplicates: 5_000 })
+    assert.equal((await store.siteTotals()).views, 5_000)
+  })
+
+  counts('changes nothing for a batch without views', {}, async store => {
+    assert.deepEqual(await store.recordViews([]), { counted: 0, duplicates: 0 })
+    assert.deepEqual(await store.progress(), { lastCommittedAt: null, lastViewedAt: null })
+  })
+
+  counts('rejects a batch with a row that cannot be kept, whole, and takes the others', {}, async store => {
+    const rows = await toRows(store, [view(NOON), view(NOON), view(NOON, { referer: 'https://a.example/' })])
+    const bad = { ...rows[1]!, ...unkeepable }
+    await assert.rejects(store.recordViews([rows[0]!, bad, rows[2]!]), RowRejected)
+    await assert.rejects(store.recordViews([bad]), RowRejected)
+    assert.equal((await store.siteTotals()).views, 0)
+    assert.deepEqual(await store.referrers(null, '2026-03-10', '2026-03-10', 10), [])
+    assert.deepEqual(await store.progress(), { lastCommittedAt: null, lastViewedAt: null })
+    assert.deepEqual(await store.recordViews([rows[0]!, rows[2]!]), { counted: 2, duplicates: 0 })
+  })
+
+  counts('counts a view on the day it happened, whenever it came', {}, async store => {
+    const late = { receivedAt: unix('2026-03-14T09:00:00Z') }
+    await record(store, [view('2026-03-10T23:59:59Z'), view('2026-03-11T00:00:00Z')], late)
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 1, '2026-03-11': 1 })
+  })
+
+  counts('counts the days of its time zone', { timeZone: 'Europe/Warsaw' }, async store => {
+    await record(store, [view('2026-03-10T22:59:59Z'), view('2026-03-10T23:00:00Z')])
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 1, '2026-03-11': 1 })
+  })
+
+  const unevenDays: [timeZone: string, day: string, hours: number][] = [
+    ['Europe/Warsaw', '2026-03-29', 23],
+    ['Europe/Warsaw', '2025-10-26', 25],
+    ['America/Sao_Paulo', '2018-11-04', 23],
+    ['America/Sao_Paulo', '2018-02-17', 25],
+    ['Asia/Beirut', '2026-03-29', 23],
+    ['Africa/Cairo', '2026-04-24', 23],
+  ]
+  for (const [timeZone, day, hours] of unevenDays) {
+    const settings = { timeZone, windowHours: 1 }
+    counts(`counts a day of ${hours} hours in ${timeZone} as such`, settings, async store => {
+      const { start, end } = store.calendar.bounds(day)
+      assert.equal(end - start, hours * 3_600)
+      const halfHours = Array.from({ length: 2 * hours + 4 }, (_, index) => start - 3_600 + index * 1_800)
+      await record(
+        store,
+        halfHours.map(viewedAt => view(NOON, { viewedAt })),
+      )
+      assert.deepEqual(await uniquesByDay(store), {
+        [addDays(day, -1)]: 1,
+        [day]: hours,
+        [addDays(day, 1)]: 1,
+      })
+      const [figures] = await store.siteDays(day, day)
+      assert.equal(figures?.views, 2 * hours)
+    })
+  }
+
+  for (const windowHours of [1, 2, 3, 4, 6, 8, 12, 24]) {
+    counts(`counts a reader once in each window of ${windowHours} h`, { windowHours }, async store => {
+      const quarters = Array.from({ length: 96 }, (_, index) => unix('2026-03-10T00:00:00Z') + index * 900)
+      await record(
+        store,
+        quarters.reverse().map(viewedAt => view(NOON, { viewedAt })),
+      )
+      assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 24 / windowHours })
+      assert.equal(await viewsOf(store), 96)
+    })
+  }
+
+  const warsaw = { timeZone: 'Europe/Warsaw' }
+  counts('ends the last window with the day', { ...warsaw, windowHours: 12 }, async store => {
+    const { end } = store.calendar.bounds('2025-10-26')
+    const times = [end - 3_601, end - 3_600, end - 1, end, end + 1]
+    await record(
+      store,
+      times.map(viewedAt => view(NOON, { viewedAt })),
+    )
+    assert.deepEqual(await uniquesByDay(store), { '2025-10-26': 2, '2025-10-27': 1 })
+  })
+
+  counts('counts the whole of a long day as one window of 24 h', warsaw, async store => {
+    const { start, end } = store.calendar.bounds('2025-10-26')
+    await record(
+      store,
+      [start, end - 1].map(viewedAt => view(NOON, { viewedAt })),
+    )
+    assert.deepEqual(await uniquesByDay(store), { '2025-10-26': 1 })
+  })
+
+  counts('tells readers apart by their address', {}, async store => {
+    await record(store, [view(NOON), view(NOON, { userAgent: SAFARI }), view(NOON, { ip: '2001:db8::1' })])
+    await record(store, [view(NOON), view(NOON, { ip: '2001:db8::1', userId: '7' })])
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 2 })
+  })
+
+  counts('tells readers apart by address and agent', { uniqueBy: 'ip+user_agent' }, async store => {
+    await record(store, [view(NOON), view(NOON, { userAgent: SAFARI }), view(NOON, { ip: '2001:db8::1' })])
+    await record(store, [view(NOON), view(NOON, { userAgent: null }), view(NOON, { userAgent: SAFARI })])
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 4 })
+  })
+
+  for (const uniqueBy of ['ip', 'ip+user_agent'] as const) {
+    const settings = { uniqueBy, windowHours: 12 }
+    counts(`counts readers without an address as one in a window (${uniqueBy})`, settings, async store => {
+      const unknown = { ip: null }
+      await record(store, [view(NOON, unknown), view(NOON, { ...unknown, userAgent: SAFARI }), view(NOON)])
+      await record(store, [view(NOON, { ...unknown, userAgent: null, userId: '7' })])
+      assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 2 })
+      await record(store, [view('2026-03-10T11:59:59Z', unknown), view(NOON, { ...unknown, postUuid: 'b' })])
+      assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 4 })
+    })
+  }
+
+  counts('counts a reader anew on every post and every day', {}, async store => {
+    const days = ['2026-03-10T12:00:00Z', '2026-03-11T12:00:00Z']
+    await record(
+      store,
+      days.flatMap(day => [view(day), view(day, { postUuid: 'b' }), view(day)]),
+    )
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 2, '2026-03-11': 2 })
+  })
+
+  counts('gives the same numbers for the same readers when it keeps no addresses', {}, async store => {
+    const views = [view(NOON), view(NOON), view(NOON, { ip: '2001:db8::1' }), view(NOON, { ip: null })]
+    await record(store, views, { ipStorage: 'none' })
+    await record(store, [view(NOON)])
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 3 })
+  })
+
+  counts('counts readers as logged in or anonymous, which add up to views', {}, async store => {
+    await record(store, [view(NOON, { userId: '7' }), view(NOON), view(NOON)])
+    await record(store, [view(NOON, { userId: '8' }), view(NOON, { userId: '7' })])
+    const { views, logged_in, anonymous } = await store.siteTotals()
+    assert.deepEqual({ views, logged_in, anonymous }, { views: 5, logged_in: 3, anonymous: 2 })
+  })
+
+  const referer = 'https://a.example/'
+  const bot = { userAgent: GOOGLEBOT, userId: '7', referer }
+
+  counts('counts bots like any reader, and beside the rest', { bots: 'count' }, async store => {
+    await record(store, [
+      view(NOON, bot),
+      view(NOON),
+      view('2026-03-10T13:00:00Z', { ...bot, ip: '192.0.2.9' }),
+    ])
+    const figures = { views: 3, unique_views: 2, logged_in: 2, anonymous: 1, bots: 2 }
+    const times = { first_viewed_at: NOON, last_viewed_at: '2026-03-10T13:00:00Z' }
+    assert.deepEqual(await store.postTotals([POST]), [{ post_uuid: POST, ...figures, ...times }])
+    assert.deepEqual(await store.siteDays('2026-03-10', '2026-03-10'), [{ date: '2026-03-10', ...figures }])
+  })
+
+  counts('keeps bots out of every number but their own', { bots: 'exclude' }, async store => {
+    await record(store, [view('2026-03-10T11:00:00Z', bot), view('2026-03-10T13:00:00Z', bot)])
+    await record(store, [view(NOON, { postUuid: 'bots-alone', ...bot })])
+    const nothing = { ...NO_VIEWS, first_viewed_at: null, last_viewed_at: null }
+    assert.deepEqual(await store.postTotals([POST, 'bots-alone']), [
+      { post_uuid: POST, ...nothing, bots: 2 },
+      { post_uuid: 'bots-alone', ...nothing, bots: 1 },
+    ])
+    assert.deepEqual(await store.siteTotals(), { ...nothing, bots: 3 })
+    assert.deepEqual(await store.topPosts(null, 10, 0), { total: 0, posts: [] })
+    const day = { from: '2026-03-10', to: '2026-03-10' }
+    assert.deepEqual(await store.topPosts(day, 10, 0), { total: 0, posts: [] })
+    assert.deepEqual(await store.referrers(null, day.from, day.to, 10), [])
+    assert.deepEqual(await store.minutes(0), [])
+
+    // A person behind the same address is a reader of their own.
+    await record(store, [view(NOON)])
+    const figures = { views: 1, unique_views: 1, logged_in: 0, anonymous: 1, bots: 2 }
+    assert.deepEqual(await store.postTotals([POST]), [
+      { post_uuid: POST, ...figures, first_viewed_at: NOON, last_viewed_at: NOON },
+    ])
+  })
+
+  counts('tells the first and the last view by their own times', {}, async store => {
+    for (const hour of [12, 9, 15, 11])
+      await record(store, [view(`2026-03-10T${String(hour).padStart(2, '0')}:00:30Z`)])
+    await record(store, [view('2026-03-08T23:00:00Z')])
+    const [totals] = await store.postTotals([POST])
+    assert.equal(totals?.first_viewed_at, '2026-03-08T23:00:00Z')
+    assert.equal(totals?.last_viewed_at, '2026-03-10T15:00:30Z')
+  })
+
+  counts('tells ids of posts apart by their bytes', {}, async store => {
+    const ids = ['aB1', 'Ab1', 'ab1', 'a-1', 'a_1', '1', '01', '-', '_', 'x'.repeat(36), `${'x'.repeat(35)}y`]
+    for (const _ of ids) {
+      await record(
+        store,
+        ids.map(postUuid => view(NOON, { postUuid })),
+      )
+    }
+    assert.deepEqual(
+      (await store.postTotals(ids)).map(({ post_uuid, views, unique_views }) => ({
+        post_uuid,
+        views,
+        unique_views,
+      })),
+      ids.map(post_uuid => ({ post_uuid, views: ids.length, unique_views: 1 })),
+    )
+    const sorted = ids.toSorted()
+    const { posts } = await store.topPosts(null, 100, 0)
+    assert.deepEqual(
+      posts.map(({ post_uuid }) => post_uuid),
+      sorted,
+    )
+  })
+
+  counts('keeps the ids of users to the last digit', {}, async store => {
+    const largest = String(2n ** 64n - 1n)
+    const ids = [largest, String(2n ** 64n - 2n), String(2n ** 53n + 1n), '1']
+    await record(
+      store,
+      ids.map(userId => view(NOON, { userId })),
+    )
+    assert.equal(await store.forget({ userId: String(2n ** 53n) }), 0)
+    for (const userId of ids) assert.equal(await store.forget({ userId }), 1)
+    assert.equal((await store.siteTotals()).logged_in, 4)
+  })
+
+  // That it verifies in the end proves the texts: readers and hosts are derived from them once more.
+  counts('keeps texts of any language, to their full length', { uniqueBy: 'ip+user_agent' }, async store => {
+    const agents = [
+      'Браузер/1.0',
+      '🦊🦊',
+      '🦊'.repeat(2_000),
+      'ы'.repeat(2_000),
+      'e\u0301',
+      'é',
+      '\ufffd',
+      ' a ',
+      'a',
+    ]
+    const referers = [
+      'https://пример.рф/страница?поиск=да',
+      `https://a.example/${'🦊'.repeat(482)}`,
+      `https://b.example/${'ы'.repeat(482)}`,
+    ]
+    await record(
+      store,
+      agents.map((userAgent, index) => view(NOON, { userAgent, referer: referers[index % 3]! })),
+    )
+    await record(
+      store,
+      agents.map(userAgent => view(NOON, { userAgent })),
+    )
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': agents.length })
+  })
+
+  counts('counts the hosts that readers came from', {}, async store => {
+    const referers = [
+      'https://news.example/a',
+      'https://NEWS.example:8443/b?c#d',
+      'http://news.example./',
+      'https://www.news.example/',
+      'android-app://com.example.reader/',
+      'about:blank',
+      'no referer at all',
+      '',
+      null,
+    ]
+    await record(
+      store,
+      referers.map(referer => view(NOON, { referer })),
+    )
+    const hosts = [
+      { host: null, views: 4 },
+      { host: 'news.example', views: 3 },
+      { host: 'com.example.reader', views: 1 },
+      { host: 'www.news.example', views: 1 },
+    ]
+    assert.deepEqual(await store.referrers(POST, '2026-03-10', '2026-03-10', 10), hosts)
+    assert.deepEqual(await store.referrers(null, '2026-03-10', '2026-03-10', 10), hosts)
+  })
+}
+
+async function viewsOf(store: Store): Promise<number | undefined> {
+  return (await store.postTotals([POST]))[0]?.views
+}
+
+/** The site's unique views by day, of all days there are. */
+async function uniquesByDay(store: Store): Promise<Record<string, number | null>> {
+  const days = await store.siteDays('2000-01-01', '2099-12-31')
+  return Object.fromEntries(days.map(({ date, unique_views }) => [date, unique_views]))
+}

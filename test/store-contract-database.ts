@@ -1,0 +1,86 @@
+/** A database of its own for each test of the contract; what a test left behind is kept when it failed. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openStore } from '../packages/analytics/src/store/open.ts'
+import type { ViewRow } from '../packages/analytics/src/store/row.ts'
+import type { CountingSettings, Difference, Store } from '../packages/analytics/src/store/store.ts'
+
+/** What the suite needs to know of an engine. */
+export interface ContractEngine {
+  /** A new, empty database; `url` is its `DATABASE_URL`. */
+  create(): Promise<{ url: string; remove(): Promise<void> }>
+  /** Runs one SQL statement behind the store's back: to damage what it keeps, or to look at it. */
+  sql(url: string, statement: string): Promise<Record<string, unknown>[]>
+  /** What a row must say to be one that this engine cannot keep. */
+  unkeepable: Partial<ViewRow>
+}
+
+export interface TestDatabase {
+  url: string
+  /** A store of the test's own settings, migrated; closed after the test. */
+  open(settings?: Partial<CountingSettings>): Promise<Store>
+  /** The same, with whatever is or is not in the database. */
+  openAsIs(settings?: Partial<CountingSettings>): Promise<Store>
+  sql(statement: string): Promise<Record<string, unknown>[]>
+  /** Another, empty one. */
+  another(): Promise<TestDatabase>
+}
+
+const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
+
+export type Promises = (sentence: string, body: (database: TestDatabase) => Promise<void>) => void
+
+/** Makes the `promises('counts a view once', async ({ open }) => …)` of an engine. */
+export function promisesOf(engine: ContractEngine): Promises {
+  return (sentence, body) => {
+    test(sentence, async t => {
+      const cleanups: (() => Promise<void>)[] = []
+      const databases: { url: string; remove(): Promise<void> }[] = []
+
+      async function create(): Promise<TestDatabase> {
+        const database = await engine.create()
+        databases.push(database)
+        const { url } = database
+        const openAsIs = async (settings: Partial<CountingSettings> = {}) => {
+          const store = await openStore(url, { ...SETTINGS, ...settings })
+          cleanups.push(() => store.close())
+          return store
+        }
+        return {
+          url,
+          openAsIs,
+          async open(settings) {
+            const store = await openAsIs(settings)
+            await store.migrate()
+            return store
+          },
+          sql: statement => engine.sql(url, statement),
+          another: create,
+        }
+      }
+
+      try {
+        await body(await create())
+      } catch (error) {
+        for (const { url } of databases) t.diagnostic(`the database is kept: ${url}`)
+        databases.length = 0
+        throw error
+      } finally {
+        await Promise.all(cleanups.map(close => close()))
+      }
+      for (const { remove } of databases) await remove()
+    })
+  }
+}
+
+/** Everything that `verify` finds. */
+export async function differencesIn(store: Store): Promise<Difference[]> {
+  const differences: Difference[] = []
+  await store.verify(difference => differences.push(difference))
+  return differences
+}
+
+export async function assertVerified(store: Store): Promise<void> {
+  assert.deepEqual(await differencesIn(store), [])
+}

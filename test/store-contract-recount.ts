@@ -1,0 +1,163 @@
+/**
+ * Everything a store answers, and the same counted the plain way: from a list of views, each once, with nothing
+ * shared with the code under test.
+ */
+
+import type { View } from '@postviews/client'
+import { type Day, daysFrom } from '../packages/analytics/src/store/calendar.ts'
+import type { CountingSettings, Figures, Reads, Totals } from '../packages/analytics/src/store/store.ts'
+import { GOOGLEBOT } from './support/views.ts'
+
+export interface Question {
+  posts: readonly string[]
+  from: Day
+  to: Day
+}
+
+/** Answers of every read, of posts as lists in the order asked. */
+interface Everything {
+  postTotals: unknown[]
+  postDays: unknown[]
+  postReferrers: unknown[]
+  siteTotals: unknown
+  siteDays: unknown[]
+  siteReferrers: unknown[]
+  topOfAllTime: unknown
+  topOfPeriod: unknown
+  minutes: unknown[]
+}
+
+const PAGE = 7
+const ALL = 1_000
+
+export async function everythingIn(store: Reads, { posts, from, to }: Question): Promise<Everything> {
+  const days = await store.postDays(posts, from, to)
+  return {
+    postTotals: await store.postTotals(posts),
+    postDays: posts.map(post => days.get(post)),
+    postReferrers: await Promise.all(posts.map(post => store.referrers(post, from, to, ALL))),
+    siteTotals: await store.siteTotals(),
+    siteDays: await store.siteDays(from, to),
+    siteReferrers: await store.referrers(null, from, to, ALL),
+    topOfAllTime: await pagesOf(store, null),
+    topOfPeriod: await pagesOf(store, { from, to }),
+    minutes: await store.minutes(0),
+  }
+}
+
+async function pagesOf(store: Reads, period: { from: Day; to: Day } | null) {
+  const { total, posts } = await store.topPosts(period, PAGE, 0)
+  for (let page = posts; page.length > 0; ) {
+    page = (await store.topPosts(period, PAGE, posts.length)).posts
+    posts.push(...page)
+  }
+  return { total, posts }
+}
+
+export function recount(
+  views: readonly View[],
+  settings: CountingSettings,
+  { posts, from, to }: Question,
+): Everything {
+  const placed = views.map(view => ({ ...view, ...placeOf(view, settings) }))
+  const isCounted = (view: View) => settings.bots === 'count' || view.userAgent !== GOOGLEBOT
+  const counted = placed.filter(isCounted)
+  const of = (post: string) => placed.filter(view => view.postUuid === post)
+  const inPeriod = (list: typeof placed) => list.filter(view => view.day >= from && view.day <= to)
+
+  function figures(list: typeof placed): Figures {
+    const taken = list.filter(isCounted)
+    const readers = taken.map(view => [view.postUuid, view.day, view.window, readerOf(view, settings)])
+    return {
+      views: taken.length,
+      unique_views: new Set(readers.map(reader => JSON.stringify(reader))).size,
+      logged_in: taken.filter(view => view.userId !== null).length,
+      anonymous: taken.filter(view => view.userId === null).length,
+      bots: list.filter(view => view.userAgent === GOOGLEBOT).length,
+    }
+  }
+
+  function totals(list: typeof placed): Totals {
+    const times = list.filter(isCounted).map(view => view.viewedAt)
+    const time = (seconds: number) =>
+      times.length === 0 ? null : new Date(seconds * 1_000).toISOString().replace('.000Z', 'Z')
+    return {
+      ...figures(list),
+      first_viewed_at: time(Math.min(...times)),
+      last_viewed_at: time(Math.max(...times)),
+    }
+  }
+
+  function days(list: typeof placed) {
+    return daysFrom(from, to)
+      .map(date => ({ date, views: list.filter(view => view.day === date) }))
+      .filter(day => day.views.length > 0)
+      .map(day => ({ date: day.date, ...figures(day.views) }))
+  }
+
+  function referrers(list: typeof placed) {
+    const hosts = new Map<string | null, number>()
+    for (const view of inPeriod(list).filter(isCounted)) {
+      const host = view.referer === null ? null : new URL(view.referer).hostname
+      hosts.set(host, (hosts.get(host) ?? 0) + 1)
+    }
+    return [...hosts]
+      .map(([host, views]) => ({ host, views }))
+      .sort((a, b) => b.views - a.views || ((a.host ?? '') < (b.host ?? '') ? -1 : 1))
+  }
+
+  function top(list: typeof placed) {
+    const ranked = [...new Set(list.filter(isCounted).map(view => view.postUuid))]
+      .map(post => ({ post_uuid: post, ...figures(list.filter(view => view.postUuid === post)) }))
+      .map(({ post_uuid, views, unique_views }) => ({ post_uuid, views, unique_views }))
+      .sort((a, b) => b.views - a.views || (a.post_uuid < b.post_uuid ? -1 : 1))
+    return { total: ranked.length, posts: ranked }
+  }
+
+  function minutes() {
+    const times = counted.map(view => view.viewedAt - (view.viewedAt % 60)).sort((a, b) => a - b)
+    return [...new Set(times)].map(time => ({
+      minute: new Date(time * 1_000).toISOString().replace('.000Z', 'Z'),
+      views: times.filter(other => other === time).length,
+    }))
+  }
+
+  return {
+    postTotals: posts.map(post => ({ post_uuid: post, ...totals(of(post)) })),
+    postDays: posts.map(post => days(of(post))),
+    postReferrers: posts.map(post => referrers(of(post))),
+    siteTotals: totals(placed),
+    siteDays: days(placed),
+    siteReferrers: referrers(placed),
+    topOfAllTime: top(placed),
+    topOfPeriod: top(inPeriod(placed)),
+    minutes: minutes(),
+  }
+}
+
+function readerOf({ ip, userAgent }: View, { uniqueBy }: CountingSettings): unknown {
+  if (ip === null) return null
+  return uniqueBy === 'ip' ? ip : [ip, userAgent]
+}
+
+function placeOf({ viewedAt }: View, { timeZone, windowHours }: CountingSettings) {
+  const day = dayIn(timeZone, viewedAt)
+  if (windowHours === 24) return { day, window: 0 }
+  return { day, window: Math.floor((viewedAt - firstInstantOf(timeZone, viewedAt)) / (windowHours * 3_600)) }
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+function dayIn(timeZone: string, unixSeconds: number): Day {
+  const format = formats.get(timeZone) ?? new Intl.DateTimeFormat('en-CA', { timeZone, dateStyle: 'short' })
+  formats.set(timeZone, format)
+  return format.format(unixSeconds * 1_000)
+}
+
+// Clocks differ, and change, by quarters of an hour.
+function firstInstantOf(timeZone: string, unixSeconds: number): number {
+  const day = dayIn(timeZone, unixSeconds)
+  let start = unixSeconds - (unixSeconds % 900)
+  while (dayIn(timeZone, start - 900) === day) start -= 900
+  return start
+}

@@ -1,0 +1,252 @@
+/** The contract, third part: day keys, retention and erasure. */
+
+import assert from 'node:assert/strict'
+import { RowRejected } from '../packages/analytics/src/store/store.ts'
+import { assertVerified, type Promises, type TestDatabase } from './store-contract-database.ts'
+import { everythingIn } from './store-contract-recount.ts'
+import { GOOGLEBOT, POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
+
+const NOON = '2026-03-10T12:00:00Z'
+const DAY_SECONDS = 86_400
+const NOW = unix('2026-06-30T12:00:00Z')
+const OPTIONS = { now: NOW, rawRetentionDays: 90, maxAgeSeconds: 30 * DAY_SECONDS }
+const ALL = { posts: [POST, 'another'], from: '2026-01-01', to: '2026-12-31' }
+
+export function retentionContract(promises: Promises): void {
+  promises('gives each day one key, the same for every process', async ({ open }) => {
+    const stores = [await open(), await open(), await open()]
+    const days = ['2026-03-10', '2026-03-11', '2026-03-12']
+    const keys = await Promise.all(
+      stores.map(store => Promise.all(days.map(day => untilAvailable(() => store.dayKey(day))))),
+    )
+    for (const key of keys[0]!) assert.match(key, /^[0-9a-f]{64}$/)
+    assert.equal(new Set(keys[0]).size, 3)
+    assert.deepEqual([keys[1], keys[2]], [keys[0], keys[0]])
+    assert.deepEqual(await (await open()).dayKey('2026-03-10'), keys[0]![0])
+  })
+
+  promises('removes raw rows by their receipt, and no number with them', async ({ open, sql }) => {
+    const store = await open()
+    const longAgo = { receivedAt: NOW - 90 * DAY_SECONDS - 1 }
+    const justKept = { receivedAt: NOW - 90 * DAY_SECONDS }
+    await record(store, [view('2026-03-30T12:00:00Z'), view('2026-03-31T12:00:00Z')], longAgo)
+    await record(store, [view('2026-03-31T12:00:00Z'), view('2026-04-01T12:00:00Z')], justKept)
+    await record(store, [view('2026-06-29T12:00:00Z')])
+    const before = await everythingIn(store, ALL)
+    assert.deepEqual(await store.prune(OPTIONS), { ran: true, rows: 2, days: 3 })
+    assert.equal(await rawRows(sql), 3)
+    assert.deepEqual(await everythingIn(store, ALL), { ...before, minutes: [] })
+    await assertVerified(store)
+    assert.deepEqual(await store.prune(OPTIONS), { ran: true, rows: 0, days: 0 })
+  })
+
+  promises('removes more raw rows than fit into one transaction', async ({ open, sql }) => {
+    const store = await open()
+    const views = Array.from({ length: 4_500 }, () => view('2026-03-01T12:00:00Z'))
+    await record(store, views)
+    await record(store, [view('2026-06-29T12:00:00Z')])
+    assert.equal((await store.prune(OPTIONS)).rows, 4_500)
+    assert.equal(await rawRows(sql), 1)
+    assert.equal((await store.siteTotals()).views, 4_501)
+    await assertVerified(store)
+  })
+
+  promises('keeps raw rows for ever where retention is 0', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, [view('2020-03-01T12:00:00Z')])
+    assert.equal((await store.prune({ ...OPTIONS, rawRetentionDays: 0 })).rows, 0)
+    assert.equal(await rawRows(sql), 1)
+    await assertVerified(store)
+  })
+
+  promises('remembers ids for a day longer than it accepts views, at least', async ({ open }) => {
+    const store = await open()
+    const options = { ...OPTIONS, rawRetentionDays: 30 }
+    const rows = await toRows(store, [view('2026-05-30T12:00:00Z')], { receivedAt: NOW - 31 * DAY_SECONDS })
+    await store.recordViews(rows)
+    await store.prune(options)
+    assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 1 })
+    assert.equal((await store.prune({ ...options, now: NOW + 1 })).rows, 1)
+  })
+
+  promises('goes on counting into a day that lost raw rows', async ({ open, sql }) => {
+    const store = await open()
+    const received = { receivedAt: NOW - 31 * DAY_SECONDS - 1 }
+    await record(store, [view('2026-05-30T11:59:58Z')], received)
+    assert.deepEqual(await store.prune({ ...OPTIONS, rawRetentionDays: 30 }), { ran: true, rows: 1, days: 0 })
+    assert.equal(await rawRows(sql), 0)
+    await record(store, [view('2026-05-30T13:00:00Z'), view('2026-05-30T13:00:00Z', { ip: '192.0.2.8' })])
+    const [figures] = await store.siteDays('2026-05-30', '2026-05-30')
+    assert.deepEqual([figures?.views, figures?.unique_views], [3, 2])
+    await assertVerified(store)
+  })
+
+  // The 30th of May ends 30 days and a day before this moment: none of its views is accepted any more.
+  const closing = { ...OPTIONS, now: unix('2026-05-31T00:00:00Z') + 31 * DAY_SECONDS }
+  const MAY_30 = '2026-05-30T12:00:00Z'
+
+  promises('closes a day that is over for good: its key and its visitors go', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, [view(MAY_30), view('2026-05-29T12:00:00Z'), view('2026-05-31T12:00:00Z')])
+    const keys = [await store.dayKey('2026-05-30'), await store.dayKey('2026-05-31')]
+
+    assert.equal((await store.prune({ ...closing, now: closing.now - 1 })).days, 1)
+    assert.equal(await store.dayKey('2026-05-30'), keys[0])
+    assert.equal((await store.prune(closing)).days, 1)
+    assert.deepEqual(await daysIn(sql, 'post_view_day_keys'), ['2026-05-31'])
+    assert.deepEqual(await daysIn(sql, 'post_view_visitors'), ['2026-05-31'])
+    assert.equal(await store.dayKey('2026-05-31'), keys[1])
+    await assertVerified(store)
+  })
+
+  promises('rejects a new row whose day was closed meanwhile, and knows the old ones', async ({ open }) => {
+    const store = await open()
+    const known = await toRows(store, [view(MAY_30)])
+    const late = await toRows(store, [view(MAY_30), view('2026-06-01T12:00:00Z')])
+    await store.recordViews(known)
+    await store.prune(closing)
+    assert.deepEqual(await store.recordViews(known), { counted: 0, duplicates: 1 })
+    await assert.rejects(store.recordViews(late), RowRejected)
+    assert.deepEqual(await store.recordViews(late.slice(1)), { counted: 1, duplicates: 0 })
+    await assertVerified(store)
+  })
+
+  promises(
+    'opens a closed day again under a new key, and knows its readers by address',
+    async ({ open, sql }) => {
+      const store = await open({ uniqueBy: 'ip+user_agent', bots: 'exclude' })
+      const readers = [view(MAY_30), view(MAY_30, { ip: null }), view(MAY_30, { userAgent: GOOGLEBOT })]
+      await record(store, readers)
+      const key = await store.dayKey('2026-05-30')
+      await store.prune(closing)
+      // As a run that was interrupted leaves it.
+      await sql(`INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
+               SELECT DISTINCT day, post_uuid, slice, visitor FROM post_views`)
+      assert.notEqual(await store.dayKey('2026-05-30'), key)
+      assert.equal(await store.dayKey('2026-05-30'), await (await open(store.settings)).dayKey('2026-05-30'))
+      await record(store, [view(MAY_30), view(MAY_30, { ip: null }), view(MAY_30, { userAgent: SAFARI })])
+      assert.equal((await store.siteTotals()).unique_views, 3)
+      await assertVerified(store)
+
+      // It stays open for as long as its views are accepted, and is closed once more.
+      const longer = { ...closing, maxAgeSeconds: 60 * DAY_SECONDS }
+      assert.equal((await store.prune(longer)).days, 0)
+      assert.deepEqual(await daysIn(sql, 'post_view_visitors'), ['2026-05-30'])
+      assert.equal((await store.prune(closing)).days, 1)
+      assert.deepEqual(await daysIn(sql, 'post_view_visitors'), [])
+      await assertVerified(store)
+    },
+  )
+
+  promises('counts a reader once more on a day opened again that keeps no addresses', async ({ open }) => {
+    const store = await open()
+    await record(store, [view(MAY_30), view(MAY_30), view(MAY_30, { ip: null })], { ipStorage: 'none' })
+    await store.prune(closing)
+    await record(store, [view(MAY_30), view(MAY_30, { ip: null })], { ipStorage: 'none' })
+    const { views, unique_views } = await store.siteTotals()
+    assert.deepEqual({ views, unique_views }, { views: 5, unique_views: 3 })
+    await assertVerified(store)
+  })
+
+  promises('removes visitors that an interrupted run has left', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, [view('2026-03-01T12:00:00Z')])
+    await store.prune(OPTIONS)
+    await sql(`INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
+               VALUES ('2026-03-01', 'a', 0, x'00112233445566778899aabbccddeeff')`)
+    await store.prune(OPTIONS)
+    assert.deepEqual(await daysIn(sql, 'post_view_visitors'), [])
+  })
+
+  promises('forgets the minutes that are over', async ({ open }) => {
+    const store = await open()
+    await record(store, [view('2026-06-30T09:59:00Z'), view('2026-06-30T11:30:00Z')])
+    await store.prune(OPTIONS)
+    assert.deepEqual(await store.minutes(0), [{ minute: '2026-06-30T11:30:00Z', views: 1 }])
+  })
+
+  promises('prunes in one process at a time, and after one that died', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, [view('2026-03-01T12:00:00Z')])
+    await sql(
+      `INSERT INTO post_view_leases (name, holder, expires_at) VALUES ('prune', 'another', ${NOW + 60})`,
+    )
+    assert.deepEqual(await store.prune(OPTIONS), { ran: false, rows: 0, days: 0 })
+    assert.equal(await rawRows(sql), 1)
+    assert.deepEqual(await store.prune({ ...OPTIONS, now: NOW + 60 }), { ran: true, rows: 1, days: 1 })
+    assert.deepEqual(await store.prune(OPTIONS), { ran: true, rows: 0, days: 0 })
+  })
+
+  promises('prunes beside a consumer', async ({ open, sql }) => {
+    const [store, consumer] = [await open(), await open()]
+    await record(
+      store,
+      Array.from({ length: 9_000 }, () => view('2026-03-01T12:00:00Z')),
+    )
+    let pruning = true
+    let counted = 0
+    const consuming = (async () => {
+      while (pruning) {
+        counted += (await untilAvailable(() => record(consumer, [view('2026-06-29T12:00:00Z')]))).counted
+      }
+    })()
+    const pruned = await store.prune(OPTIONS).finally(() => {
+      pruning = false
+    })
+    await consuming
+    assert.equal(pruned.rows, 9_000)
+    assert.equal(await rawRows(sql), counted)
+    assert.equal((await store.siteTotals()).views, 9_000 + counted)
+    await assertVerified(store)
+  })
+
+  const reader = { ip: '192.0.2.7', userId: '7', userAgent: SAFARI, referer: 'https://a.example/?user=7' }
+  const erasures = { 'a user': { userId: '7' }, 'an address': { ip: '192.0.2.7' } }
+  for (const [whom, who] of Object.entries(erasures)) {
+    promises(`forgets ${whom}, and no number`, async ({ open, sql }) => {
+      const store = await open({ uniqueBy: 'ip+user_agent', bots: 'exclude' })
+      await record(store, [view(NOON, reader), view(NOON, { userId: '77', ip: '192.0.2.77' }), view(NOON)])
+      await record(store, [
+        view(NOON, { ...reader, postUuid: 'another' }),
+        view('2026-03-11T12:00:00Z', reader),
+      ])
+      const before = await everythingIn(store, ALL)
+      assert.equal(await store.forget(who), 3)
+      assert.deepEqual(await everythingIn(store, ALL), before)
+      await assertVerified(store)
+
+      const erased = 'user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL'
+      assert.equal(await rawRows(sql, erased), 3)
+      assert.equal(await rawRows(sql, `user_id = '7' OR ip = '192.0.2.7' OR referer LIKE '%a.example%'`), 0)
+      assert.equal(await rawRows(sql, `ip = '192.0.2.77' AND user_id = '77'`), 1)
+
+      assert.equal((await rebuilt(store)).fixed, 0)
+      assert.deepEqual(await everythingIn(store, ALL), before)
+      assert.equal(await store.forget(who), 0)
+
+      // Who was forgotten is still the same reader.
+      await record(store, [view('2026-03-10T15:00:00Z', reader)])
+      assert.deepEqual((await store.postTotals([POST]))[0]?.unique_views, 4)
+      await assertVerified(store)
+    })
+  }
+
+  promises('forgets nobody in an empty store', async ({ open }) => {
+    const store = await open()
+    assert.equal(await store.forget({ userId: '7' }), 0)
+  })
+}
+
+function rebuilt(store: Awaited<ReturnType<TestDatabase['open']>>) {
+  return store.rebuild({ adoptSettings: false, ipStorage: 'full' })
+}
+
+async function rawRows(sql: TestDatabase['sql'], where = '1 = 1'): Promise<number> {
+  const [row] = await sql(`SELECT COUNT(*) AS found FROM post_views WHERE ${where}`)
+  return Number(row!['found'])
+}
+
+async function daysIn(sql: TestDatabase['sql'], table: string): Promise<string[]> {
+  const rows = await sql(`SELECT DISTINCT day FROM ${table} ORDER BY day`)
+  return rows.map(row => String(row['day']))
+}

@@ -1,0 +1,328 @@
+/** The contract, fourth part: what is counted is proven, and put right. */
+
+import assert from 'node:assert/strict'
+import type { View } from '@postviews/client'
+import { type Difference, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
+import { assertVerified, differencesIn, type Promises } from './store-contract-database.ts'
+import { inBatches, questionOf, randomOf, randomViews } from './store-contract-random.ts'
+import { everythingIn, recount } from './store-contract-recount.ts'
+import { record, unix, untilAvailable, view } from './support/views.ts'
+
+const DAY = '2026-03-28'
+const POST = 'post-1'
+const RANDOM = randomOf(5)
+const VIEWS = [
+  ...randomViews(RANDOM, 150),
+  view(`${DAY}T12:00:00Z`, { postUuid: POST, userId: '7', referer: 'https://a.example/' }),
+  view(`${DAY}T12:00:00Z`, { postUuid: 'tampered', userId: '7', referer: 'https://a.example/' }),
+]
+const QUESTION = questionOf(VIEWS)
+const REBUILD = { adoptSettings: false, ipStorage: 'full' } as const
+
+const ON_DAY = `post_uuid = '${POST}' AND date = '${DAY}'`
+const SITE = `date = '${DAY}'`
+const FROM_A = `host = 'a.example'`
+
+/** What is done to the database, and how verify names it: `kind name field`. */
+const DAMAGES: [sentence: string, sql: string, named: RegExp][] = [
+  ...['view_count', 'unique_views', 'logged_in', 'bots'].map((column): [string, string, RegExp] => [
+    `an aggregate with other ${column}`,
+    `UPDATE post_view_aggregates SET ${column} = ${column} + 1 WHERE ${ON_DAY}`,
+    new RegExp(`^aggregate post ${POST} on ${DAY} ${column}$`, 'm'),
+  ]),
+  [
+    'an aggregate with another first view',
+    `UPDATE post_view_aggregates SET first_viewed_at = NULL WHERE ${ON_DAY}`,
+    /^aggregate post post-1 on 2026-03-28 first_viewed_at$/m,
+  ],
+  [
+    'an aggregate that is missing',
+    `DELETE FROM post_view_aggregates WHERE ${ON_DAY}`,
+    /^aggregate post post-1 on 2026-03-28 exists$/m,
+  ],
+  [
+    'an aggregate of no views',
+    `INSERT INTO post_view_aggregates (post_uuid, date, view_count, unique_views, logged_in, bots)
+     VALUES ('ghost', '${DAY}', 3, 2, 1, 0)`,
+    /^aggregate post ghost on 2026-03-28 exists$/m,
+  ],
+  ...['views', 'unique_views', 'logged_in', 'bots', 'detailed_views'].map(
+    (column): [string, string, RegExp] => [
+      `a total with other ${column}`,
+      `UPDATE post_view_totals SET ${column} = ${column} + 1 WHERE post_uuid = '${POST}'`,
+      new RegExp(`^total post ${POST} ${column}$`, 'm'),
+    ],
+  ),
+  [
+    'a total that is missing',
+    `DELETE FROM post_view_totals WHERE post_uuid = '${POST}'`,
+    /^total post post-1 exists$/m,
+  ],
+  [
+    'a total of no days',
+    `INSERT INTO post_view_totals (post_uuid, views) VALUES ('ghost', 3)`,
+    /^total post ghost exists$/m,
+  ],
+  ...[
+    `day = '2026-03-27'`,
+    'slice = 7',
+    'logged_in = 0',
+    `visitor = x'00112233445566778899aabbccddeeff'`,
+    `referer_host = 'b.example'`,
+  ].map((change): [string, string, RegExp] => [
+    `a raw row with other ${change.split(' ')[0]}`,
+    `UPDATE post_views SET ${change}, viewed_at = viewed_at WHERE post_uuid = 'tampered'`,
+    new RegExp(`^row row \\d+ ${change.split(' ')[0]}$`, 'm'),
+  ]),
+  [
+    'a visitor who is missing',
+    `DELETE FROM post_view_visitors WHERE post_uuid = 'tampered'`,
+    /^visitor visitor [0-9a-f]{32} of post tampered on 2026-03-28, window 0 exists$/m,
+  ],
+  [
+    'a visitor who never was',
+    `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
+     VALUES ('${DAY}', '${POST}', 0, x'00112233445566778899aabbccddeeff')`,
+    /^visitor visitor 00112233445566778899aabbccddeeff of post post-1 on 2026-03-28, window 0 exists$/m,
+  ],
+  [
+    'a referrer with other views',
+    `UPDATE post_view_referrers SET view_count = view_count + 1 WHERE ${ON_DAY} AND ${FROM_A}`,
+    /^referrer post post-1 on 2026-03-28 from a\.example view_count$/m,
+  ],
+  [
+    'a referrer that is missing',
+    `DELETE FROM post_view_referrers WHERE ${ON_DAY} AND ${FROM_A}`,
+    /^referrer post post-1 on 2026-03-28 from a\.example exists$/m,
+  ],
+  [
+    'a referrer of no views',
+    `INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES ('ghost', '${DAY}', '', 3)`,
+    /^referrer post ghost on 2026-03-28 from nowhere exists$/m,
+  ],
+  ...['view_count', 'unique_views', 'logged_in', 'bots'].map((column): [string, string, RegExp] => [
+    `a day of the site with other ${column}`,
+    `UPDATE site_view_aggregates SET ${column} = ${column} + 1 WHERE ${SITE}`,
+    new RegExp(`^site_aggregate site on ${DAY} ${column}$`, 'm'),
+  ]),
+  [
+    'a day of the site that is missing',
+    `DELETE FROM site_view_aggregates WHERE ${SITE}`,
+    /^site_aggregate site on 2026-03-28 exists$/m,
+  ],
+  [
+    'a day of the site that never was',
+    `INSERT INTO site_view_aggregates (date, view_count) VALUES ('2020-01-01', 3)`,
+    /^site_aggregate site on 2020-01-01 exists$/m,
+  ],
+  [
+    'a referrer of the site with other views',
+    `UPDATE site_view_referrers SET view_count = view_count + 1 WHERE ${SITE} AND ${FROM_A}`,
+    /^site_referrer site on 2026-03-28 from a\.example view_count$/m,
+  ],
+  [
+    'a referrer of the site that is missing',
+    `DELETE FROM site_view_referrers WHERE ${SITE} AND ${FROM_A}`,
+    /^site_referrer site on 2026-03-28 from a\.example exists$/m,
+  ],
+]
+
+export function verifyContract(promises: Promises): void {
+  for (const [sentence, damage, named] of DAMAGES) {
+    promises(`names ${sentence}, and puts it right`, async ({ open, sql }) => {
+      const store = await open()
+      await record(store, VIEWS)
+      const before = await everythingIn(store, QUESTION)
+      await assertVerified(store)
+      await sql(damage)
+
+      const differences = await differencesIn(store)
+      assert.match(linesOf(differences), named)
+      assert.deepEqual(await differencesIn(store), differences)
+      assert.doesNotMatch(JSON.stringify(differences), /192\.0\.2|Mozilla/)
+
+      const { fixed, firstDay } = await store.rebuild(REBUILD)
+      assert.ok(fixed > 0)
+      assert.equal(firstDay, null)
+      await assertVerified(store)
+      assert.deepEqual(await everythingIn(store, QUESTION), before)
+      assert.equal((await store.rebuild(REBUILD)).fixed, 0)
+    })
+  }
+
+  promises(
+    'names what a raw row that was deleted leaves behind, and counts without it',
+    async ({ open, sql }) => {
+      const store = await open()
+      await record(store, VIEWS)
+      await sql(`DELETE FROM post_views WHERE post_uuid = 'tampered'`)
+      const lines = linesOf(await differencesIn(store))
+      for (const kind of ['aggregate post', 'referrer post', 'visitor visitor']) {
+        assert.match(lines, new RegExp(`^${kind} .*tampered.* exists$`, 'm'))
+      }
+      await store.rebuild(REBUILD)
+      await assertVerified(store)
+      await assertCounts(store, VIEWS.slice(0, -1))
+    },
+  )
+
+  promises('names a raw row that nobody counted, and counts it', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    // As the article's own consumer, left running beside this service, would insert it.
+    await sql(`INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
+               SELECT post_uuid, user_id, '192.0.2.200', user_agent, referer, viewed_at
+               FROM post_views WHERE post_uuid = 'tampered'`)
+    assert.match(linesOf(await differencesIn(store)), /^row row \d+ day$/m)
+    await store.rebuild(REBUILD)
+    await assertVerified(store)
+    await assertCounts(store, [...VIEWS, { ...VIEWS.at(-1)!, ip: '192.0.2.200' }])
+
+    // Its reader is known from now on.
+    const again = { ...VIEWS.at(-1)!, ip: '192.0.2.200', eventId: null }
+    await record(store, [again])
+    await assertCounts(store, [...VIEWS, again, again])
+    await assertVerified(store)
+  })
+
+  promises(
+    'names a raw row of a day far away without looking at every day between',
+    async ({ open, sql }) => {
+      const store = await open()
+      await record(store, VIEWS)
+      await sql(
+        `UPDATE post_views SET day = '1970-01-01', viewed_at = viewed_at WHERE post_uuid = 'tampered'`,
+      )
+      const days = new Set<number>()
+      await store.verify(
+        () => {},
+        (step, _, total) => step === 'days' && days.add(total),
+      )
+      assert.ok([...days].every(total => total < 20))
+      await store.rebuild(REBUILD)
+      await assertVerified(store)
+      await assertCounts(store, VIEWS)
+    },
+  )
+
+  promises('finds nothing wrong while another process records', async ({ open }) => {
+    const [store, consumer] = [await open(), await open()]
+    await record(store, VIEWS)
+    const consuming = recording(consumer, 11)
+    for (let count = 0; count < 5; count++) await assertVerified(store)
+    await consuming.stop()
+    await assertVerified(store)
+  })
+
+  promises('puts right what is wrong while another process records', async ({ open, sql }) => {
+    const [store, consumer] = [await open(), await open()]
+    await record(store, VIEWS)
+    await sql('UPDATE post_view_aggregates SET view_count = view_count + 1, unique_views = 0')
+    await sql('UPDATE post_view_totals SET views = views + 1')
+    await sql('UPDATE post_view_referrers SET view_count = 0')
+    await sql(`DELETE FROM post_view_visitors WHERE day > '${DAY}'`)
+    await sql('DELETE FROM site_view_aggregates')
+    await sql('DELETE FROM site_view_referrers')
+    const consuming = recording(consumer, 12)
+    for (let count = 0; count < 3; count++) await untilAvailable(() => store.rebuild(REBUILD))
+    const recorded = await consuming.stop()
+    await assertVerified(store)
+    await assertCounts(store, [...VIEWS, ...recorded])
+  })
+
+  promises('puts right the days it is asked to', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    await sql('UPDATE post_view_aggregates SET bots = bots + 1')
+    await store.rebuild({ ...REBUILD, from: DAY, to: '2026-03-29' })
+    const wrong = (await differencesIn(store)).map(({ name }) => name.split(' on ')[1])
+    assert.deepEqual([...new Set(wrong)].toSorted(), ['2026-03-27', '2026-03-30', '2026-03-31'])
+    await store.rebuild({ ...REBUILD, to: DAY })
+    await store.rebuild({ ...REBUILD, from: '2026-03-30' })
+    await assertVerified(store)
+  })
+
+  promises('proves and puts right the sums of days whose raw rows are gone', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    const before = { ...(await everythingIn(store, QUESTION)), minutes: [] }
+    await store.prune(goneUntil('2026-03-30'))
+    await sql(`UPDATE site_view_aggregates SET view_count = view_count + 1 WHERE ${SITE}`)
+    await sql(`UPDATE post_view_totals SET views = views + 1 WHERE post_uuid = '${POST}'`)
+    assert.equal(
+      linesOf(await differencesIn(store)),
+      `site_aggregate site on ${DAY} view_count\ntotal post ${POST} views`,
+    )
+    assert.deepEqual(await store.rebuild(REBUILD), { fixed: 2, firstDay: '2026-03-30' })
+    await assertVerified(store)
+    assert.deepEqual(await everythingIn(store, QUESTION), before)
+  })
+
+  promises('refuses to count days again whose raw rows are gone', async ({ open }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    const before = { ...(await everythingIn(store, QUESTION)), minutes: [] }
+    await store.prune(goneUntil('2026-03-30'))
+    for (const days of [{ from: DAY }, { to: DAY }, { from: DAY, to: '2026-03-31' }]) {
+      await assert.rejects(store.rebuild({ ...REBUILD, ...days }), {
+        constructor: StoreRefused,
+        message: /2026-03-30/,
+      })
+    }
+    await store.rebuild({ ...REBUILD, from: '2026-03-30' })
+    assert.deepEqual(await everythingIn(store, QUESTION), before)
+  })
+
+  promises('tells how far verify and rebuild are', async ({ open }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    for (const work of [
+      (progress: (step: string, done: number, total: number) => void) => store.verify(() => {}, progress),
+      (progress: (step: string, done: number, total: number) => void) => store.rebuild(REBUILD, progress),
+    ]) {
+      const last = new Map<string, [number, number]>()
+      await work((step, done, total) => last.set(step, [done, total]))
+      assert.deepEqual([...last.keys()], ['rows', 'days', 'posts'])
+      for (const [done, total] of last.values()) assert.equal(done, total)
+    }
+  })
+}
+
+/** `kind name field`, a line for each. */
+function linesOf(differences: readonly Difference[]): string {
+  return differences.map(({ kind, name, field }) => `${kind} ${name} ${field}`).join('\n')
+}
+
+async function assertCounts(store: Store, views: readonly View[]): Promise<void> {
+  const expected = recount(views, store.settings, QUESTION)
+  // Minutes are a glance at the last hours, and not rebuilt.
+  assert.deepEqual({ ...(await everythingIn(store, QUESTION)), minutes: [] }, { ...expected, minutes: [] })
+}
+
+/** Retention at a moment when the rows of the days before that one are gone, and no others. */
+function goneUntil(day: string) {
+  const retention = { rawRetentionDays: 90, maxAgeSeconds: 30 * 86_400 }
+  return { now: unix(`${day}T00:00:00Z`) + 90 * 86_400, ...retention }
+}
+
+/** Records views until it is stopped; tells then which. */
+function recording(store: Store, seed: number): { stop(): Promise<View[]> } {
+  const random = randomOf(seed)
+  const recorded: View[] = []
+  let stopped = false
+  const done = (async () => {
+    while (!stopped) {
+      for (const batch of inBatches(random, randomViews(random, 50))) {
+        await untilAvailable(() => record(store, batch))
+        recorded.push(...batch)
+      }
+    }
+  })()
+  return {
+    async stop() {
+      stopped = true
+      await done
+      return recorded
+    },
+  }
+}

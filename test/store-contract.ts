@@ -1,0 +1,23 @@
+/**
+ * What every engine must keep of the promises in `store.ts`. An engine passes it unchanged: its own test file says
+ * only how to make a database, and how to reach into it.
+ */
+
+import { describe } from 'node:test'
+import { countingContract } from './store-contract-counting.ts'
+import { type ContractEngine, promisesOf } from './store-contract-database.ts'
+import { randomContract } from './store-contract-random.ts'
+import { readsContract } from './store-contract-reads.ts'
+import { retentionContract } from './store-contract-retention.ts'
+import { verifyContract } from './store-contract-verify.ts'
+
+export function storeContract(name: string, engine: ContractEngine): void {
+  const promises = promisesOf(engine)
+  describe(`a store on ${name}`, () => {
+    describe('counting', () => countingContract(promises, engine.unkeepable))
+    describe('reads', () => readsContract(promises))
+    describe('retention', () => retentionContract(promises))
+    describe('verify and rebuild', () => verifyContract(promises))
+    describe('against chance', () => randomContract(promises))
+  })
+}

@@ -1,0 +1,131 @@
+/** Reads along on the way between the service and the broker: what was delivered, and what was said of it. */
+
+import type { Chunk, Direction, TcpProxy, Verdict } from './tcp-proxy.ts'
+
+/** An AMQP method that says something of a delivery. */
+export interface Method {
+  name: 'deliver' | 'ack' | 'refuse'
+  connection: number
+}
+
+export interface AmqpTap {
+  /** Deliveries forwarded to the service since the start, or the last `forget`. */
+  readonly delivered: number
+  /** Those of them that the broker had delivered before. */
+  readonly redelivered: number
+  /** Those of them that the service has not acknowledged. */
+  readonly unacknowledged: number
+  /** Deliveries that the service rejected or returned. */
+  readonly refused: number
+  /** Counts from nothing, and only on new connections. */
+  forget(): void
+  /** Decides, before each method counts, on the chunk that holds it; undefined lets it pass. */
+  onMethod(decide: (method: Method) => Verdict | undefined): void
+}
+
+/** Takes over the proxy's `intercept`. */
+export function tapAmqp(proxy: TcpProxy): AmqpTap {
+  let connections = new Map<number, ConnectionTap>()
+  let ignoredUpTo = 0
+  let decide: (method: Method) => Verdict | undefined = () => undefined
+  const sum = (count: (tap: ConnectionTap) => number) =>
+    [...connections.values()].reduce((total, tap) => total + count(tap), 0)
+
+  proxy.intercept(chunk => {
+    if (chunk.connection <= ignoredUpTo) return 'pass'
+    let tap = connections.get(chunk.connection)
+    if (tap === undefined) {
+      tap = new ConnectionTap()
+      connections.set(chunk.connection, tap)
+    }
+    for (const name of tap.read(chunk)) {
+      const verdict = decide({ name, connection: chunk.connection })
+      if (verdict !== undefined) return verdict
+    }
+    return 'pass'
+  })
+
+  return {
+    get delivered() {
+      return sum(tap => tap.delivered)
+    },
+    get redelivered() {
+      return sum(tap => tap.redelivered)
+    },
+    get unacknowledged() {
+      return sum(tap => tap.unacknowledged.size)
+    },
+    get refused() {
+      return sum(tap => tap.refused)
+    },
+    forget: () => {
+      connections = new Map()
+      ignoredUpTo = proxy.taken
+    },
+    onMethod: next => {
+      decide = next
+    },
+  }
+}
+
+// AMQP 0-9-1, section 4.2: type, channel, size, payload, end.
+const METHOD_FRAME = 1
+const HEADER_BYTES = 7
+const PROTOCOL_HEADER_BYTES = 8
+const BASIC = 60
+const DELIVER = 60
+const ACK = 80
+const REJECT = 90
+const NACK = 120
+
+class ConnectionTap {
+  delivered = 0
+  redelivered = 0
+  refused = 0
+  /** Channel and tag of each delivery. */
+  readonly unacknowledged = new Set<string>()
+  readonly #unread = { 'to-server': Buffer.alloc(0), 'to-client': Buffer.alloc(0) };
+
+  /** Takes in a chunk and names the methods that are whole with it, each before it counts. */
+  *read({ direction, bytes, bytesBefore }: Chunk): Generator<Method['name']> {
+    const isStart = direction === 'to-server' && bytesBefore === 0
+    const fresh = isStart ? bytes.subarray(PROTOCOL_HEADER_BYTES) : bytes
+    let unread = Buffer.concat([this.#unread[direction], fresh])
+    while (unread.length >= HEADER_BYTES) {
+      const end = HEADER_BYTES + unread.readUInt32BE(3) + 1
+      if (unread.length < end) break
+      if (unread[0] === METHOD_FRAME && unread.readUInt16BE(HEADER_BYTES) === BASIC) {
+        yield* this.#readBasic(direction, unread.readUInt16BE(1), unread.subarray(HEADER_BYTES + 2, end))
+      }
+      unread = unread.subarray(end)
+    }
+    this.#unread[direction] = unread
+  }
+
+  *#readBasic(direction: Direction, channel: number, method: Buffer): Generator<Method['name']> {
+    const id = method.readUInt16BE(0)
+    if (direction === 'to-client') {
+      if (id !== DELIVER) return
+      yield 'deliver'
+      const tagAt = 3 + method.readUInt8(2)
+      this.delivered++
+      this.redelivered += method.readUInt8(tagAt + 8)
+      this.unacknowledged.add(`${channel}/${method.readBigUInt64BE(tagAt)}`)
+      return
+    }
+    if (id !== ACK && id !== REJECT && id !== NACK) return
+    yield id === ACK ? 'ack' : 'refuse'
+    const tag = method.readBigUInt64BE(2)
+    const isMultiple = id !== REJECT && (method.readUInt8(10) & 1) === 1
+    const settled = isMultiple
+      ? [...this.unacknowledged].filter(delivery => isUpTo(delivery, channel, tag))
+      : [`${channel}/${tag}`]
+    for (const delivery of settled) this.unacknowledged.delete(delivery)
+    if (id !== ACK) this.refused += settled.length
+  }
+}
+
+function isUpTo(delivery: string, channel: number, tag: bigint): boolean {
+  const [ofChannel, ofTag] = delivery.split('/') as [string, string]
+  return Number(ofChannel) === channel && BigInt(ofTag) <= tag
+}

@@ -1,0 +1,48 @@
+/** One command of the program, run to its end as the person on call runs it. */
+
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+
+const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
+const TIMEOUT_MS = 60_000
+
+export interface Outcome {
+  /** Null when it had to be killed. */
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+export interface CommandLine {
+  /** Where it runs, and leaves whatever it leaves. */
+  folder: string
+  /** Runs `postviews` with the arguments, and more settings. */
+  run(args: string, settings?: Record<string, string>): Promise<Outcome>
+  /** Runs a line of the shell, in which `postviews` is the program. */
+  shell(line: string): Promise<Outcome>
+}
+
+/** The program in a folder of its own, in an environment that has the given settings and no others. */
+export async function commandLine(
+  t: TestContext,
+  settings: Record<string, string> = {},
+): Promise<CommandLine> {
+  const folder = await mkdtemp(join(tmpdir(), 'postviews-command-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const execute = (program: string, args: string[], more: Record<string, string>) =>
+    new Promise<Outcome>(resolve => {
+      const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...settings, ...more }
+      const options = { cwd: folder, env, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' } as const
+      const child = execFile(program, args, options, (_, stdout, stderr) =>
+        resolve({ code: child.exitCode, stdout, stderr }),
+      )
+    })
+  return {
+    folder,
+    run: (args, more = {}) => execute(process.execPath, [CLI, ...args.split(' ')], more),
+    shell: line => execute('/bin/sh', ['-c', line.replaceAll('postviews', `${process.execPath} ${CLI}`)], {}),
+  }
+}

@@ -1,0 +1,73 @@
+/** The engines that every test of the whole system runs on, and a way into each database behind the service's back. */
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { TestContext } from 'node:test'
+import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { testMariadb } from '../../tools/stack/for-tests.ts'
+import { hasPassed } from './service.ts'
+
+export type Row = Record<string, unknown>
+
+export interface TestDatabase {
+  /** Its `DATABASE_URL`. */
+  url: string
+  /** Runs one statement, on a connection of its own. */
+  query(sql: string): Promise<Row[]>
+}
+
+export interface TestEngine {
+  name: 'SQLite' | 'MariaDB'
+  /** A new, empty database; that of a failed test is kept. */
+  create(t: TestContext): Promise<TestDatabase>
+}
+
+export const SQLITE: TestEngine = {
+  name: 'SQLite',
+  async create(t) {
+    const folder = await mkdtemp(join(tmpdir(), 'postviews-sqlite-'))
+    t.after(() =>
+      hasPassed(t) ? rm(folder, { recursive: true }) : t.diagnostic(`the database is kept in ${folder}`),
+    )
+    return sqliteDatabase(join(folder, 'views.db'))
+  },
+}
+
+export const MARIADB: TestEngine = {
+  name: 'MariaDB',
+  create: async () => mysqlDatabase((await testMariadb()).url),
+}
+
+export const ENGINES: readonly TestEngine[] = [SQLITE, MARIADB]
+
+export function sqliteDatabase(path: string): TestDatabase {
+  return {
+    url: `sqlite:${path}`,
+    async query(sql) {
+      using database = new DatabaseSync(path, { timeout: 10_000 })
+      return database.prepare(sql).all()
+    },
+  }
+}
+
+export function mysqlDatabase(url: string): TestDatabase {
+  return {
+    url,
+    async query(sql) {
+      const connection = await createConnection({
+        uri: url,
+        timezone: 'Z',
+        dateStrings: true,
+        supportBigNumbers: true,
+      })
+      try {
+        const [rows] = await connection.query<RowDataPacket[]>(sql)
+        return rows
+      } finally {
+        await connection.end()
+      }
+    },
+  }
+}

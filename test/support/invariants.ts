@@ -1,0 +1,211 @@
+/**
+ * What must hold after every fault, read from the database and the broker directly, past the service:
+ *
+ * | | |
+ * |---|---|
+ * | I1 | what was confirmed is stored or set aside; the good ones of it are stored: nothing lost |
+ * | I2 | what is stored was published: nothing invented, and each row says what its event said |
+ * | I3 | the ids of the stored rows are distinct: nothing counted twice |
+ * | I4 | every aggregate equals a recount of the raw rows, totals equal the sum of days, and `verify` agrees |
+ * | I5 | the distinct set-aside-ids are exactly the bad ones: no good one set aside, no bad one counted |
+ */
+
+import assert from 'node:assert/strict'
+import { CONSUMED_QUEUES, DEAD_QUEUE } from '@postviews/client'
+import { connect } from 'amqplib'
+import type { Row, TestDatabase } from './engines.ts'
+import { type Book, badId, type Ledger } from './ledger.ts'
+import type { Plan } from './planned.ts'
+import { messageCount } from './published.ts'
+import { postviews, type Service, type Surroundings } from './service.ts'
+import { until } from './until.ts'
+
+export interface Outcome {
+  surroundings: Surroundings
+  database: TestDatabase
+  ledger: Ledger
+  plans: readonly Plan[]
+  /** Those that run still; they are ended in the orderly way, and must not leave anything unacknowledged. */
+  services: readonly Service[]
+  drainDeadlineMs?: number
+}
+
+/** A message in `postviews.dead`. */
+export interface DeadLetter {
+  setAsideId: string
+  reason: string
+  body: Buffer
+}
+
+/** Waits until everything has drained by itself (I7), ends the services, and checks I1 to I5. */
+export async function assertInvariants(outcome: Outcome): Promise<void> {
+  const { surroundings, database, ledger, plans, services, drainDeadlineMs = 60_000 } = outcome
+  const book = await ledger.read()
+  const planned = together(plans)
+  const good = planned.views
+    .keys()
+    .filter(id => book.confirmed.has(id))
+    .toArray().length
+
+  await untilDrained(surroundings.amqpUrl, database, good, drainDeadlineMs)
+  for (const service of services) assert.equal((await service.end('SIGTERM')).code, 0)
+  for (const queue of CONSUMED_QUEUES) {
+    assert.equal(await messageCount(surroundings.amqpUrl, queue), 0, `unacknowledged in ${queue}`)
+  }
+  const dead = await deadLetters(surroundings.amqpUrl)
+  assertStored(await storedViews(database), dead, book, planned)
+  assertSetAside(dead, book, planned)
+  await assertAddsUp(database)
+  const { code, output } = await postviews(surroundings, 'verify')
+  assert.equal(code, 0, `I4: verify found\n${output}`)
+}
+
+/** Waits until the queues are empty and so many views are stored. */
+export async function untilDrained(
+  amqpUrl: string,
+  database: TestDatabase,
+  views: number,
+  deadlineMs: number,
+): Promise<void> {
+  let stored = 0
+  const isDrained = async () => {
+    stored = await countRows(database)
+    if (stored < views) return false
+    const counts = await Promise.all(CONSUMED_QUEUES.map(queue => messageCount(amqpUrl, queue)))
+    return counts.every(count => count === 0)
+  }
+  await until(`I7: ${views} views are stored and the queues empty`, isDrained, deadlineMs).catch(error => {
+    throw new Error(`${stored} views are stored`, { cause: error })
+  })
+}
+
+export async function countRows(database: TestDatabase): Promise<number> {
+  return Number((await database.query('SELECT COUNT(*) AS views FROM post_views'))[0]!['views'])
+}
+
+/** Everything in `postviews.dead`, which stays there. */
+export async function deadLetters(amqpUrl: string): Promise<DeadLetter[]> {
+  const connection = await connect(amqpUrl)
+  try {
+    const channel = await connection.createChannel()
+    const letters: DeadLetter[] = []
+    for (;;) {
+      const message = await channel.get(DEAD_QUEUE)
+      if (message === false) return letters
+      const headers = message.properties.headers ?? {}
+      letters.push({
+        setAsideId: String(headers['set-aside-id']),
+        reason: String(headers['reason']),
+        body: message.content,
+      })
+    }
+  } finally {
+    // Nothing was acknowledged: this puts everything back.
+    await connection.close()
+  }
+}
+
+function together(plans: readonly Plan[]): Omit<Plan, 'messages'> {
+  return {
+    views: new Map(plans.flatMap(({ views }) => [...views])),
+    bad: new Set(plans.flatMap(({ bad }) => [...bad])),
+  }
+}
+
+type Planned = ReturnType<typeof together>
+
+async function storedViews(database: TestDatabase): Promise<Row[]> {
+  return database.query('SELECT LOWER(HEX(event_id)) AS id, post_uuid, viewed_at FROM post_views')
+}
+
+function assertStored(rows: readonly Row[], dead: readonly DeadLetter[], book: Book, planned: Planned): void {
+  const stored = new Map(rows.map(row => [asUuid(row['id']), row]))
+  assert.equal(stored.size, rows.length, 'I3: ids are stored twice')
+
+  const isGood = (id: string) => planned.views.has(id)
+  const setAside = new Set(dead.map(({ body }) => badId(body)))
+  const lost = book.confirmed.keys().filter(id => !(isGood(id) ? stored.has(id) : setAside.has(id)))
+  assertNone(lost, 'I1: confirmed, and lost')
+
+  const invented = stored.keys().filter(id => !book.attempted.has(id) || !isGood(id))
+  assertNone(invented, 'I2: stored, and never published')
+  const altered = stored.entries().filter(([id, row]) => {
+    const view = planned.views.get(id)!
+    return row['post_uuid'] !== view.postUuid || unixSeconds(row['viewed_at']) !== view.viewedAt
+  })
+  assertNone(
+    altered.map(([id]) => id),
+    'I2: stored otherwise than published',
+  )
+}
+
+function assertSetAside(dead: readonly DeadLetter[], book: Book, planned: Planned): void {
+  const byId = new Map(dead.map(({ setAsideId, body }) => [setAsideId, badId(body)]))
+  const expected = planned.bad.keys().filter(id => book.confirmed.has(id))
+  const wrong = byId.values().filter(id => !planned.bad.has(id))
+  assertNone(wrong, 'I5: set aside, and not bad')
+  assert.deepEqual(new Set(byId.values()), new Set(expected), 'I5: the bad ones, and nothing else')
+  assert.equal(byId.size, new Set(byId.values()).size, 'I5: one set-aside-id for each')
+}
+
+/** I4, counted here and not by the service's own SQL. */
+async function assertAddsUp(database: TestDatabase): Promise<void> {
+  const rows = await database.query(
+    'SELECT post_uuid, day, slice, LOWER(HEX(visitor)) AS visitor, logged_in, bot FROM post_views',
+  )
+  const days = new Map<string, number[]>()
+  const posts = new Map<string, number[]>()
+  const site = new Map<string, number[]>()
+  const seen = new Set<string>()
+  for (const { post_uuid, day, slice, visitor, logged_in, bot } of rows) {
+    const reader = [post_uuid, day, slice, visitor].join(' ')
+    const figures = [1, seen.has(reader) ? 0 : 1, Number(logged_in), Number(bot)]
+    seen.add(reader)
+    add(days, `${post_uuid} ${day}`, figures)
+    add(posts, String(post_uuid), figures)
+    add(site, String(day), figures)
+  }
+  const read = async (columns: string, views: string, table: string) => {
+    const found = await database.query(
+      `SELECT ${columns}, ${views} AS views, unique_views, logged_in, bots FROM ${table}`,
+    )
+    return new Map(
+      found.map(({ views: count, unique_views, logged_in, bots, ...key }) => [
+        Object.values(key).join(' '),
+        [count, unique_views, logged_in, bots].map(Number),
+      ]),
+    )
+  }
+  assertSame(await read('post_uuid, date', 'view_count', 'post_view_aggregates'), days, 'a post on a day')
+  assertSame(await read('post_uuid', 'views', 'post_view_totals'), posts, 'a post')
+  assertSame(await read('date', 'view_count', 'site_view_aggregates'), site, 'the site on a day')
+}
+
+function add(sums: Map<string, number[]>, key: string, figures: number[]): void {
+  const sum = sums.get(key)
+  sums.set(key, sum === undefined ? figures : sum.map((value, index) => value + figures[index]!))
+}
+
+function assertSame(found: Map<string, number[]>, expected: Map<string, number[]>, what: string): void {
+  const keys = new Set([...found.keys(), ...expected.keys()])
+  const wrong = [...keys].filter(key => String(found.get(key)) !== String(expected.get(key)))
+  assertNone(
+    wrong.map(key => `${key}: ${found.get(key)}, must be ${expected.get(key)}`),
+    `I4: views, unique views, logged in and bots of ${what} are not a recount`,
+  )
+}
+
+function assertNone(found: Iterable<string>, what: string): void {
+  const all = [...found]
+  const some = all.slice(0, 5).join('; ')
+  assert.equal(all.length, 0, `${what}: ${all.length}, for instance ${some}`)
+}
+
+function asUuid(hex: unknown): string {
+  return String(hex).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+/** SQLite keeps them as such, MariaDB as a timestamp, in UTC on our connections. */
+function unixSeconds(time: unknown): number {
+  return typeof time === 'number' ? time : Date.parse(`${String(time).replace(' ', 'T')}Z`) / 1_000
+}

@@ -1,0 +1,152 @@
+/** The service as it is run: a process of its own, with the environment that it is given and nothing else. */
+
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { holdFreePort } from '../../tools/stack/ports.ts'
+import { spawnWatched } from '../../tools/stack/watched.ts'
+import { until } from './until.ts'
+
+const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
+const API_KEY = 'a-key-of-the-tests-alone'
+const LAST_LINES = 40
+
+/** Where it gets its events from, and where it keeps them. */
+export interface Surroundings {
+  amqpUrl: string
+  databaseUrl: string
+  /** More settings: `{ STATS_TIMEZONE: 'Europe/Warsaw' }`. */
+  settings?: Record<string, string>
+}
+
+export interface ServiceOptions extends Surroundings {
+  command?: 'serve' | 'consume' | 'api'
+  /** For Node itself: `--import`, and a module that is loaded before the service. */
+  nodeOptions?: string[]
+}
+
+/** How a process ended: its exit code, and that or the signal in words. */
+export interface Exit {
+  code: number | null
+  why: string
+}
+
+export interface LogEntry {
+  event: string
+  [field: string]: unknown
+}
+
+export interface Service {
+  readonly pid: number
+  readonly exited: Promise<Exit>
+  /** Asks the internal API. @throws {TypeError} when nobody answers */
+  get(path: string): Promise<{ status: number; text: string }>
+  /** Why it is not ready; `down` when nobody answers, `ready` when it is. */
+  readiness(): Promise<string>
+  untilReady(deadlineMs?: number): Promise<void>
+  /** Sends the signal, and does not wait for what comes of it. */
+  kill(signal: NodeJS.Signals): void
+  /** Sends the signal and waits for the end. */
+  end(signal: NodeJS.Signals): Promise<Exit>
+  residentBytes(): number
+  /** What it has logged so far under that name. */
+  logged(event: string): LogEntry[]
+}
+
+/** Starts it, and does not wait; it is killed at the latest when the test ends, and its last words are shown if that failed. */
+export async function startService(t: TestContext, options: ServiceOptions): Promise<Service> {
+  const { command = 'serve', nodeOptions = [] } = options
+  const port = await holdFreePort()
+  const folder = mkdtempSync(join(tmpdir(), 'postviews-service-'))
+  const logFile = join(folder, 'log')
+  const output = openSync(logFile, 'a')
+  const { child, pid, ended } = spawnWatched([process.execPath, ...nodeOptions, CLI, command], {
+    cwd: folder,
+    env: { ...environmentOf(options), PORT: String(port.port) },
+    output,
+  })
+  closeSync(output)
+  const lines = () => readFileSync(logFile, 'utf8').split('\n')
+
+  t.after(async () => {
+    child.kill('SIGKILL')
+    const { why } = await ended
+    port.release()
+    if (!hasPassed(t)) t.diagnostic(`${command} (${why}): ${lines().slice(-LAST_LINES).join('\n')}`)
+    rmSync(folder, { recursive: true })
+  })
+
+  const get = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${port.port}${path}`, {
+      headers: { 'x-internal-api-key': API_KEY, connection: 'close' },
+      signal: AbortSignal.timeout(15_000),
+    })
+    return { status: response.status, text: await response.text() }
+  }
+  const readiness = async () => {
+    const answer = await get('/readyz').catch(() => null)
+    if (answer === null) return 'down'
+    return answer.status === 200 ? 'ready' : answer.text
+  }
+  return {
+    pid,
+    exited: ended,
+    get,
+    readiness,
+    untilReady: deadlineMs =>
+      until(`${command} is ready`, async () => (await readiness()) === 'ready', deadlineMs),
+    kill: signal => {
+      child.kill(signal)
+    },
+    end: signal => {
+      child.kill(signal)
+      return ended
+    },
+    residentBytes: () => {
+      const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+      return Number(kibibytes) * 1_024
+    },
+    logged: event =>
+      lines()
+        .filter(line => line.includes(`"event":"${event}"`))
+        .map(line => JSON.parse(line) as LogEntry),
+  }
+}
+
+/** For what is done after a test: whether it went well. Node tells, its types do not. */
+export function hasPassed(t: TestContext): boolean {
+  return 'passed' in t && t.passed === true
+}
+
+/** Runs one command of the program to its end. */
+export async function postviews(
+  surroundings: Surroundings,
+  ...args: string[]
+): Promise<Exit & { output: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'postviews-command-'))
+  const logFile = join(folder, 'log')
+  const output = openSync(logFile, 'a')
+  try {
+    const run = spawnWatched([process.execPath, CLI, ...args], {
+      cwd: folder,
+      env: environmentOf(surroundings),
+      output,
+    })
+    const exit = await run.ended
+    return { ...exit, output: readFileSync(logFile, 'utf8') }
+  } finally {
+    closeSync(output)
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function environmentOf({ amqpUrl, databaseUrl, settings = {} }: Surroundings): Record<string, string> {
+  return {
+    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+    AMQP_URL: amqpUrl,
+    DATABASE_URL: databaseUrl,
+    INTERNAL_API_KEY: API_KEY,
+    ...settings,
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The main promise, on the whole system: views are published, some of them twice and some of them bad, while the
+ * service is killed again and again with deliveries in hand, and the broker and the database once each. In the end
+ * every number is exact.
+ */
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { startMariadb } from '../tools/stack/mariadb.ts'
+import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
+import { type AmqpTap, tapAmqp } from './support/amqp-tap.ts'
+import { mysqlDatabase, SQLITE, type TestDatabase } from './support/engines.ts'
+import { assertInvariants } from './support/invariants.ts'
+import { Ledger, type LedgerMessage, publish } from './support/ledger.ts'
+import { plan } from './support/planned.ts'
+import { type Service, startService } from './support/service.ts'
+import { startTcpProxy } from './support/tcp-proxy.ts'
+
+const VIEWS = process.env['FULL'] === '1' ? 200_000 : 30_000
+const KILLS = 10
+const PARTS = KILLS + 1
+const BROKER_KILLED_IN = 4
+const DATABASE_KILLED_IN = 7
+
+interface KillableDatabase extends TestDatabase {
+  /** Kills its server, if it has one, and starts it again. */
+  killServer(): Promise<void>
+}
+
+const ENGINES: { name: string; create(t: TestContext): Promise<KillableDatabase> }[] = [
+  { name: 'SQLite', create: async t => ({ ...(await SQLITE.create(t)), killServer: async () => {} }) },
+  { name: 'MariaDB', create: createOnOwnServer },
+]
+
+async function createOnOwnServer(t: TestContext): Promise<KillableDatabase> {
+  const server = await startMariadb()
+  t.after(() => server.stop())
+  return { ...mysqlDatabase((await server.database()).url), killServer: () => server.restart() }
+}
+
+describe('counts every view exactly once, whatever is killed meanwhile', () => {
+  for (const engine of ENGINES) {
+    test(`on ${engine.name}`, async t => {
+      const broker = await startRabbitmq({ management: false })
+      t.after(() => broker.stop())
+      const proxy = await startTcpProxy(broker.port)
+      t.after(() => proxy.close())
+      const tap = tapAmqp(proxy)
+      const database = await engine.create(t)
+      const surroundings = { amqpUrl: broker.url, databaseUrl: database.url }
+      const start = () => {
+        tap.forget()
+        return startService(t, { ...surroundings, amqpUrl: proxy.through(broker.url) })
+      }
+
+      const ledger = await Ledger.open(t)
+      const planned = plan({ views: VIEWS })
+      const publishing = new Parts(planned.messages, PARTS)
+      let service = await start()
+      await service.untilReady()
+      const published = publish(broker.url, ledger, publishing)
+
+      for (let part = 1; part <= KILLS; part++) {
+        publishing.release()
+        if (part === BROKER_KILLED_IN) await broker.restart()
+        if (part === DATABASE_KILLED_IN) await database.killServer()
+        const unacknowledged = await killAmid(service, tap, part)
+        assert.ok(unacknowledged > 0, 'deliveries were in hand when it was killed')
+        service = await start()
+      }
+      publishing.release()
+      await published
+      await assertInvariants({ surroundings, database, ledger, plans: [planned], services: [service] })
+      assert.ok(tap.redelivered > 0, 'what was in hand is delivered again')
+      assert.equal(tap.refused, 0)
+    })
+  }
+})
+
+/** SIGKILL at a delivery, or just before an acknowledgement. Returns how many deliveries were unacknowledged. */
+async function killAmid(service: Service, tap: AmqpTap, number: number): Promise<number> {
+  const isAtAck = number % 2 === 0
+  const killed = Promise.withResolvers<number>()
+  let left = isAtAck ? 1 + (number % 3) : 50 * number
+  tap.onMethod(({ name }) => {
+    if (name !== (isAtAck ? 'ack' : 'deliver') || --left > 0) return undefined
+    service.kill('SIGKILL')
+    tap.onMethod(() => undefined)
+    killed.resolve(tap.unacknowledged)
+    return 'reset'
+  })
+  const unacknowledged = await killed.promise
+  assert.equal((await service.exited).why, 'SIGKILL')
+  return unacknowledged
+}
+
+/** Messages that are handed out in parts, each when it is released. */
+class Parts {
+  readonly #messages: LedgerMessage[]
+  readonly #size: number
+  #released = 0
+  #wake = () => {}
+
+  constructor(messages: LedgerMessage[], parts: number) {
+    this.#messages = messages
+    this.#size = Math.ceil(messages.length / parts)
+  }
+
+  release(): void {
+    this.#released += this.#size
+    this.#wake()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<LedgerMessage> {
+    for (const [index, message] of this.#messages.entries()) {
+      while (index >= this.#released) await new Promise<void>(resolve => (this.#wake = resolve))
+      yield message
+    }
+  }
+}

@@ -2,32 +2,106 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { testRabbitmq } from '../tools/stack/for-tests.ts'
-import { tapAmqp } from './support/amqp-tap.ts'
-import { ENGINES } from './support/engines.ts'
-import { assertInvariants } from './support/invariants.ts'
-import { Ledger, publish } from './support/ledger.ts'
+import { SQLITE_POINTS } from './support/die-at.ts'
+import { ENGINES, SQLITE } from './support/engines.ts'
+import { countRows, untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
-import { startService } from './support/service.ts'
-import { startTcpProxy } from './support/tcp-proxy.ts'
+import { postviews, type Service } from './support/service.ts'
+import { createSystem, type TestSystem } from './support/system.ts'
 
-for (const engine of ENGINES.slice(0, 1)) {
-  describe(`on ${engine.name}`, () => {
-    test('SIGTERM under load: ends in time with 0, and nothing is delivered twice', async t => {
-      const broker = await testRabbitmq()
-      const proxy = await startTcpProxy(Number(new URL(broker.url).port))
-      t.after(() => proxy.close())
-      const tap = tapAmqp(proxy)
-      const database = await engine.create(t)
-      const surroundings = { amqpUrl: broker.url, databaseUrl: database.url }
-      const ledger = await Ledger.open(t)
-      const events = plan({ views: 5_000 })
-      const first = await startService(t, { ...surroundings, amqpUrl: proxy.through(broker.url) })
-      await first.untilReady()
-      await publish(broker.url, ledger, events.messages)
-      await assertInvariants({ surroundings, database, ledger, plans: [events], services: [first] })
-      console.log(tap.delivered, tap.redelivered, tap.unacknowledged, tap.refused, first.residentBytes)
+const STOP_DEADLINE_MS = 20_000
+const VIEWS = 1_000
+/** So small that the first batch is not all there is. */
+const SMALL_BATCHES = { BATCH_EVENTS: '200' }
+
+describe('killed', () => {
+  for (const point of SQLITE_POINTS) {
+    test(`${point} of its batch, on SQLite`, async t => {
+      const system = await createSystem(t, { database: await SQLITE.create(t), settings: SMALL_BATCHES })
+      await system.publish(plan({ views: VIEWS }))
+      const service = await startDying(system, point)
+      assert.equal((await service.exited).why, 'SIGKILL')
+      await isDeliveredAgain(system, point === 'after the commit' ? 'kept' : 'not kept')
+    })
+  }
+
+  for (const engine of ENGINES.slice(0, 1)) {
+    test(`after the commit, with the acknowledgement on its way, on ${engine.name}`, async t => {
+      const system = await createSystem(t, { database: await engine.create(t), settings: SMALL_BATCHES })
+      await system.publish(plan({ views: VIEWS }))
+      const service = await system.start()
+      system.tap.onMethod(({ name }) => {
+        if (name !== 'ack') return undefined
+        service.kill('SIGKILL')
+        return 'reset'
+      })
+      assert.equal((await service.exited).why, 'SIGKILL')
+      await isDeliveredAgain(system, 'kept')
+    })
+  }
+})
+
+function startDying(system: TestSystem, point: string): Promise<Service> {
+  const dieAt = new URL('./support/die-at.ts', import.meta.url).href
+  const { settings } = system.surroundings
+  return system.start({ nodeOptions: ['--import', dieAt], settings: { ...settings, DIE_AT: point } })
+}
+
+async function isDeliveredAgain(system: TestSystem, first: 'kept' | 'not kept'): Promise<void> {
+  const { tap, database } = system
+  assert.ok(tap.unacknowledged > 0, 'deliveries were in hand')
+  assert.equal((await countRows(database)) > 0, first === 'kept')
+  await system.start()
+  await system.check()
+  assert.ok(tap.redelivered > 0, 'what was in hand is delivered again')
+}
+
+describe('told to end under load', () => {
+  for (const engine of ENGINES.slice(0, 1)) {
+    test(`ends in time and with 0, and nothing is delivered twice, on ${engine.name}`, async t => {
+      const system = await createSystem(t, { database: await engine.create(t), settings: SMALL_BATCHES })
+      const { tap } = system
+      await system.publish(plan({ views: 5 * VIEWS }))
+      const service = await system.start()
+      const told = Promise.withResolvers<number>()
+      let left = 300
+      tap.onMethod(({ name }) => {
+        if (name !== 'deliver' || --left !== 0) return undefined
+        service.kill('SIGTERM')
+        told.resolve(Date.now())
+        return undefined
+      })
+      const toldAt = await told.promise
+      assert.deepEqual(await service.exited, { code: 0, why: 'exit code 0' })
+      assert.ok(Date.now() - toldAt < STOP_DEADLINE_MS)
+      assert.equal(tap.unacknowledged, 0)
+      assert.ok((await countRows(system.database)) < 5 * VIEWS, 'there was more to do')
+
+      await system.start()
+      await system.check()
       assert.equal(tap.redelivered, 0)
     })
-  })
-}
+  }
+})
+
+describe('three consumers, restarted in turn', () => {
+  for (const engine of ENGINES.slice(0, 1)) {
+    test(`count every view once, on ${engine.name}`, async t => {
+      const system = await createSystem(t, { database: await engine.create(t), settings: SMALL_BATCHES })
+      await postviews(system.surroundings, 'migrate')
+      const planned = plan({ views: 10 * VIEWS })
+      const start = () => system.start({ command: 'consume' })
+      const consumers = [await start(), await start(), await start()]
+      for (const consumer of consumers) await consumer.untilReady()
+
+      const published = system.publish(planned)
+      for (const [number, signal] of (['SIGTERM', 'SIGKILL', 'SIGTERM', 'SIGKILL'] as const).entries()) {
+        await untilStored(system.database, VIEWS * (2 * number + 1))
+        await consumers[number % 3]!.end(signal)
+        consumers[number % 3] = await start()
+      }
+      await published
+      await system.check()
+    })
+  }
+})

@@ -138,13 +138,20 @@ export function retentionContract(promises: Promises): void {
     },
   )
 
-  promises('counts a reader once more on a day opened again that keeps no addresses', async ({ open }) => {
+  promises('counts a reader of whom no address is left once more on a day opened again', async ({ open }) => {
     const store = await open()
-    await record(store, [view(MAY_30), view(MAY_30), view(MAY_30, { ip: null })], { ipStorage: 'none' })
+    const [gone, kept, half] = [{ ip: '192.0.2.7' }, { ip: '192.0.2.8' }, { ip: '192.0.2.9' }]
+    await record(store, [view(MAY_30, gone), view(MAY_30, half), view(MAY_30, { ip: null })], {
+      ipStorage: 'none',
+    })
+    await record(store, [view(MAY_30, kept), view(MAY_30, half)])
     await store.prune(closing)
-    await record(store, [view(MAY_30), view(MAY_30, { ip: null })], { ipStorage: 'none' })
+    await record(store, [view(MAY_30, gone), view(MAY_30, half), view(MAY_30, { ip: null })], {
+      ipStorage: 'none',
+    })
+    await record(store, [view(MAY_30, kept), view(MAY_30, half)])
     const { views, unique_views } = await store.siteTotals()
-    assert.deepEqual({ views, unique_views }, { views: 5, unique_views: 3 })
+    assert.deepEqual({ views, unique_views }, { views: 10, unique_views: 5 })
     await assertVerified(store)
   })
 

@@ -9,6 +9,7 @@ import { type ContractEngine, promisesOf } from './store-contract-database.ts'
 import { randomContract } from './store-contract-random.ts'
 import { readsContract } from './store-contract-reads.ts'
 import { retentionContract } from './store-contract-retention.ts'
+import { settingsContract } from './store-contract-settings.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
 export function storeContract(name: string, engine: ContractEngine): void {
@@ -18,6 +19,7 @@ export function storeContract(name: string, engine: ContractEngine): void {
     describe('reads', () => readsContract(promises))
     describe('retention', () => retentionContract(promises))
     describe('verify and rebuild', () => verifyContract(promises))
+    describe('version and settings', () => settingsContract(promises))
     describe('against chance', () => randomContract(promises))
   })
 }

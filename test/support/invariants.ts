@@ -79,6 +79,10 @@ export async function untilDrained(
   })
 }
 
+export function untilStored(database: TestDatabase, views: number, deadlineMs?: number): Promise<void> {
+  return until(`${views} views are stored`, async () => (await countRows(database)) >= views, deadlineMs)
+}
+
 export async function countRows(database: TestDatabase): Promise<number> {
   return Number((await database.query('SELECT COUNT(*) AS views FROM post_views'))[0]!['views'])
 }

@@ -40,6 +40,7 @@ export interface LogEntry {
 export interface Service {
   readonly pid: number
   readonly exited: Promise<Exit>
+  readonly isRunning: boolean
   /** Asks the internal API. @throws {TypeError} when nobody answers */
   get(path: string): Promise<{ status: number; text: string }>
   /** Why it is not ready; `down` when nobody answers, `ready` when it is. */
@@ -89,9 +90,16 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
     if (answer === null) return 'down'
     return answer.status === 200 ? 'ready' : answer.text
   }
+  let isRunning = true
+  void ended.then(() => {
+    isRunning = false
+  })
   return {
     pid,
     exited: ended,
+    get isRunning() {
+      return isRunning
+    },
     get,
     readiness,
     untilReady: deadlineMs =>

@@ -24,7 +24,7 @@ const program = new Command('postviews')
   .addHelpText(
     'after',
     () =>
-      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found something wrong, 2 wrong usage or settings.`,
+      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found differences, 2 wrong usage or settings.`,
   )
   .exitOverride()
 

@@ -33,8 +33,8 @@ export function createProgressBar(stream: NodeJS.WriteStream = process.stderr): 
           formatTime: timeLeft,
           barsize: BAR_CHARACTERS,
           clearOnComplete: true,
-          // As the terminal has it: whoever presses Ctrl-C gets it back so.
-          linewrap: null,
+          // False would switch wrapping off, and whoever presses Ctrl-C would be left with that.
+          linewrap: true,
         },
         Presets.shades_classic,
       )

@@ -1,4 +1,32 @@
 export type { LogEntry } from './log.ts'
+export { proxyList, type RequestViewOptions, type ViewRequest, viewFromRequest } from './request.ts'
+export {
+  type AsOf,
+  createStats,
+  type Days,
+  type DayViews,
+  type Figures,
+  type Period,
+  type PeriodQuery,
+  type PostDays,
+  type PostReferrers,
+  type PostsViews,
+  type PostViews,
+  type Referrer,
+  type SiteDays,
+  type SiteReferrers,
+  type SiteViews,
+  type Stats,
+  StatsBadRequest,
+  StatsError,
+  type StatsOptions,
+  StatsRefused,
+  StatsUnavailable,
+  type Status,
+  type TopPosts,
+  type TopQuery,
+  type Totals,
+} from './stats.ts'
 export {
   ARTICLE_QUEUES,
   amqpCode,

@@ -75,14 +75,17 @@ export class Calendar {
   }
 }
 
+// Days by themselves know no zone: in UTC each has the same length.
+const DAY_MS = 86_400_000
+
 /** The day so many days later, or earlier where `count` is negative. */
 export function addDays(day: Day, count: number): Day {
-  return Temporal.PlainDate.from(day).add({ days: count }).toString()
+  return new Date(Date.parse(day) + count * DAY_MS).toISOString().slice(0, 10)
 }
 
 /** How many days `to` lies after `from`; 0 for the same day. */
 export function daysBetween(from: Day, to: Day): number {
-  return Temporal.PlainDate.from(from).until(Temporal.PlainDate.from(to)).days
+  return (Date.parse(to) - Date.parse(from)) / DAY_MS
 }
 
 /** Every day from `from` to `to`, both included, oldest first. */

@@ -105,7 +105,7 @@ export interface Difference {
 export interface RebuildOptions {
   /** Also record this process's counting settings, and apply them to every day that has what it takes. */
   adoptSettings: boolean
-  /** Only these days; all by default. Days whose raw rows are gone are refused. */
+  /** Only these days; all by default, and where settings are adopted. Days whose raw rows are gone are refused. */
   from?: Day
   to?: Day
   ipStorage: IpStorage

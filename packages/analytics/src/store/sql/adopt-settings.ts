@@ -6,6 +6,7 @@ import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
 import { writeDerived } from './rebuild.ts'
+import { daysOfRows } from './recount.ts'
 import { dayKeys, deriveAgain, isOpen, rawRows } from './rows.ts'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
 
@@ -26,21 +27,16 @@ export async function adoptSettings(engine: SqlEngine, progress: Progress): Prom
     return first
   })
 
-  const [range] = await engine.reader.all(
-    'SELECT MIN(viewed_at) AS first, MAX(viewed_at) AS last FROM post_views',
-  )
-  if (range === undefined || range['first'] === null) return
-  const oldest = engine.calendar.dayOf(engine.fromTime(range['first']))
-  const newest = addDays(engine.calendar.dayOf(engine.fromTime(range['last'])), 1)
-  // A day more at the front: rows of the old zone's first day may lie on the new zone's day before it.
-  const days: Day[] = []
-  for (let day = addDays(firstDay === null || firstDay < oldest ? oldest : firstDay, -1); day <= newest; ) {
-    days.push(day)
-    day = addDays(day, 1)
+  // What was one day in the old zone may lie on days around it in the new one: two zones are 26 hours apart at most.
+  const days = new Set<Day>()
+  for (const day of await daysOfRows(engine.reader)) {
+    if (firstDay !== null && day < firstDay) continue
+    for (const distance of [-2, -1, 0, 1, 2]) days.add(addDays(day, distance))
   }
-  for (const [index, day] of days.entries()) {
+  let done = 0
+  for (const day of [...days].sort()) {
     await engine.exclusive((client, state) => applyToDay(engine, client, state, day))
-    progress('settings', index + 1, days.length)
+    progress('settings', ++done, days.size)
   }
 }
 

@@ -4,6 +4,7 @@ import { type Day, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import { type Progress, type RebuildOptions, type Rebuilt, StoreRefused } from '../store.ts'
 import { adoptSettings } from './adopt-settings.ts'
+import { makeKey } from './day-keys.ts'
 import {
   type Aggregate,
   aggregatesOfDay,
@@ -15,10 +16,11 @@ import {
   selectTotals,
   siteDay,
   siteReferrers,
+  storedAggregates,
   totalsAfter,
   visitorsThatDiffer,
 } from './recount.ts'
-import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from './rows.ts'
+import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, settingsDiffer, toState } from './sql.ts'
 
 const TOTALS_AT_ONCE = 500
@@ -29,20 +31,22 @@ export async function rebuild(
   options: RebuildOptions,
   progress: Progress = () => {},
 ): Promise<Rebuilt> {
+  const { rawFrom } = toState((await engine.reader.all(SELECT_STATE))[0]!)
+  const gone = [options.from, options.to].find(day => day !== undefined && rawFrom !== null && day < rawFrom)
+  if (gone !== undefined) {
+    throw new StoreRefused(
+      `raw rows before ${rawFrom} are gone, so ${gone} cannot be counted again: begin with --from ${rawFrom}`,
+    )
+  }
   if (options.adoptSettings) await adoptSettings(engine, progress)
   const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
   const differing = settingsDiffer(state.settings, engine.settings)
   if (differing !== null) throw new StoreRefused(differing)
-  if (options.from !== undefined && state.rawFrom !== null && options.from < state.rawFrom) {
-    throw new StoreRefused(
-      `raw rows before ${state.rawFrom} are gone, so ${options.from} cannot be counted again: begin with --from ${state.rawFrom}`,
-    )
-  }
 
   let fixed = await rebuildRows(engine, progress)
-  const days = (await allDays(engine, engine.reader)).filter(
-    day =>
-      (options.from === undefined || day >= options.from) && (options.to === undefined || day <= options.to),
+  const { from, to } = options.adoptSettings ? {} : options
+  const days = (await allDays(engine.reader)).filter(
+    day => (from === undefined || day >= from) && (to === undefined || day <= to),
   )
   for (const [index, day] of days.entries()) {
     fixed += await engine.exclusive((client, now) => rebuildDay(engine, client, now, day))
@@ -93,8 +97,13 @@ async function fixRows(
   for (const { id } of wrong) {
     for await (const rows of rawRows(engine, client, { where: 'id = ?', values: [id] })) {
       for (const row of rows) {
-        const expected = deriveAgain(row, engine, state, keys, agent => bots.isBot(agent))
-        fixed += await writeDerived(engine, client, row, expected)
+        const isBot = (agent: string | null) => bots.isBot(agent)
+        const { day } = deriveAgain(row, engine, state, keys, isBot)
+        // The first row of a day that nothing else was counted on, by somebody who knows of no keys.
+        if (day !== null && !keys.has(day) && (await isOpen(client, state.openFrom, day))) {
+          keys.set(day, await makeKey(client, day))
+        }
+        fixed += await writeDerived(engine, client, row, deriveAgain(row, engine, state, keys, isBot))
       }
     }
   }
@@ -204,7 +213,7 @@ function numbersOf(aggregate: Aggregate) {
 
 async function rebuildSite(client: SqlClient, day: Day): Promise<number> {
   let fixed = 0
-  const { expected, found } = await siteDay(client, day)
+  const { expected, found } = await siteDay(client, day, await storedAggregates(client, day))
   if (differences('site_aggregate', '', expected, found).length > 0) {
     await client.run('DELETE FROM site_view_aggregates WHERE date = ?', [day])
     if (expected !== null) {

@@ -3,7 +3,7 @@
  * `rebuild` makes the second the first.
  */
 
-import { addDays, type Day } from '../calendar.ts'
+import type { Day } from '../calendar.ts'
 import type { Difference } from '../store.ts'
 import { isOpen } from './rows.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
@@ -44,7 +44,7 @@ export interface VisitorKey {
   visitor: string
 }
 
-interface RowsOfDay {
+export interface RowsOfDay {
   where: string
   values: SqlValue[]
 }
@@ -218,17 +218,23 @@ export async function visitorsThatDiffer(
   ]
 }
 
-/** The site's day: the sum of its posts, and what is stored. A number that one post leaves unknown is unknown. */
-export async function siteDay(client: SqlClient, day: Day): Promise<Pair<Day, Aggregate>> {
-  const sum = (column: string) => `CASE WHEN COUNT(${column}) = COUNT(*) THEN SUM(${column}) END AS ${column}`
-  const [expected] = await client.all(
-    `SELECT COUNT(*) AS posts, SUM(view_count) AS view_count,
-            ${sum('unique_views')}, ${sum('logged_in')}, ${sum('bots')},
-            MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at
+/** What is stored of each post's day: all there is to go by where the raw rows are gone. */
+export async function storedAggregates(client: SqlClient, day: Day): Promise<Aggregate[]> {
+  const rows = await client.all(
+    `SELECT view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
      FROM post_view_aggregates
      WHERE date = ?`,
     [day],
   )
+  return rows.map(toAggregate)
+}
+
+/** The site's day: the sum of its posts, and what is stored. A number that one post leaves unknown is unknown. */
+export async function siteDay(
+  client: SqlClient,
+  day: Day,
+  posts: readonly Aggregate[],
+): Promise<Pair<Day, Aggregate>> {
   const [found] = await client.all(
     `SELECT view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
      FROM site_view_aggregates
@@ -237,9 +243,38 @@ export async function siteDay(client: SqlClient, day: Day): Promise<Pair<Day, Ag
   )
   return {
     key: day,
-    expected: expected === undefined || Number(expected['posts']) === 0 ? null : toAggregate(expected),
+    expected: posts.length === 0 ? null : sumOf(posts),
     found: found === undefined ? null : toAggregate(found),
   }
+}
+
+function sumOf(aggregates: readonly Aggregate[]): Aggregate {
+  const sum = (field: 'unique_views' | 'logged_in' | 'bots') =>
+    aggregates.reduce<number | null>(
+      (total, { [field]: value }) => (total === null || value === null ? null : total + value),
+      0,
+    )
+  return {
+    view_count: aggregates.reduce((total, { view_count }) => total + view_count, 0),
+    unique_views: sum('unique_views'),
+    logged_in: sum('logged_in'),
+    bots: sum('bots'),
+    first_viewed_at: extreme(
+      aggregates.map(({ first_viewed_at }) => first_viewed_at),
+      (a, b) => a < b,
+    ),
+    last_viewed_at: extreme(
+      aggregates.map(({ last_viewed_at }) => last_viewed_at),
+      (a, b) => a > b,
+    ),
+  }
+}
+
+function extreme(times: SqlValue[], isBetter: (a: string | number, b: string | number) => boolean): SqlValue {
+  return times.reduce(
+    (best, time) => (best === null || (time !== null && isBetter(time, best)) ? time : best),
+    null,
+  )
 }
 
 /** The site's hosts of a day: sums over its posts, and what is stored. */
@@ -324,6 +359,40 @@ function toTotal(row: SqlRow): Total {
   }
 }
 
+/** A post's sums over its days, where `corrected` says what some of them must be (null: not be there at all). */
+export async function totalOf(
+  client: SqlClient,
+  post: string,
+  corrected: ReadonlyMap<Day, Aggregate | null>,
+): Promise<Total | null> {
+  const rows = await client.all(
+    `SELECT date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+     FROM post_view_aggregates
+     WHERE post_uuid = ?`,
+    [post],
+  )
+  const days = new Map<Day, Aggregate | null>(rows.map(row => [String(row['date']), toAggregate(row)]))
+  for (const [day, aggregate] of corrected) days.set(day, aggregate)
+  const all = [...days.values()].filter(aggregate => aggregate !== null)
+  if (all.length === 0) return null
+  const known = all.filter(({ unique_views }) => unique_views !== null)
+  const details = sumOf(known)
+  const { view_count, first_viewed_at, last_viewed_at } = sumOf(all)
+  const unknownDays = [...days]
+    .filter(([, aggregate]) => aggregate?.unique_views === null)
+    .map(([day]) => day)
+  return {
+    views: view_count,
+    detailed_views: known.length === 0 ? null : details.view_count,
+    unique_views: known.length === 0 ? null : details.unique_views,
+    logged_in: known.length === 0 ? null : details.logged_in,
+    bots: known.length === 0 ? null : details.bots,
+    first_viewed_at,
+    last_viewed_at,
+    unknown_until: unknownDays.sort().at(-1) ?? null,
+  }
+}
+
 /** The fields in which the two sides differ; one side missing is a difference of `exists`. */
 export function differences<V extends object>(
   kind: Difference['kind'],
@@ -348,7 +417,7 @@ export function differences<V extends object>(
 }
 
 /** Every day there may be something of, oldest first. */
-export async function allDays({ calendar, fromTime }: SqlEngine, client: SqlClient): Promise<Day[]> {
+export async function allDays(client: SqlClient): Promise<Day[]> {
   const days = new Set<Day>()
   for (const table of [
     'post_view_aggregates',
@@ -360,11 +429,12 @@ export async function allDays({ calendar, fromTime }: SqlEngine, client: SqlClie
   }
   for (const row of await client.all('SELECT DISTINCT day FROM post_view_visitors'))
     days.add(String(row['day']))
-  const [range] = await client.all('SELECT MIN(viewed_at) AS first, MAX(viewed_at) AS last FROM post_views')
-  if (range !== undefined && range['first'] !== null) {
-    const to = addDays(calendar.dayOf(fromTime(range['last'])), 1)
-    for (let day = addDays(calendar.dayOf(fromTime(range['first'])), -1); day <= to; day = addDays(day, 1))
-      days.add(day)
-  }
+  for (const day of await daysOfRows(client)) days.add(day)
   return [...days].sort()
+}
+
+/** The days that raw rows were counted on. */
+export async function daysOfRows(client: SqlClient): Promise<Day[]> {
+  const rows = await client.all('SELECT DISTINCT day FROM post_views WHERE day IS NOT NULL')
+  return rows.map(row => String(row['day']))
 }

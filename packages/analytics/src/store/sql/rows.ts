@@ -150,6 +150,6 @@ function visitorAgain(
 ): string | null {
   if (ip === null) return derived.visitor ?? UNKNOWN_VISITOR
   const key = keys.get(day)
-  if (key === undefined) return derived.visitor
+  if (key === undefined) return derived.visitor ?? UNKNOWN_VISITOR
   return visitorOf(key, uniqueBy, ip, userAgent).toUpperCase()
 }

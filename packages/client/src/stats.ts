@@ -1,0 +1,324 @@
+/** Reads the internal API. Field names are those of its JSON; times are ISO 8601 in UTC, days `YYYY-MM-DD`. */
+
+import { canonicalPost } from './view.ts'
+
+/** Counts of views. Only `views` is always known: data that were adopted from an older system may not tell the rest. */
+export interface Figures {
+  views: number
+  /** First views of a post by a reader within a window, summed over posts and windows. */
+  unique_views: number | null
+  logged_in: number | null
+  anonymous: number | null
+  bots: number | null
+}
+
+export interface Totals extends Figures {
+  /** Null without views. */
+  first_viewed_at: string | null
+  last_viewed_at: string | null
+  /** Present where older days are known by their views alone: all but `views` sums the days from this one on. */
+  details_since?: string
+}
+
+export interface DayViews extends Figures {
+  date: string
+}
+
+/** When the data was read. */
+export interface AsOf {
+  as_of: string
+}
+
+export interface Period {
+  from: string
+  to: string
+}
+
+export interface Days extends Period {
+  /** An IANA name: what a day is. */
+  timezone: string
+  /** Oldest first, days without views included. */
+  days: DayViews[]
+}
+
+export interface Referrer {
+  /** Null for readers who came from nowhere that they told. */
+  host: string | null
+  views: number
+}
+
+export interface SiteViews extends AsOf, Totals {}
+export interface SiteDays extends AsOf, Days {}
+export interface SiteReferrers extends AsOf, Period {
+  /** Most views first. */
+  referrers: Referrer[]
+}
+
+export interface PostViews extends SiteViews {
+  post_uuid: string
+}
+export interface PostDays extends SiteDays {
+  post_uuid: string
+}
+export interface PostReferrers extends SiteReferrers {
+  post_uuid: string
+}
+
+/** In the order asked; with `days` asked, each post has its own, and time zone and period are told. */
+export interface PostsViews extends AsOf, Partial<Period> {
+  posts: (Totals & { post_uuid: string; days?: DayViews[] })[]
+  timezone?: string
+}
+
+export interface TopPosts extends AsOf {
+  /** `all`, `today`, `7d`, `30d`, or `FROM/TO`. */
+  period: string
+  /** Null for `all`. */
+  from: string | null
+  to: string | null
+  /** How many posts there are to page through. */
+  total: number
+  /** Most views first. */
+  posts: { post_uuid: string; views: number; unique_views: number | null }[]
+}
+
+export interface Status extends AsOf {
+  /** Messages that wait to be counted; null: the broker cannot be asked. */
+  queued: number | null
+  /** Messages set aside. */
+  dead: number | null
+  lag_seconds: number | null
+  last_committed_at: string | null
+  /** The last 60 minutes, oldest first; `minute` is the first second of each. */
+  minutes: { minute: string; views: number }[]
+}
+
+/** The last `days` days, today included (30 unless told); or from one day to another, by default to today. */
+export type PeriodQuery = { days?: number } | { from: string; to?: string }
+
+export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: string; to?: string }) & {
+  /** 1 to 100; 10 unless told. */
+  limit?: number
+  offset?: number
+}
+
+/** Every method rejects with a `StatsError` when the number is not known; none makes one up. */
+export interface Stats {
+  postViews(post: string | number): Promise<PostViews>
+  postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
+  postReferrers(post: string | number, query?: PeriodQuery & { limit?: number }): Promise<PostReferrers>
+  /** Up to 200 posts in one call; with `days`, the last so many days of each. */
+  postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
+  topPosts(query?: TopQuery): Promise<TopPosts>
+  siteViews(): Promise<SiteViews>
+  siteDays(period?: PeriodQuery): Promise<SiteDays>
+  siteReferrers(query?: PeriodQuery & { limit?: number }): Promise<SiteReferrers>
+  status(): Promise<Status>
+  /** The API's own description, OpenAPI 3.1. */
+  openapi(): Promise<Record<string, unknown>>
+}
+
+export interface StatsOptions {
+  /** Where Analytics listens, such as `http://127.0.0.1:3100`. */
+  baseUrl: string
+  /** One of its `INTERNAL_API_KEY`s. */
+  key: string
+  /** For a whole answer. 5,000. */
+  timeoutMs?: number
+  fetch?: typeof globalThis.fetch
+}
+
+/** The number is not known. */
+export class StatsError extends Error {
+  override name = 'StatsError'
+}
+
+/** Analytics, or the way to it, is down, too slow, or says that it cannot tell. The same question may work later. */
+export class StatsUnavailable extends StatsError {
+  override name = 'StatsUnavailable'
+}
+
+/** Analytics does not take this key: no question will work before somebody changes it. */
+export class StatsRefused extends StatsError {
+  override name = 'StatsRefused'
+}
+
+/** The question is wrong, and asking again is no use; the message says what is allowed. */
+export class StatsBadRequest extends StatsError {
+  override name = 'StatsBadRequest'
+  /** Which parameter is wrong, if it is one. */
+  readonly parameter: string | undefined
+
+  constructor(message: string, parameter?: string, options?: ErrorOptions) {
+    super(message, options)
+    this.parameter = parameter
+  }
+}
+
+/**
+ * A client of the internal API. It keeps the latest answers, some MiB at most, and asks whether they still hold.
+ *
+ * @throws {TypeError} when `baseUrl` or `key` cannot be one; without the key
+ */
+export function createStats(options: StatsOptions): Stats {
+  const api = new Api(options)
+  return {
+    postViews: async post => api.get(`posts/${postId(post)}/views`),
+    postDays: async (post, period) => api.get(`posts/${postId(post)}/views/daily`, period),
+    postReferrers: async (post, query) => api.get(`posts/${postId(post)}/referrers`, query),
+    postsViews: async (posts, query) =>
+      api.get('posts/views', { uuids: posts.map(postId).join(','), ...query }),
+    topPosts: async query => api.get('posts/top', query),
+    siteViews: async () => api.get('views'),
+    siteDays: async period => api.get('views/daily', period),
+    siteReferrers: async query => api.get('referrers', query),
+    status: async () => api.get('status'),
+    openapi: async () => api.get('openapi.json'),
+  }
+}
+
+// Checked here, because a URL makes something else of `..`: the answer would be another question's.
+function postId(post: string | number): string {
+  const id = canonicalPost(String(post))
+  if (id === undefined) {
+    throw new StatsBadRequest(
+      'a post is a UUID, 1 to 36 characters of A-Z a-z 0-9 _ -, or a positive integer',
+    )
+  }
+  return id
+}
+
+const DEFAULT_TIMEOUT_MS = 5_000
+const KEY_HEADER = 'X-Internal-Api-Key'
+const MAX_KEPT_BYTES = 4 * 1_048_576
+
+class Api {
+  readonly #base: URL
+  readonly #key: string
+  readonly #timeoutMs: number
+  readonly #fetch: typeof globalThis.fetch
+  readonly #kept = new KeptAnswers()
+
+  constructor({ baseUrl, key, timeoutMs = DEFAULT_TIMEOUT_MS, fetch = globalThis.fetch }: StatsOptions) {
+    const base = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined
+    if (
+      base === undefined ||
+      !/^https?:$/.test(base.protocol) ||
+      base.username !== '' ||
+      base.password !== ''
+    ) {
+      throw new TypeError('baseUrl must be an http or https URL without user and password')
+    }
+    // What a header cannot carry, fetch would quote in its error.
+    if (!/^[\x21-\x7e]+$/.test(key)) throw new TypeError('key must be one or more printable ASCII characters')
+    base.pathname = `${base.pathname.replace(/\/+$/, '')}/api/v1/`
+    base.search = ''
+    base.hash = ''
+    this.#base = base
+    this.#key = key
+    this.#timeoutMs = timeoutMs
+    this.#fetch = fetch
+  }
+
+  /** @throws {StatsError} */
+  async get<Answer>(path: string, query: object = {}): Promise<Answer> {
+    const url = new URL(path, this.#base)
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    }
+    const kept = this.#kept.get(url.href)
+    const { response, text } = await this.#ask(url, kept?.etag)
+    if (response.status === 304 && kept !== undefined) {
+      const asOf = response.headers.get('X-As-Of')
+      return { ...JSON.parse(kept.text), ...(asOf === null ? {} : { as_of: asOf }) }
+    }
+    if (response.status !== 200) throw toError(response, text)
+    const answer = parse(text)
+    if (answer === undefined)
+      throw new StatsUnavailable('what answers is not Analytics: it sends no JSON object')
+    const etag = response.headers.get('ETag')
+    if (etag !== null) this.#kept.set(url.href, { etag, text })
+    // The API's schemas, which its tests hold it to, say that it is one.
+    return answer as Answer
+  }
+
+  async #ask(url: URL, etag: string | undefined): Promise<{ response: Response; text: string }> {
+    const headers: Record<string, string> = { Accept: 'application/json', [KEY_HEADER]: this.#key }
+    if (etag !== undefined) headers['If-None-Match'] = etag
+    try {
+      const signal = AbortSignal.timeout(this.#timeoutMs)
+      // A redirect would carry the key elsewhere.
+      const response = await this.#fetch(url, { headers, signal, redirect: 'error' })
+      return { response, text: await response.text() }
+    } catch (cause) {
+      const isLate = cause instanceof Error && cause.name === 'TimeoutError'
+      const why = isLate ? `did not answer within ${this.#timeoutMs} ms` : 'cannot be reached'
+      throw new StatsUnavailable(`Analytics ${why}`, { cause })
+    }
+  }
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const content: unknown = JSON.parse(text)
+    const isObject = typeof content === 'object' && content !== null && !Array.isArray(content)
+    return isObject ? (content as Record<string, unknown>) : undefined
+  } catch {
+    // The same as any other answer that is no JSON object.
+    return undefined
+  }
+}
+
+// The request may be right at another time.
+const TEMPORARY = [408, 425, 429]
+
+function toError({ status }: Response, text: string): StatsError {
+  const { detail, parameter } = parse(text) ?? {}
+  const message = typeof detail === 'string' ? `${status}: ${detail}` : `Analytics answered ${status}`
+  if (status === 401 || status === 403) return new StatsRefused(message)
+  if (status >= 400 && status < 500 && !TEMPORARY.includes(status)) {
+    return new StatsBadRequest(message, typeof parameter === 'string' ? parameter : undefined)
+  }
+  return new StatsUnavailable(message)
+}
+
+interface KeptAnswer {
+  etag: string
+  /** As text: callers own what they are given, and may change it. */
+  text: string
+}
+
+/** The answers that were used last, as many as there is room for. */
+class KeptAnswers {
+  readonly #answers = new Map<string, KeptAnswer>()
+  #bytes = 0
+
+  get(url: string): KeptAnswer | undefined {
+    const kept = this.#answers.get(url)
+    if (kept === undefined) return undefined
+    this.#answers.delete(url)
+    this.#answers.set(url, kept)
+    return kept
+  }
+
+  set(url: string, answer: KeptAnswer): void {
+    this.#delete(url)
+    this.#answers.set(url, answer)
+    this.#bytes += size(url, answer)
+    for (const oldest of this.#answers.keys()) {
+      if (this.#bytes <= MAX_KEPT_BYTES) return
+      this.#delete(oldest)
+    }
+  }
+
+  #delete(url: string): void {
+    const kept = this.#answers.get(url)
+    if (kept === undefined) return
+    this.#answers.delete(url)
+    this.#bytes -= size(url, kept)
+  }
+}
+
+function size(url: string, { etag, text }: KeptAnswer): number {
+  return url.length + etag.length + text.length
+}

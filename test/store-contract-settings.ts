@@ -1,0 +1,295 @@
+/** The contract, fifth part: the version of a database, and the settings it counts under. */
+
+import assert from 'node:assert/strict'
+import type { View } from '@postviews/client'
+import type { IpStorage } from '../packages/analytics/src/store/row.ts'
+import {
+  type CountingSettings,
+  type Store,
+  StoreRefused,
+  StoreUnavailable,
+} from '../packages/analytics/src/store/store.ts'
+import { assertVerified, type Promises } from './store-contract-database.ts'
+import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
+import { everythingIn, recount } from './store-contract-recount.ts'
+import { POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
+
+const NOON = '2026-03-10T12:00:00Z'
+const ADOPT = { adoptSettings: true, ipStorage: 'full' } as const
+const KEEP = { adoptSettings: false, ipStorage: 'full' } as const
+
+/** Each setting another than by default, with the name and value that a person knows it by. */
+const OTHERS: [settings: Partial<CountingSettings>, named: RegExp][] = [
+  [{ timeZone: 'Europe/Warsaw' }, /STATS_TIMEZONE is Europe\/Warsaw.*UTC/],
+  [{ windowHours: 6 }, /UNIQUE_WINDOW is 6h.*24h/],
+  [{ uniqueBy: 'ip+user_agent' }, /UNIQUE_BY is ip\+user_agent.*ip/],
+  [{ bots: 'exclude' }, /BOTS is exclude.*count/],
+]
+const ALL_OTHER = Object.assign({}, ...OTHERS.map(([settings]) => settings)) as CountingSettings
+const ADOPTED = [
+  ...OTHERS.map(([settings]) => settings),
+  ALL_OTHER,
+  { ...ALL_OTHER, timeZone: 'Pacific/Kiritimati' },
+]
+
+const VIEWS = randomViews(randomOf(6), 250)
+const QUESTION = questionOf(VIEWS)
+
+export function settingsContract(promises: Promises): void {
+  promises('brings a new database to this version, and again changes nothing', async ({ openAsIs }) => {
+    const store = await openAsIs()
+    await assert.rejects(store.checkSettings(), { constructor: StoreRefused, message: /postviews migrate/ })
+    await store.migrate()
+    await store.checkSettings()
+    await record(store, [view(NOON)])
+    await store.migrate()
+    assert.equal((await store.siteTotals()).views, 1)
+    await assertVerified(store)
+  })
+
+  promises('is brought to this version by several processes at once', async ({ openAsIs }) => {
+    const stores = await Promise.all([openAsIs(), openAsIs(), openAsIs(), openAsIs()])
+    await Promise.all(stores.map(store => store.migrate()))
+    await Promise.all(stores.map(store => store.checkSettings()))
+    await record(stores[3]!, [view(NOON)])
+    assert.equal((await stores[0]!.siteTotals()).views, 1)
+  })
+
+  promises('refuses a database of a newer version', async ({ open, openAsIs, sql }) => {
+    await record(await open(), [view(NOON)])
+    await sql('INSERT INTO post_view_migrations (version) VALUES (999)')
+    const store = await openAsIs()
+    const newer = { constructor: StoreRefused, message: /999.*newer/ }
+    await assert.rejects(store.migrate(), newer)
+    await assert.rejects(store.checkSettings(), newer)
+    assert.equal((await store.siteTotals()).views, 1)
+  })
+
+  for (const [settings, named] of OTHERS) {
+    const other = Object.keys(settings)[0]!
+    promises(`refuses a process of another ${other}, at its start and at every batch`, async ({ open }) => {
+      const store = await open()
+      await store.checkSettings()
+      const stranger = await open(settings)
+      await assert.rejects(stranger.checkSettings(), { constructor: StoreRefused, message: named })
+      await assert.rejects(record(stranger, [view(NOON)]), { constructor: StoreRefused, message: named })
+      await assert.rejects(stranger.rebuild(KEEP), { constructor: StoreRefused, message: named })
+      assert.equal((await store.siteTotals()).views, 0)
+      await store.checkSettings()
+    })
+  }
+
+  promises('refuses the batches of a process whose settings were changed meanwhile', async ({ open }) => {
+    const store = await open()
+    await record(store, [view(NOON)])
+    const changed = await open({ bots: 'exclude' })
+    await changed.rebuild(ADOPT)
+    await changed.checkSettings()
+    await assert.rejects(record(store, [view(NOON)]), StoreRefused)
+    await assert.rejects(store.checkSettings(), StoreRefused)
+    await record(changed, [view(NOON)])
+    assert.equal((await changed.siteTotals()).views, 2)
+  })
+
+  for (const settings of ADOPTED) {
+    promises(`counts under ${named(settings)} all that was counted before`, async ({ open }) => {
+      await record(await open(), VIEWS)
+      const store = await open(settings)
+      assert.equal((await store.rebuild(ADOPT)).firstDay, null)
+      await assertCounts(store, VIEWS)
+      await assertVerified(store)
+
+      // Every reader is known under the new settings too, and so is every view.
+      await record(
+        store,
+        VIEWS.map(view => ({ ...view, eventId: null })),
+      )
+      await record(
+        store,
+        VIEWS.filter(view => view.eventId !== null),
+      )
+      await assertCounts(store, [...VIEWS, ...VIEWS])
+      await assertVerified(store)
+      assert.equal((await store.rebuild(ADOPT)).fixed, 0)
+      await assertCounts(store, [...VIEWS, ...VIEWS])
+    })
+
+    promises(`counts under ${named(settings)} also what is on closed days`, async ({ open }) => {
+      const before = await open()
+      await record(before, VIEWS)
+      await before.prune(closedUntil('2026-03-30'))
+      const store = await open(settings)
+      assert.equal((await store.rebuild(ADOPT)).firstDay, null)
+      await assertCounts(store, VIEWS)
+      await assertVerified(store)
+    })
+
+    promises(`counts under ${named(settings)} while a consumer of those begins`, async ({ open }) => {
+      await record(await open(), VIEWS)
+      const [store, consumer] = [await open(settings), await open(settings)]
+      const later = randomViews(randomOf(7), 200)
+      const consuming = (async () => {
+        for (let from = 0; from < later.length; from += 10) {
+          await untilAdopted(() => record(consumer, later.slice(from, from + 10)))
+        }
+      })()
+      await untilAvailable(() => store.rebuild(ADOPT))
+      await consuming
+      await assertVerified(store)
+      await assertCounts(store, [...VIEWS, ...later])
+    })
+  }
+
+  promises('goes back to the settings of before', async ({ open }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    const before = await everythingIn(store, QUESTION)
+    await (await open(ALL_OTHER)).rebuild(ADOPT)
+    await store.rebuild(ADOPT)
+    assert.deepEqual(await everythingIn(store, QUESTION), before)
+    await assertVerified(store)
+  })
+
+  const withoutAddresses: Partial<CountingSettings>[] = [
+    { uniqueBy: 'ip+user_agent' },
+    { timeZone: 'Europe/Warsaw' },
+    { timeZone: 'America/Los_Angeles' },
+    { uniqueBy: 'ip+user_agent', timeZone: 'Asia/Kathmandu', windowHours: 6 },
+  ]
+  for (const settings of withoutAddresses) {
+    promises(`applies ${named(settings)} from the first day with all addresses on`, async ({ open }) => {
+      const before = await open()
+      const firstDay = '2026-03-30'
+      const since = unix(`${firstDay}T00:00:00Z`)
+      await recordPart(before, view => view.viewedAt < since, 'none')
+      await recordPart(before, view => view.viewedAt >= since, 'full')
+      const past = ['2026-03-01', '2026-03-29'] as const
+      const [pastDays, pastPosts] = [
+        await before.siteDays(...past),
+        await before.postDays(QUESTION.posts, ...past),
+      ]
+
+      const store = await open(settings)
+      assert.equal((await store.rebuild(ADOPT)).firstDay, firstDay)
+      assert.deepEqual(await store.siteDays(...past), pastDays)
+      assert.deepEqual(await store.postDays(QUESTION.posts, ...past), pastPosts)
+      assert.equal((await store.siteTotals()).views, VIEWS.length)
+      await assertVerified(store)
+
+      // From the day after on, whose views are all of the new settings' making in every zone.
+      const rest = { ...QUESTION, from: '2026-03-31' }
+      const expected = recount(VIEWS, store.settings, rest)
+      assert.deepEqual(await store.siteDays(rest.from, rest.to), expected.siteDays)
+
+      await record(
+        store,
+        VIEWS.map(view => ({ ...view, eventId: null })),
+      )
+      assert.equal((await store.siteTotals()).views, 2 * VIEWS.length)
+      await assertVerified(store)
+      assert.equal((await store.rebuild(KEEP)).fixed, 0)
+    })
+  }
+
+  promises('applies what needs no address to every day, addresses or none', async ({ open }) => {
+    await record(await open(), VIEWS, { ipStorage: 'none' })
+    const store = await open({ windowHours: 6, bots: 'exclude' })
+    assert.equal((await store.rebuild({ ...ADOPT, ipStorage: 'none' })).firstDay, null)
+    await assertCounts(store, VIEWS)
+    await assertVerified(store)
+  })
+
+  promises('applies settings to no day whose raw rows are gone', async ({ open }) => {
+    const before = await open()
+    await record(before, VIEWS)
+    const retention = { rawRetentionDays: 90, maxAgeSeconds: 30 * 86_400 }
+    await before.prune({ now: unix('2026-03-29T00:00:00Z') + 90 * 86_400, ...retention })
+    const past = ['2026-03-01', '2026-03-28'] as const
+    const pastDays = await before.siteDays(...past)
+    const store = await open({ ...ALL_OTHER, timeZone: 'UTC' })
+    assert.equal((await store.rebuild(ADOPT)).firstDay, '2026-03-29')
+    assert.deepEqual(await store.siteDays(...past), pastDays)
+    const rest = { ...QUESTION, from: '2026-03-29' }
+    assert.deepEqual(await store.siteDays(rest.from, rest.to), recount(VIEWS, store.settings, rest).siteDays)
+    await assertVerified(store)
+  })
+
+  promises('applies settings to every day, whichever it was asked for', async ({ open }) => {
+    await record(await open(), VIEWS)
+    const store = await open(ALL_OTHER)
+    await store.rebuild({ ...ADOPT, from: '2026-03-30', to: '2026-03-30' })
+    await assertCounts(store, VIEWS)
+    await assertVerified(store)
+  })
+
+  promises('knows the readers of a day that only the new zone has', async ({ open }) => {
+    await record(await open(), [view('2026-03-10T03:00:00Z')])
+    const store = await open({ timeZone: 'America/Los_Angeles' })
+    await store.rebuild(ADOPT)
+    await record(store, [view('2026-03-10T04:00:00Z'), view('2026-03-10T04:00:00Z', { userAgent: SAFARI })])
+    const [day] = await store.siteDays('2026-03-09', '2026-03-10')
+    assert.deepEqual([day?.date, day?.views, day?.unique_views], ['2026-03-09', 3, 1])
+    await assertVerified(store)
+  })
+
+  promises(
+    'says whether it can take a batch, and changes nothing by it',
+    async ({ open, openAsIs, another }) => {
+      const store = await open()
+      await record(store, [view(NOON)])
+      const before = await store.progress()
+      await store.ping()
+      assert.deepEqual(await store.progress(), before)
+      assert.equal((await store.postTotals([POST]))[0]?.views, 1)
+      await assert.rejects((await (await another()).openAsIs()).ping(), StoreUnavailable)
+      await (await openAsIs()).ping()
+    },
+  )
+
+  promises(
+    'keeps what it was given before it was closed, and is unavailable from then on',
+    async ({ openAsIs }) => {
+      const store = await openAsIs()
+      await store.migrate()
+      const rows = await toRows(store, [view(NOON), view(NOON)])
+      const last = store.recordViews(rows)
+      await store.close()
+      assert.deepEqual(await last, { counted: 2, duplicates: 0 })
+      await assert.rejects(store.recordViews(rows), StoreUnavailable)
+      await assert.rejects(store.siteTotals(), StoreUnavailable)
+      await assert.rejects(store.ping(), StoreUnavailable)
+      await store.close()
+      assert.equal((await (await openAsIs()).siteTotals()).views, 2)
+    },
+  )
+}
+
+function named(settings: Partial<CountingSettings>): string {
+  return Object.values(settings).join(', ')
+}
+
+async function recordPart(store: Store, part: (view: View) => boolean, ipStorage: IpStorage): Promise<void> {
+  await record(store, VIEWS.filter(part), { ipStorage })
+}
+
+/** Until somebody else has brought the database to these settings. */
+function untilAdopted<T>(work: () => Promise<T>): Promise<T> {
+  return untilAvailable(() =>
+    work().catch(error => {
+      throw error instanceof StoreRefused ? new StoreUnavailable('not adopted yet', { cause: error }) : error
+    }),
+  )
+}
+
+async function assertCounts(store: Store, views: readonly View[]): Promise<void> {
+  // Minutes are a glance at the last hours, and not counted anew.
+  assert.deepEqual(
+    { ...(await everythingIn(store, QUESTION)), minutes: [] },
+    { ...recount(views, store.settings, QUESTION), minutes: [] },
+  )
+}
+
+/** Retention at a moment when the days before that one are closed, and no raw rows gone. */
+function closedUntil(day: string) {
+  return { now: unix(`${day}T00:00:00Z`) + 31 * 86_400, rawRetentionDays: 0, maxAgeSeconds: 30 * 86_400 }
+}

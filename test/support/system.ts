@@ -1,0 +1,82 @@
+/** Broker, database, ledger and service of one test, put together; and the invariants, to end it with. */
+
+import type { TestContext } from 'node:test'
+import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology } from '@postviews/client'
+import { connect } from 'amqplib'
+import { testRabbitmq } from '../../tools/stack/for-tests.ts'
+import { type AmqpTap, tapAmqp } from './amqp-tap.ts'
+import type { TestDatabase } from './engines.ts'
+import { assertInvariants } from './invariants.ts'
+import { Ledger, type LedgerMessage, publish } from './ledger.ts'
+import type { Plan } from './planned.ts'
+import { type Service, type ServiceOptions, type Surroundings, startService } from './service.ts'
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
+
+export interface SystemOptions {
+  database: TestDatabase
+  /** A virtual host of its own on the run's broker by default. */
+  broker?: { url: string }
+  settings?: Record<string, string>
+  /** False: the queues are the test's own matter. */
+  declares?: boolean
+}
+
+export interface TestSystem {
+  surroundings: Surroundings
+  database: TestDatabase
+  /** Between the service and the broker. */
+  proxy: TcpProxy
+  tap: AmqpTap
+  /** Starts a service, through the proxy; the tap counts for this one from now on. */
+  start(options?: Partial<ServiceOptions>): Promise<Service>
+  /** Publishes all messages of the plan, or those given, past the proxy. */
+  publish(plan: Plan, messages?: Iterable<LedgerMessage> | AsyncIterable<LedgerMessage>): Promise<void>
+  /** Waits until all is drained, ends the services that run, and checks every invariant. */
+  check(drainDeadlineMs?: number): Promise<void>
+}
+
+export async function createSystem(t: TestContext, options: SystemOptions): Promise<TestSystem> {
+  const { database, settings = {}, declares = true } = options
+  const { url } = options.broker ?? (await testRabbitmq())
+  if (declares) await declareQueues(url)
+  const proxy = await startTcpProxy(Number(new URL(url).port))
+  t.after(() => proxy.close())
+  const tap = tapAmqp(proxy)
+  const ledger = await Ledger.open(t)
+  const surroundings = { amqpUrl: url, databaseUrl: database.url, settings }
+  const plans = new Set<Plan>()
+  const services: Service[] = []
+
+  return {
+    surroundings,
+    database,
+    proxy,
+    tap,
+    async start(more = {}) {
+      tap.forget()
+      const service = await startService(t, { ...surroundings, amqpUrl: proxy.through(url), ...more })
+      services.push(service)
+      return service
+    },
+    publish(plan, messages = plan.messages) {
+      plans.add(plan)
+      return publish(url, ledger, messages)
+    },
+    check: drainDeadlineMs =>
+      assertInvariants({
+        surroundings,
+        database,
+        ledger,
+        plans: [...plans],
+        services: services.filter(({ isRunning }) => isRunning),
+        ...(drainDeadlineMs !== undefined && { drainDeadlineMs }),
+      }),
+  }
+}
+
+/** Declares what publishers of ours declare, so that nothing comes back to one that is there first. */
+export async function declareQueues(amqpUrl: string): Promise<void> {
+  const connection = await connect(amqpUrl)
+  await declareTopology(connection, [...CONSUMED_QUEUES, DEAD_QUEUE])
+  await connection.close()
+}

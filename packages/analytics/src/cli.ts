@@ -136,7 +136,7 @@ dead
         progress,
       )
       if (json) return JSON.stringify({ replayed, left, too_old: tooOld })
-      return `replayed ${replayed}, left ${left}${tooOld > 0 ? `; ${tooOld} of these are older than EVENT_MAX_AGE` : ''}`
+      return `replayed ${replayed}, left ${left}${tooOld > 0 ? `; ${tooOld} of these ${tooOld === 1 ? 'is' : 'are'} older than EVENT_MAX_AGE` : ''}`
     }),
   )
 

@@ -108,13 +108,15 @@ export class Batches {
     const { store, log } = this.#options
     let loggedAt = 0
     for (let failures = 0; ; failures++) {
-      signal.throwIfAborted()
+      if (signal.aborted) {
+        // The deliveries are void; whether the store is well is asked anew before the next ones.
+        this.#trouble = null
+        throw signal.reason
+      }
       try {
         const recorded = await store.recordViews(await this.#toRows(entries))
-        if (failures > 0) {
-          this.#trouble = null
-          log.info({ failures }, 'store.back')
-        }
+        if (this.#trouble !== null) log.info({ failures }, 'store.back')
+        this.#trouble = null
         return recorded
       } catch (error) {
         if (error instanceof RowRejected || error instanceof StoreRefused) {
@@ -129,7 +131,8 @@ export class Batches {
           log.error({ error: this.#trouble, views: entries.length }, 'store.lost')
         }
         const longestMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** failures)
-        await sleep(longestMs * (0.5 + Math.random() / 2), undefined, { signal })
+        // Rejects when the signal comes: the loop sees to that.
+        await sleep(longestMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
       }
     }
   }

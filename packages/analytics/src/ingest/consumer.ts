@@ -117,7 +117,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#isStopping = true
     const { session } = this.#connection
     if (session !== undefined) {
-      const cancelled = [...session.consumerTags.values()].map(tag => session.channel.cancel(tag))
+      const cancelled = [...session.consumerTags.values()].map(async tag => session.channel.cancel(tag))
       const finished = Promise.allSettled(cancelled).then(() => {
         session.wake()
         return this.#working
@@ -179,6 +179,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       message === null ? session.onCancelled(queue) : this.#onDelivery(session, queue, message)
     const { consumerTag } = await channel.consume(queue, onMessage)
     consumerTags.set(queue, consumerTag)
+    // `stop` has cancelled the consumers it knew of.
+    if (this.#isStopping) await channel.cancel(consumerTag)
   }
 
   #onDelivery(session: ConsumerSession, queue: string, message: ConsumeMessage): void {
@@ -249,7 +251,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     deliveries: readonly Delivery[],
     setAside: ReadonlyMap<Delivery, Promise<unknown>>,
   ): Promise<void> {
-    const { channel, held, over } = session
+    const { held, over } = session
     const waiting = new Set(setAside.keys())
     for (const [delivery, arrived] of setAside) void arrived.then(() => waiting.delete(delivery))
     // As a rule they arrive at once. Otherwise their neighbours do not wait for them.
@@ -261,12 +263,12 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       held.add(message)
       void setAside.get(delivery)!.then(() => {
         held.delete(message)
-        if (!over.signal.aborted) channel.ack(message)
+        acknowledge(session, message)
       })
     }
     // Everything up to a tag can be acknowledged at once only where nothing before it is held.
-    if (held.size === 0) return channel.ack(deliveries.at(-1)!.message, true)
-    for (const delivery of deliveries) if (!waiting.has(delivery)) channel.ack(delivery.message)
+    if (held.size === 0) return acknowledge(session, deliveries.at(-1)!.message, { allUpTo: true })
+    for (const delivery of deliveries) if (!waiting.has(delivery)) acknowledge(session, delivery.message)
   }
 
   /** Subscribes anew with another prefetch, which holds for new consumers only. What is in hand stays. */
@@ -283,5 +285,14 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       await session.channel.cancel(tag)
       await this.#subscribe(session, queue)
     }
+  }
+}
+
+function acknowledge({ channel, over }: ConsumerSession, message: Message, { allUpTo = false } = {}): void {
+  if (over.signal.aborted) return
+  try {
+    channel.ack(message, allUpTo)
+  } catch {
+    // The channel has just ended: the broker delivers the message again, and it counts no second time.
   }
 }

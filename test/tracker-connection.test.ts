@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
+import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import {
   assertAddsUp,
@@ -159,6 +162,26 @@ describe('a connection that fails while it is being set up', () => {
     assert.equal(await tracker.flush(10_000), 0)
     assertAllThere(await takeNumbered(url), last)
   })
+})
+
+test('declaring the topology never waits for ever, whichever answer of the broker the connection dies at', async t => {
+  const { url, proxied, proxy } = await brokerBehindProxy(t)
+  const setUp = await connect(url)
+  await declareTopology(setUp, [VIEWS_QUEUE, DEAD_QUEUE])
+  await setUp.close()
+  for (let dieAt = 1, isDone = false; !isDone; dieAt++) {
+    const connection = await connect(proxied)
+    connection.on('error', () => {})
+    let answers = 0
+    proxy.intercept(({ direction }) => (direction === 'to-client' && ++answers === dieAt ? 'reset' : 'pass'))
+    await Promise.race([
+      declareTopology(connection, [VIEWS_QUEUE, DEAD_QUEUE]).catch(() => {}),
+      sleep(5_000, undefined, { ref: false }).then(() => assert.fail(`it waits still for answer ${dieAt}`)),
+    ])
+    isDone = answers < dieAt
+    proxy.pass()
+    proxy.reset()
+  }
 })
 
 test('a slow network slows the confirms, not the caller', async t => {

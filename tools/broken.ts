@@ -154,7 +154,9 @@ async function linkModules(copy: string): Promise<void> {
 async function runTests(copy: string, files: string[]): Promise<Outcome> {
   const outcome: Outcome = { passed: new Set(), failed: new Set(), failures: [] }
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(RUN_TIMEOUT_MS)])
-  const events = run({ cwd: copy, globPatterns: files, concurrency: 2, signal })
+  // A test that fails may leave a connection open, which would hold up its file for ever.
+  const execArgv = ['--test-force-exit']
+  const events = run({ cwd: copy, globPatterns: files, concurrency: 2, execArgv, signal })
   events.on('test:pass', ({ name, details }) => {
     if (details.type !== 'suite') outcome.passed.add(name)
   })
@@ -168,6 +170,7 @@ async function runTests(copy: string, files: string[]): Promise<Outcome> {
   for await (const _ of events) {
     // The listeners above take what matters; reading to the end is what makes the run go on.
   }
-  signal.throwIfAborted()
+  stop.signal.throwIfAborted()
+  if (signal.aborted) outcome.failures.push(`not done after ${RUN_TIMEOUT_MS / 60_000} minutes`)
   return outcome
 }

@@ -5,10 +5,13 @@ import { spawnWatched } from './stack/watched.ts'
 
 /**
  * `npm test`: the whole suite, against one RabbitMQ and one MariaDB of its own. `npm test -- test/faults.test.ts`
- * runs that file alone; options of `node --test` are passed on. With KEEP=1 a failed run leaves the servers' files.
+ * runs that file alone; options of `node --test` (`--name=value`) are passed on. With KEEP=1 a failed run leaves the
+ * servers' files.
  */
 const ROOT = join(import.meta.dirname, '..')
 const ALL_TESTS = ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts']
+/** For a file that hangs: a connection left open keeps it from ending, and no timeout of a test covers that. */
+const RUN_TIMEOUT_MS = 30 * 60_000
 
 const given = process.argv.slice(2)
 const options = given.filter(argument => argument.startsWith('-'))
@@ -37,8 +40,13 @@ const run = spawnWatched(
   },
 )
 onStopSignal(signal => run.child.kill(signal))
+const timeout = setTimeout(() => {
+  say(`Not done after ${RUN_TIMEOUT_MS / 60_000} minutes. Of the files below, those that began do not end.`)
+  run.child.kill('SIGINT')
+}, RUN_TIMEOUT_MS)
 
 const { code } = await run.ended
+clearTimeout(timeout)
 const keep = code !== 0 && process.env['KEEP'] === '1'
 await servers.stop({ keep })
 if (keep) say(`Kept for you to look at and remove: ${servers.dirs.join(' ')}`)

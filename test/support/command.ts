@@ -1,10 +1,12 @@
 /** One command of the program, run to its end as the person on call runs it. */
 
 import { execFile } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { spawnWatched } from '../../tools/stack/watched.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
 const TIMEOUT_MS = 60_000
@@ -16,11 +18,20 @@ export interface Outcome {
   stderr: string
 }
 
+export interface Started {
+  /** What it has said so far, on stdout and stderr. */
+  output(): string
+  /** Sends the signal and waits for the end; its exit code. */
+  end(signal: NodeJS.Signals): Promise<number | null>
+}
+
 export interface CommandLine {
   /** Where it runs, and leaves whatever it leaves. */
   folder: string
   /** Runs `postviews` with the arguments, and more settings. */
   run(args: string, settings?: Record<string, string>): Promise<Outcome>
+  /** Starts it and goes on, until it is ended or the test is. */
+  start(args: string, settings?: Record<string, string>): Started
   /** Runs a line of the shell, in which `postviews` is the program. */
   shell(line: string): Promise<Outcome>
 }
@@ -31,7 +42,7 @@ export async function commandLine(
   settings: Record<string, string> = {},
 ): Promise<CommandLine> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-command-'))
-  t.after(() => rm(folder, { recursive: true }))
+  t.after(() => rm(folder, { recursive: true, maxRetries: 5 }))
   const execute = (program: string, args: string[], more: Record<string, string>) =>
     new Promise<Outcome>(resolve => {
       const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...settings, ...more }
@@ -43,6 +54,23 @@ export async function commandLine(
   return {
     folder,
     run: (args, more = {}) => execute(process.execPath, [CLI, ...args.split(' ')], more),
+    start: (args, more = {}) => {
+      const file = join(folder, 'output')
+      const output = openSync(file, 'a')
+      const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...settings, ...more }
+      const { child, ended } = spawnWatched([process.execPath, CLI, ...args.split(' ')], {
+        cwd: folder,
+        env,
+        output,
+      })
+      closeSync(output)
+      const end = async (signal: NodeJS.Signals) => {
+        child.kill(signal)
+        return (await ended).code
+      }
+      t.after(() => end('SIGKILL'))
+      return { output: () => readFileSync(file, 'utf8'), end }
+    },
     shell: line => execute('/bin/sh', ['-c', line.replaceAll('postviews', `${process.execPath} ${CLI}`)], {}),
   }
 }

@@ -10,23 +10,25 @@ export const SQLITE_POINTS = ['after the first insert', 'before the commit', 'af
 const point = process.env['DIE_AT']
 let isBatch = false
 
-const { run } = StatementSync.prototype
-StatementSync.prototype.run = function (...values) {
-  const result = run.apply(this, values)
-  if (/INTO post_views\s/.test(this.sourceSQL)) {
-    isBatch = true
-    dieAt('after the first insert')
-  }
-  return result
-}
+StatementSync.prototype.run = new Proxy(StatementSync.prototype.run, {
+  apply(run, statement: StatementSync, values) {
+    const result: unknown = Reflect.apply(run, statement, values)
+    if (/INTO post_views\s/.test(statement.sourceSQL)) {
+      isBatch = true
+      dieAt('after the first insert')
+    }
+    return result
+  },
+})
 
-const { exec } = DatabaseSync.prototype
-DatabaseSync.prototype.exec = function (sql) {
-  const isCommit = isBatch && sql === 'COMMIT'
-  if (isCommit) dieAt('before the commit')
-  exec.call(this, sql)
-  if (isCommit) dieAt('after the commit')
-}
+DatabaseSync.prototype.exec = new Proxy(DatabaseSync.prototype.exec, {
+  apply(exec, database, [sql]) {
+    const isCommit = isBatch && sql === 'COMMIT'
+    if (isCommit) dieAt('before the commit')
+    Reflect.apply(exec, database, [sql])
+    if (isCommit) dieAt('after the commit')
+  },
+})
 
 function dieAt(here: (typeof SQLITE_POINTS)[number]): void {
   if (point !== here) return

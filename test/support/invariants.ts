@@ -67,20 +67,24 @@ export async function untilDrained(
   views: number,
   deadlineMs: number,
 ): Promise<void> {
-  let stored = 0
-  const isDrained = async () => {
-    stored = await countRows(database)
-    if (stored < views) return false
+  await untilStored(database, views, deadlineMs)
+  const isEmpty = async () => {
     const counts = await Promise.all(CONSUMED_QUEUES.map(queue => messageCount(amqpUrl, queue)))
     return counts.every(count => count === 0)
   }
-  await until(`I7: ${views} views are stored and the queues empty`, isDrained, deadlineMs).catch(error => {
-    throw new Error(`${stored} views are stored`, { cause: error })
-  })
+  await until('the queues are empty', isEmpty, deadlineMs)
 }
 
-export function untilStored(database: TestDatabase, views: number, deadlineMs?: number): Promise<void> {
-  return until(`${views} views are stored`, async () => (await countRows(database)) >= views, deadlineMs)
+/** Waits until at least so many views are stored, also in a database that is away for now, or not made yet. */
+export async function untilStored(database: TestDatabase, views: number, deadlineMs?: number): Promise<void> {
+  let last: unknown
+  const isStored = async () => {
+    last = await countRows(database).catch(error => error)
+    return typeof last === 'number' && last >= views
+  }
+  await until(`${views} views are stored`, isStored, deadlineMs).catch(error => {
+    throw new Error(`${error.message}, but ${last}`)
+  })
 }
 
 export async function countRows(database: TestDatabase): Promise<number> {

@@ -10,7 +10,7 @@ import { until } from './until.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
 const API_KEY = 'a-key-of-the-tests-alone'
-const LAST_LINES = 40
+const LAST_LINES = 20
 
 /** Where it gets its events from, and where it keeps them. */
 export interface Surroundings {

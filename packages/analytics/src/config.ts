@@ -185,7 +185,10 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
 /** A URL fit for a log or an error: without its password, and without its query. */
 export function withoutSecrets(url: string): string {
   const parsed = URL.parse(url)
-  if (parsed === null || parsed.host === '') return url.replace(/\/\/[^/]*@/, '//')
+  // A password with a slash in it that nobody has encoded ends in the path, or makes this no URL at all.
+  if (parsed === null || parsed.host === '' || parsed.pathname.includes('@')) {
+    return url.replace(/\/\/.*@/s, '//').replace(/\?.*/s, '')
+  }
   return `${parsed.protocol}//${parsed.host}${parsed.pathname}`
 }
 

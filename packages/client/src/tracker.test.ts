@@ -234,6 +234,30 @@ describe('without a broker', () => {
     await tracker.close(0)
   })
 
+  test('is tried again for ever, after pauses that grow up to retryMaxMs', async t => {
+    const attemptsMs: number[] = []
+    const refusing = createServer(socket => {
+      attemptsMs.push(performance.now())
+      socket.on('error', () => {})
+      socket.resetAndDestroy()
+    })
+    await new Promise<void>(resolve => refusing.listen(0, '127.0.0.1', resolve))
+    t.after(() => refusing.close())
+    const address = refusing.address()
+    assert.ok(typeof address === 'object' && address !== null)
+    const enough = new Promise<void>(resolve => {
+      refusing.on('connection', () => attemptsMs.length === 10 && resolve())
+    })
+    trackerWithoutBroker(t, { url: `amqp://127.0.0.1:${address.port}`, retryMinMs: 8, retryMaxMs: 128 })
+    await enough
+    const pausesMs = attemptsMs.slice(1).map((ms, n) => ms - attemptsMs[n]!)
+    // 8, 16, 32, 64, 128, 128, … each shortened by up to a half; a busy machine can only make them longer.
+    for (const [n, pauseMs] of pausesMs.entries()) {
+      assert.ok(pauseMs >= Math.min(128, 8 * 2 ** n) / 2 - 2, `pause ${n} of ${pausesMs}`)
+    }
+    assert.ok(attemptsMs.at(-1)! - attemptsMs[0]! < 10_000)
+  })
+
   test('a process that ends without close is not held up', async () => {
     const program = `
       import { createTracker } from ${JSON.stringify(new URL('./tracker.ts', import.meta.url).href)}

@@ -118,12 +118,17 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { session } = this.#connection
     if (session !== undefined) {
       const cancelled = [...session.consumerTags.values()].map(async tag => session.channel.cancel(tag))
-      const finished = Promise.allSettled(cancelled).then(() => {
+      const finished = Promise.allSettled(cancelled).then(async () => {
         session.wake()
-        return this.#working
+        await this.#working
+        // A channel reads what was acknowledged before it closes; a connection that closes throws it away unread.
+        await session.channel.close()
       })
       const late = new AbortController()
-      await Promise.race([finished, sleep(deadlineMs, undefined, { signal: late.signal }).catch(() => {})])
+      const inTime = finished.catch(() => {
+        // The session was lost meanwhile: what is not acknowledged comes again.
+      })
+      await Promise.race([inTime, sleep(deadlineMs, undefined, { signal: late.signal }).catch(() => {})])
       late.abort()
       session.over.abort(new Error('stopped'))
     }

@@ -55,7 +55,10 @@ export interface Replayed {
   tooOld: number
 }
 
-/** Hands over each message; all stay in the queue, in their order. Returns how many there are. */
+/**
+ * Hands over messages, at most `limit`; all stay in the queue, though those that were handed over last may then come
+ * after others. Returns how many there are.
+ */
 export function listDead(
   amqpUrl: string,
   limit: number,

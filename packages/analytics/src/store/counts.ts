@@ -22,8 +22,8 @@ export interface PostDayCount extends Count {
 
 export interface PostCount extends Count {
   postUuid: string
-  /** The views of those days whose other numbers are known. */
-  detailedViews: number
+  /** The views of those days whose other numbers are known; null when there is no such day. */
+  detailedViews: number | null
 }
 
 export interface SiteDayCount extends Count {
@@ -97,26 +97,31 @@ export class BatchCounts {
     else perMinute.views++
   }
 
+  /** Makes so many of a post's views of a day unique, for an engine that learns how many were, not which. */
+  addUnique(postUuid: string, day: Day, count: number): void {
+    this.#postDays.get(postUuid + SEPARATOR + day)!.unique += count
+  }
+
   postDays(): PostDayCount[] {
     return sortedValues(this.#postDays)
   }
 
   /**
-   * A post's sums over its days. Of a day that `isKnown` denies, the views count and nothing else: adopted rows
-   * leave the rest unknown for ever.
+   * A post's sums over its days. Of a day that `isKnown` denies, the views and their times count and nothing else:
+   * adopted rows leave the rest unknown for ever.
    */
   posts(isKnown: (count: PostDayCount) => boolean = () => true): PostCount[] {
     return groupBy(
       this.postDays(),
       count => count.postUuid,
-      count => ({ postUuid: count.postUuid, detailedViews: 0, ...nothing() }),
+      (count): PostCount => ({ postUuid: count.postUuid, detailedViews: null, ...nothing() }),
       (sum, count) => {
-        if (!isKnown(count)) {
-          sum.views += count.views
-          return
+        if (isKnown(count)) {
+          addTo(sum, count)
+          sum.detailedViews = (sum.detailedViews ?? 0) + count.views
+        } else {
+          addTo(sum, { ...count, unique: 0, loggedIn: 0, bots: 0 })
         }
-        addTo(sum, count)
-        sum.detailedViews += count.views
       },
     )
   }

@@ -1,5 +1,112 @@
-import type { CountingSettings, Store } from '../store.ts'
+/** The store in MySQL or MariaDB: tables that the articles' own queries go on reading, and several consumers. */
 
-export function openMysqlStore(_url: string, _settings: CountingSettings): Promise<Store> {
-  return Promise.reject(new Error('being written'))
+import { Calendar } from '../calendar.ts'
+import { checkVersion } from '../migrate.ts'
+import { dayKey } from '../sql/day-keys.ts'
+import { forget } from '../sql/forget.ts'
+import { prune } from '../sql/prune.ts'
+import { createReads } from '../sql/reads.ts'
+import { rebuild } from '../sql/rebuild.ts'
+import { SELECT_STATE, type SqlEngine, settingsDiffer, toState } from '../sql/sql.ts'
+import { verify } from '../sql/verify.ts'
+import { type CountingSettings, type Store, StoreRefused } from '../store.ts'
+import { MysqlConnection, ReadConnections } from './connection.ts'
+import { migrate } from './migrate.ts'
+import { BEING_ADOPTED, recordViews } from './record.ts'
+import { serverOf } from './session.ts'
+import { fromTimestamp, toTimestamp } from './text.ts'
+
+const READ_CONNECTIONS = 4
+const READ = { statementLimitMs: 15_000 }
+const BATCH = { statementLimitMs: 30_000 }
+// Recounting a big day, or looking through all rows, takes what it takes.
+const MAINTENANCE = { statementLimitMs: 3_600_000 }
+
+/**
+ * Touches nothing: the server may be away, now and later. Whatever is asked of it then fails as `StoreUnavailable`.
+ *
+ * @throws {StoreRefused} for a URL that says what cannot be done
+ */
+export async function openMysqlStore(url: string, settings: CountingSettings): Promise<Store> {
+  const server = serverOf(url)
+  const { database } = server
+  const writer = new MysqlConnection(server, BATCH)
+  const reader = new ReadConnections(server, READ_CONNECTIONS, READ)
+  const keeper = new MysqlConnection(server, MAINTENANCE)
+  const calendar = new Calendar(settings.timeZone, settings.windowHours)
+
+  const exclusiveOn =
+    (connection: MysqlConnection): SqlEngine['exclusive'] =>
+    work =>
+      connection.transaction('START TRANSACTION', async client => {
+        const [state] = await client.all(`${SELECT_STATE} FOR UPDATE`)
+        if (state === undefined) throw new StoreRefused(BEING_ADOPTED)
+        return work(client, toState(state))
+      })
+
+  const ingest: SqlEngine = {
+    calendar,
+    settings,
+    reader,
+    async snapshot(work) {
+      const connection = new MysqlConnection(server, MAINTENANCE)
+      try {
+        return await connection.session(async client => {
+          await client.write('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+          await client.write('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
+          return work(client)
+        })
+      } finally {
+        await connection.close()
+      }
+    },
+    exclusive: exclusiveOn(writer),
+    toTime: toTimestamp,
+    fromTime: fromTimestamp,
+  }
+  const maintenance: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
+
+  const version = {
+    engine: 'mysql' as const,
+    database,
+    query: async (sql: string) => ({ rows: await reader.all(sql) }),
+  }
+
+  return {
+    engine: 'mysql',
+    settings,
+    calendar,
+    ...createReads(ingest),
+
+    dayKey: day => dayKey(ingest, day),
+
+    recordViews: rows => recordViews(writer, { rows, settings, now: Math.floor(Date.now() / 1_000) }),
+
+    // Refused by a server that only reads, and no batch waits for it.
+    async ping() {
+      await writer.run('UPDATE post_view_progress SET id = id WHERE id = 1')
+    },
+
+    migrate: progress => migrate(server, ingest, progress),
+
+    async checkSettings() {
+      await checkVersion(version)
+      const [state] = await reader.all(SELECT_STATE)
+      if (state === undefined) throw new StoreRefused(BEING_ADOPTED)
+      const differing = settingsDiffer(toState(state).settings, settings)
+      if (differing !== null) throw new StoreRefused(differing)
+    },
+
+    verify: (found, progress) => verify(maintenance, found, progress),
+    async rebuild(options, progress) {
+      await checkVersion(version)
+      return rebuild(maintenance, options, progress)
+    },
+    prune: (options, progress) => prune(maintenance, options, progress),
+    forget: (who, progress) => forget(maintenance, who, progress),
+
+    async close() {
+      await Promise.all([writer.close(), reader.close(), keeper.close()])
+    },
+  }
 }

@@ -1,0 +1,155 @@
+/** A connection that is opened when first needed, used one piece of work at a time, and opened again when it was lost. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
+import { StoreUnavailable } from '../store.ts'
+import { Overtaken } from './errors.ts'
+import { SERVER_WAITS_SECONDS, type Server, Session } from './session.ts'
+
+export interface MysqlClient extends SqlClient {
+  /** `firstId`: the first number that the statement gave to a row; 0 when it gave none. */
+  write(sql: string, values?: readonly SqlValue[]): Promise<{ changed: number; firstId: number }>
+}
+
+export interface ConnectionOptions {
+  /** A statement that takes longer is given up, and the connection with it: the server may be gone, or stopped. */
+  statementLimitMs: number
+}
+
+/** Opened anew after so much idleness: the server is about to end it, or ended it and could not tell us. */
+const IDLE_LIMIT_MS = (SERVER_WAITS_SECONDS * 1_000) / 3
+const TRIES = 8
+const PAUSE_MS = 20
+
+export class MysqlConnection implements SqlClient {
+  readonly #server: Server
+  readonly #options: ConnectionOptions
+  #session: Session | undefined
+  #usedAt = 0
+  #idle: Promise<unknown> = Promise.resolve()
+  #isClosed = false
+  /** Pieces of work in hand and in line. */
+  load = 0
+
+  constructor(server: Server, options: ConnectionOptions) {
+    this.#server = server
+    this.#options = options
+  }
+
+  all(sql: string, values?: readonly SqlValue[]): Promise<SqlRow[]> {
+    return this.#alone(session => session.all(sql, values))
+  }
+
+  run(sql: string, values?: readonly SqlValue[]): Promise<number> {
+    return this.#alone(async session => (await session.write(sql, values)).affectedRows)
+  }
+
+  /**
+   * Runs `work` between `begin` and COMMIT; nothing else uses the connection meanwhile. Where another transaction was in
+   * the way, all of it is done again, a few times.
+   */
+  transaction<T>(begin: string, work: (client: MysqlClient) => Promise<T>): Promise<T> {
+    return this.#alone(async first => {
+      let session = first
+      for (let tries = 1; ; tries++) {
+        try {
+          return await transactionOn(session, begin, work)
+        } catch (error) {
+          if (!(error instanceof Overtaken) || tries === TRIES) throw error
+        }
+        // By chance, so that two that met do not meet again.
+        await sleep(Math.random() * PAUSE_MS * tries)
+        session = await this.#connected()
+      }
+    })
+  }
+
+  /** Runs `work` on one session: what it locks by name stays locked between its statements. */
+  session<T>(work: (client: MysqlClient) => Promise<T>): Promise<T> {
+    return this.#alone(session => work(clientOf(session)))
+  }
+
+  /** Waits for the work in line; what comes later is refused. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#idle
+    await this.#session?.end()
+  }
+
+  #alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    if (this.#isClosed) return Promise.reject(new StoreUnavailable('MySQL: the store is closed'))
+    this.load++
+    const done = this.#idle.then(async () => {
+      try {
+        return await work(await this.#connected())
+      } finally {
+        this.#usedAt = performance.now()
+        this.load--
+      }
+    })
+    // Whoever asked hears of the error; the next in line only waits for the end.
+    this.#idle = done.catch(() => {})
+    return done
+  }
+
+  async #connected(): Promise<Session> {
+    if (performance.now() - this.#usedAt > IDLE_LIMIT_MS) this.#session?.destroy()
+    if (this.#session === undefined || this.#session.isOver) {
+      this.#session = await Session.open(this.#server, this.#options.statementLimitMs)
+    }
+    return this.#session
+  }
+}
+
+async function transactionOn<T>(
+  session: Session,
+  begin: string,
+  work: (client: MysqlClient) => Promise<T>,
+): Promise<T> {
+  await session.write(begin)
+  try {
+    const result = await work(clientOf(session))
+    await session.write('COMMIT')
+    return result
+  } catch (error) {
+    // The first error tells. Whatever keeps it from rolling back, the server does so when the connection is gone.
+    await session.write('ROLLBACK').catch(() => session.destroy())
+    throw error
+  }
+}
+
+function clientOf(session: Session): MysqlClient {
+  return {
+    all: (sql, values) => session.all(sql, values),
+    run: async (sql, values) => (await session.write(sql, values)).affectedRows,
+    write: async (sql, values) => {
+      const { affectedRows, insertId } = await session.write(sql, values)
+      return { changed: affectedRows, firstId: insertId }
+    },
+  }
+}
+
+/** A few connections for reads that need nothing of each other. */
+export class ReadConnections implements SqlClient {
+  readonly #connections: readonly MysqlConnection[]
+
+  constructor(server: Server, count: number, options: ConnectionOptions) {
+    this.#connections = Array.from({ length: count }, () => new MysqlConnection(server, options))
+  }
+
+  all(sql: string, values?: readonly SqlValue[]): Promise<SqlRow[]> {
+    return this.#freest().all(sql, values)
+  }
+
+  run(sql: string, values?: readonly SqlValue[]): Promise<number> {
+    return this.#freest().run(sql, values)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#connections.map(connection => connection.close()))
+  }
+
+  #freest(): MysqlConnection {
+    return this.#connections.reduce((freest, each) => (each.load < freest.load ? each : freest))
+  }
+}

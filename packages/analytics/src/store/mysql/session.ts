@@ -1,0 +1,181 @@
+/** One connection to a server, from its greeting to its end. It does not mend: who finds it over opens another. */
+
+import { readFileSync } from 'node:fs'
+import { connect, isIP, type Socket } from 'node:net'
+import {
+  type Connection,
+  type ConnectionOptions,
+  createConnection,
+  format,
+  type ResultSetHeader,
+  type RowDataPacket,
+} from 'mysql2/promise'
+import type { SqlValue } from '../sql/sql.ts'
+import { StoreRefused, StoreUnavailable } from '../store.ts'
+import { storeError } from './errors.ts'
+
+export interface Server {
+  host: string
+  port: number
+  user: string
+  password: string
+  database: string
+  tls: { ca?: string } | null
+}
+
+const CONNECT_LIMIT_MS = 10_000
+const END_LIMIT_MS = 1_000
+
+/** So long the server waits for a word from us: then it takes us for gone, ends the transaction and frees its locks. */
+export const SERVER_WAITS_SECONDS = 30
+const LOCK_WAIT_SECONDS = 10
+
+// Whatever the server's own configuration, so that a value is kept as it is or refused, and a moment is a moment.
+const SETTINGS = [
+  'SET NAMES utf8mb4',
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+  `SET SESSION
+     time_zone = '+00:00',
+     sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,ONLY_FULL_GROUP_BY,NO_ENGINE_SUBSTITUTION',
+     autocommit = 1,
+     wait_timeout = ${SERVER_WAITS_SECONDS},
+     innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS},
+     lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
+]
+
+/**
+ * The server of `mysql://user:password@host:port/database`, with `?ssl=true` for TLS, or `?ssl-ca=FILE` for TLS
+ * under an authority of one's own.
+ *
+ * @throws {StoreRefused} for a parameter that is not known: a misspelt one must not mean a connection in plain text
+ */
+export function serverOf(url: string): Server {
+  const { hostname, port, username, password, pathname, searchParams } = new URL(url)
+  for (const [name, value] of searchParams) {
+    if (name !== 'ssl-ca' && !(name === 'ssl' && /^(true|false)$/.test(value))) {
+      throw new StoreRefused(
+        `DATABASE_URL: ${name} cannot be used so; there are ssl=true, ssl=false and ssl-ca=FILE`,
+      )
+    }
+  }
+  const caFile = searchParams.get('ssl-ca')
+  const usesTls = caFile !== null || searchParams.get('ssl') === 'true'
+  return {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 3306),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    database: decodeURIComponent(pathname.slice(1)),
+    tls: usesTls ? (caFile === null ? {} : { ca: readAuthority(caFile) }) : null,
+  }
+}
+
+function readAuthority(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new StoreRefused('DATABASE_URL: the file of ssl-ca cannot be read', { cause })
+  }
+}
+
+export class Session {
+  readonly #connection: Connection
+  readonly #socket: Socket
+  readonly #statementLimitMs: number
+  #isOver = false
+
+  private constructor(connection: Connection, socket: Socket, statementLimitMs: number) {
+    this.#connection = connection
+    this.#socket = socket
+    this.#statementLimitMs = statementLimitMs
+    // What breaks while nothing is asked of it is told to nobody; the next to ask opens another.
+    connection.on('error', () => this.destroy())
+    socket.on('close', () => this.destroy())
+  }
+
+  /** @throws {StoreUnavailable} */
+  static async open(server: Server, statementLimitMs: number): Promise<Session> {
+    const socket = connect(server.port, server.host)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, CONNECT_LIMIT_MS)
+    try {
+      const connection = await createConnection(optionsFor(server, socket))
+      const session = new Session(connection, socket, statementLimitMs)
+      for (const statement of SETTINGS) await session.write(statement)
+      return session
+    } catch (error) {
+      socket.destroy()
+      throw error instanceof StoreUnavailable ? error : storeError(error)
+    }
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  async all(sql: string, values?: readonly SqlValue[]): Promise<RowDataPacket[]> {
+    const [rows] = await this.#ask(() => this.#connection.query<RowDataPacket[]>(sql, values))
+    return rows
+  }
+
+  async write(sql: string, values?: readonly SqlValue[]): Promise<ResultSetHeader> {
+    const [header] = await this.#ask(() => this.#connection.query<ResultSetHeader>(sql, values))
+    return header
+  }
+
+  /** Says goodbye, unless nobody listens. */
+  async end(): Promise<void> {
+    const timer = setTimeout(() => this.destroy(), END_LIMIT_MS)
+    // Whatever keeps it from ending well, it is over.
+    await this.#connection.end().catch(() => {})
+    clearTimeout(timer)
+    this.destroy()
+  }
+
+  /** Ends it at once. Whoever waits for an answer hears that the connection is lost. */
+  destroy(): void {
+    this.#isOver = true
+    this.#socket.destroy()
+  }
+
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    if (this.#isOver) throw new StoreUnavailable('MySQL: the connection is lost')
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      this.destroy()
+    }, this.#statementLimitMs)
+    try {
+      return await question()
+    } catch (error) {
+      if (isLate) throw new StoreUnavailable(`MySQL: no answer within ${this.#statementLimitMs / 1_000} s`)
+      throw storeError(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+function optionsFor({ host, port, user, password, database, tls }: Server, socket: Socket): ConnectionOptions {
+  return {
+    host,
+    port,
+    user,
+    password,
+    database,
+    // Ours, so that it can be destroyed: mysql2 only ends it, and waits for a server that may be gone.
+    stream: () => socket,
+    connectTimeout: CONNECT_LIMIT_MS,
+    // Certificates of MySQL servers seldom name an address; the authority still vouches for them.
+    ...(tls && { ssl: { ...tls, rejectUnauthorized: true, verifyIdentity: isIP(host) === 0 } }),
+    // affectedRows: rows that were changed, not those that were found.
+    flags: ['-FOUND_ROWS', '-LOCAL_FILES'],
+    timezone: 'Z',
+    dateStrings: true,
+    supportBigNumbers: true,
+    trace: false,
+    // A statement without values is complete: nobody needs to look through a megabyte of it for question marks.
+    queryFormat: (sql: string, values: unknown) =>
+      Array.isArray(values) && values.length > 0 ? format(sql, values) : sql,
+  }
+}

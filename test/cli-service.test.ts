@@ -1,0 +1,172 @@
+/** The three commands that go on running: what each needs, what each answers, and how each refuses to start. */
+
+import assert from 'node:assert/strict'
+import { type AddressInfo, createServer } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { VIEWS_QUEUE, type ViewEvent } from '@postviews/client'
+import { testRabbitmq } from '../tools/stack/for-tests.ts'
+import { holdFreePort } from '../tools/stack/ports.ts'
+import { commandLine } from './support/command.ts'
+import { SQLITE } from './support/engines.ts'
+import { onChannel } from './support/published.ts'
+import { startService } from './support/service.ts'
+import { startTcpProxy } from './support/tcp-proxy.ts'
+import { until } from './support/until.ts'
+
+const NO_BROKER = 'amqp://127.0.0.1:1'
+const KEY = 'geheim: the key of the api'.replaceAll(' ', '-')
+
+/** A broker behind a proxy, an empty database, and the program. */
+async function system(t: TestContext) {
+  const { url, name, api } = await testRabbitmq()
+  const proxy = await startTcpProxy(Number(new URL(url).port))
+  t.after(() => proxy.close())
+  const amqpUrl = proxy.through(url)
+  const database = await SQLITE.create(t)
+  const settings = { AMQP_URL: amqpUrl, DATABASE_URL: database.url, INTERNAL_API_KEY: KEY, PORT: '0' }
+  return {
+    vhost: name,
+    broker: api,
+    proxy,
+    surroundings: { amqpUrl, databaseUrl: database.url },
+    ...(await commandLine(t, settings)),
+    publish: (event: ViewEvent) =>
+      onChannel(url, async channel => {
+        channel.sendToQueue(VIEWS_QUEUE, Buffer.from(JSON.stringify(event)))
+        // Answered when all that went before has arrived.
+        await channel.close()
+      }),
+  }
+}
+
+test('consume and api are two processes on one database, each ready by what it needs itself', async t => {
+  const { run, surroundings, proxy, publish } = await system(t)
+  await run('migrate')
+  const consume = await startService(t, { command: 'consume', ...surroundings })
+  const api = await startService(t, { command: 'api', ...surroundings, amqpUrl: NO_BROKER })
+  await consume.untilReady()
+  await api.untilReady()
+
+  await publish({ post_id: 42, user_id: 7 })
+  await until('the view is counted', async () => {
+    const { text } = await api.get('/api/v1/posts/42/views')
+    return JSON.parse(text).logged_in === 1
+  })
+  assert.equal((await consume.get('/api/v1/posts/42/views')).status, 404)
+  assert.match(
+    (await consume.get('/metrics')).text,
+    /^postviews_events_total\{outcome="counted",reason=""\} 1$/m,
+  )
+  // It may not see the broker: then it says that it does not know how much is queued, and answers all the rest.
+  assert.equal(JSON.parse((await api.get('/api/v1/status')).text).queued, null)
+
+  proxy.refuse()
+  proxy.cut()
+  await until('consume misses the broker', async () => (await consume.readiness()) !== 'ready')
+  assert.equal(await consume.readiness(), '{"status":"unavailable","problems":["broker: not connected"]}')
+  assert.equal(await api.readiness(), 'ready')
+  proxy.pass()
+  await consume.untilReady()
+  for (const service of [consume, api]) assert.equal((await service.end('SIGTERM')).code, 0)
+})
+
+test('consume and api leave migrating to others: they end and say so; serve does it itself', async t => {
+  const { run, surroundings } = await system(t)
+  for (const args of ['consume', 'api']) {
+    const { code, stdout } = await run(args)
+    assert.equal(code, 1)
+    assert.match(
+      stdout,
+      /"error":"the database is of version 0, this program needs \d+: run `postviews migrate`"/,
+    )
+  }
+  const serve = await startService(t, surroundings)
+  await serve.untilReady()
+  assert.equal((await run('verify')).code, 0)
+  assert.equal((await serve.end('SIGTERM')).code, 0)
+})
+
+test('waits for a broker that is not there yet, alive but not ready', async t => {
+  const { surroundings, proxy } = await system(t)
+  proxy.refuse()
+  const serve = await startService(t, surroundings)
+  const notReady = '{"status":"unavailable","problems":["broker: not connected"]}'
+  await until('it says what it waits for', async () => (await serve.readiness()) === notReady)
+  assert.equal((await serve.get('/livez')).status, 200)
+  assert.equal((await serve.get('/api/v1/posts/42/views')).status, 200)
+  proxy.pass()
+  await serve.untilReady()
+})
+
+test('ends with 1 and names the setting when its port is in use', async t => {
+  const { run } = await system(t)
+  const stranger = createServer()
+  await new Promise<void>(resolve => stranger.listen(0, '127.0.0.1', resolve))
+  t.after(() => stranger.close())
+  const { port } = stranger.address() as AddressInfo
+  for (const args of ['serve', 'api']) {
+    const { code, stdout, stderr } = await run(args, { PORT: String(port) })
+    assert.deepEqual([code, stderr], [1, ''])
+    assert.match(
+      stdout,
+      new RegExp(`"error":"cannot listen on HOST 127\\.0\\.0\\.1, PORT ${port}: .*EADDRINUSE`),
+    )
+  }
+})
+
+test('warns of a key that is too short to be one', async t => {
+  const { run } = await system(t)
+  const { stdout } = await run('api', { INTERNAL_API_KEY: `short,${KEY}` })
+  assert.match(stdout, /"keys":1,"event":"key\.short"/)
+  assert.doesNotMatch(stdout, /short,|geheim/)
+})
+
+test('says nothing of passwords, keys and readers, whatever happens to it', async t => {
+  const { start, proxy, publish, broker, vhost, surroundings } = await system(t)
+  const user = `user-${vhost}`
+  await broker('PUT', `/users/${user}`, { password: 'geheim-password', tags: '' })
+  t.after(() => broker('DELETE', `/users/${user}`))
+  const allowed = { configure: '.*', write: '.*', read: '.*' }
+  await broker('PUT', `/permissions/${vhost}/${user}`, allowed)
+
+  const amqpUrl = new URL(surroundings.amqpUrl)
+  amqpUrl.username = user
+  amqpUrl.password = 'geheim-password'
+  const port = await holdFreePort()
+  t.after(() => port.release())
+  const serve = start('serve', { AMQP_URL: amqpUrl.href, PORT: String(port.port), LOG_LEVEL: 'trace' })
+  const get = async (path: string) =>
+    (await fetch(`http://127.0.0.1:${port.port}${path}`, { headers: { 'x-internal-api-key': KEY } })).text()
+  const logs = (event: string) =>
+    until(`it logs ${event}`, () => serve.output().includes(`"event":"${event}"`))
+
+  await logs('broker.connected')
+  const reader = {
+    user_id: 987_654,
+    ip: '203.0.113.77',
+    user_agent: 'geheim-agent',
+    referer: 'https://geheim.example/',
+  }
+  await publish({ post_id: 'geheim-post', ...reader })
+  await publish({ ...reader, post_id: 'bad geheim post' })
+  await logs('batch.stored')
+  await logs('view.set_aside')
+  const shown = [
+    await get('/readyz'),
+    await get('/metrics'),
+    await get('/api/v1/status'),
+    await get('/nowhere'),
+  ]
+
+  // Lost, and then not let in again.
+  await broker('PUT', `/users/${user}`, { password: 'another', tags: '' })
+  proxy.reset()
+  await logs('broker.lost')
+  await until('it is refused', () => serve.output().includes('ACCESS_REFUSED'))
+  shown.push(await get('/readyz'))
+  assert.equal(await serve.end('SIGTERM'), 0)
+
+  for (const text of [serve.output(), ...shown]) {
+    assert.doesNotMatch(text, /geheim|203\.0\.113|987.?654/)
+  }
+})

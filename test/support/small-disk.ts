@@ -1,0 +1,56 @@
+/** A disk that is full when a test says so. */
+
+import { execFile } from 'node:child_process'
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+export interface SmallDisk {
+  folder: string
+  /** Leaves no byte to that process, which writes to the folder. */
+  fill(pid: number): Promise<void>
+  free(pid: number): Promise<void>
+}
+
+/**
+ * A file system of its own, where we may mount one. Elsewhere the kernel refuses, from `fill` on, that a file of the
+ * process grows beyond a page: a quota that is used up.
+ */
+export async function smallDisk(t: TestContext, mebibytes: number): Promise<SmallDisk> {
+  const folder = mkdtempSync(join(tmpdir(), 'postviews-disk-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  if (process.getuid?.() !== 0) {
+    const limit = async (pid: number, bytes: string) => {
+      await run('prlimit', [`--pid=${pid}`, `--fsize=${bytes}:unlimited`])
+    }
+    return { folder, fill: pid => limit(pid, '4096'), free: pid => limit(pid, 'unlimited') }
+  }
+  await run('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'postviews-test', folder])
+  t.after(() => run('umount', ['--lazy', folder]))
+  const ballast = join(folder, 'ballast')
+  return {
+    folder,
+    fill: async () => fillUp(ballast),
+    free: async () => rmSync(ballast),
+  }
+}
+
+function fillUp(path: string): void {
+  const file = openSync(path, 'a')
+  try {
+    for (let bytes = 1_048_576; bytes >= 1; ) {
+      try {
+        writeSync(file, Buffer.alloc(bytes))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+        bytes /= 2
+      }
+    }
+  } finally {
+    closeSync(file)
+  }
+}

@@ -18,6 +18,7 @@ import {
   trackSteadily,
 } from './support/published.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
+import { certificate, startTlsFront } from './support/tls-front.ts'
 import { until } from './support/until.ts'
 
 /** A virtual host, and a proxy in front of it. */
@@ -51,6 +52,25 @@ describe('the confirm is lost', () => {
     })
   }
 
+  test('because the event itself was lost: it is sent again, and arrives once', async t => {
+    const { url, proxied, proxy } = await brokerBehindProxy(t)
+    const tracker = testTracker(t, { url: proxied })
+    await until('it is connected', () => tracker.stats().connected)
+    let lost = 0
+    proxy.intercept(({ direction }) => {
+      if (direction === 'to-client') return 'pass'
+      lost++
+      return 'swallow'
+    })
+    tracker.trackView(numbered(1))
+    await until('it was sent', () => lost > 0)
+    assert.deepEqual([tracker.stats().confirmed, tracker.stats().pending], [0, 1])
+    proxy.pass()
+    proxy.reset()
+    assert.equal(await tracker.flush(10_000), 0)
+    assert.equal(eventsOf(await takeMessages(url)).length, 1)
+  })
+
   test('and nothing else shows it: after confirmTimeoutMs the connection is given up', async t => {
     const { url, proxied, proxy } = await brokerBehindProxy(t)
     const tracker = testTracker(t, { url: proxied, heartbeatSeconds: 600, confirmTimeoutMs: 300 })
@@ -61,6 +81,7 @@ describe('the confirm is lost', () => {
     proxy.pass()
     assert.equal(await tracker.flush(10_000), 0)
     assert.equal(eventsOf(await takeMessages(url)).length, 2)
+    await until('the connection that was given up is closed', () => proxy.open === 1)
   })
 
   test('many times under load: every event arrives, each under one id', async t => {
@@ -97,7 +118,7 @@ describe('a half-open connection', () => {
       const since = performance.now()
       await until('it is noticed', () => !tracker.stats().connected)
       const noticedMs = performance.now() - since
-      assert.ok(noticedMs < 3 * HEARTBEAT_SECONDS * 1_000 + 500, `${noticedMs} ms`)
+      assert.ok(noticedMs < 3 * HEARTBEAT_SECONDS * 1_000 + 1_000, `${noticedMs} ms`)
       await until('the dead socket is closed', () => proxy.open <= 1)
 
       proxy.pass()
@@ -196,4 +217,21 @@ test('a slow network slows the confirms, not the caller', async t => {
   assert.ok(performance.now() - since > 400)
   proxy.pass()
   assertAllThere(await takeNumbered(url), 1_000)
+})
+
+test('amqps works, with the certificates it is told to trust and no others', async t => {
+  const { url } = await testRabbitmq()
+  const front = await startTlsFront(Number(new URL(url).port))
+  t.after(() => front.close())
+  const secure = new URL(url.replace('amqp:', 'amqps:'))
+  secure.port = String(front.port)
+
+  const trusting = testTracker(t, { url: secure.href, tls: { ca: certificate } })
+  trusting.trackView(numbered(1))
+  assert.equal(await trusting.flush(10_000), 0)
+  const wary = testTracker(t, { url: secure.href })
+  wary.trackView(numbered(2))
+  await until('it refuses to connect', () => wary.logged.some(({ event }) => event === 'broker.lost'))
+  assert.match(wary.logged[0]!.detail, /self-signed/)
+  assert.deepEqual([...(await takeNumbered(url)).keys()], [1])
 })

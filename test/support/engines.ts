@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { TestContext } from 'node:test'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { testMariadb } from '../../tools/stack/for-tests.ts'
-import { hasPassed } from './service.ts'
+import { atEnd, hasPassed } from './at-end.ts'
 
 export type Row = Record<string, unknown>
 
@@ -28,7 +28,7 @@ export const SQLITE: TestEngine = {
   name: 'SQLite',
   async create(t) {
     const folder = await mkdtemp(join(tmpdir(), 'postviews-sqlite-'))
-    t.after(() =>
+    atEnd(t, () =>
       hasPassed(t) ? rm(folder, { recursive: true }) : t.diagnostic(`the database is kept in ${folder}`),
     )
     return sqliteDatabase(join(folder, 'views.db'))

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ConfirmChannel, connect, type Options } from 'amqplib'
+import { atEnd } from './at-end.ts'
 
 /** A message to publish, and what is in it. */
 export interface LedgerMessage {
@@ -54,7 +55,7 @@ export class Ledger {
     const folder = await mkdtemp(join(tmpdir(), 'postviews-ledger-'))
     const path = join(folder, 'ledger')
     const file = await open(path, 'a')
-    t.after(async () => {
+    atEnd(t, async () => {
       await file.close()
       await rm(folder, { recursive: true })
     })

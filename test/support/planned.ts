@@ -32,6 +32,8 @@ export interface PlanOptions {
   withinSeconds?: number
   /** At most so many events in a message; most messages hold one. 100. */
   eventsPerMessage?: number
+  /** In each view, beside what is kept. 0. */
+  paddingBytes?: number
   seed?: number
 }
 
@@ -41,6 +43,7 @@ const DEFAULTS = {
   posts: 50,
   withinSeconds: 3 * 86_400,
   eventsPerMessage: 100,
+  paddingBytes: 0,
   seed: 1,
 }
 
@@ -54,30 +57,58 @@ const WAYS = [
 ]
 
 export function plan(options: PlanOptions): Plan {
-  const { views, twice, bad, posts, withinSeconds, eventsPerMessage, seed } = { ...DEFAULTS, ...options }
+  const settings = { ...DEFAULTS, ...options }
+  const { views, twice, bad, posts, withinSeconds, eventsPerMessage, paddingBytes, seed } = settings
   const random = randomFrom(seed)
   const below = (limit: number) => Math.floor(random() * limit)
   const now = Math.floor(Date.now() / 1_000)
-  const planned: Plan = { messages: [], views: new Map(), bad: new Set() }
-
-  const items: Item[] = []
+  const padding = paddingBytes > 0 ? { padding: 'p'.repeat(paddingBytes) } : {}
+  const events: PlannedEvent[] = []
   for (let n = 0; n < views; n++) {
-    const id = uuidv7()
     const view = { postUuid: `post-${below(posts)}`, viewedAt: now - below(withinSeconds) }
-    planned.views.set(id, view)
-    items.push({ id, text: textOf(id, view, below), isGood: true })
-    if (random() < bad) items.push(badItem(items.length, below))
+    events.push(goodEvent(view, { ...someReader(below), ...padding }))
+    if (random() < bad) events.push(badEvent(somethingWrong(events.length, below)))
   }
-
-  while (items.length > 0) {
-    const size = random() < SINGLE ? 1 : 1 + below(eventsPerMessage)
-    const together = items.splice(0, size)
-    planned.messages.push(messageOf(together, WAYS[below(WAYS.length)]!))
-    for (const { id, isGood } of together) if (!isGood) planned.bad.add(id)
+  const messages: PlannedEvent[][] = []
+  for (let at = 0; at < events.length; at += messages.at(-1)!.length) {
+    messages.push(events.slice(at, at + (random() < SINGLE ? 1 : 1 + below(eventsPerMessage))))
   }
+  const planned = planOf(shuffled(messages, seed))
   // To the byte the same once more: that is what publishers do that saw no confirm.
   for (const message of [...planned.messages])
     if (random() < twice) planned.messages.splice(below(planned.messages.length), 0, message)
+  return planned
+}
+
+/** One event; a bad one has no view. */
+export interface PlannedEvent {
+  id: string
+  text: string | Buffer
+  view?: PlannedView
+}
+
+/** A good event, with whatever else it says. */
+export function goodEvent(view: PlannedView, more: Record<string, unknown> = {}): PlannedEvent {
+  const id = uuidv7()
+  const timestamp = new Date(view.viewedAt * 1_000).toISOString()
+  return { id, text: JSON.stringify({ event_id: id, post_uuid: view.postUuid, timestamp, ...more }), view }
+}
+
+/** A bad event, or a bad message; no other must have the same text. */
+export function badEvent(text: string | Buffer): PlannedEvent {
+  return { id: badId(text), text }
+}
+
+/** Each inner list is a message, in its order, over one way after the other. */
+export function planOf(messages: Iterable<readonly PlannedEvent[]>): Plan {
+  const planned: Plan = { messages: [], views: new Map(), bad: new Set() }
+  for (const events of messages) {
+    planned.messages.push(messageOf(events, WAYS[planned.messages.length % WAYS.length]!))
+    for (const { id, view } of events) {
+      if (view === undefined) planned.bad.add(id)
+      else planned.views.set(id, view)
+    }
+  }
   return planned
 }
 
@@ -90,25 +121,16 @@ export function shuffled<T>(items: readonly T[], seed = 1): T[] {
     .map(({ item }) => item)
 }
 
-interface Item {
-  id: string
-  text: string
-  isGood: boolean
-}
-
-function textOf(id: string, { postUuid, viewedAt }: PlannedView, below: (limit: number) => number): string {
-  return JSON.stringify({
-    event_id: id,
-    post_uuid: postUuid,
+function someReader(below: (limit: number) => number): Record<string, unknown> {
+  return {
     user_id: below(3) === 0 ? 1 + below(1_000) : null,
     ip: `192.0.2.${below(200)}`,
     user_agent: [FIREFOX, SAFARI, GOOGLEBOT][below(3)],
     referer: ['https://www.example.org/a', 'https://news.example.com/', null][below(3)],
-    timestamp: new Date(viewedAt * 1_000).toISOString(),
-  })
+  }
 }
 
-function badItem(n: number, below: (limit: number) => number): Item {
+function somethingWrong(n: number, below: (limit: number) => number): string {
   const wrong = [
     { post_uuid: 'not a post!' },
     { post_uuid: undefined },
@@ -118,20 +140,17 @@ function badItem(n: number, below: (limit: number) => number): Item {
     { timestamp: 'yesterday' },
     { user_agent: 'a\0b' },
   ][below(7)]
-  const text = JSON.stringify({ event_id: uuidv7(), post_uuid: `post-${n}`, number: n, ...wrong })
-  return { id: badId(text), text, isGood: false }
+  return JSON.stringify({ event_id: uuidv7(), post_uuid: `post-${n}`, number: n, ...wrong })
 }
 
-function messageOf(items: Item[], way: { exchange: string; routingKey: string }): LedgerMessage {
-  const isArray = items.length > 1
+function messageOf(
+  events: readonly PlannedEvent[],
+  way: { exchange: string; routingKey: string },
+): LedgerMessage {
+  const texts = events.map(({ text }) => text)
   const properties: Options.Publish = { contentType: 'application/json', type: ROUTING_KEY, appId: 'test' }
-  const texts = items.map(({ text }) => text)
-  return {
-    ...way,
-    body: Buffer.from(isArray ? `[${texts.join(',')}]` : texts[0]!),
-    properties,
-    ids: items.map(({ id }) => id),
-  }
+  const body = Buffer.from(events.length === 1 ? texts[0]! : `[${texts.join(',')}]`)
+  return { ...way, body, properties, ids: events.map(({ id }) => id) }
 }
 
 /** The same numbers from 0 to 1 for the same seed (mulberry32). */

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { holdFreePort } from '../../tools/stack/ports.ts'
 import { spawnWatched } from '../../tools/stack/watched.ts'
+import { atEnd, hasPassed } from './at-end.ts'
 import { until } from './until.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
@@ -70,7 +71,7 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
   closeSync(output)
   const lines = () => readFileSync(logFile, 'utf8').split('\n')
 
-  t.after(async () => {
+  atEnd(t, async () => {
     child.kill('SIGKILL')
     const { why } = await ended
     port.release()
@@ -120,11 +121,6 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
         .filter(line => line.includes(`"event":"${event}"`))
         .map(line => JSON.parse(line) as LogEntry),
   }
-}
-
-/** For what is done after a test: whether it went well. Node tells, its types do not. */
-export function hasPassed(t: TestContext): boolean {
-  return 'passed' in t && t.passed === true
 }
 
 /** Runs one command of the program to its end. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { atEnd } from './at-end.ts'
 
 const run = promisify(execFile)
 
@@ -22,7 +23,7 @@ export interface SmallDisk {
  */
 export async function smallDisk(t: TestContext, mebibytes: number): Promise<SmallDisk> {
   const folder = mkdtempSync(join(tmpdir(), 'postviews-disk-'))
-  t.after(() => rmSync(folder, { recursive: true }))
+  atEnd(t, () => rmSync(folder, { recursive: true }))
   if (process.getuid?.() !== 0) {
     const limit = async (pid: number, bytes: string) => {
       await run('prlimit', [`--pid=${pid}`, `--fsize=${bytes}:unlimited`])
@@ -30,7 +31,7 @@ export async function smallDisk(t: TestContext, mebibytes: number): Promise<Smal
     return { folder, fill: pid => limit(pid, '4096'), free: pid => limit(pid, 'unlimited') }
   }
   await run('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'postviews-test', folder])
-  t.after(() => run('umount', ['--lazy', folder]))
+  atEnd(t, () => run('umount', ['--lazy', folder]))
   const ballast = join(folder, 'ballast')
   return {
     folder,

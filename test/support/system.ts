@@ -5,6 +5,7 @@ import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology } from '@postviews/client'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../../tools/stack/for-tests.ts'
 import { type AmqpTap, tapAmqp } from './amqp-tap.ts'
+import { atEnd } from './at-end.ts'
 import type { TestDatabase } from './engines.ts'
 import { assertInvariants } from './invariants.ts'
 import { Ledger, type LedgerMessage, publish } from './ledger.ts'
@@ -40,7 +41,7 @@ export async function createSystem(t: TestContext, options: SystemOptions): Prom
   const { url } = options.broker ?? (await testRabbitmq())
   if (declares) await declareQueues(url)
   const proxy = await startTcpProxy(Number(new URL(url).port))
-  t.after(() => proxy.close())
+  atEnd(t, () => proxy.close())
   const tap = tapAmqp(proxy)
   const ledger = await Ledger.open(t)
   const surroundings = { amqpUrl: url, databaseUrl: database.url, settings }

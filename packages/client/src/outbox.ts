@@ -4,9 +4,11 @@ import { uuidv7 } from './uuid.ts'
 export interface Message {
   /** The AMQP message_id: the event's own id if it is alone and has a UUID, else one of the message's own. */
   id: string
-  /** One event, or an array of them. */
-  body: Buffer
+  /** The JSON of one event, or of an array of them. Text, because a Buffer for each costs far more memory. */
+  json: string
   events: number
+  /** Of the events' JSON. */
+  bytes: number
   /** It came back as unroutable since it was sent. */
   isReturned: boolean
   /** When it was last sent, if it was; `performance.now()`. */
@@ -78,12 +80,10 @@ export class Outbox {
   seal(): void {
     const events = this.#group.length
     if (events === 0) return
-    const text = events === 1 ? this.#group[0]! : `[${this.#group.join(',')}]`
-    // Not Buffer.from: a small one would keep a whole slab of Node's shared pool from being freed.
-    const body = Buffer.allocUnsafeSlow(this.#groupBytes + (events === 1 ? 0 : events + 1))
-    body.write(text)
+    const json = events === 1 ? this.#group[0]! : `[${this.#group.join(',')}]`
     const id = (events === 1 ? this.#groupId : undefined) ?? uuidv7()
-    this.#append({ id, body, events, isReturned: false, sentAtMs: undefined, next: undefined })
+    const bytes = this.#groupBytes
+    this.#append({ id, json, events, bytes, isReturned: false, sentAtMs: undefined, next: undefined })
     this.#group = []
     this.#groupBytes = 0
   }
@@ -107,7 +107,7 @@ export class Outbox {
   /** A taken message is done with. */
   settle(message: Message): void {
     this.#events -= message.events
-    this.#bytes -= message.body.length - (message.events === 1 ? 0 : message.events + 1)
+    this.#bytes -= message.bytes
   }
 
   /** Gives up all that waits; the JSON of each event. Nothing may be taken at this moment. */
@@ -116,9 +116,8 @@ export class Outbox {
     const events: string[] = []
     for (let message = this.take(); message !== undefined; message = this.take()) {
       this.settle(message)
-      const text = message.body.toString()
-      if (message.events === 1) events.push(text)
-      else for (const event of JSON.parse(text)) events.push(JSON.stringify(event))
+      if (message.events === 1) events.push(message.json)
+      else for (const event of JSON.parse(message.json)) events.push(JSON.stringify(event))
     }
     return events
   }

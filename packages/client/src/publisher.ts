@@ -244,7 +244,7 @@ export class Publisher {
 
   #publish(link: Link, message: Message): boolean {
     try {
-      link.channel.publish(EXCHANGE, ROUTING_KEY, message.body, {
+      link.channel.publish(EXCHANGE, ROUTING_KEY, Buffer.from(message.json), {
         mandatory: true,
         persistent: true,
         contentType: 'application/json',

@@ -176,7 +176,13 @@ describe('when the number is not known', () => {
     ['null', json(200, null)],
     ['nothing', (_, response) => response.writeHead(204).end()],
     ['304 that nobody asked for', (_, response) => response.writeHead(304).end()],
-    ['a redirect', (_, response) => response.writeHead(302, { Location: 'http://127.0.0.1:1/' }).end()],
+    [
+      'a redirect, which is not followed with the key,',
+      (request, response) => {
+        if (request.url === '/elsewhere') json(200, { views: 5 })(request, response)
+        else response.writeHead(302, { Location: '/elsewhere' }).end()
+      },
+    ],
     ['a reset', (_, response) => response.destroy()],
     [
       'half an answer',

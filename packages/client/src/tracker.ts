@@ -43,8 +43,8 @@ export interface TrackerOptions {
   /** Events not confirmed yet, beyond which a new one is dropped. 100,000. */
   maxBufferedEvents?: number
   /**
-   * Bytes of JSON not confirmed yet, beyond which a new event is dropped. 32 MiB. The process uses at most about
-   * twice as much, because what is being sent is copied once, and 0.5 KiB for each message.
+   * Bytes of JSON not confirmed yet, beyond which a new event is dropped. 32 MiB. They take at most twice as much
+   * memory (text beyond Latin-1 has two bytes a character), 0.2 KiB for each message, and a copy of what is in flight.
    */
   maxBufferedBytes?: number
   /** How long an event waits for others to travel with. 5. */

@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { brokerUrl } from './link.ts'
+
+test('a URL without a heartbeat is given one, and is otherwise as it was', () => {
+  assert.equal(brokerUrl('amqp://broker', 10), 'amqp://broker?heartbeat=10')
+  const url = 'amqps://user:p%40ss@broker:5671/a%2Fb?frameMax=8192'
+  assert.equal(brokerUrl(url, 10), `${url}&heartbeat=10`)
+})
+
+test('a heartbeat in the URL wins', () => {
+  assert.equal(brokerUrl('amqp://broker/v?heartbeat=60', 10), 'amqp://broker/v?heartbeat=60')
+})

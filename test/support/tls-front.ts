@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, connect } from 'node:net'
+import { createServer, type TLSSocket } from 'node:tls'
+
+const pem = readFileSync(new URL('./localhost.pem', import.meta.url))
+
+/** A self-signed certificate for localhost and 127.0.0.1, which nobody should trust outside of tests. */
+export const certificate: Buffer = pem
+
+/** Listens with TLS on a port of 127.0.0.1, and forwards what comes to a server that has none. */
+export async function startTlsFront(serverPort: number): Promise<{ port: number; close(): Promise<void> }> {
+  const clients = new Set<TLSSocket>()
+  const front = createServer({ key: pem, cert: pem }, client => {
+    const server = connect(serverPort, '127.0.0.1')
+    clients.add(client)
+    client.pipe(server).pipe(client)
+    // Either side's end, in whatever way, is the other's.
+    client.on('error', () => {}).on('close', () => clients.delete(client) && server.destroy())
+    server.on('error', () => {}).on('close', () => client.destroy())
+  })
+  await new Promise<void>(resolve => front.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (front.address() as AddressInfo).port,
+    close: async () => {
+      const closed = new Promise<void>(resolve => front.close(() => resolve()))
+      for (const client of clients) client.destroy()
+      await closed
+    },
+  }
+}

@@ -14,7 +14,7 @@ import { startTcpProxy } from './support/tcp-proxy.ts'
 import { until } from './support/until.ts'
 
 const NO_BROKER = 'amqp://127.0.0.1:1'
-const KEY = 'geheim: the key of the api'.replaceAll(' ', '-')
+const KEY = 'geheim-key-of-the-api'
 
 /** A broker behind a proxy, an empty database, and the program. */
 async function system(t: TestContext) {

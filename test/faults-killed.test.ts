@@ -25,7 +25,7 @@ describe('killed', () => {
     })
   }
 
-  for (const engine of ENGINES.slice(0, 1)) {
+  for (const engine of ENGINES) {
     test(`after the commit, with the acknowledgement on its way, on ${engine.name}`, async t => {
       const system = await createSystem(t, { database: await engine.create(t), settings: SMALL_BATCHES })
       await system.publish(plan({ views: VIEWS }))
@@ -58,7 +58,7 @@ async function isDeliveredAgain(system: TestSystem, first: 'kept' | 'not kept'):
 }
 
 describe('told to end under load', () => {
-  for (const engine of ENGINES.slice(0, 1)) {
+  for (const engine of ENGINES) {
     test(`ends in time and with 0, and nothing is delivered twice, on ${engine.name}`, async t => {
       const system = await createSystem(t, { database: await engine.create(t), settings: SMALL_BATCHES })
       const { tap } = system
@@ -81,19 +81,14 @@ describe('told to end under load', () => {
       // Not the broker's word for it: it also marks as delivered again what never left it.
       const next = await system.start()
       await untilStored(system.database, 5 * VIEWS)
-      assert.equal(await duplicatesSeenBy(next), 0)
+      assert.equal(await next.metric('postviews_events_total{outcome="duplicate",reason=""}'), 0)
       await system.check()
     })
   }
 })
 
-async function duplicatesSeenBy(service: Service): Promise<number> {
-  const { text } = await service.get('/metrics')
-  return Number(/^postviews_events_total\{outcome="duplicate",reason=""\} (\d+)$/m.exec(text)?.[1])
-}
-
 describe('three consumers, restarted in turn', () => {
-  for (const engine of ENGINES.slice(0, 1)) {
+  for (const engine of ENGINES) {
     test(`count every view once, on ${engine.name}`, async t => {
       const system = await createSystem(t, { database: await engine.create(t), settings: SMALL_BATCHES })
       await postviews(system.surroundings, 'migrate')

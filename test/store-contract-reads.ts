@@ -176,6 +176,34 @@ export function readsContract(promises: Promises): void {
     })
   })
 
+  promises('counts the hosts that readers came from', async ({ open }) => {
+    const store = await open()
+    const referers = [
+      'https://news.example/a',
+      'https://NEWS.example:8443/b?c#d',
+      'http://news.example./',
+      'https://www.news.example/',
+      'android-app://com.example.reader/',
+      'about:blank',
+      'no referer at all',
+      '',
+      null,
+    ]
+    await record(
+      store,
+      referers.map(referer => view(NOON, { referer })),
+    )
+    const hosts = [
+      { host: null, views: 4 },
+      { host: 'news.example', views: 3 },
+      { host: 'com.example.reader', views: 1 },
+      { host: 'www.news.example', views: 1 },
+    ]
+    assert.deepEqual(await store.referrers(POST, '2026-03-10', '2026-03-10', 10), hosts)
+    assert.deepEqual(await store.referrers(null, '2026-03-10', '2026-03-10', 10), hosts)
+    await assertVerified(store)
+  })
+
   promises('lists hosts of a period, most first, equals by name, nowhere among them', async ({ open }) => {
     const store = await open()
     const from = (host: string | null, day = '2026-03-10', postUuid = POST) =>

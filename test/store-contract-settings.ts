@@ -191,6 +191,26 @@ export function settingsContract(promises: Promises): void {
     })
   }
 
+  promises('applies what needs addresses to no day where none are kept, and harms none', async ({ open }) => {
+    const before = await open()
+    await record(before, VIEWS, { ipStorage: 'none' })
+    const answers = await everythingIn(before, QUESTION)
+    const store = await open({ uniqueBy: 'ip+user_agent', timeZone: 'Asia/Kathmandu' })
+    const { firstDay } = await store.rebuild({ ...ADOPT, ipStorage: 'none' })
+    assert.equal(firstDay, '2026-04-01')
+    assert.deepEqual(await everythingIn(store, QUESTION), answers)
+    await assertVerified(store)
+
+    const readers = [view('2026-04-02T12:00:00Z'), view('2026-04-02T12:00:00Z', { userAgent: SAFARI })]
+    await record(store, [...VIEWS.map(view => ({ ...view, eventId: null })), ...readers], {
+      ipStorage: 'none',
+    })
+    const [day] = await store.siteDays('2026-04-02', '2026-04-02')
+    assert.deepEqual([day?.views, day?.unique_views], [2, 2])
+    assert.equal((await store.siteTotals()).views, 2 * VIEWS.length + 2)
+    await assertVerified(store)
+  })
+
   promises('applies what needs no address to every day, addresses or none', async ({ open }) => {
     await record(await open(), VIEWS, { ipStorage: 'none' })
     const store = await open({ windowHours: 6, bots: 'exclude' })

@@ -22,6 +22,12 @@ const REBUILD = { adoptSettings: false, ipStorage: 'full' } as const
 const ON_DAY = `post_uuid = '${POST}' AND date = '${DAY}'`
 const SITE = `date = '${DAY}'`
 const FROM_A = `host = 'a.example'`
+const COUNTERS_OF_DAYS = [
+  'post_view_aggregates',
+  'post_view_referrers',
+  'site_view_aggregates',
+  'site_view_referrers',
+]
 
 /** What is done to the database, and how verify names it: `kind name field`. */
 const DAMAGES: [sentence: string, sql: string, named: RegExp][] = [
@@ -147,6 +153,18 @@ export function verifyContract(promises: Promises): void {
       assert.equal((await store.rebuild(REBUILD)).fixed, 0)
     })
   }
+
+  promises('counts a day again of which nothing but the raw rows is left', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    const before = await everythingIn(store, QUESTION)
+    for (const table of COUNTERS_OF_DAYS) await sql(`DELETE FROM ${table} WHERE ${SITE}`)
+    await sql(`DELETE FROM post_view_visitors WHERE day = '${DAY}'`)
+    assert.match(linesOf(await differencesIn(store)), /^aggregate post post-1 on 2026-03-28 exists$/m)
+    await store.rebuild(REBUILD)
+    await assertVerified(store)
+    assert.deepEqual(await everythingIn(store, QUESTION), before)
+  })
 
   promises(
     'names what a raw row that was deleted leaves behind, and counts without it',

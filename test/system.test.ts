@@ -9,6 +9,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { startMariadb } from '../tools/stack/mariadb.ts'
 import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { type AmqpTap, tapAmqp } from './support/amqp-tap.ts'
+import { atEnd } from './support/at-end.ts'
 import { mysqlDatabase, SQLITE, type TestDatabase } from './support/engines.ts'
 import { assertInvariants } from './support/invariants.ts'
 import { Ledger, type LedgerMessage, publish } from './support/ledger.ts'
@@ -34,7 +35,7 @@ const ENGINES: { name: string; create(t: TestContext): Promise<KillableDatabase>
 
 async function createOnOwnServer(t: TestContext): Promise<KillableDatabase> {
   const server = await startMariadb()
-  t.after(() => server.stop())
+  atEnd(t, () => server.stop())
   return { ...mysqlDatabase((await server.database()).url), killServer: () => server.restart() }
 }
 
@@ -42,9 +43,9 @@ describe('counts every view exactly once, whatever is killed meanwhile', () => {
   for (const engine of ENGINES) {
     test(`on ${engine.name}`, async t => {
       const broker = await startRabbitmq({ management: false })
-      t.after(() => broker.stop())
+      atEnd(t, () => broker.stop())
       const proxy = await startTcpProxy(broker.port)
-      t.after(() => proxy.close())
+      atEnd(t, () => proxy.close())
       const tap = tapAmqp(proxy)
       const database = await engine.create(t)
       const surroundings = { amqpUrl: broker.url, databaseUrl: database.url }

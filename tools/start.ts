@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { createStats } from '@postviews/client'
+import { loadPosts } from '../examples/blog/src/posts.ts'
+import { createProgressBar } from '../packages/analytics/src/progress.ts'
+import { HISTORY_DAYS, readSample, type Sample, startLife } from './life/life.ts'
 import { ensureInstalled } from './stack/install.ts'
 import { isFree } from './stack/ports.ts'
 import { findProgram } from './stack/programs.ts'
@@ -10,49 +14,92 @@ import { onStopSignal } from './stack/stop-signals.ts'
 
 /**
  * `npm start`: the whole system on this machine, for trying it. A private RabbitMQ whose data stay in
- * data/rabbitmq (unless AMQP_URL names another), then the parts below, each a process with its log in data/log.
+ * data/rabbitmq (unless AMQP_URL names another), then the parts below, each a process with its log in data/log; and
+ * simulated readers, in this process (not with `--quiet`, and never on a broker or database of somebody's own).
  * Whatever ends this program ends them too, and nothing else.
  */
 const ROOT = join(import.meta.dirname, '..')
 const DATA = join(ROOT, 'data')
 const LOGS = join(DATA, 'log')
+const SAMPLE_FILE = join(DATA, 'sample.json')
 
 /** A part of the system: an HTTP service of ours, run by this same Node. */
 type Part = {
-  name: string
+  name: 'analytics' | 'panel' | 'blog'
   args: string[]
   env: Record<string, string>
-  port: number
   /** The setting that moves it to another port. */
   portSetting: string
   /** Answers 200 when the part is ready. */
   readyPath: string
 }
 
+const isQuiet = readArguments()
 const isOwnBroker = !setting('AMQP_URL')
 const isOwnKey = !setting('INTERNAL_API_KEY')
-const apiKey = setting('INTERNAL_API_KEY') ?? randomBytes(24).toString('base64url')
+const isOwnPassword = !setting('ADMIN_PASSWORD')
+/** Nobody else's numbers are in it: readers may be made up. */
+const isPlayground = isOwnBroker && !setting('DATABASE_URL')
+const apiKeys = setting('INTERNAL_API_KEY') ?? randomBytes(24).toString('base64url')
+const apiKey = apiKeys.split(',')[0]!.trim()
+const adminPassword = setting('ADMIN_PASSWORD') ?? randomBytes(12).toString('base64url')
 const host = setting('HOST') ?? '127.0.0.1'
-const apiPort = portOf('PORT', 3100)
+const ports = {
+  analytics: portOf('PORT', 3100),
+  panel: portOf('ADMIN_PORT', 3200),
+  blog: portOf('BLOG_PORT', 3300),
+}
+const analyticsUrl = urlOf('analytics')
+const blogUrl = urlOf('blog')
 
-/** In the order they start; they stop in reverse. */
-function partsOf(amqpUrl: string): Part[] {
-  return [
-    {
-      name: 'analytics',
-      args: ['packages/analytics/src/cli.ts', 'serve'],
-      env: {
-        AMQP_URL: amqpUrl,
-        DATABASE_URL: setting('DATABASE_URL') ?? 'sqlite:data/postviews.db',
-        INTERNAL_API_KEY: apiKey,
-        HOST: host,
-        PORT: String(apiPort),
-      },
-      port: apiPort,
-      portSetting: 'PORT',
-      readyPath: '/readyz',
+/** History is as old as that; what the user has set is left alone, and then there is no history. */
+const LONG_MEMORY = { EVENT_MAX_AGE: `${HISTORY_DAYS + 10}d`, RAW_RETENTION_DAYS: String(HISTORY_DAYS + 30) }
+const hasLongMemory = isPlayground && !Object.keys(LONG_MEMORY).some(setting)
+
+function analyticsPart(amqpUrl: string): Part {
+  return {
+    name: 'analytics',
+    args: ['packages/analytics/src/cli.ts', 'serve'],
+    env: {
+      AMQP_URL: amqpUrl,
+      DATABASE_URL: setting('DATABASE_URL') ?? 'sqlite:data/postviews.db',
+      INTERNAL_API_KEY: apiKeys,
+      ...(hasLongMemory ? LONG_MEMORY : {}),
     },
-  ]
+    portSetting: 'PORT',
+    readyPath: '/readyz',
+  }
+}
+
+function panelPart(): Part {
+  return {
+    name: 'panel',
+    args: ['packages/admin/src/main.ts'],
+    env: {
+      ADMIN_PASSWORD: adminPassword,
+      INTERNAL_API_KEY: apiKey,
+      ANALYTICS_URL: analyticsUrl,
+      POSTS_URL: `${blogUrl}/posts.json`,
+    },
+    portSetting: 'ADMIN_PORT',
+    readyPath: '/livez',
+  }
+}
+
+function blogPart(amqpUrl: string, sampleDay: string): Part {
+  return {
+    name: 'blog',
+    args: ['examples/blog/src/main.ts'],
+    env: {
+      AMQP_URL: amqpUrl,
+      ANALYTICS_URL: analyticsUrl,
+      INTERNAL_API_KEY: apiKey,
+      SESSION_SECRET: setting('SESSION_SECRET') ?? randomBytes(32).toString('hex'),
+      SAMPLE_DAY: sampleDay,
+    },
+    portSetting: 'BLOG_PORT',
+    readyPath: '/',
+  }
 }
 
 const stops: (() => Promise<void>)[] = []
@@ -75,7 +122,8 @@ try {
 
 async function start(): Promise<void> {
   mkdirSync(LOGS, { recursive: true })
-  for (const { name, port, portSetting } of partsOf('')) {
+  for (const { name, portSetting } of [analyticsPart(''), panelPart(), blogPart('', '')]) {
+    const port = ports[name]
     if (!(await isFree(port))) {
       throw new Error(
         `Port ${port} for ${name} is in use. Set ${portSetting} to another: ${portSetting}=${port + 1} npm start`,
@@ -83,8 +131,39 @@ async function start(): Promise<void> {
     }
   }
   const amqpUrl = setting('AMQP_URL') ?? (await startBroker())
-  for (const part of partsOf(amqpUrl)) await startPart(part)
+  await startPart(analyticsPart(amqpUrl))
+  const sample = isPlayground ? await sampleOf() : { sinceMs: Date.now(), history: 'none' as const }
+  const sampleDay = new Date(sample.sinceMs).toISOString().slice(0, 10)
+  await startPart(panelPart())
+  await startPart(blogPart(amqpUrl, sampleDay))
   console.log(greeting(amqpUrl))
+  if (isPlayground && !isQuiet) startReaders(sample, amqpUrl, sampleDay)
+}
+
+function sampleOf(): Promise<Sample> {
+  const stats = createStats({ baseUrl: analyticsUrl, key: apiKey })
+  return readSample(SAMPLE_FILE, stats, hasLongMemory && !isQuiet)
+}
+
+function startReaders(sample: Sample, amqpUrl: string, sampleDay: string): void {
+  const bar = createProgressBar()
+  const life = startLife(sample, {
+    amqpUrl,
+    analyticsUrl,
+    apiKey,
+    blogUrl,
+    posts: loadPosts(sampleDay),
+    file: SAMPLE_FILE,
+    progress: (counted, total) => bar.progress('history', counted, total),
+    say: line => {
+      bar.end()
+      console.log(line)
+    },
+  })
+  stops.push(async () => {
+    bar.end()
+    await life.stop()
+  })
 }
 
 async function startBroker(): Promise<string> {
@@ -96,17 +175,17 @@ async function startBroker(): Promise<string> {
   return broker.url
 }
 
-async function startPart({ name, args, env, port, readyPath }: Part): Promise<void> {
+async function startPart({ name, args, env, readyPath }: Part): Promise<void> {
   console.log(`Starting ${name} ...`)
   const logFile = join(LOGS, `${name}.log`)
   rmSync(logFile, { force: true })
   const server = new Server({
     name,
     command: [process.execPath, ...args],
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, HOST: host, PORT: String(ports[name]) },
     cwd: ROOT,
     logFile,
-    ready: () => answers200(`http://127.0.0.1:${port}${readyPath}`),
+    ready: () => answers200(urlOf(name) + readyPath),
     startTimeoutMs: 60_000,
     stopTimeoutMs: 30_000,
   })
@@ -143,6 +222,13 @@ async function answers200(url: string): Promise<boolean> {
   }
 }
 
+function readArguments(): boolean {
+  const given = process.argv.slice(2)
+  if (given.every(argument => argument === '--quiet')) return given.length > 0
+  console.error('npm start [-- --quiet]: --quiet is without history and simulated readers')
+  process.exit(2)
+}
+
 /** A setting that is empty counts as not set, as it does for the service. */
 function setting(name: string): string | undefined {
   return process.env[name]?.trim() || undefined
@@ -155,8 +241,12 @@ function portOf(name: string, fallback: number): number {
   process.exit(1)
 }
 
+function urlOf(name: Part['name']): string {
+  return `http://127.0.0.1:${ports[name]}`
+}
+
 function greeting(amqpUrl: string): string {
-  const api = `http://127.0.0.1:${apiPort}/api/v1`
+  const api = `${analyticsUrl}/api/v1`
   // What the user has set may hold a password, and the shell that set it knows it.
   const keyHeader = isOwnKey
     ? `'X-Internal-Api-Key: ${apiKey}'`
@@ -172,11 +262,15 @@ function greeting(amqpUrl: string): string {
     '',
     'postviews is running.',
     '',
+    `  Panel     ${urlOf('panel')}`,
+    `  Password  ${isOwnPassword ? `${adminPassword}   (of this run; set ADMIN_PASSWORD to choose one)` : 'as ADMIN_PASSWORD says'}`,
+    `  Blog      ${blogUrl}   (sign in as any reader or author)`,
     `  API       ${api}`,
     `  API key   ${isOwnKey ? `${apiKey}   (of this run; set INTERNAL_API_KEY to choose one)` : 'as INTERNAL_API_KEY says'}`,
     `  RabbitMQ  ${isOwnBroker ? `${amqpUrl}   (private; data in data/rabbitmq)` : 'as AMQP_URL says'}`,
     `  Database  ${setting('DATABASE_URL') ? 'as DATABASE_URL says' : 'data/postviews.db'}`,
-    '  Log       data/log/analytics.log',
+    '  Logs      data/log',
+    `  Readers   ${readersSay()}`,
     '',
     'Publish a view of post 42, from another terminal in this folder:',
     '',
@@ -199,4 +293,9 @@ function greeting(amqpUrl: string): string {
     'Ctrl-C stops all of it.',
   )
   return lines.join('\n')
+}
+
+function readersSay(): string {
+  if (!isPlayground) return 'none made up: broker or database are your own'
+  return isQuiet ? 'none made up' : 'simulated; npm start -- --quiet is without'
 }

@@ -10,7 +10,7 @@ import { atEnd, hasPassed } from './at-end.ts'
 import { until } from './until.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
-const API_KEY = 'a-key-of-the-tests-alone'
+export const API_KEY = 'a-key-of-the-tests-alone'
 const LAST_LINES = 20
 
 /** Where it gets its events from, and where it keeps them. */
@@ -40,6 +40,8 @@ export interface LogEntry {
 
 export interface Service {
   readonly pid: number
+  /** Where it listens; its key is `API_KEY`. */
+  readonly url: string
   readonly exited: Promise<Exit>
   readonly isRunning: boolean
   /** Asks the internal API. @throws {TypeError} when nobody answers */
@@ -47,6 +49,8 @@ export interface Service {
   /** Why it is not ready; `down` when nobody answers, `ready` when it is. */
   readiness(): Promise<string>
   untilReady(deadlineMs?: number): Promise<void>
+  /** A sample of `/metrics`, by its name and labels as they stand there. */
+  metric(name: string): Promise<number>
   /** Sends the signal, and does not wait for what comes of it. */
   kill(signal: NodeJS.Signals): void
   /** Sends the signal and waits for the end. */
@@ -79,8 +83,9 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
     rmSync(folder, { recursive: true })
   })
 
+  const url = `http://127.0.0.1:${port.port}`
   const get = async (path: string) => {
-    const response = await fetch(`http://127.0.0.1:${port.port}${path}`, {
+    const response = await fetch(url + path, {
       headers: { 'x-internal-api-key': API_KEY, connection: 'close' },
       signal: AbortSignal.timeout(15_000),
     })
@@ -97,6 +102,7 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
   })
   return {
     pid,
+    url,
     exited: ended,
     get isRunning() {
       return isRunning
@@ -105,6 +111,15 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
     readiness,
     untilReady: deadlineMs =>
       until(`${command} is ready`, async () => (await readiness()) === 'ready', deadlineMs),
+    metric: async name => {
+      const { text } = await get('/metrics')
+      return Number(
+        text
+          .split('\n')
+          .find(line => line.startsWith(`${name} `))
+          ?.slice(name.length),
+      )
+    },
     kill: signal => {
       child.kill(signal)
     },

@@ -141,6 +141,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     while (!signal.aborted) {
       try {
         await this.#options.store.ping()
+        if (this.#storeTrouble !== null) this.#options.log.info('store.back')
         this.#storeTrouble = null
         return
       } catch (error) {

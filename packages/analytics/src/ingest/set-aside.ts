@@ -79,9 +79,15 @@ export class SetAside {
   put(event: SetAsideEvent, signal: AbortSignal): Promise<void> {
     return new Promise(resolve => {
       const id = setAsideId(event)
-      const waiting: Waiting = { event, id, isReturned: false, done: resolve }
+      const onVoid = () => this.#settle(waiting)
+      const done = () => {
+        // The signal lives as long as the session: left there, this would keep the message as long.
+        signal.removeEventListener('abort', onVoid)
+        resolve()
+      }
+      const waiting: Waiting = { event, id, isReturned: false, done }
       this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), waiting])
-      signal.addEventListener('abort', () => this.#settle(waiting), { once: true })
+      signal.addEventListener('abort', onVoid, { once: true })
       const { session } = this.#connection
       if (session !== undefined) this.#publish(session, waiting)
     })

@@ -99,7 +99,7 @@ test('keeps bots that are excluded out of every number but their own', () => {
   assert.equal(counts.rows, 1)
 })
 
-test('of a day that adopted rows leave unknown, the total takes the views alone', () => {
+test('of a day that adopted rows leave unknown, the total takes the views and their times alone', () => {
   const counts = new BatchCounts('count')
   counts.add(row({ day: '2026-03-09', viewedAt: 500, loggedIn: true, bot: true }), true)
   counts.add(row({ day: '2026-03-10', viewedAt: 1_000 }), true)
@@ -113,10 +113,31 @@ test('of a day that adopted rows leave unknown, the total takes the views alone'
         unique: 1,
         loggedIn: 0,
         bots: 0,
-        first: 1_000,
+        first: 500,
         last: 1_000,
       },
     ],
+  )
+})
+
+test("a post's total says where no day of it is known", () => {
+  const counts = new BatchCounts('count')
+  counts.add(row({ loggedIn: true }), true)
+  const unknown = { detailedViews: null, unique: 0, loggedIn: 0, bots: 0 }
+  assert.deepEqual(
+    counts.posts(() => false),
+    [{ postUuid: 'a', views: 1, ...unknown, first: 1_000, last: 1_000 }],
+  )
+})
+
+test('takes unique views that are told afterwards', () => {
+  const counts = new BatchCounts('count')
+  counts.add(row(), false)
+  counts.add(row({ day: '2026-03-11' }), false)
+  counts.addUnique('a', '2026-03-11', 1)
+  assert.deepEqual(
+    counts.postDays().map(({ unique }) => unique),
+    [0, 1],
   )
 })
 

@@ -193,5 +193,5 @@ function groupBy<T, S>(
 }
 
 function sortedValues<T>(map: Map<string, T>): T[] {
-  return [...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, value]) => value)
+  return [...map.keys()].sort().map(key => map.get(key)!)
 }

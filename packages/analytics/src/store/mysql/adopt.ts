@@ -1,6 +1,243 @@
+/**
+ * Adoption of what the second article's consumer has counted: its counts become baselines, its rows are read as if they
+ * came today, and each day's other numbers are told where its rows explain its count.
+ *
+ * Every step finds out by itself what is left to do, so an interrupted run is gone on with by the next. The state is
+ * written last: until then nobody records, and nothing else counts.
+ */
+
+import { canonicalPost } from '@postviews/client'
+import type { Day } from '../calendar.ts'
+import { BotList } from '../row.ts'
+import { listVisitors, makeKey } from '../sql/day-keys.ts'
+import { rebuildSite } from '../sql/rebuild.ts'
+import {
+  aggregatesOfDay,
+  allDays,
+  differences,
+  type Pair,
+  referrersOfDay,
+  type StoredAggregate,
+  selectTotals,
+} from '../sql/recount.ts'
+import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
-import type { Progress } from '../store.ts'
-import type { MysqlClient } from './connection.ts'
-export async function adopt(client: MysqlClient, { settings }: Pick<SqlEngine, 'calendar' | 'settings' | 'toTime' | 'fromTime'>, _progress: Progress): Promise<void> {
-  await client.write('INSERT INTO post_view_state (id, time_zone, window_hours, unique_by, bots) VALUES (1, ?, ?, ?, ?)', [settings.timeZone, settings.windowHours, settings.uniqueBy, settings.bots])
+import { type Progress, StoreUnavailable } from '../store.ts'
+import { type MysqlClient, transactionOn } from './connection.ts'
+import { bytes, partsOf, quoted } from './text.ts'
+
+const ROWS_AT_ONCE = 20_000
+const TEXTS_AT_ONCE = 5_000
+// As retention does by default; it closes more days, or opens them again, by what it is told.
+const OPEN_SECONDS = 31 * 86_400
+
+export async function adopt(client: MysqlClient, engine: SqlEngine, progress: Progress): Promise<void> {
+  const [tables] = await client.all(
+    'SELECT EXISTS (SELECT 1 FROM post_views) OR EXISTS (SELECT 1 FROM post_view_aggregates) AS hold_data',
+  )
+  const now = Math.floor(Date.now() / 1_000)
+  const openFrom = engine.calendar.dayOf(now - OPEN_SECONDS)
+  await mergeSpellings(client)
+  await takeBaselines(client, progress)
+  await adoptRows(client, engine, progress)
+  await adoptDays(client, engine, openFrom, progress)
+  await finish(client, engine, openFrom, Number(tables!['hold_data']) === 1 ? now : null)
+}
+
+/** One post was counted apart where its id was spelt in two ways: the counts of a day are added up. */
+async function mergeSpellings(client: MysqlClient): Promise<void> {
+  let last = 0
+  for (;;) {
+    const rows = await client.all(
+      `SELECT id, post_uuid, date, view_count
+       FROM post_view_aggregates
+       WHERE id > ? AND post_uuid <> LOWER(post_uuid)
+       ORDER BY id
+       LIMIT ${TEXTS_AT_ONCE}`,
+      [last],
+    )
+    if (rows.length === 0) return
+    await transactionOn(client, async () => {
+      for (const row of rows) {
+        const spelt = String(row['post_uuid'])
+        const post = canonicalPost(spelt) ?? spelt
+        if (post !== spelt) await spellAs(client, post, row)
+      }
+    })
+    last = Number(rows.at(-1)!['id'])
+  }
+}
+
+async function spellAs(client: MysqlClient, post: string, row: Record<string, unknown>): Promise<void> {
+  const id = Number(row['id'])
+  const [same] = await client.all('SELECT id FROM post_view_aggregates WHERE post_uuid = ? AND date = ?', [
+    post,
+    String(row['date']),
+  ])
+  if (same === undefined) {
+    await client.run('UPDATE post_view_aggregates SET post_uuid = ? WHERE id = ?', [post, id])
+  } else {
+    await client.run('UPDATE post_view_aggregates SET view_count = view_count + ? WHERE id = ?', [
+      Number(row['view_count']),
+      Number(same['id']),
+    ])
+    await client.run('DELETE FROM post_view_aggregates WHERE id = ?', [id])
+  }
+}
+
+/** Until the state is written nothing but the old consumer has counted, so however often this is done it is the same. */
+async function takeBaselines(client: MysqlClient, progress: Progress): Promise<void> {
+  const [count] = await client.all('SELECT COUNT(*) AS count FROM post_view_aggregates')
+  const total = Number(count!['count'])
+  let after = 0
+  for (let done = 0; done < total; ) {
+    const [edge] = await client.all(
+      `SELECT MAX(id) AS last, COUNT(*) AS count
+       FROM (SELECT id FROM post_view_aggregates WHERE id > ? ORDER BY id LIMIT ${ROWS_AT_ONCE}) AS part`,
+      [after],
+    )
+    if (edge!['last'] === null) return
+    const last = Number(edge!['last'])
+    await client.run('UPDATE post_view_aggregates SET baseline = view_count WHERE id > ? AND id <= ?', [
+      after,
+      last,
+    ])
+    after = last
+    done += Number(edge!['count'])
+    progress('aggregates', Math.min(done, total), total)
+  }
+}
+
+/** Derives the columns of the rows that have none yet. The keys of all days stay until the end: one reader, one visitor. */
+async function adoptRows(client: MysqlClient, engine: SqlEngine, progress: Progress): Promise<void> {
+  const [count] = await client.all('SELECT COUNT(*) AS total, COUNT(day) AS done FROM post_views')
+  const total = Number(count!['total'])
+  let done = Number(count!['done'])
+  const keys = await dayKeys(client)
+  const bots = new BotList()
+  for await (const rows of rawRows(engine, client, { where: 'day IS NULL' })) {
+    const days = new Set(rows.map(({ viewedAt }) => engine.calendar.dayOf(viewedAt)))
+    for (const day of days) {
+      if (!keys.has(day)) keys.set(day, await makeKey(client, day))
+    }
+    const derivedRows = rows.map(row => ({
+      row,
+      derived: deriveAgain(row, engine, { settingsSince: null }, keys, agent => bots.isBot(agent)),
+    }))
+    await transactionOn(client, () => writeRows(client, derivedRows))
+    done += rows.length
+    progress('rows', done, total)
+  }
+}
+
+const WRITE_ROWS = {
+  insert: 'INSERT INTO post_views (id, post_uuid, day, slice, logged_in, bot, visitor, referer_host) VALUES ',
+  update: ` ON DUPLICATE KEY UPDATE
+    post_uuid = VALUES(post_uuid), viewed_at = viewed_at, day = VALUES(day), slice = VALUES(slice),
+    logged_in = VALUES(logged_in), bot = VALUES(bot), visitor = VALUES(visitor), referer_host = VALUES(referer_host)`,
+}
+
+async function writeRows(
+  client: MysqlClient,
+  rows: readonly { row: RawRow; derived: Derived }[],
+): Promise<void> {
+  const rowText = ({ row, derived }: { row: RawRow; derived: Derived }) => {
+    const { post_uuid, day, slice, logged_in, bot, visitor, referer_host } = derived
+    return `(${row.id},${quoted(post_uuid)},'${day}',${slice},${logged_in},${bot},${bytes(visitor!)},${quoted(referer_host)})`
+  }
+  for (const { items, texts } of partsOf(rows, TEXTS_AT_ONCE, rowText)) {
+    const { changed } = await client.write(WRITE_ROWS.insert + texts.join() + WRITE_ROWS.update)
+    // A row that is there counts as two changes, one that is not as one: somebody has just removed it.
+    if (changed !== 2 * items.length) throw new StoreUnavailable('MySQL: rows went while they were adopted')
+  }
+}
+
+/** Tells of each day what its rows explain, in one transaction; what is right already is left alone. */
+async function adoptDays(
+  client: MysqlClient,
+  engine: SqlEngine,
+  openFrom: Day,
+  progress: Progress,
+): Promise<void> {
+  const days = await allDays(client)
+  for (const [index, day] of days.entries()) {
+    await transactionOn(client, async () => {
+      const aggregates = await aggregatesOfDay(engine, client, day)
+      const referrers = await referrersOfDay(engine, client, day, aggregates)
+      await writeAggregates(client, day, aggregates)
+      await client.run('DELETE FROM post_view_referrers WHERE date = ?', [day])
+      const hosts = referrers.filter(({ expected }) => expected !== null)
+      const hostText = ({ key, expected }: (typeof hosts)[number]) =>
+        `(${quoted(key.post)},'${day}',${quoted(key.host)},${expected})`
+      for (const { texts } of partsOf(hosts, TEXTS_AT_ONCE, hostText)) {
+        await client.write(
+          `INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES ${texts.join()}`,
+        )
+      }
+      if (day >= openFrom) await listVisitors(engine, client, day)
+      await rebuildSite(client, day)
+    })
+    progress('days', index + 1, days.length)
+  }
+}
+
+const WRITE_AGGREGATES = {
+  insert: `
+    INSERT INTO post_view_aggregates
+      (post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+    VALUES `,
+  update: `
+    ON DUPLICATE KEY UPDATE
+      unique_views = VALUES(unique_views), logged_in = VALUES(logged_in), bots = VALUES(bots),
+      first_viewed_at = VALUES(first_viewed_at), last_viewed_at = VALUES(last_viewed_at)`,
+}
+
+async function writeAggregates(
+  client: MysqlClient,
+  day: Day,
+  pairs: readonly Pair<string, StoredAggregate>[],
+): Promise<void> {
+  const wrong = pairs.filter(
+    ({ expected, found }) => differences('aggregate', '', expected, found).length > 0,
+  )
+  for (const { key, expected } of wrong) {
+    // A count of nothing, and no row: nothing was adopted here.
+    if (expected !== null) continue
+    await client.run('DELETE FROM post_view_aggregates WHERE post_uuid = ? AND date = ?', [key, day])
+  }
+  const told = wrong.filter(({ expected }) => expected !== null)
+  const textOf = ({ key, expected }: Pair<string, StoredAggregate>) => {
+    const { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at } = expected!
+    const times = [first_viewed_at, last_viewed_at].map(time => (time === null ? 'NULL' : `'${time}'`))
+    return `(${quoted(key)},'${day}',${view_count},${unique_views},${logged_in},${bots},${times.join()})`
+  }
+  for (const { texts } of partsOf(told, TEXTS_AT_ONCE, textOf)) {
+    await client.write(WRITE_AGGREGATES.insert + texts.join() + WRITE_AGGREGATES.update)
+  }
+}
+
+/** Totals, and the state with which counting begins. */
+async function finish(
+  client: MysqlClient,
+  { settings: { timeZone, windowHours, uniqueBy, bots } }: SqlEngine,
+  openFrom: Day,
+  adoptedAt: number | null,
+): Promise<void> {
+  await transactionOn(client, async () => {
+    await client.run('DELETE FROM post_view_totals')
+    await client.run(
+      `INSERT INTO post_view_totals
+         (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
+       ${selectTotals('1 = 1')}`,
+    )
+    const closed = await client.run('DELETE FROM post_view_day_keys WHERE day < ?', [openFrom])
+    await client.run(
+      `INSERT INTO post_view_state
+         (id, time_zone, window_hours, unique_by, bots, open_from, unknown_until, adopted_at)
+       SELECT 1, ?, ?, ?, ?, ?, MAX(date), ?
+       FROM post_view_aggregates
+       WHERE unique_views IS NULL`,
+      [timeZone, windowHours, uniqueBy, bots, closed > 0 ? openFrom : null, adoptedAt],
+    )
+  })
 }

@@ -1,3 +1,286 @@
-import type { Progress } from '../store.ts'
+/** Brings the second article's tables, where they are there, to the shape that 001 gives them. Keeps what is in them. */
+
+import { MIGRATIONS_TABLE } from '../migrate.ts'
+import { type Progress, RowRejected, StoreRefused } from '../store.ts'
 import type { MysqlClient } from './connection.ts'
-export async function reshapeAdoptedTables(_client: MysqlClient, _database: string, _progress: Progress): Promise<void> {}
+import { quoted } from './text.ts'
+
+/** What an article's column must be to be taken over. */
+interface Needed {
+  types: readonly string[]
+  isNullable?: false
+}
+
+/** The shape that a column is given if it has another; a longer one of the users' is left as long as it is. */
+interface Wanted {
+  type: string
+  /** Characters that fit. */
+  length: number
+  collation: string
+  isNullable: boolean
+}
+
+interface ArticleTable {
+  needed: Record<string, Needed>
+  texts: Record<string, Wanted>
+  own: Record<string, string>
+  /** Made unless there is one that begins with the column. */
+  indexes: Record<string, string>
+}
+
+const INTEGER: Needed = { types: ['tinyint', 'smallint', 'mediumint', 'int', 'bigint'] }
+const TEXT: Needed = { types: ['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext'] }
+
+const POST_UUID: Wanted = { type: 'CHAR(36)', length: 36, collation: 'utf8mb4_bin', isNullable: false }
+const SEARCHED = { collation: 'utf8mb4_unicode_ci', isNullable: true }
+
+const TABLES: Record<string, ArticleTable> = {
+  post_views: {
+    needed: {
+      id: INTEGER,
+      post_uuid: { types: ['char', 'varchar'], isNullable: false },
+      user_id: INTEGER,
+      ip: TEXT,
+      user_agent: TEXT,
+      referer: TEXT,
+      viewed_at: { types: ['timestamp'], isNullable: false },
+    },
+    texts: {
+      post_uuid: POST_UUID,
+      ip: { type: 'VARCHAR(45)', length: 45, ...SEARCHED },
+      user_agent: { type: 'TEXT', length: 2_000, ...SEARCHED },
+      referer: { type: 'VARCHAR(500)', length: 500, ...SEARCHED },
+    },
+    own: {
+      event_id: 'BINARY(16) NULL',
+      received_at: 'TIMESTAMP NULL DEFAULT NULL',
+      day: 'DATE NULL',
+      slice: 'TINYINT UNSIGNED NULL',
+      logged_in: 'TINYINT UNSIGNED NULL',
+      bot: 'TINYINT UNSIGNED NULL',
+      visitor: 'BINARY(16) NULL',
+      referer_host: 'VARCHAR(253) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
+    },
+    indexes: {
+      post_uuid: 'INDEX idx_post_uuid (post_uuid)',
+      viewed_at: 'INDEX idx_viewed_at (viewed_at)',
+      event_id: 'UNIQUE INDEX uq_event_id (event_id)',
+    },
+  },
+  post_view_aggregates: {
+    needed: {
+      id: INTEGER,
+      post_uuid: { types: ['char', 'varchar'], isNullable: false },
+      date: { types: ['date'], isNullable: false },
+      view_count: { ...INTEGER, isNullable: false },
+    },
+    texts: { post_uuid: POST_UUID },
+    own: {
+      baseline: 'INT UNSIGNED NOT NULL DEFAULT 0',
+      unique_views: 'INT UNSIGNED NULL',
+      logged_in: 'INT UNSIGNED NULL',
+      bots: 'INT UNSIGNED NULL',
+      first_viewed_at: 'TIMESTAMP NULL DEFAULT NULL',
+      last_viewed_at: 'TIMESTAMP NULL DEFAULT NULL',
+    },
+    indexes: { date: 'INDEX idx_date (date)' },
+  },
+}
+
+interface Column {
+  type: string
+  fullType: string
+  isNullable: boolean
+  hasDefault: boolean
+  extra: string
+  length: number
+  collation: string | null
+  precision: number
+  comment: string
+}
+
+interface Table {
+  engine: string
+  columns: Map<string, Column>
+  /** The columns of each index, by its name. */
+  indexes: Map<string, { isUnique: boolean; columns: string[] }>
+}
+
+/** @throws {StoreRefused} naming everything in which the tables are not the article's */
+export async function reshapeAdoptedTables(
+  client: MysqlClient,
+  database: string,
+  progress: Progress,
+): Promise<void> {
+  if (await isMigrated(client, database)) return
+  const found = new Map<string, Table>()
+  for (const name of Object.keys(TABLES)) {
+    const table = await inspect(client, database, name)
+    if (table !== null) found.set(name, table)
+  }
+  const problems = [...found].flatMap(([name, table]) => problemsOf(name, table))
+  if (problems.length === 0) {
+    for (const name of found.keys()) problems.push(...(await impossibleTimes(client, name)))
+  }
+  if (problems.length > 0) {
+    throw new StoreRefused(`the tables that are there cannot be adopted: ${problems.join('; ')}`)
+  }
+
+  let done = 0
+  for (const [name, table] of found) {
+    progress('tables', done, found.size)
+    await reshape(client, name, changesTo(name, table))
+    progress('tables', ++done, found.size)
+  }
+}
+
+async function isMigrated(client: MysqlClient, database: string): Promise<boolean> {
+  const tables = await client.all(
+    'SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?',
+    [database, MIGRATIONS_TABLE],
+  )
+  if (tables.length === 0) return false
+  const versions = await client.all(`SELECT version FROM ${MIGRATIONS_TABLE} WHERE version > 0`)
+  return versions.length > 0
+}
+
+async function inspect(client: MysqlClient, database: string, name: string): Promise<Table | null> {
+  const [table] = await client.all(
+    'SELECT engine AS engine FROM information_schema.tables WHERE table_schema = ? AND table_name = ?',
+    [database, name],
+  )
+  if (table === undefined) return null
+  const columns = await client.all(
+    `SELECT column_name AS name, data_type AS type, column_type AS full_type, is_nullable = 'YES' AS is_nullable,
+            column_default IS NOT NULL AS has_default, extra AS extra, character_maximum_length AS length,
+            collation_name AS collation, datetime_precision AS time_precision, column_comment AS comment
+     FROM information_schema.columns
+     WHERE table_schema = ? AND table_name = ?
+     ORDER BY ordinal_position`,
+    [database, name],
+  )
+  const parts = await client.all(
+    `SELECT index_name AS name, non_unique AS non_unique, column_name AS column_name
+     FROM information_schema.statistics
+     WHERE table_schema = ? AND table_name = ?
+     ORDER BY index_name, seq_in_index`,
+    [database, name],
+  )
+  const indexes: Table['indexes'] = new Map()
+  for (const part of parts) {
+    const index = indexes.get(String(part['name'])) ?? {
+      isUnique: Number(part['non_unique']) === 0,
+      columns: [],
+    }
+    index.columns.push(String(part['column_name']).toLowerCase())
+    indexes.set(String(part['name']), index)
+  }
+  return {
+    engine: String(table['engine']),
+    columns: new Map(columns.map(row => [String(row['name']).toLowerCase(), toColumn(row)])),
+    indexes,
+  }
+}
+
+function toColumn(row: Record<string, unknown>): Column {
+  return {
+    type: String(row['type']),
+    // MariaDB tells how wide it shows integers, MySQL 8 does not.
+    fullType: String(row['full_type']).replace(/int\(\d+\)/, 'int'),
+    isNullable: Number(row['is_nullable']) === 1,
+    hasDefault: Number(row['has_default']) === 1,
+    extra: String(row['extra']).toLowerCase(),
+    length: Number(row['length'] ?? 0),
+    collation: row['collation'] === null ? null : String(row['collation']),
+    precision: Number(row['time_precision'] ?? 0),
+    comment: String(row['comment']),
+  }
+}
+
+function problemsOf(name: string, { columns, indexes }: Table): string[] {
+  const { needed, own } = TABLES[name]!
+  const problems: string[] = []
+  for (const [column, { types, isNullable }] of Object.entries(needed)) {
+    const found = columns.get(column)
+    if (found === undefined) problems.push(`${name} has no column ${column}`)
+    else if (!types.includes(found.type)) problems.push(`${name}.${column} is ${found.fullType}`)
+    else if (isNullable === false && found.isNullable) problems.push(`${name}.${column} may be null`)
+    else if (found.precision > 0) problems.push(`${name}.${column} keeps fractions of a second`)
+  }
+  const ownThere = Object.keys(own).filter(column => columns.has(column))
+  // All of them: an earlier run made them, in one statement.
+  if (ownThere.length > 0 && ownThere.length < Object.keys(own).length) {
+    problems.push(`${name} has columns of its own that are named ${ownThere.join(', ')}`)
+  }
+  for (const [column, { isNullable, hasDefault, extra }] of columns) {
+    const isOthers = needed[column] === undefined && own[column] === undefined
+    if (isOthers && !isNullable && !hasDefault && !/auto_increment|generated/.test(extra)) {
+      problems.push(`${name}.${column} has no default, so that no row can be added without knowing of it`)
+    }
+  }
+  if (columns.get('id')?.extra.includes('auto_increment') === false) {
+    problems.push(`${name}.id does not number rows by itself`)
+  }
+  const isKey = (key: string) =>
+    [...indexes.values()].some(index => index.isUnique && [...index.columns].sort().join() === key)
+  if (columns.has('id') && !isKey('id')) problems.push(`${name} has no unique key on id`)
+  if (columns.has('date') && !isKey('date,post_uuid')) {
+    problems.push(`${name} has no unique key on post_uuid and date`)
+  }
+  return problems
+}
+
+// What a server that was not strict made of times it did not understand.
+async function impossibleTimes(client: MysqlClient, name: string): Promise<string[]> {
+  const [column, earliest] =
+    name === 'post_views' ? ['viewed_at', '1970-01-01 00:00:01'] : ['date', '1000-01-01']
+  const [row] = await client.all(`SELECT COUNT(*) AS count FROM ${name} WHERE ${column} < ?`, [earliest])
+  const count = Number(row!['count'])
+  return count === 0 ? [] : [`${name} has ${count} rows whose ${column} is no time (0000-00-00)`]
+}
+
+function changesTo(name: string, { engine, columns, indexes }: Table): string[] {
+  const { texts, own, indexes: wantedIndexes } = TABLES[name]!
+  const changes: string[] = []
+  if (engine !== 'InnoDB') changes.push('ENGINE = InnoDB')
+  for (const [column, wanted] of Object.entries(texts)) {
+    const change = textChange(column, columns.get(column)!, wanted)
+    if (change !== null) changes.push(change)
+  }
+  const userId = columns.get('user_id')
+  if (userId !== undefined && !(userId.fullType === 'bigint unsigned' && userId.isNullable)) {
+    changes.push('MODIFY user_id BIGINT UNSIGNED NULL')
+  }
+  for (const [column, definition] of Object.entries(own)) {
+    if (!columns.has(column)) changes.push(`ADD COLUMN ${column} ${definition}`)
+  }
+  for (const [column, definition] of Object.entries(wantedIndexes)) {
+    const isThere = [...indexes.values()].some(index => index.columns[0] === column)
+    if (!isThere) changes.push(`ADD ${definition}`)
+  }
+  return changes
+}
+
+function textChange(name: string, column: Column, wanted: Wanted): string | null {
+  // Of the types named so it is bytes that are counted, and a character takes up to four.
+  const length = column.type.endsWith('text') ? Math.floor(column.length / 4) : column.length
+  const isAsWanted =
+    length >= wanted.length &&
+    column.collation === wanted.collation &&
+    column.isNullable === wanted.isNullable
+  if (isAsWanted) return null
+  const type = length >= wanted.length ? column.fullType : wanted.type
+  const comment = column.comment === '' ? '' : ` COMMENT ${quoted(column.comment)}`
+  return `MODIFY ${name} ${type} CHARACTER SET utf8mb4 COLLATE ${wanted.collation} ${wanted.isNullable ? 'NULL' : 'NOT NULL'}${comment}`
+}
+
+// One statement, so that a server that dies meanwhile leaves the table as it was.
+async function reshape(client: MysqlClient, name: string, changes: readonly string[]): Promise<void> {
+  if (changes.length === 0) return
+  try {
+    await client.write(`ALTER TABLE ${name} ${changes.join(', ')}`)
+  } catch (error) {
+    if (!(error instanceof RowRejected)) throw error
+    throw new StoreRefused(`a row of ${name} cannot be kept as this program needs it: ${error.message}`)
+  }
+}

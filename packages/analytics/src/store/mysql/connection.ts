@@ -9,6 +9,8 @@ import { SERVER_WAITS_SECONDS, type Server, Session } from './session.ts'
 export interface MysqlClient extends SqlClient {
   /** `firstId`: the first number that the statement gave to a row; 0 when it gave none. */
   write(sql: string, values?: readonly SqlValue[]): Promise<{ changed: number; firstId: number }>
+  /** Ends the connection at once. The server then undoes what was not committed. */
+  abandon(): void
 }
 
 export interface ConnectionOptions {
@@ -18,7 +20,7 @@ export interface ConnectionOptions {
 
 /** Opened anew after so much idleness: the server is about to end it, or ended it and could not tell us. */
 const IDLE_LIMIT_MS = (SERVER_WAITS_SECONDS * 1_000) / 3
-const TRIES = 8
+const PATIENCE_MS = 30_000
 const PAUSE_MS = 20
 
 export class MysqlConnection implements SqlClient {
@@ -44,24 +46,9 @@ export class MysqlConnection implements SqlClient {
     return this.#alone(async session => (await session.write(sql, values)).affectedRows)
   }
 
-  /**
-   * Runs `work` between `begin` and COMMIT; nothing else uses the connection meanwhile. Where another transaction was in
-   * the way, all of it is done again, a few times.
-   */
-  transaction<T>(begin: string, work: (client: MysqlClient) => Promise<T>): Promise<T> {
-    return this.#alone(async first => {
-      let session = first
-      for (let tries = 1; ; tries++) {
-        try {
-          return await transactionOn(session, begin, work)
-        } catch (error) {
-          if (!(error instanceof Overtaken) || tries === TRIES) throw error
-        }
-        // By chance, so that two that met do not meet again.
-        await sleep(Math.random() * PAUSE_MS * tries)
-        session = await this.#connected()
-      }
-    })
+  /** As `transactionOn`; nothing else uses the connection meanwhile. */
+  transaction<T>(work: (client: MysqlClient) => Promise<T>): Promise<T> {
+    return this.#alone(session => transactionOn(clientOf(session), work))
   }
 
   /** Runs `work` on one session: what it locks by name stays locked between its statements. */
@@ -101,19 +88,32 @@ export class MysqlConnection implements SqlClient {
   }
 }
 
-async function transactionOn<T>(
-  session: Session,
-  begin: string,
+/** Runs `work` in a transaction. Where another was in the way, all of it is done again, a few times. */
+export async function transactionOn<T>(
+  client: MysqlClient,
   work: (client: MysqlClient) => Promise<T>,
 ): Promise<T> {
-  await session.write(begin)
+  const giveUpAt = performance.now() + PATIENCE_MS
+  for (let tries = 1; ; tries++) {
+    try {
+      return await tryTransaction(client, work)
+    } catch (error) {
+      if (!(error instanceof Overtaken) || performance.now() > giveUpAt) throw error
+    }
+    // By chance, so that two that met do not meet again.
+    await sleep(Math.random() * PAUSE_MS * Math.min(tries, 10))
+  }
+}
+
+async function tryTransaction<T>(client: MysqlClient, work: (client: MysqlClient) => Promise<T>): Promise<T> {
+  await client.write('START TRANSACTION')
   try {
-    const result = await work(clientOf(session))
-    await session.write('COMMIT')
+    const result = await work(client)
+    await client.write('COMMIT')
     return result
   } catch (error) {
-    // The first error tells. Whatever keeps it from rolling back, the server does so when the connection is gone.
-    await session.write('ROLLBACK').catch(() => session.destroy())
+    // The first error tells. A transaction that is left open would be committed with the next.
+    await client.write('ROLLBACK').catch(() => client.abandon())
     throw error
   }
 }
@@ -126,6 +126,7 @@ function clientOf(session: Session): MysqlClient {
       const { affectedRows, insertId } = await session.write(sql, values)
       return { changed: affectedRows, firstId: insertId }
     },
+    abandon: () => session.destroy(),
   }
 }
 

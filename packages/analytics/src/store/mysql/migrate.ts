@@ -19,7 +19,7 @@ const LOCK_WAIT_SECONDS = 2
  */
 export async function migrate(
   server: Server,
-  engine: Pick<SqlEngine, 'calendar' | 'settings' | 'toTime' | 'fromTime'>,
+  engine: SqlEngine,
   progress: Progress = () => {},
 ): Promise<void> {
   const { database } = server

@@ -113,13 +113,13 @@ export class Session {
     return this.#isOver
   }
 
-  async all(sql: string, values?: readonly SqlValue[]): Promise<RowDataPacket[]> {
-    const [rows] = await this.#ask(() => this.#connection.query<RowDataPacket[]>(sql, values))
+  async all(sql: string, values: readonly SqlValue[] = []): Promise<RowDataPacket[]> {
+    const [rows] = await this.#ask(() => this.#connection.query<RowDataPacket[]>(sql, [...values]))
     return rows
   }
 
-  async write(sql: string, values?: readonly SqlValue[]): Promise<ResultSetHeader> {
-    const [header] = await this.#ask(() => this.#connection.query<ResultSetHeader>(sql, values))
+  async write(sql: string, values: readonly SqlValue[] = []): Promise<ResultSetHeader> {
+    const [header] = await this.#ask(() => this.#connection.query<ResultSetHeader>(sql, [...values]))
     return header
   }
 
@@ -156,7 +156,10 @@ export class Session {
   }
 }
 
-function optionsFor({ host, port, user, password, database, tls }: Server, socket: Socket): ConnectionOptions {
+function optionsFor(
+  { host, port, user, password, database, tls }: Server,
+  socket: Socket,
+): ConnectionOptions {
   return {
     host,
     port,
@@ -175,7 +178,6 @@ function optionsFor({ host, port, user, password, database, tls }: Server, socke
     supportBigNumbers: true,
     trace: false,
     // A statement without values is complete: nobody needs to look through a megabyte of it for question marks.
-    queryFormat: (sql: string, values: unknown) =>
-      Array.isArray(values) && values.length > 0 ? format(sql, values) : sql,
+    queryFormat: (sql: string, values: SqlValue[]) => (values.length > 0 ? format(sql, values) : sql),
   }
 }

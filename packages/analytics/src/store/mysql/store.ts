@@ -38,7 +38,7 @@ export async function openMysqlStore(url: string, settings: CountingSettings): P
   const exclusiveOn =
     (connection: MysqlConnection): SqlEngine['exclusive'] =>
     work =>
-      connection.transaction('START TRANSACTION', async client => {
+      connection.transaction(async client => {
         const [state] = await client.all(`${SELECT_STATE} FOR UPDATE`)
         if (state === undefined) throw new StoreRefused(BEING_ADOPTED)
         return work(client, toState(state))

@@ -1,11 +1,11 @@
 /** Values as the text of a statement: a batch goes in a few long statements, written here rather than filled in. */
 
-import { escape } from 'mysql2/promise'
+import { escape as literal } from 'mysql2/promise'
 import type { Day } from '../calendar.ts'
 
 /** A text as a literal. */
 export function quoted(text: string | null): string {
-  return text === null ? 'NULL' : escape(text)
+  return text === null ? 'NULL' : literal(text)
 }
 
 /** Hex digits as the bytes they stand for. */
@@ -22,16 +22,53 @@ export function time(unixSeconds: number | null): string {
   return unixSeconds === null ? 'NULL' : `'${toTimestamp(unixSeconds)}'`
 }
 
+// The views of a batch share most of their seconds. Bounded.
+const timestamps = new Map<number, string>()
+
 /** Unix seconds as the server stores them, in a session whose time zone is UTC. */
 export function toTimestamp(unixSeconds: number): string {
-  return new Date(unixSeconds * 1_000).toISOString().slice(0, 19).replace('T', ' ')
+  let timestamp = timestamps.get(unixSeconds)
+  if (timestamp === undefined) {
+    timestamp = new Date(unixSeconds * 1_000).toISOString().slice(0, 19).replace('T', ' ')
+    if (timestamps.size >= 10_000) timestamps.clear()
+    timestamps.set(unixSeconds, timestamp)
+  }
+  return timestamp
 }
 
 export function fromTimestamp(text: unknown): number {
   return Date.parse(`${String(text).replace(' ', 'T')}Z`) / 1_000
 }
 
-/** As one key of several. */
+/** A post's day, as two values. */
 export function postDay({ postUuid, day }: { postUuid: string; day: Day }): string {
   return `${quoted(postUuid)},'${day}'`
+}
+
+/** Far below the 16 MB that a server takes by default, whatever the characters. */
+const STATEMENT_CHARACTERS = 1_000_000
+
+export interface Part<T> {
+  items: readonly T[]
+  texts: readonly string[]
+}
+
+/** The items with their texts, so many at a time, and fewer where they are long. Made one by one, when asked for. */
+export function* partsOf<T>(
+  items: readonly T[],
+  atOnce: number,
+  textOf: (item: T) => string,
+): Generator<Part<T>> {
+  let from = 0
+  while (from < items.length) {
+    const texts: string[] = []
+    let characters = 0
+    while (from + texts.length < items.length && texts.length < atOnce && characters < STATEMENT_CHARACTERS) {
+      const text = textOf(items[from + texts.length]!)
+      texts.push(text)
+      characters += text.length
+    }
+    yield { items: items.slice(from, from + texts.length), texts }
+    from += texts.length
+  }
 }

@@ -37,15 +37,21 @@ async function reopen(
   day: Day,
   secret: string,
 ): Promise<void> {
-  const rows = rowsOfDay(engine, day)
   // What was counted under other settings stays as it is: then a reader who comes back counts once more.
-  if (settingsSince === null || day >= settingsSince) await hashAgain(engine, client, rows, secret)
-  // Whatever retention had no time to remove.
+  if (settingsSince === null || day >= settingsSince) {
+    await hashAgain(engine, client, rowsOfDay(engine, day), secret)
+  }
+  await listVisitors(engine, client, day)
+}
+
+/** Makes the list of the day's visitors anew from its rows, whatever it held. */
+export async function listVisitors(engine: SqlEngine, client: SqlClient, day: Day): Promise<void> {
+  const { where, values } = rowsOfDay(engine, day)
   await client.run('DELETE FROM post_view_visitors WHERE day = ?', [day])
   await client.run(
     `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-     SELECT DISTINCT day, post_uuid, slice, visitor FROM post_views WHERE ${rows.where} AND ${counted(engine)} = 1`,
-    rows.values,
+     SELECT DISTINCT day, post_uuid, slice, visitor FROM post_views WHERE ${where} AND ${counted(engine)} = 1`,
+    values,
   )
 }
 

@@ -211,7 +211,8 @@ function numbersOf(aggregate: Aggregate) {
   return [view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at]
 }
 
-async function rebuildSite(client: SqlClient, day: Day): Promise<number> {
+/** Sums up the site's day again. Returns how much of it was wrong. */
+export async function rebuildSite(client: SqlClient, day: Day): Promise<number> {
   let fixed = 0
   const { expected, found } = await siteDay(client, day, await storedAggregates(client, day))
   if (differences('site_aggregate', '', expected, found).length > 0) {

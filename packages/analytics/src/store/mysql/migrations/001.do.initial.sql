@@ -88,16 +88,13 @@ CREATE TABLE IF NOT EXISTS site_view_minutes (
   view_count BIGINT UNSIGNED NOT NULL
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- Who was counted as unique already, for the days whose views are still accepted. batch: the number of the first raw
--- row of the batch that counted them, by which that batch finds out who was new to it.
+-- Who was counted as unique already, for the days whose views are still accepted.
 CREATE TABLE IF NOT EXISTS post_view_visitors (
   day       DATE             NOT NULL,
   post_uuid CHAR(36)         NOT NULL,
   slice     TINYINT UNSIGNED NOT NULL,
   visitor   BINARY(16)       NOT NULL,
-  batch     BIGINT UNSIGNED  NOT NULL DEFAULT 0,
-  PRIMARY KEY (day, post_uuid, slice, visitor),
-  INDEX idx_batch (batch)
+  PRIMARY KEY (day, post_uuid, slice, visitor)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS post_view_day_keys (

@@ -1,0 +1,106 @@
+/** The one place where the blog reads its environment: a pure function of it, which tells every problem at once. */
+
+import { proxyList } from '@postviews/client'
+
+export interface Config {
+  amqpUrl: string
+  analyticsUrl: string
+  apiKey: string
+  host: string
+  port: number
+  /** The addresses and networks of the proxies in front, whose `X-Forwarded-For` is believed. */
+  trustedProxies: string[]
+  sessionSecret: string
+  /** `YYYY-MM-DD`; null for today. */
+  sampleDay: string | null
+}
+
+/** The environment cannot be used as it is; `problems` names each setting that is wrong and what would be right. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(`settings are wrong:\n${problems.map(problem => `  - ${problem}`).join('\n')}`)
+    this.problems = problems
+  }
+}
+
+const MIN_SECRET_CHARACTERS = 32
+
+/** @throws {ConfigError} naming every problem */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const problems: string[] = []
+  const read = <T>(name: string, fallback: string, parse: (text: string) => T): T => {
+    // An empty variable is how compose files and shells say "not set".
+    const text = env[name]?.trim() || fallback
+    try {
+      return parse(text)
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message}`)
+      return undefined as T
+    }
+  }
+
+  const config: Config = {
+    amqpUrl: read('AMQP_URL', 'amqp://guest:guest@127.0.0.1:5672', text => urlOf(text, ['amqp:', 'amqps:'])),
+    analyticsUrl: read('ANALYTICS_URL', 'http://127.0.0.1:3100', text => urlOf(text, ['http:', 'https:'])),
+    apiKey: read('INTERNAL_API_KEY', '', keyOf),
+    host: read('HOST', '127.0.0.1', text => text),
+    port: read('PORT', '3300', portOf),
+    trustedProxies: read('TRUSTED_PROXIES', '', proxiesOf),
+    sessionSecret: read('SESSION_SECRET', '', secretOf),
+    sampleDay: read('SAMPLE_DAY', '', dayOf),
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
+// A URL may hold a password, so no message repeats it.
+function urlOf(text: string, protocols: readonly string[]): string {
+  const url = URL.parse(text)
+  if (url === null || url.hostname === '' || !protocols.includes(url.protocol)) {
+    throw new Error(
+      `is not a URL that begins with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`,
+    )
+  }
+  return text
+}
+
+function keyOf(text: string): string {
+  if (text === '') throw new Error('is not set; it is one of the keys that analytics was given')
+  if (!/^[\x21-\x2b\x2d-\x7e]+$/.test(text)) throw new Error('is not one key of printable ASCII characters')
+  return text
+}
+
+function portOf(text: string): number {
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port > 65_535) throw new Error('is not a whole number from 0 to 65535')
+  return port
+}
+
+function proxiesOf(text: string): string[] {
+  const entries = text
+    .split(',')
+    .map(entry => entry.trim())
+    .filter(entry => entry !== '')
+  proxyList(entries)
+  return entries
+}
+
+function secretOf(text: string): string {
+  if (text.length >= MIN_SECRET_CHARACTERS) return text
+  throw new Error(
+    `has fewer than ${MIN_SECRET_CHARACTERS} characters; sessions are signed with it: take one of \`openssl rand -hex 32\``,
+  )
+}
+
+function dayOf(text: string): string | null {
+  if (text === '') return null
+  const time = Date.parse(`${text}T00:00:00Z`)
+  const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(time)
+  // 30 February would be read as a day in March.
+  if (!isDay || new Date(time).toISOString().slice(0, 10) !== text)
+    throw new Error('is not a day, YYYY-MM-DD')
+  return text
+}

@@ -1,0 +1,50 @@
+/** The blog's one wiring: everything is built here, in the order it starts, and ended in reverse. */
+
+import { createStats, createTracker } from '@postviews/client'
+import { pino } from 'pino'
+import { buildBlog } from './app.ts'
+import { type Config, ConfigError, readConfig } from './config.ts'
+import { loadPosts } from './posts.ts'
+
+/** A page that waits for longer is worse than one that says it does not know. */
+const STATS_TIMEOUT_MS = 1_000
+
+async function run(config: Config): Promise<void> {
+  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' })
+  const tracker = createTracker({
+    url: config.amqpUrl,
+    appId: 'odd-hours',
+    log: ({ event, ...entry }) => log[event === 'broker.connected' ? 'info' : 'warn'](entry, event),
+  })
+  const stats = createStats({ baseUrl: config.analyticsUrl, key: config.apiKey, timeoutMs: STATS_TIMEOUT_MS })
+  const app = await buildBlog({
+    ...config,
+    posts: loadPosts(config.sampleDay ?? new Date().toISOString().slice(0, 10)),
+    tracker,
+    stats,
+    log,
+  })
+
+  // First the requests that are being answered, then the views of them that the broker has not confirmed yet.
+  const stop = async (signal: NodeJS.Signals) => {
+    log.info({ signal }, 'blog.stopping')
+    await app.close()
+    await tracker.close()
+    log.info(tracker.stats(), 'blog.stopped')
+  }
+  process.once('SIGTERM', stop).once('SIGINT', stop)
+
+  try {
+    log.info({ address: await app.listen({ host: config.host, port: config.port }) }, 'blog.started')
+  } catch (cause) {
+    await tracker.close(0)
+    throw new Error(`cannot listen on HOST ${config.host}, PORT ${config.port}`, { cause })
+  }
+}
+
+try {
+  await run(readConfig(process.env))
+} catch (error) {
+  console.error(`blog: ${(error as Error).message}`)
+  process.exitCode = error instanceof ConfigError ? 2 : 1
+}

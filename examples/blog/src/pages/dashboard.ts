@@ -1,0 +1,103 @@
+import type { PostsViews } from '@postviews/client'
+import { html } from 'htm/preact'
+import type { VNode } from 'preact'
+import type { Person } from '../people.ts'
+import type { Post } from '../posts.ts'
+import { publishedOn } from './byline.ts'
+import { layout } from './layout.ts'
+import { sparkline } from './sparkline.ts'
+
+interface DashboardOptions {
+  /** The author's own, newest first. */
+  posts: readonly Post[]
+  /** Null: nobody knows them now. */
+  counts: PostsViews | null
+  reader: Person
+}
+
+const NUMBER = new Intl.NumberFormat('en')
+const TIME = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium', timeZone: 'UTC' })
+
+export function dashboardPage({ posts, counts, reader }: DashboardOptions): VNode {
+  return layout({
+    title: 'Dashboard',
+    reader,
+    path: '/dashboard',
+    children: html`
+      <header class="page-head">
+        <h1>Your posts</h1>
+        ${posts.length > 0 && summary(counts)}
+      </header>
+      ${posts.length > 0 ? table(posts, counts) : html`<p>You have not published anything yet.</p>`}
+    `,
+  })
+}
+
+function summary(counts: PostsViews | null): VNode {
+  if (counts === null) {
+    return html`<p class="notice" role="status">
+      <b>View counts are unavailable right now.</b> Views go on being collected, and will show here as soon as they can
+      be read.
+    </p>`
+  }
+  const recent = counts.posts.map(({ days }) => sum(days?.map(({ views }) => views) ?? []))
+  return html`
+    <dl class="totals">
+      <div>
+        <dt>Views in ${lengthOf(counts)} days</dt>
+        <dd>${shown(sum(recent))}</dd>
+      </div>
+      <div>
+        <dt>Views in all</dt>
+        <dd>${shown(sum(counts.posts.map(({ views }) => views)))}</dd>
+      </div>
+    </dl>
+    <p class="fine">
+      As of <time datetime=${counts.as_of}>${TIME.format(new Date(counts.as_of))} UTC</time>. A unique view is a reader’s
+      first view of a post within a window, by default a day.
+    </p>
+  `
+}
+
+function table(posts: readonly Post[], counts: PostsViews | null): VNode {
+  const ofPost = new Map(counts?.posts.map(post => [post.post_uuid, post]))
+  const trendTitle = counts && `Last ${lengthOf(counts)} days`
+  return html`<table class="dashboard">
+    <thead>
+      <tr>
+        <th scope="col">Post</th>
+        <th scope="col" class="number">Views</th>
+        <th scope="col" class="number">Unique views</th>
+        ${trendTitle && html`<th scope="col">${trendTitle}</th>`}
+      </tr>
+    </thead>
+    <tbody>
+      ${posts.map(post => {
+        const count = ofPost.get(post.id)
+        return html`<tr>
+          <th scope="row">
+            <a href=${`/posts/${post.slug}`}>${post.title}</a>
+            ${publishedOn(post)}
+          </th>
+          <td class="number" data-label="Views">${shown(count?.views)}</td>
+          <td class="number" data-label="Unique views">${shown(count?.unique_views)}</td>
+          ${trendTitle && html`<td class="trend" data-label=${trendTitle}>${count?.days && sparkline(count.days)}</td>`}
+        </tr>`
+      })}
+    </tbody>
+  </table>`
+}
+
+/** A number that is not known is never shown as 0. */
+function shown(count: number | null | undefined): string | VNode {
+  if (count !== null && count !== undefined) return NUMBER.format(count)
+  return html`<span class="unknown"><span aria-hidden="true">–</span><span class="hidden">unavailable</span></span>`
+}
+
+function lengthOf(counts: PostsViews): number {
+  return counts.posts[0]?.days?.length ?? 0
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}

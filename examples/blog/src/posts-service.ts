@@ -1,0 +1,31 @@
+import type { Post } from './posts.ts'
+
+export interface PostsQuery {
+  /** Up to 200, separated by commas. */
+  ids?: string
+  /** Text that title, author or id has in it. */
+  search?: string
+  /** 1 to 200; 50 unless told. */
+  limit?: string
+}
+
+const MAX_POSTS = 200
+const DEFAULT_POSTS = 50
+
+/** The posts asked for, in the order of their ids, those there are none of left out; or those found, newest first. */
+export function findPosts(posts: readonly Post[], { ids, search = '', limit }: PostsQuery): Post[] {
+  if (ids !== undefined) {
+    const asked = ids.split(',').slice(0, MAX_POSTS)
+    return asked.flatMap(id => posts.find(post => post.id === id.trim().toLowerCase()) ?? [])
+  }
+  const count = Math.min(Math.max(Math.trunc(Number(limit ?? DEFAULT_POSTS)) || DEFAULT_POSTS, 1), MAX_POSTS)
+  const wanted = plain(search.trim())
+  return posts
+    .filter(({ id, title, author }) => [id, title, author.name].some(text => plain(text).includes(wanted)))
+    .slice(0, count)
+}
+
+/** As people type it who search: without case and accents, with straight quotes. */
+function plain(text: string): string {
+  return text.normalize('NFD').replaceAll(/\p{M}/gu, '').replaceAll('’', "'").toLowerCase()
+}

@@ -1,0 +1,213 @@
+/** Draws a chart of the pages with uPlot, and lets it answer pointer and keyboard. */
+
+import uPlot from 'uplot'
+import type { ChartSpec, DrawnChart, Series, Tone } from '../src/pages/chart.ts'
+import { shortNumber } from '../src/pages/format.ts'
+import { Readout } from './readout.ts'
+
+/** Least distance between two texts along the axis, in pixels. */
+const TICK_SPACE = 72
+/** How high the axis of an empty chart reaches. */
+const LEAST_TOP = 4
+/** Views are whole: there is no tick between two numbers. */
+const COUNT_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map(step => step * 10 ** power)).flat()
+
+const TONES: Record<Tone, { colour: string; width: number; dash?: number[] }> = {
+  main: { colour: '--chart-main', width: 2 },
+  second: { colour: '--chart-second', width: 1.75 },
+  before: { colour: '--chart-before', width: 1.5, dash: [4, 4] },
+}
+
+export function drawChart(place: unknown, spec: ChartSpec): DrawnChart {
+  return new Chart(place as HTMLElement, spec)
+}
+
+class Chart implements DrawnChart {
+  readonly #place: HTMLElement
+  readonly #readout: Readout | null
+  readonly #resizing: ResizeObserver
+  readonly #ending = new AbortController()
+  #spec: ChartSpec
+  #plot: uPlot
+
+  constructor(place: HTMLElement, spec: ChartSpec) {
+    this.#place = place
+    this.#spec = spec
+    this.#readout =
+      spec.size === 'spark'
+        ? null
+        : new Readout(place, spec, index => this.#point(index), this.#ending.signal)
+    this.#plot = this.#draw()
+    this.#resizing = new ResizeObserver(() => this.#plot.setSize(sizeOf(place)))
+    this.#resizing.observe(place)
+    // The colours are those of the style sheet, which has others for the dark.
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#plot.redraw(), {
+      signal: this.#ending.signal,
+    })
+  }
+
+  update(spec: ChartSpec): void {
+    const old = this.#spec
+    if (JSON.stringify(spec) === JSON.stringify(old)) return
+    this.#spec = spec
+    this.#readout?.update(spec)
+    if (hasShapeOf(spec, old)) {
+      this.#plot.setData(dataOf(spec))
+    } else {
+      this.#plot.destroy()
+      this.#plot = this.#draw()
+    }
+  }
+
+  remove(): void {
+    this.#ending.abort()
+    this.#resizing.disconnect()
+    this.#plot.destroy()
+  }
+
+  /** Points at one of the points, as a pointer would; null points at none. */
+  #point(index: number | null): void {
+    const left = index === null ? -10 : this.#plot.valToPos(index, 'x')
+    this.#plot.setCursor({ left, top: index === null ? -10 : 0 })
+  }
+
+  #draw(): uPlot {
+    return new uPlot(
+      { ...optionsFor(this.#spec, this.#place), ...sizeOf(this.#place), hooks: this.#hooks() },
+      dataOf(this.#spec),
+      this.#place,
+    )
+  }
+
+  #hooks(): uPlot.Hooks.Arrays {
+    const readout = this.#readout
+    if (readout === null) return {}
+    return {
+      setCursor: [
+        ({ cursor, over }) =>
+          readout.show(
+            cursor.idx ?? null,
+            over.offsetLeft + (cursor.left ?? 0),
+            over.offsetLeft + over.clientWidth,
+          ),
+      ],
+    }
+  }
+}
+
+function hasShapeOf(spec: ChartSpec, old: ChartSpec): boolean {
+  return (
+    spec.points.length === old.points.length &&
+    spec.series.length === old.series.length &&
+    spec.isUnfinished === old.isUnfinished
+  )
+}
+
+function sizeOf(place: HTMLElement) {
+  return { width: place.clientWidth, height: place.clientHeight }
+}
+
+/** Each series twice where the last day is not over: up to it, and then, dashed, to what there is of it so far. */
+function dataOf({ points, series, isUnfinished }: ChartSpec): uPlot.AlignedData {
+  const last = points.length - 1
+  const parts = isUnfinished
+    ? [(index: number) => index < last, (index: number) => index >= last - 1]
+    : [() => true]
+  return [
+    points.map((_, index) => index),
+    ...parts.flatMap(isIn =>
+      series.map(({ values }) => values.map((value, index) => (isIn(index) ? value : null))),
+    ),
+  ]
+}
+
+function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'width' | 'height'> {
+  const isSpark = spec.size === 'spark'
+  const isBars = spec.series.some(({ shape }) => shape === 'bars')
+  const last = spec.points.length - 1
+  return {
+    legend: { show: false },
+    padding: isSpark ? [2, 1, 1, 1] : [8, 12, 0, 0],
+    scales: {
+      x: { time: false, range: () => (isBars ? [-0.5, last + 0.5] : [0, Math.max(1, last)]) },
+      y: { range: (_plot, _min, max) => [0, Math.max(isSpark ? 1 : LEAST_TOP, (max ?? 0) * 1.06)] },
+    },
+    axes: isSpark ? [{ show: false }, { show: false }] : axesOf(spec, place),
+    series: [
+      {},
+      ...spec.series.map(series => seriesOf(series, place, isSpark)),
+      ...(spec.isUnfinished ? spec.series.map(series => unfinishedOf(series, place)) : []),
+    ],
+    cursor: isSpark
+      ? { show: false }
+      : {
+          y: false,
+          drag: { x: false, y: false },
+          points: { size: 8, width: 2, fill: () => colour(place, '--card') },
+        },
+  }
+}
+
+function axesOf(spec: ChartSpec, place: HTMLElement): uPlot.Axis[] {
+  const font = `12px ${getComputedStyle(place).fontFamily}`
+  const stroke = () => colour(place, '--chart-text')
+  return [
+    {
+      font,
+      stroke,
+      size: 28,
+      gap: 8,
+      grid: { show: false },
+      ticks: { show: false },
+      splits: plot => ticksOf(spec.points.length, plot.over.clientWidth || place.clientWidth),
+      values: (_plot, splits) => splits.map(index => spec.points[index]?.tick ?? ''),
+    },
+    {
+      font,
+      stroke,
+      gap: 8,
+      size: (_plot, values) => 18 + 7 * Math.max(2, ...(values ?? []).map(text => text.length)),
+      incrs: COUNT_STEPS,
+      grid: { stroke: () => colour(place, '--chart-grid'), width: 1 },
+      ticks: { show: false },
+      values: (_plot, splits) => splits.map(shortNumber),
+    },
+  ]
+}
+
+/** Which points have their text written: as many as there is room for, evenly, the last but a few among them. */
+function ticksOf(points: number, width: number): number[] {
+  const step = Math.max(1, Math.ceil(points / Math.max(1, Math.floor(width / TICK_SPACE))))
+  const first = (points - 1 - Math.floor(step / 2)) % step
+  return Array.from({ length: Math.ceil((points - first) / step) }, (_, index) => first + index * step)
+}
+
+function seriesOf({ tone, shape }: Series, place: HTMLElement, isSpark: boolean): uPlot.Series {
+  const { colour: name, width, dash } = TONES[tone]
+  const stroke = () => colour(place, name)
+  const common = { stroke, points: { show: false }, spanGaps: false, ...(dash && { dash }) }
+  if (shape === 'bars') {
+    const bars = uPlot.paths.bars!({ size: [0.7, 12], radius: 0.2 })
+    return { ...common, width: 0, fill: stroke, paths: bars }
+  }
+  const fill = { fill: (plot: uPlot) => fade(plot, colour(place, name)) }
+  return { ...common, width: isSpark ? 1.5 : width, ...(shape === 'area' && fill) }
+}
+
+function unfinishedOf({ tone }: Series, place: HTMLElement): uPlot.Series {
+  const { colour: name, width } = TONES[tone]
+  return { stroke: () => colour(place, name), width, dash: [3, 4], points: { show: false } }
+}
+
+/** From the colour, thin, to nothing. */
+function fade(plot: uPlot, from: string): CanvasGradient {
+  const { top, height } = plot.bbox
+  const gradient = plot.ctx.createLinearGradient(0, top, 0, top + height)
+  gradient.addColorStop(0, `color-mix(in srgb, ${from} 22%, transparent)`)
+  gradient.addColorStop(1, `color-mix(in srgb, ${from} 2%, transparent)`)
+  return gradient
+}
+
+function colour(place: HTMLElement, name: string): string {
+  return getComputedStyle(place).getPropertyValue(name).trim()
+}

@@ -1,0 +1,111 @@
+/**
+ * What was read of Analytics, kept: a question that many browsers ask is asked once a second, and when Analytics is
+ * away the last answer is given, marked as old with the time since when.
+ */
+
+import { StatsRefused, StatsUnavailable } from '@postviews/client'
+import { describeError, type Log } from './log.ts'
+import type { Known, Unavailable } from './pages/model.ts'
+
+/** How long an answer is given again without asking. */
+const ANSWER_HOLDS_MS = 700
+const MAX_KEPT = 100
+
+export interface Loaded<Data> {
+  data: Data
+  /** ISO 8601. */
+  asOf: string
+}
+
+interface Kept<Data> extends Loaded<Data> {
+  /** By `performance.now()`. */
+  readAt: number
+  /** Since when this question is not answered, though others may be: ISO 8601. */
+  lostSince?: string
+}
+
+/** Whether Analytics answers, and if not, since when; shared by all who ask it. */
+export class Availability {
+  readonly #log: Log
+  readonly #now: () => number
+  #lostAt: number | null = null
+
+  constructor(log: Log, now: () => number = Date.now) {
+    this.#log = log
+    this.#now = now
+  }
+
+  answered(): void {
+    if (this.#lostAt === null) return
+    this.#log.info({ away_seconds: Math.round((this.#now() - this.#lostAt) / 1_000) }, 'analytics.back')
+    this.#lostAt = null
+  }
+
+  /** Asks, only to learn whether there is an answer: so that it is known since when there is none, though nobody looks. */
+  async check(ask: () => Promise<unknown>): Promise<void> {
+    await ask().then(
+      () => this.answered(),
+      error => this.failed(error),
+    )
+  }
+
+  /** @throws the error itself, if it does not mean that Analytics is unavailable */
+  failed(error: unknown): Unavailable {
+    if (!(error instanceof StatsUnavailable || error instanceof StatsRefused)) throw error
+    if (this.#lostAt === null) {
+      this.#lostAt = this.#now()
+      this.#log.error({ error: describeError(error) }, 'analytics.lost')
+    }
+    const reason = error instanceof StatsRefused ? 'refused' : 'away'
+    return { since: new Date(this.#lostAt).toISOString(), reason }
+  }
+}
+
+/** The answers to questions of one kind, the last hundred. */
+export class Answers<Data> {
+  readonly #availability: Availability
+  readonly #kept = new Map<string, Kept<Data>>()
+  readonly #loading = new Map<string, Promise<Known<Data>>>()
+
+  constructor(availability: Availability) {
+    this.#availability = availability
+  }
+
+  /**
+   * @param key tells the question from others; who asks the same while it is being read gets the same answer
+   * @throws {StatsBadRequest} and whatever else `load` throws that does not mean that Analytics is unavailable
+   */
+  ask(key: string, load: () => Promise<Loaded<Data>>): Promise<Known<Data>> {
+    const kept = this.#kept.get(key)
+    if (kept !== undefined && performance.now() - kept.readAt < ANSWER_HOLDS_MS) {
+      return Promise.resolve({ data: kept.data, asOf: kept.asOf, unavailable: null })
+    }
+    const running = this.#loading.get(key)
+    if (running !== undefined) return running
+    const loading = this.#load(key, load).finally(() => this.#loading.delete(key))
+    this.#loading.set(key, loading)
+    return loading
+  }
+
+  async #load(key: string, load: () => Promise<Loaded<Data>>): Promise<Known<Data>> {
+    try {
+      const loaded = await load()
+      this.#availability.answered()
+      this.#keep(key, { ...loaded, readAt: performance.now() })
+      return { ...loaded, unavailable: null }
+    } catch (error) {
+      const unavailable = this.#availability.failed(error)
+      const kept = this.#kept.get(key)
+      if (kept === undefined) return { data: null, asOf: null, unavailable }
+      kept.lostSince ??= unavailable.since
+      return { data: kept.data, asOf: kept.asOf, unavailable: { ...unavailable, since: kept.lostSince } }
+    }
+  }
+
+  #keep(key: string, kept: Kept<Data>): void {
+    this.#kept.delete(key)
+    this.#kept.set(key, kept)
+    const [oldest] = this.#kept.keys()
+    if (this.#kept.size > MAX_KEPT && oldest !== undefined) this.#kept.delete(oldest)
+  }
+}

@@ -1,0 +1,241 @@
+/** The panel: the table of routes, what guards them, and the one place where an error becomes an answer. */
+
+import { hash } from 'node:crypto'
+import { constants } from 'node:zlib'
+import compress from '@fastify/compress'
+import cookie from '@fastify/cookie'
+import formbody from '@fastify/formbody'
+import helmet from '@fastify/helmet'
+import rateLimit from '@fastify/rate-limit'
+import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client'
+import {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from 'fastify'
+import { Answers, Availability } from './answers.ts'
+import { loadAssets } from './assets.ts'
+import { daysCsv, postsCsv, referrersCsv } from './csv.ts'
+import { createHtml } from './html.ts'
+import { describeError, type Log } from './log.ts'
+import { readOverview } from './overview.ts'
+import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
+import { type DayRange, readQuestion, toAddress } from './pages/question.ts'
+import { MessagePage } from './pages/sign-in-page.ts'
+import { readPost } from './post.ts'
+import type { Posts } from './posts.ts'
+import { signIn } from './sign-in.ts'
+
+export interface PanelOptions {
+  stats: Stats
+  posts: Posts
+  adminPassword: string
+  sessionHours: number
+  trustedProxies: string[]
+  log: Log
+}
+
+const MAX_HEADER_BYTES = 16_384
+const MAX_BODY_BYTES = 8_192
+const REQUEST_TIMEOUT_MS = 5_000
+const IDLE_TIMEOUT_MS = 60_000
+/** How often Analytics is asked though nobody looks, so that the panel can say since when it is away. */
+const WATCH_MS = 5_000
+const YEAR_SECONDS = 31_536_000
+const HTML = 'text/html; charset=utf-8'
+
+type Query = Record<string, string | string[] | undefined>
+
+/** Something that the asker may know: `status`, and a title and text for its page. */
+class Refusal extends Error {
+  override name = 'Refusal'
+  readonly status: number
+  readonly title: string
+
+  constructor(status: number, title: string, text: string) {
+    super(text)
+    this.status = status
+    this.title = title
+  }
+}
+
+/** Builds the panel; nothing listens yet. */
+export function buildPanel(options: PanelOptions): FastifyInstance {
+  const { stats, posts, adminPassword, sessionHours, trustedProxies, log } = options
+  const assets = loadAssets()
+  const html = createHtml(assets)
+  const availability = new Availability(log)
+  const overviews = new Answers<Overview>(availability)
+  const postPages = new Answers<Post>(availability)
+
+  const app = fastify({
+    // Fastify logs every request with its address; what is worth a line is logged below.
+    logger: false,
+    trustProxy: trustedProxies.length === 0 ? false : trustedProxies,
+    bodyLimit: MAX_BODY_BYTES,
+    http: { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: 1_000 },
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: IDLE_TIMEOUT_MS,
+    return503OnClosing: false,
+  })
+
+  app.register(cookie)
+  app.register(formbody)
+  app.register(rateLimit, { global: false })
+  app.register(compress, { brotliOptions: { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } } })
+  app.register(helmet, securityHeaders(html.scriptHash))
+  app.addHook('onSend', async (_request, reply) => {
+    if (!reply.hasHeader('Cache-Control')) reply.header('Cache-Control', 'no-store')
+  })
+
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const { status, title, message } = toRefusal(error)
+    if (status >= 500) {
+      const route = request.routeOptions.url
+      log.error({ method: request.method, route, error: describeError(error) }, 'request.failed')
+    }
+    return refuse(reply, status, title, message)
+  })
+  app.setNotFoundHandler((_request, reply) => refuse(reply, 404, 'Not found', 'There is no such page.'))
+
+  function refuse(reply: FastifyReply, status: number, title: string, text: string) {
+    return reply
+      .code(status)
+      .type(HTML)
+      .send(html.plainPage(title, MessagePage({ title, text })))
+  }
+
+  async function overview({ query }: FastifyRequest): Promise<OverviewAnswer> {
+    const question = readQuestion(query as Query)
+    const known = await overviews.ask(toAddress('/', question), () => readOverview(stats, posts, question))
+    return { page: 'overview', question, ...known }
+  }
+
+  async function post({ params, query }: FastifyRequest): Promise<PostAnswer> {
+    const id = canonicalPost((params as { id: string }).id)
+    if (id === undefined) throw new Refusal(404, 'No such post', 'This is not an id that a post can have.')
+    const question = { ...readQuestion(query as Query), search: '', page: 1 }
+    const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
+    return { page: 'post', id, question, ...known }
+  }
+
+  app.get('/livez', async () => ({ status: 'alive' }))
+
+  app.get('/assets/:version/*', { compress: false }, (request, reply) => {
+    const { version, '*': path } = request.params as { version: string; '*': string }
+    const file = version === assets.version ? assets.files.get(path) : undefined
+    if (file === undefined) return refuse(reply, 404, 'Not found', 'There is no such file.')
+    const encoding = encodingFor(request.headers['accept-encoding'])
+    reply
+      .type(file.type)
+      .header('Cache-Control', `public, max-age=${YEAR_SECONDS}, immutable`)
+      .header('Vary', 'Accept-Encoding')
+    if (encoding !== null) reply.header('Content-Encoding', encoding)
+    return reply.send(encoding === 'br' ? file.brotli : encoding === 'gzip' ? file.gzip : file.plain)
+  })
+
+  app.register(async scope => {
+    const guard = signIn(scope, { password: adminPassword, sessionHours, html, log })
+
+    scope.register(async guarded => {
+      guarded.addHook('onRequest', guard)
+      for (const [path, ask] of [
+        ['', overview],
+        ['/posts/:id', post],
+      ] as const) {
+        guarded.get(path === '' ? '/' : path, async (request, reply) =>
+          reply.type(HTML).send(html.answerPage(await ask(request))),
+        )
+        guarded.get(`${path}/data`, async (request, reply) => sendAnswer(request, reply, await ask(request)))
+        guarded.get(`${path}/days.csv`, async (request, reply) => {
+          const { data, name } = forFile(await ask(request))
+          return sendCsv(reply, `${name}-days`, data.trend.period, daysCsv(data.trend))
+        })
+        guarded.get(`${path}/referrers.csv`, async (request, reply) => {
+          const { data, name } = forFile(await ask(request))
+          return sendCsv(reply, `${name}-referrers`, data.trend.period, referrersCsv(data.referrers))
+        })
+      }
+      guarded.get('/posts.csv', async (request, reply) => {
+        const { data } = forFile(await overview(request))
+        return sendCsv(reply, 'posts', data.trend.period, postsCsv(data.posts))
+      })
+    })
+  })
+
+  const watch = setInterval(() => availability.check(() => stats.status()), WATCH_MS)
+  watch.unref()
+  app.addHook('onClose', async () => clearInterval(watch))
+  return app
+}
+
+function securityHeaders(scriptHash: string) {
+  return {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'", scriptHash],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'"],
+        connectSrc: ["'self'"],
+        formAction: ["'self'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    crossOriginEmbedderPolicy: true,
+    // `no-referrer` would have forms say `Origin: null`, which is also what other sites can make them say.
+    referrerPolicy: { policy: 'same-origin' as const },
+    xFrameOptions: { action: 'deny' as const },
+  }
+}
+
+/** With an ETag over all but when it was read: a browser that asks again learns that little, if nothing changed. */
+function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer) {
+  const { asOf, ...rest } = answer
+  const etag = `W/"${hash('sha256', JSON.stringify(rest), 'base64url').slice(0, 22)}"`
+  reply.header('ETag', etag).header('X-As-Of', asOf ?? '')
+  if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+  return reply.send(answer)
+}
+
+/** A file outlives any mark on it: what is old, or unknown, is not made one. */
+function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; name: string } {
+  const { data, unavailable } = answer
+  if (data === null || unavailable !== null) {
+    throw new Refusal(
+      503,
+      'Unavailable',
+      'Analytics is unavailable, so there are no numbers of now to download.',
+    )
+  }
+  return { data, name: answer.page === 'post' ? answer.id : answer.page }
+}
+
+function sendCsv(reply: FastifyReply, name: string, { from, to }: DayRange, text: string) {
+  return reply
+    .type('text/csv; charset=utf-8; header=present')
+    .header('Content-Disposition', `attachment; filename="postviews-${name}-${from}-${to}.csv"`)
+    .send(text)
+}
+
+function encodingFor(accepted = ''): 'br' | 'gzip' | null {
+  if (/\bbr\b/.test(accepted)) return 'br'
+  return /\bgzip\b/.test(accepted) ? 'gzip' : null
+}
+
+/** Says what the asker may know, and nothing else. */
+function toRefusal(error: FastifyError | Error): Refusal {
+  if (error instanceof Refusal) return error
+  if (error instanceof StatsBadRequest) {
+    return new Refusal(400, 'Cannot be shown', 'Analytics does not answer such a question.')
+  }
+  const { statusCode = 500 } = error as Partial<FastifyError>
+  if (statusCode >= 400 && statusCode < 500) {
+    return new Refusal(statusCode, 'Not understood', 'The request cannot be read.')
+  }
+  return new Refusal(500, 'Something went wrong', 'Something unexpected happened; it was logged.')
+}

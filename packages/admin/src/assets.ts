@@ -1,0 +1,98 @@
+/**
+ * What the browser loads: our own modules as they stand, with their types taken off, and three libraries. There is no
+ * build: all of it is read and compressed once, when the panel starts, and its address holds a hash of it.
+ */
+
+import { hash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire, stripTypeScriptTypes } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
+
+const PACKAGE = join(import.meta.dirname, '..')
+const OWN_FOLDERS = ['browser', 'src/pages']
+
+/** What the modules import by name, and the file in the package that is made for browsers. */
+const LIBRARIES = {
+  preact: () => esm('preact'),
+  'preact/hooks': () => esm('preact/hooks'),
+  htm: () => esm('htm'),
+  'htm/preact': () => esm('htm/preact'),
+  // Only its script for pages is minified; this makes a module of it.
+  uplot: () => `${read(join(uplotFolder, 'uPlot.iife.min.js'))}\nexport default uPlot\n`,
+}
+
+const uplotFolder = dirname(createRequire(import.meta.url).resolve('uplot'))
+
+function esm(name: string): string {
+  return read(fileURLToPath(import.meta.resolve(name)))
+}
+
+const TYPES: Record<string, string> = {
+  ts: 'text/javascript; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  svg: 'image/svg+xml',
+}
+
+export interface Asset {
+  type: string
+  plain: Buffer
+  gzip: Buffer
+  brotli: Buffer
+}
+
+export interface Assets {
+  /** Of all of them together: another for other content. */
+  version: string
+  /** By the path below `/assets/VERSION/`. */
+  files: Map<string, Asset>
+  /** The content of `<script type="importmap">`. */
+  importMap: string
+  /** The address of a file. */
+  address(path: string): string
+}
+
+export function loadAssets(): Assets {
+  const texts = new Map<string, string>()
+  for (const [name, load] of Object.entries(LIBRARIES)) texts.set(`lib/${name}.js`, load())
+  for (const folder of OWN_FOLDERS) {
+    for (const file of readdirSync(join(PACKAGE, folder)).toSorted()) {
+      const path = `${folder}/${file}`
+      const text = () => read(join(PACKAGE, path))
+      if (file.endsWith('.test.ts')) continue
+      if (file.endsWith('.ts')) texts.set(path, stripTypeScriptTypes(text()))
+      else if (file.endsWith('.css') || file.endsWith('.svg')) texts.set(path, text())
+    }
+  }
+  // A layer, so that the panel's own styles win.
+  texts.set('browser/uplot.css', `@layer uplot {${read(join(uplotFolder, 'uPlot.min.css'))}}`)
+
+  const version = hash('sha256', JSON.stringify([...texts]), 'base64url').slice(0, 12)
+  const address = (path: string) => `/assets/${version}/${path}`
+  return {
+    version,
+    files: new Map([...texts].map(([path, text]) => [path, toAsset(path, text)])),
+    importMap: JSON.stringify({
+      imports: Object.fromEntries(
+        Object.keys(LIBRARIES).map(name => [name, address(`lib/${name}.js`)] as const),
+      ),
+    }),
+    address,
+  }
+}
+
+function toAsset(path: string, text: string): Asset {
+  const plain = Buffer.from(text)
+  return {
+    type: TYPES[path.slice(path.lastIndexOf('.') + 1)]!,
+    plain,
+    gzip: gzipSync(plain, { level: 9 }),
+    brotli: brotliCompressSync(plain),
+  }
+}
+
+function read(path: string): string {
+  return readFileSync(path, 'utf8')
+}

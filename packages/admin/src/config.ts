@@ -1,0 +1,150 @@
+/** The one place where the panel's environment is read: a pure function of it, which tells every problem at once. */
+
+import { proxyList } from '@postviews/client'
+
+export interface Config {
+  adminPassword: string
+  host: string
+  port: number
+  analyticsUrl: string
+  apiKey: string
+  /** Null: posts are shown by their ids. */
+  postsUrl: string | null
+  sessionHours: number
+  /** Addresses and networks of the proxies whose `X-Forwarded-*` are believed. */
+  trustedProxies: string[]
+  logLevel: string
+}
+
+/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: …". */
+interface Setting<T> {
+  name: string
+  fallback: string
+  help: string
+  parse(text: string): T
+}
+
+/** The environment cannot be used as it is; `problems` names each setting that is wrong and what would be right. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(`settings are wrong:\n${problems.map(problem => `  - ${problem}`).join('\n')}`)
+    this.problems = problems
+  }
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+function setting<T>(name: string, fallback: string, help: string, parse: (text: string) => T): Setting<T> {
+  return { name, fallback, help, parse }
+}
+
+const ADMIN_PASSWORD = setting('ADMIN_PASSWORD', '', 'what one signs in with; required', text => {
+  if (text === '') throw new Error('is not set; choose one, for instance of `openssl rand -base64 18`')
+  return text
+})
+const HOST = setting('HOST', '127.0.0.1', 'address the panel listens on', text => text)
+const PORT = setting('PORT', '3200', 'port the panel listens on', text => integer(text, 0, 65_535))
+const ANALYTICS_URL = setting(
+  'ANALYTICS_URL',
+  'http://127.0.0.1:3100',
+  'where the internal API listens',
+  httpUrl,
+)
+const INTERNAL_API_KEY = setting('INTERNAL_API_KEY', '', 'one key of the internal API; required', keyOf)
+const POSTS_URL = setting(
+  'POSTS_URL',
+  '',
+  'a service that tells titles, authors and links of posts; without one, posts are shown by their ids',
+  text => (text === '' ? null : httpUrl(text)),
+)
+const SESSION_HOURS = setting('SESSION_HOURS', '12', 'how long one stays signed in', text =>
+  integer(text, 1, 720),
+)
+const TRUSTED_PROXIES = setting(
+  'TRUSTED_PROXIES',
+  '',
+  'proxies in front, whose `X-Forwarded-*` are believed: addresses and networks, separated by commas',
+  text => {
+    const proxies = listOf(text)
+    proxyList(proxies)
+    return proxies
+  },
+)
+const LOG_LEVEL = setting('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), text => {
+  if (!LOG_LEVELS.includes(text)) throw new Error(`is none of ${LOG_LEVELS.join(', ')}`)
+  return text
+})
+
+/** Every setting there is, in the order the documentation lists them. */
+export const SETTINGS: readonly Setting<unknown>[] = [
+  ADMIN_PASSWORD,
+  HOST,
+  PORT,
+  ANALYTICS_URL,
+  INTERNAL_API_KEY,
+  POSTS_URL,
+  SESSION_HOURS,
+  TRUSTED_PROXIES,
+  LOG_LEVEL,
+]
+
+/** @throws {ConfigError} naming every problem */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const problems: string[] = []
+  const read = <T>({ name, fallback, parse }: Setting<T>): T => {
+    // An empty variable is how compose files and shells say "not set".
+    const text = env[name]?.trim() || fallback
+    try {
+      return parse(text)
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message}`)
+      return undefined as T
+    }
+  }
+  const config: Config = {
+    adminPassword: read(ADMIN_PASSWORD),
+    host: read(HOST),
+    port: read(PORT),
+    analyticsUrl: read(ANALYTICS_URL),
+    apiKey: read(INTERNAL_API_KEY),
+    postsUrl: read(POSTS_URL),
+    sessionHours: read(SESSION_HOURS),
+    trustedProxies: read(TRUSTED_PROXIES),
+    logLevel: read(LOG_LEVEL),
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
+function integer(text: string, min: number, max: number): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < min || value > max)
+    throw new Error(`is not a whole number from ${min} to ${max}`)
+  return value
+}
+
+// The text of a URL may hold a password, so the message never repeats it.
+function httpUrl(text: string): string {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol)) throw new Error('is not an http or https URL')
+  if (url.username !== '' || url.password !== '') throw new Error('may not hold a user and password')
+  return text
+}
+
+// Analytics takes several, so that they can be changed; who asks needs the newest, its first.
+function keyOf(text: string): string {
+  const key = listOf(text)[0]
+  if (key === undefined) throw new Error('is not set; the panel asks Analytics with it')
+  if (!/^[\x21-\x7e]+$/.test(key)) throw new Error('holds characters that no HTTP header can carry')
+  return key
+}
+
+function listOf(text: string): string[] {
+  return text
+    .split(',')
+    .map(entry => entry.trim())
+    .filter(entry => entry !== '')
+}

@@ -1,0 +1,135 @@
+/** Charts as data; drawing them is the browser's matter. Without it, the tables beside them say the same. */
+
+import { html } from 'htm/preact'
+import { createContext, type VNode } from 'preact'
+import { useContext, useEffect, useRef } from 'preact/hooks'
+import * as format from './format.ts'
+import type { Counting, DayFigures, PostRow, Trend } from './model.ts'
+
+/** `main`, `second`: a colour each; `before`: quieter than both. */
+export type Tone = 'main' | 'second' | 'before'
+
+export interface Series {
+  name: string
+  tone: Tone
+  shape: 'area' | 'line' | 'bars'
+  /** As many as there are points; null leaves a gap. */
+  values: (number | null)[]
+  /** What each value is called, where that is not the series' name. */
+  valueNames?: string[]
+}
+
+export interface ChartSpec {
+  /** `spark`: nothing but the line, for a cell of a table. */
+  size: 'large' | 'small' | 'spark'
+  /** What the chart shows, for those who do not see it. */
+  label: string
+  /** Along the axis, oldest first. */
+  points: { name: string; tick: string }[]
+  series: Series[]
+  /** The last point is that of a day that is not over. */
+  isUnfinished: boolean
+}
+
+export interface DrawnChart {
+  update(spec: ChartSpec): void
+  remove(): void
+}
+
+/** Draws into an element of the page. */
+export type DrawChart = (place: unknown, spec: ChartSpec) => DrawnChart
+
+export const DrawContext = createContext<DrawChart | null>(null)
+
+function Chart({ spec }: { spec: ChartSpec }): VNode {
+  const draw = useContext(DrawContext)
+  const place = useRef(null)
+  const drawn = useRef<DrawnChart | null>(null)
+  useEffect(() => {
+    if (drawn.current === null) drawn.current = draw?.(place.current, spec) ?? null
+    else drawn.current.update(spec)
+  })
+  useEffect(() => () => drawn.current?.remove(), [])
+  return html`<div class="chart chart-${spec.size}" ref=${place}></div>`
+}
+
+export function chart(spec: ChartSpec): VNode {
+  return html`<${Chart} spec=${spec} />`
+}
+
+/** What the colours of a chart stand for. */
+export function legend({ series }: ChartSpec): VNode {
+  return html`<ul class="legend">
+    ${series.map(({ name, tone }) => html`<li class="tone-${tone}">${name}</li>`)}
+  </ul>`
+}
+
+export function trendChart({ days, daysBefore, today }: Trend, of: string): ChartSpec {
+  const range = { from: days[0]!.date, to: days.at(-1)!.date }
+  return {
+    size: 'large',
+    label: `Views and unique views ${of} by day, ${format.dayRange(range)}`,
+    points: points(days),
+    isUnfinished: days.at(-1)!.date === today,
+    series: [
+      { name: 'Views', tone: 'main', shape: 'area', values: days.map(({ views }) => views) },
+      {
+        name: 'Unique views',
+        tone: 'second',
+        shape: 'line',
+        values: days.map(({ unique_views }) => unique_views),
+      },
+      ...(daysBefore === null ? [] : [seriesBefore(daysBefore)]),
+    ],
+  }
+}
+
+function seriesBefore(days: DayFigures[]): Series {
+  return {
+    name: `Views, ${format.dayRange({ from: days[0]!.date, to: days.at(-1)!.date })}`,
+    tone: 'before',
+    shape: 'line',
+    values: days.map(({ views }) => views),
+    valueNames: days.map(({ date }) => format.weekday(date)),
+  }
+}
+
+export function readersChart({ days, today }: Trend): ChartSpec {
+  return {
+    size: 'small',
+    label: `Logged-in and anonymous views by day, ${format.dayRange({ from: days[0]!.date, to: days.at(-1)!.date })}`,
+    points: points(days),
+    isUnfinished: days.at(-1)!.date === today,
+    series: [
+      { name: 'Logged in', tone: 'main', shape: 'area', values: days.map(({ logged_in }) => logged_in) },
+      { name: 'Anonymous', tone: 'second', shape: 'line', values: days.map(({ anonymous }) => anonymous) },
+    ],
+  }
+}
+
+export function minutesChart({ minutes }: Counting, timezone: string): ChartSpec {
+  return {
+    size: 'small',
+    label: 'Views in each of the last 60 minutes',
+    points: minutes.map(({ minute }) => {
+      const text = format.minute(minute, timezone)
+      return { name: text, tick: text }
+    }),
+    isUnfinished: false,
+    series: [{ name: 'Views', tone: 'main', shape: 'bars', values: minutes.map(({ views }) => views) }],
+  }
+}
+
+export function sparkChart(spark: NonNullable<PostRow['spark']>): ChartSpec {
+  return {
+    size: 'spark',
+    label: '',
+    points: spark.map(() => ({ name: '', tick: '' })),
+    isUnfinished: false,
+    series: [{ name: 'Views', tone: 'main', shape: 'area', values: spark }],
+  }
+}
+
+function points(days: DayFigures[]): ChartSpec['points'] {
+  return days.map(({ date }) => ({ name: format.weekday(date), tick: format.shortDay(date) }))
+}

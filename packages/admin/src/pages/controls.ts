@@ -1,0 +1,59 @@
+/** What a page is asked with: links and forms, so that the address always says what is shown. */
+
+import { html } from 'htm/preact'
+import type { VNode } from 'preact'
+import * as format from './format.ts'
+import type { Trend } from './model.ts'
+import { PERIODS, type PeriodName, type Question, toAddress } from './question.ts'
+
+/** @param trend null while nothing is known */
+export function controls(path: string, question: Question, trend: Trend | null): VNode {
+  const { period, compare, search } = question
+  const isOwn = typeof period !== 'string'
+  // Another period has other posts on its pages.
+  const first = { ...question, page: 1 }
+  const shown = trend?.period ?? (isOwn ? period : null)
+  return html`<div class="controls">
+    <nav class="periods" aria-label="Period">
+      ${Object.entries(PERIODS).map(
+        ([name, { name: text }]) =>
+          html`<a
+            href=${toAddress(path, { ...first, period: name as PeriodName })}
+            aria-current=${name === period ? 'true' : undefined}
+            >${text}</a
+          >`,
+      )}
+      <details class="own-period">
+        <summary class=${isOwn ? 'is-current' : ''}>
+          ${isOwn ? format.dayRange(period) : 'Custom'}
+        </summary>
+        <form method="get" action=${path}>
+          <label>First day <input type="date" name="from" required defaultValue=${shown?.from} /></label>
+          <label>Last day <input type="date" name="to" required defaultValue=${shown?.to} /></label>
+          ${compare && html`<input type="hidden" name="compare" value="1" />`}
+          ${search !== '' && html`<input type="hidden" name="q" value=${search} />`}
+          <button>Show</button>
+        </form>
+      </details>
+    </nav>
+    <a class="compare" href=${toAddress(path, { ...question, compare: !compare })}>
+      <span class="check" aria-hidden="true">${compare ? '✓' : ''}</span>
+      ${compare ? 'Comparing with the period before' : 'Compare with the period before'}
+      ${compare && html`<span class="visually-hidden">; stop comparing</span>`}
+    </a>
+  </div>`
+}
+
+export function periodLine({ period, before, today }: Trend): VNode {
+  return html`<p class="period-line">
+    ${format.dayRange(period)}${
+      before !== null && html`<span> · compared with ${format.dayRange(before.period)}</span>`
+    }${period.to === today && html`<span> · today is not over</span>`}
+  </p>`
+}
+
+export function questionProblem({ problem }: Question): VNode | null {
+  return problem === null
+    ? null
+    : html`<p class="problem" role="alert">${problem} These are the last 30 days.</p>`
+}

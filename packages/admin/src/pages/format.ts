@@ -1,0 +1,134 @@
+/** Numbers, days and times as people read them. Unknown is a dash, never a 0. */
+
+import type { Sum } from './model.ts'
+import type { Day, DayRange } from './question.ts'
+
+export const UNKNOWN = '–'
+
+const whole = new Intl.NumberFormat('en')
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
+const tenth = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 })
+
+export function number(value: number | null): string {
+  return value === null ? UNKNOWN : whole.format(value)
+}
+
+/** As short as an axis needs it: 1.2K. */
+export function shortNumber(value: number): string {
+  return compact.format(value)
+}
+
+/** `share` from 0 to 1. */
+export function percent(share: number | null): string {
+  return share === null ? UNKNOWN : `${tenth.format(share * 100)} %`
+}
+
+/** `3 views`, `1 view`. */
+export function some(count: number, noun: string): string {
+  return `${number(count)} ${noun}${count === 1 ? '' : 's'}`
+}
+
+/** The part that `part` is of both; null where that is unknown, or both are nothing. */
+export function shareOf(part: Sum, rest: Sum): number | null {
+  if (part.value === null || rest.value === null || part.value + rest.value === 0) return null
+  return part.value / (part.value + rest.value)
+}
+
+/** How a number changed: a sign, and words that go on without it. */
+export interface Change {
+  direction: 'up' | 'down' | 'same'
+  /** Empty where there is nothing to compare with: from none. */
+  text: string
+}
+
+/** Null where either is unknown, or stands for fewer days than it should. */
+export function changeOf(now: Sum, before: Sum): Change | null {
+  if (now.value === null || before.value === null || now.since !== null || before.since !== null) return null
+  if (now.value === before.value) return { direction: 'same', text: 'no change' }
+  const direction = now.value > before.value ? 'up' : 'down'
+  if (before.value === 0) return { direction, text: '' }
+  const share = Math.abs(now.value - before.value) / before.value
+  return { direction, text: share >= 10 ? `×${whole.format(Math.round(share + 1))}` : percent(share) }
+}
+
+/** Of shares, in percentage points. */
+export function changeOfShare(now: number | null, before: number | null): Change | null {
+  if (now === null || before === null) return null
+  const points = tenth.format(Math.abs(now - before) * 100)
+  if (points === '0.0') return { direction: 'same', text: 'no change' }
+  return { direction: now > before ? 'up' : 'down', text: `${points} pts` }
+}
+
+const dayFormat = new Intl.DateTimeFormat('en-GB', {
+  timeZone: 'UTC',
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+})
+const weekdayFormat = new Intl.DateTimeFormat('en-GB', {
+  timeZone: 'UTC',
+  weekday: 'short',
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+})
+const shortDayFormat = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', day: 'numeric', month: 'short' })
+
+/** `21 Nov 2026`. */
+export function day(date: Day): string {
+  return dayFormat.format(new Date(date))
+}
+
+/** `Sat, 21 Nov 2026`. */
+export function weekday(date: Day): string {
+  return weekdayFormat.format(new Date(date))
+}
+
+/** `21 Nov`. */
+export function shortDay(date: Day): string {
+  return shortDayFormat.format(new Date(date))
+}
+
+/** `23 Oct – 21 Nov 2026`; one day alone by itself. */
+export function dayRange({ from, to }: DayRange): string {
+  if (from === to) return day(to)
+  return `${from.slice(0, 4) === to.slice(0, 4) ? shortDay(from) : day(from)} – ${day(to)}`
+}
+
+/** `12:03:05 UTC`. */
+export function time(iso: string, timeZone: string): string {
+  return formatter(timeZone, {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    timeZoneName: 'short',
+  })(iso)
+}
+
+/** `21 Nov 2026, 12:03:05 UTC`. */
+export function dayAndTime(iso: string, timeZone: string): string {
+  return `${formatter(timeZone, { day: 'numeric', month: 'short', year: 'numeric' })(iso)}, ${time(iso, timeZone)}`
+}
+
+/** `12:03`. */
+export function minute(iso: string, timeZone: string): string {
+  return formatter(timeZone, { hour: '2-digit', minute: '2-digit' })(iso)
+}
+
+// Making one takes a hundred times as long as using it.
+const formatters = new Map<string, Intl.DateTimeFormat>()
+
+function formatter(timeZone: string, options: Intl.DateTimeFormatOptions): (iso: string) => string {
+  const key = `${timeZone} ${Object.keys(options)}`
+  const known = formatters.get(key) ?? new Intl.DateTimeFormat('en-GB', { timeZone, ...options })
+  formatters.set(key, known)
+  return iso => known.format(new Date(iso))
+}
+
+/** `45 s`, `3 min`, `2 h`, `5 days`. */
+export function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`
+  if (seconds < 36 * 3_600) return `${Math.round(seconds / 3_600)} h`
+  return some(Math.round(seconds / 86_400), 'day')
+}

@@ -1,0 +1,99 @@
+/** What is round every page: brand, how fresh the numbers are, whether they are those of now, and what they mean. */
+
+import { html } from 'htm/preact'
+import type { ComponentChildren, VNode } from 'preact'
+import * as format from './format.ts'
+import type { Answer, Counting, Unavailable } from './model.ts'
+
+export function layout(answer: Answer, content: ComponentChildren): VNode {
+  const { data, asOf, unavailable } = answer
+  const timezone = data?.trend.timezone ?? 'UTC'
+  return html`
+    <a class="skip" href="#content">Skip to the numbers</a>
+    <header class="top">
+      <div class="top-inner">
+        ${brand()}
+        ${freshness(asOf, data?.counting ?? null, unavailable, timezone)}
+        <form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>
+      </div>
+    </header>
+    <main id="content" class=${unavailable !== null && data !== null ? 'page is-old' : 'page'} tabindex="-1">
+      <div role="status">${unavailable !== null && banner(unavailable, asOf, timezone)}</div>
+      ${content}
+    </main>
+    <footer class="bottom">
+      <p>
+        A <dfn>unique view</dfn> is the first view of a post by a reader within a window: a day, unless Analytics
+        was told another. Unique views of several days, or posts, are added up.
+      </p>
+      <p>Days are those of ${timezone}.${data !== null && setAside(data.counting)}</p>
+    </footer>
+  `
+}
+
+export function brand(): VNode {
+  return html`<a class="brand" href="/">
+    <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
+      <rect width="32" height="32" rx="8" />
+      <path d="M7 22l6-8 5 5 7-10" />
+      <circle cx="25" cy="9" r="2.5" />
+    </svg>
+    postviews
+  </a>`
+}
+
+function freshness(
+  asOf: string | null,
+  counting: Counting | null,
+  unavailable: Unavailable | null,
+  timezone: string,
+): VNode {
+  const isOld = unavailable !== null
+  return html`<p class=${isOld ? 'freshness is-away' : 'freshness'}>
+    <span class="as-of">
+      ${
+        asOf === null
+          ? 'Nothing read yet'
+          : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${format.time(asOf, timezone)}</time>`
+      }
+    </span>
+    <span class="behind">${counting === null || isOld ? QUEUE_UNKNOWN : behind(counting)}</span>
+  </p>`
+}
+
+const QUEUE_UNKNOWN = 'queue unknown'
+
+/** How far counting is behind what was published. */
+export function behind({ queued, lag_seconds: lag }: Counting): string {
+  if (queued === null) return QUEUE_UNKNOWN
+  if (queued === 0) return 'queue empty'
+  const waiting = `${format.some(queued, 'message')} waiting`
+  return lag === null ? waiting : `${waiting}, ${format.duration(lag)} behind`
+}
+
+function setAside({ dead }: Counting): string {
+  if (dead === null) return ' How many messages were set aside is unknown.'
+  return dead === 0 ? '' : ` ${format.some(dead, 'message')} ${dead === 1 ? 'was' : 'were'} set aside.`
+}
+
+const REASONS: Record<Unavailable['reason'], string> = {
+  away: 'Analytics is unavailable',
+  refused: 'Analytics is unavailable: it does not take this panel’s key',
+  panel: 'The panel cannot be reached',
+}
+
+function banner({ since, reason }: Unavailable, asOf: string | null, timezone: string): VNode {
+  return html`<div class="banner">
+    <p>
+      <strong>${REASONS[reason]}</strong> since
+      <time dateTime=${since}> ${format.dayAndTime(since, timezone)}</time>.
+    </p>
+    <p>
+      ${
+        asOf === null
+          ? 'No number is known until it is back; this page then fills by itself.'
+          : `What you see are the last numbers, read ${format.dayAndTime(asOf, timezone)}.`
+      }
+    </p>
+  </div>`
+}

@@ -1,0 +1,162 @@
+import { html } from 'htm/preact'
+import type { VNode } from 'preact'
+import { chart, sparkChart } from './chart.ts'
+import { controls, periodLine, questionProblem } from './controls.ts'
+import { figures } from './figures.ts'
+import * as format from './format.ts'
+import { layout } from './layout.ts'
+import { type Overview, type OverviewAnswer, type PostRow, ROWS_PER_PAGE } from './model.ts'
+import { type Question, toAddress } from './question.ts'
+import { csvLink, nowSection, numberCell, referrersSection, section, trendSection } from './sections.ts'
+
+export function OverviewPage(answer: OverviewAnswer): VNode {
+  const { data, question } = answer
+  return layout(
+    answer,
+    html`<div class="page-head">
+        <div>
+          <h1>Overview</h1>
+          ${data !== null && periodLine(data.trend)}
+        </div>
+        ${controls('/', question, data?.trend ?? null)}
+      </div>
+      ${questionProblem(question)} ${figures(data?.trend ?? null)}
+      ${
+        data !== null &&
+        html`<div class="columns">
+          ${trendSection(data.trend, question, '/', 'of the site')}
+          ${nowSection(data.counting, data.trend.timezone)}
+          ${postsSection(data, question)}
+          ${referrersSection(
+            data.referrers,
+            data.trend.sums.views.value ?? 0,
+            toAddress('/referrers.csv', question),
+          )}
+        </div>`
+      }`,
+  )
+}
+
+function postsSection(data: Overview, question: Question): VNode {
+  const { posts, names, totalPosts } = data
+  return section(
+    {
+      id: 'posts',
+      title: html`Posts <small>${question.search === '' ? format.number(totalPosts) : `${totalPosts} found`}</small>`,
+      aside: searchForm(data, question),
+    },
+    html`${
+      names === 'away' &&
+      html`<p class="quiet-note">
+        The service that knows titles does not answer: posts it has not told yet are shown by their ids.
+      </p>`
+    }
+    ${
+      posts.length === 0
+        ? noPosts(data, question)
+        : html`${postsTable(posts, question)}
+            <div class="card-foot">
+              ${paging(question, totalPosts)} ${csvLink(toAddress('/posts.csv', question), 'posts')}
+            </div>`
+    }`,
+  )
+}
+
+function searchForm({ names }: Overview, { period, compare, search }: Question): VNode {
+  const label = names === 'none' ? 'Find a post by its id' : 'Search posts by title or id'
+  return html`<form class="search" role="search" method="get" action="/">
+    ${
+      typeof period === 'string'
+        ? html`<input type="hidden" name="period" value=${period} />`
+        : html`<input type="hidden" name="from" value=${period.from} /><input
+              type="hidden"
+              name="to"
+              value=${period.to}
+            />`
+    }
+    ${compare && html`<input type="hidden" name="compare" value="1" />`}
+    <input type="search" name="q" defaultValue=${search} aria-label=${label} placeholder=${label} maxlength="200" />
+    <button class="visually-hidden-button">Search</button>
+    ${
+      search !== '' &&
+      html`<a class="clear" href=${toAddress('/', { period, compare, search: '', page: 1, problem: null })}>All posts</a>`
+    }
+  </form>`
+}
+
+function postsTable(posts: PostRow[], question: Question): VNode {
+  const most = Math.max(1, ...posts.map(({ views }) => views))
+  const first = (question.page - 1) * ROWS_PER_PAGE + 1
+  // The roles are those of the elements: where a small screen lays the rows out otherwise, browsers forget them.
+  return html`<table class="posts" role="table">
+    <thead role="rowgroup">
+      <tr role="row">
+        <th role="columnheader" scope="col" class="rank"><abbr title="Rank">#</abbr></th>
+        <th role="columnheader" scope="col">Post</th>
+        <th role="columnheader" scope="col" class="number">Views</th>
+        <th role="columnheader" scope="col" class="number">Unique</th>
+        <th role="columnheader" scope="col" class="spark-cell">Trend</th>
+      </tr>
+    </thead>
+    <tbody role="rowgroup">
+      ${posts.map((post, index) => postRow(post, first + index, most, question))}
+    </tbody>
+  </table>`
+}
+
+function postRow(
+  { id, name, views, unique_views, spark }: PostRow,
+  rank: number,
+  most: number,
+  question: Question,
+): VNode {
+  const href = toAddress(`/posts/${id}`, { ...question, search: '', page: 1 })
+  return html`<tr role="row" key=${id}>
+    <td role="cell" class="rank">${format.number(rank)}</td>
+    <th role="rowheader" scope="row">
+      <a href=${href} class=${name === null ? 'id' : ''}>${name?.title ?? id}</a>
+      ${name?.author && html`<span class="author">${name.author}</span>`}
+      <svg class="bar" aria-hidden="true"><rect width="${((views / most) * 100).toFixed(1)}%" height="100%" rx="2" /></svg>
+    </th>
+    ${numberCell(views, 'views')} ${numberCell(unique_views, 'unique')}
+    <td role="cell" class="spark-cell" aria-hidden="true">${spark !== null && spark.length > 1 && chart(sparkChart(spark))}</td>
+  </tr>`
+}
+
+function paging(question: Question, total: number): VNode | null {
+  const pages = Math.ceil(total / ROWS_PER_PAGE)
+  if (question.search !== '' || pages <= 1) return null
+  const { page } = question
+  const link = (to: number, text: string, rel: string) =>
+    to >= 1 && to <= pages
+      ? html`<a href=${toAddress('/', { ...question, page: to })} rel=${rel}>${text}</a>`
+      : html`<span class="off">${text}</span>`
+  return html`<nav class="paging" aria-label="Pages of posts">
+    ${link(page - 1, 'Previous', 'prev')}
+    <span>Page ${format.number(page)} of ${format.number(pages)}</span>
+    ${link(page + 1, 'Next', 'next')}
+  </nav>`
+}
+
+function noPosts({ totalPosts, names }: Overview, question: Question): VNode {
+  if (question.search !== '') {
+    return html`<p class="empty">
+      ${
+        names === 'known'
+          ? `No post has “${question.search}” in its title, or as its id.`
+          : `No post that was viewed has the id “${question.search}”.`
+      }
+      ${names === 'away' && ' Titles cannot be searched just now.'}
+    </p>`
+  }
+  if (totalPosts > 0) {
+    return html`<p class="empty">
+      There is no page ${format.number(question.page)}.
+      <a href=${toAddress('/', { ...question, page: 1 })}>Go to the first</a>
+    </p>`
+  }
+  return html`<div class="empty">
+    <p><strong>No views in these days.</strong></p>
+    <p>As soon as a post is read, it appears here by itself.</p>
+  </div>`
+}

@@ -1,0 +1,91 @@
+import { html } from 'htm/preact'
+import type { VNode } from 'preact'
+import { chart, readersChart } from './chart.ts'
+import { controls, periodLine, questionProblem } from './controls.ts'
+import { amount, figures } from './figures.ts'
+import * as format from './format.ts'
+import { layout } from './layout.ts'
+import type { Post, PostAnswer, Trend } from './model.ts'
+import { toAddress } from './question.ts'
+import { referrersSection, section, trendSection } from './sections.ts'
+
+export function PostPage(answer: PostAnswer): VNode {
+  const { id, data, question } = answer
+  const path = `/posts/${id}`
+  const back = toAddress('/', { ...question, search: '', page: 1 })
+  return layout(
+    answer,
+    html`<nav class="crumbs" aria-label="Breadcrumb"><a href=${back}>Overview</a></nav>
+      <div class="page-head">
+        <div>
+          <h1 class=${data?.name ? '' : 'id'}>${data?.name?.title ?? id}</h1>
+          ${data !== null && byline(id, data)} ${data !== null && total(data)}
+        </div>
+        ${controls(path, question, data?.trend ?? null)}
+      </div>
+      ${questionProblem(question)} ${data !== null && periodLine(data.trend)} ${figures(data?.trend ?? null)}
+      ${
+        data !== null &&
+        html`<div class="columns even">
+          ${trendSection(data.trend, question, `${path}/`, 'of this post')} ${readersSection(data.trend)}
+          ${referrersSection(
+            data.referrers,
+            data.trend.sums.views.value ?? 0,
+            toAddress(`${path}/referrers.csv`, question),
+          )}
+        </div>`
+      }`,
+  )
+}
+
+function byline(id: string, { name, names }: Post): VNode {
+  return html`<p class="byline">
+    ${name?.author && html`<span>${name.author}</span>`}
+    ${name !== null && html`<span class="id">${id}</span>`}
+    ${name?.url && html`<a href=${name.url} rel="noopener noreferrer">Open the post</a>`}
+    ${name === null && names === 'away' && html`<span>The service that knows its title does not answer.</span>`}
+    ${name === null && names === 'known' && html`<span>No title is known for this id.</span>`}
+  </p>`
+}
+
+function total({
+  total: { views, first_viewed_at: first, last_viewed_at: last },
+  trend: { timezone },
+}: Post): VNode {
+  if (first === null || last === null) {
+    return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has read it yet</p>`
+  }
+  return html`<p class="total">
+    <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in all
+    <span class="when">
+      first <time dateTime=${first}>${format.dayAndTime(first, timezone)}</time>, latest
+      <time dateTime=${last}> ${format.dayAndTime(last, timezone)}</time>
+    </span>
+  </p>`
+}
+
+function readersSection(trend: Trend): VNode {
+  const { logged_in, anonymous } = trend.sums
+  const share = format.shareOf(logged_in, anonymous)
+  return section(
+    { id: 'readers', title: 'Logged in and anonymous' },
+    html`<dl class="split">
+        <div class="tone-main">
+          <dt>Logged in</dt>
+          <dd>${amount(logged_in)} <span class="quiet">${share !== null && format.percent(share)}</span></dd>
+        </div>
+        <div class="tone-second">
+          <dt>Anonymous</dt>
+          <dd>${amount(anonymous)} <span class="quiet">${share !== null && format.percent(1 - share)}</span></dd>
+        </div>
+      </dl>
+      ${
+        share !== null &&
+        html`<svg class="split-bar" aria-hidden="true">
+          <rect class="rest" width="100%" height="100%" />
+          <rect width="${(share * 100).toFixed(1)}%" height="100%" />
+        </svg>`
+      }
+      ${chart(readersChart(trend))}`,
+  )
+}

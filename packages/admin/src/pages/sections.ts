@@ -1,0 +1,157 @@
+/** The parts that both pages are made of. */
+
+import { html } from 'htm/preact'
+import type { ComponentChildren, VNode } from 'preact'
+import { chart, legend, minutesChart, trendChart } from './chart.ts'
+import * as format from './format.ts'
+import type { Counting, DayFigures, Referrer, Trend } from './model.ts'
+import { type Question, toAddress } from './question.ts'
+
+export interface SectionOptions {
+  id: string
+  title: ComponentChildren
+  /** At the right of the title. */
+  aside?: ComponentChildren
+}
+
+export function section({ id, title, aside }: SectionOptions, content: ComponentChildren): VNode {
+  return html`<section class="card" id=${id} aria-labelledby="${id}-title">
+    <div class="card-head">
+      <h2 id="${id}-title">${title}</h2>
+      ${aside && html`<div class="card-aside">${aside}</div>`}
+    </div>
+    ${content}
+  </section>`
+}
+
+/** @param base of the CSV's address: `/` or `/posts/ID/` */
+export function trendSection(trend: Trend, question: Question, base: string, of: string): VNode {
+  const spec = trendChart(trend, of)
+  const isLonger = trend.days.length > daysOf(trend)
+  return section(
+    {
+      id: 'trend',
+      title: html`Trend${isLonger && html` <small>the ${trend.days.length} days to ${format.day(trend.period.to)}</small>`}`,
+      aside: legend(spec),
+    },
+    html`${chart(spec)}
+      <div class="under-chart">
+        <details class="table-toggle">
+          <summary>Table of days <kbd>T</kbd></summary>
+          ${daysTable(trend)}
+        </details>
+        ${csvLink(toAddress(`${base}days.csv`, question), 'days')}
+      </div>`,
+  )
+}
+
+function daysOf({ days, period }: Trend): number {
+  return days.filter(({ date }) => date >= period.from).length
+}
+
+/** For a link beside the table it is a copy of. */
+export function csvLink(href: string, of: string): VNode {
+  return html`<p class="csv"><a href=${href} download>Download CSV<span class="visually-hidden"> of ${of}</span></a></p>`
+}
+
+function daysTable({ days, daysBefore }: Trend): VNode {
+  const rows = days.map((day, index) => ({ day, before: daysBefore?.[index] })).toReversed()
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="Table of days">
+    <table class="days">
+      <thead>
+        <tr>
+          <th scope="col">Day</th>
+          <th scope="col" class="number">Views</th>
+          <th scope="col" class="number">Unique</th>
+          <th scope="col" class="number">Logged in</th>
+          <th scope="col" class="number">Anonymous</th>
+          <th scope="col" class="number">Bots</th>
+          ${
+            daysBefore !== null &&
+            html`<th scope="col" class="then">Compared with</th>
+              <th scope="col" class="number">Views then</th>
+              <th scope="col" class="number">Unique then</th>`
+          }
+        </tr>
+      </thead>
+      <tbody>
+        ${rows.map(({ day, before }) => dayRow(day, before))}
+      </tbody>
+    </table>
+  </div>`
+}
+
+function dayRow(day: DayFigures, before: DayFigures | undefined): VNode {
+  return html`<tr key=${day.date}>
+    <th scope="row">${format.weekday(day.date)}</th>
+    ${[day.views, day.unique_views, day.logged_in, day.anonymous, day.bots].map(value => numberCell(value))}
+    ${
+      before !== undefined &&
+      html`<td class="then">${format.weekday(before.date)}</td>
+        ${numberCell(before.views)}${numberCell(before.unique_views)}`
+    }
+  </tr>`
+}
+
+/** @param of what it is a number of, where a small screen has no head of the column */
+export function numberCell(value: number | null, of?: string): VNode {
+  return value === null
+    ? html`<td role="cell" class="number" title="Unknown" data-of=${of}>
+        <span aria-hidden="true">${format.UNKNOWN}</span><span class="visually-hidden">unknown</span>
+      </td>`
+    : html`<td role="cell" class="number" data-of=${of}>${format.number(value)}</td>`
+}
+
+const LATEST_MINUTES = 5
+
+/** Views of the last hour, minute by minute. */
+export function nowSection(counting: Counting, timezone: string): VNode {
+  const { minutes } = counting
+  const sum = (part: Counting['minutes']) => part.reduce((total, { views }) => total + views, 0)
+  return section(
+    { id: 'now', title: 'Right now' },
+    html`<p class="now">
+        <span class="value" data-figure="now">${format.number(sum(minutes.slice(-LATEST_MINUTES)))}</span>
+        <span>in the last ${LATEST_MINUTES} minutes</span>
+        <span class="now-hour">${format.number(sum(minutes))} in the last hour</span>
+      </p>
+      ${chart(minutesChart(counting, timezone))}`,
+  )
+}
+
+/** @param viewed views of the same days, that the bars are parts of */
+export function referrersSection(referrers: Referrer[], viewed: number, csv: string): VNode {
+  return section(
+    { id: 'referrers', title: 'Where readers came from' },
+    referrers.length === 0
+      ? html`<p class="empty">No views in these days, so nobody came from anywhere.</p>`
+      : html`<table class="referrers">
+            <thead class="visually-hidden">
+              <tr>
+                <th scope="col">Site</th>
+                <th scope="col">Share of views</th>
+                <th scope="col">Views</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${referrers.map(
+                ({ host, views }) => html`<tr key=${host}>
+                  <th scope="row">
+                    ${host ?? html`<span class="direct">Direct, or not told</span>`}
+                    <svg class="bar" aria-hidden="true">
+                      <rect width="${share(views, referrers[0]!.views)}%" height="100%" rx="2" />
+                    </svg>
+                  </th>
+                  <td class="number quiet">${format.percent(viewed === 0 ? null : views / viewed)}</td>
+                  ${numberCell(views)}
+                </tr>`,
+              )}
+            </tbody>
+          </table>
+          ${csvLink(csv, 'where readers came from')}`,
+  )
+}
+
+function share(part: number, whole: number): string {
+  return ((part / whole) * 100).toFixed(1)
+}

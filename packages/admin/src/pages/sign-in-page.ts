@@ -1,0 +1,45 @@
+import { html } from 'htm/preact'
+import type { VNode } from 'preact'
+import { brand } from './layout.ts'
+
+export interface SignIn {
+  /** Where to go then: a path of the panel. */
+  next: string
+  /** Why one is asked again. */
+  problem: string | null
+}
+
+export function SignInPage({ next, problem }: SignIn): VNode {
+  return html`<main class="alone">
+    ${brand()}
+    <h1>Sign in</h1>
+    <form method="post" action="/sign-in" class="sign-in">
+      <input type="hidden" name="next" value=${next} />
+      <input class="visually-hidden" name="username" value="admin" autocomplete="username" tabindex="-1" aria-hidden="true" readonly />
+      <label for="password">Password</label>
+      <input
+        id="password"
+        type="password"
+        name="password"
+        autocomplete="current-password"
+        required
+        autofocus
+        maxlength="1000"
+        aria-describedby=${problem === null ? undefined : 'problem'}
+        aria-invalid=${problem === null ? undefined : 'true'}
+      />
+      ${problem !== null && html`<p id="problem" class="problem" role="alert">${problem}</p>`}
+      <button>Sign in</button>
+    </form>
+  </main>`
+}
+
+/** What is said instead of a page. */
+export function MessagePage({ title, text }: { title: string; text: string }): VNode {
+  return html`<main class="alone">
+    ${brand()}
+    <h1>${title}</h1>
+    <p>${text}</p>
+    <p><a href="/">Go to the overview</a></p>
+  </main>`
+}

@@ -1,0 +1,122 @@
+/**
+ * Titles, authors and links of posts, from a posts service that answers
+ *
+ *     GET POSTS_URL?ids=a,b,c   and   GET POSTS_URL?search=text&limit=50
+ *     {"posts": [{"id", "title", "author", "url"}]}
+ *
+ * Nothing here ever rejects: a panel without titles shows ids.
+ */
+
+import { describeError, type Log } from './log.ts'
+import type { Names, PostName } from './pages/model.ts'
+
+export interface Posts {
+  /** Those that are known, by id. */
+  names(ids: readonly string[]): Promise<{ names: Map<string, PostName>; from: Names }>
+  /** Posts whose title has this text; none when nobody can tell. */
+  search(text: string): Promise<{ ids: string[]; from: Names }>
+}
+
+export interface PostsOptions {
+  /** Null: there is no such service. */
+  url: string | null
+  log: Log
+  timeoutMs?: number
+  /** Unix milliseconds. */
+  now?: () => number
+}
+
+const TIMEOUT_MS = 1_500
+/** How long it is left alone when it did not answer: a page never waits for it twice in a row. */
+const PAUSE_MS = 5_000
+/** How long a name holds; when the service is away, for ever. */
+const NAME_HOLDS_MS = 60_000
+const MAX_KNOWN = 5_000
+const MAX_FOUND = 50
+const MAX_TEXT_CHARACTERS = 300
+
+export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }: PostsOptions): Posts {
+  if (url === null) {
+    return {
+      names: async () => ({ names: new Map(), from: 'none' }),
+      search: async () => ({ ids: [], from: 'none' }),
+    }
+  }
+  /** Also the posts that it does not know: null. */
+  const known = new Map<string, { name: PostName | null; at: number }>()
+  let lostAt: number | null = null
+
+  async function ask(query: Record<string, string>): Promise<NamedPost[] | null> {
+    if (lostAt !== null && now() - lostAt < PAUSE_MS) return null
+    try {
+      const address = new URL(url!)
+      for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value)
+      const response = await fetch(address, {
+        signal: AbortSignal.timeout(timeoutMs),
+        headers: { Accept: 'application/json' },
+      })
+      if (!response.ok) throw new Error(`the posts service answered ${response.status}`)
+      const posts = readPosts(await response.json())
+      if (lostAt !== null) log.info('posts.back')
+      lostAt = null
+      return posts
+    } catch (error) {
+      if (lostAt === null) log.warn({ error: describeError(error) }, 'posts.lost')
+      lostAt = now()
+      return null
+    }
+  }
+
+  function keep(id: string, name: PostName | null): void {
+    known.delete(id)
+    known.set(id, { name, at: now() })
+    const [oldest] = known.keys()
+    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
+  }
+
+  return {
+    async names(ids) {
+      const wanted = ids.filter(id => now() - (known.get(id)?.at ?? Number.NEGATIVE_INFINITY) > NAME_HOLDS_MS)
+      const told = wanted.length === 0 ? [] : await ask({ ids: wanted.join(',') })
+      if (told !== null) {
+        const byId = new Map(told.map(({ id, name }) => [id, name]))
+        for (const id of wanted) keep(id, byId.get(id) ?? null)
+      }
+      const names = new Map<string, PostName>()
+      for (const id of ids) {
+        const name = known.get(id)?.name
+        if (name) names.set(id, name)
+      }
+      return { names, from: told === null ? 'away' : 'known' }
+    },
+
+    async search(text) {
+      const found = await ask({ search: text, limit: String(MAX_FOUND) })
+      if (found === null) return { ids: [], from: 'away' }
+      for (const { id, name } of found.slice(0, MAX_FOUND)) keep(id, name)
+      return { ids: found.slice(0, MAX_FOUND).map(({ id }) => id), from: 'known' }
+    },
+  }
+}
+
+interface NamedPost {
+  id: string
+  name: PostName
+}
+
+/** What is of use in an answer; what is not as agreed is passed over. */
+function readPosts(answer: unknown): NamedPost[] {
+  const { posts } = (answer ?? {}) as { posts?: unknown }
+  if (!Array.isArray(posts)) throw new Error('the posts service sent no posts')
+  return posts.flatMap((post: unknown) => {
+    const { id, title, author, url } = (post ?? {}) as Record<string, unknown>
+    if (typeof id !== 'string' || typeof title !== 'string' || title.trim() === '') return []
+    const name = {
+      title: title.trim().slice(0, MAX_TEXT_CHARACTERS),
+      author: typeof author === 'string' ? author.slice(0, MAX_TEXT_CHARACTERS) : null,
+      // A link with another scheme could run a script on the panel's page.
+      url: typeof url === 'string' && /^https?:\/\//.test(url) ? url : null,
+    }
+    return [{ id, name }]
+  })
+}

@@ -1,0 +1,163 @@
+/** The statements that add a batch to its counters. */
+
+import type { BatchCounts, PostDayCount } from '../counts.ts'
+import type { MysqlClient } from './connection.ts'
+import { partsOf, postDay, quoted, time } from './text.ts'
+
+const COUNTERS_AT_ONCE = 2_000
+// Below 1,000, from which on MariaDB turns a list into a table that it joins.
+const KEYS_AT_ONCE = 900
+
+interface Upsert {
+  insert: string
+  update: string
+}
+
+const ADD_VIEWS = ' ON DUPLICATE KEY UPDATE view_count = view_count + VALUES(view_count)'
+
+const ADD_TO_REFERRERS: Upsert = {
+  insert: 'INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES ',
+  update: ADD_VIEWS,
+}
+
+const FIRST_AND_LAST = `
+      first_viewed_at = COALESCE(LEAST(first_viewed_at, VALUES(first_viewed_at)), first_viewed_at, VALUES(first_viewed_at)),
+      last_viewed_at  = COALESCE(GREATEST(last_viewed_at, VALUES(last_viewed_at)), last_viewed_at, VALUES(last_viewed_at))`
+
+// Null, where adopted rows leave a day's numbers unknown, stays null.
+const ADD_DAY = `
+    ON DUPLICATE KEY UPDATE
+      view_count      = view_count + VALUES(view_count),
+      unique_views    = unique_views + VALUES(unique_views),
+      logged_in       = logged_in + VALUES(logged_in),
+      bots            = bots + VALUES(bots),${FIRST_AND_LAST}`
+
+const ADD_TO_POST_DAYS: Upsert = {
+  insert: `
+    INSERT INTO post_view_aggregates
+      (id, post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+    VALUES `,
+  update: ADD_DAY,
+}
+
+// Null stands for no known day, on either side: then the other side tells.
+const ADD_TO_POSTS: Upsert = {
+  insert: `
+    INSERT INTO post_view_totals
+      (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+    VALUES `,
+  update: `
+    ON DUPLICATE KEY UPDATE
+      views           = views + VALUES(views),
+      detailed_views  = COALESCE(detailed_views + VALUES(detailed_views), detailed_views, VALUES(detailed_views)),
+      unique_views    = COALESCE(unique_views + VALUES(unique_views), unique_views, VALUES(unique_views)),
+      logged_in       = COALESCE(logged_in + VALUES(logged_in), logged_in, VALUES(logged_in)),
+      bots            = COALESCE(bots + VALUES(bots), bots, VALUES(bots)),${FIRST_AND_LAST}`,
+}
+
+const ADD_TO_SITE_REFERRERS: Upsert = {
+  insert: 'INSERT INTO site_view_referrers (date, host, view_count) VALUES ',
+  update: ADD_VIEWS,
+}
+
+const ADD_TO_MINUTES: Upsert = {
+  insert: 'INSERT INTO site_view_minutes (minute, view_count) VALUES ',
+  update: ADD_VIEWS,
+}
+
+const ADD_TO_SITE_DAYS: Upsert = {
+  insert: `
+    INSERT INTO site_view_aggregates
+      (date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+    VALUES `,
+  update: ADD_DAY,
+}
+
+const SAVE_PROGRESS: Upsert = {
+  insert: 'INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at) VALUES ',
+  update: `
+    ON DUPLICATE KEY UPDATE
+      last_committed_at = VALUES(last_committed_at),
+      last_viewed_at    = VALUES(last_viewed_at)`,
+}
+
+/**
+ * Each is made when asked for: while the server works on the one before. What makes a post's day unique must be told to
+ * `counts` before the second is asked for.
+ */
+export async function* counterStatements(
+  client: MysqlClient,
+  counts: BatchCounts,
+  progress: { committedAt: number; viewedAt: number },
+): AsyncGenerator<string> {
+  yield* upserts(
+    ADD_TO_REFERRERS,
+    counts.referrers(),
+    count => `(${postDay(count)},${quoted(count.host)},${count.views})`,
+  )
+  const postDays = counts.postDays()
+  const { idOf, isKnown } = await knownPostDays(client, postDays)
+  yield* upserts(
+    ADD_TO_POST_DAYS,
+    postDays,
+    count =>
+      `(${idOf(count)},${postDay(count)},${count.views},${count.unique},${count.loggedIn},${count.bots},${time(count.first)},${time(count.last)})`,
+  )
+  yield* upserts(ADD_TO_POSTS, counts.posts(isKnown), count => {
+    const details =
+      count.detailedViews === null
+        ? 'NULL,NULL,NULL,NULL'
+        : `${count.detailedViews},${count.unique},${count.loggedIn},${count.bots}`
+    return `(${quoted(count.postUuid)},${count.views},${details},${time(count.first)},${time(count.last)})`
+  })
+  // From here on every batch needs the same rows: they are locked last, and shortest.
+  yield* upserts(
+    ADD_TO_SITE_REFERRERS,
+    counts.siteReferrers(),
+    ({ day, host, views }) => `('${day}',${quoted(host)},${views})`,
+  )
+  yield* upserts(ADD_TO_MINUTES, counts.minutes(), ({ minute, views }) => `(${minute},${views})`)
+  yield* upserts(
+    ADD_TO_SITE_DAYS,
+    counts.siteDays(),
+    ({ day, views, unique, loggedIn, bots, first, last }) =>
+      `('${day}',${views},${unique},${loggedIn},${bots},${time(first)},${time(last)})`,
+  )
+  yield* upserts(SAVE_PROGRESS, [progress], ({ committedAt, viewedAt }) => `(1,${committedAt},${viewedAt})`)
+}
+
+function* upserts<T>(
+  { insert, update }: Upsert,
+  items: readonly T[],
+  textOf: (item: T) => string,
+): Generator<string> {
+  for (const { texts } of partsOf(items, COUNTERS_AT_ONCE, textOf)) yield insert + texts.join() + update
+}
+
+/**
+ * The numbers of those rows of `post_view_aggregates` that there are, and whether all is known of a day. Written by its
+ * number a row is found at once; without it each upsert would use up a number of the table's, and take longer.
+ */
+async function knownPostDays(
+  client: MysqlClient,
+  postDays: readonly PostDayCount[],
+): Promise<{ idOf(count: PostDayCount): string; isKnown(count: PostDayCount): boolean }> {
+  const ids = new Map<string, string>()
+  const unknown = new Set<string>()
+  for (const { texts } of partsOf(postDays, KEYS_AT_ONCE, count => `(${postDay(count)})`)) {
+    const found = await client.all(
+      `SELECT id, post_uuid, date, unique_views IS NULL AS is_unknown
+       FROM post_view_aggregates
+       WHERE (post_uuid, date) IN (${texts.join()})`,
+    )
+    for (const row of found) {
+      const key = postDay({ postUuid: String(row['post_uuid']), day: String(row['date']) })
+      ids.set(key, String(row['id']))
+      if (Number(row['is_unknown']) === 1) unknown.add(key)
+    }
+  }
+  return {
+    idOf: count => ids.get(postDay(count)) ?? 'NULL',
+    isKnown: count => !unknown.has(postDay(count)),
+  }
+}

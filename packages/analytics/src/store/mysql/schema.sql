@@ -1,0 +1,125 @@
+CREATE TABLE post_view_aggregates (
+  id bigint unsigned NOT NULL AUTO_INCREMENT,
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
+  date date NOT NULL,
+  view_count int unsigned NOT NULL DEFAULT 0,
+  baseline int unsigned NOT NULL DEFAULT 0,
+  unique_views int unsigned NULL,
+  logged_in int unsigned NULL,
+  bots int unsigned NULL,
+  first_viewed_at timestamp NULL,
+  last_viewed_at timestamp NULL,
+  INDEX idx_date (date),
+  PRIMARY KEY (id),
+  UNIQUE INDEX uq_post_date (post_uuid, date)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_day_keys (
+  day date NOT NULL,
+  secret char(64) COLLATE utf8mb4_bin NOT NULL,
+  PRIMARY KEY (day)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_leases (
+  name varchar(64) COLLATE utf8mb4_bin NOT NULL,
+  holder varchar(64) COLLATE utf8mb4_bin NOT NULL,
+  expires_at bigint unsigned NOT NULL,
+  PRIMARY KEY (name)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_progress (
+  id tinyint unsigned NOT NULL,
+  last_committed_at bigint unsigned NOT NULL,
+  last_viewed_at bigint unsigned NOT NULL,
+  PRIMARY KEY (id)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_referrers (
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
+  date date NOT NULL,
+  host varchar(253) COLLATE utf8mb4_bin NOT NULL,
+  view_count int unsigned NOT NULL,
+  INDEX idx_referrer_date (date),
+  PRIMARY KEY (post_uuid, date, host)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_state (
+  id tinyint unsigned NOT NULL,
+  time_zone varchar(64) COLLATE utf8mb4_bin NOT NULL,
+  window_hours tinyint unsigned NOT NULL,
+  unique_by varchar(16) COLLATE utf8mb4_bin NOT NULL,
+  bots varchar(16) COLLATE utf8mb4_bin NOT NULL,
+  settings_since date NULL,
+  raw_from date NULL,
+  open_from date NULL,
+  unknown_until date NULL,
+  adopted_at bigint unsigned NULL,
+  PRIMARY KEY (id)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_totals (
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
+  views bigint unsigned NOT NULL,
+  detailed_views bigint unsigned NULL,
+  unique_views bigint unsigned NULL,
+  logged_in bigint unsigned NULL,
+  bots bigint unsigned NULL,
+  first_viewed_at timestamp NULL,
+  last_viewed_at timestamp NULL,
+  unknown_until date NULL,
+  PRIMARY KEY (post_uuid)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_visitors (
+  day date NOT NULL,
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
+  slice tinyint unsigned NOT NULL,
+  visitor binary(16) NOT NULL,
+  PRIMARY KEY (day, post_uuid, slice, visitor)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_views (
+  id bigint unsigned NOT NULL AUTO_INCREMENT,
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
+  user_id bigint unsigned NULL,
+  ip varchar(45) COLLATE utf8mb4_unicode_ci NULL,
+  user_agent text COLLATE utf8mb4_unicode_ci NULL,
+  referer varchar(500) COLLATE utf8mb4_unicode_ci NULL,
+  viewed_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  event_id binary(16) NULL,
+  received_at timestamp NULL,
+  day date NULL,
+  slice tinyint unsigned NULL,
+  logged_in tinyint unsigned NULL,
+  bot tinyint unsigned NULL,
+  visitor binary(16) NULL,
+  referer_host varchar(253) COLLATE utf8mb4_bin NULL,
+  INDEX idx_post_uuid (post_uuid),
+  INDEX idx_viewed_at (viewed_at),
+  PRIMARY KEY (id),
+  UNIQUE INDEX uq_event_id (event_id)
+) ENGINE = InnoDB;
+
+CREATE TABLE site_view_aggregates (
+  date date NOT NULL,
+  view_count bigint unsigned NOT NULL,
+  unique_views bigint unsigned NULL,
+  logged_in bigint unsigned NULL,
+  bots bigint unsigned NULL,
+  first_viewed_at timestamp NULL,
+  last_viewed_at timestamp NULL,
+  PRIMARY KEY (date)
+) ENGINE = InnoDB;
+
+CREATE TABLE site_view_minutes (
+  minute bigint unsigned NOT NULL,
+  view_count bigint unsigned NOT NULL,
+  PRIMARY KEY (minute)
+) ENGINE = InnoDB;
+
+CREATE TABLE site_view_referrers (
+  date date NOT NULL,
+  host varchar(253) COLLATE utf8mb4_bin NOT NULL,
+  view_count bigint unsigned NOT NULL,
+  PRIMARY KEY (date, host)
+) ENGINE = InnoDB;

@@ -1,0 +1,100 @@
+/**
+ * What a database's tables are, as text that can be compared. Each engine's `schema.sql` is such a text of what its
+ * migrations make: so that a change to them is seen whole. To write it anew, migrate an empty database, and then
+ * `node packages/analytics/src/store/schema-dump.ts DATABASE_URL > packages/analytics/src/store/ENGINE/schema.sql`.
+ */
+
+import { DatabaseSync } from 'node:sqlite'
+import { MIGRATIONS_TABLE } from './migrate.ts'
+import { MysqlConnection } from './mysql/connection.ts'
+import { serverOf } from './mysql/session.ts'
+import type { SqlClient, SqlRow } from './sql/sql.ts'
+
+export function dumpSchema(databaseUrl: string): Promise<string> {
+  return databaseUrl.startsWith('sqlite:') ? dumpSqlite(databaseUrl) : dumpMysql(databaseUrl)
+}
+
+async function dumpSqlite(url: string): Promise<string> {
+  using database = new DatabaseSync(url.slice('sqlite:'.length), { readOnly: true })
+  const rows = database
+    .prepare('SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name <> ? ORDER BY tbl_name, rowid')
+    .all(MIGRATIONS_TABLE)
+  return rows
+    .map(({ sql }) => `${sql};\n`)
+    .filter(statement => !statement.startsWith('CREATE TABLE sqlite_'))
+    .join('\n')
+}
+
+async function dumpMysql(url: string): Promise<string> {
+  const server = serverOf(url)
+  const connection = new MysqlConnection(server, { statementLimitMs: 30_000 })
+  try {
+    const tables = await connection.all(
+      `SELECT table_name AS name
+       FROM information_schema.tables
+       WHERE table_schema = ? AND table_name <> ?`,
+      [server.database, MIGRATIONS_TABLE],
+    )
+    // Sorted here: by what collation a server sorts its own tables' names differs.
+    const names = tables.map(({ name }) => String(name)).sort()
+    const dumps = []
+    for (const name of names) dumps.push(await dumpTable(connection, server.database, name))
+    return dumps.join('\n')
+  } finally {
+    await connection.close()
+  }
+}
+
+async function dumpTable(client: SqlClient, database: string, table: string): Promise<string> {
+  const columns = await client.all(
+    `SELECT column_name AS name, column_type AS type, collation_name AS collation, is_nullable AS is_nullable,
+            column_default AS default_value, extra AS extra
+     FROM information_schema.columns
+     WHERE table_schema = ? AND table_name = ?
+     ORDER BY ordinal_position`,
+    [database, table],
+  )
+  const indexes = await client.all(
+    `SELECT index_name AS name, MIN(non_unique) AS non_unique,
+            GROUP_CONCAT(column_name ORDER BY seq_in_index SEPARATOR ', ') AS columns
+     FROM information_schema.statistics
+     WHERE table_schema = ? AND table_name = ?
+     GROUP BY index_name`,
+    [database, table],
+  )
+  const [about] = await client.all(
+    'SELECT engine AS engine FROM information_schema.tables WHERE table_schema = ? AND table_name = ?',
+    [database, table],
+  )
+  const lines = [...columns.map(columnText), ...indexes.map(indexText).sort()]
+  return `CREATE TABLE ${table} (\n${lines.map(line => `  ${line}`).join(',\n')}\n) ENGINE = ${about!['engine']};\n`
+}
+
+// Servers show the same column in different words: widths of integers, what is no default, the name of the present.
+function columnText(column: SqlRow): string {
+  const type = String(column['type']).replace(/int\(\d+\)/, 'int')
+  const collation = column['collation'] === null ? '' : ` COLLATE ${column['collation']}`
+  const isNullable = column['is_nullable'] === 'YES'
+  const fallback = String(column['default_value'] ?? 'NULL').replace(
+    /current_timestamp\(\)/i,
+    'CURRENT_TIMESTAMP',
+  )
+  const hasDefault = fallback !== 'NULL'
+  const numbers = /auto_increment/i.test(String(column['extra'])) ? ' AUTO_INCREMENT' : ''
+  return `${column['name']} ${type}${collation}${isNullable ? ' NULL' : ' NOT NULL'}${hasDefault ? ` DEFAULT ${fallback}` : ''}${numbers}`
+}
+
+function indexText(index: SqlRow): string {
+  if (index['name'] === 'PRIMARY') return `PRIMARY KEY (${index['columns']})`
+  return `${Number(index['non_unique']) === 0 ? 'UNIQUE INDEX' : 'INDEX'} ${index['name']} (${index['columns']})`
+}
+
+if (import.meta.main) {
+  const [url] = process.argv.slice(2)
+  if (url === undefined) {
+    console.error('usage: schema-dump.ts DATABASE_URL')
+    process.exitCode = 2
+  } else {
+    process.stdout.write(await dumpSchema(url))
+  }
+}

@@ -1,0 +1,124 @@
+CREATE TABLE post_view_aggregates (
+  id              INTEGER PRIMARY KEY,
+  post_uuid       TEXT    NOT NULL,
+  date            TEXT    NOT NULL,
+  view_count      INTEGER NOT NULL DEFAULT 0,
+  baseline        INTEGER NOT NULL DEFAULT 0,
+  unique_views    INTEGER,
+  logged_in       INTEGER,
+  bots            INTEGER,
+  first_viewed_at INTEGER,
+  last_viewed_at  INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX uq_post_date ON post_view_aggregates (post_uuid, date);
+
+CREATE INDEX idx_date ON post_view_aggregates (date);
+
+CREATE TABLE post_view_day_keys (
+  day    TEXT PRIMARY KEY,
+  secret TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE post_view_leases (
+  name       TEXT    PRIMARY KEY,
+  holder     TEXT    NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE post_view_progress (
+  id                INTEGER PRIMARY KEY CHECK (id = 1),
+  last_committed_at INTEGER NOT NULL,
+  last_viewed_at    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE post_view_referrers (
+  post_uuid  TEXT    NOT NULL,
+  date       TEXT    NOT NULL,
+  host       TEXT    NOT NULL,
+  view_count INTEGER NOT NULL,
+  PRIMARY KEY (post_uuid, date, host)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idx_referrer_date ON post_view_referrers (date);
+
+CREATE TABLE post_view_state (
+  id             INTEGER PRIMARY KEY CHECK (id = 1),
+  time_zone      TEXT    NOT NULL,
+  window_hours   INTEGER NOT NULL,
+  unique_by      TEXT    NOT NULL,
+  bots           TEXT    NOT NULL,
+  settings_since TEXT,
+  raw_from       TEXT,
+  open_from      TEXT,
+  unknown_until  TEXT,
+  adopted_at     INTEGER
+) STRICT;
+
+CREATE TABLE post_view_totals (
+  post_uuid       TEXT    PRIMARY KEY,
+  views           INTEGER NOT NULL,
+  detailed_views  INTEGER,
+  unique_views    INTEGER,
+  logged_in       INTEGER,
+  bots            INTEGER,
+  first_viewed_at INTEGER,
+  last_viewed_at  INTEGER,
+  unknown_until   TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idx_views ON post_view_totals (views);
+
+CREATE TABLE post_view_visitors (
+  day       TEXT    NOT NULL,
+  post_uuid TEXT    NOT NULL,
+  slice     INTEGER NOT NULL,
+  visitor   BLOB    NOT NULL,
+  PRIMARY KEY (day, post_uuid, slice, visitor)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE post_views (
+  id           INTEGER PRIMARY KEY AUTOINCREMENT,
+  post_uuid    TEXT    NOT NULL,
+  user_id      TEXT,
+  ip           TEXT,
+  user_agent   TEXT,
+  referer      TEXT,
+  viewed_at    INTEGER NOT NULL,
+  event_id     BLOB,
+  received_at  INTEGER,
+  day          TEXT,
+  slice        INTEGER,
+  logged_in    INTEGER,
+  bot          INTEGER,
+  visitor      BLOB,
+  referer_host TEXT
+) STRICT;
+
+CREATE INDEX idx_post_uuid ON post_views (post_uuid);
+
+CREATE INDEX idx_viewed_at ON post_views (viewed_at);
+
+CREATE UNIQUE INDEX uq_event_id ON post_views (event_id) WHERE event_id IS NOT NULL;
+
+CREATE TABLE site_view_aggregates (
+  date            TEXT    PRIMARY KEY,
+  view_count      INTEGER NOT NULL,
+  unique_views    INTEGER,
+  logged_in       INTEGER,
+  bots            INTEGER,
+  first_viewed_at INTEGER,
+  last_viewed_at  INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE site_view_minutes (
+  minute     INTEGER PRIMARY KEY,
+  view_count INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE site_view_referrers (
+  date       TEXT    NOT NULL,
+  host       TEXT    NOT NULL,
+  view_count INTEGER NOT NULL,
+  PRIMARY KEY (date, host)
+) STRICT, WITHOUT ROWID;

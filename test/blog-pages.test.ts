@@ -1,0 +1,204 @@
+/** What the sample blog answers, to whom, where nobody counts and nobody answers. */
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { pino } from 'pino'
+import { buildBlog } from '../examples/blog/src/app.ts'
+import { readConfig } from '../examples/blog/src/config.ts'
+import { loadPosts, type Post } from '../examples/blog/src/posts.ts'
+import { ADA, type BlogSetup, INES, NOOR, POST, POSTS, SECRET, startBlog } from './support/blog.ts'
+
+const NOBODY_LISTENS = '127.0.0.1:1'
+
+function startAlone(t: TestContext, setup: Partial<BlogSetup> = {}) {
+  const nowhere = { amqpUrl: `amqp://${NOBODY_LISTENS}`, analyticsUrl: `http://${NOBODY_LISTENS}` }
+  return startBlog(t, { ...nowhere, ...setup })
+}
+
+test("refuses another author's dashboard, and anybody's to who is no author", async t => {
+  const { get, as, asked } = await startAlone(t)
+  const [{ author }] = POSTS.filter(post => post.author.id !== INES) as [Post]
+  const refused = await get(`/dashboard/${author.slug}`, await as(INES))
+  assert.equal(refused.statusCode, 403)
+  assert.ok(!POSTS.some(({ title }) => refused.body.includes(title)))
+  assert.equal((await get('/dashboard', await as(ADA))).statusCode, 403)
+  const anonymous = await get('/dashboard')
+  assert.deepEqual([anonymous.statusCode, anonymous.headers.location], [303, '/sign-in?next=/dashboard'])
+  assert.equal(asked.length, 0)
+})
+
+test('asks nothing for an author without posts', async t => {
+  const { get, as, asked } = await startAlone(t)
+  const dashboard = await get('/dashboard', await as(NOOR))
+  assert.match(dashboard.body, /You have not published anything yet/)
+  assert.equal(asked.length, 0)
+})
+
+test('fails, and makes nothing up, when the numbers cannot be read for a reason of its own', async t => {
+  const app = await buildBlog({
+    posts: POSTS,
+    tracker: { trackView: () => {} },
+    stats: { postsViews: () => Promise.reject(new Error('a mistake in the blog')) },
+    trustedProxies: [],
+    sessionSecret: SECRET,
+    log: pino({ level: 'silent' }),
+  })
+  t.after(() => app.close())
+  const signedIn = await app.inject({ method: 'POST', url: '/sign-in', payload: { person: String(INES) } })
+  const cookies = Object.fromEntries(signedIn.cookies.map(({ name, value }) => [name, value]))
+  const failed = await app.inject({ url: '/dashboard', cookies })
+  assert.equal(failed.statusCode, 500)
+  assert.ok(!failed.body.includes('a mistake in the blog'))
+})
+
+test('takes nobody for signed in whose cookie it has not signed', async t => {
+  const { app, get, as } = await startAlone(t)
+  const { cookie } = await as(INES)
+  const location = async (forged: string) => (await get('/dashboard', { cookie: forged })).headers.location
+  assert.equal(await location(cookie), undefined)
+
+  const [name, value] = cookie.split('=') as [string, string]
+  const [session, signature] = decodeURIComponent(value).split(/(?<=^\d+\.\d+)\./) as [string, string]
+  const tomorrow = Math.floor(Date.now() / 1_000) + 86_400
+  const yesterday = tomorrow - 2 * 86_400
+  const forgeries = [
+    `${name}=${session}`,
+    `${name}=${session}.`,
+    `${name}=2.${session.split('.')[1]}.${signature}`,
+    `${name}=${app.signCookie(`${INES}.${yesterday}`)}`,
+    `${name}=${app.signCookie(`${INES}`)}`,
+    `${name}=${app.signCookie(`${INES}.never`)}`,
+    `${name}=${app.signCookie(`4711.${tomorrow}`)}`,
+  ]
+  for (const forged of forgeries) assert.equal(await location(forged), '/sign-in?next=/dashboard', forged)
+  const other = await startAlone(t, { sessionSecret: 'another secret, which is long enough too' })
+  assert.equal(await location((await other.as(INES)).cookie), '/sign-in?next=/dashboard')
+  assert.equal(await location(`${name}=${app.signCookie(`${INES}.${tomorrow}`)}`), undefined)
+})
+
+test('signs in and out by its own forms alone, and leads on to its own pages alone', async t => {
+  const { app } = await startAlone(t)
+  const signIn = (payload: Record<string, string>, headers: Record<string, string> = {}) =>
+    app.inject({ method: 'POST', url: '/sign-in', payload, headers })
+  for (const from of ['cross-site', 'same-site']) {
+    const refused = await signIn({ person: String(ADA) }, { 'sec-fetch-site': from })
+    assert.equal(refused.statusCode, 403)
+    assert.equal(refused.cookies.length, 0)
+  }
+  assert.equal((await signIn({ person: '99' })).statusCode, 400)
+
+  const leadsTo = async (next: string) => (await signIn({ person: String(ADA), next })).headers.location
+  assert.equal(await leadsTo(`/posts/${POST.slug}`), `/posts/${POST.slug}`)
+  for (const next of [
+    'https://elsewhere.example/',
+    '//elsewhere.example',
+    '/\\elsewhere.example',
+    '/.//e.example',
+  ]) {
+    assert.equal(await leadsTo(next), '/', next)
+  }
+  const cookie = (await signIn({ person: String(ADA) }, { 'sec-fetch-site': 'same-origin' })).cookies[0]
+  assert.deepEqual([cookie?.httpOnly, cookie?.sameSite, cookie?.path], [true, 'Lax', '/'])
+  const out = await app.inject({ method: 'POST', url: '/sign-out' })
+  assert.deepEqual([out.headers.location, out.cookies[0]?.value], ['/', ''])
+})
+
+test('tells the panel title, author and address of posts, by id and by text', async t => {
+  const { get } = await startAlone(t)
+  const posts = async (query: string) =>
+    (await get(`/posts.json?${query}`, { host: 'blog.example:3300' })).json<{ posts: { id: string }[] }>()
+      .posts
+  const [first, second] = POSTS as [Post, Post]
+  assert.deepEqual(
+    await posts(`ids=${second.id},0f8fad5b-d9cb-469f-a165-70867728950e,nonsense,${first.id}`),
+    [
+      {
+        id: second.id,
+        title: second.title,
+        author: second.author.name,
+        url: `http://blog.example:3300/posts/${second.slug}`,
+      },
+      {
+        id: first.id,
+        title: first.title,
+        author: first.author.name,
+        url: `http://blog.example:3300/posts/${first.slug}`,
+      },
+    ],
+  )
+  const found = async (query: string) =>
+    (await posts(query)).map(({ id }) => POSTS.find(post => post.id === id)?.title)
+  assert.deepEqual(await found('search=ZUREK'), ['Żurek on a Tuesday'])
+  assert.deepEqual(await found(`search=${first.id.slice(0, 13)}`), [first.title])
+  assert.equal(
+    (await found('search=ines%20car')).length,
+    POSTS.filter(({ author }) => author.id === INES).length,
+  )
+  assert.deepEqual(await found('search=a&limit=1'), [POSTS[0]!.title])
+  assert.deepEqual(await found('search=no-such-title'), [])
+  for (const limit of ['-1', 'many', '', '1e9']) assert.ok((await found(`limit=${limit}`)).length >= 1, limit)
+})
+
+test('loads nothing from elsewhere, and lets no script run', async t => {
+  const { get } = await startAlone(t)
+  const home = await get('/')
+  const policy = String(home.headers['content-security-policy'])
+  assert.match(policy, /default-src 'none'/)
+  assert.ok(!policy.includes('script-src') && !policy.includes('unsafe'))
+  const style = /<link rel="stylesheet" href="(\/[^"]+)"/.exec(home.body)?.[1]
+  assert.ok(style)
+  assert.equal((await get(style)).headers['cache-control'], 'public, max-age=31536000, immutable')
+  for (const { slug } of POSTS) {
+    const { body } = await get(`/posts/${slug}`)
+    assert.ok(!/<script|style=|(?:src|href)="(?:https?:)?\/\//.test(body), slug)
+  }
+})
+
+test('has posts that are complete, with an id each, dated back from the day it is given', () => {
+  assert.ok(POSTS.length >= 20)
+  assert.equal(new Set(POSTS.map(({ id }) => id)).size, POSTS.length)
+  for (const { id, title, summary, body, minutes, publishedAt } of POSTS) {
+    assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    assert.ok(title !== '' && summary !== '' && body.length > 800 && minutes >= 1, title)
+    assert.ok(publishedAt < new Date('2026-11-21T00:00:00Z'), title)
+  }
+  assert.equal(
+    loadPosts('2026-12-21')[0]!.publishedAt.getTime() - POST.publishedAt.getTime(),
+    30 * 86_400_000,
+  )
+})
+
+test('does not start on wrong settings, and names all of them', () => {
+  const good = { INTERNAL_API_KEY: 'key', SESSION_SECRET: SECRET }
+  assert.deepEqual(readConfig({ ...good, TRUSTED_PROXIES: ' 10.0.0.0/8, ::1 ', HOST: '' }), {
+    amqpUrl: 'amqp://guest:guest@127.0.0.1:5672',
+    analyticsUrl: 'http://127.0.0.1:3100',
+    apiKey: 'key',
+    host: '127.0.0.1',
+    port: 3300,
+    trustedProxies: ['10.0.0.0/8', '::1'],
+    sessionSecret: SECRET,
+    sampleDay: null,
+  })
+  const wrong = {
+    AMQP_URL: 'http://guest:hidden@broker',
+    ANALYTICS_URL: 'analytics:3100',
+    INTERNAL_API_KEY: 'one,two',
+    PORT: '65536',
+    TRUSTED_PROXIES: '10.0.0.0/33',
+    SESSION_SECRET: 'short',
+    SAMPLE_DAY: '2026-02-30',
+  }
+  assert.throws(
+    () => readConfig(wrong),
+    (error: Error & { problems: string[] }) => {
+      assert.deepEqual(
+        error.problems.map(problem => problem.split(':')[0]),
+        Object.keys(wrong),
+      )
+      assert.ok(!error.message.includes('hidden'))
+      return true
+    },
+  )
+  assert.throws(() => readConfig({}), /INTERNAL_API_KEY: is not set.*SESSION_SECRET/s)
+})

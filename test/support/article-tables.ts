@@ -1,0 +1,105 @@
+/** The second article's database as its users have it: its two tables, and its consumer, statement by statement. */
+
+import type { TestContext } from 'node:test'
+import { type Connection, createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
+import { unix } from './views.ts'
+
+/** As the article declares it. */
+export const POST_VIEWS = `
+  CREATE TABLE post_views (
+    id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
+    post_uuid CHAR(36) NOT NULL,
+    user_id BIGINT UNSIGNED NULL,
+    ip VARCHAR(45) NULL,
+    user_agent TEXT NULL,
+    referer VARCHAR(500) NULL,
+    viewed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    INDEX idx_post_uuid (post_uuid),
+    INDEX idx_viewed_at (viewed_at)
+  )`
+
+/** As the article declares it. */
+export const POST_VIEW_AGGREGATES = `
+  CREATE TABLE post_view_aggregates (
+    id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
+    post_uuid CHAR(36) NOT NULL,
+    date DATE NOT NULL,
+    view_count INT UNSIGNED NOT NULL DEFAULT 0,
+    UNIQUE KEY uq_post_date (post_uuid, date)
+  )`
+
+/** The article's raw insert, as its ORM writes it. */
+const INSERT_VIEW = `
+  INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
+  VALUES (?, ?, ?, ?, ?, ?)`
+
+/** The article's upsert. */
+const COUNT_VIEW = `
+  INSERT INTO post_view_aggregates (post_uuid, date, view_count)
+  VALUES (?, CURDATE(), 1)
+  ON DUPLICATE KEY UPDATE view_count = view_count + 1`
+
+/** A view as the article's consumer gets it; what is not named is dull. */
+export interface OldView {
+  post_uuid?: string
+  user_id?: number | null
+  ip?: string | null
+  user_agent?: string | null
+  referer?: string | null
+  /** `YYYY-MM-DD HH:MM:SS` */
+  timestamp: string
+}
+
+export interface OldConsumer {
+  connection: Connection
+  sql(statement: string, values?: unknown[]): Promise<RowDataPacket[]>
+  /** Keeps the view and counts it, at that time by the server's clock: by default when it happened. */
+  consume(view: OldView, at?: string): Promise<void>
+  /** The first half of that alone: it was killed before the second. */
+  keep(view: OldView): Promise<void>
+  /** The second half alone: somebody has deleted old rows since. */
+  count(post: string, at: string, times?: number): Promise<void>
+}
+
+/** Connects as the article's consumer would, in UTC; disconnects when the test ends. */
+export async function oldConsumer(
+  t: TestContext,
+  url: string,
+  { tables = [POST_VIEWS, POST_VIEW_AGGREGATES] }: { tables?: readonly string[] } = {},
+): Promise<OldConsumer> {
+  const connection = await createConnection({ uri: url, dateStrings: true, supportBigNumbers: true })
+  t.after(() => connection.end())
+  await connection.query("SET SESSION time_zone = '+00:00'")
+  for (const table of tables) await connection.query(table)
+
+  const keep = async (view: OldView) => {
+    const { post_uuid, user_id, ip, user_agent, referer, timestamp } = { ...DULL, ...view }
+    await connection.query(INSERT_VIEW, [post_uuid, user_id, ip, user_agent, referer, timestamp])
+  }
+  const count = async (post: string, at: string, times = 1) => {
+    // What NOW() and CURDATE() say on this connection from now on.
+    await connection.query('SET timestamp = ?', [unix(`${at.replace(' ', 'T')}Z`)])
+    for (let time = 0; time < times; time++) await connection.query<ResultSetHeader>(COUNT_VIEW, [post])
+  }
+  return {
+    connection,
+    async sql(statement, values = []) {
+      const [rows] = await connection.query<RowDataPacket[]>(statement, values)
+      return rows
+    },
+    keep,
+    count,
+    async consume(view, at = view.timestamp) {
+      await keep(view)
+      await count(view.post_uuid ?? DULL.post_uuid, at)
+    },
+  }
+}
+
+const DULL = {
+  post_uuid: '0f8fad5b-d9cb-469f-a165-70867728950e',
+  user_id: null,
+  ip: '192.0.2.1',
+  user_agent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+  referer: null,
+}

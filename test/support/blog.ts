@@ -1,0 +1,85 @@
+/** The sample blog with its real tracker and stats, answering without a port of its own. */
+
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { createStats } from '@postviews/client'
+import { pino } from 'pino'
+import { buildBlog } from '../../examples/blog/src/app.ts'
+import { loadPosts, type Post } from '../../examples/blog/src/posts.ts'
+import { testTracker } from './published.ts'
+import { API_KEY } from './service.ts'
+import { FIREFOX } from './views.ts'
+
+export const SECRET = 'a secret of the tests that is long enough'
+export const STATS_TIMEOUT_MS = 1_000
+export const INES = 1
+export const MAREN = 3
+export const NOOR = 6
+export const ADA = 11
+export const POSTS = loadPosts('2026-11-21')
+export const [POST] = POSTS as [Post]
+
+export interface BlogSetup {
+  amqpUrl: string
+  analyticsUrl: string
+  trustedProxies?: string[]
+  sessionSecret?: string
+}
+
+/** The blog with its real tracker and stats. */
+export async function startBlog(
+  t: TestContext,
+  { amqpUrl, analyticsUrl, trustedProxies = [], sessionSecret = SECRET }: BlogSetup,
+) {
+  const tracker = testTracker(t, { url: amqpUrl })
+  const asked: string[] = []
+  const stats = createStats({
+    baseUrl: analyticsUrl,
+    key: API_KEY,
+    timeoutMs: STATS_TIMEOUT_MS,
+    fetch: (input, init) => {
+      asked.push(String(input))
+      return fetch(input, init)
+    },
+  })
+  const log = pino({ level: 'silent' })
+  const app = await buildBlog({ posts: POSTS, tracker, stats, trustedProxies, sessionSecret, log })
+  t.after(() => app.close())
+  return {
+    app,
+    tracker,
+    /** The questions that analytics was asked. */
+    asked,
+    get: (url: string, headers: Record<string, string> = {}) =>
+      app.inject({ url, headers: { 'user-agent': FIREFOX, ...headers } }),
+    /** Signs in; the headers of whoever has done so. */
+    async as(person: number): Promise<{ cookie: string }> {
+      const answer = await app.inject({
+        method: 'POST',
+        url: '/sign-in',
+        payload: { person: String(person) },
+      })
+      assert.equal(answer.statusCode, 303)
+      const [cookie] = answer.cookies
+      assert.ok(cookie)
+      return { cookie: `${cookie.name}=${cookie.value}` }
+    },
+  }
+}
+
+/** What the cells of the dashboard say: views and unique views of each post, by title. */
+export function countsIn(html: string): Map<string, string[]> {
+  const rows = html.split('<tr>').slice(2)
+  return new Map(
+    rows.map(row => [
+      decode(/<th scope="row"><a [^>]*>(.*?)<\/a>/.exec(row)![1]!),
+      [...row.matchAll(/<td class="number"[^>]*>(.*?)<\/td>/g)].map(cell =>
+        cell[1]!.replaceAll(/<[^>]*>/g, ''),
+      ),
+    ]),
+  )
+}
+
+function decode(html: string): string {
+  return html.replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&amp;', '&')
+}

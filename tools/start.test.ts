@@ -18,17 +18,19 @@ const exec = promisify(execFile)
 describe('npm start', () => {
   let checkout: string
   let api: HeldPort
+  let others: HeldPort[]
   before(async () => {
     // A checkout of its own, so that its data/ is not that of the developer who runs the tests.
     checkout = await mkdtemp(join(await realpath(tmpdir()), 'postviews-start-'))
     await cp(join(ROOT, 'tools'), join(checkout, 'tools'), { recursive: true })
-    for (const name of ['package.json', 'packages', 'node_modules']) {
+    for (const name of ['package.json', 'packages', 'examples', 'node_modules']) {
       await symlink(join(ROOT, name), join(checkout, name))
     }
     api = await holdFreePort()
+    others = [await holdFreePort(), await holdFreePort()]
   })
   after(async () => {
-    api.release()
+    for (const port of [api, ...others]) port.release()
     await rm(checkout, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
   })
 

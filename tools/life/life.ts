@@ -41,12 +41,17 @@ export interface Life {
 }
 
 /** A store is fresh when no view of any post was ever counted: only then does it get a history. */
-export async function readSample(file: string, stats: Stats, withHistory: boolean): Promise<Sample> {
+export async function readSample(
+  file: string,
+  stats: Pick<Stats, 'siteViews'>,
+  withHistory: boolean,
+): Promise<Sample> {
   const isFresh = (await stats.siteViews()).views === 0
-  const now: Sample = { sinceMs: Date.now(), history: 'none' }
-  if (isFresh && withHistory) return writeSample(file, { ...now, history: 'unfinished' })
-  if (!isFresh && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Sample
-  return writeSample(file, now)
+  const known = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Sample) : null
+  // What was published of an unfinished one may still be waiting to be counted.
+  if (known !== null && (!isFresh || known.history === 'unfinished')) return known
+  const history = isFresh && withHistory ? 'unfinished' : 'none'
+  return writeSample(file, { sinceMs: Date.now(), history })
 }
 
 function writeSample(file: string, sample: Sample): Sample {

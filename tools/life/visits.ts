@@ -127,7 +127,7 @@ class Visits {
     this.#blogUrl = blogUrl
   }
 
-  /** How much there is to draw readers at that time. */
+  /** How much there is to draw readers in that hour. */
   attraction(atMs: number): number {
     return this.#at(atMs).sum
   }
@@ -171,11 +171,12 @@ class Visits {
   #at(atMs: number) {
     const hour = Math.floor(atMs / HOUR_MS)
     if (this.#weights?.hour !== hour) {
+      const startMs = hour * HOUR_MS
       const weights = new Map(
         this.#posts.map((post, rank) => {
           const burst = this.#bursts.find(one => one.post === post)
-          const boost = burst === undefined ? 0 : burstWeight(burst, atMs)
-          return [post, popularity(rank) * freshness(post, atMs) + boost] as const
+          const boost = burst === undefined ? 0 : burstWeight(burst, startMs)
+          return [post, popularity(rank) * freshness(post, startMs) + boost] as const
         }),
       )
       this.#weights = { hour, weights, sum: weights.values().reduce((sum, weight) => sum + weight, 0) }

@@ -64,7 +64,8 @@ async function hashAgain(
   secret: string,
 ): Promise<void> {
   const visitorNow = new Map<string | null, string>()
-  for await (const rows of rawRows(engine, client, { where: `ip IS NOT NULL AND ${where}`, values })) {
+  const addressed = `ip IS NOT NULL AND visitor <> x'${UNKNOWN_VISITOR}' AND ${where}`
+  for await (const rows of rawRows(engine, client, { where: addressed, values })) {
     for (const { ip, userAgent, derived } of rows) {
       visitorNow.set(derived.visitor, visitorOf(secret, engine.settings.uniqueBy, ip, userAgent))
     }

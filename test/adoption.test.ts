@@ -1,51 +1,23 @@
-/** The second article's tables, with what its consumer left in them, become a store of ours. */
+/** The second article's counts and rows become a store of ours: what is told of them, and what stays unknown. */
 
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
-import { openStore } from '../packages/analytics/src/store/open.ts'
-import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
-import { type CountingSettings, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { testMariadb } from '../tools/stack/for-tests.ts'
-import type { Database, DatabaseOptions } from '../tools/stack/mariadb.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified } from './store-contract-database.ts'
-import { type OldConsumer, oldConsumer, POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-tables.ts'
+import {
+  migratedStore,
+  OLD,
+  oldTables,
+  POST_VIEW_AGGREGATES,
+  POST_VIEWS,
+  RECENT,
+  TODAY,
+} from './support/article-tables.ts'
 import { GOOGLEBOT, POST, record, SAFARI, view } from './support/views.ts'
 
-const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
 const KEEP = { adoptSettings: false, ipStorage: 'full' } as const
-const TODAY = new Date().toISOString().slice(0, 10)
-// Long over: its views are accepted no more.
-const OLD = addDays(TODAY, -100)
 const OLD_NEXT = addDays(OLD, 1)
-// Views of it may still come.
-const RECENT = addDays(TODAY, -3)
-
-interface Adoption {
-  database: Database
-  old: OldConsumer
-  /** Adopts what is there. */
-  adopt(settings?: Partial<CountingSettings>): Promise<Store>
-}
-
-async function oldTables(
-  t: TestContext,
-  options: DatabaseOptions & { tables?: readonly string[] } = {},
-): Promise<Adoption> {
-  const database = await testMariadb(options)
-  const old = await oldConsumer(t, database.url, options)
-  return {
-    database,
-    old,
-    async adopt(settings = {}) {
-      const store = await openStore(database.url, { ...SETTINGS, ...settings })
-      t.after(() => store.close())
-      await store.migrate()
-      await store.checkSettings()
-      return store
-    },
-  }
-}
 
 async function totalOf(store: Store, post = POST) {
   const [total] = await store.postTotals([post])
@@ -173,173 +145,6 @@ test('one UUID spelt in two ways is one post, whose counts add up', async t => {
     ],
   )
   await assertVerified(store)
-})
-
-test('tables in latin1 take texts of any language afterwards, and keep theirs', async t => {
-  const { old, adopt, database } = await oldTables(t, { characterSet: 'latin1' })
-  await old.consume({
-    timestamp: `${OLD} 12:00:00`,
-    user_agent: 'Füchslein/1.0 — Ætt',
-    referer: 'https://ö.example/ß',
-  })
-  const store = await adopt()
-  await record(store, [
-    view(`${RECENT}T12:00:00Z`, { referer: 'https://пример.рф/🦊', userAgent: 'Лиса 🦊' }),
-  ])
-  assert.deepEqual(await old.sql('SELECT user_agent, referer FROM post_views ORDER BY id'), [
-    { user_agent: 'Füchslein/1.0 — Ætt', referer: 'https://ö.example/ß' },
-    { user_agent: 'Лиса 🦊', referer: 'https://пример.рф/🦊' },
-  ])
-  assert.deepEqual(await store.referrers(null, OLD, TODAY, 10), [
-    { host: 'xn--e1afmkfd.xn--p1ai', views: 1 },
-    { host: 'xn--nda.example', views: 1 },
-  ])
-  await assertVerified(store)
-  const fresh = await testMariadb()
-  await (await openAndMigrate(t, fresh.url)).checkSettings()
-  assert.equal(await dumpSchema(database.url), await dumpSchema(fresh.url))
-})
-
-test('adopted tables end in the same columns and indexes as new ones, whatever they were made with', async t => {
-  const fresh = await testMariadb()
-  await openAndMigrate(t, fresh.url)
-  const expected = await dumpSchema(fresh.url)
-  for (const suffix of [
-    'CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci',
-    'CHARACTER SET utf8mb3',
-    'CHARACTER SET latin1 COLLATE latin1_bin',
-    'CHARACTER SET ascii ENGINE = MyISAM',
-    'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = COMPACT',
-  ]) {
-    const tables = [POST_VIEWS, POST_VIEW_AGGREGATES].map(table => `${table} ${suffix}`)
-    const { old, adopt, database } = await oldTables(t, { tables })
-    await old.consume({ timestamp: `${OLD} 12:00:00` })
-    const store = await adopt()
-    assert.equal(await dumpSchema(database.url), expected, suffix)
-    assert.equal((await totalOf(store))?.unique_views, 1, suffix)
-    await assertVerified(store)
-  }
-})
-
-test('empty tables, and one of the two alone, are adopted as well', async t => {
-  for (const tables of [[POST_VIEWS, POST_VIEW_AGGREGATES], [POST_VIEWS], [POST_VIEW_AGGREGATES]]) {
-    const { adopt } = await oldTables(t, { tables })
-    const store = await adopt()
-    await record(store, [view(`${RECENT}T12:00:00Z`)])
-    assert.equal((await totalOf(store))?.views, 1)
-    await assertVerified(store)
-  }
-})
-
-test('users may have columns and indexes of their own, and lack those that can be made', async t => {
-  const { old, adopt } = await oldTables(t, {
-    tables: [
-      `CREATE TABLE post_views (
-         id INT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
-         tenant VARCHAR(10) NOT NULL DEFAULT 'blog',
-         post_uuid VARCHAR(64) NOT NULL COMMENT 'the post, by its UUID',
-         user_id INT NULL,
-         ip VARCHAR(15) NOT NULL DEFAULT '',
-         user_agent VARCHAR(255) NULL,
-         referer TEXT NULL,
-         viewed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
-         created_at DATETIME NULL,
-         KEY mine (tenant, viewed_at)
-       ) CHARACTER SET latin1`,
-      `CREATE TABLE post_view_aggregates (
-         id INT PRIMARY KEY AUTO_INCREMENT,
-         date DATE NOT NULL,
-         post_uuid CHAR(36) NOT NULL,
-         view_count INT NOT NULL,
-         note TEXT NULL,
-         UNIQUE KEY whatever (date, post_uuid)
-       )`,
-    ],
-  })
-  await old.consume({ timestamp: `${OLD} 12:00:00`, user_id: 7 })
-  await old.sql("UPDATE post_view_aggregates SET note = 'mine'")
-  const store = await adopt()
-  await record(store, [
-    view(`${RECENT}T12:00:00Z`, {
-      userId: String(2n ** 64n - 1n),
-      ip: '2001:db8:1:2:3:4:5:6',
-      userAgent: SAFARI.repeat(9),
-    }),
-  ])
-  const total = await totalOf(store)
-  assert.deepEqual([total?.views, total?.unique_views, total?.logged_in], [2, 2, 2])
-  assert.deepEqual(await old.sql('SELECT tenant, viewed_at, created_at FROM post_views'), [
-    { tenant: 'blog', viewed_at: `${OLD} 12:00:00`, created_at: null },
-    { tenant: 'blog', viewed_at: `${RECENT} 12:00:00`, created_at: null },
-  ])
-  assert.deepEqual(await old.sql('SELECT note FROM post_view_aggregates'), [{ note: 'mine' }, { note: null }])
-  assert.deepEqual(
-    await old.sql(
-      `SELECT column_type AS type, column_comment AS comment FROM information_schema.columns
-       WHERE table_schema = DATABASE() AND table_name = 'post_views' AND column_name = 'post_uuid'`,
-    ),
-    [{ type: 'varchar(64)', comment: 'the post, by its UUID' }],
-  )
-  await assertVerified(store)
-})
-
-test('tables that lack what is needed are refused, by name, and left alone', async t => {
-  const { old, database } = await oldTables(t, {
-    tables: [
-      `CREATE TABLE post_views (
-         id BIGINT UNSIGNED PRIMARY KEY,
-         post_uuid BIGINT NOT NULL,
-         user_id BIGINT UNSIGNED NULL,
-         ip VARCHAR(45) NULL,
-         agent TEXT NOT NULL,
-         bot BOOLEAN NULL,
-         viewed_at DATETIME NOT NULL
-       )`,
-      `CREATE TABLE post_view_aggregates (
-         id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
-         post_uuid CHAR(36) NULL,
-         date DATE NOT NULL,
-         view_count INT UNSIGNED NOT NULL DEFAULT 0
-       )`,
-    ],
-  })
-  const before = await dumpSchema(database.url)
-  const store = await openStore(database.url, SETTINGS)
-  t.after(() => store.close())
-  await assert.rejects(store.migrate(), (error: Error) => {
-    assert.ok(error instanceof StoreRefused)
-    assert.equal(
-      error.message,
-      `the tables that are there cannot be adopted: ${[
-        'post_views.post_uuid is bigint',
-        'post_views has no column user_agent',
-        'post_views has no column referer',
-        'post_views.viewed_at is datetime',
-        'post_views has columns of its own that are named bot',
-        'post_views.agent has no default, so that no row can be added without knowing of it',
-        'post_views.id does not number rows by itself',
-        'post_view_aggregates.post_uuid may be null',
-        'post_view_aggregates has no unique key on post_uuid and date',
-      ].join('; ')}`,
-    )
-    return true
-  })
-  assert.equal(await dumpSchema(database.url), before)
-  assert.deepEqual(await old.sql("SHOW TABLES LIKE '%migrations'"), [])
-})
-
-test('rows whose time is none are refused before anything is changed', async t => {
-  const { old, database } = await oldTables(t)
-  await old.sql("SET SESSION sql_mode = ''")
-  await old.consume({ timestamp: 'yesterday' }, `${OLD} 12:00:00`)
-  const before = await dumpSchema(database.url)
-  const store = await openStore(database.url, SETTINGS)
-  t.after(() => store.close())
-  await assert.rejects(store.migrate(), {
-    constructor: StoreRefused,
-    message: /post_views has 1 rows whose viewed_at is no time/,
-  })
-  assert.equal(await dumpSchema(database.url), before)
 })
 
 test("the article's own queries go on working, and rebuild counts what its consumer still adds", async t => {
@@ -489,15 +294,8 @@ test('excluded bots are in the adopted counts, and in no number that is told ane
 test('several processes that start at once adopt the tables once', async t => {
   const { old, database } = await oldTables(t)
   for (let hour = 10; hour < 20; hour++) await old.consume({ timestamp: `${RECENT} ${hour}:00:00` })
-  const stores = await Promise.all([1, 2, 3].map(() => openAndMigrate(t, database.url)))
+  const stores = await Promise.all([1, 2, 3].map(() => migratedStore(t, database.url)))
   const total = await totalOf(stores[0]!)
   assert.deepEqual([total?.views, total?.unique_views], [10, 1])
   await assertVerified(stores[2]!)
 })
-
-async function openAndMigrate(t: TestContext, url: string): Promise<Store> {
-  const store = await openStore(url, SETTINGS)
-  t.after(() => store.close())
-  await store.migrate()
-  return store
-}

@@ -79,7 +79,7 @@ test('says within seconds that the store hangs, and that it is back', async t =>
   await until('ready again', async () => (await app.inject('/readyz')).statusCode === 200)
 })
 
-test('asks a part once, however many want to know', async t => {
+test('asks a part about once a second, however many want to know', async t => {
   let asked = 0
   const { app } = await startApi(t, {
     broker: {
@@ -89,9 +89,10 @@ test('asks a part once, however many want to know', async t => {
       },
     },
   })
+  const since = performance.now()
   await Promise.all(Array.from({ length: 50 }, () => app.inject('/metrics')))
-  await app.inject('/metrics')
-  assert.equal(asked, 1)
+  const seconds = (performance.now() - since) / 1_000
+  assert.ok(asked <= 1 + seconds, `asked ${asked} times in ${seconds} s`)
 })
 
 test('a status tells the last 60 minutes, empty ones as zeros', async t => {

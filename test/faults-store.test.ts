@@ -5,25 +5,29 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SQLITE, sqliteDatabase } from './support/engines.ts'
+import { atEnd } from './support/at-end.ts'
+import { ownMariadb, SQLITE, sqliteDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
 import type { Service } from './support/service.ts'
 import { smallDisk } from './support/small-disk.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
+import { startTcpProxy } from './support/tcp-proxy.ts'
 import { until } from './support/until.ts'
 
 const VIEWS = 4_000
+/** Each question to a slow store, and each answer, takes so much longer. */
+const SLOWNESS_MS = process.env['FULL'] === '1' ? 250 : 50
 const OUTAGE_MS = process.env['FULL'] === '1' ? 60_000 : 15_000
 /** What the service may take more while it waits: less than the events it would hold if it took them all. */
-const MEMORY_BYTES = 48 * 1_048_576
+const MEMORY_BYTES = 64 * 1_048_576
 
 interface Outage {
   begin(service: Service): Promise<void>
   end(service: Service): Promise<void>
 }
 
-describe('while the store is away', { concurrency: true }, () => {
+describe('when the store is away', { concurrency: true }, () => {
   test('because another process has locked the file: waits, says so, and goes on by itself', async t => {
     const database = await SQLITE.create(t)
     const system = await createSystem(t, { database })
@@ -44,6 +48,54 @@ describe('while the store is away', { concurrency: true }, () => {
       begin: ({ pid }) => disk.fill(pid),
       end: ({ pid }) => disk.free(pid),
     })
+  })
+
+  test('because its server was killed: waits, says so, and goes on by itself', async t => {
+    const { server, database } = await ownMariadb(t)
+    await survives(await createSystem(t, { database }), {
+      begin: () => server.kill(),
+      end: () => server.restart(),
+    })
+  })
+
+  test('because its server hangs: waits, says so, and goes on by itself', async t => {
+    const { server, database } = await ownMariadb(t)
+    await survives(await createSystem(t, { database }), {
+      begin: async () => server.pause(),
+      end: async () => server.resume(),
+    })
+  })
+
+  test("because its server's disk is full: waits, says so, and goes on by itself", async t => {
+    const disk = await smallDisk(t, 256)
+    const args = ['--innodb-log-file-size=16M', '--innodb-temp-data-file-path=ibtmp1:4M:autoextend']
+    const { server, database } = await ownMariadb(t, { dir: disk.folder, args })
+    await survives(await createSystem(t, { database }), {
+      begin: () => disk.fill(server.pid),
+      // InnoDB does not survive it: whoever makes room starts the server again.
+      end: async () => {
+        await disk.free()
+        await server.restart()
+      },
+    })
+  })
+
+  test('because it is slow: slows down with it, in bounded memory', async t => {
+    const { server, database } = await ownMariadb(t)
+    const proxy = await startTcpProxy(server.port)
+    atEnd(t, () => proxy.close())
+    const system = await createSystem(t, { database })
+    const service = await system.start({ databaseUrl: proxy.through(database.url) })
+    await service.untilReady()
+    const before = service.residentBytes()
+    proxy.delay(SLOWNESS_MS)
+    await system.publish(plan({ views: VIEWS }))
+    await untilStored(database, VIEWS, 120_000)
+    assert.equal(await service.readiness(), 'ready')
+    const grown = service.residentBytes() - before
+    assert.ok(grown < MEMORY_BYTES, `grew by ${grown} bytes`)
+    assert.equal(system.tap.refused, 0)
+    await system.check()
   })
 })
 

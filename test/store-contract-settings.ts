@@ -30,6 +30,7 @@ const ADOPTED = [
   ...OTHERS.map(([settings]) => settings),
   ALL_OTHER,
   { ...ALL_OTHER, timeZone: 'Pacific/Kiritimati' },
+  { ...ALL_OTHER, timeZone: 'America/Los_Angeles' },
 ]
 
 const VIEWS = randomViews(randomOf(6), 250)
@@ -233,6 +234,22 @@ export function settingsContract(promises: Promises): void {
     assert.deepEqual(await store.siteDays(rest.from, rest.to), recount(VIEWS, store.settings, rest).siteDays)
     await assertVerified(store)
   })
+
+  for (const timeZone of ['America/Los_Angeles', 'Asia/Tokyo']) {
+    promises(`loses no view at the edge of days whose raw rows are gone (${timeZone})`, async ({ open }) => {
+      const before = await open()
+      await record(before, VIEWS)
+      const retention = { rawRetentionDays: 90, maxAgeSeconds: 30 * 86_400 }
+      await before.prune({ now: unix('2026-03-29T00:00:00Z') + 90 * 86_400, ...retention })
+      const past = ['2026-03-01', '2026-03-28'] as const
+      const pastDays = await before.siteDays(...past)
+      const store = await open({ timeZone })
+      assert.equal((await store.rebuild(ADOPT)).firstDay, '2026-03-29')
+      assert.deepEqual(await store.siteDays(...past), pastDays)
+      assert.equal((await store.siteTotals()).views, VIEWS.length)
+      await assertVerified(store)
+    })
+  }
 
   promises('applies settings to every day, whichever it was asked for', async ({ open }) => {
     await record(await open(), VIEWS)

@@ -6,11 +6,10 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { startMariadb } from '../tools/stack/mariadb.ts'
 import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { type AmqpTap, tapAmqp } from './support/amqp-tap.ts'
 import { atEnd } from './support/at-end.ts'
-import { mysqlDatabase, SQLITE, type TestDatabase } from './support/engines.ts'
+import { ownMariadb, SQLITE, type TestDatabase } from './support/engines.ts'
 import { assertInvariants } from './support/invariants.ts'
 import { Ledger, type LedgerMessage, publish } from './support/ledger.ts'
 import { plan } from './support/planned.ts'
@@ -34,9 +33,8 @@ const ENGINES: { name: string; create(t: TestContext): Promise<KillableDatabase>
 ]
 
 async function createOnOwnServer(t: TestContext): Promise<KillableDatabase> {
-  const server = await startMariadb()
-  atEnd(t, () => server.stop())
-  return { ...mysqlDatabase((await server.database()).url), killServer: () => server.restart() }
+  const { server, database } = await ownMariadb(t)
+  return { ...database, killServer: () => server.restart() }
 }
 
 describe('counts every view exactly once, whatever is killed meanwhile', () => {
@@ -71,7 +69,7 @@ describe('counts every view exactly once, whatever is killed meanwhile', () => {
       }
       publishing.release()
       await published
-      await assertInvariants({ surroundings, database, ledger, plans: [planned], services: [service] })
+      await assertInvariants({ surroundings, database, ledger, plans: [planned], services: [service], tap })
       assert.ok(tap.redelivered > 0, 'what was in hand is delivered again')
       assert.equal(tap.refused, 0)
     })

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { createTracker } from '@postviews/client'
+import { createStats, createTracker } from '@postviews/client'
 import { type HeldPort, holdFreePort, isFree } from './stack/ports.ts'
 import { listenerOn } from './stack/proc.ts'
 import { startRabbitmq } from './stack/rabbitmq.ts'
@@ -17,29 +17,22 @@ const exec = promisify(execFile)
 
 describe('npm start', () => {
   let checkout: string
-  let api: HeldPort
-  let others: HeldPort[]
+  let ports: Ports
   before(async () => {
-    // A checkout of its own, so that its data/ is not that of the developer who runs the tests.
-    checkout = await mkdtemp(join(await realpath(tmpdir()), 'postviews-start-'))
-    await cp(join(ROOT, 'tools'), join(checkout, 'tools'), { recursive: true })
-    for (const name of ['package.json', 'packages', 'examples', 'node_modules']) {
-      await symlink(join(ROOT, name), join(checkout, name))
-    }
-    api = await holdFreePort()
-    others = [await holdFreePort(), await holdFreePort()]
+    checkout = await newCheckout()
+    ports = { PORT: await holdFreePort(), ADMIN_PORT: await holdFreePort(), BLOG_PORT: await holdFreePort() }
   })
   after(async () => {
-    for (const port of [api, ...others]) port.release()
-    await rm(checkout, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+    for (const { release } of Object.values(ports)) release()
+    await remove(checkout)
   })
 
   test('counts what the commands it prints publish, and keeps queue and counts for the next start', async () => {
-    const first = await startIn(checkout, api.port)
+    const first = await startIn(checkout, ports, ['--quiet'])
     await sh(commandIn(first.output(), 'createTracker'), checkout)
     await untilViews(first.output(), 1)
     assert.equal(await first.stop('SIGINT'), 0)
-    assert.deepEqual([await isFree(api.port), await isFree(brokerPortIn(first.output()))], [true, true])
+    await assertNothingRuns(ports, first.output())
 
     const broker = await startRabbitmq({ dir: join(checkout, 'data', 'rabbitmq'), management: false })
     const tracker = createTracker({ url: broker.url })
@@ -47,34 +40,119 @@ describe('npm start', () => {
     await tracker.close()
     await broker.stop()
 
-    const second = await startIn(checkout, api.port)
+    const second = await startIn(checkout, ports, ['--quiet'])
     await sh(commandIn(second.output(), 'amqp-publish'), checkout)
     await untilViews(second.output(), 3)
+    assert.equal((await statsOf(second.output(), ports).siteViews()).views, 3, 'nobody was made up')
     assert.equal(await second.stop('SIGTERM'), 0)
   })
 
-  test('says which setting to change when its port is in use, and starts nothing', async () => {
-    const stranger = createServer()
-    await new Promise<void>(resolve => stranger.listen(api.port, '127.0.0.1', resolve))
-    const refused = launch(checkout, api.port)
-    assert.equal(await refused.ended, 1)
-    await new Promise(resolve => stranger.close(resolve))
-    assert.equal(
-      refused.output(),
-      `Port ${api.port} for analytics is in use. Set PORT to another: PORT=${api.port + 1} npm start\n`,
-    )
+  test('says which setting to change when a port is in use, and starts nothing', async () => {
+    for (const [name, part] of [
+      ['PORT', 'analytics'],
+      ['ADMIN_PORT', 'panel'],
+      ['BLOG_PORT', 'blog'],
+    ] as const) {
+      const { port } = ports[name]
+      const stranger = createServer()
+      await new Promise<void>(resolve => stranger.listen(port, '127.0.0.1', resolve))
+      const refused = launch(checkout, ports)
+      assert.equal(await refused.ended, 1)
+      await new Promise(resolve => stranger.close(resolve))
+      assert.equal(
+        refused.output(),
+        `Port ${port} for ${part} is in use. Set ${name} to another: ${name}=${port + 1} npm start\n`,
+      )
+    }
   })
 
-  test('stops the rest and fails when the service ends by itself', async () => {
-    const started = await startIn(checkout, api.port)
-    const service = listenerOn(api.port)
+  test('says what it can be told when it is told something else', async () => {
+    const refused = launch(checkout, ports, ['--loud'])
+    assert.equal(await refused.ended, 2)
+    assert.match(refused.output(), /^npm start \[-- --quiet\]/)
+  })
+
+  test('stops the rest and fails when a part ends by itself', async () => {
+    const started = await startIn(checkout, ports, ['--quiet'])
+    const service = listenerOn(ports.PORT.port)
     assert.ok(service)
     process.kill(service, 'SIGKILL')
     assert.equal(await started.ended, 1)
     assert.match(started.output(), /^analytics ended by itself \(SIGKILL\)/m)
-    assert.equal(await isFree(brokerPortIn(started.output())), true)
+    await assertNothingRuns(ports, started.output())
+  })
+
+  test('gives a fresh store a history, all of it once though the first start was cut short, and readers', async t => {
+    const fresh = await newCheckout()
+    t.after(() => remove(fresh))
+    const cut = await startIn(fresh, ports)
+    await until(async () => (await statsOf(cut.output(), ports).siteViews()).views > 5_000, cut.output)
+    assert.equal(await cut.stop('SIGINT'), 0)
+    await assertNothingRuns(ports, cut.output())
+    assert.ok(!cut.output().includes('counted, in'), 'it was cut short')
+
+    const whole = await startIn(fresh, ports)
+    await until(() => whole.output().includes('counted, in'), whole.output)
+    const [, said = ''] = /^([\d,]+) views of the last 90 days: counted/m.exec(whole.output()) ?? []
+    const history = Number(said.replaceAll(',', ''))
+    const stats = statsOf(whole.output(), ports)
+    await until(async () => (await stats.siteViews()).views > history, whole.output)
+    // The readers of now are few.
+    const { views } = await stats.siteViews()
+    assert.ok(views < history + 200, `${views} views, ${history} of them history`)
+    const { days } = await stats.siteDays({ days: 90 })
+    assert.ok(days.every(day => day.views > 0))
+
+    const [top] = (await stats.topPosts({ limit: 1 })).posts
+    const blog = `http://127.0.0.1:${ports.BLOG_PORT.port}`
+    const named = (await (await fetch(`${blog}/posts.json?ids=${top!.post_uuid}`)).json()) as {
+      posts: unknown[]
+    }
+    assert.equal(named.posts.length, 1, 'the posts that are read are those of the blog')
+    const panel = await fetch(`http://127.0.0.1:${ports.ADMIN_PORT.port}/sign-in`)
+    assert.equal(panel.status, 200)
+    assert.equal(await whole.stop('SIGINT'), 0)
+    await assertNothingRuns(ports, whole.output())
+  })
+
+  test('makes up no readers in a database that somebody has named', async t => {
+    const own = await newCheckout()
+    t.after(() => remove(own))
+    const started = await startIn(own, ports, [], { DATABASE_URL: `sqlite:${join(own, 'own.db')}` })
+    await sh(commandIn(started.output(), 'createTracker'), own)
+    await untilViews(started.output(), 1)
+    assert.equal((await statsOf(started.output(), ports).siteViews()).views, 1)
+    assert.match(started.output(), /Readers +none made up/)
+    assert.equal(await started.stop('SIGINT'), 0)
   })
 })
+
+type Ports = Record<'PORT' | 'ADMIN_PORT' | 'BLOG_PORT', HeldPort>
+
+/** A checkout of its own, so that its data/ is not that of the developer who runs the tests. */
+async function newCheckout(): Promise<string> {
+  const checkout = await mkdtemp(join(await realpath(tmpdir()), 'postviews-start-'))
+  await cp(join(ROOT, 'tools'), join(checkout, 'tools'), { recursive: true })
+  for (const name of ['package.json', 'packages', 'examples', 'node_modules']) {
+    await symlink(join(ROOT, name), join(checkout, name))
+  }
+  return checkout
+}
+
+function remove(checkout: string): Promise<void> {
+  return rm(checkout, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+}
+
+async function assertNothingRuns(ports: Ports, output: string): Promise<void> {
+  const numbers = [...Object.values(ports).map(({ port }) => port), brokerPortIn(output)]
+  for (const port of numbers) assert.equal(await isFree(port), true, `something is left on ${port}`)
+}
+
+function statsOf(output: string, { PORT }: Ports) {
+  const key = /^ {2}API key {3}(\S+)/m.exec(output)?.[1]
+  assert.ok(key)
+  return createStats({ baseUrl: `http://127.0.0.1:${PORT.port}`, key })
+}
 
 async function sh(command: string, cwd: string): Promise<string> {
   return (await exec('/bin/sh', ['-c', command], { cwd })).stdout
@@ -87,11 +165,21 @@ type Launched = {
   stop(signal: NodeJS.Signals): Promise<number | null>
 }
 
-function launch(checkout: string, port: number): Launched {
-  const { AMQP_URL: _, DATABASE_URL: __, INTERNAL_API_KEY: ___, HOST: ____, ...env } = process.env
-  const child = spawn(process.execPath, ['tools/start.ts'], {
+function launch(
+  checkout: string,
+  ports: Ports,
+  args: string[] = [],
+  settings: Record<string, string> = {},
+): Launched {
+  const numbers = Object.entries(ports).map(([name, { port }]) => [name, String(port)])
+  const child = spawn(process.execPath, ['tools/start.ts', ...args], {
     cwd: checkout,
-    env: { ...env, PORT: String(port) },
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      ...Object.fromEntries(numbers),
+      ...settings,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''
@@ -111,8 +199,8 @@ function launch(checkout: string, port: number): Launched {
   }
 }
 
-async function startIn(checkout: string, port: number): Promise<Launched> {
-  const launched = launch(checkout, port)
+async function startIn(...how: Parameters<typeof launch>): Promise<Launched> {
+  const launched = launch(...how)
   let hasEnded = false
   void launched.ended.then(() => {
     hasEnded = true

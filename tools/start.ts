@@ -134,8 +134,7 @@ async function start(): Promise<void> {
   await startPart(analyticsPart(amqpUrl))
   const sample = isPlayground ? await sampleOf() : { sinceMs: Date.now(), history: 'none' as const }
   const sampleDay = new Date(sample.sinceMs).toISOString().slice(0, 10)
-  await startPart(panelPart())
-  await startPart(blogPart(amqpUrl, sampleDay))
+  await Promise.all([startPart(panelPart()), startPart(blogPart(amqpUrl, sampleDay))])
   console.log(greeting(amqpUrl))
   if (isPlayground && !isQuiet) startReaders(sample, amqpUrl, sampleDay)
 }

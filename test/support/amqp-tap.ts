@@ -15,6 +15,8 @@ export interface AmqpTap {
   readonly redelivered: number
   /** Those of them that the service has not acknowledged. */
   readonly unacknowledged: number
+  /** Those of them that the service can still acknowledge: their connections are open. */
+  readonly inHand: number
   /** Deliveries that the service rejected or returned. */
   readonly refused: number
   /** Counts from nothing, and only on new connections. */
@@ -28,8 +30,8 @@ export function tapAmqp(proxy: TcpProxy): AmqpTap {
   let connections = new Map<number, ConnectionTap>()
   let ignoredUpTo = 0
   let decide: (method: Method) => Verdict | undefined = () => undefined
-  const sum = (count: (tap: ConnectionTap) => number) =>
-    [...connections.values()].reduce((total, tap) => total + count(tap), 0)
+  const sum = (count: (tap: ConnectionTap, connection: number) => number) =>
+    [...connections].reduce((total, [connection, tap]) => total + count(tap, connection), 0)
 
   proxy.intercept(chunk => {
     if (chunk.connection <= ignoredUpTo) return 'pass'
@@ -54,6 +56,9 @@ export function tapAmqp(proxy: TcpProxy): AmqpTap {
     },
     get unacknowledged() {
       return sum(tap => tap.unacknowledged.size)
+    },
+    get inHand() {
+      return sum((tap, connection) => (proxy.isOpen(connection) ? tap.unacknowledged.size : 0))
     },
     get refused() {
       return sum(tap => tap.refused)

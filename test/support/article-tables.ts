@@ -1,8 +1,20 @@
 /** The second article's database as its users have it: its two tables, and its consumer, statement by statement. */
 
 import type { TestContext } from 'node:test'
-import { type Connection, createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
-import { unix } from './views.ts'
+import { createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
+import { addDays } from '../../packages/analytics/src/store/calendar.ts'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
+import { testMariadb } from '../../tools/stack/for-tests.ts'
+import type { Database, DatabaseOptions } from '../../tools/stack/mariadb.ts'
+import { SETTINGS } from './mysql.ts'
+import { POST, unix } from './views.ts'
+
+export const TODAY = new Date().toISOString().slice(0, 10)
+/** Long over: its views are accepted no more. */
+export const OLD = addDays(TODAY, -100)
+/** Views of it may still come. */
+export const RECENT = addDays(TODAY, -3)
 
 /** As the article declares it. */
 export const POST_VIEWS = `
@@ -51,7 +63,6 @@ export interface OldView {
 }
 
 export interface OldConsumer {
-  connection: Connection
   sql(statement: string, values?: unknown[]): Promise<RowDataPacket[]>
   /** Keeps the view and counts it, at that time by the server's clock: by default when it happened. */
   consume(view: OldView, at?: string): Promise<void>
@@ -82,7 +93,6 @@ export async function oldConsumer(
     for (let time = 0; time < times; time++) await connection.query<ResultSetHeader>(COUNT_VIEW, [post])
   }
   return {
-    connection,
     async sql(statement, values = []) {
       const [rows] = await connection.query<RowDataPacket[]>(statement, values)
       return rows
@@ -97,9 +107,39 @@ export async function oldConsumer(
 }
 
 const DULL = {
-  post_uuid: '0f8fad5b-d9cb-469f-a165-70867728950e',
+  post_uuid: POST,
   user_id: null,
   ip: '192.0.2.1',
   user_agent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
   referer: null,
+}
+
+export interface Adoption {
+  database: Database
+  old: OldConsumer
+  /** Adopts what is there. */
+  adopt(settings?: Partial<CountingSettings>): Promise<Store>
+}
+
+/** A database with the article's two tables, or such as are given. */
+export async function oldTables(
+  t: TestContext,
+  options: DatabaseOptions & { tables?: readonly string[] } = {},
+): Promise<Adoption> {
+  const database = await testMariadb(options)
+  const old = await oldConsumer(t, database.url, options)
+  return { database, old, adopt: settings => migratedStore(t, database.url, settings) }
+}
+
+/** A store on that database, brought to this version; closed when the test ends. */
+export async function migratedStore(
+  t: TestContext,
+  url: string,
+  settings: Partial<CountingSettings> = {},
+): Promise<Store> {
+  const store = await openStore(url, { ...SETTINGS, ...settings })
+  t.after(() => store.close())
+  await store.migrate()
+  await store.checkSettings()
+  return store
 }

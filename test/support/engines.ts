@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { TestContext } from 'node:test'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { testMariadb } from '../../tools/stack/for-tests.ts'
+import { type Mariadb, type MariadbOptions, startMariadb } from '../../tools/stack/mariadb.ts'
 import { atEnd, hasPassed } from './at-end.ts'
 
 export type Row = Record<string, unknown>
@@ -41,6 +42,16 @@ export const MARIADB: TestEngine = {
 }
 
 export const ENGINES: readonly TestEngine[] = [SQLITE, MARIADB]
+
+/** A database on a server of the test's own, which may come to harm. */
+export async function ownMariadb(
+  t: TestContext,
+  options?: MariadbOptions,
+): Promise<{ server: Mariadb; database: TestDatabase }> {
+  const server = await startMariadb(options)
+  atEnd(t, () => server.stop())
+  return { server, database: mysqlDatabase((await server.database()).url) }
+}
 
 export function sqliteDatabase(path: string): TestDatabase {
   return {

@@ -13,6 +13,7 @@
 import assert from 'node:assert/strict'
 import { CONSUMED_QUEUES, DEAD_QUEUE } from '@postviews/client'
 import { connect } from 'amqplib'
+import type { AmqpTap } from './amqp-tap.ts'
 import type { Row, TestDatabase } from './engines.ts'
 import { type Book, badId, type Ledger } from './ledger.ts'
 import type { Plan } from './planned.ts'
@@ -27,6 +28,8 @@ export interface Outcome {
   plans: readonly Plan[]
   /** Those that run still; they are ended in the orderly way, and must not leave anything unacknowledged. */
   services: readonly Service[]
+  /** Between the services and the broker. */
+  tap: AmqpTap
   drainDeadlineMs?: number
 }
 
@@ -39,41 +42,42 @@ export interface DeadLetter {
 
 /** Waits until everything has drained by itself (I7), ends the services, and checks I1 to I5. */
 export async function assertInvariants(outcome: Outcome): Promise<void> {
-  const { surroundings, database, ledger, plans, services, drainDeadlineMs = 60_000 } = outcome
+  const { surroundings, database, ledger, plans, services } = outcome
+  const { amqpUrl, settings } = surroundings
   const book = await ledger.read()
   const planned = together(plans)
-  const good = planned.views
-    .keys()
-    .filter(id => book.confirmed.has(id))
-    .toArray().length
 
-  await untilDrained(surroundings.amqpUrl, database, good, drainDeadlineMs)
+  await untilDrained(outcome, book, planned)
   for (const service of services) assert.equal((await service.end('SIGTERM')).code, 0)
-  for (const queue of CONSUMED_QUEUES) {
-    assert.equal(await messageCount(surroundings.amqpUrl, queue), 0, `unacknowledged in ${queue}`)
-  }
-  const dead = await deadLetters(surroundings.amqpUrl)
-  const timeZone = surroundings.settings?.['STATS_TIMEZONE'] ?? 'UTC'
-  assertStored(await storedViews(database), dead, book, planned, timeZone)
+  for (const queue of CONSUMED_QUEUES)
+    assert.equal(await messageCount(amqpUrl, queue), 0, `unacknowledged in ${queue}`)
+
+  const dead = await deadLetters(amqpUrl)
+  assertStored(await storedViews(database), dead, book, planned, settings?.['STATS_TIMEZONE'] ?? 'UTC')
   assertSetAside(dead, book, planned)
   await assertAddsUp(database)
   const { code, output } = await postviews(surroundings, 'verify')
   assert.equal(code, 0, `I4: verify found\n${output}`)
 }
 
-/** Waits until the queues are empty and so many views are stored. */
-export async function untilDrained(
-  amqpUrl: string,
-  database: TestDatabase,
-  views: number,
-  deadlineMs: number,
-): Promise<void> {
-  await untilStored(database, views, deadlineMs)
-  const isEmpty = async () => {
-    const counts = await Promise.all(CONSUMED_QUEUES.map(queue => messageCount(amqpUrl, queue)))
-    return counts.every(count => count === 0)
+async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Promise<void> {
+  const { surroundings, database, tap, drainDeadlineMs = 60_000 } = outcome
+  const good = planned.views
+    .keys()
+    .filter(id => book.confirmed.has(id))
+    .toArray().length
+  const bad = planned.bad
+    .keys()
+    .filter(id => book.confirmed.has(id))
+    .toArray().length
+  await untilStored(database, good, drainDeadlineMs)
+  const isDrained = async () => {
+    for (const queue of CONSUMED_QUEUES)
+      if ((await messageCount(surroundings.amqpUrl, queue)) > 0) return false
+    if ((await messageCount(surroundings.amqpUrl, DEAD_QUEUE)) < bad) return false
+    return tap.inHand === 0
   }
-  await until('the queues are empty', isEmpty, deadlineMs)
+  await until('I7: the queues are empty, and nothing is in hand', isDrained, drainDeadlineMs)
 }
 
 /** Waits until at least so many views are stored, also in a database that is away for now, or not made yet. */
@@ -166,7 +170,7 @@ function assertSetAside(dead: readonly DeadLetter[], book: Book, planned: Planne
 }
 
 /** I4, counted here and not by the service's own SQL. */
-async function assertAddsUp(database: TestDatabase): Promise<void> {
+export async function assertAddsUp(database: TestDatabase): Promise<void> {
   const rows = await database.query(
     'SELECT post_uuid, day, slice, LOWER(HEX(visitor)) AS visitor, logged_in, bot FROM post_views',
   )

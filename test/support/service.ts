@@ -12,6 +12,8 @@ import { until } from './until.ts'
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
 export const API_KEY = 'a-key-of-the-tests-alone'
 const LAST_LINES = 20
+/** It promises 20 s, and then closes what it has opened. */
+const END_DEADLINE_MS = 40_000
 
 /** Where it gets its events from, and where it keeps them. */
 export interface Surroundings {
@@ -25,6 +27,8 @@ export interface ServiceOptions extends Surroundings {
   command?: 'serve' | 'consume' | 'api'
   /** For Node itself: `--import`, and a module that is loaded before the service. */
   nodeOptions?: string[]
+  /** A program that runs it as its only child, and ends as that does: `['strace', '-f', …]`. */
+  under?: string[]
 }
 
 /** How a process ended: its exit code, and that or the signal in words. */
@@ -62,17 +66,26 @@ export interface Service {
 
 /** Starts it, and does not wait; it is killed at the latest when the test ends, and its last words are shown if that failed. */
 export async function startService(t: TestContext, options: ServiceOptions): Promise<Service> {
-  const { command = 'serve', nodeOptions = [] } = options
+  const { command = 'serve', nodeOptions = [], under = [] } = options
   const port = await holdFreePort()
   const folder = mkdtempSync(join(tmpdir(), 'postviews-service-'))
   const logFile = join(folder, 'log')
   const output = openSync(logFile, 'a')
-  const { child, pid, ended } = spawnWatched([process.execPath, ...nodeOptions, CLI, command], {
+  const { child, pid, ended } = spawnWatched([...under, process.execPath, ...nodeOptions, CLI, command], {
     cwd: folder,
     env: { ...environmentOf(options), PORT: String(port.port) },
     output,
   })
   closeSync(output)
+  let isRunning = true
+  void ended.then(() => {
+    isRunning = false
+  })
+  const signal = (name: NodeJS.Signals) => {
+    if (!isRunning) return
+    const child = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]
+    process.kill(under.length === 0 ? pid : Number(child), name)
+  }
   const lines = () => readFileSync(logFile, 'utf8').split('\n')
 
   atEnd(t, async () => {
@@ -96,10 +109,6 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
     if (answer === null) return 'down'
     return answer.status === 200 ? 'ready' : answer.text
   }
-  let isRunning = true
-  void ended.then(() => {
-    isRunning = false
-  })
   return {
     pid,
     url,
@@ -120,11 +129,10 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
           ?.slice(name.length),
       )
     },
-    kill: signal => {
-      child.kill(signal)
-    },
-    end: signal => {
-      child.kill(signal)
+    kill: signal,
+    end: async name => {
+      signal(name)
+      await until(`${command} ends on ${name}`, () => !isRunning, END_DEADLINE_MS)
       return ended
     },
     residentBytes: () => {

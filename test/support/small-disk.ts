@@ -14,7 +14,8 @@ export interface SmallDisk {
   folder: string
   /** Leaves no byte to that process, which writes to the folder. */
   fill(pid: number): Promise<void>
-  free(pid: number): Promise<void>
+  /** The process is not needed if it has not survived. */
+  free(pid?: number): Promise<void>
 }
 
 /**
@@ -25,8 +26,8 @@ export async function smallDisk(t: TestContext, mebibytes: number): Promise<Smal
   const folder = mkdtempSync(join(tmpdir(), 'postviews-disk-'))
   atEnd(t, () => rmSync(folder, { recursive: true }))
   if (process.getuid?.() !== 0) {
-    const limit = async (pid: number, bytes: string) => {
-      await run('prlimit', [`--pid=${pid}`, `--fsize=${bytes}:unlimited`])
+    const limit = async (pid: number | undefined, bytes: string) => {
+      if (pid !== undefined) await run('prlimit', [`--pid=${pid}`, `--fsize=${bytes}:unlimited`])
     }
     return { folder, fill: pid => limit(pid, '4096'), free: pid => limit(pid, 'unlimited') }
   }

@@ -70,6 +70,7 @@ export async function createSystem(t: TestContext, options: SystemOptions): Prom
         ledger,
         plans: [...plans],
         services: services.filter(({ isRunning }) => isRunning),
+        tap,
         ...(drainDeadlineMs !== undefined && { drainDeadlineMs }),
       }),
   }

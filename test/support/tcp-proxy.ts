@@ -33,6 +33,8 @@ export interface TcpProxy {
   readonly taken: number
   /** Connections whose client side is open now. */
   readonly open: number
+  /** Whether the client side of that connection is open now. */
+  isOpen(connection: number): boolean
   /** Decides on every chunk from now on; `pass()` ends it. */
   intercept(decide: (chunk: Chunk) => Verdict): void
   /** Swallows what goes one way, or both, on the connections there are and on new ones. */
@@ -94,6 +96,7 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
     get open() {
       return [...connections].filter(connection => connection.isOpen).length
     },
+    isOpen: number => [...connections].some(connection => connection.number === number && connection.isOpen),
     intercept: next => {
       decide = next
     },
@@ -133,14 +136,14 @@ interface Hooks {
 }
 
 class Connection {
-  readonly #number: number
+  readonly number: number
   readonly #client: Socket
   readonly #server: Socket
   readonly #hooks: Hooks
   readonly #swallowed = new Set<Direction>()
 
   constructor(number: number, client: Socket, server: Socket, hooks: Hooks) {
-    this.#number = number
+    this.number = number
     this.#client = client
     this.#server = server
     this.#hooks = hooks
@@ -183,7 +186,7 @@ class Connection {
     }
     from.on('data', bytes => {
       if (this.#swallowed.has(direction)) return
-      const verdict = this.#hooks.decide({ direction, bytes, connection: this.#number, bytesBefore })
+      const verdict = this.#hooks.decide({ direction, bytes, connection: this.number, bytesBefore })
       bytesBefore += bytes.length
       if (verdict === 'swallow') this.#swallowed.add(direction)
       else if (verdict === 'cut') this.cut()

@@ -2,6 +2,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { findChromium } from './chromium.ts'
 import { findMariadb } from './mariadb.ts'
 import { hold } from './ports.ts'
 import { findProgram } from './programs.ts'
@@ -18,6 +19,8 @@ const PARTS = {
   pika: { packages: ['python3-pika'], isThere: () => findPython() !== undefined },
   curl: { packages: ['curl'], isThere: () => findProgram('curl') !== undefined },
   'amqp-tools': { packages: ['amqp-tools'], isThere: () => findProgram('amqp-publish') !== undefined },
+  // A browser without any font draws no text at all.
+  chromium: { packages: ['chromium', 'fonts-dejavu-core'], isThere: () => findChromium() !== undefined },
 }
 
 export type Part = keyof typeof PARTS

@@ -80,6 +80,8 @@ async function startOnce(options: MariadbOptions): Promise<Mariadb> {
       '--no-defaults',
       ...asThisUser(),
       `--datadir=${join(dir, 'data')}`,
+      // A server that starts removes whatever its like have left in a shared one, of others that run as well.
+      `--tmpdir=${dir}`,
       `--socket=${join(dir, 'mariadb.sock')}`,
       `--pid-file=${join(dir, 'mariadb.pid')}`,
       `--port=${port}`,
@@ -140,6 +142,7 @@ async function createDataDir(install: string, dir: string): Promise<void> {
   await run(install, [
     '--no-defaults',
     `--datadir=${data}`,
+    `--tmpdir=${dir}`,
     '--auth-root-authentication-method=normal',
     '--skip-test-db',
     ...asThisUser(),

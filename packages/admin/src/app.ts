@@ -23,10 +23,10 @@ import { describeError, type Log } from './log.ts'
 import { readOverview } from './overview.ts'
 import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
 import { type DayRange, readQuestion, toAddress } from './pages/question.ts'
-import { MessagePage } from './pages/sign-in-page.ts'
 import { readPost } from './post.ts'
 import type { Posts } from './posts.ts'
 import { signIn } from './sign-in.ts'
+import { MessagePage } from './sign-in-page.ts'
 
 export interface PanelOptions {
   stats: Stats
@@ -187,6 +187,8 @@ function securityHeaders(scriptHash: string) {
       },
     },
     crossOriginEmbedderPolicy: true,
+    // Of this host alone: what is under its name may be somebody else's.
+    strictTransportSecurity: { maxAge: YEAR_SECONDS, includeSubDomains: false },
     // `no-referrer` would have forms say `Origin: null`, which is also what other sites can make them say.
     referrerPolicy: { policy: 'same-origin' as const },
     xFrameOptions: { action: 'deny' as const },

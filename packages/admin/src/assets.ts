@@ -66,8 +66,9 @@ export function loadAssets(): Assets {
       else if (file.endsWith('.css') || file.endsWith('.svg')) texts.set(path, text())
     }
   }
-  // A layer, so that the panel's own styles win.
-  texts.set('browser/uplot.css', `@layer uplot {${read(join(uplotFolder, 'uPlot.min.css'))}}`)
+  // Its styles are a layer, so that the panel's own win.
+  const uplotStyles = `@layer uplot {${read(join(uplotFolder, 'uPlot.min.css'))}}`
+  texts.set('browser/panel.css', `${uplotStyles}\n${texts.get('browser/panel.css')}`)
 
   const version = hash('sha256', JSON.stringify([...texts]), 'base64url').slice(0, 12)
   const address = (path: string) => `/assets/${version}/${path}`

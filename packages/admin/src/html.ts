@@ -29,7 +29,6 @@ export function createHtml(assets: Assets): Html {
     '<meta name="viewport" content="width=device-width, initial-scale=1">' +
     '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">' +
     `<link rel="icon" type="image/svg+xml" href="${assets.address('browser/icon.svg')}">` +
-    `<link rel="stylesheet" href="${assets.address('browser/uplot.css')}">` +
     `<link rel="stylesheet" href="${assets.address('browser/panel.css')}">` +
     `${head}</head><body>${body}</body></html>`
 

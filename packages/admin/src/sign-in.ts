@@ -3,8 +3,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Html } from './html.ts'
 import type { Log } from './log.ts'
-import { MessagePage, SignInPage } from './pages/sign-in-page.ts'
 import { passwordCheck, Sessions } from './sessions.ts'
+import { MessagePage, SignInPage } from './sign-in-page.ts'
 
 export interface SignInOptions {
   password: string

@@ -130,6 +130,10 @@ export function sparkChart(spark: NonNullable<PostRow['spark']>): ChartSpec {
   }
 }
 
+/** Beyond so many days the axis tells months and years. */
+const LONG_DAYS = 180
+
 function points(days: DayFigures[]): ChartSpec['points'] {
-  return days.map(({ date }) => ({ name: format.weekday(date), tick: format.shortDay(date) }))
+  const tick = days.length > LONG_DAYS ? format.month : format.shortDay
+  return days.map(({ date }) => ({ name: format.weekday(date), tick: tick(date) }))
 }

@@ -36,12 +36,21 @@ export function controls(path: string, question: Question, trend: Trend | null):
         </form>
       </details>
     </nav>
-    <a class="compare" href=${toAddress(path, { ...question, compare: !compare })}>
-      <span class="check" aria-hidden="true">${compare ? '✓' : ''}</span>
-      ${compare ? 'Comparing with the period before' : 'Compare with the period before'}
-      ${compare && html`<span class="visually-hidden">; stop comparing</span>`}
-    </a>
+    ${
+      trend !== null && trend.before === null
+        ? html`<p class="compare">So long a period is not compared</p>`
+        : compareLink(path, question)
+    }
   </div>`
+}
+
+function compareLink(path: string, question: Question): VNode {
+  const { compare } = question
+  return html`<a class="compare" href=${toAddress(path, { ...question, compare: !compare })}>
+    <span class="check" aria-hidden="true">${compare ? '✓' : ''}</span>
+    ${compare ? 'Comparing with the period before' : 'Compare with the period before'}
+    ${compare && html`<span class="visually-hidden">; stop comparing</span>`}
+  </a>`
 }
 
 export function periodLine({ period, before, today }: Trend): VNode {

@@ -56,16 +56,16 @@ function unknown(): VNode {
   >`
 }
 
-const ARROWS = { up: '▲', down: '▼', same: '' }
-const WORDS = { up: 'up', down: 'down', same: '' }
+const ARROWS = { up: '▲', down: '▼' }
 
 function changeText(change: format.Change | null, before: number | null, isShare = false): VNode {
   if (before === null) return html`<span class="same">not comparable: the period before is unknown</span>`
   const was = isShare ? format.percent(before) : format.number(before)
   if (change === null) return html`<span class="same">${was} before</span>`
+  if (change.direction === 'same') return html`<span class="same">no change</span>`
   return html`<span class=${change.direction}
       ><span aria-hidden="true">${ARROWS[change.direction]} </span
-      ><span class="visually-hidden">${WORDS[change.direction]} </span>${change.text}</span
+      ><span class="visually-hidden">${change.direction} </span>${change.text}</span
     >
     <span class="was"> from ${was}</span>`
 }

@@ -34,17 +34,16 @@ export function shareOf(part: Sum, rest: Sum): number | null {
   return part.value / (part.value + rest.value)
 }
 
-/** How a number changed: a sign, and words that go on without it. */
 export interface Change {
   direction: 'up' | 'down' | 'same'
-  /** Empty where there is nothing to compare with: from none. */
+  /** By how much; empty where that is by nothing, or from nothing. */
   text: string
 }
 
 /** Null where either is unknown, or stands for fewer days than it should. */
 export function changeOf(now: Sum, before: Sum): Change | null {
   if (now.value === null || before.value === null || now.since !== null || before.since !== null) return null
-  if (now.value === before.value) return { direction: 'same', text: 'no change' }
+  if (now.value === before.value) return { direction: 'same', text: '' }
   const direction = now.value > before.value ? 'up' : 'down'
   if (before.value === 0) return { direction, text: '' }
   const share = Math.abs(now.value - before.value) / before.value
@@ -55,7 +54,7 @@ export function changeOf(now: Sum, before: Sum): Change | null {
 export function changeOfShare(now: number | null, before: number | null): Change | null {
   if (now === null || before === null) return null
   const points = tenth.format(Math.abs(now - before) * 100)
-  if (points === '0.0') return { direction: 'same', text: 'no change' }
+  if (points === '0.0') return { direction: 'same', text: '' }
   return { direction: now > before ? 'up' : 'down', text: `${points} pts` }
 }
 
@@ -74,6 +73,8 @@ const weekdayFormat = new Intl.DateTimeFormat('en-GB', {
 })
 const shortDayFormat = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', day: 'numeric', month: 'short' })
 
+const monthFormat = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', month: 'short', year: 'numeric' })
+
 /** `21 Nov 2026`. */
 export function day(date: Day): string {
   return dayFormat.format(new Date(date))
@@ -87,6 +88,11 @@ export function weekday(date: Day): string {
 /** `21 Nov`. */
 export function shortDay(date: Day): string {
   return shortDayFormat.format(new Date(date))
+}
+
+/** `Nov 2026`. */
+export function month(date: Day): string {
+  return monthFormat.format(new Date(date))
 }
 
 /** `23 Oct – 21 Nov 2026`; one day alone by itself. */

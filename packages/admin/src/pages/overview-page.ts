@@ -62,9 +62,10 @@ function postsSection(data: Overview, question: Question): VNode {
   )
 }
 
-function searchForm({ names }: Overview, { period, compare, search }: Question): VNode {
+function searchForm({ names }: Overview, question: Question): VNode {
+  const { period, compare, search } = question
   const label = names === 'none' ? 'Find a post by its id' : 'Search posts by title or id'
-  return html`<form class="search" role="search" method="get" action="/">
+  return html`<form class="search" role="search" method="get" action="/#posts">
     ${
       typeof period === 'string'
         ? html`<input type="hidden" name="period" value=${period} />`
@@ -76,10 +77,10 @@ function searchForm({ names }: Overview, { period, compare, search }: Question):
     }
     ${compare && html`<input type="hidden" name="compare" value="1" />`}
     <input type="search" name="q" defaultValue=${search} aria-label=${label} placeholder=${label} maxlength="200" />
-    <button class="visually-hidden-button">Search</button>
+    <button>Search</button>
     ${
       search !== '' &&
-      html`<a class="clear" href=${toAddress('/', { period, compare, search: '', page: 1, problem: null })}>All posts</a>`
+      html`<a class="clear" href="${toAddress('/', { ...question, search: '' })}#posts">All posts</a>`
     }
   </form>`
 }
@@ -129,8 +130,8 @@ function paging(question: Question, total: number): VNode | null {
   const { page } = question
   const link = (to: number, text: string, rel: string) =>
     to >= 1 && to <= pages
-      ? html`<a href=${toAddress('/', { ...question, page: to })} rel=${rel}>${text}</a>`
-      : html`<span class="off">${text}</span>`
+      ? html`<a href="${toAddress('/', { ...question, page: to })}#posts" rel=${rel}>${text}</a>`
+      : html`<span>${text}</span>`
   return html`<nav class="paging" aria-label="Pages of posts">
     ${link(page - 1, 'Previous', 'prev')}
     <span>Page ${format.number(page)} of ${format.number(pages)}</span>
@@ -152,7 +153,7 @@ function noPosts({ totalPosts, names }: Overview, question: Question): VNode {
   if (totalPosts > 0) {
     return html`<p class="empty">
       There is no page ${format.number(question.page)}.
-      <a href=${toAddress('/', { ...question, page: 1 })}>Go to the first</a>
+      <a href="${toAddress('/', { ...question, page: 1 })}#posts">Go to the first</a>
     </p>`
   }
   return html`<div class="empty">

@@ -52,6 +52,8 @@ export class SetAside {
   readonly #housekeeping: NodeJS.Timeout
   /** Not confirmed yet, by set-aside-id: sent in this session or to be sent. */
   readonly #waiting = new Map<string, Waiting[]>()
+  #redeclaring: Promise<void> | undefined
+  #isStopping = false
 
   constructor(url: string, log: Log) {
     this.#log = log
@@ -104,6 +106,7 @@ export class SetAside {
   }
 
   stop(): Promise<void> {
+    this.#isStopping = true
     clearInterval(this.#housekeeping)
     return this.#connection.stop()
   }
@@ -142,13 +145,22 @@ export class SetAside {
     if (waiting !== undefined) waiting.isReturned = true
   }
 
-  async #redeclare(): Promise<void> {
+  /** Once at a time, however many wait for it. */
+  #redeclare(): Promise<void> {
+    this.#redeclaring ??= this.#declareAgain().finally(() => {
+      this.#redeclaring = undefined
+    })
+    return this.#redeclaring
+  }
+
+  async #declareAgain(): Promise<void> {
     const { session } = this.#connection
     if (session === undefined) return
     try {
       await declareTopology(session.connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
     } catch (error) {
-      this.#log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost')
+      if (!this.#isStopping)
+        this.#log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost')
     }
   }
 }

@@ -21,6 +21,8 @@ export interface ConnectionOptions {
 /** Opened anew after so much idleness: the server is about to end it, or ended it and could not tell us. */
 const IDLE_LIMIT_MS = (SERVER_WAITS_SECONDS * 1_000) / 3
 const PATIENCE_MS = 30_000
+const CLOSE_LIMIT_MS = 5_000
+const CLOSED = 'MySQL: the store is closed'
 const PAUSE_MS = 20
 
 export class MysqlConnection implements SqlClient {
@@ -30,6 +32,7 @@ export class MysqlConnection implements SqlClient {
   #usedAt = 0
   #idle: Promise<unknown> = Promise.resolve()
   #isClosed = false
+  #isGivenUp = false
   /** Pieces of work in hand and in line. */
   load = 0
 
@@ -56,19 +59,24 @@ export class MysqlConnection implements SqlClient {
     return this.#alone(session => work(clientOf(session)))
   }
 
-  /** Waits for the work in line; what comes later is refused. */
+  /** Waits for the work in line, but not for long; what comes later is refused. */
   async close(): Promise<void> {
     this.#isClosed = true
+    const timer = setTimeout(() => {
+      this.#isGivenUp = true
+      this.#session?.destroy()
+    }, CLOSE_LIMIT_MS)
     await this.#idle
+    clearTimeout(timer)
     await this.#session?.end()
   }
 
   #alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    if (this.#isClosed) return Promise.reject(new StoreUnavailable('MySQL: the store is closed'))
+    if (this.#isClosed) return Promise.reject(new StoreUnavailable(CLOSED))
     this.load++
     const done = this.#idle.then(async () => {
       try {
-        return await work(await this.#connected())
+        return await this.#work(work)
       } finally {
         this.#usedAt = performance.now()
         this.load--
@@ -79,12 +87,21 @@ export class MysqlConnection implements SqlClient {
     return done
   }
 
-  async #connected(): Promise<Session> {
+  async #work<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    if (this.#isGivenUp) throw new StoreUnavailable(CLOSED)
     if (performance.now() - this.#usedAt > IDLE_LIMIT_MS) this.#session?.destroy()
-    if (this.#session === undefined || this.#session.isOver) {
-      this.#session = await Session.open(this.#server, this.#options.statementLimitMs)
+    const used = this.#session
+    if (used !== undefined && !used.isOver) {
+      used.begin()
+      try {
+        return await work(used)
+      } catch (error) {
+        // No work begins with a statement that changes something, so it can begin again.
+        if (!used.wasLostBefore) throw error
+      }
     }
-    return this.#session
+    this.#session = await Session.open(this.#server, this.#options.statementLimitMs)
+    return work(this.#session)
   }
 }
 

@@ -46,13 +46,18 @@ const VALUE_REFUSED = new Set([
  * mysql2 attaches the whole statement, so nothing is kept but the code.
  */
 export function storeError(error: unknown): Error {
-  const { errno, code, sqlMessage } = error as { errno?: number; code?: string; sqlMessage?: string }
-  const isOfServer = sqlMessage !== undefined && errno !== undefined
-  const message = `MySQL: ${code ?? 'the connection broke'}${isOfServer ? ` (${errno})` : ''}`
-  if (!isOfServer) return new StoreUnavailable(message)
+  const code = (error as { code?: string }).code ?? 'the connection broke'
+  if (!isServers(error)) return new StoreUnavailable(`MySQL: ${code}`)
+  const { errno, sqlMessage } = error
+  const message = `MySQL: ${code} (${errno})`
   if (errno === DUPLICATE_ENTRY) return new DuplicateKey(message, keyOf(sqlMessage))
   if (OVERTAKEN.has(errno)) return new Overtaken(message)
   return VALUE_REFUSED.has(errno) ? new RowRejected(message) : new StoreUnavailable(message)
+}
+
+/** Whether the server has said so itself: otherwise the connection is what failed. */
+export function isServers(error: unknown): error is { errno: number; sqlMessage: string } {
+  return error instanceof Error && 'sqlMessage' in error && 'errno' in error
 }
 
 // "Duplicate entry '…' for key 'uq_event_id'"; MySQL 8 puts the table before the key.

@@ -12,7 +12,7 @@ import { bytes, type Part, partsOf, quoted, time, uuidBytes } from './text.ts'
 /** What is said as long as the state is not written. */
 export const BEING_ADOPTED = 'the tables are not adopted to the end: run `postviews migrate`'
 
-const VIEWS_AT_ONCE = 250
+const VIEWS_AT_ONCE = 500
 // Below 1,000, from which on MariaDB turns a list into a table that it joins.
 const KEYS_AT_ONCE = 900
 const TRIES = 5

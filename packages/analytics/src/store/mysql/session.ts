@@ -12,7 +12,7 @@ import {
 } from 'mysql2/promise'
 import type { SqlValue } from '../sql/sql.ts'
 import { StoreRefused, StoreUnavailable } from '../store.ts'
-import { storeError } from './errors.ts'
+import { isServers, storeError } from './errors.ts'
 
 export interface Server {
   host: string
@@ -83,6 +83,8 @@ export class Session {
   readonly #socket: Socket
   readonly #statementLimitMs: number
   #isOver = false
+  #isLate = false
+  #hasAnswered = false
 
   private constructor(connection: Connection, socket: Socket, statementLimitMs: number) {
     this.#connection = connection
@@ -113,6 +115,16 @@ export class Session {
     return this.#isOver
   }
 
+  /** Said when a piece of work begins. */
+  begin(): void {
+    this.#hasAnswered = false
+  }
+
+  /** It was lost before it answered anything of the work: most likely while nobody used it. */
+  get wasLostBefore(): boolean {
+    return this.#isOver && !this.#isLate && !this.#hasAnswered
+  }
+
   async all(sql: string, values: readonly SqlValue[] = []): Promise<RowDataPacket[]> {
     const [rows] = await this.#ask(() => this.#connection.query<RowDataPacket[]>(sql, [...values]))
     return rows
@@ -140,16 +152,21 @@ export class Session {
 
   async #ask<T>(question: () => Promise<T>): Promise<T> {
     if (this.#isOver) throw new StoreUnavailable('MySQL: the connection is lost')
-    let isLate = false
     const timer = setTimeout(() => {
-      isLate = true
+      this.#isLate = true
       this.destroy()
     }, this.#statementLimitMs)
     try {
-      return await question()
+      const answer = await question()
+      this.#hasAnswered = true
+      return answer
     } catch (error) {
-      if (isLate) throw new StoreUnavailable(`MySQL: no answer within ${this.#statementLimitMs / 1_000} s`)
-      throw storeError(error)
+      // What the server has not said itself is the connection's end.
+      if (isServers(error)) this.#hasAnswered = true
+      else this.destroy()
+      throw this.#isLate
+        ? new StoreUnavailable(`MySQL: no answer within ${this.#statementLimitMs / 1_000} s`)
+        : storeError(error)
     } finally {
       clearTimeout(timer)
     }

@@ -19,8 +19,10 @@ import { fromTimestamp, toTimestamp } from './text.ts'
 const READ_CONNECTIONS = 4
 const READ = { statementLimitMs: 15_000 }
 const BATCH = { statementLimitMs: 30_000 }
+// Retention runs in consumers, and may keep one that is to stop no longer than this.
+const HOUSEKEEPING = { statementLimitMs: 60_000 }
 // Recounting a big day, or looking through all rows, takes what it takes.
-const MAINTENANCE = { statementLimitMs: 3_600_000 }
+const RECOUNT = { statementLimitMs: 3_600_000 }
 
 /**
  * Touches nothing: the server may be away, now and later. Whatever is asked of it then fails as `StoreUnavailable`.
@@ -32,7 +34,8 @@ export async function openMysqlStore(url: string, settings: CountingSettings): P
   const { database } = server
   const writer = new MysqlConnection(server, BATCH)
   const reader = new ReadConnections(server, READ_CONNECTIONS, READ)
-  const keeper = new MysqlConnection(server, MAINTENANCE)
+  const keeper = new MysqlConnection(server, HOUSEKEEPING)
+  const recounter = new MysqlConnection(server, RECOUNT)
   const calendar = new Calendar(settings.timeZone, settings.windowHours)
 
   const exclusiveOn =
@@ -49,7 +52,7 @@ export async function openMysqlStore(url: string, settings: CountingSettings): P
     settings,
     reader,
     async snapshot(work) {
-      const connection = new MysqlConnection(server, MAINTENANCE)
+      const connection = new MysqlConnection(server, RECOUNT)
       try {
         return await connection.session(async client => {
           await client.write('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
@@ -64,7 +67,8 @@ export async function openMysqlStore(url: string, settings: CountingSettings): P
     toTime: toTimestamp,
     fromTime: fromTimestamp,
   }
-  const maintenance: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
+  const housekeeping: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
+  const recount: SqlEngine = { ...ingest, reader: recounter, exclusive: exclusiveOn(recounter) }
 
   const version = {
     engine: 'mysql' as const,
@@ -97,16 +101,16 @@ export async function openMysqlStore(url: string, settings: CountingSettings): P
       if (differing !== null) throw new StoreRefused(differing)
     },
 
-    verify: (found, progress) => verify(maintenance, found, progress),
+    verify: (found, progress) => verify(recount, found, progress),
     async rebuild(options, progress) {
       await checkVersion(version)
-      return rebuild(maintenance, options, progress)
+      return rebuild(recount, options, progress)
     },
-    prune: (options, progress) => prune(maintenance, options, progress),
-    forget: (who, progress) => forget(maintenance, who, progress),
+    prune: (options, progress) => prune(housekeeping, options, progress),
+    forget: (who, progress) => forget(housekeeping, who, progress),
 
     async close() {
-      await Promise.all([writer.close(), reader.close(), keeper.close()])
+      await Promise.all([writer, reader, keeper, recounter].map(each => each.close()))
     },
   }
 }

@@ -227,7 +227,7 @@ export async function rebuildSite(client: SqlClient, day: Day): Promise<number> 
     }
     fixed++
   }
-  for (const { key, expected, found } of await siteReferrers(client, day)) {
+  for (const { key, expected, found } of await siteReferrers(client, day, [])) {
     if (expected === found) continue
     await client.run('DELETE FROM site_view_referrers WHERE date = ? AND host = ?', [day, key])
     if (expected !== null) {

@@ -277,20 +277,29 @@ function extreme(times: SqlValue[], isBetter: (a: string | number, b: string | n
   )
 }
 
-/** The site's hosts of a day: sums over its posts, and what is stored. */
-export async function siteReferrers(client: SqlClient, day: Day): Promise<Pair<string, number>[]> {
+/** The site's hosts of a day: sums over its posts, of which `posts` may tell what they must be, and what is stored. */
+export async function siteReferrers(
+  client: SqlClient,
+  day: Day,
+  posts: readonly Pair<PostHost, number>[],
+): Promise<Pair<string, number>[]> {
   const pairs = new Map<string, Pair<string, number>>()
-  const pairOf = (row: SqlRow): Pair<string, number> => {
-    const key = String(row['host'])
+  const pairOf = (host: unknown): Pair<string, number> => {
+    const key = String(host)
     const pair = pairs.get(key) ?? { key, expected: null, found: null }
     pairs.set(key, pair)
     return pair
   }
   const sums =
     'SELECT host, SUM(view_count) AS view_count FROM post_view_referrers WHERE date = ? GROUP BY host'
-  for (const row of await client.all(sums, [day])) pairOf(row).expected = Number(row['view_count'])
+  for (const row of await client.all(sums, [day])) pairOf(row['host']).expected = Number(row['view_count'])
+  for (const { key, expected, found } of posts) {
+    if (expected === found) continue
+    const pair = pairOf(key.host)
+    pair.expected = (pair.expected ?? 0) + (expected ?? 0) - (found ?? 0) || null
+  }
   const stored = 'SELECT host, view_count FROM site_view_referrers WHERE date = ?'
-  for (const row of await client.all(stored, [day])) pairOf(row).found = Number(row['view_count'])
+  for (const row of await client.all(stored, [day])) pairOf(row['host']).found = Number(row['view_count'])
   return [...pairs.values()]
 }
 

@@ -8,6 +8,8 @@ import {
   aggregatesOfDay,
   allDays,
   differences,
+  type Pair,
+  type PostHost,
   referrersOfDay,
   type StoredAggregate,
   siteDay,
@@ -75,6 +77,7 @@ async function verifyDays(
   const days = await allDays(client)
   for (const [index, day] of days.entries()) {
     let posts: Aggregate[]
+    let referrers: Pair<PostHost, number>[] = []
     // Of days whose raw rows are gone, only the sums can be proven.
     if (state.rawFrom !== null && day < state.rawFrom) {
       posts = await storedAggregates(client, day)
@@ -88,7 +91,8 @@ async function verifyDays(
         const ofPost = corrected.get(key) ?? new Map<Day, StoredAggregate | null>()
         corrected.set(key, ofPost.set(day, expected))
       }
-      for (const { key, expected, found } of await referrersOfDay(engine, client, day, aggregates)) {
+      referrers = await referrersOfDay(engine, client, day, aggregates)
+      for (const { key, expected, found } of referrers) {
         const name = `post ${key.post} on ${day} from ${key.host || 'nowhere'}`
         report(differences('referrer', name, asCount(expected), asCount(found)))
       }
@@ -99,7 +103,7 @@ async function verifyDays(
     }
     const site = await siteDay(client, day, posts)
     report(differences('site_aggregate', `site on ${day}`, site.expected, site.found))
-    for (const { key, expected, found } of await siteReferrers(client, day)) {
+    for (const { key, expected, found } of await siteReferrers(client, day, referrers)) {
       const name = `site on ${day} from ${key || 'nowhere'}`
       report(differences('site_referrer', name, asCount(expected), asCount(found)))
     }

@@ -1,6 +1,6 @@
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
-import { brand } from './layout.ts'
+import { brand } from './pages/layout.ts'
 
 export interface SignIn {
   /** Where to go then: a path of the panel. */

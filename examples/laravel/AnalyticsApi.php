@@ -1,0 +1,342 @@
+<?php
+
+declare(strict_types=1);
+
+namespace App\Services;
+
+use Closure;
+use PhpAmqpLib\Channel\AMQPChannel;
+use PhpAmqpLib\Connection\AbstractConnection;
+use PhpAmqpLib\Connection\AMQPConnectionConfig;
+use PhpAmqpLib\Connection\AMQPConnectionFactory;
+use PhpAmqpLib\Exception\AMQPProtocolChannelException;
+use PhpAmqpLib\Message\AMQPMessage;
+use PhpAmqpLib\Wire\AMQPTable;
+use RuntimeException;
+use Throwable;
+
+/**
+ * Publishes the views of posts to RabbitMQ, for postviews to count.
+ *
+ *     $this->analyticsApi->trackView([
+ *         'post_uuid'  => $post->uuid,          // or 'post_id' => $post->id
+ *         'user_id'    => auth()->id(),         // null: an anonymous reader
+ *         'ip'         => request()->ip(),
+ *         'user_agent' => request()->userAgent(),
+ *         'referer'    => request()->headers->get('referer'),
+ *     ]);
+ *
+ * `trackView` only remembers; `flush`, to be called when the page is with its reader, sends all that was remembered as
+ * persistent messages and waits, briefly, until the broker has confirmed them. Neither ever throws.
+ *
+ * | outcome of a view | when |
+ * |---|---|
+ * | confirmed: it is on disk in a queue that postviews reads | `flush` has returned |
+ * | still remembered: the broker is away, or did not confirm | until the next `flush` of this process |
+ * | dropped, and `$log` is told | this process ends, or remembers too many |
+ *
+ * Each view gets an id and its time when it is tracked. What may have arrived is sent again under the same id, and is
+ * counted once.
+ */
+final class AnalyticsApi
+{
+    private const EXCHANGE = 'post.events';
+    private const ROUTING_KEY = 'post.viewed';
+    private const VIEWS_QUEUE = 'postviews.views';
+    private const DEAD_QUEUE = 'postviews.dead';
+    private const NO_DELIVERY_LIMIT = 2147483647;
+
+    private const MAX_WAITING = 1000;
+    private const VIEWS_PER_MESSAGE = 50;
+    private const MAX_USER_AGENT_CHARACTERS = 2000;
+    private const MAX_REFERER_CHARACTERS = 500;
+
+    /** @var array<string, string> JSON of each view, by its id */
+    private array $waiting = [];
+    private ?AbstractConnection $connection = null;
+    private ?AMQPChannel $channel = null;
+    private bool $isReturned = false;
+    private bool $isRefused = false;
+    private float $restsUntil = 0.0;
+
+    /**
+     * @param string $url `amqp://user:password@host:5672/vhost`, or `amqps://`
+     * @param ?Closure(string $event, string $detail): void $log told of what went wrong; never of a view
+     * @param ?string $restFile a file that says to all processes on this machine when the broker was last away
+     * @param float $connectSeconds at most so long for connecting
+     * @param float $confirmSeconds at most so long for the broker's confirm
+     * @param int $restSeconds after a failure the broker is left alone for so long
+     */
+    public function __construct(
+        private readonly string $url,
+        private readonly ?Closure $log = null,
+        private readonly ?string $restFile = null,
+        private readonly float $connectSeconds = 0.5,
+        private readonly float $confirmSeconds = 1.0,
+        private readonly int $restSeconds = 5,
+    ) {
+    }
+
+    public function __destruct()
+    {
+        $this->flush();
+        if ($this->waiting !== []) {
+            $this->tell('view.dropped', count($this->waiting) . ' views, the process has ended');
+        }
+        $this->disconnect();
+    }
+
+    /** Takes one view. Never throws, never waits, whatever it is given. */
+    public function trackView(array $view): void
+    {
+        try {
+            if (count($this->waiting) >= self::MAX_WAITING) {
+                $this->tell('view.dropped', 'too many are waiting');
+                return;
+            }
+            $view['event_id'] ??= self::uuid7();
+            $view['timestamp'] ??= $view['viewed_at'] ?? self::now();
+            foreach (['post_uuid', 'post_id', 'user_id'] as $name) {
+                // As a JSON number, one above 2^53 could lose digits on its way.
+                if (is_int($view[$name] ?? null)) {
+                    $view[$name] = (string) $view[$name];
+                }
+            }
+            $view['user_agent'] = self::cut($view['user_agent'] ?? null, self::MAX_USER_AGENT_CHARACTERS);
+            $view['referer'] = self::cut($view['referer'] ?? null, self::MAX_REFERER_CHARACTERS);
+            $this->waiting[(string) $view['event_id']] = json_encode(
+                $view,
+                JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES,
+            );
+        } catch (Throwable $error) {
+            $this->tell('view.dropped', $error->getMessage());
+        }
+    }
+
+    /** Sends what waits. Never throws; with a broker that is away it takes a moment at first, and then none at all. */
+    public function flush(): void
+    {
+        if ($this->waiting === [] || $this->isResting()) {
+            return;
+        }
+        for ($isAgain = false; ; $isAgain = true) {
+            try {
+                $this->send();
+                $this->endRest();
+                return;
+            } catch (Throwable $error) {
+                $wasConnected = $this->connection !== null;
+                $this->abandon();
+                $this->rest();
+                // A kept connection may have died long ago, or the confirm was lost: a new one may well do.
+                if ($wasConnected && !$isAgain) {
+                    continue;
+                }
+                $this->tell('broker.lost', $error->getMessage());
+                return;
+            }
+        }
+    }
+
+    private function send(): void
+    {
+        foreach (array_chunk($this->waiting, self::VIEWS_PER_MESSAGE, true) as $views) {
+            if (!$this->publish($views)) {
+                $this->declareTopology();
+                if (!$this->publish($views)) {
+                    throw new RuntimeException('no queue is bound for views');
+                }
+            }
+            $this->waiting = array_diff_key($this->waiting, $views);
+        }
+    }
+
+    /** False when there is no exchange, or no queue bound to it: nothing of postviews was here yet. */
+    private function publish(array $views): bool
+    {
+        $id = count($views) === 1 ? (string) array_key_first($views) : self::uuid7();
+        $message = new AMQPMessage(count($views) === 1 ? reset($views) : '[' . implode(',', $views) . ']', [
+            'content_type' => 'application/json',
+            'delivery_mode' => AMQPMessage::DELIVERY_MODE_PERSISTENT,
+            'message_id' => $id,
+            'timestamp' => time(),
+            'type' => self::ROUTING_KEY,
+            'app_id' => 'laravel',
+        ]);
+        $channel = $this->channel();
+        $this->isReturned = $this->isRefused = false;
+        try {
+            $channel->basic_publish($message, self::EXCHANGE, self::ROUTING_KEY, true);
+            $channel->wait_for_pending_acks_returns($this->confirmSeconds);
+        } catch (AMQPProtocolChannelException $error) {
+            if ($error->getCode() !== 404) {
+                throw $error;
+            }
+            $this->channel = null;
+            return false;
+        }
+        if ($this->isRefused) {
+            throw new RuntimeException('the queue takes no more');
+        }
+        return !$this->isReturned;
+    }
+
+    /** Connects when it is first needed; once for each process. */
+    private function channel(): AMQPChannel
+    {
+        $this->connection ??= $this->connect();
+        if ($this->channel === null) {
+            $channel = $this->connection->channel();
+            $channel->confirm_select();
+            $channel->set_return_listener(function (): void {
+                $this->isReturned = true;
+            });
+            $channel->set_nack_handler(function (): void {
+                $this->isRefused = true;
+            });
+            $this->channel = $channel;
+        }
+        return $this->channel;
+    }
+
+    private function connect(): AbstractConnection
+    {
+        $at = parse_url($this->url);
+        if (!is_array($at) || !in_array($at['scheme'] ?? '', ['amqp', 'amqps'], true) || !isset($at['host'])) {
+            throw new RuntimeException('the broker is not named by an amqp:// or amqps:// URL');
+        }
+        $isSecure = $at['scheme'] === 'amqps';
+        $config = new AMQPConnectionConfig();
+        $config->setHost($at['host']);
+        $config->setPort($at['port'] ?? ($isSecure ? 5671 : 5672));
+        $config->setUser(rawurldecode($at['user'] ?? 'guest'));
+        $config->setPassword(rawurldecode($at['pass'] ?? 'guest'));
+        $config->setVhost(rawurldecode(substr($at['path'] ?? '', 1)) ?: '/');
+        $config->setIsSecure($isSecure);
+        $config->setConnectionTimeout($this->connectSeconds);
+        $config->setReadTimeout($this->confirmSeconds);
+        $config->setWriteTimeout($this->confirmSeconds);
+        $config->setChannelRPCTimeout($this->confirmSeconds);
+        return AMQPConnectionFactory::create($config);
+    }
+
+    /** As postviews itself declares them, so that what is published before it first runs waits for it. */
+    private function declareTopology(): void
+    {
+        $quorum = ['x-queue-type' => 'quorum', 'x-delivery-limit' => self::NO_DELIVERY_LIMIT];
+        $views = [
+            ...$quorum,
+            'x-dead-letter-exchange' => '',
+            'x-dead-letter-routing-key' => self::DEAD_QUEUE,
+            'x-dead-letter-strategy' => 'at-least-once',
+            'x-overflow' => 'reject-publish',
+        ];
+        $steps = [
+            fn (AMQPChannel $on) => $on->exchange_declare(self::EXCHANGE, 'topic', durable: true, auto_delete: false),
+            fn (AMQPChannel $on) => self::declareQueue($on, self::DEAD_QUEUE, $quorum),
+            fn (AMQPChannel $on) => self::declareQueue($on, self::VIEWS_QUEUE, $views),
+            fn (AMQPChannel $on) => $on->queue_bind(self::VIEWS_QUEUE, self::EXCHANGE, self::ROUTING_KEY),
+        ];
+        foreach ($steps as $step) {
+            // A refused declaration closes its channel, so each has one of its own.
+            $channel = $this->connection->channel();
+            try {
+                $step($channel);
+                $channel->close();
+            } catch (AMQPProtocolChannelException $error) {
+                // 406: it is there already, made in another way, and is used as it is.
+                if ($error->getCode() !== 406) {
+                    throw $error;
+                }
+            }
+        }
+    }
+
+    private static function declareQueue(AMQPChannel $channel, string $queue, array $arguments): void
+    {
+        $channel->queue_declare($queue, durable: true, auto_delete: false, arguments: new AMQPTable($arguments));
+    }
+
+    private function isResting(): bool
+    {
+        if (microtime(true) < $this->restsUntil) {
+            return true;
+        }
+        if ($this->restFile === null) {
+            return false;
+        }
+        clearstatcache(true, $this->restFile);
+        $age = time() - (int) @filemtime($this->restFile);
+        // A clock that was set back must not make this a rest for ever.
+        return $age >= 0 && $age < $this->restSeconds;
+    }
+
+    private function rest(): void
+    {
+        $this->restsUntil = microtime(true) + $this->restSeconds;
+        if ($this->restFile !== null && !@touch($this->restFile)) {
+            $this->tell('rest.unshared', 'the rest file cannot be written: other processes will try for themselves');
+        }
+    }
+
+    private function endRest(): void
+    {
+        if ($this->restsUntil > 0.0 && $this->restFile !== null) {
+            @unlink($this->restFile);
+        }
+        $this->restsUntil = 0.0;
+    }
+
+    /** Lets go of a connection that failed, without a word: it might never answer. */
+    private function abandon(): void
+    {
+        $this->connection?->set_close_on_destruct(false);
+        try {
+            $this->connection?->getIO()?->close();
+        } catch (Throwable) {
+            // It is gone already.
+        }
+        $this->connection = $this->channel = null;
+    }
+
+    private function disconnect(): void
+    {
+        try {
+            $this->connection?->close();
+        } catch (Throwable) {
+            // It is gone already, and nothing waits any more.
+        }
+        $this->connection = $this->channel = null;
+    }
+
+    private function tell(string $event, string $detail): void
+    {
+        try {
+            if ($this->log !== null) {
+                ($this->log)($event, $detail);
+            }
+        } catch (Throwable) {
+            // There is nobody to tell: telling is what failed.
+        }
+    }
+
+    private static function cut(mixed $text, int $characters): mixed
+    {
+        return is_string($text) ? mb_substr($text, 0, $characters, 'UTF-8') : $text;
+    }
+
+    private static function now(): string
+    {
+        $at = microtime(true);
+        return gmdate('Y-m-d\TH:i:s', (int) $at) . sprintf('.%03dZ', (int) (fmod($at, 1) * 1000));
+    }
+
+    /** A UUID of version 7: the time in milliseconds, then chance. */
+    private static function uuid7(): string
+    {
+        $hex = str_pad(dechex((int) (microtime(true) * 1000)), 12, '0', STR_PAD_LEFT) . bin2hex(random_bytes(10));
+        $hex[12] = '7';
+        $hex[16] = dechex(8 | (hexdec($hex[16]) & 3));
+        return vsprintf('%s%s-%s-%s-%s-%s%s%s', str_split($hex, 4));
+    }
+}

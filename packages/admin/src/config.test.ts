@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ConfigError, readConfig } from './config.ts'
+
+const NEEDED = { ADMIN_PASSWORD: 'correct horse battery', INTERNAL_API_KEY: 'a-key' }
+
+test('needs a password and a key, and nothing else', () => {
+  assert.deepEqual(readConfig(NEEDED), {
+    adminPassword: 'correct horse battery',
+    host: '127.0.0.1',
+    port: 3200,
+    analyticsUrl: 'http://127.0.0.1:3100',
+    apiKey: 'a-key',
+    postsUrl: null,
+    sessionHours: 12,
+    trustedProxies: [],
+    logLevel: 'info',
+  })
+})
+
+test('takes the first of several keys', () => {
+  assert.equal(readConfig({ ...NEEDED, INTERNAL_API_KEY: 'new, old' }).apiKey, 'new')
+})
+
+test('tells every problem at once, and repeats no secret', () => {
+  const problems = (() => {
+    try {
+      readConfig({
+        ADMIN_PASSWORD: ' ',
+        INTERNAL_API_KEY: 'schlüssel',
+        PORT: '3200x',
+        ANALYTICS_URL: 'http://user:hunter2@127.0.0.1:3100',
+        POSTS_URL: 'ftp://127.0.0.1/',
+        SESSION_HOURS: '0',
+        TRUSTED_PROXIES: '127.0.0.1, ::/129',
+        LOG_LEVEL: 'loud',
+      })
+    } catch (error) {
+      if (error instanceof ConfigError) return error
+      throw error
+    }
+    throw new Error('it was taken')
+  })()
+  assert.deepEqual(
+    problems.problems.map(problem => problem.split(':')[0]),
+    [
+      'ADMIN_PASSWORD',
+      'PORT',
+      'ANALYTICS_URL',
+      'INTERNAL_API_KEY',
+      'POSTS_URL',
+      'SESSION_HOURS',
+      'TRUSTED_PROXIES',
+      'LOG_LEVEL',
+    ],
+  )
+  for (const secret of ['hunter2', 'schlüssel']) assert.ok(!problems.message.includes(secret))
+})

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { createLog } from './log.ts'
+import { createPosts } from './posts.ts'
+
+const POSTS = [
+  { id: 'a', title: 'Bread that forgives', author: 'Inês', url: 'https://blog.example/bread' },
+  { id: 'b', title: 'Boring dates', author: null, url: 'javascript:alert(1)' },
+]
+
+/** A posts service: what it was asked, and what it answers. */
+async function startService(t: TestContext, answer: () => { status?: number; body: string }) {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(decodeURIComponent(request.url!))
+    const { status = 200, body } = answer()
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  return { asked, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/posts.json` }
+}
+
+function testPosts(url: string | null, now: () => number = Date.now) {
+  return createPosts({ url, log: createLog('silent'), timeoutMs: 1_000, now })
+}
+
+test('tells titles, authors and links, and asks once a minute for each', async t => {
+  const { asked, url } = await startService(t, () => ({ body: JSON.stringify({ posts: POSTS }) }))
+  let now = 0
+  const posts = testPosts(url, () => now)
+  const { names, from } = await posts.names(['a', 'b', 'c'])
+  assert.equal(from, 'known')
+  assert.deepEqual(names.get('a'), {
+    title: 'Bread that forgives',
+    author: 'Inês',
+    url: 'https://blog.example/bread',
+  })
+  assert.ok(!names.has('c'))
+  assert.deepEqual(asked, ['/posts.json?ids=a,b,c'])
+  await posts.names(['a', 'c'])
+  assert.equal(asked.length, 1, 'what it knows, and what nobody knows, is remembered')
+  now = 61_000
+  await posts.names(['c', 'a'])
+  assert.equal(asked[1], '/posts.json?ids=c,a')
+})
+
+test('passes on no link that could run a script', async t => {
+  const { url } = await startService(t, () => ({ body: JSON.stringify({ posts: POSTS }) }))
+  assert.equal((await testPosts(url).names(['b'])).names.get('b')?.url, null)
+})
+
+test('searches, and remembers what it found', async t => {
+  const { asked, url } = await startService(t, () => ({ body: JSON.stringify({ posts: POSTS }) }))
+  const posts = testPosts(url)
+  assert.deepEqual(await posts.search('b&c'), { ids: ['a', 'b'], from: 'known' })
+  assert.deepEqual(asked, ['/posts.json?search=b&c&limit=50'])
+  assert.equal((await posts.names(['a'])).names.size, 1)
+  assert.equal(asked.length, 1)
+})
+
+test('says when the service is away, goes on with what it knows, and leaves it alone for some seconds', async t => {
+  let status = 200
+  const { asked, url } = await startService(t, () => ({ status, body: JSON.stringify({ posts: POSTS }) }))
+  let now = 0
+  const posts = testPosts(url, () => now)
+  await posts.names(['a'])
+  status = 500
+  now = 61_000
+  const { names, from } = await posts.names(['a', 'b'])
+  assert.equal(from, 'away')
+  assert.deepEqual([...names.keys()], ['a'])
+  assert.deepEqual(await posts.search('x'), { ids: [], from: 'away' })
+  assert.equal(asked.length, 2)
+  status = 200
+  now += 5_000
+  assert.equal((await posts.names(['a', 'b'])).from, 'known')
+})
+
+test('takes nothing that is not as agreed', async t => {
+  const bodies = ['no JSON', '{}', 'null', '{"posts":[null,1,{"id":1,"title":"x"},{"id":"a","title":" "}]}']
+  for (const body of bodies) {
+    const { url } = await startService(t, () => ({ body }))
+    assert.equal((await testPosts(url).names(['a'])).names.size, 0, body)
+  }
+})
+
+test('knows no names without a service', async () => {
+  assert.deepEqual(await testPosts(null).names(['a']), { names: new Map(), from: 'none' })
+  assert.deepEqual(await testPosts(null).search('a'), { ids: [], from: 'none' })
+})

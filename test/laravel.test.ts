@@ -1,0 +1,297 @@
+/**
+ * The Laravel recipe, run by plain PHP: a page tracks its views, and what Laravel calls after the response sends them.
+ * Laravel itself is not here.
+ */
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
+import { DEAD_QUEUE, declareTopology, EXCHANGE, isUuid, VIEWS_QUEUE, type ViewEvent } from '@postviews/client'
+import { connect } from 'amqplib'
+import { testRabbitmq } from '../tools/stack/for-tests.ts'
+import { SQLITE } from './support/engines.ts'
+import { eventsOf, messageCount, onChannel, takeMessages } from './support/published.ts'
+import { startService } from './support/service.ts'
+import { declareQueues } from './support/system.ts'
+import { startTcpProxy } from './support/tcp-proxy.ts'
+import { until } from './support/until.ts'
+import { FIREFOX, POST } from './support/views.ts'
+
+const run = promisify(execFile)
+const PUBLISHERS = join(import.meta.dirname, 'publishers')
+/** Connecting may take 0.5 s and a confirm 1 s; twice, and then the process ends. */
+const LONGEST_FLUSH_MS = 4_000
+
+interface Run {
+  pages: { track_ms: number; flush_ms: number }[]
+  log: [event: string, detail: string][]
+  /** What was logged when the process ended. */
+  lastWords: string
+}
+
+interface Pages {
+  pages: ViewEvent[][]
+  rest_file?: string
+  rest_seconds?: number
+  /** Between two pages. */
+  pause_ms?: number
+}
+
+/** One PHP process that shows the pages, one after the other. */
+async function showPages(amqpUrl: string, pages: Pages): Promise<Run> {
+  const { stdout, stderr } = await php(['analytics-api.php'], JSON.stringify(pages), { AMQP_URL: amqpUrl })
+  return { ...JSON.parse(stdout), lastWords: stderr }
+}
+
+/** Runs PHP to its end. @throws when it fails */
+async function php(args: string[], input: string, settings: Record<string, string> = {}) {
+  const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...settings }
+  const running = run('php', args, { env, cwd: PUBLISHERS })
+  running.child.stdin!.end(input)
+  return running
+}
+
+/** The payload of the one article, and of the other. */
+const BY_ID: ViewEvent = { post_id: 42, user_id: null, ip: '203.0.113.7', user_agent: FIREFOX }
+const BY_UUID: ViewEvent = {
+  post_uuid: POST,
+  user_id: 7,
+  ip: '2001:db8::7',
+  user_agent: FIREFOX,
+  referer: 'https://пример.example/статья',
+  timestamp: '2026-11-20T23:59:59.000000Z',
+}
+
+async function restFile(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'postviews-laravel-'))
+  t.after(() => rm(folder, { recursive: true }))
+  return join(folder, 'rest')
+}
+
+/** Accepts connections, and says nothing: a broker that hangs. */
+async function startSilent(t: TestContext) {
+  let taken = 0
+  const server = createServer(socket => {
+    taken++
+    socket.on('error', () => {})
+    t.after(() => socket.destroy())
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+  return { url: `amqp://guest:hidden@127.0.0.1:${port}`, taken: () => taken }
+}
+
+test('counts what a page tracks, in the shape of either article, with reader and day', async t => {
+  const broker = await testRabbitmq()
+  const database = await SQLITE.create(t)
+  const startedAt = Math.floor(Date.now() / 1_000)
+  // Before the service has ever run: there is no exchange yet.
+  const { pages, log } = await showPages(broker.url, { pages: [[BY_ID], [BY_UUID]] })
+  assert.deepEqual(log, [])
+  assert.ok(pages.every(({ track_ms }) => track_ms < 20))
+
+  const settings = { EVENT_MAX_AGE: '10000d', RAW_RETENTION_DAYS: '0' }
+  const service = await startService(t, { amqpUrl: broker.url, databaseUrl: database.url, settings })
+  await service.untilReady()
+  await showPages(broker.url, { pages: [[{ ...BY_ID, user_id: 8 }]] })
+  const counted = async () => {
+    const [row] = await database.query('SELECT COUNT(*) AS views FROM post_views')
+    return row!['views']
+  }
+  await until('three views are stored', async () => (await counted()) === 3)
+
+  const rows = await database.query(
+    'SELECT post_uuid, user_id, ip, user_agent, referer, viewed_at, day, event_id FROM post_views ORDER BY id',
+  )
+  const shown = rows.map(({ viewed_at, day, event_id, ...row }) => row)
+  const article = { post_uuid: '42', ip: '203.0.113.7', user_agent: FIREFOX, referer: null }
+  assert.deepEqual(
+    shown,
+    [
+      { ...article, user_id: null },
+      { ...BY_UUID, user_id: '7', timestamp: undefined },
+      { ...article, user_id: '8' },
+    ].map(({ timestamp, ...row }: { timestamp?: unknown; [name: string]: unknown }) => row),
+  )
+  assert.equal(new Set(rows.map(({ event_id }) => String(event_id))).size, 3)
+  assert.equal(rows[1]!['day'], '2026-11-20')
+  for (const row of [rows[0]!, rows[2]!]) {
+    assert.ok(Number(row['viewed_at']) >= startedAt && Number(row['viewed_at']) <= Date.now() / 1_000)
+  }
+})
+
+test('publishes persistently, with ids and times, once connected and in one message', async t => {
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  const proxy = await startTcpProxy(Number(new URL(broker.url).port))
+  t.after(() => proxy.close())
+  const strange: ViewEvent = {
+    post_uuid: POST,
+    user_id: Number.MAX_SAFE_INTEGER,
+    user_agent: `${'ü'.repeat(3_000)}`,
+    referer: `https://example.org/${'x'.repeat(600)}`,
+  }
+  const { log } = await showPages(proxy.through(broker.url), { pages: [[BY_ID, strange], [BY_UUID]] })
+  assert.deepEqual(log, [])
+  assert.equal(proxy.taken, 1)
+
+  const messages = await takeMessages(broker.url)
+  assert.equal(messages.length, 2)
+  for (const { properties, fields } of messages) {
+    assert.equal(properties.deliveryMode, 2)
+    assert.equal(properties.contentType, 'application/json')
+    assert.equal(properties.type, 'post.viewed')
+    assert.ok(isUuid(properties.messageId))
+    assert.ok(Math.abs(properties.timestamp - Date.now() / 1_000) < 60)
+    assert.equal(fields.routingKey, 'post.viewed')
+  }
+  const events = eventsOf(messages)
+  assert.equal(messages[1]!.properties.messageId, events[2]!.event_id)
+  for (const { event_id } of events)
+    assert.match(String(event_id), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]/)
+  const [first, second, third] = events
+  assert.ok(Math.abs(Date.parse(String(first!.timestamp)) - Date.now()) < 60_000)
+  assert.equal(third!.timestamp, BY_UUID.timestamp)
+  assert.equal(second!.user_id, String(Number.MAX_SAFE_INTEGER))
+  assert.deepEqual([second!.user_agent?.length, second!.referer?.length], [2_000, 500])
+})
+
+test('costs a page nothing while the broker is away, and drops nothing without saying so', async t => {
+  const file = await restFile(t)
+  const silent = await startSilent(t)
+  const first = await showPages(silent.url, { pages: [[BY_ID], [BY_ID], [BY_ID]], rest_file: file })
+  const [tried, ...spared] = first.pages
+  assert.ok(tried!.flush_ms < LONGEST_FLUSH_MS)
+  for (const { track_ms, flush_ms } of spared) assert.ok(track_ms < 20 && flush_ms < 20)
+  assert.equal(first.log.length, 1)
+  assert.equal(first.log[0]![0], 'broker.lost')
+  assert.match(first.lastWords, /^view\.dropped: 3 views/)
+  assert.ok(!JSON.stringify(first).includes('hidden'))
+  const connections = silent.taken()
+
+  // Every other process of the machine knows, too.
+  const second = await showPages(silent.url, { pages: [[BY_UUID]], rest_file: file })
+  assert.ok(second.pages[0]!.flush_ms < 20)
+  assert.equal(silent.taken(), connections)
+  assert.match(second.lastWords, /^view\.dropped: 1 views/)
+})
+
+test('keeps what it could not send while its process lives, and sends it once the broker is back', async t => {
+  const file = await restFile(t)
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  const proxy = await startTcpProxy(Number(new URL(broker.url).port))
+  t.after(() => proxy.close())
+  proxy.refuse()
+  const running = showPages(proxy.through(broker.url), {
+    pages: [[BY_ID], [BY_UUID]],
+    rest_file: file,
+    rest_seconds: 1,
+    pause_ms: 2_200,
+  })
+  await until('it has failed', () => existsSync(file))
+  proxy.pass()
+  const { log, lastWords } = await running
+  assert.deepEqual(
+    log.map(([event]) => event),
+    ['broker.lost'],
+  )
+  assert.equal(lastWords, '')
+  assert.deepEqual(
+    eventsOf(await takeMessages(broker.url)).map(({ post_id, post_uuid }) => post_id ?? post_uuid),
+    ['42', POST],
+  )
+  assert.ok(!existsSync(file))
+})
+
+test('sends again under the same id when the confirm was lost, and it is counted once', async t => {
+  const broker = await testRabbitmq()
+  const database = await SQLITE.create(t)
+  const service = await startService(t, { amqpUrl: broker.url, databaseUrl: database.url })
+  await service.untilReady()
+  const proxy = await startTcpProxy(Number(new URL(broker.url).port))
+  t.after(() => proxy.close())
+  let isPublished = false
+  proxy.intercept(({ connection, direction, bytes }) => {
+    if (connection !== 1) return 'pass'
+    if (direction === 'to-client' && isPublished) return 'cut'
+    if (bytes.includes('"post_uuid"')) isPublished = true
+    return 'pass'
+  })
+  const { timestamp: _, ...view } = BY_UUID
+  const { log, lastWords } = await showPages(proxy.through(broker.url), { pages: [[view]] })
+  assert.deepEqual([log, lastWords], [[], ''])
+  assert.equal(proxy.taken, 2)
+  let metrics = ''
+  await until('both deliveries are accounted for', async () => {
+    metrics = (await service.get('/metrics')).text
+    return /^postviews_events_total\{outcome="duplicate",reason=""\} 1$/m.test(metrics)
+  })
+  const { views } = JSON.parse((await service.get(`/api/v1/posts/${POST}/views`)).text)
+  assert.equal(views, 1)
+})
+
+test('uses what others have declared, and says when nothing takes its views', async () => {
+  const made = await testRabbitmq()
+  await onChannel(made.url, async channel => {
+    await channel.assertExchange(EXCHANGE, 'topic', { durable: true })
+    await channel.assertQueue(VIEWS_QUEUE, { durable: true, arguments: { 'x-max-length': 1_000 } })
+  })
+  assert.deepEqual((await showPages(made.url, { pages: [[BY_ID]] })).log, [])
+  assert.equal(await messageCount(made.url), 1)
+  assert.equal(await messageCount(made.url, DEAD_QUEUE), 0)
+
+  const full = await testRabbitmq()
+  const options = { durable: true, arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } }
+  await onChannel(full.url, async channel => {
+    await channel.assertQueue(VIEWS_QUEUE, options)
+  })
+  const connection = await connect(full.url)
+  await declareTopology(connection, [VIEWS_QUEUE])
+  await connection.close()
+  const { log, lastWords } = await showPages(full.url, { pages: [[BY_ID], [BY_ID], [BY_ID]] })
+  assert.deepEqual(log, [['broker.lost', 'the queue takes no more']])
+  assert.match(lastWords, /^view\.dropped: 2 views/)
+})
+
+test('contains whatever it is given and whatever goes wrong', async t => {
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  for (const url of ['', 'http://guest:hidden@127.0.0.1', 'amqp://', 'amqp://guest:hidden@127.0.0.1:1/x']) {
+    const { log } = await showPages(url, { pages: [[BY_ID]] })
+    assert.equal(log[0]?.[0], 'broker.lost')
+    assert.ok(!JSON.stringify(log).includes('hidden'))
+  }
+  const unwritable = join(await restFile(t), 'no', 'such', 'folder')
+  const { log } = await showPages('amqp://127.0.0.1:1', { pages: [[BY_ID]], rest_file: unwritable })
+  assert.deepEqual(
+    log.map(([event]) => event),
+    ['rest.unshared', 'broker.lost'],
+  )
+
+  const many = Array.from({ length: 1_010 }, () => BY_ID)
+  const tooMany = await showPages(broker.url, { pages: [many, []] })
+  assert.deepEqual(tooMany.log, Array(10).fill(['view.dropped', 'too many are waiting']))
+  assert.equal(eventsOf(await takeMessages(broker.url)).length, 1_000)
+})
+
+test('is what the documentation shows, in PHP that PHP can read', async () => {
+  const text = readFileSync(join(import.meta.dirname, '../docs/laravel.md'), 'utf8')
+  const snippets = [...text.matchAll(/^```php\n(.*?)^```$/gms)].map(match => match[1]!)
+  assert.equal(snippets.length, 3)
+  for (const snippet of snippets) await php(['-l'], `<?php\n${snippet}`)
+  const recipe = readFileSync(join(import.meta.dirname, '../examples/laravel/AnalyticsApi.php'), 'utf8')
+  for (const [, name] of snippets.join().matchAll(/^ +(\w+): (?:config|fn|storage)/gm)) {
+    assert.match(recipe, new RegExp(`private readonly \\??\\w+ \\$${name}\\b`))
+  }
+  for (const [, method] of snippets.join().matchAll(/(?:analyticsApi|AnalyticsApi::class\))->(\w+)/g)) {
+    assert.ok(recipe.includes(`public function ${method}(`), method)
+  }
+})

@@ -1,0 +1,152 @@
+/** Every page of the panel in a real browser: what all of them keep to. */
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { test } from 'node:test'
+import type { BrowserContext, Page } from 'playwright-core'
+import { POST, startPanel, viewsOf } from './support/panel.ts'
+import { API_KEY } from './support/service.ts'
+import { until } from './support/until.ts'
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const MAX_PAGE_BYTES = 250 * 1_024
+
+const WIDE = { width: 1_280, height: 900 }
+
+const COMPARED = `/posts/${POST.id}?compare=1`
+
+const PAGES = {
+  'the overview': '/',
+  'a year of the overview, compared': '/?period=365d&compare=1',
+  'a search without result': '/?q=nothing+of+the+kind',
+  'a post': COMPARED,
+  'a year of a post, compared': `/posts/${POST.id}?period=365d&compare=1`,
+  'a post that nobody read': '/posts/never-read',
+  'a page that is not there': '/nowhere',
+  'signing in': '/sign-in',
+}
+
+/** All that came to pages of the context, and what they complained about. */
+function watch(context: BrowserContext) {
+  const hosts = new Set<string>()
+  const complaints: string[] = []
+  const bodies: Promise<string>[] = []
+  context.on('request', request => hosts.add(new URL(request.url()).host))
+  context.on('response', response => {
+    const headers = JSON.stringify(response.headers())
+    // One that leads elsewhere, or says that nothing changed, has no body to give.
+    bodies.push(
+      response.text().then(
+        text => headers + text,
+        () => headers,
+      ),
+    )
+  })
+  context.on('weberror', error => complaints.push(error.error().message))
+  context.on('console', message => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  return { hosts, complaints, texts: () => Promise.all(bodies) }
+}
+
+async function isDrawn(page: Page): Promise<void> {
+  const charts = page.locator('.chart')
+  await until(
+    'the charts are drawn',
+    async () => (await page.locator('.chart canvas').count()) === (await charts.count()),
+  )
+}
+
+/** What axe finds wrong, in short. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE)
+  return page.evaluate(
+    `axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => [id, target, failureSummary].join(' '))))`,
+  )
+}
+
+test('every page of the panel', async t => {
+  const panel = await startPanel(t)
+  const page = await panel.page({ viewport: WIDE, reducedMotion: 'reduce' })
+  const seen = watch(page.context())
+  const network = await page.context().newCDPSession(page)
+  let bytes = 0
+  network.on('Network.loadingFinished', ({ encodedDataLength }) => {
+    bytes += encodedDataLength
+  })
+  await network.send('Network.enable')
+  await network.send('Network.setCacheDisabled', { cacheDisabled: true })
+
+  for (const [name, path] of Object.entries(PAGES)) {
+    await t.test(
+      `${name}: axe finds nothing in the light nor in the dark, it fits 320 pixels, and weighs under 250 KB`,
+      async () => {
+        bytes = 0
+        await page.goto(path)
+        await isDrawn(page)
+        assert.ok(bytes > 1_000 && bytes < MAX_PAGE_BYTES, `${bytes} bytes`)
+        if (path === COMPARED) await page.getByText('Table of days').click()
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme })
+          assert.deepEqual(await violations(page), [], colorScheme)
+        }
+        await page.setViewportSize({ width: 320, height: 700 })
+        await isDrawn(page)
+        assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 320)
+        await page.setViewportSize(WIDE)
+      },
+    )
+  }
+
+  await t.test('asks nobody but the panel, and breaks no policy of its own', async () => {
+    await page.goto('/')
+    const isRefreshed = (status: number) =>
+      page.waitForResponse(response => response.url().endsWith('/data') && response.status() === status)
+    await isRefreshed(200)
+    await isRefreshed(304)
+    assert.deepEqual([...seen.hosts], [new URL(panel.url).host])
+    const [missing, ...others] = seen.complaints
+    assert.match(missing ?? '', /status of 404/, 'the page that is not there')
+    assert.deepEqual(others, [])
+  })
+
+  await t.test('never gets to see the key of the internal API', async () => {
+    const texts = await seen.texts()
+    assert.ok(texts.some(text => text.includes(POST.title)))
+    for (const text of texts) assert.ok(!text.includes(API_KEY))
+  })
+
+  await t.test('works by the keyboard alone', async () => {
+    await page.goto('/')
+    await isDrawn(page)
+    await page.keyboard.press('Tab')
+    assert.equal(await page.evaluate('document.activeElement.textContent'), 'Skip to the numbers')
+    const reached = new Set<string>()
+    for (let presses = 0; presses < 60; presses++) {
+      await page.keyboard.press('Tab')
+      reached.add(
+        await page.evaluate('document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()'),
+      )
+    }
+    for (const name of ['Sign out', '7 days', 'Custom', 'Compare with the period before', POST.title]) {
+      assert.ok(reached.has(name), name)
+    }
+    assert.ok([...reached].some(name => /^Views and unique views of the site by day.*Arrow keys/.test(name)))
+  })
+
+  await t.test('shows its numbers and tables without scripts', async () => {
+    const page = await panel.page({ javaScriptEnabled: false })
+    await page.goto('/')
+    assert.equal(await page.locator('.posts tbody tr').count(), 20)
+    await page.getByRole('link', { name: POST.title, exact: true }).click()
+    await page.getByRole('heading', { name: POST.title }).waitFor()
+    await page.getByText('Table of days').click()
+    assert.equal(
+      await page.locator('.days tbody tr').nth(1).locator('td').first().textContent(),
+      String(viewsOf(0, 1)),
+    )
+    assert.equal(await page.locator('.chart').first().isVisible(), false)
+    await page.context().close()
+  })
+})

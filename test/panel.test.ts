@@ -1,0 +1,249 @@
+/** The panel in a real browser: what an admin does with it. */
+
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import type { Locator, Page } from 'playwright-core'
+import { PASSWORD, POST, POSTS, signIn, startPanel, viewsOf } from './support/panel.ts'
+import { until } from './support/until.ts'
+import { FIREFOX } from './support/views.ts'
+
+/** Of the first post, over the last days without today. */
+function viewsInDays(days: number, from = 1): number {
+  return Array.from({ length: days }, (_, index) => viewsOf(0, from + index)).reduce((a, b) => a + b, 0)
+}
+
+function figure(page: Page, name: string): Locator {
+  return page.locator('.figure').filter({ has: page.locator('dt', { hasText: new RegExp(`^${name}`) }) })
+}
+
+function trendOf(page: Page): Locator {
+  return page.getByRole('application', { name: /^Views and unique views/ })
+}
+
+async function hasText(locator: Locator, text: string | RegExp): Promise<void> {
+  await until(`${locator} says ${text}`, async () => {
+    const said = (await locator.textContent())?.trim() ?? ''
+    return typeof text === 'string' ? said === text : text.test(said)
+  })
+}
+
+async function download(page: Page, link: Locator): Promise<{ name: string; lines: string[] }> {
+  const [file] = await Promise.all([page.waitForEvent('download'), link.click()])
+  const text = await readFile(await file.path(), 'utf8')
+  return { name: file.suggestedFilename(), lines: text.trimEnd().split('\r\n') }
+}
+
+test('the panel, in a browser', async t => {
+  const panel = await startPanel(t)
+
+  await t.test('lets in who knows the password, to the page that was asked for, and out again', async () => {
+    const context = await panel.open()
+    const page = await context.newPage()
+    await page.goto(`/posts/${POST.id}?period=7d`)
+    assert.equal(new URL(page.url()).pathname, '/sign-in')
+    await page.keyboard.type('not the password')
+    await page.keyboard.press('Enter')
+    await page.getByText('That is not the password.').waitFor()
+    assert.equal((await context.cookies()).length, 0)
+
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: POST.title }).waitFor()
+    assert.match(page.url(), /\/posts\/post-01\?period=7d$/)
+
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    await page.goto('/')
+    assert.equal(new URL(page.url()).pathname, '/sign-in')
+    await context.close()
+  })
+
+  await t.test('counts a view that is published, without a reload, within 3 seconds', async () => {
+    const page = await panel.page()
+    await page.goto(`/posts/${POST.id}`)
+    const total = page.locator('[data-figure=total]')
+    const before = Number((await total.textContent())?.replaceAll(',', ''))
+    await page.evaluate('globalThis.isSamePage = true')
+    const publishedAt = performance.now()
+    panel.tracker.trackView({ post_uuid: POST.id, user_id: null, ip: '198.51.100.1', user_agent: FIREFOX })
+    await hasText(total, String(before + 1))
+    assert.ok(performance.now() - publishedAt < 3_000)
+    assert.equal(await page.evaluate('globalThis.isSamePage'), true)
+
+    const overview = await panel.page()
+    await overview.goto('/')
+    await hasText(overview.locator('[data-figure=now]'), '1')
+    await overview.context().close()
+    await page.context().close()
+  })
+
+  await t.test('shows another period, and the same one to whoever follows its link', async () => {
+    const page = await panel.page()
+    await page.goto(`/posts/${POST.id}`)
+    await page.getByRole('link', { name: '7 days' }).click()
+    await page.waitForURL('**/posts/post-01?period=7d')
+    // Six days of the past, and today's one view.
+    await hasText(figure(page, 'Views').locator('.value'), String(viewsInDays(6) + 1))
+    const change = `from ${viewsInDays(7, 7)}`
+    assert.match((await figure(page, 'Views').textContent()) ?? '', new RegExp(change))
+
+    const other = await panel.page()
+    await other.goto(page.url())
+    assert.equal(await figure(other, 'Views').textContent(), await figure(page, 'Views').textContent())
+    await other.context().close()
+
+    await page.getByText('Custom').click()
+    const day = await page
+      .locator('.days tbody th')
+      .nth(2)
+      .evaluate((cell: { textContent: string }) => cell.textContent)
+    const iso = new Date(`${day} UTC`).toISOString().slice(0, 10)
+    await page.getByLabel('First day').fill(iso)
+    await page.getByLabel('Last day').fill(iso)
+    await page.getByRole('button', { name: 'Show' }).click()
+    await page.waitForURL(`**/posts/post-01?from=${iso}&to=${iso}`)
+    await hasText(figure(page, 'Views').locator('.value'), String(viewsOf(0, 2)))
+    await page.context().close()
+  })
+
+  await t.test('compares with the period before, in the chart and in the table', async () => {
+    const page = await panel.page()
+    await page.goto(`/posts/${POST.id}?period=7d`)
+    assert.equal(await page.locator('#trend .legend li').count(), 2)
+    await page.getByRole('link', { name: 'Compare with the period before' }).click()
+    await page.waitForURL('**?period=7d&compare=1')
+    assert.equal(await page.locator('#trend .legend li').count(), 3)
+    await page.getByText('Table of days').click()
+    const yesterday = await page.locator('.days tbody tr').nth(1).locator('td').allTextContents()
+    assert.equal(yesterday[0], String(viewsOf(0, 1)))
+    assert.equal(yesterday[6], String(viewsOf(0, 8)))
+    await page.context().close()
+  })
+
+  await t.test('reads the chart out to the keyboard, and opens its table with one key', async () => {
+    const page = await panel.page()
+    await page.goto(`/posts/${POST.id}?period=30d`)
+    const chart = trendOf(page)
+    await chart.focus()
+    const voice = chart.locator('[aria-live]')
+    await page.keyboard.press('ArrowLeft')
+    await hasText(voice, /, so far; Views: 1; Unique views: 1$/)
+    await page.keyboard.press('ArrowLeft')
+    await hasText(voice, new RegExp(`; Views: ${viewsOf(0, 1)}; Unique views: \\d+$`))
+    await page.keyboard.press('Home')
+    await hasText(voice, new RegExp(`; Views: ${viewsOf(0, 29)}; `))
+    assert.equal(await chart.locator('.tip').isVisible(), true)
+    await page.keyboard.press('Escape')
+    assert.equal(await chart.locator('.tip').isVisible(), false)
+
+    const table = page
+      .getByRole('table')
+      .filter({ has: page.getByRole('columnheader', { name: 'Logged in' }) })
+    assert.equal(await table.isVisible(), false)
+    await page.keyboard.press('t')
+    assert.equal(await table.isVisible(), true)
+    assert.equal(await table.locator('tbody tr').count(), 30)
+    assert.equal(
+      await table.locator('tbody tr').nth(1).locator('td').first().textContent(),
+      String(viewsOf(0, 1)),
+    )
+    await page.context().close()
+  })
+
+  await t.test('tells the values under the pointer', async () => {
+    const page = await panel.page()
+    await page.goto(`/posts/${POST.id}?period=7d`)
+    const chart = trendOf(page)
+    const box = (await chart.boundingBox())!
+    await page.mouse.move(box.x + box.width - 14, box.y + 80)
+    await hasText(chart.locator('.tip'), /, so farViews1Unique views1$/)
+    await page.mouse.move(box.x + box.width / 2, box.y - 60)
+    await chart.locator('.tip').waitFor({ state: 'hidden' })
+    await page.context().close()
+  })
+
+  await t.test('gives what it shows as CSV, with nothing in it that a spreadsheet would run', async () => {
+    const page = await panel.page()
+    await page.goto(`/posts/${POST.id}?period=7d&compare=1`)
+    const days = await download(page, page.getByRole('link', { name: 'Download CSV of days' }))
+    assert.match(days.name, /^postviews-post-01-days-20\d\d-\d\d-\d\d-20\d\d-\d\d-\d\d\.csv$/)
+    assert.equal(days.lines.length, 8)
+    assert.match(days.lines[6]!, new RegExp(`^20\\d\\d-\\d\\d-\\d\\d,${viewsOf(0, 1)},.*,${viewsOf(0, 8)},`))
+    const referrers = await download(page, page.getByRole('link', { name: 'Download CSV of where' }))
+    assert.deepEqual(referrers.lines.map(line => line.split(',')[0]).toSorted(), ['', 'host', 'news.example'])
+
+    await page.goto('/')
+    const posts = await download(page, page.getByRole('link', { name: 'Download CSV of posts' }))
+    assert.equal(posts.lines[1]!.split(',').slice(0, 3).join(), `post-01,${POST.title},Inês`)
+    assert.match(posts.lines[2]!, /^post-02,'=1\+1 and other sums,Dov,\d+,\d+$/)
+    await page.context().close()
+  })
+
+  await t.test('finds posts by title or id, pages through them, and leads to each', async () => {
+    const page = await panel.page()
+    await page.goto('/')
+    const rows = page.locator('.posts tbody tr')
+    await hasText(page.locator('#posts h2'), `Posts ${POSTS.length}`)
+    assert.equal(await rows.count(), 20)
+    await page.getByRole('link', { name: 'Next' }).click()
+    await until('the second page is shown', async () => (await rows.count()) === 4)
+
+    await page.getByRole('searchbox').fill('matters of number 7')
+    await page.keyboard.press('Enter')
+    await until('one is found', async () => (await rows.count()) === 1)
+    await page.getByRole('searchbox').fill('post-02')
+    await page.keyboard.press('Enter')
+    await page.getByRole('link', { name: '=1+1 and other sums' }).click()
+    await page.getByRole('heading', { name: '=1+1 and other sums' }).waitFor()
+    assert.equal(
+      await page.getByRole('link', { name: 'Open the post' }).getAttribute('href'),
+      'https://blog.example/2',
+    )
+    await page.context().close()
+  })
+
+  await t.test(
+    'keeps the last numbers while Analytics is away, marked as old, and goes on when it is back',
+    async () => {
+      const page = await panel.page()
+      await page.goto('/?period=7d')
+      const views = figure(page, 'Views').locator('.value')
+      const before = await views.textContent()
+      panel.proxy.refuse()
+      panel.proxy.reset()
+      await page.getByText('Analytics is unavailable').waitFor()
+      await page.getByText(/since \d+ \w+ 20\d\d, \d\d:\d\d:\d\d/).waitFor()
+      assert.equal(await views.textContent(), before)
+      assert.equal(await page.locator('main.is-old').count(), 1)
+      assert.match((await page.locator('.freshness').textContent()) ?? '', /^Last read .*queue unknown$/)
+
+      // A page that was never read has no number at all, rather than 0.
+      const other = await panel.page()
+      await other.goto('/posts/post-03?period=90d')
+      await other.locator('.banner').waitFor()
+      assert.deepEqual(await other.locator('.figure .value').allInnerTexts(), Array(4).fill('–\nunknown'))
+
+      panel.tracker.trackView({ post_uuid: POST.id, user_id: null, ip: '198.51.100.3', user_agent: FIREFOX })
+      panel.proxy.pass()
+      await page.locator('.banner').waitFor({ state: 'detached' })
+      await hasText(views, new RegExp(`^${Number(before) + 1}$`))
+      await until('the other page is filled', async () => (await other.locator('.chart canvas').count()) > 0)
+      await other.context().close()
+      await page.context().close()
+    },
+  )
+
+  await t.test('limits the attempts to sign in', async () => {
+    const context = await panel.open()
+    const page = await context.newPage()
+    for (let attempt = 1; attempt <= 10; attempt++) {
+      const body = new URLSearchParams({ password: `guess ${attempt}` })
+      await fetch(`${panel.url}/sign-in`, { method: 'POST', body })
+    }
+    await signIn(page)
+    await page.getByText(/Too many attempts\. Try again in \d+ min\./).waitFor()
+    assert.equal((await context.cookies()).length, 0)
+    await context.close()
+  })
+})

@@ -1,0 +1,44 @@
+/** A disk in a file: what is in the file is on the disk, and what a program has written and not synced is not. */
+
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { promisify } from 'node:util'
+import { atEnd } from './at-end.ts'
+
+const run = promisify(execFile)
+
+export interface Disk {
+  folder: string
+  /** The disk as it would be found if the power failed now. */
+  afterPowerCut(): Promise<Disk>
+}
+
+/** Undefined where no disk can be made: it takes root and a loop device. */
+export async function makeDisk(t: TestContext, mebibytes: number): Promise<Disk | undefined> {
+  if (process.getuid?.() !== 0) return undefined
+  const parent = mkdtempSync(join(tmpdir(), 'postviews-disk-'))
+  atEnd(t, () => rmSync(parent, { recursive: true }))
+  const image = join(parent, 'image')
+  await run('truncate', [`--size=${mebibytes}M`, image])
+  await run('mkfs.ext4', ['-q', image])
+  return mount(t, image).catch(() => undefined)
+}
+
+async function mount(t: TestContext, image: string): Promise<Disk> {
+  const folder = mkdtempSync(`${image}-`)
+  // The kernel itself writes nothing back for five minutes.
+  await run('mount', ['-o', 'loop,commit=300', image, folder])
+  atEnd(t, () => run('umount', [folder]))
+  return {
+    folder,
+    async afterPowerCut() {
+      const copy = `${image}-after`
+      await copyFile(image, copy)
+      return mount(t, copy)
+    },
+  }
+}

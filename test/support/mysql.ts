@@ -1,0 +1,55 @@
+/** Stores on MariaDB, and a second session that gets in their way. */
+
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
+import { atEnd } from './at-end.ts'
+import { until } from './until.ts'
+
+export const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
+
+/** A store of these tests' settings, closed when the test ends. */
+export async function storeOn(t: TestContext, url: string): Promise<Store> {
+  const store = await openStore(url, SETTINGS)
+  atEnd(t, () => store.close())
+  return store
+}
+
+export interface OtherSession {
+  connection: Connection
+  sql(statement: string): Promise<RowDataPacket[]>
+}
+
+/** A session of nobody's, ended when the test ends. */
+export async function otherSession(t: TestContext, url: string): Promise<OtherSession> {
+  const connection = await createConnection({ uri: url, dateStrings: true })
+  // Its server may be killed.
+  connection.on('error', () => {})
+  atEnd(t, () => connection.destroy())
+  return {
+    connection,
+    async sql(statement) {
+      const [rows] = await connection.query<RowDataPacket[]>(statement)
+      return rows
+    },
+  }
+}
+
+/** When each transaction of the database that waits for a lock has begun. */
+export async function waitingSince({ sql }: OtherSession): Promise<string[]> {
+  // Asked more often, the server answers what it answered before.
+  await sleep(120)
+  const waiting = await sql(
+    `SELECT trx_started FROM information_schema.innodb_trx
+     JOIN information_schema.processlist ON id = trx_mysql_thread_id
+     WHERE db = DATABASE() AND trx_state = 'LOCK WAIT'`,
+  )
+  return waiting.map(row => String(row['trx_started']))
+}
+
+/** Waits until so many transactions of the database wait for a lock. */
+export function untilWaiting(other: OtherSession, count: number): Promise<void> {
+  return until(`${count} wait for a lock`, async () => (await waitingSince(other)).length === count)
+}

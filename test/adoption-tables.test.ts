@@ -185,3 +185,26 @@ test('rows whose time is none are refused before anything is changed', async t =
   })
   assert.equal(await dumpSchema(database.url), before)
 })
+
+test('ids that the old collation took for one are told apart from then on', async t => {
+  const { old, adopt } = await oldTables(t)
+  await old.consume({ timestamp: `${OLD} 12:00:00`, post_uuid: 'aB1' })
+  await old.consume({ timestamp: `${OLD} 13:00:00`, post_uuid: 'Ab1' })
+  const store = await adopt()
+  await record(store, [
+    view(`${RECENT}T12:00:00Z`, { postUuid: 'Ab1' }),
+    view(`${RECENT}T12:00:00Z`, { postUuid: 'Ab1' }),
+    view(`${RECENT}T12:00:00Z`, { postUuid: 'ab1' }),
+  ])
+  const totals = await store.postTotals(['aB1', 'Ab1', 'ab1'])
+  // Both old views were counted on the spelling that came first.
+  assert.deepEqual(
+    totals.map(({ views, unique_views }) => [views, unique_views]),
+    [
+      [2, null],
+      [2, 1],
+      [1, 1],
+    ],
+  )
+  await assertVerified(store)
+})

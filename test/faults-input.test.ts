@@ -3,23 +3,20 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { InvalidReason } from '@postviews/client'
-import { ENGINES, SQLITE } from './support/engines.ts'
+import { ENGINES } from './support/engines.ts'
 import { deadLetters, untilStored } from './support/invariants.ts'
 import {
   badEvent,
   goodEvent,
   type PlannedEvent,
   type PlannedView,
-  plan,
   planOf,
   shuffled,
 } from './support/planned.ts'
 import { postviews } from './support/service.ts'
 import { createSystem } from './support/system.ts'
-import { until } from './support/until.ts'
 import { unix } from './support/views.ts'
 
-const BACKLOG = process.env['FULL'] === '1' ? 300_000 : 60_000
 const DEEP = 50_000
 
 const now = Math.floor(Date.now() / 1_000)
@@ -178,29 +175,4 @@ describe('the time of a view decides its day', () => {
       await system.check()
     })
   }
-})
-
-/** Garbage is collected each second, so that what is measured is what is kept. */
-const COLLECTING = ['--expose-gc', '--import', 'data:text/javascript,setInterval(gc, 1000).unref()']
-const SQLITE_CACHE_BYTES = 64 * 1_048_576
-const KEPT_BYTES = 80 * 1_048_576
-
-describe('a backlog', () => {
-  test('from before the service ran lands on the days it happened, and drains in bounded memory', async t => {
-    const system = await createSystem(t, { database: await SQLITE.create(t) })
-    await system.publish(plan({ views: BACKLOG, posts: 1_000, eventsPerMessage: 300, paddingBytes: 2_000 }))
-    const service = await system.start({ nodeOptions: COLLECTING })
-    await untilStored(system.database, BACKLOG * 0.1)
-    const early = service.residentBytes()
-    await untilStored(system.database, BACKLOG * 0.9, 240_000)
-    const late = service.residentBytes()
-    assert.ok(late < early * 1.2 + SQLITE_CACHE_BYTES, `${early} bytes at 10 %, ${late} at 90 %`)
-
-    const keptBytes = async () =>
-      (await service.metric('nodejs_heap_size_used_bytes')) +
-      (await service.metric('nodejs_external_memory_bytes'))
-    await untilStored(system.database, BACKLOG)
-    await until('little is kept afterwards', async () => (await keptBytes()) < KEPT_BYTES)
-    await system.check()
-  })
 })

@@ -9,7 +9,7 @@ import { atEnd } from './support/at-end.ts'
 import { ownMariadb, SQLITE, sqliteDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
-import type { Service } from './support/service.ts'
+import { DUPLICATES, type Service } from './support/service.ts'
 import { smallDisk } from './support/small-disk.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
@@ -41,6 +41,23 @@ describe('when the store is away', { concurrency: true }, () => {
     })
   })
 
+  test('and it is told to end: ends in time, and leaves what is in hand to the next', async t => {
+    const database = await SQLITE.create(t)
+    const system = await createSystem(t, { database })
+    const service = await system.start()
+    await service.untilReady()
+    const holder = new DatabaseSync(database.url.slice('sqlite:'.length))
+    holder.exec('BEGIN IMMEDIATE')
+    await system.publish(plan({ views: VIEWS, twice: 0 }))
+    await until('it holds deliveries', () => system.tap.inHand > 0)
+    assert.equal((await service.end('SIGTERM')).code, 0)
+    holder.close()
+    const next = await system.start()
+    await untilStored(database, VIEWS)
+    assert.equal(await next.metric(DUPLICATES), 0)
+    await system.check()
+  })
+
   test('because the disk is full: waits, says so, and goes on by itself', async t => {
     const disk = await smallDisk(t, 96)
     const system = await createSystem(t, { database: sqliteDatabase(join(disk.folder, 'views.db')) })
@@ -52,7 +69,14 @@ describe('when the store is away', { concurrency: true }, () => {
 
   test('because its server was killed: waits, says so, and goes on by itself', async t => {
     const { server, database } = await ownMariadb(t)
-    await survives(await createSystem(t, { database }), {
+    await server.kill()
+    const system = await createSystem(t, { database })
+    const service = await system.start()
+    await until('it says so from the start', async () => /\bstore: /.test(await service.readiness()))
+    await server.restart()
+    await service.untilReady()
+    await service.end('SIGTERM')
+    await survives(system, {
       begin: () => server.kill(),
       end: () => server.restart(),
     })

@@ -47,7 +47,7 @@ describe('faults', { concurrency: true }, () => {
       const { proxy, straight, store } = await throughProxy(t)
       const rows = await toRows(straight, views(300))
       // As a query of its own, and not as a word of "READ COMMITTED".
-      void onceSaid(proxy, '\x03COMMIT', 'cut')
+      onceSaid(proxy, '\x03COMMIT', 'cut')
       await assert.rejects(store.recordViews(rows), StoreUnavailable)
       proxy.pass()
       assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 300 })
@@ -63,7 +63,7 @@ describe('faults', { concurrency: true }, () => {
       test(`the connection is reset after ${words}: nothing of the batch is kept`, async t => {
         const { proxy, straight, store } = await throughProxy(t)
         const rows = await toRows(straight, views(300))
-        void onceSaid(proxy, words, 'reset')
+        onceSaid(proxy, words, 'reset')
         await assert.rejects(store.recordViews(rows), StoreUnavailable)
         assert.equal((await straight.siteTotals()).views, 0)
         proxy.pass()
@@ -76,10 +76,18 @@ describe('faults', { concurrency: true }, () => {
       const { proxy, straight, store, url } = await throughProxy(t)
       await record(straight, views(10))
       const rows = await toRows(straight, views(300))
-      const said = onceSaid(proxy, 'INSERT INTO post_view_totals', 'swallow')
+      const said = Promise.withResolvers<void>()
+      proxy.intercept(({ bytes }) => {
+        if (bytes.includes('INSERT INTO post_view_totals')) {
+          // Not even its end gets through.
+          proxy.swallow()
+          said.resolve()
+        }
+        return 'pass'
+      })
       const started = performance.now()
       const lost = assert.rejects(store.recordViews(rows), /no answer within 30 s/)
-      await said
+      await said.promise
       // The server knows nothing of it, and keeps the counters locked.
       const other = await otherSession(t, url)
       const blocked = untilAvailable(() => straight.recordViews(rows))
@@ -234,19 +242,12 @@ describe('faults', { concurrency: true }, () => {
   })
 })
 
-/**
- * From when these words have gone to the server, whatever comes back meets that fate. Fulfilled at that moment.
- */
-function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
+/** From when these words have gone to the server, whatever comes back meets that fate. */
+function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): void {
   let isSaid = false
   proxy.intercept(({ direction, bytes }) => {
     if (direction === 'to-client') return isSaid ? fate : 'pass'
-    if (bytes.includes(words)) {
-      isSaid = true
-      resolve()
-    }
+    isSaid ||= bytes.includes(words)
     return 'pass'
   })
-  return promise
 }

@@ -82,6 +82,25 @@ describe('batches that meet', () => {
     await assertVerified(first)
   })
 
+  test('count a reader once whom another consumer lists while they wait for it', async t => {
+    const { url } = await testMariadb()
+    const [first, second] = [await storeOn(t, url), await storeOn(t, url)]
+    await first.migrate()
+    await record(first, [view(NOON)])
+    const other = await otherSession(t, url)
+    const [early, late] = [await toRows(first, hotViews(20)), await toRows(second, hotViews(30))]
+    await other.sql('START TRANSACTION')
+    await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+    const recorded = [first.recordViews(early)]
+    await untilWaiting(other, 1)
+    recorded.push(second.recordViews(late))
+    await untilWaiting(other, 2)
+    await other.sql('COMMIT')
+    await Promise.all(recorded)
+    assert.equal((await first.siteTotals()).unique_views, 31)
+    await assertVerified(first)
+  })
+
   test('begin anew when a deadlock has undone them', async t => {
     const { url } = await testMariadb()
     const store = await storeOn(t, url)
@@ -123,24 +142,27 @@ describe('batches that meet', () => {
 
   test('wait for work that no batch may overlap, and it for them', async t => {
     const { url } = await testMariadb()
-    const store = await storeOn(t, url)
+    const [store, second] = [await storeOn(t, url), await storeOn(t, url)]
     await store.migrate()
+    await record(store, [view(NOON)])
+    const rows = await toRows(store, hotViews(10))
     const other = await otherSession(t, url)
     await other.sql('START TRANSACTION')
     await other.sql('SELECT * FROM post_view_state FOR UPDATE')
-    const recorded = record(store, hotViews(10))
+    const waits = store.recordViews(rows)
     await untilWaiting(other, 1)
     await other.sql('COMMIT')
-    await recorded
+    await waits
 
     await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM post_view_state LOCK IN SHARE MODE')
-    // Another batch is not kept waiting by that one.
-    await record(store, hotViews(10))
-    const pruned = store.prune({ now: 2_000_000_000, rawRetentionDays: 1, maxAgeSeconds: 3_600 })
+    await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+    const runs = store.recordViews(await toRows(store, hotViews(10)))
     await untilWaiting(other, 1)
+    const pruned = second.prune({ now: 2_000_000_000, rawRetentionDays: 1, maxAgeSeconds: 3_600 })
+    await untilWaiting(other, 2)
     await other.sql('COMMIT')
-    assert.equal((await pruned).rows, 20)
+    await runs
+    assert.equal((await pruned).rows, 21)
     await assertVerified(store)
   })
 })

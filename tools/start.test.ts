@@ -109,8 +109,8 @@ describe('npm start', () => {
       posts: unknown[]
     }
     assert.equal(named.posts.length, 1, 'the posts that are read are those of the blog')
-    const panel = await fetch(`http://127.0.0.1:${ports.ADMIN_PORT.port}/sign-in`)
-    assert.equal(panel.status, 200)
+    const password = /^ {2}Password {2}(\S+)/m.exec(whole.output())?.[1]
+    assert.deepEqual([await signIn(ports, password), await signIn(ports, 'another')], [303, 401])
     assert.equal(await whole.stop('SIGINT'), 0)
     await assertNothingRuns(ports, whole.output())
   })
@@ -118,11 +118,14 @@ describe('npm start', () => {
   test('makes up no readers in a database that somebody has named', async t => {
     const own = await newCheckout()
     t.after(() => remove(own))
-    const started = await startIn(own, ports, [], { DATABASE_URL: `sqlite:${join(own, 'own.db')}` })
+    const settings = { DATABASE_URL: `sqlite:${join(own, 'own.db')}`, ADMIN_PASSWORD: 'a password of my own' }
+    const started = await startIn(own, ports, [], settings)
     await sh(commandIn(started.output(), 'createTracker'), own)
     await untilViews(started.output(), 1)
     assert.equal((await statsOf(started.output(), ports).siteViews()).views, 1)
     assert.match(started.output(), /Readers +none made up/)
+    assert.ok(!started.output().includes(settings.ADMIN_PASSWORD))
+    assert.equal(await signIn(ports, settings.ADMIN_PASSWORD), 303)
     assert.equal(await started.stop('SIGINT'), 0)
   })
 })
@@ -146,6 +149,17 @@ function remove(checkout: string): Promise<void> {
 async function assertNothingRuns(ports: Ports, output: string): Promise<void> {
   const numbers = [...Object.values(ports).map(({ port }) => port), brokerPortIn(output)]
   for (const port of numbers) assert.equal(await isFree(port), true, `something is left on ${port}`)
+}
+
+/** What the panel answers to a password. */
+async function signIn({ ADMIN_PORT }: Ports, password = ''): Promise<number> {
+  const url = `http://127.0.0.1:${ADMIN_PORT.port}/sign-in`
+  const answer = await fetch(url, {
+    method: 'POST',
+    body: new URLSearchParams({ password }),
+    redirect: 'manual',
+  })
+  return answer.status
 }
 
 function statsOf(output: string, { PORT }: Ports) {

@@ -11,6 +11,9 @@ import { until } from './until.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
 export const API_KEY = 'a-key-of-the-tests-alone'
+/** The metric of views that were counted before. */
+export const DUPLICATES = 'postviews_events_total{outcome="duplicate",reason=""}'
+
 const LAST_LINES = 20
 /** It promises 20 s, and then closes what it has opened. */
 const END_DEADLINE_MS = 40_000
@@ -27,7 +30,7 @@ export interface ServiceOptions extends Surroundings {
   command?: 'serve' | 'consume' | 'api'
   /** For Node itself: `--import`, and a module that is loaded before the service. */
   nodeOptions?: string[]
-  /** A program that runs it as its only child, and ends as that does: `['strace', '-f', …]`. */
+  /** A program that becomes the service, and looks on: `['strace', '-DD', …]`. */
   under?: string[]
 }
 
@@ -81,11 +84,6 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
   void ended.then(() => {
     isRunning = false
   })
-  const signal = (name: NodeJS.Signals) => {
-    if (!isRunning) return
-    const child = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]
-    process.kill(under.length === 0 ? pid : Number(child), name)
-  }
   const lines = () => readFileSync(logFile, 'utf8').split('\n')
 
   atEnd(t, async () => {
@@ -129,10 +127,12 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
           ?.slice(name.length),
       )
     },
-    kill: signal,
-    end: async name => {
-      signal(name)
-      await until(`${command} ends on ${name}`, () => !isRunning, END_DEADLINE_MS)
+    kill: signal => {
+      child.kill(signal)
+    },
+    end: async signal => {
+      child.kill(signal)
+      await until(`${command} ends on ${signal}`, () => !isRunning, END_DEADLINE_MS)
       return ended
     },
     residentBytes: () => {

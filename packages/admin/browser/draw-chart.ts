@@ -143,9 +143,15 @@ function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'w
       : {
           y: false,
           drag: { x: false, y: false },
+          move: snap,
           points: { size: 8, width: 2, fill: () => colour(place, '--card') },
         },
   }
+}
+
+/** The line stands at the point that is told, not between two. */
+function snap(plot: uPlot, left: number, top: number): [number, number] {
+  return left < 0 ? [left, top] : [plot.valToPos(plot.posToIdx(left), 'x'), top]
 }
 
 function axesOf(spec: ChartSpec, place: HTMLElement): uPlot.Axis[] {

@@ -5,7 +5,7 @@ import { App, dataPath, titleOf } from '../src/pages/app.ts'
 import type { Answer } from '../src/pages/model.ts'
 import { drawChart } from './draw-chart.ts'
 
-const REFRESH_MS = 2_000
+const REFRESH_MS = 1_500
 const TIMEOUT_MS = 10_000
 
 const place = document.getElementById('app')!

@@ -1,6 +1,6 @@
 /**
- * What was read of Analytics, kept: a question that many browsers ask is asked once a second, and when Analytics is
- * away the last answer is given, marked as old with the time since when.
+ * What was read of Analytics, kept: a question that many browsers ask is asked twice a second at most, and when
+ * Analytics is away the last answer is given, marked as old with the time since when.
  */
 
 import { StatsRefused, StatsUnavailable } from '@postviews/client'
@@ -8,7 +8,7 @@ import { describeError, type Log } from './log.ts'
 import type { Known, Unavailable } from './pages/model.ts'
 
 /** How long an answer is given again without asking. */
-const ANSWER_HOLDS_MS = 700
+const ANSWER_HOLDS_MS = 500
 const MAX_KEPT = 100
 
 export interface Loaded<Data> {
@@ -18,7 +18,7 @@ export interface Loaded<Data> {
 }
 
 interface Kept<Data> extends Loaded<Data> {
-  /** By `performance.now()`. */
+  /** Milliseconds of the clock of `Answers`. */
   readAt: number
   /** Since when this question is not answered, though others may be: ISO 8601. */
   lostSince?: string
@@ -41,17 +41,23 @@ export class Availability {
     this.#lostAt = null
   }
 
-  /** Asks, only to learn whether there is an answer: so that it is known since when there is none, though nobody looks. */
+  /**
+   * Asks, only to learn whether there is an answer: so that it is known since when there is none, though nobody looks.
+   * Never rejects.
+   */
   async check(ask: () => Promise<unknown>): Promise<void> {
-    await ask().then(
-      () => this.answered(),
-      error => this.failed(error),
-    )
+    try {
+      await ask()
+      this.answered()
+    } catch (error) {
+      // Whatever else is wrong is told by the page that asks.
+      if (meansUnavailable(error)) this.failed(error)
+    }
   }
 
   /** @throws the error itself, if it does not mean that Analytics is unavailable */
   failed(error: unknown): Unavailable {
-    if (!(error instanceof StatsUnavailable || error instanceof StatsRefused)) throw error
+    if (!meansUnavailable(error)) throw error
     if (this.#lostAt === null) {
       this.#lostAt = this.#now()
       this.#log.error({ error: describeError(error) }, 'analytics.lost')
@@ -61,14 +67,21 @@ export class Availability {
   }
 }
 
+function meansUnavailable(error: unknown): boolean {
+  return error instanceof StatsUnavailable || error instanceof StatsRefused
+}
+
 /** The answers to questions of one kind, the last hundred. */
 export class Answers<Data> {
   readonly #availability: Availability
+  readonly #now: () => number
   readonly #kept = new Map<string, Kept<Data>>()
   readonly #loading = new Map<string, Promise<Known<Data>>>()
 
-  constructor(availability: Availability) {
+  /** @param now milliseconds of a clock that nobody sets back */
+  constructor(availability: Availability, now: () => number = () => performance.now()) {
     this.#availability = availability
+    this.#now = now
   }
 
   /**
@@ -77,7 +90,7 @@ export class Answers<Data> {
    */
   ask(key: string, load: () => Promise<Loaded<Data>>): Promise<Known<Data>> {
     const kept = this.#kept.get(key)
-    if (kept !== undefined && performance.now() - kept.readAt < ANSWER_HOLDS_MS) {
+    if (kept !== undefined && this.#now() - kept.readAt < ANSWER_HOLDS_MS) {
       return Promise.resolve({ data: kept.data, asOf: kept.asOf, unavailable: null })
     }
     const running = this.#loading.get(key)
@@ -91,7 +104,7 @@ export class Answers<Data> {
     try {
       const loaded = await load()
       this.#availability.answered()
-      this.#keep(key, { ...loaded, readAt: performance.now() })
+      this.#keep(key, { ...loaded, readAt: this.#now() })
       return { ...loaded, unavailable: null }
     } catch (error) {
       const unavailable = this.#availability.failed(error)

@@ -138,7 +138,8 @@ describe('signing in', () => {
     const { signIn } = startPanel(t)
     assert.equal((await signIn(PASSWORD, { next: 'https://evil.example/' })).headers.location, '/')
     for (const next of [
-      '//evil.example',
+      '//evil.example/x',
+      '/.//evil.example',
       '/\\evil.example',
       'javascript:alert(1)',
       '/\t/evil.example',

@@ -70,29 +70,32 @@ export class Connection<S extends Session> {
 
   async #runOnce(signal: AbortSignal): Promise<Error> {
     const socket = new AbortController()
+    const stopped = new Promise<Error>(resolve => {
+      signal.addEventListener('abort', () => resolve(new Error('stopped')), { once: true })
+    })
     try {
       await this.#steps.ready?.(signal)
       if (signal.aborted) return new Error('stopped')
-      return await openConnection(
+      const opening = openConnection(
         { url: this.#steps.url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
         async (connection, lost) => {
           const session = await this.#steps.setUp(connection)
           return { connection, session, lost: Promise.race([lost, session.lost]) }
         },
-      ).then(async ({ connection, session, lost }) => {
-        this.#session = session
-        this.#steps.onUp?.(session)
-        const stopped = new Promise<Error>(resolve => {
-          signal.addEventListener('abort', () => resolve(new Error('stopped')), { once: true })
-        })
-        const error = await Promise.race([lost, stopped])
-        // A connection that is lost already, or half open, has nothing left to close in order.
-        await Promise.race([
-          connection.close().catch(() => {}),
-          sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false }),
-        ])
-        return error
-      })
+      )
+      // Whoever stops does not wait for a broker that does not answer: the socket is destroyed below.
+      const opened = await Promise.race([opening, stopped])
+      if (opened instanceof Error) return opened
+      const { connection, session, lost } = opened
+      this.#session = session
+      this.#steps.onUp?.(session)
+      const error = await Promise.race([lost, stopped])
+      // A connection that is lost already, or half open, has nothing left to close in order.
+      await Promise.race([
+        connection.close().catch(() => {}),
+        sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false }),
+      ])
+      return error
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error))
     } finally {

@@ -5,14 +5,14 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { findProgram } from '../tools/stack/programs.ts'
-import { atEnd } from './support/at-end.ts'
-import { type Disk, makeDisk } from './support/disk-image.ts'
-import { SQLITE, sqliteDatabase } from './support/engines.ts'
-import { assertAddsUp, countRows, untilStored } from './support/invariants.ts'
-import { plan } from './support/planned.ts'
-import { createSystem } from './support/system.ts'
-import { until } from './support/until.ts'
+import { findProgram } from '../../tools/stack/programs.ts'
+import { atEnd } from '../support/at-end.ts'
+import { type Disk, makeDisk } from '../support/disk-image.ts'
+import { SQLITE, sqliteDatabase } from '../support/engines.ts'
+import { assertAddsUp, countRows, untilStored } from '../support/invariants.ts'
+import { plan } from '../support/planned.ts'
+import { createSystem } from '../support/system.ts'
+import { until } from '../support/until.ts'
 
 /** So few that SQLite has no reason of its own to sync them: no checkpoint comes. */
 const VIEWS = 1_000
@@ -49,7 +49,7 @@ async function syncsBeforeAcknowledging(t: TestContext, strace: string): Promise
   const trace = join(folder, 'trace')
   const calls = 'trace=fdatasync,fsync,pwrite64,write,writev,sendmsg,sendto'
   const system = await createSystem(t, { database: await SQLITE.create(t) })
-  await system.start({ under: [strace, '-f', '-y', '-s', '64', '-e', calls, '-o', trace] })
+  await system.start({ under: [strace, '-DD', '-f', '-y', '-s', '64', '-e', calls, '-o', trace] })
   const planned = plan({ views: 10, twice: 0, bad: 0, eventsPerMessage: 1 })
   for (const [index, message] of planned.messages.entries()) {
     await system.publish(planned, [message])
@@ -57,6 +57,7 @@ async function syncsBeforeAcknowledging(t: TestContext, strace: string): Promise
     await until('it is acknowledged', () => system.tap.inHand === 0)
   }
   await system.check()
+  await until('the trace is complete', async () => /exited with 0/.test(await readFile(trace, 'utf8')))
 
   let isSynced = true
   let acknowledged = 0

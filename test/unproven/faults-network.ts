@@ -2,21 +2,21 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { testMariadb } from '../tools/stack/for-tests.ts'
-import { atEnd } from './support/at-end.ts'
-import { MARIADB, mysqlDatabase, SQLITE } from './support/engines.ts'
-import { countRows, untilStored } from './support/invariants.ts'
-import { plan } from './support/planned.ts'
-import { createSystem, type TestSystem } from './support/system.ts'
-import { type Chunk, startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
-import { until } from './support/until.ts'
+import { testMariadb } from '../../tools/stack/for-tests.ts'
+import { atEnd } from '../support/at-end.ts'
+import { MARIADB, mysqlDatabase, SQLITE } from '../support/engines.ts'
+import { countRows, untilStored } from '../support/invariants.ts'
+import { plan } from '../support/planned.ts'
+import { DUPLICATES } from '../support/service.ts'
+import { createSystem, type TestSystem } from '../support/system.ts'
+import { type Chunk, startTcpProxy, type TcpProxy, type Verdict } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
 
 const VIEWS = 1_000
 const HEARTBEAT_SECONDS = 2
 const NOTICED_MS = 3 * HEARTBEAT_SECONDS * 1_000
 /** What a busy machine may take to tell. */
 const SLACK_MS = 1_500
-const DUPLICATES = 'postviews_events_total{outcome="duplicate",reason=""}'
 
 /** On MariaDB, with a proxy between it and the service. */
 async function systemOnProxiedDatabase(

@@ -7,15 +7,15 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { createStats, type SiteViews, type ViewEvent } from '@postviews/client'
 import { isbot } from 'isbot'
-import { loadPosts } from '../examples/blog/src/posts.ts'
-import { readSample, type Sample } from '../tools/life/life.ts'
-import { publishAll, publishLive } from '../tools/life/publish.ts'
-import { historyViews, liveViews, type TimedView } from '../tools/life/visits.ts'
-import { testRabbitmq } from '../tools/stack/for-tests.ts'
-import { SQLITE } from './support/engines.ts'
-import { testTracker } from './support/published.ts'
-import { API_KEY, startService } from './support/service.ts'
-import { until } from './support/until.ts'
+import { loadPosts } from '../../examples/blog/src/posts.ts'
+import { readSample, type Sample } from '../../tools/life/life.ts'
+import { publishAll, publishLive } from '../../tools/life/publish.ts'
+import { historyViews, liveViews, type TimedView } from '../../tools/life/visits.ts'
+import { testRabbitmq } from '../../tools/stack/for-tests.ts'
+import { SQLITE } from '../support/engines.ts'
+import { testTracker } from '../support/published.ts'
+import { API_KEY, startService } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -225,7 +225,8 @@ test('makes nothing up for the time that the machine slept', async () => {
   const slept = live('1', Date.now() - 2 * DAY_MS, DAY_MS)
   const now: TimedView = { atMs: Date.now(), event: { post_uuid: 'now' } }
   await publishLive([...slept, now], { trackView: event => published.push(event) }, NOT_STOPPED)
-  assert.deepEqual(published, [now.event])
+  assert.equal(published.length, 1)
+  assert.deepEqual(published[0], now.event)
 })
 
 test('only a store without any view gets a history, until it is whole', async t => {

@@ -1,0 +1,261 @@
+/** What the panel's server answers, over the real API on a real store, at a time that stands still. */
+
+import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { createStats, type ViewEvent } from '@postviews/client'
+import { buildPanel } from '../../packages/admin/src/app.ts'
+import { createLog } from '../../packages/admin/src/log.ts'
+import type { Overview, OverviewAnswer, PostAnswer } from '../../packages/admin/src/pages/model.ts'
+import { createPosts } from '../../packages/admin/src/posts.ts'
+import { startApi } from '../support/api.ts'
+import { until } from '../support/until.ts'
+
+const KEY = 'a-key-of-the-tests-alone'
+const PASSWORD = 'correct horse battery staple'
+
+async function startPanel(t: TestContext, { broker = false } = {}) {
+  const depths = { queues: { views: 7, articles: 5 }, dead: 2 }
+  const api = await startApi(t, {
+    apiKeys: [KEY],
+    ...(broker && { broker: { depths: async () => depths } }),
+  })
+  /** What Analytics was asked, and what it said. */
+  const asked: { path: string; status: number }[] = []
+  const stats = createStats({
+    baseUrl: 'http://analytics.invalid',
+    key: KEY,
+    fetch: async (input, init) => {
+      const { pathname, search } = new URL(String(input))
+      const headers = Object.fromEntries(new Headers(init?.headers))
+      const answer = await api.app.inject({ url: pathname + search, headers })
+      asked.push({ path: pathname + search, status: answer.statusCode })
+      return new Response(answer.statusCode === 304 ? null : answer.body, {
+        status: answer.statusCode,
+        headers: answer.headers as Record<string, string>,
+      })
+    },
+  })
+  const log = createLog('silent')
+  const app = buildPanel({
+    stats,
+    posts: createPosts({ url: null, log }),
+    adminPassword: PASSWORD,
+    sessionHours: 1,
+    trustedProxies: [],
+    log,
+  })
+  t.after(() => app.close())
+  const { cookies } = await app.inject({
+    method: 'POST',
+    url: '/sign-in',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: new URLSearchParams({ password: PASSWORD }).toString(),
+  })
+  const cookie = `${cookies[0]!.name}=${cookies[0]!.value}`
+  const get = (url: string, headers: Record<string, string> = {}) =>
+    app.inject({ url, headers: { cookie, accept: 'text/html', ...headers } })
+  return {
+    ...api,
+    asked,
+    get,
+    overview: async (query = '') => (await get(`/data${query}`)).json<OverviewAnswer>().data!,
+    post: async (id: string, query = '') => (await get(`/posts/${id}/data${query}`)).json<PostAnswer>().data!,
+  }
+}
+
+function view(post: string, day: string, fields: Partial<ViewEvent> = {}): ViewEvent {
+  return { post_uuid: post, ip: '192.0.2.1', timestamp: `${day}T10:00:00Z`, ...fields }
+}
+
+function rows({ posts }: Overview) {
+  return posts.map(({ id, views, unique_views }) => [id, views, unique_views])
+}
+
+test('tells the numbers of the period beside those of the period before', async t => {
+  const { count, post, overview } = await startPanel(t)
+  await count([
+    view('a', '2026-11-21', { user_id: 1 }),
+    view('a', '2026-11-20', { user_agent: 'curl/8.0' }),
+    view('a', '2026-11-20'),
+    view('b', '2026-11-14'),
+    view('a', '2026-11-14'),
+    view('a', '2026-11-07'),
+  ])
+  const { trend } = await overview('?period=7d')
+  assert.deepEqual(trend.period, { from: '2026-11-15', to: '2026-11-21' })
+  assert.deepEqual(
+    Object.entries(trend.sums).map(([name, { value }]) => [name, value]),
+    [
+      ['views', 3],
+      ['unique_views', 2],
+      ['logged_in', 1],
+      ['anonymous', 2],
+      ['bots', 1],
+    ],
+  )
+  assert.equal(trend.before?.sums.views.value, 2)
+  assert.equal(trend.daysBefore, null)
+  const ofPost = await post('a', '?period=7d&compare=1')
+  assert.equal(ofPost.trend.before?.sums.views.value, 1)
+  assert.equal(ofPost.trend.daysBefore?.length, 7)
+  assert.equal(ofPost.total.views, 5)
+  assert.equal(ofPost.total.first_viewed_at, '2026-11-07T10:00:00Z')
+})
+
+test('asks for the sparklines of a page of posts in one call', async t => {
+  const { count, overview, asked } = await startPanel(t)
+  await count(Array.from({ length: 25 }, (_, n) => view(`p${n}`, '2026-11-19')))
+  const { posts, totalPosts } = await overview()
+  assert.equal(posts.length, 20)
+  assert.equal(totalPosts, 25)
+  assert.equal(posts[0]?.spark?.at(-2), 1)
+  assert.equal(asked.filter(({ path }) => path.includes('uuids=')).length, 1)
+  assert.equal((await overview('?page=2')).posts.length, 5)
+})
+
+test('lists the posts of a period that lies further back than one call reaches', async t => {
+  const { count, overview } = await startPanel(t)
+  await count([view('old', '2024-01-10'), view('old', '2024-01-12'), view('new', '2026-11-20')])
+  const listed = await overview('?from=2024-01-01&to=2024-01-31')
+  assert.deepEqual(rows(listed), [['old', 2, 2]])
+  assert.deepEqual(listed.posts[0]?.spark?.slice(9, 12), [1, 0, 1])
+  assert.deepEqual(rows(await overview('?from=2024-01-11&to=2024-01-31&q=old')), [['old', 1, 1]])
+})
+
+test('finds a post by its id, and none that nobody read', async t => {
+  const { count, overview, get } = await startPanel(t)
+  await count([view('0190163D-8694-739B-AEA5-000000000001', '2026-11-20'), view('b', '2026-11-20')])
+  const id = '0190163d-8694-739b-aea5-000000000001'
+  assert.deepEqual(rows(await overview(`?q=${id.toUpperCase()}`)), [[id, 1, 1]])
+  assert.deepEqual(rows(await overview('?q=bb')), [])
+  const { body } = await get(`/?q=${encodeURIComponent('</script><script>alert(1)</script>')}`)
+  assert.match(body, /has the id “&lt;\/script>&lt;script>alert/)
+  assert.ok(!body.includes('<script>alert'))
+})
+
+test('shows unknown, never 0, where adopted data do not tell, and from which day on they do', async t => {
+  const { count, databasePath, post, get } = await startPanel(t)
+  await count([
+    view('a', '2026-11-10'),
+    view('a', '2026-11-18', { user_id: 1 }),
+    view('a', '2026-11-19'),
+    view('b', '2026-11-10'),
+  ])
+  using database = new DatabaseSync(databasePath, { timeout: 5_000 })
+  for (const table of ['post_view_aggregates', 'site_view_aggregates']) {
+    database.exec(
+      `UPDATE ${table} SET unique_views = NULL, logged_in = NULL, bots = NULL WHERE date = '2026-11-10'`,
+    )
+  }
+  const { trend } = await post('a', '?period=30d')
+  assert.deepEqual(trend.sums.views, { value: 3, since: null })
+  assert.deepEqual(trend.sums.unique_views, { value: 2, since: '2026-11-11' })
+  assert.equal(trend.days.find(({ date }) => date === '2026-11-10')?.unique_views, null)
+
+  const page = (await get('/posts/b?from=2026-11-10&to=2026-11-10')).body
+  assert.match(page, /<dt>Views<\/dt><dd class="value">1<\/dd>/)
+  assert.match(page, /<dt>Unique views<\/dt><dd class="value"><span title="Unknown">/)
+  assert.match(page, /Who was logged in is unknown for these days/)
+  assert.match((await get('/posts/a')).body, /2 <small>since 11 Nov 2026; earlier is unknown<\/small>/)
+  const csv = (await get('/posts/a/days.csv')).body
+  assert.match(csv, /\r\n2026-11-10,1,,,,\r\n/)
+  assert.match(csv, /\r\n2026-11-18,1,1,1,0,0\r\n/)
+})
+
+test('says how old the numbers are and how far counting is behind, on every page', async t => {
+  const { get, overview } = await startPanel(t, { broker: true })
+  assert.equal((await overview()).counting.queued, 12)
+  for (const url of ['/', '/posts/a', '/?period=today']) {
+    const { body } = await get(url)
+    assert.match(body, /As of <time datetime="2026-11-21T12:34:56.000Z">12:34:56 UTC<\/time>/)
+    assert.match(body, /12 messages waiting/)
+    assert.match(body, /2 messages were set aside/)
+  }
+})
+
+test('says that the queue is unknown where nobody can tell', async t => {
+  const { get } = await startPanel(t)
+  const { body } = await get('/')
+  assert.match(body, /<span class="behind">queue unknown<\/span>/)
+  assert.match(body, /How many messages were set aside is unknown/)
+})
+
+test('answers a browser that has it already with 304 and when it was read, all the way from the store', async t => {
+  const { get, count, asked } = await startPanel(t)
+  await count([view('a', '2026-11-20')])
+  const first = await get('/data')
+  const etag = String(first.headers.etag)
+  assert.match(etag, /^W\/"[\w-]{22}"$/)
+  await until('it asks Analytics anew', async () => {
+    asked.length = 0
+    await get('/data')
+    return asked.length > 0
+  })
+  assert.deepEqual(new Set(asked.map(({ status }) => status)), new Set([304]))
+  const again = await get('/data', { 'if-none-match': etag })
+  assert.equal(again.statusCode, 304)
+  assert.equal(again.body, '')
+  assert.equal(again.headers['x-as-of'], '2026-11-21T12:34:56.000Z')
+
+  await count([view('a', '2026-11-20')])
+  await until(
+    'the new view is there',
+    async () => (await get('/data', { 'if-none-match': etag })).statusCode === 200,
+  )
+})
+
+test('asks Analytics once for many who look at the same', async t => {
+  const { get, asked } = await startPanel(t)
+  await Promise.all(Array.from({ length: 20 }, () => get('/data')))
+  const paths = asked.map(({ path }) => path)
+  assert.deepEqual(paths, [...new Set(paths)])
+})
+
+test('gives the last numbers, marked as old, while the store is away', async t => {
+  const { get, count, overview, closeStore } = await startPanel(t)
+  await count([view('a', '2026-11-20')])
+  const known = await overview()
+  await closeStore()
+  const lost = new Date().toISOString()
+  await until('it notices', async () => (await get('/data')).json<OverviewAnswer>().unavailable !== null)
+  const { data, asOf, unavailable } = (await get('/data')).json<OverviewAnswer>()
+  assert.deepEqual(data, known)
+  assert.equal(asOf, '2026-11-21T12:34:56.000Z')
+  assert.ok(unavailable!.since >= lost)
+  assert.equal((await get('/data?period=7d')).json<OverviewAnswer>().data, null)
+  const page = (await get('/')).body
+  assert.match(page, /class="page is-old"/)
+  assert.match(page, /<dt>Views<\/dt><dd class="value">1<\/dd>/)
+  assert.equal((await get('/days.csv')).statusCode, 503)
+})
+
+test('says that Analytics refuses the key, and not which', async t => {
+  const { app } = await startApi(t, { apiKeys: ['another-key'] })
+  const panel = buildPanel({
+    stats: createStats({
+      baseUrl: 'http://analytics.invalid',
+      key: KEY,
+      fetch: async input => {
+        const answer = await app.inject({
+          url: new URL(String(input)).pathname,
+          headers: { 'x-internal-api-key': KEY },
+        })
+        return new Response(answer.body, { status: answer.statusCode })
+      },
+    }),
+    posts: createPosts({ url: null, log: createLog('silent') }),
+    adminPassword: PASSWORD,
+    sessionHours: 1,
+    trustedProxies: [],
+    log: createLog('silent'),
+  })
+  t.after(() => panel.close())
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  const payload = new URLSearchParams({ password: PASSWORD }).toString()
+  const { cookies } = await panel.inject({ method: 'POST', url: '/sign-in', headers, payload })
+  const cookie = `${cookies[0]!.name}=${cookies[0]!.value}`
+  const { body } = await panel.inject({ url: '/', headers: { cookie, accept: 'text/html' } })
+  assert.match(body, /it does not take this panel’s key/)
+  assert.ok(!body.includes(KEY))
+})

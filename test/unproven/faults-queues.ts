@@ -92,14 +92,17 @@ describe('the queues', { concurrency: true }, () => {
     })
     const service = await system.start()
     // It refuses what comes after it has noticed that it is full.
-    await system.publish(plan({ views: VIEWS, bad: 0.02, seed: 1 }))
+    const first = plan({ views: VIEWS, twice: 0, bad: 0.02, seed: 1 })
+    await system.publish(first)
     await until('it is full', async () => (await messageCount(broker.url, DEAD_QUEUE)) > 1)
-    const planned = plan({ views: VIEWS, twice: 0, bad: 0.02, seed: 2 })
-    await system.publish(planned)
+    const second = plan({ views: VIEWS, twice: 0, bad: 0.02, seed: 2 })
+    await system.publish(second)
     await untilStored(system.database, 2 * VIEWS)
     await until('it waits', () => service.logged('view.set_aside_waits').length > 0)
-    const withBad = planned.messages.filter(({ ids }) => ids.some(id => planned.bad.has(id))).length
-    await until('its neighbours do not', () => tap.inHand > 0 && tap.inHand <= withBad)
+    const withBad = [first, second].flatMap(({ messages, bad }) =>
+      messages.filter(({ ids }) => ids.some(id => bad.has(id))),
+    )
+    await until('its neighbours do not', () => tap.inHand > 0 && tap.inHand <= withBad.length)
     await broker.api('DELETE', policy)
     await system.check()
     assert.equal(tap.refused, 0)

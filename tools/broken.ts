@@ -86,9 +86,11 @@ async function readMistakes(given: string[]): Promise<Mistake[]> {
 
 /** @throws {Error} unless every test that the mistakes name runs and passes without them */
 async function mustBeGreen(copy: string, mistakes: Mistake[]): Promise<void> {
-  const { passed, failures } = await runTests(copy, [...new Set(mistakes.flatMap(mistake => mistake.run))])
+  const files = new Set(mistakes.flatMap(mistake => mistake.run))
+  const names = mistakes.flatMap(mistake => mistake.red)
+  const { passed, failures } = await runTests(copy, [...files], names)
   if (failures.length > 0) throw new Error(`These fail without any mistake:\n${failures.join('\n')}`)
-  const unknown = mistakes.flatMap(mistake => mistake.red).filter(name => !passed.has(name))
+  const unknown = names.filter(name => !passed.has(name))
   if (unknown.length > 0) throw new Error(`No test that ran is called:\n${unknown.join('\n')}`)
   say(`Unbroken, ${passed.size} tests pass.`)
 }
@@ -101,7 +103,7 @@ async function problemWith(copy: string, mistake: Mistake): Promise<string | und
     return `does not apply: ${(error as { stderr?: string }).stderr ?? error}`
   }
   try {
-    const { failed, failures } = await runTests(copy, mistake.run)
+    const { failed, failures } = await runTests(copy, mistake.run, mistake.red)
     const green = mistake.red.filter(name => !failed.has(name))
     if (green.length === 0) return undefined
     return [
@@ -151,12 +153,12 @@ async function linkModules(copy: string): Promise<void> {
   }
 }
 
-async function runTests(copy: string, files: string[]): Promise<Outcome> {
+/** Of the files, the tests of these names; the others would only take time. */
+async function runTests(copy: string, files: string[], names: string[]): Promise<Outcome> {
   const outcome: Outcome = { passed: new Set(), failed: new Set(), failures: [] }
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(RUN_TIMEOUT_MS)])
-  // A test that fails may leave a connection open, which would hold up its file for ever.
-  const execArgv = ['--test-force-exit']
-  const events = run({ cwd: copy, globPatterns: files, concurrency: 2, execArgv, signal })
+  const testNamePatterns = names.map(name => new RegExp(`(^| )${RegExp.escape(name)}$`))
+  const events = run({ cwd: copy, globPatterns: files, testNamePatterns, concurrency: 2, signal })
   events.on('test:pass', ({ name, details }) => {
     if (details.type !== 'suite') outcome.passed.add(name)
   })

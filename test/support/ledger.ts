@@ -44,6 +44,7 @@ const RECONNECT_MS = 100
 export class Ledger {
   readonly #path: string
   readonly #file: FileHandle
+  readonly #closing = new AbortController()
 
   private constructor(path: string, file: FileHandle) {
     this.#path = path
@@ -55,15 +56,22 @@ export class Ledger {
     const folder = await mkdtemp(join(tmpdir(), 'postviews-ledger-'))
     const path = join(folder, 'ledger')
     const file = await open(path, 'a')
+    const ledger = new Ledger(path, file)
     atEnd(t, async () => {
+      ledger.#closing.abort()
       await file.close()
       await rm(folder, { recursive: true })
     })
-    return new Ledger(path, file)
+    return ledger
+  }
+
+  /** Aborted when the test ends: a publisher that is still at it in a test that failed stops then. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
   }
 
   async write(entry: Entry, messages: readonly LedgerMessage[]): Promise<void> {
-    if (messages.length === 0) return
+    if (messages.length === 0 || this.closing.aborted) return
     await this.#file.appendFile(messages.map(({ ids }) => `${entry} ${ids.join(' ')}\n`).join(''))
     await this.#file.datasync()
   }
@@ -91,6 +99,7 @@ export async function publish(
   const publisher = new Publisher(amqpUrl, ledger)
   let together: LedgerMessage[] = []
   for await (const message of messages) {
+    if (ledger.closing.aborted) return
     together.push(message)
     if (together.length < WRITTEN_TOGETHER) continue
     await publisher.send(together)
@@ -129,11 +138,11 @@ class Publisher {
 
   async finish(): Promise<void> {
     await this.#until(0)
-    await this.#close()
+    if (!this.#ledger.closing.aborted) await this.#close()
   }
 
   async #until(inFlight: number): Promise<void> {
-    while (this.#unconfirmed.size > inFlight) {
+    while (this.#unconfirmed.size > inFlight && !this.#ledger.closing.aborted) {
       await this.#connected()
       await sleep(2)
     }
@@ -144,7 +153,7 @@ class Publisher {
   }
 
   async #connected(): Promise<void> {
-    while (this.#channel === undefined) {
+    while (this.#channel === undefined && !this.#ledger.closing.aborted) {
       try {
         const channel = await this.#open()
         this.#channel = channel
@@ -164,6 +173,8 @@ class Publisher {
     connection.on('error', onLost)
     connection.on('close', onLost)
     this.#close = () => connection.close()
+    // It may be gone already.
+    this.#ledger.closing.addEventListener('abort', () => connection.close().catch(() => {}), { once: true })
     const channel = await connection.createConfirmChannel()
     channel.on('error', onLost)
     channel.on('return', ({ properties }) => this.#returned.add(properties.headers?.['number']))

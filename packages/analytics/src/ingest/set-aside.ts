@@ -37,6 +37,7 @@ interface Waiting {
 interface PublisherSession extends Session {
   connection: ChannelModel
   channel: ConfirmChannel
+  end(error: Error): void
 }
 
 const REDECLARE_MS = 60_000
@@ -52,7 +53,9 @@ export class SetAside {
   readonly #housekeeping: NodeJS.Timeout
   /** Not confirmed yet, by set-aside-id: sent in this session or to be sent. */
   readonly #waiting = new Map<string, Waiting[]>()
-  #redeclaring: Promise<void> | undefined
+  /** Refused or returned, and published again together when the timer fires. */
+  readonly #refused = new Set<Waiting>()
+  #retryTimer: NodeJS.Timeout | undefined
   #isStopping = false
 
   constructor(url: string, log: Log) {
@@ -62,8 +65,10 @@ export class SetAside {
       setUp: async connection => {
         await declareTopology(connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
         const channel = await connection.createConfirmChannel()
-        channel.on('return', message => this.#onReturn(message.properties.headers?.['set-aside-id']))
-        return { connection, channel, lost: channelLost(channel) }
+        const over = Promise.withResolvers<Error>()
+        const session = { connection, channel, lost: over.promise, end: over.resolve }
+        this.#attend(session)
+        return session
       },
       onUp: session => {
         for (const waiting of [...this.#waiting.values()].flat()) this.#publish(session, waiting)
@@ -71,7 +76,10 @@ export class SetAside {
       onLost: error => log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost'),
     })
     // A binding or a queue that somebody removed would leave us silently idle.
-    this.#housekeeping = setInterval(() => void this.#redeclare(), REDECLARE_MS)
+    this.#housekeeping = setInterval(() => {
+      const { session } = this.#connection
+      if (session !== undefined) void this.#declare(session)
+    }, REDECLARE_MS)
   }
 
   /**
@@ -108,7 +116,16 @@ export class SetAside {
   stop(): Promise<void> {
     this.#isStopping = true
     clearInterval(this.#housekeeping)
+    clearTimeout(this.#retryTimer)
     return this.#connection.stop()
+  }
+
+  #attend(session: PublisherSession): void {
+    const { channel } = session
+    channel.on('return', message => this.#onReturn(message.properties.headers?.['set-aside-id']))
+    void channelLost(channel).then(error => {
+      if (session.channel === channel) session.end(error)
+    })
   }
 
   #publish(session: PublisherSession, waiting: Waiting): void {
@@ -124,16 +141,38 @@ export class SetAside {
   }
 
   #publishLater(session: PublisherSession, waiting: Waiting): void {
-    // A channel that ended fails all that was in flight; the next session publishes whatever waits.
+    // A session that is over fails all that was in flight; the next one publishes whatever waits.
     if (this.#connection.session !== session) return
     this.#log.warn({ queue: DEAD_QUEUE, returned: waiting.isReturned }, 'view.set_aside_waits')
-    setTimeout(async () => {
-      await this.#redeclare()
-      if (this.#connection.session === session) this.#publish(session, waiting)
-    }, RETRY_MS)
+    this.#refused.add(waiting)
+    this.#retryTimer ??= setTimeout(() => void this.#retry(session), RETRY_MS)
+  }
+
+  async #retry(session: PublisherSession): Promise<void> {
+    await Promise.race([this.#declare(session), session.lost])
+    await Promise.race([this.#renewChannel(session), session.lost])
+    this.#retryTimer = undefined
+    const refused = [...this.#refused]
+    this.#refused.clear()
+    const { session: current } = this.#connection
+    if (current !== undefined) for (const waiting of refused) this.#publish(current, waiting)
+  }
+
+  /** A channel that once heard that a queue is full may never hear that it no longer is (3.10, where a policy goes). */
+  async #renewChannel(session: PublisherSession): Promise<void> {
+    const { connection, channel: deaf } = session
+    try {
+      session.channel = await connection.createConfirmChannel()
+      this.#attend(session)
+      // What is still in flight on it fails, and is published again.
+      await deaf.close()
+    } catch {
+      // The connection has just ended: then so has the session.
+    }
   }
 
   #settle(waiting: Waiting): void {
+    this.#refused.delete(waiting)
     const others = (this.#waiting.get(waiting.id) ?? []).filter(other => other !== waiting)
     if (others.length === 0) this.#waiting.delete(waiting.id)
     else this.#waiting.set(waiting.id, others)
@@ -145,19 +184,9 @@ export class SetAside {
     if (waiting !== undefined) waiting.isReturned = true
   }
 
-  /** Once at a time, however many wait for it. */
-  #redeclare(): Promise<void> {
-    this.#redeclaring ??= this.#declareAgain().finally(() => {
-      this.#redeclaring = undefined
-    })
-    return this.#redeclaring
-  }
-
-  async #declareAgain(): Promise<void> {
-    const { session } = this.#connection
-    if (session === undefined) return
+  async #declare({ connection }: PublisherSession): Promise<void> {
     try {
-      await declareTopology(session.connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
+      await declareTopology(connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
     } catch (error) {
       if (!this.#isStopping)
         this.#log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost')

@@ -90,16 +90,15 @@ export async function* counterStatements(
   counts: BatchCounts,
   progress: { committedAt: number; viewedAt: number },
 ): AsyncGenerator<string> {
+  const { idOf, isKnown } = await knownPostDays(client, counts.postDays())
   yield* upserts(
     ADD_TO_REFERRERS,
     counts.referrers(),
     count => `(${postDay(count)},${quoted(count.host)},${count.views})`,
   )
-  const postDays = counts.postDays()
-  const { idOf, isKnown } = await knownPostDays(client, postDays)
   yield* upserts(
     ADD_TO_POST_DAYS,
-    postDays,
+    counts.postDays(),
     count =>
       `(${idOf(count)},${postDay(count)},${count.views},${count.unique},${count.loggedIn},${count.bots},${time(count.first)},${time(count.last)})`,
   )

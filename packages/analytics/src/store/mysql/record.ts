@@ -42,7 +42,7 @@ export function recordViews(
     }
     await refuseClosedDays(client, state, counts)
 
-    let running: Promise<unknown> = listReaders(client, counts, readers, firstId)
+    let running: Promise<unknown> = heard(listReaders(client, counts, readers, firstId))
     for await (const statement of counterStatements(client, counts, progress)) {
       await running
       running = heard(client.write(statement))
@@ -183,15 +183,19 @@ async function listReaders(
 ): Promise<void> {
   if (readers.size === 0) return
   for (let tries = 1; ; tries++) {
-    const listed = await client.all(SELECT_LISTED, [firstId])
-    const fresh = new Map(readers)
-    for (const { day, post_uuid, slice, visitor } of listed) {
+    const asked = client.all(SELECT_LISTED, [firstId])
+    // Sorted while the server looks.
+    const fresh = new Set([...readers.keys()].sort())
+    for (const { day, post_uuid, slice, visitor } of await asked) {
       fresh.delete(readerText({ day, postUuid: post_uuid, slice, visitor } as ReaderKey))
     }
     if (fresh.size === 0) return
     try {
-      await client.write(INSERT_READERS + [...fresh.keys()].sort().join())
-      for (const { postUuid, day } of fresh.values()) counts.addUnique(postUuid, day, 1)
+      await client.write(INSERT_READERS + [...fresh].join())
+      for (const reader of fresh) {
+        const { postUuid, day } = readers.get(reader)!
+        counts.addUnique(postUuid, day, 1)
+      }
       return
     } catch (error) {
       if (!(error instanceof DuplicateKey)) throw error

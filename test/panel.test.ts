@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import type { Locator, Page } from 'playwright-core'
-import { PASSWORD, POST, POSTS, signIn, startPanel, viewsOf } from '../support/panel.ts'
-import { until } from '../support/until.ts'
-import { FIREFOX } from '../support/views.ts'
+import { PASSWORD, POST, POSTS, signIn, startPanel, viewsOf } from './support/panel.ts'
+import { until } from './support/until.ts'
+import { FIREFOX } from './support/views.ts'
 
 /** Of the first post, over the last days without today. */
 function viewsInDays(days: number, from = 1): number {

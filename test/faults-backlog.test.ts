@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SQLITE } from '../support/engines.ts'
-import { untilStored } from '../support/invariants.ts'
-import { plan } from '../support/planned.ts'
-import { createSystem } from '../support/system.ts'
-import { until } from '../support/until.ts'
+import { SQLITE } from './support/engines.ts'
+import { untilStored } from './support/invariants.ts'
+import { plan } from './support/planned.ts'
+import { createSystem } from './support/system.ts'
+import { until } from './support/until.ts'
 
 const IS_FULL = process.env['FULL'] === '1'
 const VIEWS = IS_FULL ? 300_000 : 60_000

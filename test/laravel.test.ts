@@ -14,14 +14,14 @@ import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { DEAD_QUEUE, declareTopology, EXCHANGE, isUuid, VIEWS_QUEUE, type ViewEvent } from '@postviews/client'
 import { connect } from 'amqplib'
-import { testRabbitmq } from '../../tools/stack/for-tests.ts'
-import { SQLITE } from '../support/engines.ts'
-import { eventsOf, messageCount, onChannel, takeMessages } from '../support/published.ts'
-import { startService } from '../support/service.ts'
-import { declareQueues } from '../support/system.ts'
-import { startTcpProxy } from '../support/tcp-proxy.ts'
-import { until } from '../support/until.ts'
-import { FIREFOX, POST } from '../support/views.ts'
+import { testRabbitmq } from '../tools/stack/for-tests.ts'
+import { SQLITE } from './support/engines.ts'
+import { eventsOf, messageCount, onChannel, takeMessages } from './support/published.ts'
+import { startService } from './support/service.ts'
+import { declareQueues } from './support/system.ts'
+import { startTcpProxy } from './support/tcp-proxy.ts'
+import { until } from './support/until.ts'
+import { FIREFOX, POST } from './support/views.ts'
 
 const run = promisify(execFile)
 const PUBLISHERS = join(import.meta.dirname, 'publishers')
@@ -288,7 +288,7 @@ test('is what the documentation shows, in PHP that PHP can read', async () => {
   const snippets = [...text.matchAll(/^```php\n(.*?)^```$/gms)].map(match => match[1]!)
   assert.equal(snippets.length, 3)
   for (const snippet of snippets) await php(['-l'], `<?php\n${snippet}`)
-  const recipe = readFileSync(join(import.meta.dirname, '../../examples/laravel/AnalyticsApi.php'), 'utf8')
+  const recipe = readFileSync(join(import.meta.dirname, '../examples/laravel/AnalyticsApi.php'), 'utf8')
   for (const [, name] of snippets.join().matchAll(/^ +(\w+): (?:config|fn|storage)/gm)) {
     assert.match(recipe, new RegExp(`private readonly \\??\\w+ \\$${name}\\b`))
   }

@@ -2,15 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { testMariadb } from '../../tools/stack/for-tests.ts'
-import { atEnd } from '../support/at-end.ts'
-import { MARIADB, mysqlDatabase, SQLITE } from '../support/engines.ts'
-import { countRows, untilStored } from '../support/invariants.ts'
-import { plan } from '../support/planned.ts'
-import { DUPLICATES } from '../support/service.ts'
-import { createSystem, type TestSystem } from '../support/system.ts'
-import { type Chunk, startTcpProxy, type TcpProxy, type Verdict } from '../support/tcp-proxy.ts'
-import { until } from '../support/until.ts'
+import { testMariadb } from '../tools/stack/for-tests.ts'
+import { atEnd } from './support/at-end.ts'
+import { MARIADB, mysqlDatabase, SQLITE } from './support/engines.ts'
+import { countRows, untilStored } from './support/invariants.ts'
+import { plan } from './support/planned.ts'
+import { DUPLICATES } from './support/service.ts'
+import { createSystem, type TestSystem } from './support/system.ts'
+import { type Chunk, startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
+import { until } from './support/until.ts'
 
 const VIEWS = 1_000
 const HEARTBEAT_SECONDS = 2

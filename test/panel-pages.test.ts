@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import type { BrowserContext, Page } from 'playwright-core'
-import { POST, startPanel, viewsOf } from '../support/panel.ts'
-import { API_KEY } from '../support/service.ts'
-import { until } from '../support/until.ts'
+import { POST, startPanel, viewsOf } from './support/panel.ts'
+import { API_KEY } from './support/service.ts'
+import { until } from './support/until.ts'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const MAX_PAGE_BYTES = 250 * 1_024

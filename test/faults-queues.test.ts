@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { CONSUMED_QUEUES, DEAD_QUEUE, EXCHANGE, ROUTING_KEY, VIEWS_QUEUE } from '@postviews/client'
-import { type TestVhost, testRabbitmq } from '../../tools/stack/for-tests.ts'
-import { ENGINES, SQLITE } from '../support/engines.ts'
-import { untilStored } from '../support/invariants.ts'
-import { plan } from '../support/planned.ts'
-import { messageCount, onChannel } from '../support/published.ts'
-import { postviews } from '../support/service.ts'
-import { createSystem, type TestSystem } from '../support/system.ts'
-import { until } from '../support/until.ts'
+import { type TestVhost, testRabbitmq } from '../tools/stack/for-tests.ts'
+import { ENGINES, SQLITE } from './support/engines.ts'
+import { untilStored } from './support/invariants.ts'
+import { plan } from './support/planned.ts'
+import { messageCount, onChannel } from './support/published.ts'
+import { postviews } from './support/service.ts'
+import { createSystem, type TestSystem } from './support/system.ts'
+import { until } from './support/until.ts'
 
 const VIEWS = 1_000
 

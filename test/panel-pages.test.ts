@@ -93,7 +93,8 @@ test('every page of the panel', async t => {
         }
         await page.setViewportSize({ width: 320, height: 700 })
         await isDrawn(page)
-        assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 320)
+        // Charts take their new size with the next frame.
+        await page.waitForFunction('document.documentElement.scrollWidth === 320', null, { timeout: 5_000 })
         await page.setViewportSize(WIDE)
       },
     )

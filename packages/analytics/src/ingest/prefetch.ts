@@ -1,7 +1,7 @@
 /** How many messages the broker may hand out ahead: two batches' worth, and no more than memory allows. */
 
-const MAX_BYTES = 32 * 1_048_576
-const FIRST_MESSAGES = 100
+/** Of one queue. */
+const MAX_BYTES = 16 * 1_048_576
 const LEAST_MESSAGES = 10
 
 /**
@@ -10,11 +10,10 @@ const LEAST_MESSAGES = 10
  */
 export class Prefetch {
   readonly #batchEvents: number
-  #messages: number
+  #messages = LEAST_MESSAGES
 
   constructor(batchEvents: number) {
     this.#batchEvents = batchEvents
-    this.#messages = Math.min(FIRST_MESSAGES, 2 * batchEvents)
   }
 
   get messages(): number {

@@ -35,7 +35,7 @@ function open(): DatabaseSync {
   // FULL: a commit that was answered is on the disk. In WAL mode NORMAL would lose it in a power cut.
   if (!readOnly)
     opened.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000')
-  opened.exec('PRAGMA cache_size = -32768')
+  opened.exec('PRAGMA cache_size = -16384')
   return opened
 }
 

@@ -1,0 +1,61 @@
+/** One turn of whoever empties a queue: filled, emptied, and looked after. */
+
+import type { Bench } from './bench.ts'
+import { type BenchDatabase, type ExpectedViews, wrongCounts } from './databases.ts'
+import { type Drained, drain, type Sample } from './drain.ts'
+import type { BenchMessage } from './events.ts'
+import { untilCalm } from './measure.ts'
+import type { RunningProcess } from './processes.ts'
+import { fillQueue, queueDepth } from './publish.ts'
+
+/** How the queue is filled, and who empties it. */
+export interface Backlog {
+  /** Events in all messages. */
+  total: number
+  messages: Iterable<BenchMessage>
+  /**
+   * Null for a contender that keeps nothing. `expected` is null for a store that held others before; it is read when
+   * all is counted.
+   */
+  counts: { database: BenchDatabase; expected: ExpectedViews | null } | null
+  start(amqpUrl: string): Promise<RunningProcess>
+  onSample?(sample: Sample, consumer: RunningProcess): void
+}
+
+export interface Emptied extends Drained {
+  /** Why the figure does not count; null when the counts are right. */
+  wrong: string | null
+}
+
+/** Publishes everything, lets the contender begin, and looks afterwards whether it has counted right. */
+export async function runBacklog(bench: Bench, backlog: Backlog): Promise<Emptied> {
+  const { total, messages, counts, start, onSample } = backlog
+  const broker = await bench.broker()
+  const vhost = await broker.vhost()
+  try {
+    await fillQueue(vhost.url, messages, done => bench.progress('publish', done, total))
+    const serverPid = counts?.database.serverPid
+    const others = { broker: broker.pid, ...(serverPid !== undefined && { database: serverPid }) }
+    await untilCalm(Object.values(others))
+    const consumer = await start(vhost.url)
+    const drained = await drain({
+      consumer,
+      total,
+      others,
+      onSample: sample => {
+        bench.progress('count', sample.counted, total)
+        onSample?.(sample, consumer)
+      },
+    }).finally(() => consumer.stop())
+    const left = await queueDepth(vhost.url)
+    const wrong =
+      left > 0
+        ? `${left} messages were not acknowledged`
+        : counts?.expected
+          ? await wrongCounts(counts.database, counts.expected)
+          : null
+    return { ...drained, events: total, wrong }
+  } finally {
+    await vhost.delete()
+  }
+}

@@ -1,0 +1,95 @@
+/** What a part of the benchmark has to do with: private servers, a folder of its own, and somewhere to say how it goes. */
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createProgressBar } from '../packages/analytics/src/progress.ts'
+import { ensureInstalled } from '../tools/stack/install.ts'
+import { type Mariadb, startMariadb } from '../tools/stack/mariadb.ts'
+import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
+
+export interface BenchOptions {
+  /** Smaller and fewer: for a first impression. */
+  quick: boolean
+  /** How often each contender has its turn. */
+  rounds: number
+  /** Raw rows of a big store. */
+  rows: number
+  /** Where big stores are kept, and found again by a later run; temporary if absent. */
+  stores?: string
+}
+
+export interface Bench extends BenchOptions {
+  /** Temporary. */
+  folder: string
+  stores: string
+  /** Started at the first asking. */
+  broker(): Promise<Rabbitmq>
+  /** Started at the first asking for these arguments; the server's default settings without any. */
+  mariadb(...args: string[]): Promise<Mariadb>
+  /** Another one, on data that are kept in a folder. */
+  mariadbIn(folder: string, args: readonly string[]): Promise<Mariadb>
+  /** A line that stays. */
+  say(line: string): void
+  /** What is being done now: a bar on a terminal, nothing elsewhere. */
+  progress(step: string, done: number, total: number): void
+  /** Ends and removes all of it. */
+  end(): Promise<void>
+}
+
+export function createBench(options: BenchOptions): Bench {
+  const folder = mkdtempSync(join(tmpdir(), 'postviews-bench-'))
+  const bar = createProgressBar()
+  const stops: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true })]
+  const say = (line: string) => {
+    bar.end()
+    console.log(line)
+  }
+
+  let broker: Promise<Rabbitmq> | undefined
+  const servers = new Map<string, Promise<Mariadb>>()
+  const start = async <T extends { stop(): Promise<void> }>(starting: () => Promise<T>): Promise<T> => {
+    const server = await starting()
+    stops.push(() => server.stop())
+    return server
+  }
+
+  return {
+    ...options,
+    folder,
+    stores: resolve(options.stores ?? join(folder, 'stores')),
+    say,
+    progress: bar.progress,
+    broker() {
+      broker ??= start(async () => {
+        await ensureInstalled(['rabbitmq'], say)
+        return startRabbitmq()
+      })
+      return broker
+    },
+    mariadb(...args) {
+      const key = args.join(' ')
+      let server = servers.get(key)
+      if (server === undefined) {
+        server = start(async () => {
+          await ensureInstalled(['mariadb'], say)
+          return startMariadb({ args })
+        })
+        servers.set(key, server)
+      }
+      return server
+    },
+    async mariadbIn(dir, args) {
+      await ensureInstalled(['mariadb'], say)
+      const server = await startMariadb({ dir, args: [...args] })
+      stops.push(() => server.stop({ keep: true }))
+      return server
+    },
+    async end() {
+      bar.end()
+      // A server that is still starting is stopped too.
+      await Promise.allSettled([broker, ...servers.values()])
+      while (stops.length > 0) await stops.pop()!()
+    },
+  }
+}

@@ -1,0 +1,98 @@
+/** A store with years of use behind it: filled once for all parts that need one, and kept for later runs if asked. */
+
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Bench } from './bench.ts'
+import type { Filled, FillOptions } from './contenders/fill.ts'
+import { type BenchDatabase, mysqlDatabase, sqliteDatabase } from './databases.ts'
+import type { EventsOptions } from './events.ts'
+import { linesOf } from './processes.ts'
+
+export const BIG_POSTS = 100_000
+export const BIG_DAYS = 365
+/** Until then they are old; what a part publishes comes after. */
+const AGE_MS = 3 * 86_400_000
+
+/** What a server needs so that the indexes of ten million rows stay in memory. */
+export const BIG_POOL = ['--innodb-buffer-pool-size=4G', '--innodb-log-file-size=1G']
+
+export interface BigStore {
+  rows: number
+  /** How fast it was filled, hundredth by hundredth. */
+  filled: Filled[]
+}
+
+const MARIADB_NAME = 'big'
+
+/** The SQLite file, filled at the first asking. */
+export async function bigSqlite(bench: Bench, rows: number): Promise<BenchDatabase & BigStore> {
+  const folder = join(bench.stores, `sqlite-${rows}`)
+  begin(folder)
+  const database = sqliteDatabase(join(folder, 'views.db'))
+  const filled = await fillOnce(bench, folder, database, rows)
+  return { ...database, rows, filled }
+}
+
+/** The MariaDB of those arguments, on the one data directory that all servers with this many rows use in turn. */
+export async function bigMariadb(
+  bench: Bench,
+  rows: number,
+  args: readonly string[],
+): Promise<BenchDatabase & BigStore & { stop(): Promise<void> }> {
+  const folder = join(bench.stores, `mariadb-${rows}`)
+  begin(folder)
+  if (!existsSync(marker(folder))) await fillMariadb(bench, folder, rows)
+  const server = await bench.mariadbIn(folder, args)
+  const database = mysqlDatabase(new URL(MARIADB_NAME, server.url).href, server.pid)
+  return { ...database, rows, filled: filledOf(folder), stop: () => server.stop({ keep: true }) }
+}
+
+async function fillMariadb(bench: Bench, folder: string, rows: number): Promise<void> {
+  const server = await bench.mariadbIn(folder, BIG_POOL)
+  try {
+    const { url } = await server.database(MARIADB_NAME)
+    const database = mysqlDatabase(url, server.pid)
+    // Nothing is lost if the machine is: it would be filled again.
+    await database.query('SET GLOBAL innodb_flush_log_at_trx_commit = 0')
+    await fillOnce(bench, folder, database, rows)
+  } finally {
+    await server.stop({ keep: true })
+  }
+}
+
+async function fillOnce(
+  bench: Bench,
+  folder: string,
+  database: BenchDatabase,
+  rows: number,
+): Promise<Filled[]> {
+  if (existsSync(marker(folder))) return filledOf(folder)
+  const events: EventsOptions = {
+    seed: 'big',
+    count: rows,
+    untilMs: Date.now() - AGE_MS,
+    posts: BIG_POSTS,
+    days: BIG_DAYS,
+  }
+  const argument: FillOptions = { databaseUrl: database.url, events }
+  const filled = await linesOf<Filled>('fill', argument, bench.folder, line =>
+    bench.progress('fill', line.rows, rows),
+  )
+  writeFileSync(marker(folder), JSON.stringify(filled))
+  return filled
+}
+
+/** A store that was begun and never completed is begun anew. */
+function begin(folder: string): void {
+  if (!existsSync(marker(folder))) rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+}
+
+/** Written when a store is complete: how fast it was filled. */
+function marker(folder: string): string {
+  return join(folder, 'filled.json')
+}
+
+function filledOf(folder: string): Filled[] {
+  return JSON.parse(readFileSync(marker(folder), 'utf8')) as Filled[]
+}

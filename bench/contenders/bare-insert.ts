@@ -1,0 +1,141 @@
+/**
+ * What any way of counting ends in: the raw rows, ready made, into the raw table with its indexes, and nothing else. No
+ * broker, no counters, no looking whether an id was there. Prints what `BareInserted` says.
+ */
+
+import { DatabaseSync } from 'node:sqlite'
+import { createConnection, escape as literal } from 'mysql2/promise'
+import type { ViewRow } from '../../packages/analytics/src/store/row.ts'
+import { type EventsOptions, generateEvents } from '../events.ts'
+import { cpuSeconds } from '../measure.ts'
+import { rowMaker } from './rows.ts'
+
+/** The one argument, as JSON. */
+export interface BareInsertOptions {
+  databaseUrl: string
+  /** The database server; absent when there is none. */
+  databasePid?: number
+  rowsPerTransaction: number
+  events: EventsOptions
+}
+
+export interface BareInserted {
+  rows: number
+  /** After the first twentieth, as for everyone. */
+  eventsPerSecond: number
+  cpuMsPer1000: Record<string, number>
+}
+
+/** One transaction; durable when it is fulfilled. */
+type Insert = (rows: readonly ViewRow[]) => Promise<void>
+
+const INSERT = `
+  INSERT INTO post_views
+    (post_uuid, user_id, ip, user_agent, referer, viewed_at,
+     event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
+  VALUES `
+/** As many rows to a statement as the service puts into one. */
+const ROWS_PER_STATEMENT = 500
+
+// Neighbours share their second. Only ever this many: those of the events.
+const times = new Map<number, string>()
+
+const options = JSON.parse(process.argv[2]!) as BareInsertOptions
+const rows = [...generateEvents(options.events)].flatMap(rowMaker(() => '5a'.repeat(32)))
+const { insert, close } = await (options.databaseUrl.startsWith('sqlite:') ? sqlite() : mariadb())
+const inserted = await insertAll(insert)
+await close()
+console.log(JSON.stringify(inserted))
+
+async function insertAll(insert: Insert): Promise<BareInserted> {
+  const { rowsPerTransaction, databasePid } = options
+  const cpu = () => ({
+    ...(databasePid !== undefined && { database: cpuSeconds(databasePid) }),
+    service: cpuSeconds(process.pid),
+  })
+  const warmRows = rows.length / 20
+  let start: { row: number; atMs: number; cpu: Record<string, number> } | undefined
+  for (let row = 0; row < rows.length; row += rowsPerTransaction) {
+    if (start === undefined && row >= warmRows) start = { row, atMs: performance.now(), cpu: cpu() }
+    await insert(rows.slice(row, row + rowsPerTransaction))
+  }
+  if (start === undefined) throw new Error('too few rows for transactions of this size')
+  const seconds = (performance.now() - start.atMs) / 1_000
+  const measured = rows.length - start.row
+  const spent = Object.entries(cpu()).map(
+    ([name, after]) => [name, ((after - start.cpu[name]!) * 1e6) / measured] as const,
+  )
+  return {
+    rows: rows.length,
+    eventsPerSecond: measured / seconds,
+    cpuMsPer1000: Object.fromEntries(spent),
+  }
+}
+
+async function mariadb(): Promise<{ insert: Insert; close(): Promise<void> }> {
+  const connection = await createConnection({ uri: options.databaseUrl, timezone: 'Z' })
+  return {
+    async insert(rows) {
+      let running: Promise<unknown> = connection.query('START TRANSACTION')
+      for (let row = 0; row < rows.length; row += ROWS_PER_STATEMENT) {
+        // Written while the server works on the one before.
+        const statement =
+          INSERT +
+          rows
+            .slice(row, row + ROWS_PER_STATEMENT)
+            .map(valuesText)
+            .join()
+        await running
+        running = connection.query(statement)
+      }
+      await running
+      await connection.query('COMMIT')
+    },
+    close: () => connection.end(),
+  }
+}
+
+function time(unixSeconds: number): string {
+  let text = times.get(unixSeconds)
+  if (text === undefined) {
+    text = `'${new Date(unixSeconds * 1_000).toISOString().slice(0, 19).replace('T', ' ')}'`
+    times.set(unixSeconds, text)
+  }
+  return text
+}
+
+function valuesText(row: ViewRow): string {
+  const text = (value: string | null) => (value === null ? 'NULL' : literal(value))
+  return `('${row.postUuid}',${row.userId ?? 'NULL'},${text(row.ip)},${text(row.userAgent)},${text(row.referer)},${time(row.viewedAt)},x'${row.eventId!.replaceAll('-', '')}',${time(row.receivedAt)},'${row.day}',${row.slice},${Number(row.loggedIn)},${Number(row.bot)},x'${row.visitor}',${text(row.refererHost)})`
+}
+
+async function sqlite(): Promise<{ insert: Insert; close(): Promise<void> }> {
+  const database = new DatabaseSync(options.databaseUrl.slice('sqlite:'.length))
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+  const statement = database.prepare(`${INSERT}(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+  return {
+    async insert(rows) {
+      database.exec('BEGIN IMMEDIATE')
+      for (const row of rows) {
+        statement.run(
+          row.postUuid,
+          row.userId,
+          row.ip,
+          row.userAgent,
+          row.referer,
+          row.viewedAt,
+          Buffer.from(row.eventId!.replaceAll('-', ''), 'hex'),
+          row.receivedAt,
+          row.day,
+          row.slice,
+          Number(row.loggedIn),
+          Number(row.bot),
+          Buffer.from(row.visitor, 'hex'),
+          row.refererHost,
+        )
+      }
+      database.exec('COMMIT')
+    },
+    close: async () => database.close(),
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Fills a store with views of the past, through the service's own store: whatever it keeps is there, and adds up. Prints
+ * a line of JSON (`Filled`) for each hundredth.
+ */
+
+import { Calendar, type Day } from '../../packages/analytics/src/store/calendar.ts'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import { type EventsOptions, generateEvents } from '../events.ts'
+import { rowMaker } from './rows.ts'
+
+/** The one argument, as JSON. */
+export interface FillOptions {
+  databaseUrl: string
+  events: EventsOptions
+}
+
+export interface Filled {
+  rows: number
+  /** Of the hundredth that ends here; without a broker, in batches of 5,000. */
+  eventsPerSecond: number
+}
+
+const ROWS_AT_ONCE = 5_000
+
+const { databaseUrl, events } = JSON.parse(process.argv[2]!) as FillOptions
+const store = await openStore(databaseUrl, {
+  timeZone: 'UTC',
+  windowHours: 24,
+  uniqueBy: 'ip',
+  bots: 'count',
+})
+await store.migrate()
+const keys = new Map<Day, string>()
+const calendar = new Calendar('UTC', 24)
+const toRows = rowMaker(day => keys.get(day)!)
+
+const step = Math.max(ROWS_AT_ONCE, Math.floor(events.count / 100))
+let rows = 0
+let told = { rows: 0, atMs: performance.now() }
+let recording: Promise<unknown> = Promise.resolve()
+for (const batch of chunks(generateEvents(events), ROWS_AT_ONCE)) {
+  for (const { timestamp } of batch) {
+    const day = calendar.dayOf(Date.parse(timestamp) / 1_000)
+    if (!keys.has(day)) keys.set(day, await store.dayKey(day))
+  }
+  const made = batch.flatMap(toRows)
+  // The next rows are made while the store takes these.
+  await recording
+  recording = store.recordViews(made)
+  rows += made.length
+  if (rows - told.rows >= step) tell()
+}
+await recording
+if (rows > told.rows) tell()
+await store.close()
+
+function tell(): void {
+  const atMs = performance.now()
+  const eventsPerSecond = ((rows - told.rows) * 1_000) / (atMs - told.atMs)
+  told = { rows, atMs }
+  console.log(JSON.stringify({ rows, eventsPerSecond } satisfies Filled))
+}
+
+function* chunks<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let chunk: T[] = []
+  for (const item of items) {
+    if (chunk.push(item) < size) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
+}

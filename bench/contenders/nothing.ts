@@ -1,0 +1,39 @@
+/** The limit: takes every message, throws it away and acknowledges it. */
+
+import { VIEWS_QUEUE } from '@postviews/client'
+import { connect } from 'amqplib'
+import { serveCount } from './count-server.ts'
+
+/** The one argument, as JSON. */
+export interface NothingOptions {
+  amqpUrl: string
+  /** Messages that are in the queue. */
+  messages: number
+  /** What each message holds: known beforehand, because looking would be something. */
+  eventsPerMessage: number
+  prefetchMessages: number
+  ackEveryMessages: number
+}
+
+const options = JSON.parse(process.argv[2]!) as NothingOptions
+let acknowledged = 0
+serveCount(() => acknowledged * options.eventsPerMessage)
+
+const connection = await connect(options.amqpUrl)
+const channel = await connection.createChannel()
+await channel.prefetch(options.prefetchMessages)
+let taken = 0
+await channel.consume(VIEWS_QUEUE, message => {
+  if (message === null) throw new Error('the broker ended the consumer')
+  taken++
+  if (taken - acknowledged < options.ackEveryMessages && taken < options.messages) return
+  channel.ack(message, true)
+  acknowledged = taken
+})
+
+process.once('SIGTERM', async () => {
+  // A channel that is closed in the orderly way has its acknowledgements read before.
+  await channel.close()
+  await connection.close()
+  process.exit()
+})

@@ -1,0 +1,23 @@
+/** Rows as the service makes them, for contenders that begin where it has them. */
+
+import { decodeMessage } from '@postviews/client'
+import { Calendar, type Day } from '../../packages/analytics/src/store/calendar.ts'
+import { BotList, toRow, type ViewRow } from '../../packages/analytics/src/store/row.ts'
+import type { BenchEvent } from '../events.ts'
+
+/** Received a second after it happened; it is never too old. */
+export function rowMaker(keyOf: (day: Day) => string): (event: BenchEvent) => ViewRow[] {
+  const context = {
+    calendar: new Calendar('UTC', 24),
+    bots: new BotList(),
+    uniqueBy: 'ip',
+    ipStorage: 'full',
+    keyOf,
+  } as const
+  return event => {
+    const receivedAt = Math.floor(Date.parse(event.timestamp) / 1_000) + 1
+    const body = Buffer.from(JSON.stringify(event))
+    const { views } = decodeMessage(body, {}, { receivedAt, maxAgeSeconds: Number.POSITIVE_INFINITY })
+    return views.map(view => toRow(view, receivedAt, context))
+  }
+}

@@ -1,0 +1,118 @@
+/** The engines that are measured, and a way into each database behind the service's back. */
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import type { Mariadb } from '../tools/stack/mariadb.ts'
+
+export type Row = Record<string, unknown>
+
+export interface BenchDatabase {
+  /** Its `DATABASE_URL`. */
+  url: string
+  /** Of its server; undefined when it has none. */
+  serverPid: number | undefined
+  /** Runs statements one after the other on one connection; gives the rows of the last. */
+  query(...statements: string[]): Promise<Row[]>
+}
+
+export interface BenchEngine {
+  name: 'SQLite' | 'MariaDB'
+  /** A new, empty database. */
+  create(): Promise<BenchDatabase & { drop(): Promise<void> }>
+}
+
+export function sqliteEngine(folder: string): BenchEngine {
+  return {
+    name: 'SQLite',
+    async create() {
+      const own = mkdtempSync(join(folder, 'sqlite-'))
+      return { ...sqliteDatabase(join(own, 'views.db')), drop: async () => rmSync(own, { recursive: true }) }
+    },
+  }
+}
+
+export function mariadbEngine(server: Mariadb): BenchEngine {
+  return {
+    name: 'MariaDB',
+    async create() {
+      const { url, drop } = await server.database()
+      return { ...mysqlDatabase(url, server.pid), drop }
+    },
+  }
+}
+
+export function sqliteDatabase(path: string): BenchDatabase {
+  return {
+    url: `sqlite:${path}`,
+    serverPid: undefined,
+    async query(...statements) {
+      using database = new DatabaseSync(path, { timeout: 10_000 })
+      return statements.map(sql => database.prepare(sql).all()).at(-1) ?? []
+    },
+  }
+}
+
+export function mysqlDatabase(url: string, serverPid: number): BenchDatabase {
+  return { url, serverPid, query: (...statements) => queryMysql(url, statements) }
+}
+
+/** A database for as long as the work lasts. */
+export async function withDatabase<T>(
+  engine: BenchEngine,
+  work: (database: BenchDatabase) => Promise<T>,
+): Promise<T> {
+  const database = await engine.create()
+  try {
+    return await work(database)
+  } finally {
+    await database.drop()
+  }
+}
+
+async function queryMysql(url: string, statements: readonly string[]): Promise<Row[]> {
+  const connection = await createConnection({ uri: url, timezone: 'Z', dateStrings: true })
+  try {
+    let last: Row[] = []
+    for (const sql of statements) {
+      const [rows] = await connection.query<RowDataPacket[]>(sql)
+      last = rows
+    }
+    return last
+  } finally {
+    await connection.end()
+  }
+}
+
+/** What the tables must say, however the events came. */
+export type ExpectedViews = ReadonlyMap<string, number>
+
+export function expectedViews(events: readonly { post_uuid: string }[]): ExpectedViews {
+  const views = new Map<string, number>()
+  for (const { post_uuid } of events) views.set(post_uuid, (views.get(post_uuid) ?? 0) + 1)
+  return views
+}
+
+/** What is wrong with the counts in the articles' two tables; null when nothing is. */
+export async function wrongCounts(database: BenchDatabase, expected: ExpectedViews): Promise<string | null> {
+  return (
+    differing('raw rows', await countsOf(database, SELECT_ROWS), expected) ??
+    differing('views', await countsOf(database, SELECT_VIEWS), expected)
+  )
+}
+
+const SELECT_ROWS = 'SELECT post_uuid, COUNT(*) AS views FROM post_views GROUP BY post_uuid'
+const SELECT_VIEWS = 'SELECT post_uuid, SUM(view_count) AS views FROM post_view_aggregates GROUP BY post_uuid'
+
+async function countsOf(database: BenchDatabase, sql: string): Promise<ExpectedViews> {
+  const rows = await database.query(sql)
+  return new Map(rows.map(({ post_uuid, views }) => [String(post_uuid), Number(views)]))
+}
+
+function differing(what: string, found: ExpectedViews, expected: ExpectedViews): string | null {
+  const sum = (views: ExpectedViews) => [...views.values()].reduce((total, count) => total + count, 0)
+  if (sum(found) !== sum(expected)) return `${sum(found)} ${what} of ${sum(expected)}`
+  const posts = [...expected].filter(([post, views]) => found.get(post) !== views).length
+  return posts === 0 && found.size === expected.size ? null : `${what} of ${posts} posts are wrong`
+}

@@ -1,0 +1,92 @@
+/** Watches a process empty a queue, and tells how fast it was and who spent what on it. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { cpuSeconds, peakResidentBytes } from './measure.ts'
+import type { RunningProcess } from './processes.ts'
+
+export interface DrainOptions {
+  /** Answers `/metrics` with how many events it has counted. */
+  consumer: RunningProcess
+  /** Events in the queue before it started. */
+  total: number
+  /** Processes that share the work, by what they are called. */
+  others: Readonly<Record<string, number>>
+  /** Without any progress for so long it is given up. */
+  patienceMs?: number
+  onSample?: (sample: Sample) => void
+}
+
+export interface Sample {
+  /** `performance.now()`. */
+  atMs: number
+  counted: number
+}
+
+export interface Drained {
+  events: number
+  /** From the first sample with at least 5 % counted to the last one. */
+  seconds: number
+  eventsPerSecond: number
+  /** CPU milliseconds for each 1,000 events in that time, by process; `service` is the consumer. */
+  cpuMsPer1000: Record<string, number>
+  /** Of the consumer. */
+  peakResidentBytes: number
+}
+
+/** Until then it starts, subscribes, and its code is compiled. */
+const WARM_SHARE = 0.05
+const SAMPLE_MS = 50
+const PATIENCE_MS = 60_000
+const COUNTED = /^postviews_events_total\{outcome="counted",reason=""\} (\d+)$/m
+
+/** @throws {Error} when the consumer ends, or stands still */
+export async function drain(options: DrainOptions): Promise<Drained> {
+  const { consumer, total, others, patienceMs = PATIENCE_MS, onSample } = options
+  const pids = { ...others, service: consumer.pid }
+  const cpuNow = () => Object.entries(pids).map(([name, pid]) => [name, cpuSeconds(pid)] as const)
+  let warm: { sample: Sample; cpu: Map<string, number> } | undefined
+  let counted = 0
+  let progressAt = performance.now()
+  while (counted < total) {
+    await sleep(SAMPLE_MS)
+    const sample = await sampleOf(consumer)
+    onSample?.(sample)
+    if (sample.counted > counted) progressAt = sample.atMs
+    counted = sample.counted
+    if (warm === undefined && counted >= WARM_SHARE * total) warm = { sample, cpu: new Map(cpuNow()) }
+    if (counted >= total && warm !== undefined) return drained(warm, sample, cpuNow(), consumer.pid)
+    if (sample.atMs - progressAt > patienceMs)
+      throw new Error(`it stands still at ${counted} of ${total} events`)
+  }
+  throw new Error('there was nothing to count')
+}
+
+async function sampleOf(consumer: RunningProcess): Promise<Sample> {
+  if (!consumer.isRunning) {
+    await consumer.stop() // Tells how it ended.
+  }
+  const response = await fetch(`${consumer.url}/metrics`, { signal: AbortSignal.timeout(10_000) })
+  const text = await response.text()
+  const counted = COUNTED.exec(text)?.[1]
+  if (counted === undefined) throw new Error(`${consumer.url}/metrics does not tell what was counted`)
+  return { atMs: performance.now(), counted: Number(counted) }
+}
+
+function drained(
+  warm: { sample: Sample; cpu: ReadonlyMap<string, number> },
+  last: Sample,
+  cpu: readonly (readonly [string, number])[],
+  pid: number,
+): Drained {
+  const events = last.counted - warm.sample.counted
+  const seconds = (last.atMs - warm.sample.atMs) / 1_000
+  if (events === 0) throw new Error('it was too fast to be measured: give it more events')
+  const spent = cpu.map(([name, after]) => [name, ((after - warm.cpu.get(name)!) * 1e6) / events] as const)
+  return {
+    events,
+    seconds,
+    eventsPerSecond: events / seconds,
+    cpuMsPer1000: Object.fromEntries(spent),
+    peakResidentBytes: peakResidentBytes(pid),
+  }
+}

@@ -1,0 +1,241 @@
+/** What a view costs when the store has grown, and when the queue has. */
+
+import { runBacklog } from './backlog.ts'
+import type { Bench } from './bench.ts'
+import { BIG_DAYS, BIG_POOL, BIG_POSTS, type BigStore, bigMariadb, bigSqlite } from './big-store.ts'
+import { lineChart } from './charts.ts'
+import type { Filled } from './contenders/fill.ts'
+import {
+  type BenchDatabase,
+  type BenchEngine,
+  expectedViews,
+  mariadbEngine,
+  sqliteEngine,
+  withDatabase,
+} from './databases.ts'
+import { grouped, makeEvents } from './events.ts'
+import { BACKLOG_KINDS, type LongBacklog, longBacklog } from './long-backlog.ts'
+import { type Summary, summarize } from './measure.ts'
+import { part } from './part.ts'
+import { startService } from './processes.ts'
+import { ratios, takeTurns } from './rounds.ts'
+import { decimal, megabytes, table, thousands, withRange } from './tables.ts'
+
+const EVENTS = { full: 200_000, quick: 50_000 }
+const ROUNDS = 3
+/** A tenth of the big store's rows: a million where it has ten. */
+const BACKLOG_SHARE = 10
+
+interface StoreGrowth {
+  title: string
+  rows: number
+  emptyEventsPerSecond: number[]
+  bigEventsPerSecond: number[]
+  filled: Filled[]
+}
+
+interface GrowthMeasured {
+  posts: number
+  days: number
+  stores: StoreGrowth[]
+  backlogs: LongBacklog[]
+}
+
+export const GROWTH = part<GrowthMeasured>({
+  name: 'growth',
+  help: 'what an event costs in a big store beside an empty one, and at the end of a long queue',
+
+  async measure(bench) {
+    const stores: StoreGrowth[] = []
+    stores.push(await measureStore(bench, 'SQLite', await sqliteStores(bench)))
+    for (const { title, args } of MARIADBS) {
+      const { big, empty, stop } = await mariadbStores(bench, args)
+      try {
+        stores.push(await measureStore(bench, title, { big, empty }))
+      } finally {
+        await stop()
+      }
+    }
+    const backlogs: LongBacklog[] = []
+    const engines = [sqliteEngine(bench.folder), mariadbEngine(await bench.mariadb())]
+    for (const engine of engines) {
+      for (const kind of BACKLOG_KINDS)
+        backlogs.push(await longBacklog(bench, engine, kind, Math.floor(bench.rows / BACKLOG_SHARE)))
+    }
+    return { posts: BIG_POSTS, days: BIG_DAYS, stores, backlogs }
+  },
+
+  show: ({ stores, backlogs }) => ({
+    tables: { growth: storesTable(stores), 'growth-backlog': backlogsTable(backlogs) },
+    figures: {
+      'growth.svg': lineChart({
+        title: 'Events counted a second while a store grows',
+        xLabel: 'million rows in the store',
+        yLabel: 'events/s',
+        xFormat: decimal,
+        yFormat: thousands,
+        // One fill serves all servers of MariaDB: only the first of them was there.
+        points: stores.slice(0, 2).flatMap(({ title, filled }) =>
+          tenths(filled).map(({ rows, eventsPerSecond }) => ({
+            x: rows / 1e6,
+            y: eventsPerSecond,
+            series: title,
+          })),
+        ),
+      }),
+      'growth-backlog.svg': lineChart({
+        title: 'Events counted a second while a long queue is emptied',
+        xLabel: 'counted, in hundredths of the queue',
+        yLabel: 'events/s',
+        xFormat: thousands,
+        yFormat: thousands,
+        points: backlogs.flatMap(({ title, deciles }) =>
+          deciles.map((eventsPerSecond, index) => ({
+            x: (index + 1) * 10,
+            y: eventsPerSecond,
+            series: title,
+          })),
+        ),
+      }),
+    },
+  }),
+})
+
+const MARIADBS = [
+  { title: 'MariaDB, pool of 4 GB', args: BIG_POOL },
+  { title: 'MariaDB, default pool of 128 MB', args: [] },
+] as const
+
+interface Stores {
+  big: BenchDatabase & BigStore
+  /** Makes empty ones. */
+  empty: BenchEngine
+}
+
+async function sqliteStores(bench: Bench): Promise<Stores> {
+  return { big: await bigSqlite(bench, bench.rows), empty: sqliteEngine(bench.folder) }
+}
+
+async function mariadbStores(
+  bench: Bench,
+  args: readonly string[],
+): Promise<Stores & { stop(): Promise<void> }> {
+  const big = await bigMariadb(bench, bench.rows, args)
+  // On a server of its own with the same settings: what one has in its pool is not to be the other's gain.
+  const empty = mariadbEngine(await bench.mariadb(...args))
+  return { big, empty, stop: big.stop }
+}
+
+/** The same events go into the big store and into an empty one, in turn. */
+async function measureStore(bench: Bench, title: string, { big, empty }: Stores): Promise<StoreGrowth> {
+  const { rows, filled } = big
+  // What was read from the disk once is in memory from then on, as far as it fits.
+  await drainInto(bench, big, false, 'warm')
+  const rounds = Math.min(bench.rounds, ROUNDS)
+  let turn = 0
+  const measured = await takeTurns(
+    { ...bench, rounds },
+    [
+      {
+        name: 'empty',
+        title: `${title}, empty store`,
+        run: () => withDatabase(empty, database => drainInto(bench, database, true, `turn ${++turn}`)),
+      },
+      {
+        name: 'big',
+        title: `${title}, ${thousands(rows)} rows`,
+        run: () => drainInto(bench, big, false, `turn ${++turn}`),
+      },
+    ],
+    eventsPerSecond => `${thousands(eventsPerSecond)} events/s`,
+  )
+  return {
+    title,
+    rows,
+    emptyEventsPerSecond: measured.get('empty')!,
+    bigEventsPerSecond: measured.get('big')!,
+    filled,
+  }
+}
+
+/** @returns events a second. @throws {Error} when the counts are wrong; of a store that held others, its metric tells */
+async function drainInto(
+  bench: Bench,
+  database: BenchDatabase,
+  isEmpty: boolean,
+  seed: string,
+): Promise<number> {
+  const events = makeEvents({
+    seed,
+    count: bench.quick ? EVENTS.quick : EVENTS.full,
+    untilMs: Date.now(),
+    posts: BIG_POSTS,
+  })
+  const { eventsPerSecond, wrong } = await runBacklog(bench, {
+    total: events.length,
+    messages: grouped(events),
+    counts: { database, expected: isEmpty ? expectedViews(events) : null },
+    // Ten million rows of a year are there to stay.
+    start: amqpUrl =>
+      startService({
+        amqpUrl,
+        databaseUrl: database.url,
+        folder: bench.folder,
+        settings: { RAW_RETENTION_DAYS: '0' },
+      }),
+  })
+  if (wrong !== null) throw new Error(wrong)
+  return eventsPerSecond
+}
+
+function storesTable(stores: readonly StoreGrowth[]): string {
+  return table(
+    ['', 'rows', 'events/s, empty store', 'events/s, with these rows', 'times the cost', 'at most'],
+    stores.map(({ title, rows, emptyEventsPerSecond, bigEventsPerSecond }) => [
+      title,
+      thousands(rows),
+      withRange(summarize(emptyEventsPerSecond), thousands),
+      withRange(summarize(bigEventsPerSecond), thousands),
+      withRange(ratios(emptyEventsPerSecond, bigEventsPerSecond), decimal),
+      MOST[title] ?? 'reported',
+    ]),
+  )
+}
+
+/** What the cost may grow to; the default pool is too small for such a store, and its figure is only told. */
+const MOST: Readonly<Record<string, string>> = { SQLite: '1.5', 'MariaDB, pool of 4 GB': '1.6' }
+
+function backlogsTable(backlogs: readonly LongBacklog[]): string {
+  return table(
+    [
+      'a long queue',
+      'events',
+      'events/s, first tenth',
+      'last tenth',
+      'slowest',
+      'memory at 10 %',
+      'at 90 %',
+      'at most',
+    ],
+    backlogs.map(({ title, events, deciles, residentAt10, residentAt90, peakResident }) => [
+      title,
+      thousands(events),
+      thousands(deciles[0]!),
+      thousands(deciles.at(-1)!),
+      thousands(Math.min(...deciles)),
+      megabytes(residentAt10),
+      megabytes(residentAt90),
+      megabytes(peakResident),
+    ]),
+  )
+}
+
+/** Ten points are enough to see a line. */
+function tenths(filled: readonly Filled[]): Filled[] {
+  const size = Math.max(1, Math.ceil(filled.length / 10))
+  return Array.from({ length: Math.ceil(filled.length / size) }, (_, at) => {
+    const some = filled.slice(at * size, (at + 1) * size)
+    const { median }: Summary = summarize(some.map(({ eventsPerSecond }) => eventsPerSecond))
+    return { rows: some.at(-1)!.rows, eventsPerSecond: median }
+  })
+}

@@ -1,0 +1,186 @@
+/** Who takes part in the ingest part, and what a turn of each is. */
+
+import { runBacklog } from './backlog.ts'
+import type { Bench } from './bench.ts'
+import type { BareInserted, BareInsertOptions } from './contenders/bare-insert.ts'
+import type { NothingOptions } from './contenders/nothing.ts'
+import type { OneByOneOptions } from './contenders/one-by-one.ts'
+import {
+  type BenchDatabase,
+  type BenchEngine,
+  expectedViews,
+  mariadbEngine,
+  sqliteEngine,
+  withDatabase,
+} from './databases.ts'
+import { type EventsOptions, grouped, makeEvents, oneByOne } from './events.ts'
+import type { IngestRun } from './ingest.ts'
+import { untilCalm } from './measure.ts'
+import {
+  type ProcessOptions,
+  postviews,
+  type RunningProcess,
+  runContender,
+  startProcess,
+  startService,
+} from './processes.ts'
+import type { Turn } from './rounds.ts'
+
+/** Events for a turn of several seconds each on two cores. */
+const EVENTS = {
+  full: { nothing: 400_000, oneByOne: 8_000, single: 150_000, grouped: 300_000, nothingGrouped: 1_500_000 },
+  quick: { nothing: 80_000, oneByOne: 2_000, single: 30_000, grouped: 60_000, nothingGrouped: 400_000 },
+}
+
+/** What a consumer of ours ends up with: two batches of 2,000 events, in messages of one or of a hundred. */
+const PREFETCH = { single: 4_000, grouped: 40 }
+/** 500 events. */
+const NOTHING_ACKS_EVERY = { single: 500, grouped: 5 }
+const GROUP = 100
+
+/** The article's own tables, on the server's default settings. */
+const ARTICLE_TABLES = [
+  `CREATE TABLE post_views (
+    id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
+    post_uuid CHAR(36) NOT NULL,
+    user_id BIGINT UNSIGNED NULL,
+    ip VARCHAR(45) NULL,
+    user_agent TEXT NULL,
+    referer VARCHAR(500) NULL,
+    viewed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    INDEX idx_post_uuid (post_uuid),
+    INDEX idx_viewed_at (viewed_at)
+  )`,
+  `CREATE TABLE post_view_aggregates (
+    id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
+    post_uuid CHAR(36) NOT NULL,
+    date DATE NOT NULL,
+    view_count INT UNSIGNED NOT NULL DEFAULT 0,
+    UNIQUE KEY uq_post_date (post_uuid, date)
+  )`,
+]
+
+export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
+  const mariadb = mariadbEngine(await bench.mariadb())
+  const sqlite = sqliteEngine(bench.folder)
+  const counts = bench.quick ? EVENTS.quick : EVENTS.full
+  const source: EventsOptions = {
+    seed: 'bench',
+    count: Math.max(counts.single, counts.grouped),
+    untilMs: Date.now(),
+  }
+  const events = makeEvents(source)
+
+  const nothing = (name: string, title: string, group: 'single' | 'grouped', count: number) => {
+    const eventsPerMessage = group === 'single' ? 1 : GROUP
+    const turn = async () => {
+      const pool = events.slice(0, counts.single)
+      const once = group === 'single' ? oneByOne(pool) : grouped(pool)
+      // It looks at none of them, so that it may well get them more than once.
+      const messages = Array.from({ length: count / eventsPerMessage }, (_, at) => once[at % once.length]!)
+      const argument: Omit<NothingOptions, 'amqpUrl'> = {
+        messages: messages.length,
+        eventsPerMessage,
+        prefetchMessages: PREFETCH[group],
+        ackEveryMessages: NOTHING_ACKS_EVERY[group],
+      }
+      const start = (amqpUrl: string) => contender(bench, 'nothing', { ...argument, amqpUrl })
+      return runBacklog(bench, { total: count, messages, counts: null, start })
+    }
+    return { name, title, run: turn }
+  }
+
+  const ours = (engine: BenchEngine, group: 'single' | 'grouped'): Turn<IngestRun> => ({
+    name: `${engine.name.toLowerCase()}-${group}`,
+    title: `postviews on ${engine.name}, ${group === 'single' ? 'one event a message' : 'grouped'}`,
+    run: () =>
+      withDatabase(engine, async database => {
+        const some = events.slice(0, counts[group])
+        const messages = group === 'single' ? oneByOne(some) : grouped(some)
+        const start = (amqpUrl: string) =>
+          startService({ amqpUrl, databaseUrl: database.url, folder: bench.folder })
+        return runBacklog(bench, {
+          total: some.length,
+          messages,
+          counts: { database, expected: expectedViews(some) },
+          start,
+        })
+      }),
+  })
+
+  const articleWay: Turn<IngestRun> = {
+    name: 'one-by-one',
+    title: 'the article’s way on MariaDB',
+    run: () =>
+      withDatabase(mariadb, async database => {
+        await database.query(...ARTICLE_TABLES)
+        const some = events.slice(0, counts.oneByOne)
+        const argument: Omit<OneByOneOptions, 'amqpUrl'> = {
+          databaseUrl: database.url,
+          prefetchMessages: PREFETCH.single,
+        }
+        const start = (amqpUrl: string) => contender(bench, 'one-by-one', { ...argument, amqpUrl })
+        return runBacklog(bench, {
+          total: some.length,
+          messages: oneByOne(some),
+          counts: { database, expected: expectedViews(some) },
+          start,
+        })
+      }),
+  }
+
+  const bare = (engine: BenchEngine, rowsPerTransaction: number): Turn<IngestRun> => ({
+    name: `bare-${engine.name.toLowerCase()}-${rowsPerTransaction}`,
+    title: `bare insert into ${engine.name}, ${rowsPerTransaction.toLocaleString('en')} rows a transaction`,
+    run: () =>
+      withDatabase(engine, database =>
+        runBareInsert(bench, database, rowsPerTransaction, { ...source, count: counts.grouped }),
+      ),
+  })
+
+  return [
+    nothing('nothing-single', 'nothing, one event a message', 'single', counts.nothing),
+    articleWay,
+    ours(sqlite, 'single'),
+    ours(mariadb, 'single'),
+    nothing('nothing-grouped', 'nothing, grouped', 'grouped', counts.nothingGrouped),
+    ours(sqlite, 'grouped'),
+    bare(sqlite, 2_000),
+    bare(sqlite, 5_000),
+    ours(mariadb, 'grouped'),
+    bare(mariadb, 2_000),
+    bare(mariadb, 5_000),
+  ]
+}
+
+function contender(
+  bench: Bench,
+  name: 'nothing' | 'one-by-one',
+  argument: NothingOptions | OneByOneOptions,
+): Promise<RunningProcess> {
+  const command: ProcessOptions['command'] = [`bench/contenders/${name}.ts`, JSON.stringify(argument)]
+  return startProcess({ name, command, readyPath: '/metrics', folder: bench.folder })
+}
+
+async function runBareInsert(
+  bench: Bench,
+  database: BenchDatabase,
+  rowsPerTransaction: number,
+  events: EventsOptions,
+): Promise<IngestRun> {
+  const { folder } = bench
+  const { url: databaseUrl, serverPid } = database
+  await postviews({ amqpUrl: 'amqp://127.0.0.1', databaseUrl, folder }, 'migrate')
+  if (serverPid !== undefined) await untilCalm([serverPid])
+  const argument: BareInsertOptions = {
+    databaseUrl,
+    rowsPerTransaction,
+    events,
+    ...(serverPid !== undefined && { databasePid: serverPid }),
+  }
+  const inserted = await runContender<BareInserted>('bare-insert', argument, folder)
+  const { eventsPerSecond, cpuMsPer1000 } = inserted
+  const [found] = await database.query('SELECT COUNT(*) AS views FROM post_views')
+  const wrong = Number(found!['views']) === events.count ? null : `${found!['views']} rows`
+  return { events: events.count, eventsPerSecond, cpuMsPer1000, wrong }
+}

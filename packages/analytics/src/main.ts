@@ -21,7 +21,7 @@ export interface Parts {
 
 // Batches live just long enough to be promoted to the old generation. Left to itself, that is let grow to several times
 // what is in use before anybody looks, and the young one to 100 MB in each thread, which makes nothing faster here.
-setFlagsFromString('--heap-growing-percent=25')
+setFlagsFromString('--heap-growing-percent=50')
 setFlagsFromString('--semi-space-growth-factor=1')
 
 const STOP_DEADLINE_MS = 20_000

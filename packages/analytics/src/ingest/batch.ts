@@ -46,6 +46,8 @@ export class Batches {
   readonly #bots = new BotList()
   readonly #keys = new Map<Day, string>()
   #trouble: string | null = null
+  /** Unix milliseconds of the last word on it. */
+  #loggedAt = 0
 
   constructor(options: BatchOptions) {
     this.#options = options
@@ -106,7 +108,6 @@ export class Batches {
 
   async #recordWhenPossible(entries: readonly Entry[], signal: AbortSignal): Promise<Recorded> {
     const { store, log } = this.#options
-    let loggedAt = 0
     for (let failures = 0; ; failures++) {
       if (signal.aborted) {
         // The deliveries are void; whether the store is well is asked anew before the next ones.
@@ -123,11 +124,12 @@ export class Batches {
           this.#trouble = null
           throw error
         }
+        const isNew = this.#trouble === null
         this.#trouble = describeError(error)
         // While the store was away a day may have been closed, and its key with it.
         this.#keys.clear()
-        if (Date.now() - loggedAt > LOG_AGAIN_MS) {
-          loggedAt = Date.now()
+        if (isNew || Date.now() - this.#loggedAt > LOG_AGAIN_MS) {
+          this.#loggedAt = Date.now()
           log.error({ error: this.#trouble, views: entries.length }, 'store.lost')
         }
         const longestMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** failures)

@@ -50,6 +50,8 @@ interface ConsumerSession extends Session {
   /** Delivered and not yet taken into a batch, in the order of their tags. */
   hand: Delivery[]
   handEvents: number
+  /** Unix milliseconds of the beginning of each batch under way. */
+  underWay: number[]
   /** Messages whose batch is committed and whose bad events still wait to be set aside. */
   held: Set<Message>
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
@@ -61,8 +63,8 @@ interface ConsumerSession extends Session {
 
 /**
  * A session lasts from a successful setup to the first loss of anything. In a session two things go on at once:
- * deliveries are read and put in hand as they come, and `#work`, the one loop that takes from the hand, commits and
- * acknowledges a batch at a time. A new session begins only when the store answers.
+ * deliveries are read and put in hand as they come, and `#work`, the one loop that takes from the hand, has batches
+ * committed, two at a time, and acknowledged in their order. A new session begins only when the store answers.
  */
 export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #options: ConsumerOptions
@@ -71,8 +73,6 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #connection: Connection<ConsumerSession>
   #working: Promise<void> = Promise.resolve()
   #storeTrouble: string | null = null
-  /** Unix milliseconds of the beginning of the batch under way. */
-  #busySince: number | null = null
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
@@ -91,7 +91,6 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       onLost: (error, session) => {
         session?.over.abort(error)
         session?.wake()
-        this.#busySince = null
         log.warn({ connection: 'consumer', error: describeError(error) }, 'broker.lost')
       },
     })
@@ -106,7 +105,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (storeTrouble !== null) return `store: ${storeTrouble}`
     const { session } = this.#connection
     if (session === undefined || !this.#setAside.isConnected()) return 'broker: not connected'
-    const busyMs = this.#busySince === null ? 0 : Date.now() - this.#busySince
+    const [busySince] = session.underWay
+    const busyMs = busySince === undefined ? 0 : Date.now() - busySince
     return busyMs > STUCK_AFTER_MS
       ? `consumer: its batch is not through after ${Math.round(busyMs / 1_000)} s`
       : null
@@ -165,6 +165,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       prefetch: new Prefetch(this.#options.batchEvents),
       hand: [],
       handEvents: 0,
+      underWay: [],
       held: new Set(),
       over,
       lost: Promise.race([channelLost(channel), cancelled.promise]),
@@ -199,23 +200,36 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     session.wake()
   }
 
+  // While the store commits one batch, the next is made ready and handed over, so that neither waits for the other.
   async #work(session: ConsumerSession): Promise<void> {
     const { signal } = session.over
+    let inFront = Promise.resolve()
     try {
       for (;;) {
-        const deliveries = await this.#nextBatch(session)
-        if (deliveries === null) return
-        this.#busySince = Date.now()
-        const setAside = await this.#batches.commit(deliveries, signal)
-        await this.#acknowledge(session, deliveries, setAside)
-        this.#busySince = null
-        await this.#adaptPrefetch(session, deliveries)
+        const deliveries = await Promise.race([this.#nextBatch(session), failureOf(inFront)])
+        if (deliveries === null) return await inFront
+        session.underWay.push(Date.now())
+        const committed = this.#batches.commit(deliveries, signal)
+        // Until it is awaited, its failure is not unheard of.
+        committed.catch(() => {})
+        await inFront
+        inFront = this.#acknowledgeOnce(committed, session, deliveries)
       }
     } catch (error) {
       if (error instanceof StoreRefused) return this.#options.onRefused(error)
       // The session is over: its deliveries come again.
       if (!signal.aborted) session.channel.emit('error', error)
     }
+  }
+
+  async #acknowledgeOnce(
+    committed: ReturnType<Batches['commit']>,
+    session: ConsumerSession,
+    deliveries: readonly Delivery[],
+  ): Promise<void> {
+    await this.#acknowledge(session, deliveries, await committed)
+    session.underWay.shift()
+    await this.#adaptPrefetch(session, deliveries)
   }
 
   /** Waits until there is a batch's worth, or the first delivery has waited long enough; null when there is no more. */
@@ -292,6 +306,13 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       await this.#subscribe(session, queue)
     }
   }
+}
+
+/** Never fulfilled; rejected when the promise is. */
+function failureOf(promise: Promise<unknown>): Promise<never> {
+  return new Promise((_, reject) => {
+    promise.catch(reject)
+  })
 }
 
 function acknowledge({ channel, over }: ConsumerSession, message: Message, { allUpTo = false } = {}): void {

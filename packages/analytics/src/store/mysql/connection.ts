@@ -147,8 +147,8 @@ function clientOf(session: Session): MysqlClient {
   }
 }
 
-/** A few connections for reads that need nothing of each other. */
-export class ReadConnections implements SqlClient {
+/** A few connections, for pieces of work that need nothing of each other. */
+export class MysqlConnections implements SqlClient {
   readonly #connections: readonly MysqlConnection[]
 
   constructor(server: Server, count: number, options: ConnectionOptions) {
@@ -161,6 +161,10 @@ export class ReadConnections implements SqlClient {
 
   run(sql: string, values?: readonly SqlValue[]): Promise<number> {
     return this.#freest().run(sql, values)
+  }
+
+  transaction<T>(work: (client: MysqlClient) => Promise<T>): Promise<T> {
+    return this.#freest().transaction(work)
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@ import { BatchCounts, latestViewedAt } from '../counts.ts'
 import type { ViewRow } from '../row.ts'
 import { SELECT_STATE, type State, settingsDiffer, toState } from '../sql/sql.ts'
 import { type CountingSettings, type Recorded, RowRejected, StoreRefused } from '../store.ts'
-import type { MysqlClient, MysqlConnection } from './connection.ts'
+import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
 import { bytes, type Part, partsOf, quoted, time, uuidBytes } from './text.ts'
@@ -22,7 +22,7 @@ const TRIES = 5
  * few that every batch needs; and each list is sorted. So concurrent batches wait for each other, and seldom in a circle.
  */
 export function recordViews(
-  connection: MysqlConnection,
+  connection: MysqlConnections,
   { rows, settings, now }: { rows: readonly ViewRow[]; settings: CountingSettings; now: number },
 ): Promise<Recorded> {
   if (rows.length === 0) return Promise.resolve({ counted: 0, duplicates: 0 })

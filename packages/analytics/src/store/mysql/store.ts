@@ -10,13 +10,15 @@ import { rebuild } from '../sql/rebuild.ts'
 import { SELECT_STATE, type SqlEngine, settingsDiffer, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type CountingSettings, type Store, StoreRefused } from '../store.ts'
-import { MysqlConnection, ReadConnections } from './connection.ts'
+import { MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
 import { BEING_ADOPTED, recordViews } from './record.ts'
 import { serverOf } from './session.ts'
 import { fromTimestamp, toTimestamp } from './text.ts'
 
 const READ_CONNECTIONS = 4
+/** As many as there are batches under way in a consumer. */
+const WRITE_CONNECTIONS = 2
 const READ = { statementLimitMs: 15_000 }
 const BATCH = { statementLimitMs: 30_000 }
 // Retention runs in consumers, and may keep one that is to stop no longer than this.
@@ -32,14 +34,14 @@ const RECOUNT = { statementLimitMs: 3_600_000 }
 export async function openMysqlStore(url: string, settings: CountingSettings): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
-  const writer = new MysqlConnection(server, BATCH)
-  const reader = new ReadConnections(server, READ_CONNECTIONS, READ)
+  const writer = new MysqlConnections(server, WRITE_CONNECTIONS, BATCH)
+  const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
   const recounter = new MysqlConnection(server, RECOUNT)
   const calendar = new Calendar(settings.timeZone, settings.windowHours)
 
   const exclusiveOn =
-    (connection: MysqlConnection): SqlEngine['exclusive'] =>
+    (connection: MysqlConnection | MysqlConnections): SqlEngine['exclusive'] =>
     work =>
       connection.transaction(async client => {
         const [state] = await client.all(`${SELECT_STATE} FOR UPDATE`)

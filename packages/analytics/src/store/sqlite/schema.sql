@@ -95,8 +95,6 @@ CREATE TABLE post_views (
   referer_host TEXT
 ) STRICT;
 
-CREATE INDEX idx_post_uuid ON post_views (post_uuid);
-
 CREATE INDEX idx_viewed_at ON post_views (viewed_at);
 
 CREATE UNIQUE INDEX uq_event_id ON post_views (event_id) WHERE event_id IS NOT NULL;

@@ -137,6 +137,9 @@ test('tells the panel title, author and address of posts, by id and by text', as
   assert.deepEqual(await found('search=a&limit=1'), [POSTS[0]!.title])
   assert.deepEqual(await found('search=no-such-title'), [])
   for (const limit of ['-1', 'many', '', '1e9']) assert.ok((await found(`limit=${limit}`)).length >= 1, limit)
+  for (const query of ['ids=a&ids=b', 'search=a&search=b']) {
+    assert.equal((await get(`/posts.json?${query}`)).statusCode, 400, query)
+  }
 })
 
 test('loads nothing from elsewhere, and lets no script run', async t => {

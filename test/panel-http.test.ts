@@ -224,6 +224,9 @@ test('gives the last numbers, marked as old, while the store is away', async t =
   assert.equal(asOf, '2026-11-21T12:34:56.000Z')
   assert.ok(unavailable!.since >= lost)
   assert.equal((await get('/data?period=7d')).json<OverviewAnswer>().data, null)
+  const unknown = (await get('/?period=7d')).body
+  assert.match(unknown, /Unknown while Analytics is unavailable/)
+  assert.doesNotMatch(unknown, /Days are those of/, 'of which zone is not known either')
   const page = (await get('/')).body
   assert.match(page, /class="page is-old"/)
   assert.match(page, /<dt>Views<\/dt><dd class="value">1<\/dd>/)

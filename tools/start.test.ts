@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { cp, mkdtemp, realpath, rm, symlink } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, realpath, rm, symlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,6 +33,10 @@ describe('npm start', () => {
     await untilViews(first.output(), 1)
     assert.equal(await first.stop('SIGINT'), 0)
     await assertNothingRuns(ports, first.output())
+    for (const part of ['analytics', 'panel', 'blog']) {
+      const log = await readFile(join(checkout, 'data/log', `${part}.log`), 'utf8')
+      for (const line of log.trim().split('\n')) assert.match(line, /^\{.*\}$/, `${part} logs events alone`)
+    }
 
     const broker = await startRabbitmq({ dir: join(checkout, 'data', 'rabbitmq'), management: false })
     const tracker = createTracker({ url: broker.url })

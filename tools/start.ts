@@ -74,7 +74,8 @@ function analyticsPart(amqpUrl: string): Part {
 function panelPart(): Part {
   return {
     name: 'panel',
-    args: ['packages/admin/src/main.ts'],
+    // It takes the types off what it sends to browsers, with a function of Node's that warns of its youth.
+    args: ['--disable-warning=ExperimentalWarning', 'packages/admin/src/main.ts'],
     env: {
       ADMIN_PASSWORD: adminPassword,
       INTERNAL_API_KEY: apiKey,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { pino } from 'pino'
 import { createLog } from './log.ts'
 import { createPosts } from './posts.ts'
 
@@ -85,6 +86,43 @@ test('takes nothing that is not as agreed', async t => {
     const { url } = await startService(t, () => ({ body }))
     assert.equal((await testPosts(url).names(['a'])).names.size, 0, body)
   }
+})
+
+test('takes ids as Analytics spells them, and none that no post can have', async t => {
+  const uuid = '0190163D-8694-739B-AEA5-000000000001'
+  const told = ['a/b', '', 'x'.repeat(37), uuid].map(id => ({ id, title: 'x' }))
+  const { url } = await startService(t, () => ({ body: JSON.stringify({ posts: told }) }))
+  const posts = testPosts(url)
+  assert.deepEqual((await posts.search('x')).ids, [uuid.toLowerCase()])
+  assert.ok((await posts.names([uuid.toLowerCase()])).names.has(uuid.toLowerCase()))
+})
+
+test('reads no more of an answer than one can have', async t => {
+  let sentBytes = 0
+  const server = createServer((_request, response) => {
+    const chunk = Buffer.alloc(65_536, ' ')
+    const send = () => {
+      if (response.destroyed) return
+      sentBytes += chunk.length
+      response.write(chunk)
+    }
+    response.on('drain', send)
+    send()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  assert.equal((await testPosts(url).names(['a'])).from, 'away')
+  assert.ok(sentBytes < 16_777_216, `${sentBytes} bytes were taken`)
+})
+
+test('logs nothing of what it was sent', async t => {
+  const lines: string[] = []
+  const log = pino({ messageKey: 'event' }, { write: line => lines.push(line) })
+  const { url } = await startService(t, () => ({ body: 'a secret title' }))
+  await createPosts({ url, log }).names(['a'])
+  assert.match(lines.join(), /posts\.lost/)
+  assert.doesNotMatch(lines.join(), /secret/)
 })
 
 test('knows no names without a service', async () => {

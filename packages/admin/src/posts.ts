@@ -7,6 +7,7 @@
  * Nothing here ever rejects: a panel without titles shows ids.
  */
 
+import { canonicalPost } from '@postviews/client'
 import { describeError, type Log } from './log.ts'
 import type { Names, PostName } from './pages/model.ts'
 
@@ -34,6 +35,8 @@ const NAME_HOLDS_MS = 60_000
 const MAX_KNOWN = 5_000
 const MAX_FOUND = 50
 const MAX_TEXT_CHARACTERS = 300
+/** More than fifty posts with the longest texts. */
+const MAX_ANSWER_BYTES = 1_048_576
 
 export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }: PostsOptions): Posts {
   if (url === null) {
@@ -56,7 +59,7 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
         headers: { Accept: 'application/json' },
       })
       if (!response.ok) throw new Error(`the posts service answered ${response.status}`)
-      const posts = readPosts(await response.json())
+      const posts = readPosts(await readJson(response))
       if (lostAt !== null) log.info('posts.back')
       lostAt = null
       return posts
@@ -104,13 +107,32 @@ interface NamedPost {
   name: PostName
 }
 
+/** Reads no more than an answer can have, whatever is sent. */
+async function readJson(response: Response): Promise<unknown> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length
+    if (bytes > MAX_ANSWER_BYTES) throw new Error(`the posts service sent over ${MAX_ANSWER_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString())
+  } catch {
+    // The parser's own message repeats what was sent, which is nothing for a log.
+    throw new Error('the posts service sent no JSON')
+  }
+}
+
 /** What is of use in an answer; what is not as agreed is passed over. */
 function readPosts(answer: unknown): NamedPost[] {
   const { posts } = (answer ?? {}) as { posts?: unknown }
   if (!Array.isArray(posts)) throw new Error('the posts service sent no posts')
   return posts.flatMap((post: unknown) => {
-    const { id, title, author, url } = (post ?? {}) as Record<string, unknown>
-    if (typeof id !== 'string' || typeof title !== 'string' || title.trim() === '') return []
+    const { id: told, title, author, url } = (post ?? {}) as Record<string, unknown>
+    // Analytics refuses a whole question for one id that no post can have.
+    const id = typeof told === 'string' ? canonicalPost(told) : undefined
+    if (id === undefined || typeof title !== 'string' || title.trim() === '') return []
     const name = {
       title: title.trim().slice(0, MAX_TEXT_CHARACTERS),
       author: typeof author === 'string' ? author.slice(0, MAX_TEXT_CHARACTERS) : null,

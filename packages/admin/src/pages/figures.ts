@@ -10,8 +10,13 @@ export function figures(trend: Trend | null): VNode {
   const { sums, before } = trend
   const share = format.shareOf(sums.logged_in, sums.anonymous)
   const shareBefore = before && format.shareOf(before.sums.logged_in, before.sums.anonymous)
-  const change = (name: 'views' | 'unique_views' | 'bots') =>
-    before && changeText(format.changeOf(sums[name], before.sums[name]), before.sums[name].value)
+  const change = (name: 'views' | 'unique_views' | 'bots') => {
+    if (before === null) return null
+    const was = before.sums[name]
+    return isTodayAlone(trend) && was.value !== null
+      ? wholeDay(was)
+      : changeText(format.changeOf(sums[name], was), was.value)
+  }
   return html`<dl class="figures">
     ${figure('Views', amount(sums.views), change('views'))}
     ${figure(
@@ -56,6 +61,15 @@ function unknown(): VNode {
   >`
 }
 
+function isTodayAlone({ period, today }: Trend): boolean {
+  return period.from === today && period.to === today
+}
+
+/** Some hours are always fewer than a day: that is no fall. */
+function wholeDay(before: Sum): VNode {
+  return html`<span class="same">so far; the day before had ${amount(before)}</span>`
+}
+
 const ARROWS = { up: '▲', down: '▼' }
 
 function changeText(change: format.Change | null, before: number | null, isShare = false): VNode {
@@ -66,8 +80,7 @@ function changeText(change: format.Change | null, before: number | null, isShare
   return html`<span class=${change.direction}
       ><span aria-hidden="true">${ARROWS[change.direction]} </span
       ><span class="visually-hidden">${change.direction} </span>${change.text}</span
-    >
-    <span class="was"> from ${was}</span>`
+    >${' '}<span class="was">from ${was}</span>`
 }
 
 function readers(loggedIn: Sum, anonymous: Sum): string {

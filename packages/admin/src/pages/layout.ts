@@ -26,7 +26,7 @@ export function layout(answer: Answer, content: ComponentChildren): VNode {
         A <dfn>unique view</dfn> is the first view of a post by a reader within a window: a day, unless Analytics
         was told another. Unique views of several days, or posts, are added up.
       </p>
-      <p>Days are those of ${timezone}.${data !== null && setAside(data.counting)}</p>
+      ${data !== null && html`<p>Days are those of ${timezone}.${setAside(data.counting)}</p>`}
     </footer>
   `
 }

@@ -16,7 +16,7 @@ import {
 } from './support/article-tables.ts'
 import { GOOGLEBOT, POST, record, SAFARI, view } from './support/views.ts'
 
-const KEEP = { adoptSettings: false, ipStorage: 'full' } as const
+const KEEP = { adoptSettings: false } as const
 const OLD_NEXT = addDays(OLD, 1)
 
 async function totalOf(store: Store, post = POST) {

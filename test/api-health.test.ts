@@ -57,9 +57,19 @@ test('names every part that does not move', async t => {
     503,
     { status: 'unavailable', problems: ['store: does not take writes', 'broker: not connected'] },
   ])
+})
 
-  problem = 'store: paused'
-  assert.deepEqual(await ready(), [503, { status: 'unavailable', problems: ['store: paused'] }])
+test('tells nobody what the store says of itself', async t => {
+  const { app } = await startApi(t, {
+    consumer: { problem: () => 'store: SQLite: unable to open /srv/hunter2/views.db' },
+  })
+  const { statusCode, body } = await app.inject('/readyz')
+  assert.equal(statusCode, 503)
+  assert.deepEqual(JSON.parse(body), {
+    status: 'unavailable',
+    problems: ['store: does not take views'],
+  })
+  assert.doesNotMatch((await app.inject('/metrics')).body, /hunter2/)
 })
 
 test('says within seconds that the store hangs, and that it is back', async t => {

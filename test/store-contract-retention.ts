@@ -245,7 +245,7 @@ export function retentionContract(promises: Promises): void {
 }
 
 function rebuilt(store: Awaited<ReturnType<TestDatabase['open']>>) {
-  return store.rebuild({ adoptSettings: false, ipStorage: 'full' })
+  return store.rebuild({ adoptSettings: false })
 }
 
 async function rawRows(sql: TestDatabase['sql'], where = '1 = 1'): Promise<number> {

@@ -15,8 +15,8 @@ import { everythingIn, recount } from './store-contract-recount.ts'
 import { POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
-const ADOPT = { adoptSettings: true, ipStorage: 'full' } as const
-const KEEP = { adoptSettings: false, ipStorage: 'full' } as const
+const ADOPT = { adoptSettings: true } as const
+const KEEP = { adoptSettings: false } as const
 
 /** Each setting another than by default, with the name and value that a person knows it by. */
 const OTHERS: [settings: Partial<CountingSettings>, named: RegExp][] = [
@@ -77,6 +77,21 @@ export function settingsContract(promises: Promises): void {
       await assert.rejects(stranger.rebuild(KEEP), { constructor: StoreRefused, message: named })
       assert.equal((await store.siteTotals()).views, 0)
       await store.checkSettings()
+    })
+  }
+
+  for (const [recorded, own] of [
+    ['europe/warsaw', 'Europe/Warsaw'],
+    ['Asia/Kolkata', 'Asia/Calcutta'],
+  ] as const) {
+    promises(`knows ${recorded} as ${own}, and adopts it without readers' addresses`, async ({ open }) => {
+      await record(await open({ timeZone: recorded }), VIEWS, { ipStorage: 'none' })
+      const store = await open({ timeZone: own })
+      await store.checkSettings()
+      assert.equal((await store.rebuild(KEEP)).fixed, 0)
+      assert.deepEqual(await record(store, [view(NOON)]), { counted: 1, duplicates: 0 })
+      assert.deepEqual(await store.rebuild(ADOPT), { fixed: 0, firstDay: null })
+      await assertVerified(store)
     })
   }
 
@@ -197,7 +212,7 @@ export function settingsContract(promises: Promises): void {
     await record(before, VIEWS, { ipStorage: 'none' })
     const answers = await everythingIn(before, QUESTION)
     const store = await open({ uniqueBy: 'ip+user_agent', timeZone: 'Asia/Kathmandu' })
-    const { firstDay } = await store.rebuild({ ...ADOPT, ipStorage: 'none' })
+    const { firstDay } = await store.rebuild(ADOPT)
     assert.equal(firstDay, '2026-04-01')
     assert.deepEqual(await everythingIn(store, QUESTION), answers)
     await assertVerified(store)
@@ -215,7 +230,7 @@ export function settingsContract(promises: Promises): void {
   promises('applies what needs no address to every day, addresses or none', async ({ open }) => {
     await record(await open(), VIEWS, { ipStorage: 'none' })
     const store = await open({ windowHours: 6, bots: 'exclude' })
-    assert.equal((await store.rebuild({ ...ADOPT, ipStorage: 'none' })).firstDay, null)
+    assert.equal((await store.rebuild(ADOPT)).firstDay, null)
     await assertCounts(store, VIEWS)
     await assertVerified(store)
   })

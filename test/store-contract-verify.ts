@@ -16,7 +16,7 @@ const VIEWS = [
   view(`${DAY}T12:00:00Z`, { postUuid: 'tampered', userId: '7', referer: 'https://a.example/' }),
 ]
 const QUESTION = questionOf(VIEWS)
-const REBUILD = { adoptSettings: false, ipStorage: 'full' } as const
+const REBUILD = { adoptSettings: false } as const
 
 const COUNTERS_OF_DAYS = [
   'post_view_aggregates',

@@ -87,10 +87,10 @@ program
   .option('--to <day>', 'only up to this day', parseDay)
   .option('--json', 'print the outcome as JSON')
   .action((options: { adoptSettings?: true; from?: Day; to?: Day; json?: true }) =>
-    withStore({ checked: false }, async (store, progress, _print, { ipStorage }) => {
+    withStore({ checked: false }, async (store, progress) => {
       const { adoptSettings, from, to, json } = options
       const rebuilt = await store.rebuild(
-        { adoptSettings: adoptSettings === true, ipStorage, ...(from && { from }), ...(to && { to }) },
+        { adoptSettings: adoptSettings === true, ...(from && { from }), ...(to && { to }) },
         progress,
       )
       if (json) return JSON.stringify({ fixed: rebuilt.fixed, first_day: rebuilt.firstDay })

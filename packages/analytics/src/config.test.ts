@@ -27,7 +27,7 @@ test('every setting but the key has a default that works', () => {
     maxAgeSeconds: 30 * 86_400,
     rawRetentionDays: 90,
     deadRetentionDays: 30,
-    batchEvents: 2_000,
+    batchEvents: 3_000,
     batchWaitMs: 100,
     logLevel: 'info',
   } satisfies Config)
@@ -68,6 +68,15 @@ test('every setting is read from the variable of its name', () => {
     batchWaitMs: 0,
     logLevel: 'debug',
   } satisfies Config)
+})
+
+test('a time zone is read in any letter case, and spelt its own way', () => {
+  for (const [text, timeZone] of [
+    ['europe/warsaw', 'Europe/Warsaw'],
+    ['Asia/Kolkata', 'Asia/Kolkata'],
+    ['UTC', 'UTC'],
+  ] as const)
+    assert.equal(readConfig({ STATS_TIMEZONE: text }, CONSUMER).counting.timeZone, timeZone)
 })
 
 test('an empty variable is one that is not set, and others are not ours', () => {

@@ -1,6 +1,6 @@
 /** The one place where the environment is read: a pure function of it, which tells every problem at once. */
 
-import { isTimeZone } from './store/calendar.ts'
+import { timeZoneNamed } from './store/calendar.ts'
 import type { IpStorage, UniqueBy } from './store/row.ts'
 import type { CountingSettings } from './store/store.ts'
 
@@ -67,8 +67,9 @@ const INTERNAL_API_KEY = setting(
 const HOST = setting('HOST', '127.0.0.1', 'address the internal API listens on', text => text)
 const PORT = setting('PORT', '3100', 'port the internal API listens on', text => integer(text, 0, 65_535))
 const STATS_TIMEZONE = setting('STATS_TIMEZONE', 'UTC', 'IANA time zone whose days are counted', text => {
-  if (!isTimeZone(text)) throw new Error('is not an IANA time zone such as Europe/Warsaw')
-  return text
+  const name = timeZoneNamed(text)
+  if (name === null) throw new Error('is not an IANA time zone such as Europe/Warsaw')
+  return name
 })
 const UNIQUE_WINDOW = setting(
   'UNIQUE_WINDOW',
@@ -100,7 +101,7 @@ const RAW_RETENTION_DAYS = setting('RAW_RETENTION_DAYS', '90', 'days raw rows ar
 const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days set-aside events are kept', text =>
   integer(text, 1, 36_500),
 )
-const BATCH_EVENTS = setting('BATCH_EVENTS', '2000', 'views committed together, at most about', text =>
+const BATCH_EVENTS = setting('BATCH_EVENTS', '3000', 'views committed together, at most about', text =>
   integer(text, 1, 20_000),
 )
 const BATCH_WAIT_MS = setting('BATCH_WAIT_MS', '100', 'how long a batch waits to fill', text =>

@@ -8,6 +8,7 @@ export type Log = Logger
 export const LOG_EVENTS = {
   'service.started': 'the process runs and has said on what settings',
   'service.stopping': 'a signal came: what is in hand is committed and acknowledged, then the process ends',
+  'service.end_failed': 'a part did not end well; the others are ended all the same',
   'service.stopped': 'everything in hand was committed and acknowledged',
   'service.failed': 'the process ends because it cannot go on; the message says what to do',
   'key.short': 'a key of the internal API has under 16 characters',

@@ -63,7 +63,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
       apiKeys: parts.api ? config.apiKeys : [],
       broker: { depths: async () => (await late.broker?.depths()) ?? null },
       consumer: parts.consumer
-        ? { problem: () => late.consumer?.problem() ?? (late.consumer ? null : 'store: not ready yet') }
+        ? { problem: () => (late.consumer ? late.consumer.problem() : 'consumer: waits for the store') }
         : null,
       metrics,
       log,
@@ -109,7 +109,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
     try {
       await end()
     } catch (error) {
-      log.warn({ error: describeError(error) }, 'service.stopping')
+      log.warn({ error: describeError(error) }, 'service.end_failed')
     }
   }
   log.info('service.stopped')

@@ -24,7 +24,7 @@ export interface QueueDepths {
 export interface ConsumerHealth {
   /**
    * The part that does not move, as `broker: …`, `consumer: …` or `store: …`; null when all is well. Anyone may read
-   * it: no address, no credential.
+   * it: no address, no credential. Of the store only that much is passed on: the rest is an error's own words.
    */
   problem(): string | null
 }
@@ -86,9 +86,9 @@ export function createHealth({ store, broker, consumer, metrics, now }: HealthOp
   return {
     async problems() {
       const consuming = consumer?.problem() ?? null
-      // A consumer that waits for the store has said so already.
-      const problems = consuming?.startsWith('store:') ? [consuming] : [await storeProblem(), consuming]
-      return problems.filter(problem => problem !== null)
+      // It has found out already. What the error says, a path perhaps, is for the log.
+      if (consuming?.startsWith('store:')) return ['store: does not take views']
+      return [await storeProblem(), consuming].filter(problem => problem !== null)
     },
 
     backlog,

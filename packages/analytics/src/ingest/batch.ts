@@ -4,13 +4,14 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { elementTexts, INVALID_REASONS, type InvalidView, type View } from '@postviews/client'
+import { elementTexts, type InvalidView, type View } from '@postviews/client'
 import type { ConsumeMessage } from 'amqplib'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Day } from '../store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
 import { type Recorded, RowRejected, type Store, StoreRefused } from '../store/store.ts'
+import { DEAD_REASONS } from './dead.ts'
 import type { SetAside, SetAsideReason } from './set-aside.ts'
 
 /** A message in hand: read, not yet acknowledged. */
@@ -184,9 +185,7 @@ export class Batches {
 }
 
 function meanings(reasons: readonly SetAsideReason[]): string {
-  return reasons
-    .map(reason => (reason === 'unstorable' ? 'the store keeps no such row' : INVALID_REASONS[reason]))
-    .join('; ')
+  return reasons.map(reason => DEAD_REASONS[reason]).join('; ')
 }
 
 /** Where in its message a view that was read well stands, and its text there. */

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addDays, Calendar, daysBetween, daysFrom, isDay, isTimeZone, latest } from './calendar.ts'
+import {
+  addDays,
+  Calendar,
+  daysBetween,
+  daysFrom,
+  isDay,
+  isSameTimeZone,
+  latest,
+  timeZoneNamed,
+} from './calendar.ts'
 
 const HOUR = 3_600
 
@@ -155,6 +164,39 @@ test('only a day that exists, written YYYY-MM-DD, is a day', () => {
 
 test('only an IANA name is a time zone', () => {
   for (const name of ['UTC', 'Europe/Warsaw', 'America/Argentina/Buenos_Aires'])
-    assert.ok(isTimeZone(name), name)
-  for (const name of ['', 'Warsaw', 'Europe/Nowhere', '+02:00', '-0500']) assert.ok(!isTimeZone(name), name)
+    assert.equal(timeZoneNamed(name), name)
+  for (const name of ['', 'Warsaw', 'Europe/Nowhere', '+02:00', '-0500', '2026-03-10T12:00Z'])
+    assert.equal(timeZoneNamed(name), null, name)
+})
+
+test('a time zone is spelt its own way, and keeps the name it was given', () => {
+  for (const [name, spelt] of [
+    ['utc', 'UTC'],
+    ['europe/warsaw', 'Europe/Warsaw'],
+    ['AMERICA/PORT-AU-PRINCE', 'America/Port-au-Prince'],
+    ['asia/kolkata', 'Asia/Kolkata'],
+    ['asia/calcutta', 'Asia/Calcutta'],
+    ['Europe/Kyiv', 'Europe/Kyiv'],
+    ['etc/gmt+5', 'Etc/GMT+5'],
+  ] as const)
+    assert.equal(timeZoneNamed(name), spelt)
+})
+
+test('a time zone is the same by each of its names', () => {
+  for (const [one, other] of [
+    ['Europe/Warsaw', 'europe/warsaw'],
+    ['Asia/Kolkata', 'Asia/Calcutta'],
+    ['Europe/Kyiv', 'europe/kiev'],
+    ['UTC', 'Etc/UTC'],
+    ['Mars/Olympus', 'Mars/Olympus'],
+  ] as const)
+    assert.ok(isSameTimeZone(one, other), `${one}, ${other}`)
+  // The clocks of the first two agree today, and did not always.
+  for (const [one, other] of [
+    ['Europe/Warsaw', 'Europe/Berlin'],
+    ['UTC', 'Europe/London'],
+    ['Mars/Olympus', 'Mars/Tharsis'],
+    ['Mars/Olympus', 'UTC'],
+  ] as const)
+    assert.ok(!isSameTimeZone(one, other), `${one}, ${other}`)
 })

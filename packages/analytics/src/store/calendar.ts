@@ -109,13 +109,27 @@ export function isDay(text: string): boolean {
   }
 }
 
-/** Whether the name is an IANA time zone that this runtime knows. */
-export function isTimeZone(name: string): boolean {
+/**
+ * An IANA time zone in its own spelling, from a name in any letter case; null where this runtime knows none. An alias
+ * stays one: which of its names is a zone's first differs from runtime to runtime.
+ */
+export function timeZoneNamed(name: string): string | null {
+  if (firstName(name) === null) return null
+  return Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(name).timeZoneId
+}
+
+/** Whether two names are of one zone, as `Asia/Calcutta` and `Asia/Kolkata` are. */
+export function isSameTimeZone(one: string, other: string): boolean {
+  return one === other || (firstName(one) ?? one) === (firstName(other) ?? other)
+}
+
+/** The name by which this runtime knows the zone, whichever of its names is given; null where it knows none. */
+function firstName(name: string): string | null {
+  if (/^[+-]/.test(name)) return null
   try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    return !/^[+-]/.test(name)
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone
   } catch {
     // A RangeError is how Intl says that it does not know the zone.
-    return false
+    return null
   }
 }

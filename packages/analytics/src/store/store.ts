@@ -4,7 +4,7 @@
  */
 
 import type { Calendar, Day } from './calendar.ts'
-import type { IpStorage, UniqueBy, ViewRow } from './row.ts'
+import type { UniqueBy, ViewRow } from './row.ts'
 
 /**
  * The settings that decide what is counted, and as what. They are recorded in the database: numbers counted under
@@ -108,7 +108,6 @@ export interface RebuildOptions {
   /** Only these days; all by default, and where settings are adopted. Days whose raw rows are gone are refused. */
   from?: Day
   to?: Day
-  ipStorage: IpStorage
 }
 
 export interface Rebuilt {

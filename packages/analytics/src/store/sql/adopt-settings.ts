@@ -1,7 +1,7 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
 import { randomBytes } from 'node:crypto'
-import { addDays, type Day, latest } from '../calendar.ts'
+import { addDays, type Day, isSameTimeZone, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
@@ -49,7 +49,8 @@ async function firstDayToApply(
   // Days without raw rows stay as they are, and so do days that an earlier change could not reach.
   const reachable = latest(state.rawFrom, state.settingsSince)
   const readersChange =
-    settings.uniqueBy !== state.settings.uniqueBy || settings.timeZone !== state.settings.timeZone
+    settings.uniqueBy !== state.settings.uniqueBy ||
+    !isSameTimeZone(settings.timeZone, state.settings.timeZone)
   if (!readersChange) return reachable
   // Who read can be told anew only from an address: the days after the last row that kept none.
   const [row] = await client.all(`SELECT MAX(day) AS last FROM post_views WHERE ${WITHOUT_ADDRESS}`)

@@ -3,7 +3,7 @@
  * know, over the small interface here. Only the way of a batch is each engine's own.
  */
 
-import type { Calendar, Day } from '../calendar.ts'
+import { type Calendar, type Day, isSameTimeZone } from '../calendar.ts'
 import type { UniqueBy } from '../row.ts'
 import type { CountingSettings } from '../store.ts'
 
@@ -79,6 +79,7 @@ export function settingsDiffer(recorded: CountingSettings, own: CountingSettings
   const keys = Object.keys(SETTING_NAMES) as (keyof CountingSettings)[]
   const differing = keys
     .filter(key => recorded[key] !== own[key])
+    .filter(key => key !== 'timeZone' || !isSameTimeZone(recorded[key], own[key]))
     .map(
       key =>
         `${SETTING_NAMES[key]} is ${shown(key, own)}, recorded in the database is ${shown(key, recorded)}`,

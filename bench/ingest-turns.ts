@@ -1,5 +1,6 @@
 /** Who takes part in the ingest part, and what a turn of each is. */
 
+import { POST_VIEW_AGGREGATES, POST_VIEWS } from '../test/support/article-sql.ts'
 import { runBacklog } from './backlog.ts'
 import type { Bench } from './bench.ts'
 import type { BareInserted, BareInsertOptions } from './contenders/bare-insert.ts'
@@ -32,33 +33,11 @@ const EVENTS = {
   quick: { nothing: 80_000, oneByOne: 2_000, single: 30_000, grouped: 60_000, nothingGrouped: 400_000 },
 }
 
-/** What a consumer of ours ends up with: two batches of 2,000 events, in messages of one or of a hundred. */
-const PREFETCH = { single: 4_000, grouped: 40 }
+/** What a consumer of ours ends up with: two batches of 3,000 events, in messages of one or of a hundred. */
+const PREFETCH = { single: 6_000, grouped: 60 }
 /** 500 events. */
 const NOTHING_ACKS_EVERY = { single: 500, grouped: 5 }
 const GROUP = 100
-
-/** The article's own tables, on the server's default settings. */
-const ARTICLE_TABLES = [
-  `CREATE TABLE post_views (
-    id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
-    post_uuid CHAR(36) NOT NULL,
-    user_id BIGINT UNSIGNED NULL,
-    ip VARCHAR(45) NULL,
-    user_agent TEXT NULL,
-    referer VARCHAR(500) NULL,
-    viewed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    INDEX idx_post_uuid (post_uuid),
-    INDEX idx_viewed_at (viewed_at)
-  )`,
-  `CREATE TABLE post_view_aggregates (
-    id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT,
-    post_uuid CHAR(36) NOT NULL,
-    date DATE NOT NULL,
-    view_count INT UNSIGNED NOT NULL DEFAULT 0,
-    UNIQUE KEY uq_post_date (post_uuid, date)
-  )`,
-]
 
 export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
   const mariadb = mariadbEngine(await bench.mariadb())
@@ -113,7 +92,7 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
     title: 'the article’s way on MariaDB',
     run: () =>
       withDatabase(mariadb, async database => {
-        await database.query(...ARTICLE_TABLES)
+        await database.query(POST_VIEWS, POST_VIEW_AGGREGATES)
         const some = events.slice(0, counts.oneByOne)
         const argument: Omit<OneByOneOptions, 'amqpUrl'> = {
           databaseUrl: database.url,

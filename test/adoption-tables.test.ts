@@ -7,15 +7,8 @@ import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
 import { StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { testMariadb } from '../tools/stack/for-tests.ts'
 import { assertVerified } from './store-contract-database.ts'
-import {
-  migratedStore,
-  OLD,
-  oldTables,
-  POST_VIEW_AGGREGATES,
-  POST_VIEWS,
-  RECENT,
-  TODAY,
-} from './support/article-tables.ts'
+import { POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-sql.ts'
+import { migratedStore, OLD, oldTables, RECENT, TODAY } from './support/article-tables.ts'
 import { SETTINGS } from './support/mysql.ts'
 import { POST, record, SAFARI, view } from './support/views.ts'
 

@@ -5,15 +5,8 @@ import { test } from 'node:test'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified } from './store-contract-database.ts'
-import {
-  migratedStore,
-  OLD,
-  oldTables,
-  POST_VIEW_AGGREGATES,
-  POST_VIEWS,
-  RECENT,
-  TODAY,
-} from './support/article-tables.ts'
+import { POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-sql.ts'
+import { migratedStore, OLD, oldTables, RECENT, TODAY } from './support/article-tables.ts'
 import { GOOGLEBOT, POST, record, SAFARI, view } from './support/views.ts'
 
 const KEEP = { adoptSettings: false } as const

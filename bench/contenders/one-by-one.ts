@@ -6,6 +6,7 @@
 import { VIEWS_QUEUE } from '@postviews/client'
 import { type ConsumeMessage, connect } from 'amqplib'
 import { createConnection } from 'mysql2/promise'
+import { COUNT_VIEW, INSERT_VIEW } from '../../test/support/article-sql.ts'
 import type { BenchEvent } from '../events.ts'
 import { serveCount } from './count-server.ts'
 
@@ -15,15 +16,6 @@ export interface OneByOneOptions {
   databaseUrl: string
   prefetchMessages: number
 }
-
-const INSERT_VIEW = `
-  INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
-  VALUES (?, ?, ?, ?, ?, ?)`
-
-const COUNT_VIEW = `
-  INSERT INTO post_view_aggregates (post_uuid, date, view_count)
-  VALUES (?, CURDATE(), 1)
-  ON DUPLICATE KEY UPDATE view_count = view_count + 1`
 
 const options = JSON.parse(process.argv[2]!) as OneByOneOptions
 let counted = 0

@@ -18,10 +18,10 @@ import {
   type Pair,
   referrersOfDay,
   type StoredAggregate,
-  selectTotals,
 } from '../sql/recount.ts'
 import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
+import { selectTotals } from '../sql/totals.ts'
 import { type Progress, StoreUnavailable } from '../store.ts'
 import { type MysqlClient, transactionOn } from './connection.ts'
 import { bytes, partsOf, quoted } from './text.ts'

@@ -13,15 +13,14 @@ import {
   type Pair,
   referrersOfDay,
   type StoredAggregate,
-  selectTotals,
   siteDay,
   siteReferrers,
   storedAggregates,
-  totalsAfter,
   visitorsThatDiffer,
 } from './recount.ts'
 import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, settingsDiffer, toState } from './sql.ts'
+import { selectTotals, totalsAfter } from './totals.ts'
 
 const TOTALS_AT_ONCE = 500
 

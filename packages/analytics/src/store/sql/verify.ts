@@ -15,12 +15,11 @@ import {
   siteDay,
   siteReferrers,
   storedAggregates,
-  totalOf,
-  totalsAfter,
   visitorsThatDiffer,
 } from './recount.ts'
 import { dayKeys, deriveAgain, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import { totalOf, totalsAfter } from './totals.ts'
 
 const TOTALS_AT_ONCE = 1_000
 

@@ -2,16 +2,21 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { EXCHANGE, ROUTING_KEY } from '@postviews/client'
 import { SQLITE_POINTS } from './support/die-at.ts'
-import { ENGINES, SQLITE } from './support/engines.ts'
+import { ENGINES, MARIADB, SQLITE } from './support/engines.ts'
 import { countRows } from './support/invariants.ts'
+import { otherSession, storeOn } from './support/mysql.ts'
 import { plan } from './support/planned.ts'
-import type { Service } from './support/service.ts'
+import { COUNTED, type Service } from './support/service.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
+import { until } from './support/until.ts'
 
 const VIEWS = 1_000
 /** So small that the first batch is not all there is. */
 const SMALL_BATCHES = { BATCH_EVENTS: '200' }
+/** So few that two batches are in hand before any is acknowledged. */
+const FEW = 5
 
 describe('killed', () => {
   for (const point of SQLITE_POINTS) {
@@ -39,6 +44,31 @@ describe('killed', () => {
       await isDeliveredAgain(system, 'kept')
     })
   }
+
+  test('with its second batch committed and its first one not, on MariaDB', async t => {
+    const database = await MARIADB.create(t)
+    const system = await createSystem(t, { database, settings: { BATCH_EVENTS: String(FEW) } })
+    await (await storeOn(t, database.url)).migrate()
+    const planned = plan({ views: 2 * FEW, twice: 0, bad: 0, eventsPerMessage: 1, withinSeconds: 1 })
+    // Whoever waits for an id keeps ids that are less from being inserted as well: so the first is the least.
+    const inOrder = planned.messages
+      .toSorted((one, other) => (one.ids[0]! < other.ids[0]! ? -1 : 1))
+      // Through one queue: the broker hands them over in this order.
+      .map(message => ({ ...message, exchange: EXCHANGE, routingKey: ROUTING_KEY }))
+    const held = inOrder[0]!.ids[0]!.replaceAll('-', '')
+    const other = await otherSession(t, database.url)
+    await other.sql('START TRANSACTION')
+    await other.sql(`INSERT INTO post_views (post_uuid, event_id) VALUES ('held', x'${held}')`)
+    await system.publish(planned, inOrder)
+    const service = await system.start()
+    await service.untilReady()
+    await until('the second batch is committed', async () => (await service.metric(COUNTED)) === FEW)
+    const { unacknowledged } = system.tap
+    await service.end('SIGKILL')
+    await other.sql('ROLLBACK')
+    assert.equal(unacknowledged, 2 * FEW, 'nothing is acknowledged before what was delivered first')
+    await isDeliveredAgain(system, 'kept')
+  })
 })
 
 function startDying(system: TestSystem, point: string): Promise<Service> {

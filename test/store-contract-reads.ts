@@ -176,6 +176,29 @@ export function readsContract(promises: Promises): void {
     })
   })
 
+  promises('lists the most viewed of a period anew once it was counted on', async ({ open }) => {
+    const store = await open()
+    const another = await open()
+    const period = { from: '2025-11-03', to: '2026-03-11' }
+    const topOf = async () => (await store.topPosts(period, 10, 0)).posts.map(post => Object.values(post))
+    await record(another, [view('2026-03-10T12:00:00Z', { postUuid: 'a' })])
+    assert.deepEqual(await topOf(), [['a', 1, 1]])
+    // A day of a whole month, of a part of one, of the last days, and one that is not asked for.
+    for (const day of ['2025-12-31', '2025-11-03', '2026-03-11', '2026-03-12']) {
+      await record(another, [view(`${day}T12:00:00Z`, { postUuid: 'b' })])
+    }
+    assert.deepEqual(await topOf(), [
+      ['b', 3, 3],
+      ['a', 1, 1],
+    ])
+    await record(another, [view('2025-12-01T12:00:00Z', { postUuid: 'c' })])
+    assert.deepEqual(await topOf(), [
+      ['b', 3, 3],
+      ['a', 1, 1],
+      ['c', 1, 1],
+    ])
+  })
+
   promises('counts the hosts that readers came from', async ({ open }) => {
     const store = await open()
     const referers = [

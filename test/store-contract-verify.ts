@@ -209,6 +209,18 @@ export function verifyContract(promises: Promises): void {
     await assertVerified(store)
   })
 
+  promises('shows at once what was put right, also to who has read it wrong', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, VIEWS)
+    const period = { from: DAY, to: DAY }
+    const right = await store.topPosts(period, 10, 0)
+    await sql(`UPDATE post_view_aggregates SET view_count = view_count + 5 WHERE ${ON_DAY}`)
+    const reader = await open()
+    assert.notDeepEqual(await reader.topPosts(period, 10, 0), right)
+    await store.rebuild(REBUILD)
+    assert.deepEqual(await reader.topPosts(period, 10, 0), right)
+  })
+
   promises('proves and puts right the sums of days whose raw rows are gone', async ({ open, sql }) => {
     const store = await open()
     await record(store, VIEWS)

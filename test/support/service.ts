@@ -11,6 +11,8 @@ import { until } from './until.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
 export const API_KEY = 'a-key-of-the-tests-alone'
+/** The metric of views that were counted. */
+export const COUNTED = 'postviews_events_total{outcome="counted",reason=""}'
 /** The metric of views that were counted before. */
 export const DUPLICATES = 'postviews_events_total{outcome="duplicate",reason=""}'
 

@@ -34,6 +34,12 @@ CREATE TABLE post_view_progress (
   PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 
+CREATE TABLE post_view_rebuilds (
+  id tinyint unsigned NOT NULL,
+  rebuilds bigint unsigned NOT NULL,
+  PRIMARY KEY (id)
+) ENGINE = InnoDB;
+
 CREATE TABLE post_view_referrers (
   post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
   date date NOT NULL,

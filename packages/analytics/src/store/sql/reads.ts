@@ -2,9 +2,11 @@
 
 import { addDays, type Day } from '../calendar.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
+import { Rankings } from './rankings.ts'
 import { figure, marks, type SqlEngine, type SqlRow } from './sql.ts'
 
 export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fromTime'>): Reads {
+  const rankings = new Rankings(reader)
   const iso = (time: unknown): string | null =>
     time === null || time === undefined
       ? null
@@ -69,40 +71,21 @@ export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fr
     },
 
     async topPosts(period, limit, offset) {
-      const [page, [count]] = await Promise.all(
-        period === null
-          ? [
-              reader.all(
-                `SELECT post_uuid, views, unique_views
-                 FROM post_view_totals
-                 WHERE views > 0
-                 ORDER BY views DESC, post_uuid
-                 LIMIT ? OFFSET ?`,
-                [limit, offset],
-              ),
-              reader.all('SELECT COUNT(*) AS posts FROM post_view_totals WHERE views > 0'),
-            ]
-          : [
-              reader.all(
-                `SELECT post_uuid, SUM(view_count) AS views, SUM(unique_views) AS unique_views
-                 FROM post_view_aggregates
-                 WHERE date BETWEEN ? AND ? AND view_count > 0
-                 GROUP BY post_uuid
-                 ORDER BY views DESC, post_uuid
-                 LIMIT ? OFFSET ?`,
-                [period.from, period.to, limit, offset],
-              ),
-              reader.all(
-                `SELECT COUNT(DISTINCT post_uuid) AS posts
-                 FROM post_view_aggregates
-                 WHERE date BETWEEN ? AND ? AND view_count > 0`,
-                [period.from, period.to],
-              ),
-            ],
-      )
+      if (period !== null) return rankings.top(period, limit, offset)
+      const [posts, [count]] = await Promise.all([
+        reader.all(
+          `SELECT post_uuid, views, unique_views
+           FROM post_view_totals
+           WHERE views > 0
+           ORDER BY views DESC, post_uuid
+           LIMIT ? OFFSET ?`,
+          [limit, offset],
+        ),
+        reader.all('SELECT COUNT(*) AS posts FROM post_view_totals WHERE views > 0'),
+      ])
       return {
         total: Number(count?.['posts']),
-        posts: page.map(row => ({
+        posts: posts.map(row => ({
           post_uuid: String(row['post_uuid']),
           views: Number(row['views']),
           unique_views: figure(row['unique_views']),

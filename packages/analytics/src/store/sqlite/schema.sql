@@ -32,6 +32,11 @@ CREATE TABLE post_view_progress (
   last_viewed_at    INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE post_view_rebuilds (
+  id       INTEGER PRIMARY KEY CHECK (id = 1),
+  rebuilds INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE post_view_referrers (
   post_uuid  TEXT    NOT NULL,
   date       TEXT    NOT NULL,

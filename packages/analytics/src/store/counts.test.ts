@@ -80,8 +80,8 @@ test('lists come sorted by key, whatever the order of the rows', () => {
     sorted,
   )
   assert.deepEqual(
-    counts.postDays().map(({ postUuid, day }) => `${postUuid} ${day}`),
-    sorted.flatMap(post => [`${post} 2026-03-10`, `${post} 2026-03-11`]),
+    counts.postDays().map(({ postUuid, day }) => `${day} ${postUuid}`),
+    ['2026-03-10', '2026-03-11'].flatMap(day => sorted.map(post => `${day} ${post}`)),
   )
 })
 

@@ -69,7 +69,8 @@ export class BatchCounts {
   add(row: ViewRow, unique: boolean): void {
     this.rows++
 
-    const key = row.postUuid + SEPARATOR + row.day
+    // The day first: that is the order in which most of them are kept.
+    const key = row.day + SEPARATOR + row.postUuid
     let count = this.#postDays.get(key)
     if (count === undefined) {
       count = { postUuid: row.postUuid, day: row.day, ...nothing() }
@@ -99,7 +100,7 @@ export class BatchCounts {
 
   /** Makes so many of a post's views of a day unique, for an engine that learns how many were, not which. */
   addUnique(postUuid: string, day: Day, count: number): void {
-    this.#postDays.get(postUuid + SEPARATOR + day)!.unique += count
+    this.#postDays.get(day + SEPARATOR + postUuid)!.unique += count
   }
 
   postDays(): PostDayCount[] {

@@ -41,12 +41,11 @@ CREATE TABLE post_view_rebuilds (
 ) ENGINE = InnoDB;
 
 CREATE TABLE post_view_referrers (
-  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
   date date NOT NULL,
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
   host varchar(253) COLLATE utf8mb4_bin NOT NULL,
   view_count int unsigned NOT NULL,
-  INDEX idx_referrer_date (date),
-  PRIMARY KEY (post_uuid, date, host)
+  PRIMARY KEY (date, post_uuid, host)
 ) ENGINE = InnoDB;
 
 CREATE TABLE post_view_state (

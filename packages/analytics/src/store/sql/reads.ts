@@ -1,6 +1,6 @@
 /** The internal API's reads: plain SQL over the counters. */
 
-import { addDays, type Day } from '../calendar.ts'
+import { addDays, type Day, daysFrom } from '../calendar.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import { Rankings } from './rankings.ts'
 import { figure, marks, type SqlEngine, type SqlRow } from './sql.ts'
@@ -34,17 +34,19 @@ export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fr
     },
 
     async postDays(posts, from, to) {
-      const days = new Map<string, DayFigures[]>(posts.map(post => [post, []]))
-      if (posts.length === 0) return days
+      const figures = new Map<string, DayFigures[]>(posts.map(post => [post, []]))
+      if (posts.length === 0) return figures
+      // Named one by one, so that each is looked up: what is kept by the day is in no order of posts.
+      const days = daysFrom(from, to)
       const rows = await reader.all(
         `SELECT post_uuid, date, view_count AS views, view_count AS detailed_views, unique_views, logged_in, bots
          FROM post_view_aggregates
-         WHERE post_uuid IN (${marks(posts.length)}) AND date BETWEEN ? AND ?
-         ORDER BY post_uuid, date`,
-        [...posts, from, to],
+         WHERE post_uuid IN (${marks(posts.length)}) AND date IN (${marks(days.length)})
+         ORDER BY date`,
+        [...posts, ...days],
       )
-      for (const row of rows) days.get(String(row['post_uuid']))?.push(dayFigures(row))
-      return days
+      for (const row of rows) figures.get(String(row['post_uuid']))?.push(dayFigures(row))
+      return figures
     },
 
     async siteTotals() {
@@ -94,14 +96,17 @@ export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fr
     },
 
     async referrers(post, from, to, limit) {
+      const days = daysFrom(from, to)
+      const [table, values] =
+        post === null ? ['site_view_referrers', days] : ['post_view_referrers', [...days, post]]
       const rows = await reader.all(
         `SELECT host, SUM(view_count) AS views
-         FROM ${post === null ? 'site_view_referrers' : 'post_view_referrers'}
-         WHERE ${post === null ? '' : 'post_uuid = ? AND '}date BETWEEN ? AND ?
+         FROM ${table}
+         WHERE date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}
          GROUP BY host
          ORDER BY views DESC, host
          LIMIT ?`,
-        [...(post === null ? [] : [post]), from, to, limit],
+        [...values, limit],
       )
       return rows.map(row => ({ host: String(row['host']) || null, views: Number(row['views']) }))
     },

@@ -20,9 +20,7 @@ import {
 } from './recount.ts'
 import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, settingsDiffer, toState } from './sql.ts'
-import { selectTotals, totalsAfter } from './totals.ts'
-
-const TOTALS_AT_ONCE = 500
+import { totalsAfter, writeTotals } from './totals.ts'
 
 /** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
 export async function rebuild(
@@ -144,7 +142,16 @@ async function rebuildDay(engine: SqlEngine, client: SqlClient, state: State, da
   if (state.rawFrom === null || day >= state.rawFrom) {
     const aggregates = await aggregatesOfDay(engine, client, day)
     const referrers = await referrersOfDay(engine, client, day, aggregates)
-    for (const pair of aggregates) fixed += await fixAggregate(client, day, pair)
+    const wrong = aggregates.filter(
+      ({ expected, found }) => differences('aggregate', '', expected, found).length > 0,
+    )
+    for (const pair of wrong) await fixAggregate(client, day, pair)
+    // Totals follow in the same transaction: no reader sees days that do not add up to them.
+    await writeTotals(
+      client,
+      wrong.map(({ key }) => key),
+    )
+    fixed += wrong.length
     for (const { key, expected, found } of referrers) {
       if (expected === found) continue
       await client.run('DELETE FROM post_view_referrers WHERE post_uuid = ? AND date = ? AND host = ?', [
@@ -184,8 +191,7 @@ async function fixAggregate(
   client: SqlClient,
   day: Day,
   { key, expected, found }: Pair<string, StoredAggregate>,
-): Promise<number> {
-  if (differences('aggregate', '', expected, found).length === 0) return 0
+): Promise<void> {
   if (expected === null) {
     await client.run('DELETE FROM post_view_aggregates WHERE post_uuid = ? AND date = ?', [key, day])
   } else if (found === null) {
@@ -203,9 +209,6 @@ async function fixAggregate(
       [...numbersOf(expected), key, day],
     )
   }
-  // The post's total follows in the same transaction: no reader sees days that do not add up to it.
-  await writeTotals(client, [key])
-  return 1
 }
 
 function numbersOf(aggregate: Aggregate) {
@@ -253,7 +256,7 @@ async function rebuildTotals(engine: SqlEngine, progress: Progress): Promise<num
   while (after !== null) {
     const from: string = after
     const chunk = await engine.exclusive(async client => {
-      const { pairs, last } = await totalsAfter(client, from, TOTALS_AT_ONCE)
+      const { pairs, last } = await totalsAfter(client, from)
       const wrong = pairs.filter(
         ({ key, expected, found }) => differences('total', key, expected, found).length > 0,
       )
@@ -269,17 +272,4 @@ async function rebuildTotals(engine: SqlEngine, progress: Progress): Promise<num
     after = chunk.last
   }
   return fixed
-}
-
-/** Sums up the posts' days again. */
-export async function writeTotals(client: SqlClient, posts: readonly string[]): Promise<void> {
-  for (const post of posts) {
-    await client.run('DELETE FROM post_view_totals WHERE post_uuid = ?', [post])
-    await client.run(
-      `INSERT INTO post_view_totals
-         (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
-       ${selectTotals('post_uuid = ?')}`,
-      [post],
-    )
-  }
 }

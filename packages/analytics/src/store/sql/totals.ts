@@ -2,7 +2,12 @@
 
 import type { Day } from '../calendar.ts'
 import { type Aggregate, type Pair, sumOf, toAggregate } from './recount.ts'
-import { figure, type SqlClient, type SqlRow, type SqlValue } from './sql.ts'
+import { figure, marks, type SqlClient, type SqlRow, type SqlValue } from './sql.ts'
+
+/** So many at a time, since the days of a post are not kept together: each time all of them are looked through. */
+const TOTALS_AT_ONCE = 20_000
+// Below 1,000, from which on MariaDB turns a list into a table that it joins.
+const POSTS_AT_ONCE = 900
 
 /** A post's sums over its days, by column. */
 export interface Total {
@@ -29,16 +34,16 @@ export function selectTotals(where: string): string {
     GROUP BY post_uuid`
 }
 
-/** So many posts' totals at a time, beginning behind `after`; `last` is null when there are no more. */
+/** `TOTALS_AT_ONCE` posts' totals, beginning behind `after`; `last` is null when there are no more. */
 export async function totalsAfter(
   client: SqlClient,
   after: string,
-  limit: number,
 ): Promise<{ pairs: Pair<string, Total>[]; last: string | null }> {
-  const expected = await client.all(`${selectTotals('post_uuid > ?')} ORDER BY post_uuid LIMIT ${limit}`, [
-    after,
-  ])
-  const last = expected.length < limit ? null : String(expected.at(-1)!['post_uuid'])
+  const expected = await client.all(
+    `${selectTotals('post_uuid > ?')} ORDER BY post_uuid LIMIT ${TOTALS_AT_ONCE}`,
+    [after],
+  )
+  const last = expected.length < TOTALS_AT_ONCE ? null : String(expected.at(-1)!['post_uuid'])
   const found = await client.all(
     `SELECT post_uuid, views, detailed_views, unique_views, logged_in, bots,
             first_viewed_at, last_viewed_at, unknown_until
@@ -69,20 +74,30 @@ function toTotal(row: SqlRow): Total {
   }
 }
 
-/** A post's sums over its days, where `corrected` says what some of them must be (null: not be there at all). */
-export async function totalOf(
+/** What some of a post's days must say; null: not be there at all. */
+export type Corrected = ReadonlyMap<Day, Aggregate | null>
+
+/** Sums over the days of posts, of which some must say what `corrected` has for them. Null where no day is left. */
+export async function correctedTotals(
   client: SqlClient,
-  post: string,
-  corrected: ReadonlyMap<Day, Aggregate | null>,
-): Promise<Total | null> {
-  const rows = await client.all(
-    `SELECT date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
-     FROM post_view_aggregates
-     WHERE post_uuid = ?`,
-    [post],
+  corrected: ReadonlyMap<string, Corrected>,
+): Promise<Map<string, Total | null>> {
+  const daysOf = new Map([...corrected.keys()].map(post => [post, new Map<Day, Aggregate | null>()]))
+  for (const posts of chunksOf([...corrected.keys()], POSTS_AT_ONCE)) {
+    const rows = await client.all(
+      `SELECT post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+       FROM post_view_aggregates
+       WHERE post_uuid IN (${marks(posts.length)})`,
+      posts,
+    )
+    for (const row of rows) daysOf.get(String(row['post_uuid']))!.set(String(row['date']), toAggregate(row))
+  }
+  return new Map(
+    [...corrected].map(([post, days]) => [post, totalOf(new Map([...daysOf.get(post)!, ...days]))]),
   )
-  const days = new Map<Day, Aggregate | null>(rows.map(row => [String(row['date']), toAggregate(row)]))
-  for (const [day, aggregate] of corrected) days.set(day, aggregate)
+}
+
+function totalOf(days: ReadonlyMap<Day, Aggregate | null>): Total | null {
   const all = [...days.values()].filter(aggregate => aggregate !== null)
   if (all.length === 0) return null
   const known = all.filter(({ unique_views }) => unique_views !== null)
@@ -101,4 +116,24 @@ export async function totalOf(
     last_viewed_at,
     unknown_until: unknownDays.sort().at(-1) ?? null,
   }
+}
+
+/** Sums up the posts' days again. */
+export async function writeTotals(client: SqlClient, posts: readonly string[]): Promise<void> {
+  for (const some of chunksOf(posts, POSTS_AT_ONCE)) {
+    const those = `post_uuid IN (${marks(some.length)})`
+    await client.run(`DELETE FROM post_view_totals WHERE ${those}`, some)
+    await client.run(
+      `INSERT INTO post_view_totals
+         (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
+       ${selectTotals(those)}`,
+      some,
+    )
+  }
+}
+
+function chunksOf<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, chunk) =>
+    items.slice(chunk * size, (chunk + 1) * size),
+  )
 }

@@ -19,9 +19,7 @@ import {
 } from './recount.ts'
 import { dayKeys, deriveAgain, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
-import { totalOf, totalsAfter } from './totals.ts'
-
-const TOTALS_AT_ONCE = 1_000
+import { correctedTotals, totalsAfter } from './totals.ts'
 
 /** Hands every difference to `found` as it comes. */
 export function verify(
@@ -123,22 +121,20 @@ async function verifyTotals(
 ): Promise<void> {
   const [count] = await client.all('SELECT COUNT(*) AS posts FROM post_view_totals')
   const posts = Number(count!['posts'])
+  const totals = await correctedTotals(client, corrected)
   let after: string | null = ''
   let done = 0
   while (after !== null) {
-    const { pairs, last } = await totalsAfter(client, after, TOTALS_AT_ONCE)
+    const { pairs, last } = await totalsAfter(client, after)
     for (const { key, expected, found } of pairs) {
-      const days = corrected.get(key)
-      const total = days === undefined ? expected : await totalOf(client, key, days)
+      const total = totals.has(key) ? totals.get(key)! : expected
       report(differences('total', `post ${key}`, total, found))
-      corrected.delete(key)
+      totals.delete(key)
     }
     done += pairs.length
     progress('posts', Math.min(done, posts), posts)
     after = last
   }
   // Posts of which neither a day nor a total is left.
-  for (const [post, days] of corrected) {
-    report(differences('total', `post ${post}`, await totalOf(client, post, days), null))
-  }
+  for (const [post, total] of totals) report(differences('total', `post ${post}`, total, null))
 }

@@ -1,19 +1,15 @@
 CREATE TABLE post_view_aggregates (
-  id              INTEGER PRIMARY KEY,
-  post_uuid       TEXT    NOT NULL,
   date            TEXT    NOT NULL,
+  post_uuid       TEXT    NOT NULL,
   view_count      INTEGER NOT NULL DEFAULT 0,
   baseline        INTEGER NOT NULL DEFAULT 0,
   unique_views    INTEGER,
   logged_in       INTEGER,
   bots            INTEGER,
   first_viewed_at INTEGER,
-  last_viewed_at  INTEGER
-) STRICT;
-
-CREATE UNIQUE INDEX uq_post_date ON post_view_aggregates (post_uuid, date);
-
-CREATE INDEX idx_date ON post_view_aggregates (date);
+  last_viewed_at  INTEGER,
+  PRIMARY KEY (date, post_uuid)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE post_view_day_keys (
   day    TEXT PRIMARY KEY,
@@ -38,14 +34,12 @@ CREATE TABLE post_view_rebuilds (
 ) STRICT;
 
 CREATE TABLE post_view_referrers (
-  post_uuid  TEXT    NOT NULL,
   date       TEXT    NOT NULL,
+  post_uuid  TEXT    NOT NULL,
   host       TEXT    NOT NULL,
   view_count INTEGER NOT NULL,
-  PRIMARY KEY (post_uuid, date, host)
+  PRIMARY KEY (date, post_uuid, host)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX idx_referrer_date ON post_view_referrers (date);
 
 CREATE TABLE post_view_state (
   id             INTEGER PRIMARY KEY CHECK (id = 1),
@@ -71,8 +65,6 @@ CREATE TABLE post_view_totals (
   last_viewed_at  INTEGER,
   unknown_until   TEXT
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX idx_views ON post_view_totals (views);
 
 CREATE TABLE post_view_visitors (
   day       TEXT    NOT NULL,

@@ -55,13 +55,13 @@ CREATE TABLE IF NOT EXISTS post_view_totals (
   unknown_until   DATE            NULL
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
+-- By the day first: what a batch writes lies close together. A post's days are looked up one by one.
 CREATE TABLE IF NOT EXISTS post_view_referrers (
-  post_uuid  CHAR(36)     NOT NULL,
   date       DATE         NOT NULL,
+  post_uuid  CHAR(36)     NOT NULL,
   host       VARCHAR(253) NOT NULL,
   view_count INT UNSIGNED NOT NULL,
-  PRIMARY KEY (post_uuid, date, host),
-  INDEX idx_referrer_date (date)
+  PRIMARY KEY (date, post_uuid, host)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- Sums over all posts, so that the whole site is read without them.
@@ -123,6 +123,15 @@ CREATE TABLE IF NOT EXISTS post_view_progress (
   last_committed_at BIGINT UNSIGNED  NOT NULL,
   last_viewed_at    BIGINT UNSIGNED  NOT NULL
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- One row: how often something was put right. A reader keeps what it has read of a day until this or the day's views
+-- change.
+CREATE TABLE IF NOT EXISTS post_view_rebuilds (
+  id       TINYINT UNSIGNED NOT NULL PRIMARY KEY,
+  rebuilds BIGINT UNSIGNED  NOT NULL
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+INSERT INTO post_view_rebuilds (id, rebuilds) VALUES (1, 0) ON DUPLICATE KEY UPDATE id = id;
 
 -- Who may do what only one may do at a time, and until when (Unix seconds).
 CREATE TABLE IF NOT EXISTS post_view_leases (

@@ -1,5 +1,7 @@
 -- The two tables of the articles, with what exact counting needs beside their columns, and the counters of ours.
 -- Times are Unix seconds. AUTOINCREMENT: a row's number is never given again, so "rows after N" stays true.
+-- Whatever is counted by the day is kept by the day, and in one order alone: what a batch writes lies close together,
+-- however many posts and days there are. A post's days are looked up one by one.
 
 CREATE TABLE post_views (
   id           INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -19,28 +21,25 @@ CREATE TABLE post_views (
   referer_host TEXT
 ) STRICT;
 
-CREATE INDEX idx_post_uuid ON post_views (post_uuid);
 CREATE INDEX idx_viewed_at ON post_views (viewed_at);
 CREATE UNIQUE INDEX uq_event_id ON post_views (event_id) WHERE event_id IS NOT NULL;
 
 -- Numbers beside view_count are null where adopted rows do not tell them; baseline is what was adopted.
 CREATE TABLE post_view_aggregates (
-  id              INTEGER PRIMARY KEY,
-  post_uuid       TEXT    NOT NULL,
   date            TEXT    NOT NULL,
+  post_uuid       TEXT    NOT NULL,
   view_count      INTEGER NOT NULL DEFAULT 0,
   baseline        INTEGER NOT NULL DEFAULT 0,
   unique_views    INTEGER,
   logged_in       INTEGER,
   bots            INTEGER,
   first_viewed_at INTEGER,
-  last_viewed_at  INTEGER
-) STRICT;
-
-CREATE UNIQUE INDEX uq_post_date ON post_view_aggregates (post_uuid, date);
-CREATE INDEX idx_date ON post_view_aggregates (date);
+  last_viewed_at  INTEGER,
+  PRIMARY KEY (date, post_uuid)
+) STRICT, WITHOUT ROWID;
 
 -- Sums over a post's days. detailed_views: the views of those days whose other numbers are known.
+-- No index on views: every batch would have to move its posts in it.
 CREATE TABLE post_view_totals (
   post_uuid       TEXT    PRIMARY KEY,
   views           INTEGER NOT NULL,
@@ -53,17 +52,13 @@ CREATE TABLE post_view_totals (
   unknown_until   TEXT
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX idx_views ON post_view_totals (views);
-
 CREATE TABLE post_view_referrers (
-  post_uuid  TEXT    NOT NULL,
   date       TEXT    NOT NULL,
+  post_uuid  TEXT    NOT NULL,
   host       TEXT    NOT NULL,
   view_count INTEGER NOT NULL,
-  PRIMARY KEY (post_uuid, date, host)
+  PRIMARY KEY (date, post_uuid, host)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX idx_referrer_date ON post_view_referrers (date);
 
 -- Sums over all posts, so that the whole site is read without them.
 CREATE TABLE site_view_aggregates (
@@ -123,6 +118,15 @@ CREATE TABLE post_view_progress (
   last_committed_at INTEGER NOT NULL,
   last_viewed_at    INTEGER NOT NULL
 ) STRICT;
+
+-- One row: how often something was put right. A reader keeps what it has read of a day until this or the day's views
+-- change.
+CREATE TABLE post_view_rebuilds (
+  id       INTEGER PRIMARY KEY CHECK (id = 1),
+  rebuilds INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO post_view_rebuilds (id, rebuilds) VALUES (1, 0);
 
 -- Who may do what only one may do at a time, and until when.
 CREATE TABLE post_view_leases (

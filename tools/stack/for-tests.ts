@@ -1,4 +1,5 @@
 import { after } from 'node:test'
+import { type ClickhouseCluster, startClickhouseCluster } from './clickhouse.ts'
 import { createDatabase, type Database, type DatabaseOptions, startMariadb } from './mariadb.ts'
 import { callApi, createVhost, startRabbitmq, type Vhost } from './rabbitmq.ts'
 import { TEST_SERVERS, type TestServers } from './shared-servers.ts'
@@ -21,6 +22,14 @@ export async function testMariadb(options?: DatabaseOptions): Promise<Database> 
   return createDatabase(shared()?.mariadb ?? (await ownMariadb()), undefined, options)
 }
 
+/**
+ * A cluster of two shards, the test file's own: it starts in less than a second, and is installed and started for
+ * those alone who ask. Each test takes a `database()` of its own.
+ */
+export function testClickhouse(): Promise<ClickhouseCluster> {
+  return ownClickhouse()
+}
+
 const atEnd: (() => Promise<void>)[] = []
 after(async () => {
   while (atEnd.length > 0) await atEnd.pop()?.()
@@ -31,9 +40,10 @@ function shared(): TestServers | undefined {
   return json ? (JSON.parse(json) as TestServers) : undefined
 }
 
-// A test file run by hand, alone: it has servers of its own, started when first asked for.
+// A test file run by hand, alone, has servers of its own, started when first asked for; a ClickHouse always is.
 const ownRabbitmq = once(startRabbitmq)
 const ownMariadb = once(startMariadb)
+const ownClickhouse = once(startClickhouseCluster)
 
 function once<T extends { stop(): Promise<void> }>(start: () => Promise<T>): () => Promise<T> {
   let started: Promise<T> | undefined

@@ -110,7 +110,7 @@ async function becomeRoot(): Promise<string[] | undefined> {
 const INSTALL_TIMEOUT_MS = 15 * 60_000
 
 /** Waits until no other run of ours on this machine installs: apt's own locks do not cover its lists. */
-async function holdInstall(say: (line: string) => void): Promise<{ release(): void }> {
+export async function holdInstall(say: (line: string) => void): Promise<{ release(): void }> {
   const deadline = Date.now() + INSTALL_TIMEOUT_MS
   let told = false
   while (Date.now() < deadline) {

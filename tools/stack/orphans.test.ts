@@ -12,13 +12,15 @@ import { hasEnded } from './proc.ts'
 
 type Started = { pids: number[]; dirs: string[]; ports: number[] }
 
-/** Starts both servers, tells where they are, and then does nothing for ever. */
+/** Starts one server of each kind, tells where they are, and then does nothing for ever. */
 const STARTER = `
+import { startClickhouse } from '${join(import.meta.dirname, 'clickhouse.ts')}'
 import { startMariadb } from '${join(import.meta.dirname, 'mariadb.ts')}'
 import { startRabbitmq } from '${join(import.meta.dirname, 'rabbitmq.ts')}'
-const [r, m] = await Promise.all([startRabbitmq({ management: false }), startMariadb()])
-const started = { pids: [r.pid, r.epmdPid, m.pid], dirs: [r.dir, m.dir], ports: [...Object.values(r.ports), m.port] }
-console.log(JSON.stringify(started))
+const [r, m, c] = await Promise.all([startRabbitmq({ management: false }), startMariadb(), startClickhouse()])
+const pids = [r.pid, r.epmdPid, m.pid, c.pid]
+const ports = [...Object.values(r.ports), m.port, c.port, c.nativePort]
+console.log(JSON.stringify({ pids, dirs: [r.dir, m.dir, c.dir], ports }))
 setInterval(() => {}, 60_000)
 `
 

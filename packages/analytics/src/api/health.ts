@@ -86,8 +86,8 @@ export function createHealth({ store, broker, consumer, metrics, now }: HealthOp
   return {
     async problems() {
       const consuming = consumer?.problem() ?? null
-      // It has found out already. What the error says, a path perhaps, is for the log.
-      if (consuming?.startsWith('store:')) return ['store: does not take views']
+      // It has found out already.
+      if (consuming?.startsWith('store:')) return [consuming]
       return [await storeProblem(), consuming].filter(problem => problem !== null)
     },
 

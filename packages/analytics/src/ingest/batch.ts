@@ -46,7 +46,7 @@ export class Batches {
   readonly #options: BatchOptions
   readonly #bots = new BotList()
   readonly #keys = new Map<Day, string>()
-  #trouble: string | null = null
+  #isStoreAway = false
   /** Unix milliseconds of the last word on it. */
   #loggedAt = 0
 
@@ -54,9 +54,9 @@ export class Batches {
     this.#options = options
   }
 
-  /** What keeps the store from taking a batch; null when it takes them. */
-  get trouble(): string | null {
-    return this.#trouble
+  /** Whether the store takes no batch at present. */
+  get isStoreAway(): boolean {
+    return this.#isStoreAway
   }
 
   /**
@@ -112,26 +112,26 @@ export class Batches {
     for (let failures = 0; ; failures++) {
       if (signal.aborted) {
         // The deliveries are void; whether the store is well is asked anew before the next ones.
-        this.#trouble = null
+        this.#isStoreAway = false
         throw signal.reason
       }
       try {
         const recorded = await store.recordViews(await this.#toRows(entries))
-        if (this.#trouble !== null) log.info({ failures }, 'store.back')
-        this.#trouble = null
+        if (this.#isStoreAway) log.info({ failures }, 'store.back')
+        this.#isStoreAway = false
         return recorded
       } catch (error) {
         if (error instanceof RowRejected || error instanceof StoreRefused) {
-          this.#trouble = null
+          this.#isStoreAway = false
           throw error
         }
-        const isNew = this.#trouble === null
-        this.#trouble = describeError(error)
+        const isNew = !this.#isStoreAway
+        this.#isStoreAway = true
         // While the store was away a day may have been closed, and its key with it.
         this.#keys.clear()
         if (isNew || Date.now() - this.#loggedAt > LOG_AGAIN_MS) {
           this.#loggedAt = Date.now()
-          log.error({ error: this.#trouble, views: entries.length }, 'store.lost')
+          log.error({ error: describeError(error), views: entries.length }, 'store.lost')
         }
         const longestMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** failures)
         // Rejects when the signal comes: the loop sees to that.

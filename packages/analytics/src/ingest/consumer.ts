@@ -72,7 +72,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #batches: Batches
   readonly #connection: Connection<ConsumerSession>
   #working: Promise<void> = Promise.resolve()
-  #storeTrouble: string | null = null
+  #isStoreAway = false
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
@@ -101,8 +101,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   problem(): string | null {
-    const storeTrouble = this.#batches.trouble ?? this.#storeTrouble
-    if (storeTrouble !== null) return `store: ${storeTrouble}`
+    // What its error says, a path perhaps, is for the log.
+    if (this.#isStoreAway || this.#batches.isStoreAway) return 'store: does not take views'
     const { session } = this.#connection
     if (session === undefined || !this.#setAside.isConnected()) return 'broker: not connected'
     const [busySince] = session.underWay
@@ -141,13 +141,12 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     while (!signal.aborted) {
       try {
         await this.#options.store.ping()
-        if (this.#storeTrouble !== null) this.#options.log.info('store.back')
-        this.#storeTrouble = null
+        if (this.#isStoreAway) this.#options.log.info('store.back')
+        this.#isStoreAway = false
         return
       } catch (error) {
-        if (this.#storeTrouble === null)
-          this.#options.log.error({ error: describeError(error) }, 'store.lost')
-        this.#storeTrouble = describeError(error)
+        if (!this.#isStoreAway) this.#options.log.error({ error: describeError(error) }, 'store.lost')
+        this.#isStoreAway = true
       }
       // Rejects when the signal comes: then there is nothing to wait for any more.
       await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})

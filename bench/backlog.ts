@@ -18,8 +18,8 @@ export interface Backlog {
    * all is counted.
    */
   counts: { database: BenchDatabase; expected: ExpectedViews | null } | null
-  start(amqpUrl: string): Promise<RunningProcess>
-  onSample?(sample: Sample, consumer: RunningProcess): void
+  start(amqpUrl: string): Promise<readonly RunningProcess[]>
+  onSample?(sample: Sample, consumers: readonly RunningProcess[]): void
 }
 
 export interface Emptied extends Drained {
@@ -37,16 +37,16 @@ export async function runBacklog(bench: Bench, backlog: Backlog): Promise<Emptie
     const serverPid = counts?.database.serverPid
     const others = { broker: broker.pid, ...(serverPid !== undefined && { database: serverPid }) }
     await untilCalm(Object.values(others))
-    const consumer = await start(vhost.url)
+    const consumers = await start(vhost.url)
     const drained = await drain({
-      consumer,
+      consumers,
       total,
       others,
       onSample: sample => {
         bench.progress('count', sample.counted, total)
-        onSample?.(sample, consumer)
+        onSample?.(sample, consumers)
       },
-    }).finally(() => consumer.stop())
+    }).finally(() => Promise.all(consumers.map(consumer => consumer.stop())))
     const left = await queueDepth(vhost.url)
     const wrong =
       left > 0

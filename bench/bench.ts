@@ -4,9 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createProgressBar } from '../packages/analytics/src/progress.ts'
+import { type Clickhouse, startClickhouse } from '../tools/stack/clickhouse.ts'
+import { ensureClickhouse } from '../tools/stack/clickhouse-install.ts'
 import { ensureInstalled } from '../tools/stack/install.ts'
 import { type Mariadb, startMariadb } from '../tools/stack/mariadb.ts'
 import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
+import { type BenchEngine, clickhouseEngine, mariadbEngine, sqliteEngine } from './databases.ts'
 
 export interface BenchOptions {
   /** Smaller and fewer: for a first impression. */
@@ -29,6 +32,8 @@ export interface Bench extends BenchOptions {
   mariadb(...args: string[]): Promise<Mariadb>
   /** Another one, on data that are kept in a folder. */
   mariadbIn(folder: string, args: readonly string[]): Promise<Mariadb>
+  /** Started at the first asking; undefined where there is none for this machine. */
+  clickhouse(): Promise<Clickhouse | undefined>
   /** A line that stays. */
   say(line: string): void
   /** What is being done now: a bar on a terminal, nothing elsewhere. */
@@ -47,6 +52,7 @@ export function createBench(options: BenchOptions): Bench {
   }
 
   let broker: Promise<Rabbitmq> | undefined
+  let clickhouse: Promise<Clickhouse | undefined> | undefined
   const servers = new Map<string, Promise<Mariadb>>()
   const start = async <T extends { stop(): Promise<void> }>(starting: () => Promise<T>): Promise<T> => {
     const server = await starting()
@@ -79,6 +85,16 @@ export function createBench(options: BenchOptions): Bench {
       }
       return server
     },
+    clickhouse() {
+      clickhouse ??= start(async () => {
+        await ensureClickhouse(say)
+        return startClickhouse()
+      }).catch(error => {
+        say(`without ClickHouse: ${error.message}`)
+        return undefined
+      })
+      return clickhouse
+    },
     async mariadbIn(dir, args) {
       await ensureInstalled(['mariadb'], say)
       const server = await startMariadb({ dir, args: [...args] })
@@ -88,8 +104,18 @@ export function createBench(options: BenchOptions): Bench {
     async end() {
       bar.end()
       // A server that is still starting is stopped too.
-      await Promise.allSettled([broker, ...servers.values()])
+      await Promise.allSettled([broker, clickhouse, ...servers.values()])
       while (stops.length > 0) await stops.pop()!()
     },
   }
+}
+
+/** All there are, on servers with their default settings. */
+export async function benchEngines(bench: Bench): Promise<BenchEngine[]> {
+  const clickhouse = await bench.clickhouse()
+  return [
+    sqliteEngine(bench.folder),
+    mariadbEngine(await bench.mariadb()),
+    ...(clickhouse === undefined ? [] : [clickhouseEngine(clickhouse)]),
+  ]
 }

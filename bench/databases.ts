@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { type Clickhouse, queryClickhouse } from '../tools/stack/clickhouse.ts'
 import type { Mariadb } from '../tools/stack/mariadb.ts'
 
 export type Row = Record<string, unknown>
@@ -18,7 +19,7 @@ export interface BenchDatabase {
 }
 
 export interface BenchEngine {
-  name: 'SQLite' | 'MariaDB'
+  name: 'SQLite' | 'MariaDB' | 'ClickHouse'
   /** A new, empty database. */
   create(): Promise<BenchDatabase & { drop(): Promise<void> }>
 }
@@ -43,6 +44,21 @@ export function mariadbEngine(server: Mariadb): BenchEngine {
   }
 }
 
+export function clickhouseEngine(server: Clickhouse): BenchEngine {
+  let made = 0
+  return {
+    name: 'ClickHouse',
+    async create() {
+      const name = `bench_${process.pid}_${++made}`
+      await server.query(`CREATE DATABASE ${name}`)
+      return {
+        ...clickhouseDatabase(server, name),
+        drop: async () => void (await server.query(`DROP DATABASE ${name}`)),
+      }
+    },
+  }
+}
+
 export function sqliteDatabase(path: string): BenchDatabase {
   return {
     url: `sqlite:${path}`,
@@ -50,6 +66,21 @@ export function sqliteDatabase(path: string): BenchDatabase {
     async query(...statements) {
       using database = new DatabaseSync(path, { timeout: 10_000 })
       return statements.map(sql => database.prepare(sql).all()).at(-1) ?? []
+    },
+  }
+}
+
+export function clickhouseDatabase(server: Clickhouse, name: string): BenchDatabase {
+  return {
+    url: `clickhouse://default@127.0.0.1:${server.port}/${name}`,
+    serverPid: server.pid,
+    async query(...statements) {
+      let last = ''
+      for (const sql of statements) last = await queryClickhouse(server, `${sql} FORMAT JSONEachRow`, name)
+      return last
+        .split('\n')
+        .filter(line => line !== '')
+        .map(line => JSON.parse(line) as Row)
     },
   }
 }

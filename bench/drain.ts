@@ -5,8 +5,8 @@ import { cpuSeconds, peakResidentBytes } from './measure.ts'
 import type { RunningProcess } from './processes.ts'
 
 export interface DrainOptions {
-  /** Answers `/metrics` with how many events it has counted. */
-  consumer: RunningProcess
+  /** Each answers `/metrics` with how many events it has counted. */
+  consumers: readonly RunningProcess[]
   /** Events in the queue before it started. */
   total: number
   /** Processes that share the work, by what they are called. */
@@ -19,6 +19,7 @@ export interface DrainOptions {
 export interface Sample {
   /** `performance.now()`. */
   atMs: number
+  /** By all consumers. */
   counted: number
 }
 
@@ -27,9 +28,9 @@ export interface Drained {
   /** From the first sample with at least 5 % counted to the last one. */
   seconds: number
   eventsPerSecond: number
-  /** CPU milliseconds for each 1,000 events in that time, by process; `service` is the consumer. */
+  /** CPU milliseconds for each 1,000 events in that time, by process; `service` is all consumers. */
   cpuMsPer1000: Record<string, number>
-  /** Of the consumer. */
+  /** Of the consumer that took most. */
   peakResidentBytes: number
 }
 
@@ -39,29 +40,34 @@ const SAMPLE_MS = 50
 const PATIENCE_MS = 60_000
 const COUNTED = /^postviews_events_total\{outcome="counted",reason=""\} (\d+)$/m
 
-/** @throws {Error} when the consumer ends, or stands still */
+/** @throws {Error} when a consumer ends, or all stand still */
 export async function drain(options: DrainOptions): Promise<Drained> {
-  const { consumer, total, others, patienceMs = PATIENCE_MS, onSample } = options
-  const pids = { ...others, service: consumer.pid }
-  const cpuNow = () => Object.entries(pids).map(([name, pid]) => [name, cpuSeconds(pid)] as const)
+  const { consumers, total, others, patienceMs = PATIENCE_MS, onSample } = options
+  const pids = { ...mapValues(others, pid => [pid]), service: consumers.map(({ pid }) => pid) }
+  const cpuNow = () => Object.entries(pids).map(([name, some]) => [name, sum(some.map(cpuSeconds))] as const)
   let warm: { sample: Sample; cpu: Map<string, number> } | undefined
   let counted = 0
   let progressAt = performance.now()
   while (counted < total) {
     await sleep(SAMPLE_MS)
-    const sample = await sampleOf(consumer)
+    const each = await Promise.all(consumers.map(countedBy))
+    const sample: Sample = { atMs: performance.now(), counted: sum(each) }
     onSample?.(sample)
     if (sample.counted > counted) progressAt = sample.atMs
     counted = sample.counted
-    if (warm === undefined && counted >= WARM_SHARE * total) warm = { sample, cpu: new Map(cpuNow()) }
-    if (counted >= total && warm !== undefined) return drained(warm, sample, cpuNow(), consumer.pid)
+    const isWarm = counted >= WARM_SHARE * total && each.every(count => count > 0)
+    if (warm === undefined && isWarm) warm = { sample, cpu: new Map(cpuNow()) }
+    if (counted >= total && warm !== undefined) {
+      const peak = Math.max(...consumers.map(({ pid }) => peakResidentBytes(pid)))
+      return { ...drained(warm, sample, cpuNow()), peakResidentBytes: peak }
+    }
     if (sample.atMs - progressAt > patienceMs)
       throw new Error(`it stands still at ${counted} of ${total} events`)
   }
   throw new Error('there was nothing to count')
 }
 
-async function sampleOf(consumer: RunningProcess): Promise<Sample> {
+async function countedBy(consumer: RunningProcess): Promise<number> {
   if (!consumer.isRunning) {
     await consumer.stop() // Tells how it ended.
   }
@@ -69,15 +75,22 @@ async function sampleOf(consumer: RunningProcess): Promise<Sample> {
   const text = await response.text()
   const counted = COUNTED.exec(text)?.[1]
   if (counted === undefined) throw new Error(`${consumer.url}/metrics does not tell what was counted`)
-  return { atMs: performance.now(), counted: Number(counted) }
+  return Number(counted)
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
+}
+
+function mapValues<T, S>(record: Readonly<Record<string, T>>, map: (value: T) => S): Record<string, S> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]))
 }
 
 function drained(
   warm: { sample: Sample; cpu: ReadonlyMap<string, number> },
   last: Sample,
   cpu: readonly (readonly [string, number])[],
-  pid: number,
-): Drained {
+): Omit<Drained, 'peakResidentBytes'> {
   const events = last.counted - warm.sample.counted
   const seconds = (last.atMs - warm.sample.atMs) / 1_000
   if (events === 0) throw new Error('it was too fast to be measured: give it more events')
@@ -87,6 +100,5 @@ function drained(
     seconds,
     eventsPerSecond: events / seconds,
     cpuMsPer1000: Object.fromEntries(spent),
-    peakResidentBytes: peakResidentBytes(pid),
   }
 }

@@ -34,10 +34,21 @@ interface StoreGrowth {
   filled: Filled[]
 }
 
+/** How much of a server's pool an index takes, of which the server wants more than there is. */
+interface PoolShare {
+  /** `table.index`. */
+  index: string
+  pages: number
+  /** Of them those that were changed and are not written yet. */
+  changed: number
+}
+
 interface GrowthMeasured {
   posts: number
   days: number
   stores: StoreGrowth[]
+  /** Of the default pool when the big store was counted into; the greatest first. */
+  pool: PoolShare[]
   backlogs: LongBacklog[]
 }
 
@@ -47,11 +58,13 @@ export const GROWTH = part<GrowthMeasured>({
 
   async measure(bench) {
     const stores: StoreGrowth[] = []
+    let pool: PoolShare[] = []
     stores.push(await measureStore(bench, 'SQLite', await sqliteStores(bench)))
     for (const { title, args } of MARIADBS) {
       const { big, empty, stop } = await mariadbStores(bench, args)
       try {
         stores.push(await measureStore(bench, title, { big, empty }))
+        if (args.length === 0) pool = await poolShares(big)
       } finally {
         await stop()
       }
@@ -62,11 +75,15 @@ export const GROWTH = part<GrowthMeasured>({
       for (const kind of BACKLOG_KINDS)
         backlogs.push(await longBacklog(bench, engine, kind, Math.floor(bench.rows / BACKLOG_SHARE)))
     }
-    return { posts: BIG_POSTS, days: BIG_DAYS, stores, backlogs }
+    return { posts: BIG_POSTS, days: BIG_DAYS, stores, pool, backlogs }
   },
 
-  show: ({ stores, backlogs }) => ({
-    tables: { growth: storesTable(stores), 'growth-backlog': backlogsTable(backlogs) },
+  show: ({ stores, pool, backlogs }) => ({
+    tables: {
+      growth: storesTable(stores),
+      'growth-pool': poolTable(pool),
+      'growth-backlog': backlogsTable(backlogs),
+    },
     figures: {
       'growth.svg': lineChart({
         title: 'Events counted a second while a store grows',
@@ -176,13 +193,14 @@ async function drainInto(
     messages: grouped(events),
     counts: { database, expected: isEmpty ? expectedViews(events) : null },
     // Ten million rows of a year are there to stay.
-    start: amqpUrl =>
-      startService({
+    start: async amqpUrl => [
+      await startService({
         amqpUrl,
         databaseUrl: database.url,
         folder: bench.folder,
         settings: { RAW_RETENTION_DAYS: '0' },
       }),
+    ],
   })
   if (wrong !== null) throw new Error(wrong)
   return eventsPerSecond
@@ -199,6 +217,32 @@ function storesTable(stores: readonly StoreGrowth[]): string {
       withRange(ratios(emptyEventsPerSecond, bigEventsPerSecond), decimal),
       MOST[title] ?? 'reported',
     ]),
+  )
+}
+
+const POOL_SHARES = 8
+
+async function poolShares(database: BenchDatabase): Promise<PoolShare[]> {
+  const rows = await database.query(
+    `SELECT CONCAT(table_name, '.', index_name) AS name, COUNT(*) AS pages, SUM(oldest_modification > 0) AS changed
+     FROM information_schema.innodb_buffer_page
+     WHERE table_name IS NOT NULL
+     GROUP BY table_name, index_name
+     ORDER BY pages DESC
+     LIMIT ${POOL_SHARES}`,
+  )
+  return rows.map(({ name, pages, changed }) => ({
+    // `big`.`post_views`.idx_post_uuid
+    index: String(name).replace(/^.*?\.`?(\w+)`?\./, '$1.'),
+    pages: Number(pages),
+    changed: Number(changed),
+  }))
+}
+
+function poolTable(pool: readonly PoolShare[]): string {
+  return table(
+    ['in the default pool of 128 MB', 'pages of 16 KiB', 'changed, not written yet'],
+    pool.map(({ index, pages, changed }) => [index, thousands(pages), thousands(changed)]),
   )
 }
 

@@ -63,7 +63,7 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
         prefetchMessages: PREFETCH[group],
         ackEveryMessages: NOTHING_ACKS_EVERY[group],
       }
-      const start = (amqpUrl: string) => contender(bench, 'nothing', { ...argument, amqpUrl })
+      const start = async (amqpUrl: string) => [await contender(bench, 'nothing', { ...argument, amqpUrl })]
       return runBacklog(bench, { total: count, messages, counts: null, start })
     }
     return { name, title, run: turn }
@@ -76,8 +76,9 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
       withDatabase(engine, async database => {
         const some = events.slice(0, counts[group])
         const messages = group === 'single' ? oneByOne(some) : grouped(some)
-        const start = (amqpUrl: string) =>
-          startService({ amqpUrl, databaseUrl: database.url, folder: bench.folder })
+        const start = async (amqpUrl: string) => [
+          await startService({ amqpUrl, databaseUrl: database.url, folder: bench.folder }),
+        ]
         return runBacklog(bench, {
           total: some.length,
           messages,
@@ -98,7 +99,9 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
           databaseUrl: database.url,
           prefetchMessages: PREFETCH.single,
         }
-        const start = (amqpUrl: string) => contender(bench, 'one-by-one', { ...argument, amqpUrl })
+        const start = async (amqpUrl: string) => [
+          await contender(bench, 'one-by-one', { ...argument, amqpUrl }),
+        ]
         return runBacklog(bench, {
           total: some.length,
           messages: oneByOne(some),

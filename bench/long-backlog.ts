@@ -48,8 +48,10 @@ export function longBacklog(
       total,
       messages: messagesOf(source, toMessages, expected),
       counts: { database, expected },
-      start: amqpUrl => startService({ amqpUrl, databaseUrl: database.url, folder: bench.folder }),
-      onSample: (sample, { pid }) => samples.push({ ...sample, resident: residentBytes(pid) }),
+      start: async amqpUrl => [
+        await startService({ amqpUrl, databaseUrl: database.url, folder: bench.folder }),
+      ],
+      onSample: (sample, [consumer]) => samples.push({ ...sample, resident: residentBytes(consumer!.pid) }),
     })
     if (emptied.wrong !== null) throw new Error(emptied.wrong)
     const at = (share: number) => samples.find(({ counted }) => counted >= share * total)!

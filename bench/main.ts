@@ -3,6 +3,7 @@
 import { Argument, Command, InvalidArgumentError } from 'commander'
 import { onStopSignal } from '../tools/stack/stop-signals.ts'
 import { createBench } from './bench.ts'
+import { CONSUMERS } from './consumers.ts'
 import { FRESHNESS } from './freshness.ts'
 import { FRONTENDS } from './frontends.ts'
 import { GROWTH } from './growth.ts'
@@ -12,7 +13,7 @@ import { PUBLISHER } from './publisher.ts'
 import { READS } from './reads.ts'
 import { describeMachine, publish, readResults, saveResult } from './report.ts'
 
-const PARTS: readonly Part[] = [INGEST, FRESHNESS, PUBLISHER, GROWTH, READS, FRONTENDS]
+const PARTS: readonly Part[] = [INGEST, CONSUMERS, FRESHNESS, PUBLISHER, GROWTH, READS, FRONTENDS]
 const ROUNDS = { full: 5, quick: 3 }
 const ROWS = { full: 10_000_000, quick: 200_000 }
 

@@ -177,13 +177,14 @@ async function greatestRate(bench: Bench, database: BenchDatabase): Promise<numb
     total: events.length,
     messages: grouped(events),
     counts: { database, expected: null },
-    start: amqpUrl =>
-      startService({
+    start: async amqpUrl => [
+      await startService({
         amqpUrl,
         databaseUrl: database.url,
         folder: bench.folder,
         settings: { RAW_RETENTION_DAYS: '0' },
       }),
+    ],
   })
   return eventsPerSecond
 }

@@ -215,9 +215,13 @@ function escapeXml(text: string): string {
  * One statement's answer, tab-separated unless it says otherwise, without the last line feed.
  * @throws {Error} with the server's answer when it refuses
  */
-export async function queryClickhouse({ httpUrl }: ClickhouseAddress, sql: string): Promise<string> {
+export async function queryClickhouse(
+  { httpUrl }: ClickhouseAddress,
+  sql: string,
+  database = 'default',
+): Promise<string> {
   // Without waiting, an error that comes after the first rows would be told in the body alone.
-  const response = await fetch(`${httpUrl}/?wait_end_of_query=1`, {
+  const response = await fetch(`${httpUrl}/?wait_end_of_query=1&database=${encodeURIComponent(database)}`, {
     method: 'POST',
     // A connection kept from before the server was killed would fail the next statement.
     headers: { connection: 'close' },

@@ -5,7 +5,7 @@
 
 import { addDays, type Day, daysFrom } from '../calendar.ts'
 import type { PostFigures } from '../store.ts'
-import type { SqlClient } from './sql.ts'
+import { figure, type SqlClient } from './sql.ts'
 
 /** Of so many days before the end of a period each is read by itself: these are counted on. Older ones by months. */
 const SINGLE_DAYS = 62
@@ -114,26 +114,32 @@ export class Rankings {
     return { views, unique, viewed: Uint32Array.from(views.keys().filter(post => views[post]! > 0)) }
   }
 
+  // Day after day: for a month in one statement MariaDB takes ten times as long, and answers nobody meanwhile.
   async #read({ from, to }: Period, memory: Memory): Promise<Columns> {
-    const rows =
-      from === to
-        ? await this.#reader.all(
-            `SELECT post_uuid, view_count, unique_views
-             FROM post_view_aggregates
-             WHERE date = ? AND view_count > 0`,
-            [from],
-          )
-        : await this.#reader.all(
-            `SELECT post_uuid, SUM(view_count) AS view_count, SUM(unique_views) AS unique_views
-             FROM post_view_aggregates
-             WHERE date BETWEEN ? AND ? AND view_count > 0
-             GROUP BY post_uuid`,
-            [from, to],
-          )
+    const sums = new Map<number, { views: number; unique: number | null }>()
+    for (const day of daysFrom(from, to)) {
+      const rows = await this.#reader.all(
+        `SELECT post_uuid, view_count, unique_views
+         FROM post_view_aggregates
+         WHERE date = ? AND view_count > 0`,
+        [day],
+      )
+      for (const row of rows) {
+        const post = memory.toNumber(String(row['post_uuid']))
+        const views = Number(row['view_count'])
+        const unique = figure(row['unique_views'])
+        const sum = sums.get(post)
+        if (sum === undefined) sums.set(post, { views, unique })
+        else {
+          sum.views += views
+          if (unique !== null) sum.unique = (sum.unique ?? 0) + unique
+        }
+      }
+    }
     return {
-      posts: Uint32Array.from(rows, ({ post_uuid }) => memory.toNumber(String(post_uuid))),
-      views: Uint32Array.from(rows, ({ view_count }) => Number(view_count)),
-      unique: Uint32Array.from(rows, ({ unique_views }) => Number(unique_views ?? UNKNOWN)),
+      posts: Uint32Array.from(sums.keys()),
+      views: Uint32Array.from(sums.values(), ({ views }) => views),
+      unique: Uint32Array.from(sums.values(), ({ unique }) => unique ?? UNKNOWN),
     }
   }
 }

@@ -3,8 +3,13 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { INVALID_REASONS } from '@postviews/client'
 import { pino } from 'pino'
-import type { BrokerHealth, QueueDepths } from '../packages/analytics/src/api/health.ts'
-import { startApi } from './support/api.ts'
+import type {
+  BrokerHealth,
+  ConsumerHealth,
+  InHand,
+  QueueDepths,
+} from '../packages/analytics/src/api/health.ts'
+import { NOW, samples, startApi } from './support/api.ts'
 import { until } from './support/until.ts'
 
 /** A broker that says the same each time; null: it is away. */
@@ -12,20 +17,18 @@ function brokerOf(depths: QueueDepths | null): BrokerHealth {
   return { depths: async () => depths }
 }
 
-/** The samples of a metric in a text exposition: labels to value. */
-function samples(exposition: string, name: string): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (const line of exposition.split('\n')) {
-    const [, metric, labels = '', value] = /^([a-z_]+)(\{.*\})? (\S+)$/.exec(line) ?? []
-    if (metric === name) found[labels] = value!
-  }
-  return found
+/** A consumer with this problem, or none, and this in hand. */
+function consumerOf(
+  problem: () => string | null,
+  inHand: InHand = { messages: 0, uncommittedSince: null },
+): ConsumerHealth {
+  return { problem, inHand: () => inHand }
 }
 
 test('lives while the process does, whatever else is down', async t => {
   const { app, closeStore } = await startApi(t, {
     broker: brokerOf(null),
-    consumer: { problem: () => 'broker: away' },
+    consumer: consumerOf(() => 'broker: away'),
   })
   await closeStore()
   const answer = await app.inject('/livez')
@@ -43,7 +46,7 @@ test('is ready while the store takes writes, and needs no key for saying so', as
 
 test('names every part that does not move', async t => {
   let problem: string | null = null
-  const { app, closeStore } = await startApi(t, { consumer: { problem: () => problem } })
+  const { app, closeStore } = await startApi(t, { consumer: consumerOf(() => problem) })
   const ready = async () => {
     const { statusCode, body } = await app.inject('/readyz')
     return [statusCode, JSON.parse(body)]
@@ -57,19 +60,6 @@ test('names every part that does not move', async t => {
     503,
     { status: 'unavailable', problems: ['store: does not take writes', 'broker: not connected'] },
   ])
-})
-
-test('tells nobody what the store says of itself', async t => {
-  const { app } = await startApi(t, {
-    consumer: { problem: () => 'store: SQLite: unable to open /srv/hunter2/views.db' },
-  })
-  const { statusCode, body } = await app.inject('/readyz')
-  assert.equal(statusCode, 503)
-  assert.deepEqual(JSON.parse(body), {
-    status: 'unavailable',
-    problems: ['store: does not take views'],
-  })
-  assert.doesNotMatch((await app.inject('/metrics')).body, /hunter2/)
 })
 
 test('says within seconds that the store hangs, and that it is back', async t => {
@@ -150,6 +140,26 @@ test('a status tells how far behind the numbers are, and null for what it cannot
   assert.ok(Math.abs(Date.parse(last_committed_at) - before) < 10_000)
 })
 
+test('is behind with empty queues while a consumer has something in hand for long', async t => {
+  const nowSeconds = Date.parse(NOW) / 1_000
+  for (const [uncommittedSince, expected] of [
+    [null, 0],
+    [nowSeconds - 9, 0],
+    [nowSeconds - 11, 56],
+  ] as const) {
+    const { app, get, count } = await startApi(t, {
+      broker: brokerOf({ queues: { a: 0 }, dead: 0 }),
+      consumer: consumerOf(() => null, { messages: 7, uncommittedSince }),
+    })
+    await count([{ post_uuid: '42', timestamp: '2026-11-21T12:34:00Z' }])
+    const { queued, lag_seconds } = (await get('/api/v1/status')).json()
+    assert.deepEqual({ queued, lag_seconds }, { queued: 0, lag_seconds: expected })
+    const { body } = await app.inject('/metrics')
+    assert.deepEqual(samples(body, 'postviews_lag_seconds'), { '': String(expected) })
+    assert.deepEqual(samples(body, 'postviews_unacknowledged_messages'), { '': '7' })
+  }
+})
+
 test('a status does not wait for a broker that never answers', async t => {
   const { get } = await startApi(t, { broker: { depths: () => new Promise(() => {}) } })
   const asked = Date.now()
@@ -164,10 +174,16 @@ test('metrics tell what is known, and never 0 for what is not', async t => {
   const { headers, body } = await app.inject('/metrics')
   assert.equal(headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8')
   assert.deepEqual(samples(body, 'postviews_store_up'), { '': '1' })
-  for (const name of ['postviews_broker_up', 'postviews_lag_seconds', 'postviews_dead_messages']) {
+  for (const name of [
+    'postviews_broker_up',
+    'postviews_lag_seconds',
+    'postviews_dead_messages',
+    'postviews_queue_messages',
+    'postviews_unacknowledged_messages',
+    'postviews_retention_last_success_timestamp_seconds',
+  ]) {
     assert.deepEqual(samples(body, name), {}, name)
   }
-  assert.deepEqual(samples(body, 'postviews_queue_messages'), {})
 
   const events = samples(body, 'postviews_events_total')
   assert.equal(events['{outcome="counted",reason=""}'], '0')
@@ -176,6 +192,26 @@ test('metrics tell what is known, and never 0 for what is not', async t => {
     assert.equal(events[`{outcome="set_aside",reason="${reason}"}`], '0', reason)
   }
   assert.deepEqual(Object.values(samples(body, 'postviews_time_source_total')), ['0', '0', '0', '0'])
+})
+
+test('metrics tell of each part that the process needs whether it is ready, as /readyz does', async t => {
+  let problem: string | null = null
+  const api = await startApi(t)
+  const consuming = await startApi(t, { consumer: consumerOf(() => problem) })
+  const ready = async ({ app }: typeof api) => samples((await app.inject('/metrics')).body, 'postviews_ready')
+  assert.deepEqual(await ready(api), { '{part="store"}': '1' })
+  const all = { '{part="store"}': '1', '{part="broker"}': '1', '{part="consumer"}': '1' }
+  assert.deepEqual(await ready(consuming), all)
+
+  for (const part of ['store', 'broker', 'consumer']) {
+    problem = `${part}: away`
+    assert.deepEqual(await ready(consuming), { ...all, [`{part="${part}"}`]: '0' })
+  }
+  problem = null
+  assert.deepEqual(await ready(consuming), all)
+
+  await api.closeStore()
+  await until('the store is missed', async () => (await ready(api))['{part="store"}'] === '0')
 })
 
 test('metrics tell the depth of each queue, and forget it when the broker goes away', async t => {
@@ -218,11 +254,9 @@ test('metrics count requests by route, not by URL', async t => {
 test('what nobody expected is a 500 that tells nothing, and a line in the log that names no secret', async t => {
   const lines: string[] = []
   const log = pino({ messageKey: 'event', base: null }, { write: line => lines.push(line) })
-  const consumer = {
-    problem() {
-      throw new Error('SELECT secret FROM keys')
-    },
-  }
+  const consumer = consumerOf(() => {
+    throw new Error('SELECT secret FROM keys')
+  })
   const { app, get, closeStore } = await startApi(t, { log, consumer })
   const headers = { 'X-Internal-Api-Key': 'hunter2-hunter2' }
   const failed = await app.inject({ url: '/readyz?token=hunter2', headers })

@@ -142,6 +142,15 @@ test('tells the panel title, author and address of posts, by id and by text', as
   }
 })
 
+test('says that it lives, to anybody, and counts nothing for it', async t => {
+  const { get, asked, tracker } = await startAlone(t)
+  const answer = await get('/livez')
+  assert.equal(answer.statusCode, 200)
+  assert.deepEqual(answer.json(), { status: 'alive' })
+  assert.equal(tracker.stats().accepted, 0)
+  assert.deepEqual(asked, [])
+})
+
 test('loads nothing from elsewhere, and lets no script run', async t => {
   const { get } = await startAlone(t)
   const home = await get('/')

@@ -6,10 +6,11 @@ import { type TestContext, test } from 'node:test'
 import { VIEWS_QUEUE, type ViewEvent } from '@postviews/client'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
+import { samples } from './support/api.ts'
 import { commandLine } from './support/command.ts'
 import { SQLITE } from './support/engines.ts'
 import { onChannel } from './support/published.ts'
-import { startService } from './support/service.ts'
+import { COUNTED, type Service, startService, UNACKNOWLEDGED } from './support/service.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
 import { until } from './support/until.ts'
 
@@ -53,10 +54,9 @@ test('consume and api are two processes on one database, each ready by what it n
     return JSON.parse(text).logged_in === 1
   })
   assert.equal((await consume.get('/api/v1/posts/42/views')).status, 404)
-  assert.match(
-    (await consume.get('/metrics')).text,
-    /^postviews_events_total\{outcome="counted",reason=""\} 1$/m,
-  )
+  assert.equal(await consume.metric(COUNTED), 1)
+  await until('it is acknowledged', async () => (await consume.metric(UNACKNOWLEDGED)) === 0)
+  assert.ok(!(await api.get('/metrics')).text.includes(`\n${UNACKNOWLEDGED} `))
   // It may not see the broker: then it says that it does not know how much is queued, and answers all the rest.
   assert.equal(JSON.parse((await api.get('/api/v1/status')).text).queued, null)
 
@@ -64,7 +64,14 @@ test('consume and api are two processes on one database, each ready by what it n
   proxy.cut()
   await until('consume misses the broker', async () => (await consume.readiness()) !== 'ready')
   assert.equal(await consume.readiness(), '{"status":"unavailable","problems":["broker: not connected"]}')
+  const readyParts = async ({ get }: Service) => samples((await get('/metrics')).text, 'postviews_ready')
+  assert.deepEqual(await readyParts(consume), {
+    '{part="store"}': '1',
+    '{part="broker"}': '0',
+    '{part="consumer"}': '1',
+  })
   assert.equal(await api.readiness(), 'ready')
+  assert.deepEqual(await readyParts(api), { '{part="store"}': '1' })
   proxy.pass()
   await consume.untilReady()
   for (const service of [consume, api]) assert.equal((await service.end('SIGTERM')).code, 0)

@@ -16,7 +16,7 @@ const DOCUMENTS = ['*.md', 'docs/*.md', 'decisions/*.md', 'packages/*/*.md']
 const SOURCES = [
   '*.{md,json}',
   'LICENSE',
-  '{docs,decisions,test,tools,examples,bench}/**/*',
+  '{docs,decisions,deploy,test,tools,examples,bench}/**/*',
   'packages/*/*',
   'packages/*/src/**/*',
 ]

@@ -8,7 +8,7 @@ import { ENGINES, SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
 import { messageCount, onChannel } from './support/published.ts'
-import { postviews } from './support/service.ts'
+import { postviews, UNACKNOWLEDGED } from './support/service.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 
@@ -103,6 +103,9 @@ describe('the queues', { concurrency: true }, () => {
       messages.filter(({ ids }) => ids.some(id => bad.has(id))),
     )
     await until('its neighbours do not', () => tap.inHand > 0 && tap.inHand <= withBad.length)
+    // As many as are refused: what is good in them is committed, and so nothing is behind.
+    await until('it tells of them', async () => (await service.metric(UNACKNOWLEDGED)) === tap.inHand)
+    await until('nothing is behind', async () => (await service.metric('postviews_lag_seconds')) === 0)
     await broker.api('DELETE', policy)
     await system.check()
     assert.equal(tap.refused, 0)

@@ -9,7 +9,7 @@ import { atEnd } from './support/at-end.ts'
 import { ownMariadb, SQLITE, sqliteDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
-import { DUPLICATES, type Service } from './support/service.ts'
+import { DUPLICATES, type Service, UNACKNOWLEDGED } from './support/service.ts'
 import { smallDisk } from './support/small-disk.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
@@ -55,6 +55,36 @@ describe('when the store is away', { concurrency: true }, () => {
     const next = await system.start()
     await untilStored(database, VIEWS)
     assert.equal(await next.metric(DUPLICATES), 0)
+    await system.check()
+  })
+
+  test('with all there is in hand: its queues are empty, and it does not say that all is counted', async t => {
+    const database = await SQLITE.create(t)
+    const system = await createSystem(t, { database })
+    const service = await system.start()
+    const few = plan({ views: 20, twice: 0, seed: 1 })
+    await system.publish(few)
+    await untilStored(database, 20)
+    await until('all is acknowledged', async () => (await service.metric(UNACKNOWLEDGED)) === 0)
+    const holder = new DatabaseSync(database.url.slice('sqlite:'.length))
+    holder.exec('BEGIN IMMEDIATE')
+    await system.publish(plan({ views: 20, twice: 0, seed: 2 }))
+    const status = async () => JSON.parse((await service.get('/api/v1/status')).text)
+    await until('it is behind', async () => {
+      const { queued, lag_seconds } = await status()
+      return queued === 0 && lag_seconds > 0
+    })
+    assert.ok(system.tap.inHand > 0)
+    assert.equal(await service.metric(UNACKNOWLEDGED), system.tap.inHand)
+    assert.equal(await service.metric('postviews_ready{part="store"}'), 0)
+    // Nothing of what the store says of itself, a path perhaps.
+    assert.equal(
+      await service.readiness(),
+      '{"status":"unavailable","problems":["store: does not take views"]}',
+    )
+    holder.close()
+    await until('it is through', async () => (await status()).lag_seconds === 0)
+    assert.equal(await service.metric(UNACKNOWLEDGED), 0)
     await system.check()
   })
 

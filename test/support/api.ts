@@ -95,3 +95,13 @@ export async function startApi(t: TestContext, options: TestApiOptions = {}) {
     },
   }
 }
+
+/** The samples of a metric in a text exposition: labels to value. */
+export function samples(exposition: string, name: string): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const line of exposition.split('\n')) {
+    const [, metric, labels = '', value] = /^([a-z_]+)(\{.*\})? (\S+)$/.exec(line) ?? []
+    if (metric === name) found[labels] = value!
+  }
+  return found
+}

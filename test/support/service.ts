@@ -15,6 +15,8 @@ export const API_KEY = 'a-key-of-the-tests-alone'
 export const COUNTED = 'postviews_events_total{outcome="counted",reason=""}'
 /** The metric of views that were counted before. */
 export const DUPLICATES = 'postviews_events_total{outcome="duplicate",reason=""}'
+/** The metric of messages that a consumer has in hand. */
+export const UNACKNOWLEDGED = 'postviews_unacknowledged_messages'
 
 const LAST_LINES = 20
 /** It promises 20 s, and then closes what it has opened. */

@@ -65,6 +65,8 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     },
   })
 
+  app.get('/livez', async () => ({ status: 'alive' }))
+
   app.get('/', (request, reply) => show(reply, homePage({ posts, reader: readerOf(request) })))
 
   app.get<{ Params: { slug: string } }>('/posts/:slug', (request, reply) => {

@@ -63,7 +63,10 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
       apiKeys: parts.api ? config.apiKeys : [],
       broker: { depths: async () => (await late.broker?.depths()) ?? null },
       consumer: parts.consumer
-        ? { problem: () => (late.consumer ? late.consumer.problem() : 'consumer: waits for the store') }
+        ? {
+            problem: () => (late.consumer ? late.consumer.problem() : 'consumer: waits for the store'),
+            inHand: () => late.consumer?.inHand() ?? { messages: 0, uncommittedSince: null },
+          }
         : null,
       metrics,
       log,

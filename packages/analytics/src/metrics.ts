@@ -9,8 +9,8 @@ const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies r
 export type Metrics = ReturnType<typeof createMetrics>
 
 /**
- * All metrics of a process. Gauges are written by `/metrics` alone, when it is asked; the rest by whoever does what
- * is counted. A gauge whose value is not known is absent, never 0.
+ * All metrics of a process. Gauges of how it is now are written by `/metrics` alone, when it is asked; the rest by whoever
+ * does what is counted. A gauge whose value is not known is absent, never 0.
  */
 export function createMetrics() {
   const registry = new Registry()
@@ -38,7 +38,7 @@ export function createMetrics() {
 
   const lagSeconds = new Gauge({
     name: 'postviews_lag_seconds',
-    help: 'How far the statistics are behind: 0 with empty queues, else the age of the latest view counted; absent when the broker or the store cannot be asked',
+    help: 'How far the statistics are behind: 0 when nothing waits in the queues and this process has had nothing uncommitted in hand for more than 10 s, else the age of the latest view counted; absent when the broker or the store cannot be asked',
     registers,
   })
   const dead = new Gauge({
@@ -56,7 +56,18 @@ export function createMetrics() {
     help: '1 when the broker answers, 0 when it does not; absent in a process that does not talk to it',
     registers,
   })
-  for (const gauge of [lagSeconds, dead, storeUp, brokerUp]) setKnown(gauge, null)
+  const unacknowledged = new Gauge({
+    name: 'postviews_unacknowledged_messages',
+    help: 'Messages that the broker has handed to this process and that it has not acknowledged: in hand, being committed, or held until what is bad in them is set aside; absent in a process that consumes nothing',
+    registers,
+  })
+  const retentionLastSuccess = new Gauge({
+    name: 'postviews_retention_last_success_timestamp_seconds',
+    help: 'When this process last finished retention, prune and the purge of old set-aside messages both, as Unix time; absent before it first has, and where another process always came first',
+    registers,
+  })
+  for (const gauge of [lagSeconds, dead, storeUp, brokerUp, unacknowledged, retentionLastSuccess])
+    setKnown(gauge, null)
 
   return {
     registry,
@@ -66,6 +77,14 @@ export function createMetrics() {
     dead,
     storeUp,
     brokerUp,
+    unacknowledged,
+    retentionLastSuccess,
+    ready: new Gauge({
+      name: 'postviews_ready',
+      help: '0 for each part that /readyz names: store, broker or consumer; 1 for the others that this process needs; absent for those it does not need',
+      labelNames: ['part'],
+      registers,
+    }),
     queueDepth: new Gauge({
       name: 'postviews_queue_messages',
       help: 'Messages that wait in a queue (one holds up to 1,000 events); absent when the broker cannot be asked',

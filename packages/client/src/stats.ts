@@ -83,10 +83,11 @@ export interface TopPosts extends AsOf {
 }
 
 export interface Status extends AsOf {
-  /** Messages that wait to be counted; null: the broker cannot be asked. */
+  /** Messages in the queues, without those that a consumer has in hand; null: the broker cannot be asked. */
   queued: number | null
   /** Messages set aside. */
   dead: number | null
+  /** 0 when nothing waits, in the queues or in hand; else the age of the latest view counted. */
   lag_seconds: number | null
   last_committed_at: string | null
   /** The last 60 minutes, oldest first; `minute` is the first second of each. */

@@ -66,9 +66,9 @@ const QUEUE_UNKNOWN = 'queue unknown'
 /** How far counting is behind what was published. */
 export function behind({ queued, lag_seconds: lag }: Counting): string {
   if (queued === null) return QUEUE_UNKNOWN
-  if (queued === 0) return 'queue empty'
-  const waiting = `${format.some(queued, 'message')} waiting`
-  return lag === null ? waiting : `${waiting}, ${format.duration(lag)} behind`
+  const waiting = queued === 0 ? 'queue empty' : `${format.some(queued, 'message')} waiting`
+  // With an empty queue the rest may be in a consumer's hands.
+  return lag === null || (queued === 0 && lag === 0) ? waiting : `${waiting}, ${format.duration(lag)} behind`
 }
 
 function setAside({ dead }: Counting): string {

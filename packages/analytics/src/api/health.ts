@@ -7,6 +7,9 @@ import type { Reads, Store } from '../store/store.ts'
 const ANSWER_LIMIT_MS = 3_000
 /** How long an answer holds: however often a probe comes, each part is asked once in this time. */
 const ANSWER_HOLDS_MS = 1_000
+/** What is in hand for longer is behind. A batch may wait to fill for 5 s, and its commit takes a while. */
+const IN_HAND_LIMIT_SECONDS = 10
+const CONSUMING_PARTS = ['store', 'broker', 'consumer']
 
 /** What the broker says of the queues. Implemented by the consumer. */
 export interface BrokerHealth {
@@ -24,13 +27,23 @@ export interface QueueDepths {
 export interface ConsumerHealth {
   /**
    * The part that does not move, as `broker: …`, `consumer: …` or `store: …`; null when all is well. Anyone may read
-   * it: no address, no credential. Of the store only that much is passed on: the rest is an error's own words.
+   * it: no address, no credential, nothing of an error's own words.
    */
   problem(): string | null
+  /** What the broker has handed to this process and not been told of yet. */
+  inHand(): InHand
+}
+
+export interface InHand {
+  /** Messages without an acknowledgement. */
+  messages: number
+  /** Unix seconds when the first of them came that is not committed; null when all are. */
+  uncommittedSince: number | null
 }
 
 /** How far behind the numbers are; null where it cannot be told. */
 export interface Backlog {
+  /** Messages in the queues; what a consumer has in hand is not among them. */
   queued: number | null
   dead: number | null
   lagSeconds: number | null
@@ -72,31 +85,33 @@ export function createHealth({ store, broker, consumer, metrics, now }: HealthOp
     null,
   )
 
+  async function problems(): Promise<string[]> {
+    const consuming = consumer?.problem() ?? null
+    // It has found out already.
+    if (consuming?.startsWith('store:')) return [consuming]
+    return [await storeProblem(), consuming].filter(problem => problem !== null)
+  }
+
   async function backlog(): Promise<Backlog> {
     const [found, { lastCommittedAt, lastViewedAt }] = await Promise.all([depths(), store.progress()])
     const queued = found === null ? null : Object.values(found.queues).reduce((sum, depth) => sum + depth, 0)
     return {
       queued,
       dead: found?.dead ?? null,
-      lagSeconds: lag(queued, lastViewedAt, now()),
+      lagSeconds: lag(queued, consumer?.inHand() ?? null, lastViewedAt, now()),
       lastCommittedAt,
     }
   }
 
   return {
-    async problems() {
-      const consuming = consumer?.problem() ?? null
-      // It has found out already.
-      if (consuming?.startsWith('store:')) return [consuming]
-      return [await storeProblem(), consuming].filter(problem => problem !== null)
-    },
-
+    problems,
     backlog,
 
     async exposition() {
-      const [found, problem, lagSeconds] = await Promise.all([
+      const [found, problem, named, lagSeconds] = await Promise.all([
         depths(),
         storeProblem(),
+        problems(),
         // The store's absence has a metric of its own; the lag is then unknown.
         within(backlog(), ANSWER_LIMIT_MS, null).then(
           state => state?.lagSeconds ?? null,
@@ -107,6 +122,9 @@ export function createHealth({ store, broker, consumer, metrics, now }: HealthOp
       setKnown(metrics.brokerUp, broker === null ? null : Number(found !== null))
       setKnown(metrics.dead, found?.dead ?? null)
       setKnown(metrics.lagSeconds, lagSeconds)
+      setKnown(metrics.unacknowledged, consumer?.inHand().messages ?? null)
+      for (const part of consumer === null ? ['store'] : CONSUMING_PARTS)
+        metrics.ready.set({ part }, Number(!named.some(each => each.startsWith(`${part}:`))))
       metrics.queueDepth.reset()
       for (const [queue, depth] of Object.entries(found?.queues ?? {}))
         metrics.queueDepth.set({ queue }, depth)
@@ -115,10 +133,17 @@ export function createHealth({ store, broker, consumer, metrics, now }: HealthOp
   }
 }
 
-function lag(queued: number | null, lastViewedAt: number | null, nowMs: number): number | null {
-  if (queued === 0) return 0
-  if (queued === null || lastViewedAt === null) return null
-  return Math.max(0, Math.floor(nowMs / 1_000) - lastViewedAt)
+function lag(
+  queued: number | null,
+  inHand: InHand | null,
+  lastViewedAt: number | null,
+  nowMs: number,
+): number | null {
+  if (queued === null) return null
+  const seconds = nowMs / 1_000
+  const waits = queued > 0 || seconds - (inHand?.uncommittedSince ?? seconds) > IN_HAND_LIMIT_SECONDS
+  if (!waits) return 0
+  return lastViewedAt === null ? null : Math.max(0, Math.floor(seconds) - lastViewedAt)
 }
 
 /**

@@ -186,11 +186,11 @@ const SiteReferrers = Type.Object({ ...asOf, from, to, referrers })
 const Status = Type.Object({
   ...asOf,
   queued: knownCount(
-    'Messages (of up to 1,000 events each) that wait to be counted; null when the broker cannot be asked.',
+    'Messages (of up to 1,000 events each) that wait in the queues, without those that a consumer has in hand; null when the broker cannot be asked.',
   ),
   dead: knownCount('Messages set aside; null when the broker cannot be asked.'),
   lag_seconds: knownCount(
-    'How far the numbers are behind: 0 when nothing waits, else the age of the latest view counted; null when unknown.',
+    'How far the numbers are behind: 0 when nothing waits in the queues and the process that answers has had nothing uncommitted in hand for more than 10 s, else the age of the latest view counted; null when unknown. A process that only serves the API does not know what consumers have in hand.',
   ),
   last_committed_at: knownTime('When views were last counted; null before the first.'),
   minutes: Type.Array(Type.Object({ minute: time('Its first second, in UTC.'), views }), {

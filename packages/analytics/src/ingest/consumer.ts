@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, decodeMessage } from '@postviews/client'
 import { channelLost } from '@postviews/client/link'
 import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
-import type { BrokerHealth, ConsumerHealth, QueueDepths } from '../api/health.ts'
+import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { IpStorage } from '../store/row.ts'
@@ -50,8 +50,8 @@ interface ConsumerSession extends Session {
   /** Delivered and not yet taken into a batch, in the order of their tags. */
   hand: Delivery[]
   handEvents: number
-  /** Unix milliseconds of the beginning of each batch under way. */
-  underWay: number[]
+  /** In the order they began; `since` is Unix milliseconds. */
+  underWay: { since: number; deliveries: readonly Delivery[] }[]
   /** Messages whose batch is committed and whose bad events still wait to be set aside. */
   held: Set<Message>
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
@@ -105,11 +105,22 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (this.#isStoreAway || this.#batches.isStoreAway) return 'store: does not take views'
     const { session } = this.#connection
     if (session === undefined || !this.#setAside.isConnected()) return 'broker: not connected'
-    const [busySince] = session.underWay
-    const busyMs = busySince === undefined ? 0 : Date.now() - busySince
+    const [batch] = session.underWay
+    const busyMs = batch === undefined ? 0 : Date.now() - batch.since
     return busyMs > STUCK_AFTER_MS
       ? `consumer: its batch is not through after ${Math.round(busyMs / 1_000)} s`
       : null
+  }
+
+  inHand(): InHand {
+    const { session } = this.#connection
+    // What a session that is over had in hand, the broker has taken back.
+    if (session === undefined) return { messages: 0, uncommittedSince: null }
+    const uncommitted = [...session.underWay.flatMap(({ deliveries }) => deliveries), ...session.hand]
+    return {
+      messages: uncommitted.length + session.held.size,
+      uncommittedSince: uncommitted[0]?.receivedAt ?? null,
+    }
   }
 
   /** Takes no more, commits and acknowledges what is in hand, and leaves what it cannot commit by then to others. */
@@ -207,7 +218,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       for (;;) {
         const deliveries = await Promise.race([this.#nextBatch(session), failureOf(inFront)])
         if (deliveries === null) return await inFront
-        session.underWay.push(Date.now())
+        session.underWay.push({ since: Date.now(), deliveries })
         const committed = this.#batches.commit(deliveries, signal)
         // Until it is awaited, its failure is not unheard of.
         committed.catch(() => {})

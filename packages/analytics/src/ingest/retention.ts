@@ -46,6 +46,7 @@ async function retain(options: RetentionOptions): Promise<void> {
     const dead = await purgeDead(amqpUrl, { before: Date.now() - options.deadRetentionDays * DAY_MS })
     metrics.prunedRows.inc(rows)
     metrics.deadPurged.inc(dead)
+    metrics.retentionLastSuccess.set(Math.floor(Date.now() / 1_000))
     if (rows + days + dead > 0) log.info({ rows, days, dead }, 'prune.done')
   } catch (error) {
     log.warn({ error: describeError(error) }, 'prune.failed')

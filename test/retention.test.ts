@@ -1,0 +1,66 @@
+/** Retention as consumers run it, on a real store and a real broker: when it last succeeded. */
+
+import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { scheduleRetention } from '../packages/analytics/src/ingest/retention.ts'
+import { createLog } from '../packages/analytics/src/log.ts'
+import { testRabbitmq } from '../tools/stack/for-tests.ts'
+import { samples, startApi } from './support/api.ts'
+
+const NO_BROKER = 'amqp://127.0.0.1:1'
+const FIRST_AFTER_MS = 60_000
+
+/** A store and its metrics, and `run`: one run of retention, as if its time had come. */
+async function retention(t: TestContext) {
+  const { app, store, metrics, databasePath } = await startApi(t)
+  const log = createLog('silent')
+  const options = { store, rawRetentionDays: 90, deadRetentionDays: 30, maxAgeSeconds: 86_400, metrics, log }
+  return {
+    databasePath,
+    async run(amqpUrl: string, afterMs = FIRST_AFTER_MS) {
+      t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
+      const schedule = scheduleRetention({ ...options, amqpUrl })
+      t.mock.timers.tick(afterMs)
+      t.mock.timers.reset()
+      await schedule.stop()
+    },
+    /** Unix seconds; null where it is not told. */
+    async lastSuccess() {
+      const name = 'postviews_retention_last_success_timestamp_seconds'
+      const { '': value } = samples((await app.inject('/metrics')).body, name)
+      return value === undefined ? null : Number(value)
+    },
+  }
+}
+
+test('tells when retention last went well, and nothing before it has', async t => {
+  const { run, lastSuccess } = await retention(t)
+  const { url } = await testRabbitmq()
+  await run(url, FIRST_AFTER_MS - 1)
+  assert.equal(await lastSuccess(), null)
+  const before = Math.floor(Date.now() / 1_000)
+  await run(url)
+  const first = await lastSuccess()
+  assert.ok(first !== null && first >= before && first <= Date.now() / 1_000, String(first))
+})
+
+test('does not tell of retention that went half way: rows are pruned, the broker is away', async t => {
+  const { run, lastSuccess } = await retention(t)
+  await run(NO_BROKER)
+  assert.equal(await lastSuccess(), null)
+})
+
+test('tells nothing new of retention where another process is at it', async t => {
+  const { run, lastSuccess, databasePath } = await retention(t)
+  const { url } = await testRabbitmq()
+  const other = new DatabaseSync(databasePath)
+  const soon = Math.floor(Date.now() / 1_000) + 600
+  other.exec(`INSERT INTO post_view_leases (name, holder, expires_at) VALUES ('prune', 'x', ${soon})`)
+  await run(url)
+  assert.equal(await lastSuccess(), null)
+  other.exec('DELETE FROM post_view_leases')
+  other.close()
+  await run(url)
+  assert.notEqual(await lastSuccess(), null)
+})

@@ -4,6 +4,7 @@ import { canonicalPost } from '@postviews/client'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/calendar.ts'
 import type { DayFigures, Store } from '../store/store.ts'
 import type { Health } from './health.ts'
+import { HeldAnswers } from './held-answers.ts'
 import { badParameter } from './problem.ts'
 import * as schemas from './schemas.ts'
 
@@ -25,6 +26,7 @@ export function createViews({ store, health, now }: ViewsOptions) {
   const asOf = () => ({ as_of: new Date(now()).toISOString() })
   const today = () => store.calendar.dayOf(Math.floor(now() / 1_000))
   const timezone = store.calendar.timeZone
+  const held = new HeldAnswers()
 
   return {
     async postTotals(uuid: string): Promise<schemas.PostTotals> {
@@ -72,13 +74,17 @@ export function createViews({ store, health, now }: ViewsOptions) {
 
     async topPosts(query: schemas.TopQuery): Promise<schemas.TopPosts> {
       const { name, period } = toTopPeriod(query, today())
-      const read = asOf()
-      const { total, posts } = await store.topPosts(
-        period,
-        query.limit ?? schemas.DEFAULT_LIMIT,
-        query.offset ?? 0,
-      )
-      return { ...read, period: name, from: period?.from ?? null, to: period?.to ?? null, total, posts }
+      const { limit = schemas.DEFAULT_LIMIT, offset = 0 } = query
+      const from = period?.from ?? null
+      const to = period?.to ?? null
+      // On a big site this is the one answer that takes a while.
+      return held.get([name, from, to, limit, offset].join(' '), async () => ({
+        ...asOf(),
+        period: name,
+        from,
+        to,
+        ...(await store.topPosts(period, limit, offset)),
+      }))
     },
 
     async siteTotals(): Promise<schemas.SiteTotals> {

@@ -41,7 +41,8 @@ const database = open()
 function open(): DatabaseSync {
   const opened = new DatabaseSync(path, { readOnly, timeout: 5_000 })
   if (!readOnly) opened.exec(WRITER_SETTINGS)
-  opened.exec('PRAGMA cache_size = -16384')
+  // KiB. What is read is in the system's own cache as well; what one batch writes should fit.
+  opened.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -8_192}`)
   return opened
 }
 

@@ -1,0 +1,41 @@
+/** Answers that were dear to make, to be given more than once. */
+
+const TIMES_AS_LONG = 10
+/** `as_of` is promised to be at most 5 s ago. */
+const LONGEST_MS = 3_000
+const MAX_ANSWERS = 200
+
+/**
+ * Gives the same answer to the same question for ten times as long as it took to make, at most 3 s, and makes it once
+ * for all who ask meanwhile. So whatever is asked, and however often, takes a tenth of one connection's time at most, and
+ * an answer that is made at once is always made anew. What it was read at is part of the answer.
+ */
+export class HeldAnswers {
+  readonly #held = new Map<string, { answer: Promise<unknown>; untilMs: number }>()
+  readonly #nowMs: () => number
+
+  /** @param nowMs a clock that never goes back */
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs
+  }
+
+  get<T>(question: string, make: () => Promise<T>): Promise<T> {
+    const found = this.#held.get(question)
+    // Whoever asks the same asks for the same type.
+    if (found !== undefined && this.#nowMs() < found.untilMs) return found.answer as Promise<T>
+    const startedAt = this.#nowMs()
+    const held = { answer: make(), untilMs: startedAt + LONGEST_MS }
+    if (this.#held.size >= MAX_ANSWERS) this.#held.clear()
+    this.#held.set(question, held)
+    held.answer.then(
+      () => {
+        const tookMs = this.#nowMs() - startedAt
+        held.untilMs = startedAt + Math.min(LONGEST_MS, tookMs * (1 + TIMES_AS_LONG))
+      },
+      () => {
+        if (this.#held.get(question) === held) this.#held.delete(question)
+      },
+    )
+    return held.answer as Promise<T>
+  }
+}

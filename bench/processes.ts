@@ -7,7 +7,7 @@ import { Server } from '../tools/stack/server.ts'
 import { spawnWatched } from '../tools/stack/watched.ts'
 
 const ROOT = join(import.meta.dirname, '..')
-const SERVICE = join(ROOT, 'packages/analytics/src/cli.ts')
+const SERVICE = join(ROOT, 'packages/analytics/src/postviews.mjs')
 export const API_KEY = 'the-key-of-the-benchmark'
 
 export interface RunningProcess {
@@ -90,7 +90,7 @@ export function startService(options: ServiceOptions): Promise<RunningProcess> {
   const { command = 'serve', folder, settings } = options
   return startProcess({
     name: `postviews ${command}`,
-    command: ['packages/analytics/src/cli.ts', command],
+    command: ['packages/analytics/src/postviews.mjs', command],
     env: { ...serviceEnv(options), ...settings },
     readyPath: '/livez',
     folder,

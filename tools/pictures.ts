@@ -40,7 +40,7 @@ async function makePictures(): Promise<void> {
   const broker = await startRabbitmq({ management: false })
   ends.push(() => broker.stop())
   const amqpUrl = broker.url
-  const analyticsUrl = await start('packages/analytics/src/cli.ts', ['serve'], '/readyz', {
+  const analyticsUrl = await start('packages/analytics/src/postviews.mjs', ['serve'], '/readyz', {
     AMQP_URL: amqpUrl,
     DATABASE_URL: `sqlite:${join(folder, 'views.db')}`,
     EVENT_MAX_AGE: '100d',

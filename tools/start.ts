@@ -59,7 +59,7 @@ const hasLongMemory = isPlayground && !Object.keys(LONG_MEMORY).some(setting)
 function analyticsPart(amqpUrl: string): Part {
   return {
     name: 'analytics',
-    args: ['packages/analytics/src/cli.ts', 'serve'],
+    args: ['packages/analytics/src/postviews.mjs', 'serve'],
     env: {
       AMQP_URL: amqpUrl,
       DATABASE_URL: setting('DATABASE_URL') ?? 'sqlite:data/postviews.db',

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { spawnWatched } from '../../tools/stack/watched.ts'
 
-const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
+const CLI = join(import.meta.dirname, '../../packages/analytics/src/postviews.mjs')
 const TIMEOUT_MS = 60_000
 
 export interface Outcome {

@@ -9,7 +9,7 @@ import { spawnWatched } from '../../tools/stack/watched.ts'
 import { atEnd, hasPassed } from './at-end.ts'
 import { until } from './until.ts'
 
-const CLI = join(import.meta.dirname, '../../packages/analytics/src/cli.ts')
+const CLI = join(import.meta.dirname, '../../packages/analytics/src/postviews.mjs')
 export const API_KEY = 'a-key-of-the-tests-alone'
 /** The metric of views that were counted. */
 export const COUNTED = 'postviews_events_total{outcome="counted",reason=""}'

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The command line: what the person on call types. */
 
 import { canonicalIp } from '@postviews/client'

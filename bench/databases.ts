@@ -14,6 +14,8 @@ export interface BenchDatabase {
   url: string
   /** Of its server; undefined when it has none. */
   serverPid: number | undefined
+  /** Where its raw rows go first. */
+  rawTable: 'post_views' | 'post_view_deliveries'
   /** Runs statements one after the other on one connection; gives the rows of the last. */
   query(...statements: string[]): Promise<Row[]>
 }
@@ -63,6 +65,7 @@ export function sqliteDatabase(path: string): BenchDatabase {
   return {
     url: `sqlite:${path}`,
     serverPid: undefined,
+    rawTable: 'post_views',
     async query(...statements) {
       using database = new DatabaseSync(path, { timeout: 10_000 })
       return statements.map(sql => database.prepare(sql).all()).at(-1) ?? []
@@ -74,6 +77,7 @@ export function clickhouseDatabase(server: Clickhouse, name: string): BenchDatab
   return {
     url: `clickhouse://default@127.0.0.1:${server.port}/${name}`,
     serverPid: server.pid,
+    rawTable: 'post_view_deliveries',
     async query(...statements) {
       let last = ''
       for (const sql of statements) last = await queryClickhouse(server, `${sql} FORMAT JSONEachRow`, name)
@@ -86,7 +90,7 @@ export function clickhouseDatabase(server: Clickhouse, name: string): BenchDatab
 }
 
 export function mysqlDatabase(url: string, serverPid: number): BenchDatabase {
-  return { url, serverPid, query: (...statements) => queryMysql(url, statements) }
+  return { url, serverPid, rawTable: 'post_views', query: (...statements) => queryMysql(url, statements) }
 }
 
 /** A database for as long as the work lasts. */

@@ -2,18 +2,11 @@
 
 import { POST_VIEW_AGGREGATES, POST_VIEWS } from '../test/support/article-sql.ts'
 import { runBacklog } from './backlog.ts'
-import type { Bench } from './bench.ts'
+import { type Bench, benchEngines } from './bench.ts'
 import type { BareInserted, BareInsertOptions } from './contenders/bare-insert.ts'
 import type { NothingOptions } from './contenders/nothing.ts'
 import type { OneByOneOptions } from './contenders/one-by-one.ts'
-import {
-  type BenchDatabase,
-  type BenchEngine,
-  expectedViews,
-  mariadbEngine,
-  sqliteEngine,
-  withDatabase,
-} from './databases.ts'
+import { type BenchDatabase, type BenchEngine, expectedViews, withDatabase } from './databases.ts'
 import { type EventsOptions, grouped, makeEvents, oneByOne } from './events.ts'
 import type { IngestRun } from './ingest.ts'
 import { untilCalm } from './measure.ts'
@@ -40,8 +33,8 @@ const NOTHING_ACKS_EVERY = { single: 500, grouped: 5 }
 const GROUP = 100
 
 export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
-  const mariadb = mariadbEngine(await bench.mariadb())
-  const sqlite = sqliteEngine(bench.folder)
+  const engines = await benchEngines(bench)
+  const [sqlite, mariadb, clickhouse] = [engines[0]!, engines[1]!, engines[2]]
   const counts = bench.quick ? EVENTS.quick : EVENTS.full
   const source: EventsOptions = {
     seed: 'bench',
@@ -132,6 +125,14 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
     ours(mariadb, 'grouped'),
     bare(mariadb, 2_000),
     bare(mariadb, 5_000),
+    ...(clickhouse === undefined
+      ? []
+      : [
+          ours(clickhouse, 'single'),
+          ours(clickhouse, 'grouped'),
+          bare(clickhouse, 2_000),
+          bare(clickhouse, 5_000),
+        ]),
   ]
 }
 
@@ -162,7 +163,7 @@ async function runBareInsert(
   }
   const inserted = await runContender<BareInserted>('bare-insert', argument, folder)
   const { eventsPerSecond, cpuMsPer1000 } = inserted
-  const [found] = await database.query('SELECT COUNT(*) AS views FROM post_views')
+  const [found] = await database.query(`SELECT COUNT(*) AS views FROM ${database.rawTable}`)
   const wrong = Number(found!['views']) === events.count ? null : `${found!['views']} rows`
   return { events: events.count, eventsPerSecond, cpuMsPer1000, wrong }
 }

@@ -6,6 +6,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, escape as literal } from 'mysql2/promise'
 import type { ViewRow } from '../../packages/analytics/src/store/row.ts'
+import { uuidv7 } from '../../packages/client/src/uuid.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
 import { cpuSeconds } from '../measure.ts'
 import { rowMaker } from './rows.ts'
@@ -42,7 +43,7 @@ const times = new Map<number, string>()
 
 const options = JSON.parse(process.argv[2]!) as BareInsertOptions
 const rows = [...generateEvents(options.events)].flatMap(rowMaker(() => '5a'.repeat(32)))
-const { insert, close } = await (options.databaseUrl.startsWith('sqlite:') ? sqlite() : mariadb())
+const { insert, close } = await engineOf(options.databaseUrl)
 const inserted = await insertAll(insert)
 await close()
 console.log(JSON.stringify(inserted))
@@ -72,7 +73,17 @@ async function insertAll(insert: Insert): Promise<BareInserted> {
   }
 }
 
-async function mariadb(): Promise<{ insert: Insert; close(): Promise<void> }> {
+interface Inserting {
+  insert: Insert
+  close(): Promise<void>
+}
+
+function engineOf(databaseUrl: string): Promise<Inserting> {
+  if (databaseUrl.startsWith('sqlite:')) return sqlite()
+  return databaseUrl.startsWith('clickhouse:') ? clickhouse() : mariadb()
+}
+
+async function mariadb(): Promise<Inserting> {
   const connection = await createConnection({ uri: options.databaseUrl, timezone: 'Z' })
   return {
     async insert(rows) {
@@ -109,7 +120,7 @@ function valuesText(row: ViewRow): string {
   return `('${row.postUuid}',${row.userId ?? 'NULL'},${text(row.ip)},${text(row.userAgent)},${text(row.referer)},${time(row.viewedAt)},x'${row.eventId!.replaceAll('-', '')}',${time(row.receivedAt)},'${row.day}',${row.slice},${Number(row.loggedIn)},${Number(row.bot)},x'${row.visitor}',${text(row.refererHost)})`
 }
 
-async function sqlite(): Promise<{ insert: Insert; close(): Promise<void> }> {
+async function sqlite(): Promise<Inserting> {
   const database = new DatabaseSync(options.databaseUrl.slice('sqlite:'.length))
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
   const statement = database.prepare(`${INSERT}(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
@@ -138,4 +149,47 @@ async function sqlite(): Promise<{ insert: Insert; close(): Promise<void> }> {
     },
     close: async () => database.close(),
   }
+}
+
+const DELIVERIES = `
+  INSERT INTO post_view_deliveries
+    (id, has_id, batch, epoch, post_uuid, user_id, ip, user_agent, referer, viewed_at,
+     received_at, day, slice, logged_in, bot, visitor, referer_host)
+  FORMAT JSONCompactEachRow`
+
+async function clickhouse(): Promise<Inserting> {
+  const { host, pathname } = new URL(options.databaseUrl)
+  const query = new URLSearchParams({ database: pathname.slice(1), query: DELIVERIES, async_insert: '0' })
+  return {
+    async insert(rows) {
+      const batch = uuidv7()
+      const body = rows.map(row => JSON.stringify(valuesOf(row, batch))).join('\n')
+      const response = await fetch(`http://${host}/?${query}`, { method: 'POST', body })
+      if (!response.ok) throw new Error(await response.text())
+      await response.arrayBuffer()
+    },
+    close: async () => {},
+  }
+}
+
+function valuesOf(row: ViewRow, batch: string): unknown[] {
+  return [
+    row.eventId,
+    true,
+    batch,
+    1,
+    row.postUuid,
+    row.userId,
+    row.ip,
+    row.userAgent,
+    row.referer,
+    row.viewedAt,
+    row.receivedAt,
+    row.day,
+    row.slice,
+    Number(row.loggedIn),
+    Number(row.bot),
+    row.visitor,
+    row.refererHost,
+  ]
 }

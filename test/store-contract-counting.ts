@@ -2,9 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
-import type { ViewRow } from '../packages/analytics/src/store/row.ts'
 import { type CountingSettings, RowRejected, type Store } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, type Promises, type TestDatabase } from './store-contract-database.ts'
+import {
+  assertVerified,
+  type ContractEngine,
+  type Promises,
+  type TestDatabase,
+} from './store-contract-database.ts'
 import { GOOGLEBOT, POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
 
 const NO_VIEWS = { views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
@@ -21,7 +25,10 @@ const COUNTERS = [
   'post_view_progress',
 ]
 
-export function countingContract(promises: Promises, unkeepable: Partial<ViewRow>): void {
+export function countingContract(
+  promises: Promises,
+  { unkeepable, counters = COUNTERS }: ContractEngine,
+): void {
   /** A promise about one store of these settings; whatever was counted, it must verify in the end. */
   function counts(
     sentence: string,
@@ -131,7 +138,7 @@ export function countingContract(promises: Promises, unkeepable: Partial<ViewRow
 
   counts('keeps rows and every counter together, or none of them', {}, async (store, { sql }) => {
     const rows = await toRows(store, [view(NOON), view('2026-03-11T12:00:00Z', { postUuid: 'another' })])
-    for (const table of COUNTERS) {
+    for (const table of counters) {
       await sql(`ALTER TABLE ${table} RENAME TO taken_away`)
       await assert.rejects(store.recordViews(rows))
       await sql(`ALTER TABLE taken_away RENAME TO ${table}`)

@@ -55,7 +55,7 @@ export const DAMAGES: [sentence: string, sql: string, named: RegExp][] = [
   ].map((change): [string, string, RegExp] => [
     `a raw row with other ${change.split(' ')[0]}`,
     `UPDATE post_views SET ${change}, viewed_at = viewed_at WHERE post_uuid = 'tampered'`,
-    new RegExp(`^row row \\d+ ${change.split(' ')[0]}$`, 'm'),
+    new RegExp(`^row row [\\w-]+ ${change.split(' ')[0]}$`, 'm'),
   ]),
   [
     'a visitor who is missing',

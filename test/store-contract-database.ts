@@ -14,6 +14,10 @@ export interface ContractEngine {
   sql(url: string, statement: string): Promise<Record<string, unknown>[]>
   /** What a row must say to be one that this engine cannot keep. */
   unkeepable: Partial<ViewRow>
+  /** The tables that a batch is written to, but for its rows; those of the SQL engines by default. */
+  counters?: readonly string[]
+  /** False where the totals of posts are sums made when they are asked for: nothing that could be damaged. */
+  keepsTotals?: boolean
 }
 
 export interface TestDatabase {

@@ -15,10 +15,10 @@ import { verifyContract } from './store-contract-verify.ts'
 export function storeContract(name: string, engine: ContractEngine): void {
   const promises = promisesOf(engine)
   describe(`a store on ${name}`, () => {
-    describe('counting', () => countingContract(promises, engine.unkeepable))
+    describe('counting', () => countingContract(promises, engine))
     describe('reads', () => readsContract(promises))
     describe('retention', () => retentionContract(promises))
-    describe('verify and rebuild', () => verifyContract(promises))
+    describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('version and settings', () => settingsContract(promises))
     describe('against chance', () => randomContract(promises))
   })

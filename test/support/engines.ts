@@ -6,9 +6,11 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { TestContext } from 'node:test'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { type ClickhouseCluster, startClickhouseCluster } from '../../tools/stack/clickhouse.ts'
 import { testMariadb } from '../../tools/stack/for-tests.ts'
 import { type Mariadb, type MariadbOptions, startMariadb } from '../../tools/stack/mariadb.ts'
 import { atEnd, hasPassed } from './at-end.ts'
+import { clickhouseUrl, queryShard } from './clickhouse.ts'
 
 export type Row = Record<string, unknown>
 
@@ -51,6 +53,19 @@ export async function ownMariadb(
   const server = await startMariadb(options)
   atEnd(t, () => server.stop())
   return { server, database: mysqlDatabase((await server.database()).url) }
+}
+
+/** A database on a cluster of the test's own, which may come to harm. */
+export async function ownClickhouse(
+  t: TestContext,
+  { shards = 2 } = {},
+): Promise<{ cluster: ClickhouseCluster; database: TestDatabase }> {
+  const cluster = await startClickhouseCluster({ shards })
+  atEnd(t, () => cluster.stop())
+  const name = await cluster.database()
+  // What it asks for are views over all shards.
+  const query = (sql: string) => queryShard(cluster.shards[0]!, name, sql)
+  return { cluster, database: { url: clickhouseUrl(cluster, name), query } }
 }
 
 export function sqliteDatabase(path: string): TestDatabase {

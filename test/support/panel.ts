@@ -12,7 +12,7 @@ import { testRabbitmq } from '../../tools/stack/for-tests.ts'
 import { holdFreePort } from '../../tools/stack/ports.ts'
 import { Server } from '../../tools/stack/server.ts'
 import { atEnd } from './at-end.ts'
-import { SQLITE } from './engines.ts'
+import { SQLITE, type TestDatabase } from './engines.ts'
 import { testTracker } from './published.ts'
 import { API_KEY, startService } from './service.ts'
 import { startTcpProxy } from './tcp-proxy.ts'
@@ -42,12 +42,15 @@ export function viewsOf(post: number, daysAgo: number): number {
   return 3 * Math.max(0, 6 - post - (daysAgo % 5 === 0 ? 1 : 0)) + (daysAgo === 1 ? 3 : 0)
 }
 
-export async function startPanel(t: TestContext) {
+/** On SQLite and with some weeks of views, unless told otherwise. */
+export async function startPanel(
+  t: TestContext,
+  { database, views = pastViews() }: { database?: TestDatabase; views?: ReturnType<typeof pastViews> } = {},
+) {
   const broker = await testRabbitmq()
-  const database = await SQLITE.create(t)
   const service = await startService(t, {
     amqpUrl: broker.url,
-    databaseUrl: database.url,
+    databaseUrl: (database ?? (await SQLITE.create(t))).url,
     settings: {
       EVENT_MAX_AGE: '100d',
       RAW_RETENTION_DAYS: '120',
@@ -57,7 +60,6 @@ export async function startPanel(t: TestContext) {
   })
   await service.untilReady()
   const tracker = testTracker(t, { url: broker.url })
-  const views = pastViews()
   for (const view of views) tracker.trackView(view)
   await until('the past is counted', async () => {
     const { text } = await service.get('/api/v1/views')
@@ -111,7 +113,7 @@ function zoneAtNoon(): string {
 
 const HOUR_MS = 3_600_000
 
-function pastViews() {
+export function pastViews() {
   const nowMs = Date.now()
   return POSTS.flatMap(({ id }, post) =>
     Array.from({ length: PAST_DAYS }, (_, index) => index + 1).flatMap(daysAgo =>

@@ -28,8 +28,8 @@ export interface TestSystem {
   /** Between the service and the broker. */
   proxy: TcpProxy
   tap: AmqpTap
-  /** Starts a service, through the proxy; the tap counts for this one from now on. */
-  start(options?: Partial<ServiceOptions>): Promise<Service>
+  /** Starts a service, through the proxy; the tap counts for this one alone from now on, unless it is one of several. */
+  start(options?: Partial<ServiceOptions> & { oneOfSeveral?: boolean }): Promise<Service>
   /** Publishes all messages of the plan, or those given, past the proxy. */
   publish(plan: Plan, messages?: Iterable<LedgerMessage> | AsyncIterable<LedgerMessage>): Promise<void>
   /** Waits until all is drained, ends the services that run, and checks every invariant. */
@@ -53,8 +53,8 @@ export async function createSystem(t: TestContext, options: SystemOptions): Prom
     database,
     proxy,
     tap,
-    async start(more = {}) {
-      tap.forget()
+    async start({ oneOfSeveral = false, ...more } = {}) {
+      if (!oneOfSeveral) tap.forget()
       const service = await startService(t, { ...surroundings, amqpUrl: proxy.through(url), ...more })
       services.push(service)
       return service

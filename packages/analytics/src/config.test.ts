@@ -93,6 +93,9 @@ const WRONG: Record<string, string[]> = {
     'mysql://host',
     'mysql:///views',
     'mysql://host/a/b',
+    'clickhouse://host:8123',
+    'clickhouse://one:8123,two:8123/views',
+    'clickhouse://host/views?replica=1',
   ],
   INTERNAL_API_KEY: ['a key with spaces', 'clé', 'tab\tkey'],
   PORT: ['-1', '65536', '3100.5', '0x10', '1e3', 'http', '٣'],
@@ -164,6 +167,8 @@ test('a URL is shown without its user, its password and its query', () => {
   const shown: [url: string, shown: string][] = [
     ['amqp://user:hunter2@broker.example:5672/vhost', 'amqp://broker.example:5672/vhost'],
     ['mysql://user:hunter2@database.example/views?ssl-ca=hunter2', 'mysql://database.example/views'],
+    ['clickhouse://user:hunter2@one:8123/views?cluster=c', 'clickhouse://one:8123/views'],
+    ['clickhouse://user:hunter2@one:8123,two:8123/views?cluster=c', 'clickhouse://one:8123,two:8123/views'],
     ['sqlite:data/postviews.db', 'sqlite:data/postviews.db'],
     ['sqlite:/var/lib/views.db', 'sqlite:/var/lib/views.db'],
     // Passwords that should have been percent-encoded.

@@ -1,6 +1,7 @@
 /** The one place where the environment is read: a pure function of it, which tells every problem at once. */
 
 import { timeZoneNamed } from './store/calendar.ts'
+import { addressOf } from './store/clickhouse/address.ts'
 import type { IpStorage, UniqueBy } from './store/row.ts'
 import type { CountingSettings } from './store/store.ts'
 
@@ -55,7 +56,7 @@ const AMQP_URL = setting(
 const DATABASE_URL = setting(
   'DATABASE_URL',
   'sqlite:data/postviews.db',
-  '`sqlite:PATH`, or `mysql://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority)',
+  '`sqlite:PATH`; `mysql://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority); or `clickhouse://user:password@host:port,host:port/database` (`clickhouses:` for TLS; a host of each shard, and `?cluster=NAME`, where there are several)',
   text => (/^sqlite:./.test(text) ? text : databaseUrl(text)),
 )
 const INTERNAL_API_KEY = setting(
@@ -226,9 +227,15 @@ function urlOf(text: string, protocols: readonly string[]): string {
 }
 
 function databaseUrl(text: string): string {
+  if (/^clickhouses?:/.test(text)) {
+    addressOf(text)
+    return text
+  }
   const parsed = URL.parse(text)
   if (parsed?.protocol !== 'mysql:' || parsed.hostname === '' || !/^\/[^/]+$/.test(parsed.pathname)) {
-    throw new Error('is neither sqlite:PATH nor mysql://user:password@host:port/database')
+    throw new Error(
+      'is none of sqlite:PATH, mysql://user:password@host:port/database and clickhouse://user:password@host:port/database',
+    )
   }
   return text
 }

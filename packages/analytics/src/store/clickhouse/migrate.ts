@@ -1,0 +1,80 @@
+/** Numbered SQL files, applied in order on every shard, statement by statement. Each may run twice, so nobody holds a lock. */
+
+import { readdir, readFile } from 'node:fs/promises'
+import { StoreRefused } from '../store.ts'
+import { type Cluster, overAll } from './connection.ts'
+import { ServerError, UNKNOWN_TABLE } from './errors.ts'
+import { type Engine, recordSettings } from './state.ts'
+
+const MIGRATIONS = new URL('./migrations/', import.meta.url)
+
+const CREATE_MIGRATIONS = `
+  CREATE TABLE IF NOT EXISTS post_view_migrations (
+    version    UInt32,
+    applied_at DateTime('UTC') DEFAULT now()
+  )
+  ENGINE = MergeTree
+  ORDER BY version
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`
+
+interface Migration {
+  version: number
+  statements: string[]
+}
+
+export async function migrate(engine: Engine): Promise<void> {
+  const { cluster } = engine
+  const [migrations, version] = [await readMigrations(cluster), await versionOf(cluster)]
+  const latest = migrations.at(-1)!.version
+  if (version > latest) throw new StoreRefused(newer(version, latest))
+  const shards = await cluster.shards()
+  for (const shard of shards) await shard.run(CREATE_MIGRATIONS)
+  for (const { version: next, statements } of migrations) {
+    if (next <= version) continue
+    // All shards before the next statement: a view reads from the tables of all.
+    for (const statement of statements) await Promise.all(shards.map(shard => shard.run(statement)))
+    for (const shard of shards) await shard.insert('post_view_migrations', 'version', JSON.stringify([next]))
+  }
+  const recorded = await shards[0]!.all('SELECT epoch FROM post_view_settings LIMIT 1')
+  if (recorded.length === 0) await recordSettings(engine, 1, null)
+}
+
+/** @throws {StoreRefused} unless the database is of just this program's version */
+export async function checkVersion(cluster: Cluster): Promise<void> {
+  const latest = (await readMigrations(cluster)).at(-1)!.version
+  const version = await versionOf(cluster)
+  if (version > latest) throw new StoreRefused(newer(version, latest))
+  if (version < latest) {
+    throw new StoreRefused(
+      `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
+    )
+  }
+}
+
+function newer(version: number, latest: number): string {
+  return `the database is of version ${version}, newer than this program (${latest}): run the newer program`
+}
+
+async function versionOf(cluster: Cluster): Promise<number> {
+  try {
+    const [row] = await cluster.all('SELECT max(version) AS version FROM post_view_migrations')
+    return Number(row!['version'])
+  } catch (error) {
+    if (error instanceof ServerError && error.code === UNKNOWN_TABLE) return 0
+    throw error
+  }
+}
+
+async function readMigrations(cluster: Cluster): Promise<Migration[]> {
+  const names = (await readdir(MIGRATIONS)).filter(name => name.endsWith('.sql')).sort()
+  return Promise.all(
+    names.map(async name => {
+      const text = await readFile(new URL(name, MIGRATIONS), 'utf8')
+      const sql = text
+        .replace(/^--.*$/gm, '')
+        .replace(/\{\{all: (.*?)\}\}/gs, (_, select: string) => overAll(select, cluster.address))
+      const statements = sql.split(/;\s*(?:\n|$)/).filter(statement => statement.trim() !== '')
+      return { version: Number.parseInt(name, 10), statements }
+    }),
+  )
+}

@@ -1,0 +1,257 @@
+/** The columns of a row that follow from the others: read, derived again, and written in place. */
+
+import type { Day } from '../calendar.ts'
+import { BotList } from '../row.ts'
+import { type Derived, deriveAgain } from '../sql/rows.ts'
+import type { SqlEngine } from '../sql/sql.ts'
+import { numbersOf } from './batch.ts'
+import type { Row, Shard } from './connection.ts'
+import { ServerError } from './errors.ts'
+import { newLabels } from './labels.ts'
+import { dayKeys, type Engine, makeKey, type State } from './state.ts'
+
+const ROWS_AT_ONCE = 20_000
+/** So many rows are written by one change of a part of the table. */
+const ROWS_A_CHANGE = 400_000
+
+export interface StoredRow {
+  id: string
+  batch: string
+  epoch: number
+  derived: Derived
+  /** What it is derived from. */
+  from: { userId: string | null; ip: string | null; userAgent: string | null; referer: string | null }
+  viewedAt: number
+}
+
+/** So many rows are gone through together: a day of a small site has few. */
+const ROWS_A_GROUP = 5_000_000
+
+/** The days, oldest first, in groups that have about as many rows together as one may have. */
+export function inGroups(days: readonly Row[]): Day[][] {
+  const groups: Day[][] = []
+  let room = 0
+  for (const row of days) {
+    const rows = Number(row['rows'])
+    if (groups.length === 0 || rows > room) {
+      groups.push([])
+      room = ROWS_A_GROUP
+    }
+    groups.at(-1)!.push(String(row['day']))
+    room -= rows
+  }
+  return groups
+}
+
+/** The days rows were received on: the parts that a table of rows is cut into. */
+export async function receivedDays(shard: Shard): Promise<Day[][]> {
+  const rows = await shard.all(
+    `SELECT partition AS day, sum(rows) AS rows FROM system.parts
+     WHERE database = currentDatabase() AND table = 'post_view_deliveries' AND active
+     GROUP BY day ORDER BY day`,
+  )
+  return inGroups(rows)
+}
+
+/** As SQL over the rows: received on one of the days. */
+export function receivedOn(days: readonly Day[]): string {
+  return `toDate(received_at) IN (${days.map(day => `'${day}'`).join(', ')})`
+}
+
+/** All rows received on these days, in the order of their ids, so many at a time; `where` narrows them. */
+export async function* rowsReceived(
+  shard: Shard,
+  days: readonly Day[],
+  where = 'true',
+): AsyncGenerator<StoredRow[]> {
+  let after = 'true'
+  for (;;) {
+    const rows = await shard.all(
+      `SELECT id, batch, epoch, post_uuid, toString(user_id) AS user_id, ip, user_agent, referer,
+              toUnixTimestamp(viewed_at) AS viewed_at, day, slice, logged_in, bot, hex(visitor) AS visitor, referer_host
+       FROM post_view_deliveries
+       WHERE ${receivedOn(days)} AND ${where} AND ${after}
+       ORDER BY UUIDToNum(id), UUIDToNum(batch)
+       LIMIT ${ROWS_AT_ONCE}`,
+    )
+    if (rows.length === 0) return
+    yield rows.map(toStoredRow)
+    if (rows.length < ROWS_AT_ONCE) return
+    const { id, batch } = rows.at(-1)!
+    after = `UUIDToNum(id) >= ${numbersOf([String(id)])}
+      AND (UUIDToNum(id), UUIDToNum(batch)) > (${numbersOf([String(id), String(batch)])})`
+  }
+}
+
+function toStoredRow(row: Row): StoredRow {
+  return {
+    id: String(row['id']),
+    batch: String(row['batch']),
+    epoch: Number(row['epoch']),
+    viewedAt: Number(row['viewed_at']),
+    from: {
+      userId: row['user_id'] as string | null,
+      ip: row['ip'] as string | null,
+      userAgent: row['user_agent'] as string | null,
+      referer: row['referer'] as string | null,
+    },
+    derived: {
+      post_uuid: String(row['post_uuid']),
+      day: String(row['day']),
+      slice: Number(row['slice']),
+      logged_in: Number(row['logged_in']),
+      bot: Number(row['bot']),
+      visitor: String(row['visitor']),
+      referer_host: String(row['referer_host']),
+    },
+  }
+}
+
+/** What the derived columns must be, under the settings recorded in `state`. */
+export class Deriving {
+  readonly #engine: Engine
+  readonly #state: State
+  readonly #keys: ReadonlyMap<Day, string>
+  readonly #bots = new BotList()
+
+  constructor(engine: Engine, state: State, keys: ReadonlyMap<Day, string>) {
+    this.#engine = engine
+    this.#state = state
+    this.#keys = keys
+  }
+
+  again({ from, viewedAt, derived }: StoredRow): Derived {
+    const row = { id: 0, postUuid: derived.post_uuid, ...from, viewedAt, receivedAt: 0, derived }
+    const { calendar, settings } = this.#engine
+    return deriveAgain(row, { calendar, settings } as SqlEngine, this.#state, this.#keys, agent =>
+      this.#bots.isBot(agent),
+    )
+  }
+}
+
+export interface Rederived {
+  id: string
+  batch: string
+  epoch: number
+  derived: Derived
+}
+
+/**
+ * Writes the derived columns of rows. They keep their places in the order of commits. It is
+ * done when this resolves; interrupted, it is done for all of these rows or for some.
+ */
+async function writeDerived(shard: Shard, rows: readonly Rederived[]): Promise<void> {
+  if (rows.length === 0) return
+  const table = `post_view_rederived_${newLabels()(0).replaceAll('-', '')}`
+  await shard.run(
+    `CREATE TABLE ${table} (
+       row String, id UUID, epoch UInt32, post_uuid String, day Date, slice UInt8, logged_in UInt8, bot UInt8,
+       visitor UUID, referer_host String
+     ) ENGINE = Join(ANY, LEFT, row)`,
+  )
+  const lines = rows.map(({ id, batch, epoch, derived }) => {
+    const { post_uuid, day, slice, logged_in, bot, visitor, referer_host } = derived
+    return JSON.stringify([
+      id + batch,
+      id,
+      epoch,
+      post_uuid,
+      day,
+      slice,
+      logged_in,
+      bot,
+      visitor?.toLowerCase(),
+      referer_host,
+    ])
+  })
+  await shard.insert(
+    table,
+    'row, id, epoch, post_uuid, day, slice, logged_in, bot, visitor, referer_host',
+    lines.join('\n'),
+  )
+  const row = 'concat(toString(id), toString(batch))'
+  const columns = ['epoch', 'post_uuid', 'day', 'slice', 'logged_in', 'bot', 'visitor', 'referer_host']
+  const updates = columns.map(
+    column => `${column} = joinGet('${shard.database}.${table}', '${column}', ${row})`,
+  )
+  try {
+    await shard.run(
+      `ALTER TABLE post_view_deliveries
+       UPDATE ${updates.join(', ')}
+       WHERE id IN (SELECT id FROM ${table}) AND ${row} IN (SELECT row FROM ${table})
+       SETTINGS mutations_sync = 2`,
+    )
+  } catch (error) {
+    // The server would try for ever, and change nothing else before. Where it did not say so, it may be at it still.
+    if (error instanceof ServerError) {
+      await shard.run(
+        `KILL MUTATION WHERE database = currentDatabase() AND table = 'post_view_deliveries'
+           AND position(command, '${table}') > 0`,
+      )
+    }
+    throw error
+  }
+  await shard.run(`DROP TABLE ${table}`)
+}
+
+/** Removes what changes that were interrupted a day ago, and are over on the server too, have left. */
+export async function dropAbandoned(shard: Shard): Promise<void> {
+  const tables = await shard.all(
+    `SELECT name FROM system.tables
+     WHERE database = currentDatabase() AND startsWith(name, 'post_view_rederived_')
+       AND metadata_modification_time < now() - 86400
+       AND NOT EXISTS (
+         SELECT 1 FROM system.mutations
+         WHERE database = currentDatabase() AND table = 'post_view_deliveries' AND NOT is_done
+       )`,
+  )
+  for (const { name } of tables) await shard.run(`DROP TABLE ${name}`)
+}
+
+/** Derives rows again, wherever `derive` says other columns than there are. Returns how many were changed. */
+export async function deriveRows(
+  shard: Shard,
+  where: string,
+  derive: (row: StoredRow) => Rederived | null,
+): Promise<number> {
+  let changed = 0
+  let changes: Rederived[] = []
+  const write = async () => {
+    await writeDerived(shard, changes)
+    changed += changes.length
+    changes = []
+  }
+  for (const days of await receivedDays(shard)) {
+    for await (const rows of rowsReceived(shard, days, where)) {
+      for (const row of rows) {
+        const change = derive(row)
+        if (change !== null) changes.push(change)
+      }
+      if (changes.length >= ROWS_A_CHANGE) await write()
+    }
+  }
+  await write()
+  return changed
+}
+
+/** A batch that was left over from settings of before: its rows become what they are under those of now. */
+export async function deriveBatchAgain(
+  engine: Engine,
+  state: State,
+  shard: Shard,
+  label: string,
+): Promise<void> {
+  const first = await engine.cluster.first()
+  const keys = await dayKeys(first)
+  const where = `UUIDToNum(batch) = ${numbersOf([label])}`
+  const times = await shard.all(
+    `SELECT DISTINCT toUnixTimestamp(viewed_at) AS viewed FROM post_view_deliveries WHERE ${where}`,
+  )
+  for (const { viewed } of times) {
+    const day = engine.calendar.dayOf(Number(viewed))
+    const isOpen = state.openFrom === null || day >= state.openFrom
+    if (isOpen && !keys.has(day)) keys.set(day, await makeKey(first, day))
+  }
+  const deriving = new Deriving(engine, state, keys)
+  await deriveRows(shard, where, row => ({ ...row, epoch: state.epoch, derived: deriving.again(row) }))
+}

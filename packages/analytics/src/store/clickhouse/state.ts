@@ -1,0 +1,160 @@
+/**
+ * What all processes must agree on: the settings that are counted under, how far back data reach, the keys of days and
+ * who may do what one may do at a time. It is all on the first shard, in tables that are only added to: whatever row of
+ * a name was committed first is what holds, and everybody sees the same one first.
+ */
+
+import { randomBytes } from 'node:crypto'
+import type { Calendar, Day } from '../calendar.ts'
+import { settingsDiffer } from '../sql/sql.ts'
+import { type CountingSettings, StoreRefused } from '../store.ts'
+import type { Cluster, Row, Shard } from './connection.ts'
+
+export interface Engine {
+  calendar: Calendar
+  settings: CountingSettings
+  cluster: Cluster
+}
+
+export interface State {
+  /** How many times settings were recorded: what rows were derived under. */
+  epoch: number
+  settings: CountingSettings
+  /** The first day counted under `settings`; null when every day is. */
+  settingsSince: Day | null
+  /** The first day whose raw rows are complete; null when none is incomplete. */
+  rawFrom: Day | null
+  /** The first day whose key and visitors are kept; null when none was closed. */
+  openFrom: Day | null
+}
+
+/** In the order of commits on one shard. A merge keeps both numbers, and so does every change of a row. */
+export const COMMITTED = '(_block_number, _block_offset)'
+
+const SELECT_STATE = `
+  SELECT epoch, time_zone, window_hours, unique_by, bots, settings_since, shards,
+         (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'raw_from') AS raw_from,
+         (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'open_from') AS open_from
+  FROM post_view_settings
+  ORDER BY epoch DESC, _block_number, _block_offset
+  LIMIT 1`
+
+/** @throws {StoreRefused} when nothing was recorded yet, or on another number of shards */
+export async function readState(cluster: Cluster): Promise<State> {
+  const shards = await cluster.shards()
+  const [row] = await shards[0]!.all(SELECT_STATE)
+  if (row === undefined) throw new StoreRefused('the database is empty: run `postviews migrate`')
+  if (Number(row['shards']) !== shards.length) {
+    throw new StoreRefused(
+      `the database is on ${row['shards']} shards, this process knows ${shards.length}: ids are remembered by shard, so their number cannot change`,
+    )
+  }
+  return {
+    epoch: Number(row['epoch']),
+    settings: {
+      timeZone: String(row['time_zone']),
+      windowHours: Number(row['window_hours']),
+      uniqueBy: row['unique_by'] as CountingSettings['uniqueBy'],
+      bots: row['bots'] as CountingSettings['bots'],
+    },
+    settingsSince: row['settings_since'] as Day | null,
+    rawFrom: row['raw_from'] as Day | null,
+    openFrom: row['open_from'] as Day | null,
+  }
+}
+
+/** @throws {StoreRefused} unless this process's settings are the recorded ones */
+export async function checkedState({ cluster, settings }: Omit<Engine, 'calendar'>): Promise<State> {
+  const state = await readState(cluster)
+  const differing = settingsDiffer(state.settings, settings)
+  if (differing !== null) throw new StoreRefused(differing)
+  return state
+}
+
+/** Of two processes that record the same epoch the first one counts. */
+export async function recordSettings(
+  { cluster, settings }: Engine,
+  epoch: number,
+  since: Day | null,
+): Promise<void> {
+  const { timeZone, windowHours, uniqueBy, bots } = settings
+  const shards = await cluster.shards()
+  await shards[0]!.insert(
+    'post_view_settings',
+    'epoch, time_zone, window_hours, unique_by, bots, settings_since, shards',
+    JSON.stringify([epoch, timeZone, windowHours, uniqueBy, bots, since, shards.length]),
+  )
+}
+
+export async function recordReach(shard: Shard, name: 'raw_from' | 'open_from', day: Day): Promise<void> {
+  await shard.insert('post_view_reach', 'name, day', JSON.stringify([name, day]))
+}
+
+/** The keys of the days whose views are still accepted. */
+export async function dayKeys(shard: Shard): Promise<Map<Day, string>> {
+  const rows = await shard.all(
+    `SELECT day, secret FROM post_view_day_keys ORDER BY day, _block_number, _block_offset LIMIT 1 BY day`,
+  )
+  return new Map(rows.map(row => [String(row['day']), String(row['secret'])]))
+}
+
+export async function keyOf(shard: Shard, day: Day): Promise<string | null> {
+  const [row] = await shard.all(
+    `SELECT secret FROM post_view_day_keys
+     WHERE day = {day:Date}
+     ORDER BY _block_number, _block_offset
+     LIMIT 1`,
+    { day },
+  )
+  return row === undefined ? null : String(row['secret'])
+}
+
+/** Makes the day's key, unless somebody else was first; returns the one that holds. */
+export async function makeKey(
+  shard: Shard,
+  day: Day,
+  secret = randomBytes(32).toString('hex'),
+): Promise<string> {
+  await shard.insert('post_view_day_keys', 'day, secret', JSON.stringify([day, secret]))
+  return (await keyOf(shard, day))!
+}
+
+const LEASE_SECONDS = 120
+
+/**
+ * Holds `name` for so long, again and again for the same holder; false when another does.
+ *
+ * @param now Unix seconds
+ */
+export async function takeLease(shard: Shard, name: string, holder: string, now: number): Promise<boolean> {
+  const current = async (): Promise<Row | undefined> => {
+    const [row] = await shard.all(
+      `SELECT holder FROM post_view_leases
+       WHERE name = {name:String} AND expires_at > {now:UInt64}
+       ORDER BY _block_number, _block_offset
+       LIMIT 1`,
+      { name, now },
+    )
+    return row
+  }
+  const before = await current()
+  if (before !== undefined && before['holder'] !== holder) return false
+  await shard.insert(
+    'post_view_leases',
+    'name, holder, expires_at',
+    JSON.stringify([name, holder, now + LEASE_SECONDS]),
+  )
+  if ((await current())?.['holder'] === holder) return true
+  await giveUpLease(shard, name, holder, now)
+  return false
+}
+
+/** Also removes those that ran out before `now`. */
+export async function giveUpLease(shard: Shard, name: string, holder: string, now: number): Promise<void> {
+  await shard.run(
+    `ALTER TABLE post_view_leases
+     DELETE WHERE name = {name:String} AND (holder = {holder:String} OR expires_at <= {now:UInt64})
+     SETTINGS mutations_sync = 1`,
+    { name, holder, now },
+  )
+}

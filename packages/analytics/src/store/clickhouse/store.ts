@@ -1,0 +1,68 @@
+/** The store in ClickHouse, on one server or on the shards of a cluster. decisions/0014-clickhouse.md tells how it counts exactly. */
+
+import { Calendar } from '../calendar.ts'
+import type { CountingSettings, Store } from '../store.ts'
+import { addressOf } from './address.ts'
+import { Cluster } from './connection.ts'
+import { dayKey } from './day-keys.ts'
+import { forget } from './forget.ts'
+import { checkVersion, migrate } from './migrate.ts'
+import { prune } from './prune.ts'
+import { createReads } from './reads.ts'
+import { rebuild } from './rebuild.ts'
+import { Failed, recordViews } from './record.ts'
+import { checkedState, type Engine } from './state.ts'
+import { verify } from './verify.ts'
+
+/**
+ * Touches nothing: the servers may be away, now and later. Whatever is asked of them then fails as `StoreUnavailable`.
+ *
+ * @throws {StoreRefused} for a URL that says what cannot be done
+ */
+export async function openClickhouseStore(url: string, settings: CountingSettings): Promise<Store> {
+  const address = addressOf(url)
+  const calendar = new Calendar(settings.timeZone, settings.windowHours)
+  const ingest: Engine = { calendar, settings, cluster: new Cluster(address) }
+  const housekeeping: Engine = { ...ingest, cluster: new Cluster(address, { long: true }) }
+  const failed = new Failed()
+  const batch = <T>(work: () => Promise<T>) => ingest.cluster.during(work)
+  const long = <T>(work: () => Promise<T>) => housekeeping.cluster.during(work)
+
+  return {
+    engine: 'clickhouse',
+    settings,
+    calendar,
+    ...createReads(ingest.cluster),
+
+    dayKey: day => batch(() => dayKey(ingest, day)),
+    recordViews: rows => batch(() => recordViews(ingest, failed, rows)),
+
+    // Refused by a server that only reads, and leaves nothing behind.
+    ping: () =>
+      batch(async () => {
+        const nothing = 'INSERT INTO post_view_deliveries SELECT * FROM post_view_deliveries WHERE false'
+        await Promise.all((await ingest.cluster.shards()).map(shard => shard.run(nothing)))
+      }),
+
+    migrate: () => long(() => migrate(housekeeping)),
+
+    checkSettings: () =>
+      batch(async () => {
+        await checkVersion(ingest.cluster)
+        await checkedState(ingest)
+      }),
+
+    verify: (found, progress) => long(() => verify(housekeeping, found, progress)),
+    rebuild: (options, progress) =>
+      long(async () => {
+        await checkVersion(housekeeping.cluster)
+        return rebuild(housekeeping, options, progress)
+      }),
+    prune: (options, progress) => long(() => prune(housekeeping, options, progress)),
+    forget: (who, progress) => long(() => forget(housekeeping, who, progress)),
+
+    async close() {
+      await Promise.all([ingest.cluster.close(), housekeeping.cluster.close()])
+    },
+  }
+}

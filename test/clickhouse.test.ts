@@ -1,0 +1,282 @@
+/** What is ClickHouse's own: nothing is in a transaction, and everything is exact all the same. */
+
+import assert from 'node:assert/strict'
+import { after, describe, type TestContext, test } from 'node:test'
+import type { View } from '@postviews/client'
+import { openStore } from '../packages/analytics/src/store/open.ts'
+import {
+  type CountingSettings,
+  type Store,
+  StoreRefused,
+  StoreUnavailable,
+} from '../packages/analytics/src/store/store.ts'
+import { type ClickhouseCluster, startClickhouseCluster } from '../tools/stack/clickhouse.ts'
+import { assertVerified } from './store-contract-database.ts'
+import { inBatches, randomOf, randomViews, shuffled } from './store-contract-random.ts'
+import { atEnd } from './support/at-end.ts'
+import { clickhouseUrl, ownCluster, queryShard } from './support/clickhouse.ts'
+import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
+import { record, toRows, unix, untilAvailable, view } from './support/views.ts'
+
+const NOON = '2026-03-10T12:00:00Z'
+const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
+
+const cluster = ownCluster(2)
+
+/** A new database on both shards, and a way to open stores on it that are closed when the test ends. */
+async function onTwoShards(t: TestContext) {
+  const servers = await cluster()
+  const database = await servers.database()
+  const url = clickhouseUrl(servers, database)
+  const open = (at = url) => opened(t, at)
+  const store = await open()
+  await store.migrate()
+  const sql = async (statement: string) => {
+    const rows = await Promise.all(servers.shards.map(shard => queryShard(shard, database, statement)))
+    return rows.flat()
+  }
+  return { servers, database, url, open, store, sql }
+}
+
+async function opened(t: TestContext, url: string): Promise<Store> {
+  const store = await openStore(url, SETTINGS)
+  atEnd(t, () => store.close())
+  return store
+}
+
+/** A store that reaches the first shard through a proxy, and the other as it is. */
+async function throughProxy(t: TestContext) {
+  const two = await onTwoShards(t)
+  const { port } = two.servers.shards[0]!
+  const proxy = await startTcpProxy(port)
+  atEnd(t, () => proxy.close())
+  const store = await two.open(two.url.replace(`:${port},`, `:${proxy.port},`))
+  return { ...two, straight: two.store, proxy, store }
+}
+
+/** From the moment these words were said to the server, this is what becomes of its answers. */
+function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): void {
+  let isSaid = false
+  proxy.intercept(({ direction, bytes }) => {
+    if (direction === 'to-client') return isSaid ? fate : 'pass'
+    isSaid ||= decodeURIComponent(bytes.toString('latin1').replace(/[%+]/g, ' ')).includes(words)
+    return 'pass'
+  })
+}
+
+function views(count: number, fields: Partial<View> = {}): View[] {
+  return Array.from({ length: count }, (_, index) =>
+    view(NOON, { postUuid: `post-${index % 7}`, ip: `192.0.2.${index % 50}`, ...fields }),
+  )
+}
+
+async function assertCounts(store: Store, count: number, uniques?: number): Promise<void> {
+  const { views, unique_views } = await store.siteTotals()
+  assert.equal(views, count)
+  if (uniques !== undefined) assert.equal(unique_views, uniques)
+  await assertVerified(store)
+}
+
+const STEPS = [
+  'INSERT INTO post_view_deliveries',
+  'INSERT INTO post_view_visitors',
+  'INSERT INTO post_view_figures',
+]
+
+describe('ClickHouse on two shards', () => {
+  for (const words of STEPS) {
+    test(`counts a batch once whose answer to ${words} was lost`, async t => {
+      const { proxy, straight, store } = await throughProxy(t)
+      const rows = await toRows(straight, views(300))
+      let counted = 0
+      // Where the figures of a batch are kept changes with its label: some of them go the other way.
+      for (let tries = 0, isLost = false; !isLost && tries < 30; tries++) {
+        const batch = tries === 0 ? rows : await toRows(straight, views(10))
+        onceSaid(proxy, words, 'reset')
+        isLost = await store.recordViews(batch).then(
+          () => false,
+          error => error instanceof StoreUnavailable,
+        )
+        proxy.pass()
+        assert.ok(isLost || words === STEPS[2])
+        const again = await straight.recordViews(batch)
+        assert.equal(again.counted + again.duplicates, batch.length)
+        counted += batch.length
+      }
+      await assertCounts(straight, counted, 300 > counted ? counted : undefined)
+    })
+  }
+
+  test('counts each view of batches that overlap once, recorded by two processes at the same time', async t => {
+    const { open, store, sql } = await onTwoShards(t)
+    const other = await open()
+    const random = randomOf(3)
+    let all = 0
+    let counted = 0
+    for (let round = 0; round < 50; round++) {
+      const shared = views(20)
+      const [a, b] = [views(10), views(10)]
+      all += 40
+      const recorded = await Promise.all([
+        untilAvailable(() => record(store, shuffled(random, [...shared, ...a]))),
+        untilAvailable(() => record(other, shuffled(random, [...shared, ...b]))),
+      ])
+      counted += recorded[0].counted + recorded[1].counted
+    }
+    assert.equal(counted, all)
+    const [stored] = await store.siteDays('2026-03-10', '2026-03-10')
+    assert.equal(stored?.views, all)
+    const kept = await sql('SELECT uniqExact(id) AS ids, count() AS deliveries FROM post_view_deliveries')
+    assert.equal(
+      kept.reduce((sum, { ids }) => sum + Number(ids), 0),
+      all,
+    )
+    // They did meet: some ids were delivered more than once.
+    assert.ok(kept.reduce((sum, { deliveries }) => sum + Number(deliveries), 0) > all)
+    // 7 posts, 20 readers and all of them on one day.
+    assert.equal(stored?.unique_views, 20)
+    await assertVerified(store)
+  })
+
+  test('knows an id that comes again as of another post and another day, received on another', async t => {
+    const { store } = await onTwoShards(t)
+    const first = views(40)
+    await record(store, first)
+    const others = first.map(({ eventId }, index) =>
+      view('2026-03-11T12:00:00Z', { eventId, postUuid: `other-${index}`, ip: '198.51.100.7' }),
+    )
+    const late = { receivedAt: unix('2026-03-25T12:00:00Z') }
+    assert.deepEqual(await record(store, others, late), { counted: 0, duplicates: 40 })
+    assert.deepEqual(await store.siteDays('2026-03-11', '2026-03-11'), [])
+    await assertCounts(store, 40)
+  })
+
+  test('keeps what was first when merges and changes of rows come in between', async t => {
+    const { store, sql } = await onTwoShards(t)
+    const first = views(40, { userId: '7' })
+    await record(store, first)
+    const again = first.map(({ eventId }) => view('2026-03-11T12:00:00Z', { eventId, postUuid: 'other' }))
+    await record(store, again, { receivedAt: unix(NOON) + 60 })
+    await sql('OPTIMIZE TABLE post_view_deliveries FINAL')
+    assert.equal(await store.forget({ userId: '7' }), 40)
+    await sql('OPTIMIZE TABLE post_view_deliveries FINAL')
+    assert.deepEqual(await record(store, again), { counted: 0, duplicates: 40 })
+    // Either shard answers for both.
+    const day = { day: '2026-03-10' }
+    assert.deepEqual(await sql('SELECT DISTINCT day FROM post_views'), [day, day])
+    await assertCounts(store, 40)
+    assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 0)
+  })
+
+  test('counts a batch once whose figures are written twice', async t => {
+    const { store, sql } = await onTwoShards(t)
+    await record(store, views(40))
+    const before = await store.siteTotals()
+    await sql('INSERT INTO post_view_figures SELECT * FROM post_view_figures')
+    assert.deepEqual(await store.siteTotals(), before)
+    await assertVerified(store)
+    await sql('OPTIMIZE TABLE post_view_figures FINAL')
+    assert.deepEqual(await store.siteTotals(), before)
+    await assertVerified(store)
+  })
+
+  test('completes a batch whose consumer died after its rows, and before its figures', async t => {
+    const { proxy, straight, store } = await throughProxy(t)
+    // One of their posts has a reader of its own, who must not be unique twice.
+    const seen = views(300)
+    await record(straight, seen)
+    const rows = await toRows(straight, views(300))
+    onceSaid(proxy, 'argMin(batch', 'reset')
+    await assert.rejects(store.recordViews(rows), StoreUnavailable)
+    proxy.pass()
+    assert.equal((await straight.siteTotals()).views, 300)
+    await assertVerified(straight)
+
+    // Some of its events reach another consumer, among others.
+    const others = await toRows(straight, views(10))
+    const { counted, duplicates } = await straight.recordViews([...rows.slice(0, 200), ...others])
+    assert.deepEqual({ counted, duplicates }, { counted: 210, duplicates: 0 })
+    // The rest of the batch is counted with it, though nobody came with it yet.
+    assert.equal((await straight.siteTotals()).views, 610)
+    assert.deepEqual(await straight.recordViews(rows), { counted: 0, duplicates: 300 })
+    await assertCounts(straight, 610)
+  })
+
+  test('commits a batch as one part on each shard, however big it is', async t => {
+    const { store, sql } = await onTwoShards(t)
+    const [userAgent, referer] = ['ы'.repeat(2_000), `https://a.example/${'ы'.repeat(480)}`]
+    const big = Array.from({ length: 8_000 }, (_, n) =>
+      view(NOON, { postUuid: `p-${n}`, userAgent, referer }),
+    )
+    assert.deepEqual(await record(store, big), { counted: 8_000, duplicates: 0 })
+    const partsOf = async (table: string) => {
+      const rows = await sql(`SELECT max_block_number AS block FROM system.parts
+        WHERE database = currentDatabase() AND table = '${table}' AND active`)
+      return rows.map(({ block }) => block)
+    }
+    assert.deepEqual(await partsOf('post_view_deliveries'), [1, 1])
+    assert.deepEqual(await partsOf('post_view_figures'), [1])
+  })
+
+  test('refuses another number of shards', async t => {
+    const { url, open } = await onTwoShards(t)
+    const one = url.replace(/,127\.0\.0\.1:\d+/, '')
+    const half = { constructor: StoreRefused, message: /names no host of shard 2/ }
+    await assert.rejects((await open(one)).siteTotals(), half)
+    const lone = await open(one.replace(/\?.*/, ''))
+    await assert.rejects(lone.checkSettings(), { constructor: StoreRefused, message: /on 2 shards.*knows 1/ })
+  })
+
+  test('says nothing of addresses and passwords', async t => {
+    const store = await opened(t, 'clickhouse://reader:hunter2@127.0.0.1:9/views')
+    await assert.rejects(store.siteTotals(), error => {
+      assert.ok(error instanceof StoreUnavailable)
+      assert.doesNotMatch(`${error.stack} ${error.cause ?? ''}`, /hunter2|127\.0\.0\.1/)
+      return true
+    })
+    await assert.rejects(openStore('clickhouse://reader:hunter2@/views', SETTINGS), error => {
+      assert.doesNotMatch(String(error), /hunter2/)
+      return error instanceof StoreRefused
+    })
+  })
+})
+
+describe('a shard of ClickHouse that is killed', () => {
+  let servers: ClickhouseCluster | undefined
+  after(() => servers?.stop())
+
+  test('makes the store unavailable, and nothing is lost or counted twice once it is back', async t => {
+    servers = await startClickhouseCluster()
+    const url = clickhouseUrl(servers, await servers.database())
+    const store = await opened(t, url)
+    await store.migrate()
+    const random = randomOf(4)
+    const all = randomViews(random, 2_000).map(each => ({
+      ...each,
+      eventId: each.eventId ?? view(NOON).eventId,
+    }))
+    const deliveries = inBatches(random, shuffled(random, [...all, ...all.slice(0, 400)]))
+    const second = servers.shards[1]!
+    let unavailable = 0
+    const consuming = async (part: View[][]) => {
+      for (const batch of part) {
+        await untilAvailable(() =>
+          record(store, batch).catch(error => {
+            if (error instanceof StoreUnavailable) unavailable++
+            throw error
+          }),
+        )
+      }
+    }
+    const half = Math.floor(deliveries.length / 2)
+    const consumers = Promise.all([consuming(deliveries.slice(0, half)), consuming(deliveries.slice(half))])
+    for (let kills = 0; kills < 2; kills++) {
+      const before = unavailable
+      await second.kill()
+      while (unavailable === before) await assert.rejects(store.ping(), StoreUnavailable)
+      await second.restart()
+    }
+    await consumers
+    await assertCounts(store, 2_000)
+  })
+})

@@ -163,6 +163,13 @@ test('every setting is documented, and its default is one it takes', () => {
   }
 })
 
+test('a batch is bigger on ClickHouse, unless somebody says how big', () => {
+  const DATABASE_URL = 'clickhouse://one:8123/views'
+  assert.equal(readConfig({ DATABASE_URL }, CONSUMER).batchEvents, 10_000)
+  assert.equal(readConfig({ DATABASE_URL, BATCH_EVENTS: '500' }, CONSUMER).batchEvents, 500)
+  assert.equal(readConfig({}, CONSUMER).batchEvents, 3_000)
+})
+
 test('a URL is shown without its user, its password and its query', () => {
   const shown: [url: string, shown: string][] = [
     ['amqp://user:hunter2@broker.example:5672/vhost', 'amqp://broker.example:5672/vhost'],

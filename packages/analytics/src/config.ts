@@ -102,9 +102,14 @@ const RAW_RETENTION_DAYS = setting('RAW_RETENTION_DAYS', '90', 'days raw rows ar
 const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days set-aside events are kept', text =>
   integer(text, 1, 36_500),
 )
-const BATCH_EVENTS = setting('BATCH_EVENTS', '3000', 'views committed together, at most about', text =>
-  integer(text, 1, 20_000),
+const BATCH_EVENTS = setting(
+  'BATCH_EVENTS',
+  '3000',
+  'views committed together, at most about; on ClickHouse 10000 unless it is set',
+  text => integer(text, 1, 20_000),
 )
+// There a batch takes about the same time whatever its size.
+const BATCH_EVENTS_ON_CLICKHOUSE = { ...BATCH_EVENTS, fallback: '10000' }
 const BATCH_WAIT_MS = setting('BATCH_WAIT_MS', '100', 'how long a batch waits to fill', text =>
   integer(text, 0, 5_000),
 )
@@ -149,9 +154,10 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     }
   }
 
+  const databaseUrl = read(DATABASE_URL)
   const config: Config = {
     amqpUrl: read(AMQP_URL),
-    databaseUrl: read(DATABASE_URL),
+    databaseUrl,
     apiKeys: read(INTERNAL_API_KEY),
     host: read(HOST),
     port: read(PORT),
@@ -165,7 +171,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     maxAgeSeconds: read(EVENT_MAX_AGE),
     rawRetentionDays: read(RAW_RETENTION_DAYS),
     deadRetentionDays: read(DEAD_RETENTION_DAYS),
-    batchEvents: read(BATCH_EVENTS),
+    batchEvents: read(databaseUrl?.startsWith('clickhouse') ? BATCH_EVENTS_ON_CLICKHOUSE : BATCH_EVENTS),
     batchWaitMs: read(BATCH_WAIT_MS),
     logLevel: read(LOG_LEVEL),
   }

@@ -3,7 +3,6 @@
 import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import { type Derived, deriveAgain } from '../sql/rows.ts'
-import type { SqlEngine } from '../sql/sql.ts'
 import { numbersOf } from './batch.ts'
 import type { Row, Shard } from './connection.ts'
 import { ServerError } from './errors.ts'
@@ -122,10 +121,7 @@ export class Deriving {
 
   again({ from, viewedAt, derived }: StoredRow): Derived {
     const row = { id: 0, postUuid: derived.post_uuid, ...from, viewedAt, receivedAt: 0, derived }
-    const { calendar, settings } = this.#engine
-    return deriveAgain(row, { calendar, settings } as SqlEngine, this.#state, this.#keys, agent =>
-      this.#bots.isBot(agent),
-    )
+    return deriveAgain(row, this.#engine, this.#state, this.#keys, agent => this.#bots.isBot(agent))
   }
 }
 

@@ -106,7 +106,7 @@ export async function secretOf(client: SqlClient, day: Day): Promise<string | nu
  */
 export function deriveAgain(
   row: RawRow,
-  { calendar, settings }: SqlEngine,
+  { calendar, settings }: Pick<SqlEngine, 'calendar' | 'settings'>,
   state: Pick<State, 'settingsSince'>,
   keys: ReadonlyMap<Day, string>,
   isBot: (userAgent: string | null) => boolean,

@@ -141,6 +141,7 @@ async function configure(
       ${cluster.map(place => shardXml(place.native.port)).join('\n      ')}
     </${CLICKHOUSE_CLUSTER}>
   </remote_servers>
+  ${EAGER}
   ${config.join('\n  ')}
 </clickhouse>
 `,
@@ -182,6 +183,20 @@ async function configure(
     resume: () => server.resume(),
   }
 }
+
+/** Left to itself, a server that has nothing to do looks about once a second whether there is something to merge or to mutate. */
+const EAGER = Object.entries({
+  thread_sleep_seconds_random_part: 0.01,
+  thread_sleep_seconds_if_nothing_to_do: 0.01,
+  task_sleep_seconds_when_no_work_min: 0.01,
+  task_sleep_seconds_when_no_work_max: 0.1,
+  task_sleep_seconds_when_no_work_random_part: 0.01,
+})
+  .map(([name, seconds]) => {
+    const element = `background_processing_pool_${name}`
+    return `<${element}>${seconds}</${element}>`
+  })
+  .join('\n  ')
 
 function usersXml(users: Record<string, string>): string {
   const elements = Object.entries(users).map(

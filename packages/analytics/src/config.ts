@@ -154,9 +154,10 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     }
   }
 
+  const amqpUrl = read(AMQP_URL)
   const databaseUrl = read(DATABASE_URL)
   const config: Config = {
-    amqpUrl: read(AMQP_URL),
+    amqpUrl,
     databaseUrl,
     apiKeys: read(INTERNAL_API_KEY),
     host: read(HOST),

@@ -2,4 +2,3 @@ import { storeContract } from './store-contract.ts'
 import { clickhouseEngine } from './support/clickhouse.ts'
 
 storeContract('ClickHouse', clickhouseEngine(1))
-storeContract('ClickHouse, two shards', clickhouseEngine(2))

@@ -12,14 +12,16 @@ import { retentionContract } from './store-contract-retention.ts'
 import { settingsContract } from './store-contract-settings.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
-export function storeContract(name: string, engine: ContractEngine): void {
+/** @param options `isTwin`: another engine that differs only in where its data lie takes the long parts, unless `FULL=1` */
+export function storeContract(name: string, engine: ContractEngine, { isTwin = false } = {}): void {
   const promises = promisesOf(engine)
   describe(`a store on ${name}`, () => {
     describe('counting', () => countingContract(promises, engine))
     describe('reads', () => readsContract(promises))
     describe('retention', () => retentionContract(promises))
+    describe('against chance', () => randomContract(promises))
+    if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('version and settings', () => settingsContract(promises))
-    describe('against chance', () => randomContract(promises))
   })
 }

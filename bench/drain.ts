@@ -55,8 +55,7 @@ export async function drain(options: DrainOptions): Promise<Drained> {
     onSample?.(sample)
     if (sample.counted > counted) progressAt = sample.atMs
     counted = sample.counted
-    const isWarm = counted >= WARM_SHARE * total && each.every(count => count > 0)
-    if (warm === undefined && isWarm) warm = { sample, cpu: new Map(cpuNow()) }
+    if (warm === undefined && counted >= WARM_SHARE * total) warm = { sample, cpu: new Map(cpuNow()) }
     if (counted >= total && warm !== undefined) {
       const peak = Math.max(...consumers.map(({ pid }) => peakResidentBytes(pid)))
       return { ...drained(warm, sample, cpuNow()), peakResidentBytes: peak }

@@ -35,6 +35,12 @@ const INSERT = `
     (post_uuid, user_id, ip, user_agent, referer, viewed_at,
      event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
   VALUES `
+const DELIVERIES = `
+  INSERT INTO post_view_deliveries
+    (id, has_id, batch, epoch, post_uuid, user_id, ip, user_agent, referer, viewed_at,
+     received_at, day, slice, logged_in, bot, visitor, referer_host)
+  FORMAT JSONCompactEachRow`
+
 /** As many rows to a statement as the service puts into one. */
 const ROWS_PER_STATEMENT = 500
 
@@ -150,12 +156,6 @@ async function sqlite(): Promise<Inserting> {
     close: async () => database.close(),
   }
 }
-
-const DELIVERIES = `
-  INSERT INTO post_view_deliveries
-    (id, has_id, batch, epoch, post_uuid, user_id, ip, user_agent, referer, viewed_at,
-     received_at, day, slice, logged_in, bot, visitor, referer_host)
-  FORMAT JSONCompactEachRow`
 
 async function clickhouse(): Promise<Inserting> {
   const { host, pathname } = new URL(options.databaseUrl)

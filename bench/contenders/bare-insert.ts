@@ -5,6 +5,7 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, escape as literal } from 'mysql2/promise'
+import { DELIVERY_COLUMNS, deliveryOf } from '../../packages/analytics/src/store/clickhouse/record.ts'
 import type { ViewRow } from '../../packages/analytics/src/store/row.ts'
 import { uuidv7 } from '../../packages/client/src/uuid.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
@@ -35,11 +36,7 @@ const INSERT = `
     (post_uuid, user_id, ip, user_agent, referer, viewed_at,
      event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
   VALUES `
-const DELIVERIES = `
-  INSERT INTO post_view_deliveries
-    (id, has_id, batch, epoch, post_uuid, user_id, ip, user_agent, referer, viewed_at,
-     received_at, day, slice, logged_in, bot, visitor, referer_host)
-  FORMAT JSONCompactEachRow`
+const DELIVERIES = `INSERT INTO post_view_deliveries (${DELIVERY_COLUMNS}) FORMAT JSONCompactEachRow`
 
 /** As many rows to a statement as the service puts into one. */
 const ROWS_PER_STATEMENT = 500
@@ -163,33 +160,11 @@ async function clickhouse(): Promise<Inserting> {
   return {
     async insert(rows) {
       const batch = uuidv7()
-      const body = rows.map(row => JSON.stringify(valuesOf(row, batch))).join('\n')
+      const body = rows.map(row => deliveryOf({ ...row, id: row.eventId! }, batch, 1)).join('\n')
       const response = await fetch(`http://${host}/?${query}`, { method: 'POST', body })
       if (!response.ok) throw new Error(await response.text())
       await response.arrayBuffer()
     },
     close: async () => {},
   }
-}
-
-function valuesOf(row: ViewRow, batch: string): unknown[] {
-  return [
-    row.eventId,
-    true,
-    batch,
-    1,
-    row.postUuid,
-    row.userId,
-    row.ip,
-    row.userAgent,
-    row.referer,
-    row.viewedAt,
-    row.receivedAt,
-    row.day,
-    row.slice,
-    Number(row.loggedIn),
-    Number(row.bot),
-    row.visitor,
-    row.refererHost,
-  ]
 }

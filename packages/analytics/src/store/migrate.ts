@@ -21,7 +21,7 @@ export async function applyMigrations(target: MigrationTarget): Promise<void> {
   const migrations = migrationsOf(target)
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
-  if (version > latest) throw new StoreRefused(newer(version, latest))
+  refuseNewer(version, latest)
   await migrations.migrate()
 }
 
@@ -30,16 +30,24 @@ export async function checkVersion(target: Omit<MigrationTarget, 'script'>): Pro
   const migrations = migrationsOf({ ...target, script: () => Promise.reject(new Error('only reads')) })
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
-  if (version > latest) throw new StoreRefused(newer(version, latest))
-  if (version < latest) {
-    throw new StoreRefused(
-      `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
-    )
-  }
+  refuseNewer(version, latest)
+  refuseOlder(version, latest)
 }
 
-function newer(version: number, latest: number): string {
-  return `the database is of version ${version}, newer than this program (${latest}): run the newer program`
+/** @throws {StoreRefused} */
+export function refuseNewer(version: number, latest: number): void {
+  if (version <= latest) return
+  throw new StoreRefused(
+    `the database is of version ${version}, newer than this program (${latest}): run the newer program`,
+  )
+}
+
+/** @throws {StoreRefused} */
+export function refuseOlder(version: number, latest: number): void {
+  if (version >= latest) return
+  throw new StoreRefused(
+    `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
+  )
 }
 
 async function latestVersion(migrations: Postgrator): Promise<number> {

@@ -1,7 +1,7 @@
 /** Numbered SQL files, applied in order on every shard, statement by statement. Each may run twice, so nobody holds a lock. */
 
 import { readdir, readFile } from 'node:fs/promises'
-import { StoreRefused } from '../store.ts'
+import { refuseNewer, refuseOlder } from '../migrate.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { ServerError, UNKNOWN_TABLE } from './errors.ts'
 import { type Engine, recordSettings } from './state.ts'
@@ -26,7 +26,7 @@ export async function migrate(engine: Engine): Promise<void> {
   const { cluster } = engine
   const [migrations, version] = [await readMigrations(cluster), await versionOf(cluster)]
   const latest = migrations.at(-1)!.version
-  if (version > latest) throw new StoreRefused(newer(version, latest))
+  refuseNewer(version, latest)
   const shards = await cluster.shards()
   for (const shard of shards) await shard.run(CREATE_MIGRATIONS)
   for (const { version: next, statements } of migrations) {
@@ -43,16 +43,8 @@ export async function migrate(engine: Engine): Promise<void> {
 export async function checkVersion(cluster: Cluster): Promise<void> {
   const latest = (await readMigrations(cluster)).at(-1)!.version
   const version = await versionOf(cluster)
-  if (version > latest) throw new StoreRefused(newer(version, latest))
-  if (version < latest) {
-    throw new StoreRefused(
-      `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
-    )
-  }
-}
-
-function newer(version: number, latest: number): string {
-  return `the database is of version ${version}, newer than this program (${latest}): run the newer program`
+  refuseNewer(version, latest)
+  refuseOlder(version, latest)
 }
 
 async function versionOf(cluster: Cluster): Promise<number> {

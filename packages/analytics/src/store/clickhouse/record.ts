@@ -159,32 +159,36 @@ function partsOf(rows: readonly Identified[], shards: readonly Shard[]): Part[] 
   return [...parts.values()]
 }
 
-const ROW_COLUMNS =
+/** Of `post_view_deliveries`, in the order of `deliveryOf`. */
+export const DELIVERY_COLUMNS =
   'id, has_id, batch, epoch, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at, day, slice, logged_in, bot, visitor, referer_host'
 
 async function insertRows({ label, shard, rows }: Part, epoch: number): Promise<void> {
-  const lines = (rows as Identified[]).map(row =>
-    JSON.stringify([
-      row.id,
-      row.eventId !== null,
-      label,
-      epoch,
-      row.postUuid,
-      row.userId,
-      row.ip,
-      row.userAgent,
-      row.referer,
-      row.viewedAt,
-      row.receivedAt,
-      row.day,
-      row.slice,
-      Number(row.loggedIn),
-      Number(row.bot),
-      row.visitor,
-      row.refererHost,
-    ]),
-  )
-  await shard.insert('post_view_deliveries', ROW_COLUMNS, lines.join('\n'))
+  const lines = (rows as Identified[]).map(row => deliveryOf(row, label, epoch))
+  await shard.insert('post_view_deliveries', DELIVERY_COLUMNS, lines.join('\n'))
+}
+
+/** A row as a line of JSONCompactEachRow. */
+export function deliveryOf(row: Identified, label: string, epoch: number): string {
+  return JSON.stringify([
+    row.id,
+    row.eventId !== null,
+    label,
+    epoch,
+    row.postUuid,
+    row.userId,
+    row.ip,
+    row.userAgent,
+    row.referer,
+    row.viewedAt,
+    row.receivedAt,
+    row.day,
+    row.slice,
+    Number(row.loggedIn),
+    Number(row.bot),
+    row.visitor,
+    row.refererHost,
+  ])
 }
 
 /** What was derived under other settings must not be counted any more. */

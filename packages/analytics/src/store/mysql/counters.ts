@@ -1,4 +1,4 @@
-/** The statements that add a batch to its counters. */
+/** The statements that add a batch to its counters, of which one batch has its turn at a time. */
 
 import type { BatchCounts, PostDayCount } from '../counts.ts'
 import type { MysqlClient } from './connection.ts'
@@ -73,24 +73,18 @@ const ADD_TO_SITE_DAYS: Upsert = {
   update: ADD_DAY,
 }
 
-const SAVE_PROGRESS: Upsert = {
-  insert: 'INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at) VALUES ',
-  update: `
+/** Waits until no other batch has its turn, and keeps them waiting until the transaction is over: all write this row. */
+export function takeTurn({ committedAt, viewedAt }: { committedAt: number; viewedAt: number }): string {
+  return `
+    INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at)
+    VALUES (1, ${committedAt}, ${viewedAt})
     ON DUPLICATE KEY UPDATE
       last_committed_at = VALUES(last_committed_at),
-      last_viewed_at    = VALUES(last_viewed_at)`,
+      last_viewed_at    = VALUES(last_viewed_at)`
 }
 
-/**
- * Each is made when asked for: while the server works on the one before. What makes a post's day unique must be told to
- * `counts` before the second is asked for.
- */
-export async function* counterStatements(
-  client: MysqlClient,
-  counts: BatchCounts,
-  progress: { committedAt: number; viewedAt: number },
-): AsyncGenerator<string> {
-  const { idOf, isKnown } = await knownPostDays(client, counts.postDays())
+/** Each is made when asked for. */
+export function* counterStatements(counts: BatchCounts, { idOf, isKnown }: KnownPostDays): Generator<string> {
   yield* upserts(
     ADD_TO_REFERRERS,
     counts.referrers(),
@@ -109,7 +103,6 @@ export async function* counterStatements(
         : `${count.detailedViews},${count.unique},${count.loggedIn},${count.bots}`
     return `(${quoted(count.postUuid)},${count.views},${details},${time(count.first)},${time(count.last)})`
   })
-  // From here on every batch needs the same rows: they are locked last, and shortest.
   yield* upserts(
     ADD_TO_SITE_REFERRERS,
     counts.siteReferrers(),
@@ -122,7 +115,6 @@ export async function* counterStatements(
     ({ day, views, unique, loggedIn, bots, first, last }) =>
       `('${day}',${views},${unique},${loggedIn},${bots},${time(first)},${time(last)})`,
   )
-  yield* upserts(SAVE_PROGRESS, [progress], ({ committedAt, viewedAt }) => `(1,${committedAt},${viewedAt})`)
 }
 
 function* upserts<T>(
@@ -133,14 +125,18 @@ function* upserts<T>(
   for (const { texts } of partsOf(items, COUNTERS_AT_ONCE, textOf)) yield insert + texts.join() + update
 }
 
-/**
- * The numbers of those rows of `post_view_aggregates` that there are, and whether all is known of a day. Written by its
- * number a row is found at once; without it each upsert would use up a number of the table's, and take longer.
- */
-async function knownPostDays(
+export interface KnownPostDays {
+  /** The number of its row of `post_view_aggregates`, or NULL: written by its number a row is found at once. */
+  idOf(count: PostDayCount): string
+  /** Whether all is known of a day. */
+  isKnown(count: PostDayCount): boolean
+}
+
+/** Asked before the turn: a row that another batch adds meanwhile is found by its unique key, a little later. */
+export async function knownPostDays(
   client: MysqlClient,
   postDays: readonly PostDayCount[],
-): Promise<{ idOf(count: PostDayCount): string; isKnown(count: PostDayCount): boolean }> {
+): Promise<KnownPostDays> {
   const ids = new Map<string, string>()
   const unknown = new Set<string>()
   for (const { texts } of partsOf(postDays, KEYS_AT_ONCE, count => `(${postDay(count)})`)) {

@@ -5,7 +5,7 @@ import type { ViewRow } from '../row.ts'
 import { SELECT_STATE, type State, settingsDiffer, toState } from '../sql/sql.ts'
 import { type CountingSettings, type Recorded, RowRejected, StoreRefused } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
-import { counterStatements } from './counters.ts'
+import { counterStatements, knownPostDays, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
 import { bytes, type Part, partsOf, quoted, time, uuidBytes } from './text.ts'
 
@@ -13,13 +13,15 @@ import { bytes, type Part, partsOf, quoted, time, uuidBytes } from './text.ts'
 export const BEING_ADOPTED = 'the tables are not adopted to the end: run `postviews migrate`'
 
 const VIEWS_AT_ONCE = 500
+const READERS_AT_ONCE = 2_500
 // Below 1,000, from which on MariaDB turns a list into a table that it joins.
 const KEYS_AT_ONCE = 900
 const TRIES = 5
 
 /**
- * A batch takes its locks in one order: the state (shared), ids, readers, then counters, from the many cold ones to the
- * few that every batch needs; and each list is sorted. So concurrent batches wait for each other, and seldom in a circle.
+ * Rows are inserted beside those of other batches; readers and counters are written one batch at a time. All batches
+ * have hot posts and returning readers in common: without taking turns they wait for each other all the same, and then
+ * do again what another was quicker with.
  */
 export function recordViews(
   connection: MysqlConnections,
@@ -31,7 +33,7 @@ export function recordViews(
   return connection.transaction(async client => {
     const state = await shareState(client, settings)
     const counts = new BatchCounts(settings.bots)
-    const readers = new Map<string, ViewRow>()
+    const readers = new Map<string, ReaderKey>()
     let firstId = 0
     for await (const inserted of insertViews(client, candidates)) {
       firstId ||= inserted.firstId
@@ -42,8 +44,16 @@ export function recordViews(
     }
     await refuseClosedDays(client, state, counts)
 
-    let running: Promise<unknown> = heard(listReaders(client, counts, readers, firstId))
-    for await (const statement of counterStatements(client, counts, progress)) {
+    const known = await knownPostDays(client, counts.postDays())
+    // While others have their turn.
+    const turn = heard(client.write(takeTurn(progress)))
+    const sorted = new Map([...readers].sort(([a], [b]) => (a < b ? -1 : 1)))
+    await turn
+    const fresh = await unlisted(client, sorted, firstId)
+    for (const { postUuid, day } of fresh.values()) counts.addUnique(postUuid, day, 1)
+    // Each statement is made while the server works on the one before.
+    let running: Promise<unknown> = heard(listReaders(client, [...fresh.keys()]))
+    for (const statement of counterStatements(counts, known)) {
       await running
       running = heard(client.write(statement))
     }
@@ -171,35 +181,26 @@ function readerText({ day, postUuid, slice, visitor }: ReaderKey): string {
 
 type ReaderKey = Pick<ViewRow, 'day' | 'postUuid' | 'slice' | 'visitor'>
 
-/**
- * Lists the readers of the batch, and counts those who were not listed before. One whom another batch is listing at
- * the same time is waited for: the statement then fails, and that reader is no longer new.
- */
-async function listReaders(
+/** Those readers of the batch who were not listed before. */
+async function unlisted(
   client: MysqlClient,
-  counts: BatchCounts,
-  readers: ReadonlyMap<string, ViewRow>,
+  readers: Map<string, ReaderKey>,
   firstId: number,
-): Promise<void> {
-  if (readers.size === 0) return
-  for (let tries = 1; ; tries++) {
-    const asked = client.all(SELECT_LISTED, [firstId])
-    // Sorted while the server looks.
-    const fresh = new Set([...readers.keys()].sort())
-    for (const { day, post_uuid, slice, visitor } of await asked) {
-      fresh.delete(readerText({ day, postUuid: post_uuid, slice, visitor } as ReaderKey))
+): Promise<Map<string, ReaderKey>> {
+  if (readers.size === 0) return readers
+  for (const { day, post_uuid, slice, visitor } of await client.all(SELECT_LISTED, [firstId])) {
+    readers.delete(readerText({ day, postUuid: post_uuid, slice, visitor } as ReaderKey))
+  }
+  return readers
+}
+
+async function listReaders(client: MysqlClient, readers: readonly string[]): Promise<void> {
+  try {
+    for (const { texts } of partsOf(readers, READERS_AT_ONCE, reader => reader)) {
+      await client.write(INSERT_READERS + texts.join())
     }
-    if (fresh.size === 0) return
-    try {
-      await client.write(INSERT_READERS + [...fresh].join())
-      for (const reader of fresh) {
-        const { postUuid, day } = readers.get(reader)!
-        counts.addUnique(postUuid, day, 1)
-      }
-      return
-    } catch (error) {
-      if (!(error instanceof DuplicateKey)) throw error
-      if (tries === TRIES) throw new Overtaken('MySQL: readers kept coming in between')
-    }
+  } catch (error) {
+    // By a consumer of an earlier version, which takes no turns.
+    throw error instanceof DuplicateKey ? new Overtaken('MySQL: readers were listed meanwhile') : error
   }
 }

@@ -148,10 +148,11 @@ function referer(random: Random): string {
   return /[=/]$/.test(site) && random.chance(0.7) ? site + random.below(1e7).toString(36) : site
 }
 
-/** Nobody's: 198.18.0.0/15 is set aside for tests, 2001:db8::/32 for documentation. */
+/** Nobody's: 198.18.0.0/15 is set aside for tests, 2001:db8::/32 for documentation. Readers' IPv6 addresses are random to the end. */
 function address(random: Random): string {
   if (random.chance(IPV4_SHARE))
     return `198.${18 + random.below(2)}.${random.below(256)}.${1 + random.below(254)}`
   const group = () => (1 + random.below(65_535)).toString(16)
-  return `2001:db8:${group()}:${group()}::${group()}`
+  const groups = Array.from({ length: 6 }, group)
+  return `2001:db8:${groups.join(':')}`
 }

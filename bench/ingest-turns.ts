@@ -26,8 +26,8 @@ const EVENTS = {
   quick: { nothing: 80_000, oneByOne: 2_000, single: 30_000, grouped: 60_000, nothingGrouped: 400_000 },
 }
 
-/** What a consumer of ours ends up with: two batches of 3,000 events, in messages of one or of a hundred. */
-const PREFETCH = { single: 6_000, grouped: 60 }
+/** What a consumer of ours ends up with: two batches of 5,000 events, in messages of one or of a hundred. */
+const PREFETCH = { single: 10_000, grouped: 100 }
 /** 500 events. */
 const NOTHING_ACKS_EVERY = { single: 500, grouped: 5 }
 const GROUP = 100

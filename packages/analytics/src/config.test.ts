@@ -27,7 +27,7 @@ test('every setting but the key has a default that works', () => {
     maxAgeSeconds: 30 * 86_400,
     rawRetentionDays: 90,
     deadRetentionDays: 30,
-    batchEvents: 3_000,
+    batchEvents: 5_000,
     batchWaitMs: 100,
     logLevel: 'info',
   } satisfies Config)
@@ -167,7 +167,7 @@ test('a batch is bigger on ClickHouse, unless somebody says how big', () => {
   const DATABASE_URL = 'clickhouse://one:8123/views'
   assert.equal(readConfig({ DATABASE_URL }, CONSUMER).batchEvents, 10_000)
   assert.equal(readConfig({ DATABASE_URL, BATCH_EVENTS: '500' }, CONSUMER).batchEvents, 500)
-  assert.equal(readConfig({}, CONSUMER).batchEvents, 3_000)
+  assert.equal(readConfig({}, CONSUMER).batchEvents, 5_000)
 })
 
 test('a URL is shown without its user, its password and its query', () => {

@@ -104,7 +104,7 @@ const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days set-aside
 )
 const BATCH_EVENTS = setting(
   'BATCH_EVENTS',
-  '3000',
+  '5000',
   'views committed together, at most about; on ClickHouse 10000 unless it is set',
   text => integer(text, 1, 20_000),
 )

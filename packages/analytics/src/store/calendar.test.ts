@@ -1,15 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  addDays,
-  Calendar,
-  daysBetween,
-  daysFrom,
-  isDay,
-  isSameTimeZone,
-  latest,
-  timeZoneNamed,
-} from './calendar.ts'
+import { addDays, Calendar, daysBetween, daysFrom, isDay, latest, timeZoneNamed } from './calendar.ts'
+import { isSameTimeZone } from './time-zone.ts'
 
 const HOUR = 3_600
 

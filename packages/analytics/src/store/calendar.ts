@@ -1,6 +1,7 @@
 /** Which day, and which window of it, a moment belongs to. The service computes this, never the database. */
 
 import { Temporal } from 'temporal-polyfill'
+import { firstNameOf } from './time-zone.ts'
 
 const HOUR_SECONDS = 3_600
 
@@ -114,22 +115,6 @@ export function isDay(text: string): boolean {
  * stays one: which of its names is a zone's first differs from runtime to runtime.
  */
 export function timeZoneNamed(name: string): string | null {
-  if (firstName(name) === null) return null
+  if (firstNameOf(name) === null) return null
   return Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(name).timeZoneId
-}
-
-/** Whether two names are of one zone, as `Asia/Calcutta` and `Asia/Kolkata` are. */
-export function isSameTimeZone(one: string, other: string): boolean {
-  return one === other || (firstName(one) ?? one) === (firstName(other) ?? other)
-}
-
-/** The name by which this runtime knows the zone, whichever of its names is given; null where it knows none. */
-function firstName(name: string): string | null {
-  if (/^[+-]/.test(name)) return null
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone
-  } catch {
-    // A RangeError is how Intl says that it does not know the zone.
-    return null
-  }
 }

@@ -43,17 +43,22 @@ export interface MinuteCount {
   views: number
 }
 
-// Occurs in no id, day or host.
-const SEPARATOR = '\n'
+/** What is added to a post's day, and how many of its views each host sent. */
+interface PostDay {
+  count: PostDayCount
+  hosts: Map<string, number>
+}
 
 /**
- * Everything one batch adds. Lists come out sorted by key, so that concurrent batches lock counters in one order.
+ * Everything one batch adds. Lists come out sorted by key, the day first: that is the order in which most of them are
+ * kept, and one in which concurrent batches lock alike.
  */
 export class BatchCounts {
   readonly #excludesBots: boolean
-  readonly #postDays = new Map<string, PostDayCount>()
-  readonly #referrers = new Map<string, RefererCount>()
+  // One in the other: joining the parts of a key costs more than looking each of them up.
+  readonly #days = new Map<Day, Map<string, PostDay>>()
   readonly #minutes = new Map<number, MinuteCount>()
+  #inOrder: PostDay[] | null = null
   rows = 0
 
   constructor(bots: CountingSettings['bots']) {
@@ -68,14 +73,7 @@ export class BatchCounts {
   /** Adds a row that was new; `unique` when its visitor was the first in its window. */
   add(row: ViewRow, unique: boolean): void {
     this.rows++
-
-    // The day first: that is the order in which most of them are kept.
-    const key = row.day + SEPARATOR + row.postUuid
-    let count = this.#postDays.get(key)
-    if (count === undefined) {
-      count = { postUuid: row.postUuid, day: row.day, ...nothing() }
-      this.#postDays.set(key, count)
-    }
+    const { count, hosts } = this.#postDayOf(row)
     if (row.bot) count.bots++
     if (!this.counts(row)) return
     count.views++
@@ -83,14 +81,7 @@ export class BatchCounts {
     if (row.loggedIn) count.loggedIn++
     if (count.first === null || row.viewedAt < count.first) count.first = row.viewedAt
     if (count.last === null || row.viewedAt > count.last) count.last = row.viewedAt
-
-    const refererKey = key + SEPARATOR + row.refererHost
-    const referer = this.#referrers.get(refererKey)
-    if (referer !== undefined) referer.views++
-    else {
-      const { postUuid, day, refererHost: host } = row
-      this.#referrers.set(refererKey, { postUuid, day, host, views: 1 })
-    }
+    hosts.set(row.refererHost, (hosts.get(row.refererHost) ?? 0) + 1)
 
     const minute = row.viewedAt - (row.viewedAt % 60)
     const perMinute = this.#minutes.get(minute)
@@ -98,13 +89,33 @@ export class BatchCounts {
     else perMinute.views++
   }
 
+  #postDayOf({ postUuid, day }: ViewRow): PostDay {
+    let posts = this.#days.get(day)
+    if (posts === undefined) {
+      posts = new Map()
+      this.#days.set(day, posts)
+    }
+    let postDay = posts.get(postUuid)
+    if (postDay === undefined) {
+      postDay = { count: { postUuid, day, ...nothing() }, hosts: new Map() }
+      posts.set(postUuid, postDay)
+      this.#inOrder = null
+    }
+    return postDay
+  }
+
+  #postDays(): PostDay[] {
+    this.#inOrder ??= sortedValues(this.#days).flatMap(sortedValues)
+    return this.#inOrder
+  }
+
   /** Makes so many of a post's views of a day unique, for an engine that learns how many were, not which. */
   addUnique(postUuid: string, day: Day, count: number): void {
-    this.#postDays.get(day + SEPARATOR + postUuid)!.unique += count
+    this.#days.get(day)!.get(postUuid)!.count.unique += count
   }
 
   postDays(): PostDayCount[] {
-    return sortedValues(this.#postDays)
+    return this.#postDays().map(({ count }) => count)
   }
 
   /**
@@ -137,18 +148,19 @@ export class BatchCounts {
   }
 
   referrers(): RefererCount[] {
-    return sortedValues(this.#referrers)
+    return this.#postDays().flatMap(({ count: { postUuid, day }, hosts }) =>
+      sortedEntries(hosts).map(([host, views]) => ({ postUuid, day, host, views })),
+    )
   }
 
   siteReferrers(): Omit<RefererCount, 'postUuid'>[] {
-    return groupBy(
-      this.referrers(),
-      count => count.day + SEPARATOR + count.host,
-      ({ day, host }) => ({ day, host, views: 0 }),
-      (sum, count) => {
-        sum.views += count.views
-      },
-    )
+    return [...this.#days.keys()].sort().flatMap(day => {
+      const hosts = new Map<string, number>()
+      for (const postDay of this.#days.get(day)!.values()) {
+        for (const [host, views] of postDay.hosts) hosts.set(host, (hosts.get(host) ?? 0) + views)
+      }
+      return sortedEntries(hosts).map(([host, views]) => ({ day, host, views }))
+    })
   }
 
   minutes(): MinuteCount[] {
@@ -193,6 +205,10 @@ function groupBy<T, S>(
   return sortedValues(sums)
 }
 
-function sortedValues<T>(map: Map<string, T>): T[] {
-  return [...map.keys()].sort().map(key => map.get(key)!)
+function sortedValues<T>(map: ReadonlyMap<string, T>): T[] {
+  return sortedEntries(map).map(([, value]) => value)
+}
+
+function sortedEntries<T>(map: ReadonlyMap<string, T>): [string, T][] {
+  return [...map.keys()].sort().map(key => [key, map.get(key)!])
 }

@@ -1,14 +1,18 @@
 /** From `DATABASE_URL` to a store. */
 
-import { openClickhouseStore } from './clickhouse/store.ts'
-import { openMysqlStore } from './mysql/store.ts'
-import { openSqliteStore } from './sqlite/store.ts'
 import type { CountingSettings, Store } from './store.ts'
 
 /** Opens the store; touches nothing in it. @throws {StoreUnavailable} */
-export function openStore(databaseUrl: string, settings: CountingSettings): Promise<Store> {
-  if (databaseUrl.startsWith('sqlite:')) return openSqliteStore(databaseUrl, settings)
-  return databaseUrl.startsWith('mysql:')
-    ? openMysqlStore(databaseUrl, settings)
-    : openClickhouseStore(databaseUrl, settings)
+export async function openStore(databaseUrl: string, settings: CountingSettings): Promise<Store> {
+  // The others' clients would take memory for nothing.
+  if (databaseUrl.startsWith('sqlite:')) {
+    const { openSqliteStore } = await import('./sqlite/store.ts')
+    return openSqliteStore(databaseUrl, settings)
+  }
+  if (databaseUrl.startsWith('mysql:')) {
+    const { openMysqlStore } = await import('./mysql/store.ts')
+    return openMysqlStore(databaseUrl, settings)
+  }
+  const { openClickhouseStore } = await import('./clickhouse/store.ts')
+  return openClickhouseStore(databaseUrl, settings)
 }

@@ -1,8 +1,9 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
 import { randomBytes } from 'node:crypto'
-import { addDays, type Day, isSameTimeZone, latest } from '../calendar.ts'
+import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
+import { isSameTimeZone } from '../time-zone.ts'
 import { WITHOUT_ADDRESS } from './day-keys.ts'
 import { rebuildDays } from './rebuild.ts'
 import { allDays } from './recount.ts'

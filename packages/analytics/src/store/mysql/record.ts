@@ -47,12 +47,15 @@ export function recordViews(
     const known = await knownPostDays(client, counts.postDays())
     // While others have their turn.
     const turn = heard(client.write(takeTurn(progress)))
-    const sorted = new Map([...readers].sort(([a], [b]) => (a < b ? -1 : 1)))
+    const fresh = new Set([...readers.keys()].sort())
     await turn
-    const fresh = await unlisted(client, sorted, firstId)
-    for (const { postUuid, day } of fresh.values()) counts.addUnique(postUuid, day, 1)
+    await removeListed(client, fresh, firstId)
+    for (const reader of fresh) {
+      const { postUuid, day } = readers.get(reader)!
+      counts.addUnique(postUuid, day, 1)
+    }
     // Each statement is made while the server works on the one before.
-    let running: Promise<unknown> = heard(listReaders(client, [...fresh.keys()]))
+    let running: Promise<unknown> = heard(listReaders(client, [...fresh]))
     for (const statement of counterStatements(counts, known)) {
       await running
       running = heard(client.write(statement))
@@ -181,17 +184,12 @@ function readerText({ day, postUuid, slice, visitor }: ReaderKey): string {
 
 type ReaderKey = Pick<ViewRow, 'day' | 'postUuid' | 'slice' | 'visitor'>
 
-/** Those readers of the batch who were not listed before. */
-async function unlisted(
-  client: MysqlClient,
-  readers: Map<string, ReaderKey>,
-  firstId: number,
-): Promise<Map<string, ReaderKey>> {
-  if (readers.size === 0) return readers
+/** Leaves those readers of the batch who were not listed before. */
+async function removeListed(client: MysqlClient, readers: Set<string>, firstId: number): Promise<void> {
+  if (readers.size === 0) return
   for (const { day, post_uuid, slice, visitor } of await client.all(SELECT_LISTED, [firstId])) {
     readers.delete(readerText({ day, postUuid: post_uuid, slice, visitor } as ReaderKey))
   }
-  return readers
 }
 
 async function listReaders(client: MysqlClient, readers: readonly string[]): Promise<void> {

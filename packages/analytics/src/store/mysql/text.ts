@@ -22,18 +22,22 @@ export function time(unixSeconds: number | null): string {
   return unixSeconds === null ? 'NULL' : `'${toTimestamp(unixSeconds)}'`
 }
 
-// The views of a batch share most of their seconds. Bounded.
-const timestamps = new Map<number, string>()
+// The views of a batch share most of their hours. Bounded.
+const hours = new Map<number, string>()
+const SIXTY = Array.from({ length: 60 }, (_, number) => `:${String(number).padStart(2, '0')}`)
 
 /** Unix seconds as the server stores them, in a session whose time zone is UTC. */
 export function toTimestamp(unixSeconds: number): string {
-  let timestamp = timestamps.get(unixSeconds)
-  if (timestamp === undefined) {
-    timestamp = new Date(unixSeconds * 1_000).toISOString().slice(0, 19).replace('T', ' ')
-    if (timestamps.size >= 10_000) timestamps.clear()
-    timestamps.set(unixSeconds, timestamp)
+  const second = unixSeconds % 60
+  const minute = ((unixSeconds - second) / 60) % 60
+  const hour = (unixSeconds - second) / 60 - minute
+  let text = hours.get(hour)
+  if (text === undefined) {
+    text = new Date(hour * 60_000).toISOString().slice(0, 13).replace('T', ' ')
+    if (hours.size >= 10_000) hours.clear()
+    hours.set(hour, text)
   }
-  return timestamp
+  return text + SIXTY[minute] + SIXTY[second]
 }
 
 export function fromTimestamp(text: unknown): number {

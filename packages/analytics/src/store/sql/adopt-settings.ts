@@ -1,9 +1,10 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
 import { randomBytes } from 'node:crypto'
-import { addDays, type Day, isSameTimeZone, latest } from '../calendar.ts'
+import { addDays, type Day, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
+import { isSameTimeZone } from '../time-zone.ts'
 import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
 import { writeDerived } from './rebuild.ts'
 import { daysOfRows } from './recount.ts'

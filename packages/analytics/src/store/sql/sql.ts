@@ -3,9 +3,10 @@
  * know, over the small interface here. Only the way of a batch is each engine's own.
  */
 
-import { type Calendar, type Day, isSameTimeZone } from '../calendar.ts'
+import type { Calendar, Day } from '../calendar.ts'
 import type { UniqueBy } from '../row.ts'
 import type { CountingSettings } from '../store.ts'
+import { isSameTimeZone } from '../time-zone.ts'
 
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, unknown>

@@ -2,11 +2,11 @@
 
 import { runBacklog } from './backlog.ts'
 import { benchEngines } from './bench.ts'
-import { type BenchEngine, expectedViews, withDatabase } from './databases.ts'
+import { type BenchDatabase, type BenchEngine, expectedViews, withDatabase } from './databases.ts'
 import { type BenchMessage, grouped, makeEvents, oneByOne } from './events.ts'
 import { summarize } from './measure.ts'
 import { part } from './part.ts'
-import { startService } from './processes.ts'
+import { postviews, startService } from './processes.ts'
 import { ratios, takeTurns } from './rounds.ts'
 import { decimal, table, thousands, withRange } from './tables.ts'
 
@@ -39,7 +39,18 @@ export const CONSUMERS = part<ConsumersMeasured>({
             ),
           )
         const counts = { database, expected }
-        const { wrong, eventsPerSecond } = await runBacklog(bench, { total: count, messages, counts, start })
+        await postviews(
+          { amqpUrl: 'amqp://127.0.0.1', databaseUrl: database.url, folder: bench.folder },
+          'migrate',
+        )
+        const { wrong, eventsPerSecond } = await runBacklog(bench, {
+          total: count,
+          messages,
+          counts,
+          start,
+          // Consumers that wait for SQLite's lock tell late how much they have counted.
+          counted: () => viewsIn(database),
+        })
         if (wrong !== null) throw new Error(wrong)
         return eventsPerSecond
       })
@@ -85,3 +96,8 @@ export const CONSUMERS = part<ConsumersMeasured>({
     figures: {},
   }),
 })
+
+async function viewsIn(database: BenchDatabase): Promise<number> {
+  const [found] = await database.query('SELECT SUM(view_count) AS views FROM site_view_aggregates')
+  return Number(found!['views'])
+}

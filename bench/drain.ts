@@ -7,6 +7,8 @@ import type { RunningProcess } from './processes.ts'
 export interface DrainOptions {
   /** Each answers `/metrics` with how many events it has counted. */
   consumers: readonly RunningProcess[]
+  /** What is counted by now, where that is not to be read from `/metrics`. */
+  counted?: () => Promise<number>
   /** Events in the queue before it started. */
   total: number
   /** Processes that share the work, by what they are called. */
@@ -43,6 +45,7 @@ const COUNTED = /^postviews_events_total\{outcome="counted",reason=""\} (\d+)$/m
 /** @throws {Error} when a consumer ends, or all stand still */
 export async function drain(options: DrainOptions): Promise<Drained> {
   const { consumers, total, others, patienceMs = PATIENCE_MS, onSample } = options
+  const { counted: countedByNow = async () => sum(await Promise.all(consumers.map(countedBy))) } = options
   const pids = { ...mapValues(others, pid => [pid]), service: consumers.map(({ pid }) => pid) }
   const cpuNow = () => Object.entries(pids).map(([name, some]) => [name, sum(some.map(cpuSeconds))] as const)
   let warm: { sample: Sample; cpu: Map<string, number> } | undefined
@@ -50,8 +53,7 @@ export async function drain(options: DrainOptions): Promise<Drained> {
   let progressAt = performance.now()
   while (counted < total) {
     await sleep(SAMPLE_MS)
-    const each = await Promise.all(consumers.map(countedBy))
-    const sample: Sample = { atMs: performance.now(), counted: sum(each) }
+    const sample: Sample = { counted: await countedByNow(), atMs: performance.now() }
     onSample?.(sample)
     if (sample.counted > counted) progressAt = sample.atMs
     counted = sample.counted

@@ -160,7 +160,7 @@ async function clickhouse(): Promise<Inserting> {
   return {
     async insert(rows) {
       const batch = uuidv7()
-      const body = rows.map(row => deliveryOf({ ...row, id: row.eventId! }, batch, 1)).join('\n')
+      const body = rows.map(row => deliveryOf([row.eventId!, row], batch, 1)).join('\n')
       const response = await fetch(`http://${host}/?${query}`, { method: 'POST', body })
       if (!response.ok) throw new Error(await response.text())
       await response.arrayBuffer()

@@ -80,7 +80,8 @@ export class Batches {
       for (const { reason, index, body } of delivery.invalid) put(delivery, reason, index, body)
     }
 
-    const entries = deliveries.flatMap(delivery => delivery.views.map(view => ({ view, delivery })))
+    const entries: Entry[] = []
+    for (const delivery of deliveries) for (const view of delivery.views) entries.push({ view, delivery })
     const started = performance.now()
     const { counted, duplicates, rejected } = await this.#record(entries, signal)
     for (const { view, delivery } of rejected) put(delivery, 'unstorable', ...placeOf(view, delivery))

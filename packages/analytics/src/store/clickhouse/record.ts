@@ -23,11 +23,11 @@ interface Part {
   label: string
   shard: Shard
   receivedOn: Day
-  rows: ViewRow[]
+  rows: Identified[]
 }
 
-/** A row with an id, given or made up. */
-type Identified = ViewRow & { id: string }
+/** A row, by its id: given or made up. */
+type Identified = [id: string, row: ViewRow]
 
 /** The labels of calls that failed here: nobody else is at those batches. */
 export class Failed {
@@ -67,7 +67,7 @@ export async function recordViews(
     )
     const batches = parts.map(({ label, rows }, index) => ({
       label,
-      rows: rows.filter(row => !before[index]!.has(row.eventId ?? '')),
+      rows: rows.filter(([id]) => !before[index]!.has(id)).map(([, row]) => row),
     }))
     const committed = { at: Math.floor(Date.now() / 1_000), latestViewedAt: latestViewedAt(rows) }
     await countBatches(cluster, settings, batches, committed, () => assertEpoch(engine, state))
@@ -104,15 +104,15 @@ function assertKeepable({ postUuid, viewedAt, receivedAt, slice }: ViewRow): voi
 }
 
 function firstOfEachId(rows: readonly ViewRow[]): Identified[] {
-  const seen = new Map<string, Identified>()
+  const seen = new Map<string, ViewRow>()
   const makeUp = newLabels()
   let made = 0
   for (const row of rows) {
     // A made-up id is like any other, and nobody will ever come with it again.
     const id = row.eventId ?? makeUp(made++)
-    if (!seen.has(id)) seen.set(id, { ...row, id })
+    if (!seen.has(id)) seen.set(id, row)
   }
-  return [...seen.values()]
+  return [...seen]
 }
 
 /**
@@ -125,36 +125,40 @@ async function rejectClosed(
   shards: readonly Shard[],
   rows: readonly Identified[],
 ): Promise<void> {
-  const late = rows.filter(({ day }) => openFrom !== null && day < openFrom)
+  const late = rows.filter(([, { day }]) => openFrom !== null && day < openFrom)
   if (late.length === 0) return
   const keys = await dayKeys(await cluster.first())
-  const closed = late.filter(({ day }) => !keys.has(day))
+  const closed = late.filter(([, { day }]) => !keys.has(day))
   const known = await Promise.all(
     shards.map((shard, index) => {
-      const ids = closed.filter(({ id }) => shardOf(id, shards.length) === index).map(({ id }) => `'${id}'`)
+      const ids = closed.filter(([id]) => shardOf(id, shards.length) === index).map(([id]) => `'${id}'`)
       if (ids.length === 0) return []
       return shard.all(`SELECT DISTINCT id FROM post_view_deliveries WHERE id IN (${ids.join(', ')})`)
     }),
   )
   const knownIds = new Set(known.flat().map(row => String(row['id'])))
-  const rejected = closed.find(({ id }) => !knownIds.has(id))
-  if (rejected !== undefined) throw new RowRejected(`the key of ${rejected.day} was destroyed`)
+  const rejected = closed.find(([id]) => !knownIds.has(id))
+  if (rejected !== undefined) throw new RowRejected(`the key of ${rejected[1].day} was destroyed`)
 }
+
+const DAY_SECONDS = 86_400
 
 /** One insert goes into one partition of one shard: that is what is there whole, or not at all. */
 function partsOf(rows: readonly Identified[], shards: readonly Shard[]): Part[] {
   const label = newLabels()
-  const parts = new Map<string, Part & { rows: Identified[] }>()
-  for (const row of rows) {
-    const index = shardOf(row.id, shards.length)
-    const receivedOn = new Date(row.receivedAt * 1_000).toISOString().slice(0, 10)
-    const key = `${index} ${receivedOn}`
+  const parts = new Map<number, Part>()
+  for (const identified of rows) {
+    const [id, { receivedAt }] = identified
+    const index = shardOf(id, shards.length)
+    const day = Math.floor(receivedAt / DAY_SECONDS)
+    const key = day * shards.length + index
     let part = parts.get(key)
     if (part === undefined) {
+      const receivedOn = new Date(day * DAY_SECONDS * 1_000).toISOString().slice(0, 10)
       part = { label: label(parts.size), shard: shards[index]!, receivedOn, rows: [] }
       parts.set(key, part)
     }
-    part.rows.push(row)
+    part.rows.push(identified)
   }
   return [...parts.values()]
 }
@@ -164,14 +168,14 @@ export const DELIVERY_COLUMNS =
   'id, has_id, batch, epoch, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at, day, slice, logged_in, bot, visitor, referer_host'
 
 async function insertRows({ label, shard, rows }: Part, epoch: number): Promise<void> {
-  const lines = (rows as Identified[]).map(row => deliveryOf(row, label, epoch))
+  const lines = rows.map(identified => deliveryOf(identified, label, epoch))
   await shard.insert('post_view_deliveries', DELIVERY_COLUMNS, lines.join('\n'))
 }
 
 /** A row as a line of JSONCompactEachRow. */
-export function deliveryOf(row: Identified, label: string, epoch: number): string {
+export function deliveryOf([id, row]: Identified, label: string, epoch: number): string {
   return JSON.stringify([
-    row.id,
+    id,
     row.eventId !== null,
     label,
     epoch,

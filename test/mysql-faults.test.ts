@@ -142,7 +142,7 @@ describe('faults', { concurrency: true }, () => {
       const rows = await toRows(store, views(300))
       for (const what of ['CONNECTION', 'QUERY']) {
         await other.sql('START TRANSACTION')
-        await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+        await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
         const recorded = assert.rejects(store.recordViews(rows), StoreUnavailable)
         await untilWaiting(other, 1)
         await kill(what)
@@ -170,7 +170,7 @@ describe('faults', { concurrency: true }, () => {
       const rows = await toRows(store, views(300))
       const other = await otherSession(t, url)
       await other.sql('START TRANSACTION')
-      await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+      await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
       const recorded = assert.rejects(store.recordViews(rows), StoreUnavailable)
       await untilWaiting(other, 1)
       await server.kill()

@@ -47,9 +47,9 @@ describe('batches that meet', () => {
         await toRows(first, [...own[0]!, ...shared.slice(0, 80 * (round + 1))]),
         await toRows(second, [...shared.slice(40 * round).reverse(), ...own[1]!]),
       ]
-      // Both come as far as they can: the first to what every batch writes last, the second to what the first has written.
+      // Both come as far as they can: the first to what every batch writes last, the second to its turn, or an id of the first.
       await other.sql('START TRANSACTION')
-      await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+      await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
       const recorded = [first.recordViews(rows[0]!), second.recordViews(rows[1]!)]
       await untilWaiting(other, 2)
       await other.sql('COMMIT')
@@ -71,7 +71,7 @@ describe('batches that meet', () => {
     const other = await otherSession(t, url)
     const rows = await toRows(first, hotViews(700))
     await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
     const early = first.recordViews(rows.slice(100, 500))
     await untilWaiting(other, 1)
     const late = second.recordViews(rows)
@@ -90,7 +90,7 @@ describe('batches that meet', () => {
     const other = await otherSession(t, url)
     const [early, late] = [await toRows(first, hotViews(20)), await toRows(second, hotViews(30))]
     await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
     const recorded = [first.recordViews(early)]
     await untilWaiting(other, 1)
     recorded.push(second.recordViews(late))
@@ -99,6 +99,54 @@ describe('batches that meet', () => {
     await Promise.all(recorded)
     assert.equal((await first.siteTotals()).unique_views, 31)
     await assertVerified(first)
+  })
+
+  test('insert their rows beside each other, and count them in turns', async t => {
+    const { url } = await testMariadb()
+    const [first, second] = [await storeOn(t, url), await storeOn(t, url)]
+    await first.migrate()
+    await record(first, [view(NOON)])
+    const other = await otherSession(t, url)
+    await other.sql('SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED')
+    const written = async () => {
+      const [row] = await other.sql(
+        'SELECT (SELECT COUNT(*) FROM post_views) AS views, (SELECT COUNT(*) FROM post_view_visitors) AS readers',
+      )
+      return row
+    }
+    await other.sql('START TRANSACTION')
+    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+    const recorded = [first.recordViews(await toRows(first, hotViews(10)))]
+    await untilWaiting(other, 1)
+    // They have neither a post nor a reader in common: nothing but the turn is waited for.
+    const apart = [view(NOON, { postUuid: 'cold', ip: '198.51.100.1' })]
+    recorded.push(second.recordViews(await toRows(second, apart)))
+    await untilWaiting(other, 2)
+    assert.deepEqual({ ...(await written()) }, { views: 12, readers: 11 })
+    await other.sql('COMMIT')
+    await Promise.all(recorded)
+    assert.deepEqual({ ...(await written()) }, { views: 12, readers: 12 })
+    await assertVerified(first)
+  })
+
+  test('begin anew when a reader is listed out of turn, as earlier versions did', async t => {
+    const { url } = await testMariadb()
+    const store = await storeOn(t, url)
+    await store.migrate()
+    await record(store, [view(NOON)])
+    const rows = await toRows(store, hotViews(20))
+    const { day, postUuid, slice, visitor } = rows[7]!
+    const other = await otherSession(t, url)
+    await other.sql('START TRANSACTION')
+    await other.sql(
+      `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor) VALUES ('${day}', '${postUuid}', ${slice}, x'${visitor}')`,
+    )
+    const recorded = store.recordViews(rows)
+    await untilWaiting(other, 1)
+    await other.sql('COMMIT')
+    assert.deepEqual(await recorded, { counted: 20, duplicates: 0 })
+    // Whoever listed that reader counts it.
+    assert.equal((await store.siteTotals()).unique_views, 1 + 20 - 1)
   })
 
   test('begin anew when a deadlock has undone them', async t => {
@@ -127,7 +175,7 @@ describe('batches that meet', () => {
     await record(store, [view(NOON)])
     const other = await otherSession(t, url)
     await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
     const recorded = record(store, hotViews(50))
     await untilWaiting(other, 1)
     const [before] = await waitingSince(other)
@@ -155,7 +203,7 @@ describe('batches that meet', () => {
     await waits
 
     await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM post_view_progress FOR UPDATE')
+    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
     const runs = store.recordViews(await toRows(store, hotViews(10)))
     await untilWaiting(other, 1)
     const pruned = second.prune({ now: 2_000_000_000, rawRetentionDays: 1, maxAgeSeconds: 3_600 })

@@ -5,18 +5,18 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { elementTexts, type InvalidView, type View } from '@postviews/client'
-import type { ConsumeMessage } from 'amqplib'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Day } from '../store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
 import { type Recorded, RowRejected, type Store, StoreRefused } from '../store/store.ts'
 import { DEAD_REASONS } from './dead.ts'
+import type { ReceivedMessage } from './received.ts'
 import type { SetAside, SetAsideReason } from './set-aside.ts'
 
 /** A message in hand: read, not yet acknowledged. */
 export interface Delivery {
-  message: ConsumeMessage
+  message: ReceivedMessage
   queue: string
   /** Unix seconds, fractions included. */
   receivedAt: number

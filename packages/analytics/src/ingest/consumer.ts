@@ -14,7 +14,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, decodeMessage } from '@postviews/client'
 import { channelLost } from '@postviews/client/link'
-import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -23,6 +23,7 @@ import { type Store, StoreRefused } from '../store/store.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
 import { Prefetch } from './prefetch.ts'
+import { acknowledgeOn, type ReceivedMessage, receivedMessage } from './received.ts'
 import { SetAside } from './set-aside.ts'
 
 export interface ConsumerOptions {
@@ -53,7 +54,7 @@ interface ConsumerSession extends Session {
   /** In the order they began; `since` is Unix milliseconds. */
   underWay: { since: number; deliveries: readonly Delivery[] }[]
   /** Messages whose batch is committed and whose bad events still wait to be set aside. */
-  held: Set<Message>
+  held: Set<ReceivedMessage>
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
   over: AbortController
   /** Called when the broker ends the consumer of a queue. */
@@ -203,10 +204,14 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   #onDelivery(session: ConsumerSession, queue: string, message: ConsumeMessage): void {
     const { maxAgeSeconds, metrics } = this.#options
     const receivedAt = Date.now() / 1_000
-    const decoded = decodeMessage(message.content, message.properties, { receivedAt, maxAgeSeconds })
-    if (decoded.messageIdIgnored) metrics.messageIdsIgnored.inc()
-    session.hand.push({ message, queue, receivedAt, views: decoded.views, invalid: decoded.invalid })
-    session.handEvents += decoded.views.length
+    const { content, properties } = message
+    const { views, invalid, messageIdIgnored } = decodeMessage(content, properties, {
+      receivedAt,
+      maxAgeSeconds,
+    })
+    if (messageIdIgnored) metrics.messageIdsIgnored.inc()
+    session.hand.push({ message: receivedMessage(message), queue, receivedAt, views, invalid })
+    session.handEvents += views.length
     session.wake()
   }
 
@@ -325,10 +330,14 @@ function failureOf(promise: Promise<unknown>): Promise<never> {
   })
 }
 
-function acknowledge({ channel, over }: ConsumerSession, message: Message, { allUpTo = false } = {}): void {
+function acknowledge(
+  { channel, over }: ConsumerSession,
+  message: ReceivedMessage,
+  { allUpTo = false } = {},
+): void {
   if (over.signal.aborted) return
   try {
-    channel.ack(message, allUpTo)
+    acknowledgeOn(channel, message, allUpTo)
   } catch {
     // The channel has just ended: the broker delivers the message again, and it counts no second time.
   }

@@ -6,18 +6,19 @@
 import { createHash } from 'node:crypto'
 import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, type InvalidReason } from '@postviews/client'
 import { channelLost } from '@postviews/client/link'
-import type { ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib'
+import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import type { QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import { Connection, type Session } from './connection.ts'
 import { depthsOf } from './depths.ts'
+import type { ReceivedMessage } from './received.ts'
 
 /** Why an event is in `postviews.dead`: what is wrong with it, or that no store keeps its row. */
 export type SetAsideReason = InvalidReason | 'unstorable'
 
 export interface SetAsideEvent {
   /** The message it came in. */
-  message: ConsumeMessage
+  message: ReceivedMessage
   queue: string
   reason: SetAsideReason
   /** Its place in the message's array; null when the message is set aside whole. */
@@ -196,7 +197,7 @@ export class SetAside {
 
 /** The same whenever the same message is delivered again, so that what a crash published twice can be told. */
 function setAsideId({ message, index }: SetAsideEvent): string {
-  const { messageId, timestamp } = message.properties
+  const { messageId, timestamp } = message
   return createHash('sha256')
     .update(JSON.stringify([messageId ?? null, timestamp ?? null, index]))
     .update(message.content)
@@ -206,7 +207,7 @@ function setAsideId({ message, index }: SetAsideEvent): string {
 
 function setAsideProperties({ event, id }: Waiting) {
   const { message, queue, reason, index, receivedAt } = event
-  const { headers, messageId, timestamp, contentType, type, appId } = message.properties
+  const { messageId, timestamp, contentType, type, appId, stampedAtMs } = message
   return {
     mandatory: true,
     persistent: true,
@@ -218,7 +219,7 @@ function setAsideProperties({ event, id }: Waiting) {
     appId,
     headers: {
       // Without a time of its own a replayed event would count as of its replay.
-      timestamp_in_ms: headers?.['timestamp_in_ms'] ?? Math.floor(receivedAt * 1_000),
+      timestamp_in_ms: stampedAtMs ?? Math.floor(receivedAt * 1_000),
       reason,
       'set-aside-id': id,
       'set-aside-at': new Date().toISOString(),

@@ -92,15 +92,15 @@ export async function keysOfOpenDays({ cluster }: Engine, state: State): Promise
 
 /** Puts right whatever of the days differs. Returns how many things did. */
 export async function rebuildDays(engine: Engine, state: State, days: readonly Day[]): Promise<number> {
-  const { snapshot, differences: found, posts, unlisted, unviewed } = await recountDays(engine, state, days)
+  const recounted = await recountDays(engine, state, days)
+  const { snapshot, differences: found, posts, unlisted, unviewed } = recounted
   if (found.length === 0) return 0
   if (unviewed.length > 0) await dropReaders(engine, unviewed)
   if (unlisted.length > 0) await listReaders(engine, snapshot)
   for (let from = 0; from < posts.length; from += POSTS_AT_ONCE) {
     await rebuildPosts(engine, state, posts.slice(from, from + POSTS_AT_ONCE))
   }
-  const wrongDays = new Set(found.flatMap(({ name }) => / on (\d{4}-\d{2}-\d{2})/.exec(name)![1]!))
-  await rebuildSite(engine, state, [...wrongDays])
+  await rebuildSite(engine, state, [...recounted.days])
   return new Set(found.map(({ kind, name }) => `${kind} ${name}`)).size
 }
 

@@ -221,7 +221,10 @@ export async function deriveRows(
     for await (const rows of rowsReceived(shard, days, where)) {
       for (const row of rows) {
         const change = derive(row)
-        if (change !== null) changes.push(change)
+        if (change === null) continue
+        // Not what it was derived from as well, of hundreds of thousands.
+        const { id, batch, epoch, derived } = change
+        changes.push({ id, batch, epoch, derived })
       }
       if (changes.length >= ROWS_A_CHANGE) await write()
     }

@@ -88,6 +88,8 @@ async function rowsThatDiffer(engine: Engine, state: State, progress: Progress):
 export interface RecountedDays {
   snapshot: Snapshot
   differences: Difference[]
+  /** Those on which anything differs. */
+  days: ReadonlySet<Day>
   /** Those of the posts whose figures, or visitors, differ. */
   posts: Pick<Figure, 'day' | 'post'>[]
   unlisted: Reader[]
@@ -113,12 +115,15 @@ export async function recountDays(
   for (const [key, figure] of siteOf(expected.values())) expected.set(key, figure)
 
   const found: Difference[] = []
+  const wrongDays = new Set<Day>()
   const wrong: Pick<Figure, 'day' | 'post'>[] = []
   for (const [wanted, is] of pairs(expected, stored)) {
     const differing = compare(wanted, is)
+    if (differing.length === 0) continue
     found.push(...differing)
     const { post, day } = (wanted ?? is)!
-    if (differing.length > 0 && post !== '') wrong.push({ post, day })
+    wrongDays.add(day)
+    if (post !== '') wrong.push({ post, day })
   }
   for (const [readers, expectedViews, foundViews] of [
     [unlisted, 1, null],
@@ -127,10 +132,11 @@ export async function recountDays(
     for (const { day, post, slice, visitor } of readers) {
       const name = `visitor ${visitor} of post ${post} on ${day}, window ${slice}`
       found.push(...differences('visitor', name, asCount(expectedViews), asCount(foundViews)))
+      wrongDays.add(day)
       wrong.push({ post, day })
     }
   }
-  return { snapshot, differences: found, posts: wrong, unlisted, unviewed }
+  return { snapshot, differences: found, days: wrongDays, posts: wrong, unlisted, unviewed }
 }
 
 function compare(expected: Figure | undefined, found: Figure | undefined): Difference[] {

@@ -42,8 +42,8 @@ const database = open()
 function open(): DatabaseSync {
   const opened = new DatabaseSync(path, { readOnly, timeout: 5_000 })
   if (!readOnly) opened.exec(WRITER_SETTINGS)
-  // KiB. What is read is in the system's own cache as well; what one batch writes should fit.
-  opened.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -8_192}`)
+  // KiB. What is read is in the system's own cache as well; what one batch writes should fit, with thousands of posts too.
+  opened.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -16_384}`)
   return opened
 }
 

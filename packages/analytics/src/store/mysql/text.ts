@@ -24,20 +24,20 @@ export function time(unixSeconds: number | null): string {
 
 // The views of a batch share most of their hours. Bounded.
 const hours = new Map<number, string>()
+const HOUR_SECONDS = 3_600
 const SIXTY = Array.from({ length: 60 }, (_, number) => `:${String(number).padStart(2, '0')}`)
 
 /** Unix seconds as the server stores them, in a session whose time zone is UTC. */
 export function toTimestamp(unixSeconds: number): string {
-  const second = unixSeconds % 60
-  const minute = ((unixSeconds - second) / 60) % 60
-  const hour = (unixSeconds - second) / 60 - minute
+  const hour = Math.floor(unixSeconds / HOUR_SECONDS)
+  const inHour = Math.floor(unixSeconds) - hour * HOUR_SECONDS
   let text = hours.get(hour)
   if (text === undefined) {
-    text = new Date(hour * 60_000).toISOString().slice(0, 13).replace('T', ' ')
+    text = new Date(hour * HOUR_SECONDS * 1_000).toISOString().slice(0, 13).replace('T', ' ')
     if (hours.size >= 10_000) hours.clear()
     hours.set(hour, text)
   }
-  return text + SIXTY[minute] + SIXTY[second]
+  return text + SIXTY[Math.floor(inHour / 60)] + SIXTY[inHour % 60]
 }
 
 export function fromTimestamp(text: unknown): number {

@@ -6,7 +6,7 @@ import { after, before, describe, type TestContext, test } from 'node:test'
 import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
 import { type Mariadb, startMariadb } from '../tools/stack/mariadb.ts'
 import { assertVerified } from './store-contract-database.ts'
-import { otherSession, storeOn, untilWaiting } from './support/mysql.ts'
+import { holdBatches, otherSession, storeOn, untilWaiting } from './support/mysql.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
 import { until } from './support/until.ts'
 import { record, toRows, untilAvailable, view } from './support/views.ts'
@@ -141,8 +141,7 @@ describe('faults', { concurrency: true }, () => {
       await kill('CONNECTION')
       const rows = await toRows(store, views(300))
       for (const what of ['CONNECTION', 'QUERY']) {
-        await other.sql('START TRANSACTION')
-        await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+        await holdBatches(other)
         const recorded = assert.rejects(store.recordViews(rows), StoreUnavailable)
         await untilWaiting(other, 1)
         await kill(what)
@@ -169,8 +168,7 @@ describe('faults', { concurrency: true }, () => {
       await record(store, views(20))
       const rows = await toRows(store, views(300))
       const other = await otherSession(t, url)
-      await other.sql('START TRANSACTION')
-      await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+      await holdBatches(other)
       const recorded = assert.rejects(store.recordViews(rows), StoreUnavailable)
       await untilWaiting(other, 1)
       await server.kill()

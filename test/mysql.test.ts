@@ -11,7 +11,7 @@ import { RowRejected, StoreRefused, StoreUnavailable } from '../packages/analyti
 import { testMariadb } from '../tools/stack/for-tests.ts'
 import { startMariadb } from '../tools/stack/mariadb.ts'
 import { assertVerified } from './store-contract-database.ts'
-import { otherSession, storeOn, untilWaiting, waitingSince } from './support/mysql.ts'
+import { holdBatches, otherSession, storeOn, untilWaiting, waitingSince } from './support/mysql.ts'
 import { until } from './support/until.ts'
 import { record, toRows, view } from './support/views.ts'
 
@@ -48,8 +48,7 @@ describe('batches that meet', () => {
         await toRows(second, [...shared.slice(40 * round).reverse(), ...own[1]!]),
       ]
       // Both come as far as they can: the first to what every batch writes last, the second to its turn, or an id of the first.
-      await other.sql('START TRANSACTION')
-      await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+      await holdBatches(other)
       const recorded = [first.recordViews(rows[0]!), second.recordViews(rows[1]!)]
       await untilWaiting(other, 2)
       await other.sql('COMMIT')
@@ -70,8 +69,7 @@ describe('batches that meet', () => {
     await record(first, [view(NOON)])
     const other = await otherSession(t, url)
     const rows = await toRows(first, hotViews(700))
-    await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+    await holdBatches(other)
     const early = first.recordViews(rows.slice(100, 500))
     await untilWaiting(other, 1)
     const late = second.recordViews(rows)
@@ -89,8 +87,7 @@ describe('batches that meet', () => {
     await record(first, [view(NOON)])
     const other = await otherSession(t, url)
     const [early, late] = [await toRows(first, hotViews(20)), await toRows(second, hotViews(30))]
-    await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+    await holdBatches(other)
     const recorded = [first.recordViews(early)]
     await untilWaiting(other, 1)
     recorded.push(second.recordViews(late))
@@ -114,8 +111,7 @@ describe('batches that meet', () => {
       )
       return row
     }
-    await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+    await holdBatches(other)
     const recorded = [first.recordViews(await toRows(first, hotViews(10)))]
     await untilWaiting(other, 1)
     // They have neither a post nor a reader in common: nothing but the turn is waited for.
@@ -174,8 +170,7 @@ describe('batches that meet', () => {
     await store.migrate()
     await record(store, [view(NOON)])
     const other = await otherSession(t, url)
-    await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+    await holdBatches(other)
     const recorded = record(store, hotViews(50))
     await untilWaiting(other, 1)
     const [before] = await waitingSince(other)
@@ -202,8 +197,7 @@ describe('batches that meet', () => {
     await other.sql('COMMIT')
     await waits
 
-    await other.sql('START TRANSACTION')
-    await other.sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+    await holdBatches(other)
     const runs = store.recordViews(await toRows(store, hotViews(10)))
     await untilWaiting(other, 1)
     const pruned = second.prune({ now: 2_000_000_000, rawRetentionDays: 1, maxAgeSeconds: 3_600 })

@@ -37,6 +37,12 @@ export async function otherSession(t: TestContext, url: string): Promise<OtherSe
   }
 }
 
+/** Keeps batches from what they write last, as long as the session's transaction lasts. */
+export async function holdBatches({ sql }: OtherSession): Promise<void> {
+  await sql('START TRANSACTION')
+  await sql('SELECT * FROM site_view_aggregates FOR UPDATE')
+}
+
 /** When each transaction of the database that waits for a lock has begun. */
 export async function waitingSince({ sql }: OtherSession): Promise<string[]> {
   // Asked more often, the server answers what it answered before.

@@ -136,6 +136,26 @@ test('dead replay leaves what is too old, until the limit is raised, and what ha
   assert.equal((await bodiesIn(url)).length, 1)
 })
 
+test('what is set aside keeps what its message said of itself', async t => {
+  const { publish, serve, channel } = await system(t)
+  const stampedAtMs = daysAgo(2) * 1_000
+  const said = {
+    messageId: 'm-1',
+    timestamp: daysAgo(3),
+    contentType: 'application/json',
+    type: 'view',
+    appId: 'a-frontend',
+  }
+  await publish(VIEWS_QUEUE, { post_id: 'no post' }, { ...said, headers: { timestamp_in_ms: stampedAtMs } })
+  await serve(1)
+  const message = await channel.get(DEAD_QUEUE, { noAck: true })
+  assert.ok(message)
+  const { messageId, timestamp, contentType, type, appId, headers } = message.properties
+  assert.deepEqual({ messageId, timestamp, contentType, type, appId }, said)
+  assert.equal(headers?.['timestamp_in_ms'], stampedAtMs)
+  assert.equal(headers?.['source-queue'], VIEWS_QUEUE)
+})
+
 test('what is replayed counts as of when it first came, and what is still wrong comes back', async t => {
   const { run, publish, serve } = await system(t)
   const viewedAt = daysAgo(3)

@@ -14,7 +14,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, decodeMessage } from '@postviews/client'
 import { channelLost } from '@postviews/client/link'
-import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
+import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -23,7 +23,7 @@ import { type Store, StoreRefused } from '../store/store.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
 import { Prefetch } from './prefetch.ts'
-import { acknowledgeOn, type ReceivedMessage, receivedMessage } from './received.ts'
+import { type ReceivedMessage, receivedMessage } from './received.ts'
 import { SetAside } from './set-aside.ts'
 
 export interface ConsumerOptions {
@@ -332,12 +332,13 @@ function failureOf(promise: Promise<unknown>): Promise<never> {
 
 function acknowledge(
   { channel, over }: ConsumerSession,
-  message: ReceivedMessage,
+  { deliveryTag }: ReceivedMessage,
   { allUpTo = false } = {},
 ): void {
   if (over.signal.aborted) return
   try {
-    acknowledgeOn(channel, message, allUpTo)
+    // The tag is all that amqplib looks at.
+    channel.ack({ fields: { deliveryTag } } as Message, allUpTo)
   } catch {
     // The channel has just ended: the broker delivers the message again, and it counts no second time.
   }

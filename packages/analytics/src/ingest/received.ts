@@ -1,6 +1,6 @@
 /** A message as long as it is in hand. */
 
-import type { Channel, ConsumeMessage, Message, MessageProperties } from 'amqplib'
+import type { ConsumeMessage, MessageProperties } from 'amqplib'
 
 /**
  * What is needed of a message until it is acknowledged. Of all that amqplib makes of one this is a third, and thousands
@@ -26,10 +26,4 @@ export function receivedMessage({ fields, properties, content }: ConsumeMessage)
     appId,
     stampedAtMs: headers?.['timestamp_in_ms'],
   }
-}
-
-/** `allUpTo`: and every message before it. @throws when the channel is over */
-export function acknowledgeOn(channel: Channel, { deliveryTag }: ReceivedMessage, allUpTo: boolean): void {
-  // The tag is all that amqplib looks at.
-  channel.ack({ fields: { deliveryTag } } as Message, allUpTo)
 }

@@ -51,7 +51,7 @@ interface PostDay {
 
 /**
  * Everything one batch adds. Lists come out sorted by key, the day first: that is the order in which most of them are
- * kept, and one in which concurrent batches lock alike.
+ * kept.
  */
 export class BatchCounts {
   readonly #excludesBots: boolean

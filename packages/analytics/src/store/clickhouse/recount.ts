@@ -93,8 +93,8 @@ const READER = 'day, post_uuid, slice, visitor'
 const NOBODY = "toUUID('00000000-0000-0000-0000-000000000000')"
 
 /**
- * Each reader of the days, and the batch that it is unique in: the one that is listed first with it; null where that one is
- * not done yet. Where nobody is listed any more, or the wrong one, the lowest label: any would do, for the sum is the same.
+ * Each reader of the days, and the batch that it is unique in: the one that is listed first with it; null while that one
+ * is under way. Where nobody is listed any more, or the wrong one, the lowest label: any would do, for the sum is the same.
  * Readers of no view are among them, by no batch.
  */
 function ownersOf(engine: Engine, snapshot: Snapshot, where: string): string {

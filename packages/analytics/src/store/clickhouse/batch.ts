@@ -5,6 +5,7 @@
 
 import type { Day } from '../calendar.ts'
 import { BatchCounts, type Count } from '../counts.ts'
+import { BatchReaders } from '../readers.ts'
 import type { ViewRow } from '../row.ts'
 import type { CountingSettings } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
@@ -92,13 +93,11 @@ function readerLines(
 ): string[][] {
   const lines: string[][] = Array.from({ length: shards }, () => [])
   for (const { label, rows, count } of batches) {
-    const seen = new Set<string>()
-    for (const row of rows) {
-      if (!count.counts(row as ViewRow)) continue
-      const line = `["${row.day}","${row.postUuid}",${row.slice},"${row.visitor}","${label}"]`
-      if (seen.has(line)) continue
-      seen.add(line)
-      lines[shardOf(row.postUuid, shards)]!.push(line)
+    const readers = new BatchReaders()
+    for (const row of rows) if (count.counts(row as ViewRow)) readers.add(row)
+    for (const { day, postUuid, slice, visitors } of readers.windows()) {
+      const shard = lines[shardOf(postUuid, shards)]!
+      for (const visitor of visitors) shard.push(`["${day}","${postUuid}",${slice},"${visitor}","${label}"]`)
     }
   }
   return lines

@@ -2,7 +2,7 @@
 
 import type { BatchCounts, PostDayCount } from '../counts.ts'
 import type { MysqlClient } from './connection.ts'
-import { partsOf, postDay, quoted, time } from './text.ts'
+import { partsOf, postDay, quoted, statement, time } from './text.ts'
 
 const COUNTERS_AT_ONCE = 2_000
 // Below 1,000, from which on MariaDB turns a list into a table that it joins.
@@ -122,7 +122,7 @@ function* upserts<T>(
   items: readonly T[],
   textOf: (item: T) => string,
 ): Generator<string> {
-  for (const { texts } of partsOf(items, COUNTERS_AT_ONCE, textOf)) yield insert + texts.join() + update
+  for (const { texts } of partsOf(items, COUNTERS_AT_ONCE, textOf)) yield statement(insert, texts, update)
 }
 
 export interface KnownPostDays {

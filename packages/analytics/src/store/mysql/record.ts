@@ -1,13 +1,14 @@
 /** A batch on its way into MySQL: ids, rows and counters in one transaction, in a few long statements. */
 
 import { BatchCounts, latestViewedAt } from '../counts.ts'
+import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
 import type { ViewRow } from '../row.ts'
 import { SELECT_STATE, type State, settingsDiffer, toState } from '../sql/sql.ts'
 import { type CountingSettings, type Recorded, RowRejected, StoreRefused } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements, knownPostDays, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
-import { bytes, type Part, partsOf, quoted, time, uuidBytes } from './text.ts'
+import { bytes, type Part, partsOf, postDay, quoted, statement, time, uuidBytes } from './text.ts'
 
 /** What is said as long as the state is not written. */
 export const BEING_ADOPTED = 'the tables are not adopted to the end: run `postviews migrate`'
@@ -33,29 +34,27 @@ export function recordViews(
   return connection.transaction(async client => {
     const state = await shareState(client, settings)
     const counts = new BatchCounts(settings.bots)
-    const readers = new Map<string, ReaderKey>()
+    const readers = new BatchReaders()
     let firstId = 0
     for await (const inserted of insertViews(client, candidates)) {
       firstId ||= inserted.firstId
       for (const row of inserted.rows) {
         counts.add(row, false)
-        if (counts.counts(row)) readers.set(readerText(row), row)
+        if (counts.counts(row)) readers.add(row)
       }
     }
     await refuseClosedDays(client, state, counts)
 
     const known = await knownPostDays(client, counts.postDays())
-    // While others have their turn.
-    const turn = heard(client.write(takeTurn(progress)))
-    const fresh = new Set([...readers.keys()].sort())
-    await turn
-    await removeListed(client, fresh, firstId)
-    for (const reader of fresh) {
-      const { postUuid, day } = readers.get(reader)!
-      counts.addUnique(postUuid, day, 1)
+    await client.write(takeTurn(progress))
+    await removeListed(client, readers, firstId)
+    const fresh: string[] = []
+    for (const window of readers.windows()) {
+      counts.addUnique(window.postUuid, window.day, window.visitors.size)
+      fresh.push(...readerTexts(window))
     }
     // Each statement is made while the server works on the one before.
-    let running: Promise<unknown> = heard(listReaders(client, [...fresh]))
+    let running: Promise<unknown> = heard(listReaders(client, fresh))
     for (const statement of counterStatements(counts, known)) {
       await running
       running = heard(client.write(statement))
@@ -119,7 +118,7 @@ async function* insertViews(client: MysqlClient, rows: readonly ViewRow[]): Asyn
 async function insertNewViews(client: MysqlClient, { items, texts }: Part<ViewRow>): Promise<Inserted> {
   for (let tries = 1; items.length > 0; tries++) {
     try {
-      const { firstId } = await client.write(INSERT_VIEWS + texts.join())
+      const { firstId } = await client.write(statement(INSERT_VIEWS, texts))
       return { rows: items, firstId }
     } catch (error) {
       // Some ids were there before, or another consumer was quicker: then it has committed by now.
@@ -167,7 +166,7 @@ async function refuseClosedDays(
   if (gone.length > 0) throw new RowRejected(`the key of ${gone.join(', ')} was destroyed`)
 }
 
-const INSERT_READERS = 'INSERT INTO post_view_visitors (day, post_uuid, slice, visitor) VALUES '
+const INSERT_READERS = 'INSERT INTO post_view_visitors (post_uuid, day, slice, visitor) VALUES '
 
 // The readers of the rows from ours on, a few of other batches' among them, that were listed before.
 const SELECT_LISTED = `
@@ -178,24 +177,25 @@ const SELECT_LISTED = `
     AND listed.slice = own.slice AND listed.visitor = own.visitor
   WHERE own.id >= ?`
 
-function readerText({ day, postUuid, slice, visitor }: ReaderKey): string {
-  return `('${day}',${quoted(postUuid)},${slice},${bytes(visitor)})`
+/** Leaves those readers of the batch who were not listed before. */
+async function removeListed(client: MysqlClient, readers: BatchReaders, firstId: number): Promise<void> {
+  // No row was new.
+  if (firstId === 0) return
+  for (const { day, post_uuid, slice, visitor } of await client.all(SELECT_LISTED, [firstId])) {
+    readers.delete({ day, postUuid: post_uuid, slice, visitor } as Reader)
+  }
 }
 
-type ReaderKey = Pick<ViewRow, 'day' | 'postUuid' | 'slice' | 'visitor'>
-
-/** Leaves those readers of the batch who were not listed before. */
-async function removeListed(client: MysqlClient, readers: Set<string>, firstId: number): Promise<void> {
-  if (readers.size === 0) return
-  for (const { day, post_uuid, slice, visitor } of await client.all(SELECT_LISTED, [firstId])) {
-    readers.delete(readerText({ day, postUuid: post_uuid, slice, visitor } as ReaderKey))
-  }
+/** In the order in which they are kept. */
+function readerTexts({ day, postUuid, slice, visitors }: WindowReaders): string[] {
+  const window = `${postDay({ postUuid, day })},${slice}`
+  return [...visitors].sort().map(visitor => `(${window},${bytes(visitor)})`)
 }
 
 async function listReaders(client: MysqlClient, readers: readonly string[]): Promise<void> {
   try {
     for (const { texts } of partsOf(readers, READERS_AT_ONCE, reader => reader)) {
-      await client.write(INSERT_READERS + texts.join())
+      await client.write(statement(INSERT_READERS, texts))
     }
   } catch (error) {
     // By a consumer of an earlier version, which takes no turns.

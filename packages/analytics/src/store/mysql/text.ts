@@ -76,3 +76,11 @@ export function* partsOf<T>(
     from += texts.length
   }
 }
+
+/** A long statement. Its ends go into the list: put before and behind it, they would have all of it copied once more. */
+export function statement(insert: string, texts: readonly string[], update = ''): string {
+  const parts = [...texts]
+  parts[0] = insert + parts[0]
+  parts.push(parts.pop() + update)
+  return parts.join()
+}

@@ -1,16 +1,17 @@
 /** A batch on its way into SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { BatchCounts, latestViewedAt } from '../counts.ts'
-import type { ViewRow } from '../row.ts'
+import { BatchCounts } from '../counts.ts'
 import { SELECT_STATE, type State, settingsDiffer, toState } from '../sql/sql.ts'
 import { type CountingSettings, type Recorded, RowRejected, StoreRefused } from '../store.ts'
+import { type Columns, rowAt } from './columns.ts'
 
 export interface RecordBatch {
-  rows: readonly ViewRow[]
+  /** At least one row. */
+  columns: Columns
   settings: CountingSettings
   /** Unix seconds. */
-  now: number
+  progress: { committedAt: number; viewedAt: number }
 }
 
 type Prepare = (sql: string) => StatementSync
@@ -18,20 +19,19 @@ type Prepare = (sql: string) => StatementSync
 export function recordViews(
   database: DatabaseSync,
   prepare: Prepare,
-  { rows, settings, now }: RecordBatch,
+  { columns, settings, progress }: RecordBatch,
 ): Recorded {
-  if (rows.length === 0) return { counted: 0, duplicates: 0 }
   // The one writer's lock from the start: a transaction that began as a reader cannot wait for it.
   database.exec('BEGIN IMMEDIATE')
   try {
     const state = toState(prepare(SELECT_STATE).get()!)
     const differing = settingsDiffer(state.settings, settings)
     if (differing !== null) throw new StoreRefused(differing)
-    const counts = insertRows(prepare, rows, state)
+    const counts = insertRows(prepare, columns, state)
     addCounts(prepare, counts)
-    prepare(SAVE_PROGRESS).run(now, latestViewedAt(rows))
+    prepare(SAVE_PROGRESS).run(progress.committedAt, progress.viewedAt)
     database.exec('COMMIT')
-    return { counted: counts.rows, duplicates: rows.length - counts.rows }
+    return { counted: counts.rows, duplicates: columns.eventId.length - counts.rows }
   } catch (error) {
     // A failed COMMIT (disk full, say) has ended the transaction already.
     if (database.isTransaction) database.exec('ROLLBACK')
@@ -43,23 +43,22 @@ const INSERT_VIEW = `
   INSERT INTO post_views
     (post_uuid, user_id, ip, user_agent, referer, viewed_at,
      event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  VALUES (?, ?, ?, ?, ?, ?, unhex(?, '-'), ?, ?, ?, ?, ?, unhex(?), ?)
   ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING`
 
 const SELECT_DAY_KEY = 'SELECT secret FROM post_view_day_keys WHERE day = ?'
 
 const INSERT_VISITOR = `
   INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-  VALUES (?, ?, ?, ?)
+  VALUES (?, ?, ?, unhex(?))
   ON CONFLICT DO NOTHING`
 
-function insertRows(prepare: Prepare, rows: readonly ViewRow[], { settings, openFrom }: State): BatchCounts {
+function insertRows(prepare: Prepare, columns: Columns, { settings, openFrom }: State): BatchCounts {
   const insertView = prepare(INSERT_VIEW)
   const insertVisitor = prepare(INSERT_VISITOR)
   const counts = new BatchCounts(settings.bots)
-  for (const row of rows) {
-    const eventId = row.eventId === null ? null : Buffer.from(row.eventId.replaceAll('-', ''), 'hex')
-    const visitor = Buffer.from(row.visitor, 'hex')
+  for (let index = 0; index < columns.eventId.length; index++) {
+    const row = rowAt(columns, index)
     const { changes } = insertView.run(
       row.postUuid,
       row.userId,
@@ -67,13 +66,13 @@ function insertRows(prepare: Prepare, rows: readonly ViewRow[], { settings, open
       row.userAgent,
       row.referer,
       row.viewedAt,
-      eventId,
+      row.eventId,
       row.receivedAt,
       row.day,
       row.slice,
       Number(row.loggedIn),
       Number(row.bot),
-      visitor,
+      row.visitor,
       row.refererHost,
     )
     if (changes === 0) continue
@@ -82,7 +81,7 @@ function insertRows(prepare: Prepare, rows: readonly ViewRow[], { settings, open
       throw new RowRejected(`the key of ${row.day} was destroyed`)
     }
     const unique =
-      counts.counts(row) && insertVisitor.run(row.day, row.postUuid, row.slice, visitor).changes === 1
+      counts.counts(row) && insertVisitor.run(row.day, row.postUuid, row.slice, row.visitor).changes === 1
     counts.add(row, unique)
   }
   return counts

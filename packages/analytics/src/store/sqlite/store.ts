@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Calendar } from '../calendar.ts'
+import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
@@ -12,6 +13,7 @@ import { rebuild } from '../sql/rebuild.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, settingsDiffer, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type CountingSettings, type Store, StoreRefused, StoreUnavailable } from '../store.ts'
+import { toColumns } from './columns.ts'
 import { SqliteConnection } from './connection.ts'
 
 /** Opens the file of `sqlite:PATH`, making it and its folder where there is none. */
@@ -58,7 +60,11 @@ export async function openSqliteStore(url: string, settings: CountingSettings): 
 
     dayKey: day => dayKey(engine, day),
 
-    recordViews: rows => writer.record({ rows, settings, now: Math.floor(Date.now() / 1_000) }),
+    async recordViews(rows) {
+      if (rows.length === 0) return { counted: 0, duplicates: 0 }
+      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
+      return writer.record({ columns: toColumns(rows), settings, progress })
+    },
 
     async ping() {
       await writer.run('UPDATE post_view_state SET id = id WHERE id = 1')

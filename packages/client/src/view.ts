@@ -148,7 +148,9 @@ export function decodeMessage(
   for (let index = 0; index < events.length; index++) {
     const view = decodeEvent(events[index], fallback)
     if (typeof view === 'object') {
-      result.views.push(view)
+      // A list that begins with its one view has no room for more: thousands of them are in hand at a time.
+      if (result.views.length === 0) result.views = [view]
+      else result.views.push(view)
       if (view.eventId === null && messageId !== undefined) result.messageIdIgnored = true
     } else if (Array.isArray(content)) {
       texts ??= elementTexts(text)

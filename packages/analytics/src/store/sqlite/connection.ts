@@ -1,4 +1,4 @@
-/** One SQLite connection in a thread of its own, used one piece of work at a time. */
+/** One SQLite connection in a thread of its own, which does one thing after the other. */
 
 import { Worker } from 'node:worker_threads'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
@@ -15,7 +15,7 @@ export class SqliteConnection implements SqlClient {
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
   #lastId = 0
-  #idle: Promise<unknown> = Promise.resolve()
+  #lastTransaction: Promise<unknown> = Promise.resolve()
   #ended: Error | undefined
 
   constructor(path: string, { readOnly }: { readOnly: boolean }) {
@@ -31,15 +31,15 @@ export class SqliteConnection implements SqlClient {
   }
 
   all(sql: string, values: readonly SqlValue[] = []): Promise<SqlRow[]> {
-    return this.#alone(() => this.#ask({ op: 'all', sql, values }) as Promise<SqlRow[]>)
+    return this.#askAlone({ op: 'all', sql, values }) as Promise<SqlRow[]>
   }
 
   run(sql: string, values: readonly SqlValue[] = []): Promise<number> {
-    return this.#alone(() => this.#ask({ op: 'run', sql, values }) as Promise<number>)
+    return this.#askAlone({ op: 'run', sql, values }) as Promise<number>
   }
 
   record(batch: RecordBatch): Promise<Recorded> {
-    return this.#alone(() => this.#ask({ op: 'record', ...batch }) as Promise<Recorded>)
+    return this.#askAlone({ op: 'record', ...batch }) as Promise<Recorded>
   }
 
   /** Runs `work` in a transaction that `begin` opens; nothing else uses the connection meanwhile. */
@@ -54,7 +54,7 @@ export class SqliteConnection implements SqlClient {
         this.#ask({ op: 'run', sql, values }) as Promise<number>,
       script: (sql: string) => this.#ask({ op: 'script', sql }) as Promise<void>,
     }
-    return this.#alone(async () => {
+    const done = this.#lastTransaction.then(async () => {
       await client.script(begin)
       try {
         const result = await work(client)
@@ -66,18 +66,20 @@ export class SqliteConnection implements SqlClient {
         throw error
       }
     })
+    // Whoever asked hears of the error; the next in line only waits for the end.
+    this.#lastTransaction = done.catch(() => {})
+    return done
   }
 
   async close(): Promise<void> {
     if (this.#ended !== undefined) return
-    await this.#alone(() => this.#ask({ op: 'close' }))
+    await this.#askAlone({ op: 'close' })
   }
 
-  #alone<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#idle.then(work)
-    // Whoever asked hears of the error; the next in line only waits for the end.
-    this.#idle = done.catch(() => {})
-    return done
+  // What is no part of a transaction must not become one. Otherwise nothing is waited for here, so that the thread has
+  // the next batch at hand when it is done with one.
+  #askAlone(request: Request): Promise<unknown> {
+    return this.#lastTransaction.then(() => this.#ask(request))
   }
 
   #ask(request: Request): Promise<unknown> {

@@ -105,12 +105,11 @@ const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days set-aside
 const BATCH_EVENTS = setting(
   'BATCH_EVENTS',
   '5000',
-  'views committed together, at most about; unless it is set, 2500 on SQLite and 10000 on ClickHouse',
+  'views committed together, at most about; on ClickHouse 10000 unless it is set',
   text => integer(text, 1, 20_000),
 )
-// On SQLite bigger ones would take the service past 250 MB, since two threads hold each; on ClickHouse one of three times the
-// size takes but twice as long.
-const BATCH_EVENTS_ON: Readonly<Record<string, string>> = { sqlite: '2500', clickhouse: '10000' }
+// There a batch of three times the size takes but twice as long.
+const BATCH_EVENTS_ON_CLICKHOUSE = { ...BATCH_EVENTS, fallback: '10000' }
 const BATCH_WAIT_MS = setting('BATCH_WAIT_MS', '100', 'how long a batch waits to fill', text =>
   integer(text, 0, 5_000),
 )
@@ -157,7 +156,6 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
 
   const amqpUrl = read(AMQP_URL)
   const databaseUrl = read(DATABASE_URL)
-  const batchEvents = BATCH_EVENTS_ON[databaseUrl?.split(':')[0] ?? ''] ?? BATCH_EVENTS.fallback
   const config: Config = {
     amqpUrl,
     databaseUrl,
@@ -174,7 +172,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     maxAgeSeconds: read(EVENT_MAX_AGE),
     rawRetentionDays: read(RAW_RETENTION_DAYS),
     deadRetentionDays: read(DEAD_RETENTION_DAYS),
-    batchEvents: read({ ...BATCH_EVENTS, fallback: batchEvents }),
+    batchEvents: read(databaseUrl?.startsWith('clickhouse') ? BATCH_EVENTS_ON_CLICKHOUSE : BATCH_EVENTS),
     batchWaitMs: read(BATCH_WAIT_MS),
     logLevel: read(LOG_LEVEL),
   }

@@ -72,13 +72,16 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #setAside: SetAside
   readonly #batches: Batches
   readonly #connection: Connection<ConsumerSession>
+  readonly #batchMessages: number
   #working: Promise<void> = Promise.resolve()
   #isStoreAway = false
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
-    const { amqpUrl, log } = options
+    const { amqpUrl, log, store, batchEvents } = options
     this.#options = options
+    // In messages of one event each a batch takes most memory; on SQLite, where two threads hold it, too much.
+    this.#batchMessages = store.engine === 'sqlite' ? Math.ceil(batchEvents / 2) : batchEvents
     this.#setAside = new SetAside(amqpUrl, log)
     this.#batches = new Batches({ ...options, setAside: this.#setAside })
     this.#connection = new Connection<ConsumerSession>({
@@ -173,7 +176,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const session: ConsumerSession = {
       channel,
       consumerTags: new Map(),
-      prefetch: new Prefetch(this.#options.batchEvents),
+      prefetch: new Prefetch(this.#options.batchEvents, this.#batchMessages),
       hand: [],
       handEvents: 0,
       underWay: [],
@@ -252,6 +255,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { batchEvents, batchWaitMs } = this.#options
     const isFull = () =>
       session.handEvents >= batchEvents ||
+      session.hand.length >= this.#batchMessages ||
       session.hand.length >= session.prefetch.messages ||
       session.over.signal.aborted ||
       this.#isStopping
@@ -262,7 +266,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
 
     let events = 0
     let count = 0
-    while (count < session.hand.length && events < batchEvents) events += session.hand[count++]!.views.length
+    const most = Math.min(session.hand.length, this.#batchMessages)
+    while (count < most && events < batchEvents) events += session.hand[count++]!.views.length
     session.handEvents -= events
     return session.hand.splice(0, count)
   }

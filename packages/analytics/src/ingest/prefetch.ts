@@ -10,10 +10,13 @@ const LEAST_MESSAGES = 10
  */
 export class Prefetch {
   readonly #batchEvents: number
+  readonly #batchMessages: number
   #messages = LEAST_MESSAGES
 
-  constructor(batchEvents: number) {
+  /** A batch holds at most so many events, and at most so many messages. */
+  constructor(batchEvents: number, batchMessages: number) {
     this.#batchEvents = batchEvents
+    this.#batchMessages = batchMessages
   }
 
   get messages(): number {
@@ -24,7 +27,7 @@ export class Prefetch {
   learn(messages: number, events: number, bytes: number): boolean {
     const forBatches = Math.ceil((2 * this.#batchEvents * messages) / Math.max(events, 1))
     const forMemory = Math.floor((MAX_BYTES * messages) / Math.max(bytes, 1))
-    const most = 2 * this.#batchEvents
+    const most = 2 * this.#batchMessages
     const wanted = Math.max(LEAST_MESSAGES, Math.min(forBatches, forMemory, most))
     if (wanted <= this.#messages * 2 && wanted >= this.#messages / 2) return false
     this.#messages = wanted

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addDays, Calendar, daysBetween, daysFrom, isDay, latest, timeZoneNamed } from './calendar.ts'
-import { isSameTimeZone } from './time-zone.ts'
 
 const HOUR = 3_600
 
@@ -172,23 +171,4 @@ test('a time zone is spelt its own way, and keeps the name it was given', () => 
     ['etc/gmt+5', 'Etc/GMT+5'],
   ] as const)
     assert.equal(timeZoneNamed(name), spelt)
-})
-
-test('a time zone is the same by each of its names', () => {
-  for (const [one, other] of [
-    ['Europe/Warsaw', 'europe/warsaw'],
-    ['Asia/Kolkata', 'Asia/Calcutta'],
-    ['Europe/Kyiv', 'europe/kiev'],
-    ['UTC', 'Etc/UTC'],
-    ['Mars/Olympus', 'Mars/Olympus'],
-  ] as const)
-    assert.ok(isSameTimeZone(one, other), `${one}, ${other}`)
-  // The clocks of the first two agree today, and did not always.
-  for (const [one, other] of [
-    ['Europe/Warsaw', 'Europe/Berlin'],
-    ['UTC', 'Europe/London'],
-    ['Mars/Olympus', 'Mars/Tharsis'],
-    ['Mars/Olympus', 'UTC'],
-  ] as const)
-    assert.ok(!isSameTimeZone(one, other), `${one}, ${other}`)
 })

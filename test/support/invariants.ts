@@ -75,12 +75,14 @@ async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Pro
     .toArray().length
   const depthOf = (queue: string) => messageCount(surroundings.amqpUrl, queue)
   let stored = -1
+  let last = 'nothing could be asked'
   let movedAt = Date.now()
   const isDrained = async () => {
     const before = stored
     stored = await countRows(database)
     let queued = 0
     for (const queue of CONSUMED_QUEUES) queued += await depthOf(queue)
+    last = `${stored} of ${good} stored, ${queued} in queues, ${tap.inHand} in hand`
     if (queued > 0 || tap.inHand > 0 || stored !== before) {
       movedAt = Date.now()
       return false
@@ -89,8 +91,16 @@ async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Pro
     return isAllThere || Date.now() - movedAt > NOTHING_MOVES_MS
   }
   // The database, or a queue, may be gone for the moment.
-  const isDrainedNow = () => isDrained().catch(() => false)
-  await until('I7: the queues are empty, and nothing is in hand', isDrainedNow, drainDeadlineMs)
+  const isDrainedNow = () =>
+    isDrained().catch(error => {
+      last = String(error)
+      return false
+    })
+  await until('I7: the queues are empty, and nothing is in hand', isDrainedNow, drainDeadlineMs).catch(
+    error => {
+      throw new Error(`${error.message}, but ${last}`)
+    },
+  )
 }
 
 /** Waits until at least so many views are stored, also in a database that is away for now, or not made yet. */

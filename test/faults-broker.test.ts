@@ -15,6 +15,8 @@ import { until } from './support/until.ts'
 
 const VIEWS = 3_000
 const OUTAGE_MS = process.env['FULL'] === '1' ? 60_000 : 5_000
+// RabbitMQ 3.10, killed within moments of a quorum queue's declaration, may come back with one that never finds its leader.
+const QUEUES_SETTLE_MS = 5_000
 const DELIVERY_LIMIT = 3
 const KILLS = 5
 
@@ -42,6 +44,7 @@ describe('the broker', () => {
       const { database, surroundings, ...system } = await systemOn(t)
       const service = await system.start()
       await service.untilReady()
+      await sleep(QUEUES_SETTLE_MS)
       const publishing = system.publish(plan({ views: VIEWS }))
       await untilStored(database, VIEWS / 10)
       await stop()

@@ -15,8 +15,6 @@ import { until } from './support/until.ts'
 
 const VIEWS = 3_000
 const OUTAGE_MS = process.env['FULL'] === '1' ? 60_000 : 5_000
-// RabbitMQ 3.10, killed within moments of a quorum queue's declaration, may come back with one that never finds its leader.
-const QUEUES_SETTLE_MS = 5_000
 const DELIVERY_LIMIT = 3
 const KILLS = 5
 
@@ -44,7 +42,7 @@ describe('the broker', () => {
       const { database, surroundings, ...system } = await systemOn(t)
       const service = await system.start()
       await service.untilReady()
-      await sleep(QUEUES_SETTLE_MS)
+      await broker.settle()
       const publishing = system.publish(plan({ views: VIEWS }))
       await untilStored(database, VIEWS / 10)
       await stop()
@@ -69,6 +67,7 @@ describe('an alarm of the broker', () => {
       const { tap, database, surroundings, ...system } = await systemOn(t)
       const planned = plan({ views: VIEWS, twice: 0, bad: 0.02 })
       await system.publish(planned)
+      t.after(() => broker.ctl(...clear))
       await broker.ctl(...set)
       const service = await system.start()
       await untilStored(database, VIEWS)
@@ -79,6 +78,9 @@ describe('an alarm of the broker', () => {
         () => tap.delivered === planned.messages.length && tap.unacknowledged === withBad,
       )
       assert.equal(await messageCount(surroundings.amqpUrl, DEAD_QUEUE), 0)
+      await until('it says what they wait for', () =>
+        service.logged('view.set_aside_waits').some(({ unanswered }) => unanswered === planned.bad.size),
+      )
       assert.equal(service.isRunning, true)
       await broker.ctl(...clear)
       await system.check()

@@ -47,6 +47,7 @@ describe('the broker goes away under load and comes back: every event arrives, u
       const tracker = testTracker(t, { url, heartbeatSeconds: 1 })
       const load = trackSteadily(t, tracker)
       await until('it publishes', () => tracker.stats().confirmed > 100)
+      await broker.settle()
       await bounce()
       const { confirmed } = tracker.stats()
       await until('it publishes again', () => tracker.stats().confirmed > confirmed + 100)
@@ -60,6 +61,7 @@ describe('the broker goes away under load and comes back: every event arrives, u
 
   test('away when the tracker is created', async t => {
     const url = await ownUrl(t)
+    await broker.settle()
     await broker.kill()
     const tracker = testTracker(t, { url })
     for (let n = 1; n <= 500; n++) tracker.trackView(numbered(n))

@@ -46,6 +46,7 @@ describe('a private broker', () => {
   test('is the same node, with its queues and ports, after being killed', async () => {
     const { name } = await broker.vhost()
     await broker.api('PUT', `/queues/${name}/kept`, { durable: true })
+    await broker.settle()
     const killed = broker.pid
     await broker.kill()
     assert.equal(hasEnded(killed), true)

@@ -42,6 +42,11 @@ export type Rabbitmq = RabbitmqAddress & {
   api(method: string, path: string, body?: unknown): Promise<unknown>
   /** A new virtual host, so that tests sharing this broker do not see each other. */
   vhost(name?: string): Promise<Vhost>
+  /**
+   * Has what was declared written to disk, which the node does by itself only some seconds later: killed before, it may
+   * come back without a queue, or with a quorum queue that never finds its leader.
+   */
+  settle(): Promise<void>
   stop(options?: StopOptions): Promise<void>
   /** SIGKILL to the node; its epmd stays. */
   kill(): Promise<void>
@@ -144,6 +149,12 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
     throw error
   }
 
+  const ctl = async (...args: string[]) => {
+    // Without its epmd rabbitmqctl would start one, and leave it behind.
+    if (!epmd.isRunning) throw new Error('rabbitmqctl: this broker was stopped')
+    return (await run(programs.ctl, ['--quiet', ...args], { env })).stdout
+  }
+
   return {
     ...address,
     port: ports.amqp,
@@ -155,10 +166,9 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
     get epmdPid() {
       return epmd.pid
     },
-    ctl: async (...args) => {
-      // Without its epmd rabbitmqctl would start one, and leave it behind.
-      if (!epmd.isRunning) throw new Error('rabbitmqctl: this broker was stopped')
-      return (await run(programs.ctl, ['--quiet', ...args], { env })).stdout
+    ctl,
+    settle: async () => {
+      await ctl('eval', '[ok = dets:sync(Table) || Table <- dets:all()], ok = mnesia:sync_log().')
     },
     api: (method, path, body) => callApi(address, method, path, body),
     vhost: name => createVhost(address, name),

@@ -15,7 +15,7 @@ export const LOG_EVENTS = {
   'batch.stored': 'a batch is committed (debug level: see the metrics)',
   'view.set_aside': 'events were set aside, with the reasons and how many of each',
   'view.set_aside_waits':
-    'the broker does not take what is to be set aside; those messages stay unacknowledged',
+    'the broker refuses what is to be set aside, or does not answer; those messages stay unacknowledged',
   'store.lost': 'the store does not take a batch: consuming pauses, the batch is held and tried again',
   'store.back': 'the store takes batches again',
   'broker.connected': 'consuming from the broker',

@@ -32,6 +32,8 @@ interface Waiting {
   event: SetAsideEvent
   id: string
   isReturned: boolean
+  /** By `performance.now()`. */
+  since: number
   done(): void
 }
 
@@ -43,6 +45,8 @@ interface PublisherSession extends Session {
 
 const REDECLARE_MS = 60_000
 const RETRY_MS = 1_000
+/** Longer than any confirm should take. */
+const ANSWER_MS = 10_000
 
 /**
  * Publishes on a connection of its own: memory and disk alarms block publishing connections, and must not stop
@@ -52,6 +56,7 @@ export class SetAside {
   readonly #log: Log
   readonly #connection: Connection<PublisherSession>
   readonly #housekeeping: NodeJS.Timeout
+  readonly #watch: NodeJS.Timeout
   /** Not confirmed yet, by set-aside-id: sent in this session or to be sent. */
   readonly #waiting = new Map<string, Waiting[]>()
   /** Refused or returned, and published again together when the timer fires. */
@@ -81,6 +86,7 @@ export class SetAside {
       const { session } = this.#connection
       if (session !== undefined) void this.#declare(session)
     }, REDECLARE_MS)
+    this.#watch = setInterval(() => this.#tellWhatWaits(), ANSWER_MS)
   }
 
   /**
@@ -96,7 +102,7 @@ export class SetAside {
         signal.removeEventListener('abort', onVoid)
         resolve()
       }
-      const waiting: Waiting = { event, id, isReturned: false, done }
+      const waiting: Waiting = { event, id, isReturned: false, since: performance.now(), done }
       this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), waiting])
       signal.addEventListener('abort', onVoid, { once: true })
       const { session } = this.#connection
@@ -117,6 +123,7 @@ export class SetAside {
   stop(): Promise<void> {
     this.#isStopping = true
     clearInterval(this.#housekeeping)
+    clearInterval(this.#watch)
     clearTimeout(this.#retryTimer)
     return this.#connection.stop()
   }
@@ -144,7 +151,6 @@ export class SetAside {
   #publishLater(session: PublisherSession, waiting: Waiting): void {
     // A session that is over fails all that was in flight; the next one publishes whatever waits.
     if (this.#connection.session !== session) return
-    this.#log.warn({ queue: DEAD_QUEUE, returned: waiting.isReturned }, 'view.set_aside_waits')
     this.#refused.add(waiting)
     this.#retryTimer ??= setTimeout(() => void this.#retry(session), RETRY_MS)
   }
@@ -153,6 +159,7 @@ export class SetAside {
     await Promise.race([this.#declare(session), session.lost])
     await Promise.race([this.#renewChannel(session), session.lost])
     this.#retryTimer = undefined
+    this.#tellWhatWaits()
     const refused = [...this.#refused]
     this.#refused.clear()
     const { session: current } = this.#connection
@@ -170,6 +177,18 @@ export class SetAside {
     } catch {
       // The connection has just ended: then so has the session.
     }
+  }
+
+  /** A queue without a leader neither confirms nor refuses: without this nobody would know what its messages wait for. */
+  #tellWhatWaits(): void {
+    // Without a connection `broker.lost` says it.
+    if (!this.isConnected()) return
+    const refused = this.#refused.size
+    const before = performance.now() - ANSWER_MS
+    const late = [...this.#waiting.values()].flat().filter(waiting => waiting.since < before)
+    const unanswered = late.filter(waiting => !this.#refused.has(waiting)).length
+    if (refused + unanswered > 0)
+      this.#log.warn({ queue: DEAD_QUEUE, refused, unanswered }, 'view.set_aside_waits')
   }
 
   #settle(waiting: Waiting): void {

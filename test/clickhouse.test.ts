@@ -1,8 +1,10 @@
 /** What is ClickHouse's own: nothing is in a transaction, and everything is exact all the same. */
 
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client'
+import { newLabels } from '../packages/analytics/src/store/clickhouse/labels.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import {
   type CountingSettings,
@@ -10,16 +12,26 @@ import {
   StoreRefused,
   StoreUnavailable,
 } from '../packages/analytics/src/store/store.ts'
-import { type ClickhouseCluster, startClickhouseCluster } from '../tools/stack/clickhouse.ts'
+import {
+  CLICKHOUSE_MIRRORS,
+  type ClickhouseCluster,
+  startClickhouseCluster,
+} from '../tools/stack/clickhouse.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { inBatches, randomOf, randomViews, shuffled } from './store-contract-random.ts'
 import { atEnd } from './support/at-end.ts'
 import { clickhouseUrl, ownCluster, queryShard } from './support/clickhouse.ts'
+import { postviews } from './support/service.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
-import { record, toRows, unix, untilAvailable, view } from './support/views.ts'
+import { startTlsFront } from './support/tls-front.ts'
+import { FIREFOX, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
+const CERTIFICATE = join(import.meta.dirname, 'support/localhost.pem')
 const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
+
+// Longer than adopting other settings takes where there is next to nothing.
+const LATE_MS = 5_000
 
 const cluster = ownCluster(2)
 
@@ -38,8 +50,8 @@ async function onTwoShards(t: TestContext) {
   return { servers, database, url, open, store, sql }
 }
 
-async function opened(t: TestContext, url: string): Promise<Store> {
-  const store = await openStore(url, SETTINGS)
+async function opened(t: TestContext, url: string, settings = SETTINGS): Promise<Store> {
+  const store = await openStore(url, settings)
   atEnd(t, () => store.close())
   return store
 }
@@ -202,6 +214,55 @@ describe('ClickHouse on two shards', () => {
     await assertCounts(straight, 610)
   })
 
+  test('counts nothing twice when an insert that was given up is committed after all', async t => {
+    const { store, sql } = await onTwoShards(t)
+    const batch = views(40)
+    await record(store, batch)
+    // The same ids under a label that nobody is at, as an insert is that a server had put off.
+    const late = newLabels()(0)
+    await sql(
+      `INSERT INTO post_view_deliveries SELECT * REPLACE (toUUID('${late}') AS batch) FROM post_view_deliveries`,
+    )
+    await assertCounts(store, 40)
+    assert.deepEqual(await record(store, batch), { counted: 0, duplicates: 40 })
+    await assertCounts(store, 40)
+  })
+
+  test('counts under the settings of now what was committed under those of before, after they had changed', async t => {
+    const { servers, database, proxy, url, straight, store } = await throughProxy(t)
+    // Two readers by address, four by address and browser.
+    const batch = [FIREFOX, SAFARI].flatMap(userAgent =>
+      Array.from({ length: 10 }, (_, n) => view(NOON, { userAgent, ip: `192.0.2.${n % 2}` })),
+    )
+    const rows = await toRows(straight, batch)
+    await straight.recordViews(await toRows(straight, views(1)))
+    proxy.intercept(({ direction, bytes }) => {
+      const isInsert = bytes.toString('latin1').includes('post_view_deliveries')
+      proxy.delay(direction === 'to-server' && isInsert ? LATE_MS : 0)
+      return 'pass'
+    })
+    const committed = store.recordViews(rows)
+    const refused = assert.rejects(committed, StoreRefused)
+    const now = await opened(t, url, { ...SETTINGS, uniqueBy: 'ip+user_agent' })
+    await now.rebuild({ adoptSettings: true })
+    const [{ rowsBefore } = {}] = await queryShard(
+      servers.shards[0]!,
+      database,
+      'SELECT count() AS rowsBefore FROM post_view_deliveries',
+    )
+    await refused
+    proxy.pass()
+    const delivered = await record(now, batch)
+    assert.deepEqual(delivered, { counted: 20, duplicates: 0 })
+    const [after] = await queryShard(
+      servers.shards[0]!,
+      database,
+      'SELECT count() AS rows FROM post_view_deliveries',
+    )
+    assert.ok(Number(after!['rows']) > Number(rowsBefore), 'it was committed afterwards')
+    await assertCounts(now, 21, 5)
+  })
+
   test('commits a batch as one part on each shard, however big it is', async t => {
     const { store, sql } = await onTwoShards(t)
     const [userAgent, referer] = ['ы'.repeat(2_000), `https://a.example/${'ы'.repeat(480)}`]
@@ -225,6 +286,34 @@ describe('ClickHouse on two shards', () => {
     await assert.rejects((await open(one)).siteTotals(), half)
     const lone = await open(one.replace(/\?.*/, ''))
     await assert.rejects(lone.checkSettings(), { constructor: StoreRefused, message: /on 2 shards.*knows 1/ })
+  })
+
+  test('refuses a cluster whose shards have replicas', async t => {
+    const { url, open } = await onTwoShards(t)
+    const mirrors = await open(url.replace(/\bcluster=\w+/, `cluster=${CLICKHOUSE_MIRRORS}`))
+    await assert.rejects(mirrors.siteTotals(), {
+      constructor: StoreRefused,
+      message: /shard 1 of the cluster mirrors has 2 replicas/,
+    })
+  })
+
+  test('are reached through TLS where the URL says so, if Node knows the authority', async t => {
+    const servers = await cluster()
+    let databaseUrl = clickhouseUrl(servers, await servers.database()).replace('clickhouse:', 'clickhouses:')
+    for (const { port } of servers.shards) {
+      const front = await startTlsFront(port)
+      atEnd(t, () => front.close())
+      databaseUrl = databaseUrl.replace(`:${port}`, `:${front.port}`)
+    }
+    const surroundings = { amqpUrl: 'amqp://127.0.0.1:9', databaseUrl }
+    const unknown = await postviews(surroundings, 'migrate')
+    assert.equal(unknown.code, 1)
+    assert.match(unknown.output, /SELF_SIGNED_CERT/)
+    const trusting = { ...surroundings, settings: { NODE_EXTRA_CA_CERTS: CERTIFICATE } }
+    for (const command of ['migrate', 'verify']) {
+      const { code, output } = await postviews(trusting, command)
+      assert.equal(code, 0, output)
+    }
   })
 
   test('says nothing of addresses and passwords', async t => {

@@ -112,9 +112,9 @@ function translate(statement: string, shard: number): string | null {
     if (shard > 0) return null
     if (table === 'post_view_visitors') {
       return `INSERT INTO ${table} ${words}`
-        .replace('visitor)', 'visitor, batch)')
-        .replace(/\)\s*$/, `, '${strangers(0)}')`)
-        .replace('visitor FROM', `visitor, toUUID('${strangers(0)}') FROM`)
+        .replace('visitor)', 'visitor, epoch, batch)')
+        .replace(/\)\s*$/, `, 1, '${strangers(0)}')`)
+        .replace('visitor FROM', `visitor, 1, toUUID('${strangers(0)}') FROM`)
     }
     if (kind === undefined) return statement
     return `INSERT INTO post_view_figures ${words}`

@@ -52,6 +52,8 @@ export type ClickhouseCluster = {
 
 /** The name that Distributed tables know the cluster by; a lone server is one of a single shard. */
 export const CLICKHOUSE_CLUSTER = 'postviews'
+/** The same servers as the replicas of one shard, which is nothing that they are. */
+export const CLICKHOUSE_MIRRORS = 'mirrors'
 
 /** As `startClickhouseCluster`, a lone server. */
 export async function startClickhouse(options: ClickhouseOptions = {}): Promise<Clickhouse> {
@@ -138,8 +140,11 @@ async function configure(
   <macros><shard>${number}</shard></macros>
   <remote_servers>
     <${CLICKHOUSE_CLUSTER}>
-      ${cluster.map(place => shardXml(place.native.port)).join('\n      ')}
+      ${cluster.map(place => shardXml([place])).join('\n      ')}
     </${CLICKHOUSE_CLUSTER}>
+    <${CLICKHOUSE_MIRRORS}>
+      ${shardXml(cluster)}
+    </${CLICKHOUSE_MIRRORS}>
   </remote_servers>
   ${EAGER}
   ${config.join('\n  ')}
@@ -217,9 +222,11 @@ function usersXml(users: Record<string, string>): string {
 `
 }
 
-function shardXml(nativePort: number): string {
-  const replica = `<host>127.0.0.1</host><port>${nativePort}</port>`
-  return `<shard><internal_replication>true</internal_replication><replica>${replica}</replica></shard>`
+function shardXml(replicas: readonly Place[]): string {
+  const elements = replicas.map(
+    ({ native }) => `<replica><host>127.0.0.1</host><port>${native.port}</port></replica>`,
+  )
+  return `<shard><internal_replication>true</internal_replication>${elements.join('')}</shard>`
 }
 
 function escapeXml(text: string): string {

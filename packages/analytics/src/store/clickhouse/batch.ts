@@ -7,10 +7,10 @@ import type { Day } from '../calendar.ts'
 import { BatchCounts, type Count } from '../counts.ts'
 import { BatchReaders } from '../readers.ts'
 import type { ViewRow } from '../row.ts'
-import type { CountingSettings } from '../store.ts'
+import { StoreRefused } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { homeOf } from './labels.ts'
-import { COMMITTED } from './state.ts'
+import { COMMITTED, checkedState, type Engine, type State } from './state.ts'
 
 /** What counting needs of a row. */
 export type CountedRow = Pick<
@@ -51,12 +51,12 @@ export function shardOf(key: string, shards: number): number {
  * adds: in one insert, so that all of them are counted or none, and done from then on.
  */
 export async function countBatches(
-  cluster: Cluster,
-  settings: CountingSettings,
+  engine: Engine,
+  state: State,
   batches: readonly Batch[],
   committed: Committed,
-  mayCount: () => Promise<void>,
 ): Promise<void> {
+  const { cluster, settings } = engine
   const shards = await cluster.shards()
   const counts = batches.map(({ label, rows }) => {
     const count = new BatchCounts(settings.bots)
@@ -64,7 +64,7 @@ export async function countBatches(
     return { label, rows, count }
   })
 
-  const readers = readerLines(counts, shards.length)
+  const readers = readerLines(counts, shards.length, state)
   await Promise.all(shards.map((shard, index) => listReaders(shard, readers[index]!)))
   const countOf = new Map(counts.map(({ label, count }) => [label, count]))
   const labels = batches.map(({ label }) => label)
@@ -72,13 +72,13 @@ export async function countBatches(
     ...shards.map(async (shard, index) => {
       if (readers[index]!.length === 0) return
       const days = new Set(batches.flatMap(({ rows }) => rows.map(({ day }) => day)))
-      for (const row of await shard.all(uniquesOf(labels, [...days]))) {
+      for (const row of await shard.all(uniquesOf(labels, [...days], state))) {
         countOf
           .get(String(row['first']))!
           .addUnique(String(row['post_uuid']), String(row['day']), Number(row['readers']))
       }
     }),
-    mayCount(),
+    assertEpoch(engine, state),
   ])
 
   const lines = counts.flatMap(({ label, count }) => figureLines(label, count, committed))
@@ -86,10 +86,17 @@ export async function countBatches(
   await home.insert('post_view_figures', FIGURE_COLUMNS, lines.join('\n'))
 }
 
+/** What was derived under other settings must not be counted any more. */
+async function assertEpoch(engine: Engine, { epoch }: State): Promise<void> {
+  const now = await checkedState(engine)
+  if (now.epoch !== epoch) throw new StoreRefused('the settings were changed meanwhile')
+}
+
 /** A line for each reader of each batch, by the post's shard. */
 function readerLines(
   batches: readonly { label: string; rows: readonly CountedRow[]; count: BatchCounts }[],
   shards: number,
+  { epoch }: State,
 ): string[][] {
   const lines: string[][] = Array.from({ length: shards }, () => [])
   for (const { label, rows, count } of batches) {
@@ -97,13 +104,14 @@ function readerLines(
     for (const row of rows) if (count.counts(row as ViewRow)) readers.add(row)
     for (const { day, postUuid, slice, visitors } of readers.windows()) {
       const shard = lines[shardOf(postUuid, shards)]!
-      for (const visitor of visitors) shard.push(`["${day}","${postUuid}",${slice},"${visitor}","${label}"]`)
+      for (const visitor of visitors)
+        shard.push(`["${day}","${postUuid}",${slice},"${visitor}",${epoch},"${label}"]`)
     }
   }
   return lines
 }
 
-export const READER_COLUMNS = 'day, post_uuid, slice, visitor, batch'
+export const READER_COLUMNS = 'day, post_uuid, slice, visitor, epoch, batch'
 
 // Over several days this is several parts, not one: what is missing after a crash is listed by whoever counts the batch.
 async function listReaders(shard: Shard, lines: readonly string[]): Promise<void> {
@@ -111,17 +119,17 @@ async function listReaders(shard: Shard, lines: readonly string[]): Promise<void
 }
 
 /** How many readers each batch is the first with, by post and day. */
-function uniquesOf(labels: readonly string[], days: readonly Day[]): string {
-  const inDays = `day IN (${days.map(day => `'${day}'`).join(', ')})`
+function uniquesOf(labels: readonly string[], days: readonly Day[], { epoch }: State): string {
+  const listed = `day IN (${days.map(day => `'${day}'`).join(', ')}) AND epoch = ${epoch}`
   return `
     SELECT first, post_uuid, day, count() AS readers
     FROM (
       SELECT day, post_uuid, argMin(batch, ${COMMITTED}) AS first
       FROM post_view_visitors
-      WHERE ${inDays} AND reader IN (
+      WHERE ${listed} AND reader IN (
         SELECT reader
         FROM post_view_visitors
-        WHERE ${inDays} AND UUIDToNum(batch) IN (${numbersOf(labels)})
+        WHERE ${listed} AND UUIDToNum(batch) IN (${numbersOf(labels)})
       )
       GROUP BY day, post_uuid, slice, visitor
     )

@@ -114,7 +114,7 @@ export class Cluster {
     this.#clients = address.origins.map(origin => this.#clientOf(origin))
   }
 
-  /** @throws {StoreRefused} when the hosts of the URL are not one of each shard */
+  /** @throws {StoreRefused} when the hosts of the URL are not one of each shard, or a shard has several */
   shards(): Promise<Shard[]> {
     this.#shards ??= this.#find().catch(error => {
       this.#shards = undefined
@@ -199,9 +199,17 @@ export class Cluster {
     )
     shards.sort((a, b) => a.number - b.number)
     const rows = await found[0]!.all(
-      'SELECT DISTINCT shard_num FROM system.clusters WHERE cluster = {cluster:String} ORDER BY shard_num',
+      `SELECT shard_num, count() AS replicas FROM system.clusters WHERE cluster = {cluster:String}
+       GROUP BY shard_num ORDER BY shard_num`,
       { cluster },
     )
+    const replicated = rows.find(row => Number(row['replicas']) > 1)
+    // Servers would ask any of them, and the tables are on one.
+    if (replicated !== undefined) {
+      throw new StoreRefused(
+        `shard ${replicated['shard_num']} of the cluster ${cluster} has ${replicated['replicas']} replicas: name a cluster in \`remote_servers\` that has one host of each shard`,
+      )
+    }
     const numbers = rows.map(row => Number(row['shard_num']))
     const missing = numbers.filter(number => !shards.some(shard => shard.number === number))
     if (missing.length > 0) {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Day } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
 import type { ViewRow } from '../row.ts'
-import { type Recorded, RowRejected, StoreRefused } from '../store.ts'
+import { type Recorded, RowRejected } from '../store.ts'
 import { countBatches, countedBefore, doneOf, firstRowsOf, shardOf } from './batch.ts'
 import type { Shard } from './connection.ts'
 import { labelTimeMs, newLabels } from './labels.ts'
@@ -51,7 +51,7 @@ export async function recordViews(
 ): Promise<Recorded> {
   if (rows.length === 0) return { counted: 0, duplicates: 0 }
   for (const row of rows) assertKeepable(row)
-  const { cluster, settings } = engine
+  const { cluster } = engine
   const state = await checkedState(engine)
   const shards = await cluster.shards()
   const once = firstOfEachId(rows)
@@ -70,7 +70,7 @@ export async function recordViews(
       rows: rows.filter(([id]) => !before[index]!.has(id)).map(([, row]) => row),
     }))
     const committed = { at: Math.floor(Date.now() / 1_000), latestViewedAt: latestViewedAt(rows) }
-    await countBatches(cluster, settings, batches, committed, () => assertEpoch(engine, state))
+    await countBatches(engine, state, batches, committed)
 
     // Only now: two that wait for each other's batches have both counted their own.
     const others = new Map<string, Other>()
@@ -195,12 +195,6 @@ export function deliveryOf([id, row]: Identified, label: string, epoch: number):
   ])
 }
 
-/** What was derived under other settings must not be counted any more. */
-async function assertEpoch(engine: Engine, { epoch }: State): Promise<void> {
-  const now = await checkedState(engine)
-  if (now.epoch !== epoch) throw new StoreRefused('the settings were changed meanwhile')
-}
-
 /** A batch that somebody else labelled, where its rows are, and how many views of ours it holds. */
 interface Other {
   shard: Shard
@@ -240,14 +234,13 @@ export async function completeBatch(
   shard: Shard,
   label: string,
 ): Promise<void> {
-  const { cluster, settings } = engine
   let rows = await firstRowsOf(shard, label)
   if (rows.some(({ epoch }) => epoch < state.epoch)) {
     await deriveBatchAgain(engine, state, shard, label)
     rows = await firstRowsOf(shard, label)
   }
   const committed = { at: Math.floor(labelTimeMs(label) / 1_000), latestViewedAt: latestOf(rows) }
-  await countBatches(cluster, settings, [{ label, rows }], committed, () => assertEpoch(engine, state))
+  await countBatches(engine, state, [{ label, rows }], committed)
 }
 
 function latestOf(rows: readonly { viewedAt: number }[]): number {

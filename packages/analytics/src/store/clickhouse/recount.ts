@@ -16,6 +16,8 @@ export interface Snapshot {
   complete: readonly Day[]
   /** Those of the complete ones whose visitors are still listed. */
   open: readonly Day[]
+  /** Of the settings whose readers are listed. */
+  epoch: number
   /** As SQL over the figures: committed before that moment. */
   before: string
   /** As SQL: the labels of the batches that were done then, among them all that have rows or visitors of the days. */
@@ -58,7 +60,7 @@ export async function snapshotOf(engine: Engine, state: State, days: readonly Da
   ])
   const complete = days.filter(day => state.rawFrom === null || day >= state.rawFrom)
   const open = complete.filter(day => state.openFrom === null || day >= state.openFrom || keys.has(day))
-  return { days, complete, open, before, done: doneBetween(engine, before, range!) }
+  return { days, complete, open, epoch: state.epoch, before, done: doneBetween(engine, before, range!) }
 }
 
 /** As SQL: the labels of the batches done, of a range of labels. */
@@ -98,9 +100,10 @@ const NOBODY = "toUUID('00000000-0000-0000-0000-000000000000')"
  * Readers of no view are among them, by no batch.
  */
 function ownersOf(engine: Engine, snapshot: Snapshot, where: string): string {
-  const { open, done } = snapshot
+  const { open, epoch, done } = snapshot
   const listed = engine.cluster.from(
-    `SELECT *, _block_number, _block_offset FROM post_view_visitors WHERE ${isOneOf(open)} AND ${where}`,
+    `SELECT *, _block_number, _block_offset FROM post_view_visitors
+     WHERE ${isOneOf(open)} AND epoch = ${epoch} AND ${where}`,
   )
   return `(
     SELECT ${READER}, listed, batches, under_way,
@@ -340,7 +343,9 @@ export async function listReaders(engine: Engine, snapshot: Snapshot): Promise<v
   const shards = await engine.cluster.shards()
   const lines: string[][] = shards.map(() => [])
   for (const { day, post, slice, visitor, owner } of await unlistedReaders(engine, snapshot)) {
-    lines[shardOf(post, shards.length)]!.push(JSON.stringify([day, post, slice, visitor, owner]))
+    lines[shardOf(post, shards.length)]!.push(
+      JSON.stringify([day, post, slice, visitor, snapshot.epoch, owner]),
+    )
   }
   for (const [index, shard] of shards.entries()) {
     if (lines[index]!.length === 0) continue

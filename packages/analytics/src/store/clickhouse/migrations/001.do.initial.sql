@@ -33,12 +33,14 @@ SETTINGS index_granularity = 256, enable_block_number_column = 1, enable_block_o
          non_replicated_deduplication_window = 0;
 
 -- Who was counted as unique, by which batch, by the post's hash: the first row of each reader. Only of days still accepted.
+-- Under other settings another list begins: what somebody writes under those of before, however late, is not in it.
 -- reader only finds the rows: a number is compared faster than two texts.
 CREATE TABLE IF NOT EXISTS post_view_visitors (
   day       Date,
   post_uuid String,
   slice     UInt8,
   visitor   UUID,
+  epoch     UInt32,
   batch     UUID,
   reader    UInt64 MATERIALIZED cityHash64(post_uuid, slice, visitor),
   INDEX by_batch UUIDToNum(batch) TYPE minmax GRANULARITY 64

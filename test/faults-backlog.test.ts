@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SQLITE } from './support/engines.ts'
+import { MARIADB, SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
-import { plan } from './support/planned.ts'
+import { goodEvent, plan, planOf } from './support/planned.ts'
 import { createSystem } from './support/system.ts'
 
 /** As many as the issue of it asks for with `FULL=1`. */
@@ -28,3 +28,27 @@ test('a backlog lands on the days it happened, and drains in bounded memory', as
   await untilStored(system.database, VIEWS)
   await system.check()
 })
+
+const BATCH_EVENTS = 100
+for (const [engine, eventsPerMessage, largest] of [
+  [SQLITE, 1, BATCH_EVENTS / 2],
+  [SQLITE, 20, BATCH_EVENTS],
+  [MARIADB, 1, BATCH_EVENTS],
+] as const) {
+  test(`a batch of messages of ${eventsPerMessage} holds ${largest} at most, on ${engine.name}`, async t => {
+    const settings = { BATCH_EVENTS: String(BATCH_EVENTS), LOG_LEVEL: 'debug' }
+    const system = await createSystem(t, { database: await engine.create(t), settings })
+    const events = Array.from({ length: 1_000 }, () =>
+      goodEvent({ postUuid: 'a-post', viewedAt: Math.floor(Date.now() / 1_000) }),
+    )
+    const messages = events.flatMap((_, n) =>
+      n % eventsPerMessage === 0 ? [events.slice(n, n + eventsPerMessage)] : [],
+    )
+    await system.publish(planOf(messages))
+    const service = await system.start()
+    await untilStored(system.database, events.length)
+    const sizes = service.logged('batch.stored').map(({ counted }) => Number(counted))
+    assert.equal(Math.max(...sizes), largest)
+    await system.check()
+  })
+}

@@ -105,7 +105,7 @@ const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days set-aside
 const BATCH_EVENTS = setting(
   'BATCH_EVENTS',
   '5000',
-  'views committed together, at most about; on ClickHouse 10000 unless it is set',
+  'views committed together, at most about, on SQLite in half as many messages; on ClickHouse 10000 unless it is set',
   text => integer(text, 1, 20_000),
 )
 // There a batch of three times the size takes but twice as long.

@@ -3,15 +3,21 @@
 import { runBacklog } from './backlog.ts'
 import type { Bench } from './bench.ts'
 import { BIG_DAYS, BIG_POOL, BIG_POSTS, bigMariadb, bigSqlite } from './big-store.ts'
-import type { BenchDatabase } from './databases.ts'
-import { grouped, makeEvents } from './events.ts'
+import {
+  type BenchDatabase,
+  type BenchEngine,
+  mariadbEngine,
+  sqliteEngine,
+  withDatabase,
+} from './databases.ts'
+import { grouped, makeEvents, postUuids } from './events.ts'
 import { publishSteadily } from './freshness.ts'
 import { load } from './load.ts'
 import { cpuSeconds, type Latencies, latenciesOf } from './measure.ts'
 import { part } from './part.ts'
 import { API_KEY, type RunningProcess, startService } from './processes.ts'
 import { countRawRows, type RawCount } from './raw-counts.ts'
-import { apiRoutes, type Route } from './routes.ts'
+import { apiRoutes, POSTS_AT_ONCE, type Route } from './routes.ts'
 import { decimal, milliseconds, table, thousands } from './tables.ts'
 
 const SECONDS = { full: 4, quick: 1 }
@@ -27,6 +33,8 @@ interface RouteReads {
   big: Latencies
   /** While views are counted at half the greatest rate. */
   busy: Latencies
+  /** While another service counts as many into another database: what of it comes of sharing the machine. */
+  besideOther: Latencies
 }
 
 interface Throughput {
@@ -60,7 +68,7 @@ export const READS = part<ReadsMeasured>({
   async measure(bench) {
     const smallRows = Math.ceil(bench.rows / SMALLER)
     const engines = [
-      await measureEngine(bench, 'SQLite', {
+      await measureEngine(bench, sqliteEngine(bench.folder), {
         big: await bigSqlite(bench, bench.rows),
         small: await bigSqlite(bench, smallRows),
       }),
@@ -68,7 +76,7 @@ export const READS = part<ReadsMeasured>({
     const big = await bigMariadb(bench, bench.rows, BIG_POOL)
     const small = await bigMariadb(bench, smallRows, BIG_POOL)
     try {
-      engines.push(await measureEngine(bench, 'MariaDB', { big, small }))
+      engines.push(await measureEngine(bench, mariadbEngine(await bench.mariadb()), { big, small }))
     } finally {
       await small.stop()
       await big.stop()
@@ -96,13 +104,21 @@ type SizedDatabase = BenchDatabase & { rows: number }
 
 async function measureEngine(
   bench: Bench,
-  name: string,
+  engine: BenchEngine,
   { big, small }: { big: SizedDatabase; small: SizedDatabase },
+): Promise<EngineReads> {
+  return withDatabase(engine, other => measureReads(bench, engine.name, { big, small, other }))
+}
+
+async function measureReads(
+  bench: Bench,
+  name: string,
+  { big, small, other }: { big: SizedDatabase; small: SizedDatabase; other: BenchDatabase },
 ): Promise<EngineReads> {
   const busyEventsPerSecond = Math.floor((await greatestRate(bench, big)) / 2)
   const rawCounts = await countRawRows(big)
   const broker = await bench.broker()
-  const vhosts = [await broker.vhost(), await broker.vhost()] as const
+  const vhosts = [await broker.vhost(), await broker.vhost(), await broker.vhost()] as const
   const services: RunningProcess[] = []
   const start = async ({ url }: BenchDatabase, amqpUrl: string) => {
     const settings = { RAW_RETENTION_DAYS: '0' }
@@ -113,28 +129,37 @@ async function measureEngine(
   try {
     const ofSmall = await start(small, vhosts[0].url)
     const ofBig = await start(big, vhosts[1].url)
-    const took = new Map(ROUTES.map(({ title }) => [title, { small: [], big: [], busy: [] } as Took]))
+    await start(other, vhosts[2].url)
+    const took = new Map<string, Took>(
+      ROUTES.map(({ title }) => [title, { small: [], big: [], busy: [], besideOther: [] }]),
+    )
+    // What was read from the disk once is in memory from then on: what is compared is the price of the answers.
+    for (const service of [ofSmall, ofBig]) await askForEveryPost(service)
     const rounds = Math.min(bench.rounds, ROUNDS)
     for (let round = 1; round <= rounds; round++) {
       for (const route of ROUTES) {
         took.get(route.title)!.small.push(...(await ask(bench, ofSmall, route)))
         took.get(route.title)!.big.push(...(await ask(bench, ofBig, route)))
       }
-      const seconds = secondsOf(bench) * ROUTES.length
-      const options = { eventsPerSecond: busyEventsPerSecond, posts: BIG_POSTS }
-      const publishing = publishSteadily(bench, vhosts[1].url, seconds, options)
-      const reading = (async () => {
-        for (const route of ROUTES) took.get(route.title)!.busy.push(...(await ask(bench, ofBig, route)))
-      })()
-      await Promise.all([publishing, reading])
+      const counting = { busy: vhosts[1], besideOther: vhosts[2] } as const
+      for (const state of ['busy', 'besideOther'] as const) {
+        const seconds = secondsOf(bench) * ROUTES.length
+        const options = { eventsPerSecond: busyEventsPerSecond, posts: BIG_POSTS }
+        const publishing = publishSteadily(bench, counting[state].url, seconds, options)
+        const reading = (async () => {
+          for (const route of ROUTES) took.get(route.title)![state].push(...(await ask(bench, ofBig, route)))
+        })()
+        await Promise.all([publishing, reading])
+      }
       bench.say(`round ${round} of ${rounds}  ${name}`)
     }
     const throughput = await measureThroughput(bench, ofBig, big)
-    const routes = [...took].map(([route, { small, big, busy }]) => ({
+    const routes = [...took].map(([route, { small, big, busy, besideOther }]) => ({
       route,
       small: latenciesOf(small),
       big: latenciesOf(big),
       busy: latenciesOf(busy),
+      besideOther: latenciesOf(besideOther),
     }))
     const { rows } = big
     return { name, rows, smallRows: small.rows, routes, throughput, busyEventsPerSecond, rawCounts }
@@ -144,11 +169,7 @@ async function measureEngine(
   }
 }
 
-interface Took {
-  small: number[]
-  big: number[]
-  busy: number[]
-}
+type Took = Record<Exclude<keyof RouteReads, 'route'>, number[]>
 
 const ROUTES = apiRoutes(BIG_POSTS)
 
@@ -164,6 +185,18 @@ async function ask(bench: Bench, { url }: RunningProcess, route: Route): Promise
     seconds: secondsOf(bench),
   })
   return tookMs
+}
+
+async function askForEveryPost({ url }: RunningProcess): Promise<void> {
+  const posts = postUuids(BIG_POSTS)
+  for (let first = 0; first < posts.length; first += POSTS_AT_ONCE) {
+    const uuids = posts.slice(first, first + POSTS_AT_ONCE).join()
+    const answer = await fetch(`${url}/api/v1/posts/views?days=30&uuids=${uuids}`, {
+      headers: { 'x-internal-api-key': API_KEY },
+    })
+    if (!answer.ok) throw new Error(`/posts/views answers ${answer.status}`)
+    await answer.arrayBuffer()
+  }
 }
 
 async function greatestRate(bench: Bench, database: BenchDatabase): Promise<number> {
@@ -216,10 +249,12 @@ function routesTable({ name, rows, smallRows, routes, busyEventsPerSecond }: Eng
     `counting ${thousands(busyEventsPerSecond)} events/s: p50`,
     'p99',
     'p99, times',
+    'another counts them: p99',
+    'p99, times that',
   ]
   return table(
     head,
-    routes.map(({ route, small, big, busy }) => [
+    routes.map(({ route, small, big, busy, besideOther }) => [
       route,
       milliseconds(small.p50Ms),
       milliseconds(small.p99Ms),
@@ -229,6 +264,8 @@ function routesTable({ name, rows, smallRows, routes, busyEventsPerSecond }: Eng
       milliseconds(busy.p50Ms),
       milliseconds(busy.p99Ms),
       decimal(busy.p99Ms / big.p99Ms),
+      milliseconds(besideOther.p99Ms),
+      decimal(busy.p99Ms / besideOther.p99Ms),
     ]),
   )
 }

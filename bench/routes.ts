@@ -9,7 +9,7 @@ export interface Route {
   nextPath(): string
 }
 
-const POSTS_AT_ONCE = 200
+export const POSTS_AT_ONCE = 200
 
 export function apiRoutes(postCount: number): readonly [Route, ...Route[]] {
   const posts = postUuids(postCount)

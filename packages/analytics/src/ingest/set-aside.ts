@@ -32,8 +32,8 @@ interface Waiting {
   event: SetAsideEvent
   id: string
   isReturned: boolean
-  /** By `performance.now()`. */
-  since: number
+  /** By `performance.now()`, the last time. */
+  sentAtMs: number
   done(): void
 }
 
@@ -102,7 +102,7 @@ export class SetAside {
         signal.removeEventListener('abort', onVoid)
         resolve()
       }
-      const waiting: Waiting = { event, id, isReturned: false, since: performance.now(), done }
+      const waiting: Waiting = { event, id, isReturned: false, sentAtMs: performance.now(), done }
       this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), waiting])
       signal.addEventListener('abort', onVoid, { once: true })
       const { session } = this.#connection
@@ -138,6 +138,7 @@ export class SetAside {
 
   #publish(session: PublisherSession, waiting: Waiting): void {
     waiting.isReturned = false
+    waiting.sentAtMs = performance.now()
     try {
       session.channel.publish('', DEAD_QUEUE, waiting.event.body, setAsideProperties(waiting), error => {
         if (error === null && !waiting.isReturned) this.#settle(waiting)
@@ -183,10 +184,10 @@ export class SetAside {
   #tellWhatWaits(): void {
     // Without a connection `broker.lost` says it.
     if (!this.isConnected()) return
+    const late = performance.now() - ANSWER_MS
+    const waiting = [...this.#waiting.values()].flat()
     const refused = this.#refused.size
-    const before = performance.now() - ANSWER_MS
-    const late = [...this.#waiting.values()].flat().filter(waiting => waiting.since < before)
-    const unanswered = late.filter(waiting => !this.#refused.has(waiting)).length
+    const unanswered = waiting.filter(each => each.sentAtMs < late && !this.#refused.has(each)).length
     if (refused + unanswered > 0)
       this.#log.warn({ queue: DEAD_QUEUE, refused, unanswered }, 'view.set_aside_waits')
   }

@@ -6,7 +6,7 @@ import type { Progress } from '../store.ts'
 import { isSameTimeZone } from '../time-zone.ts'
 import { WITHOUT_ADDRESS } from './day-keys.ts'
 import { rebuildDays } from './rebuild.ts'
-import { allDays } from './recount.ts'
+import { allDays, listReaders, snapshotOf } from './recount.ts'
 import { Deriving, deriveRows } from './rederive.ts'
 import {
   checkedState,
@@ -44,6 +44,8 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       progress('settings', ++done, shards.length)
     }),
   )
+  // The list of other settings is empty: all readers there were are listed, before anything is compared with it.
+  for (const days of await allDays(engine)) await listReaders(engine, await snapshotOf(engine, state, days))
   for (let pass = 1; pass <= PASSES; pass++) {
     let fixed = 0
     for (const days of await allDays(engine)) fixed += await rebuildDays(engine, state, days)

@@ -3,6 +3,7 @@
  * that are committed and from their order alone, so whoever counts it gets the same, and may do it twice.
  */
 
+import { crc32 } from 'node:zlib'
 import type { Day } from '../calendar.ts'
 import { BatchCounts, type Count } from '../counts.ts'
 import { BatchReaders } from '../readers.ts'
@@ -37,13 +38,7 @@ export function numbersOf(labels: readonly string[]): string {
 
 /** Which of many shards keeps what belongs to a key: the ids of deliveries, the posts of visitors. */
 export function shardOf(key: string, shards: number): number {
-  if (shards === 1) return 0
-  // FNV-1a; foreign ids may be random anywhere or almost nowhere.
-  let hash = 0x811c9dc5
-  for (let index = 0; index < key.length; index++) {
-    hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193)
-  }
-  return (hash >>> 0) % shards
+  return shards === 1 ? 0 : crc32(key) % shards
 }
 
 /**

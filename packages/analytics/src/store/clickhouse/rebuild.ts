@@ -13,17 +13,21 @@ import {
   expectedFigures,
   type Figure,
   listReaders,
-  type Reader,
-  siteOf,
+  postFigures,
+  postFiguresAsSite,
+  type Snapshot,
+  siteFigures,
   snapshotOf,
-  storedFigures,
   toAggregate,
+  unviewedReaders,
 } from './recount.ts'
-import { Deriving, deriveRows } from './rederive.ts'
+import { Deriving, deriveRows, inGroups } from './rederive.ts'
 import { checkedState, dayKeys, type Engine, makeKey, readState, type State } from './state.ts'
-import { pairs, recountDays } from './verify.ts'
+import { pairs, type RecountedDays, recountDays } from './verify.ts'
 
-const POSTS_AT_ONCE = 500
+/** So many views are what posts have that are put right together; so many readers are dropped by one statement. */
+const VIEWS_AT_ONCE = 300_000
+const READERS_AT_ONCE = 20_000
 
 /** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
 export async function rebuild(
@@ -92,26 +96,37 @@ export async function keysOfOpenDays({ cluster }: Engine, state: State): Promise
 
 /** Puts right whatever of the days differs. Returns how many things did. */
 export async function rebuildDays(engine: Engine, state: State, days: readonly Day[]): Promise<number> {
-  const recounted = await recountDays(engine, state, days)
-  const { snapshot, differences: found, posts, unlisted, unviewed } = recounted
-  if (found.length === 0) return 0
-  if (unviewed.length > 0) await dropReaders(engine, unviewed)
-  if (unlisted.length > 0) await listReaders(engine, snapshot)
-  for (let from = 0; from < posts.length; from += POSTS_AT_ONCE) {
-    await rebuildPosts(engine, state, posts.slice(from, from + POSTS_AT_ONCE))
+  const before = await recountDays(engine, state, days)
+  const readers = await rebuildReaders(engine, before)
+  // Who is unique in what is counted meanwhile follows from the readers listed by now.
+  const recounted = readers === 0 ? before : await recountDays(engine, state, days)
+  for (const posts of inGroups(recounted.posts, ({ views }) => views, VIEWS_AT_ONCE)) {
+    await rebuildPosts(engine, state, posts)
   }
-  await rebuildSite(engine, state, [...recounted.days])
-  return new Set(found.map(({ kind, name }) => `${kind} ${name}`)).size
+  if (recounted.days.size > 0) await rebuildSite(engine, state, [...recounted.days])
+  return new Set(before.differences.map(({ kind, name }) => `${kind} ${name}`)).size + readers
 }
 
-async function dropReaders({ cluster }: Engine, readers: readonly Reader[]): Promise<void> {
-  const list = readers.map(
-    ({ day, post, slice, visitor }) => `('${day}', ${quoted([post])}, ${slice}, toUUID('${visitor}'))`,
-  )
-  const statement = `
-    DELETE FROM post_view_visitors WHERE (day, post_uuid, slice, visitor) IN (${list.join(', ')})
-    SETTINGS lightweight_deletes_sync = 2`
-  await Promise.all((await cluster.shards()).map(shard => shard.run(statement)))
+async function rebuildReaders(engine: Engine, { snapshot, readers }: RecountedDays): Promise<number> {
+  const sum = (which: 'unlisted' | 'unviewed') =>
+    readers.reduce((total, { [which]: count }) => total + count, 0)
+  const [unlisted, unviewed] = [sum('unlisted'), sum('unviewed')]
+  if (unviewed > 0) await dropReaders(engine, snapshot)
+  if (unlisted > 0) await listReaders(engine, snapshot)
+  return unlisted + unviewed
+}
+
+async function dropReaders(engine: Engine, snapshot: Snapshot): Promise<void> {
+  const shards = await engine.cluster.shards()
+  for (const readers of inGroups(await unviewedReaders(engine, snapshot), () => 1, READERS_AT_ONCE)) {
+    const list = readers.map(
+      ({ day, post, slice, visitor }) => `('${day}', ${quoted([post])}, ${slice}, toUUID('${visitor}'))`,
+    )
+    const statement = `
+      DELETE FROM post_view_visitors WHERE (day, post_uuid, slice, visitor) IN (${list.join(', ')})
+      SETTINGS lightweight_deletes_sync = 2`
+    await Promise.all(shards.map(shard => shard.run(statement)))
+  }
 }
 
 async function rebuildPosts(
@@ -122,15 +137,14 @@ async function rebuildPosts(
   const snapshot = await snapshotOf(engine, state, [...new Set(posts.map(({ day }) => day))])
   const where = `(day, post_uuid) IN (${posts.map(({ day, post }) => `('${day}', ${quoted([post])})`).join(', ')})`
   const { figures } = await expectedFigures(engine, snapshot, 'batch', where)
-  await writeFigures(engine, figures, await storedFigures(engine, snapshot, 'batch', where))
+  await writeFigures(engine, figures, await postFigures(engine, snapshot, 'batch', where))
 }
 
 /** What each batch adds to the site is the sum of what it adds to posts. */
 async function rebuildSite(engine: Engine, state: State, days: readonly Day[]): Promise<void> {
   const snapshot = await snapshotOf(engine, state, days)
-  const stored = await storedFigures(engine, snapshot, 'batch')
-  const site = new Map(stored.entries().filter(([, { post }]) => post === ''))
-  await writeFigures(engine, siteOf(stored.values()), site)
+  const expected = await postFiguresAsSite(engine, snapshot)
+  await writeFigures(engine, expected, await siteFigures(engine, snapshot, 'batch'))
 }
 
 /** Writes the figures of batches that are other than expected in their next version; all of a shard in one insert. */

@@ -4,9 +4,9 @@
  */
 
 import type { Day } from '../calendar.ts'
-import { READER_COLUMNS, shardOf } from './batch.ts'
+import { READER_COLUMNS } from './batch.ts'
 import type { Row } from './connection.ts'
-import { inGroups } from './rederive.ts'
+import { daysInGroups, ROWS_A_GROUP } from './rederive.ts'
 import { COMMITTED, dayKeys, type Engine, type State } from './state.ts'
 
 /** What there is to recount: some days, as far as they were counted at one moment. */
@@ -22,6 +22,8 @@ export interface Snapshot {
   before: string
   /** As SQL: the labels of the batches that were done then, among them all that have rows or visitors of the days. */
   done: string
+  /** As SQL: the posts in portions, whose views are not too many to be gone through together. */
+  portions: readonly string[]
 }
 
 /** So long a batch is taken to be under way that is not done. */
@@ -47,20 +49,31 @@ export async function snapshotOf(engine: Engine, state: State, days: readonly Da
   const { cluster } = engine
   const before = await committedByNow(engine)
   const labels = (table: string) =>
-    `SELECT low, high FROM ${cluster.from(
-      `SELECT min(UUIDToNum(batch)) AS low, max(UUIDToNum(batch)) AS high FROM ${table}
-       WHERE ${isOneOf(days)} HAVING count() > 0`,
+    `SELECT low, high, rows FROM ${cluster.from(
+      `SELECT min(UUIDToNum(batch)) AS low, max(UUIDToNum(batch)) AS high, count() AS rows FROM ${table}
+       WHERE ${isOneOf(days)} HAVING rows > 0`,
     )}`
   const [[range], keys] = await Promise.all([
     cluster.all(
-      `SELECT UUIDNumToString(min(low)) AS low, UUIDNumToString(max(high)) AS high
+      `SELECT UUIDNumToString(min(low)) AS low, UUIDNumToString(max(high)) AS high, sum(rows) AS rows
        FROM (${labels('post_view_deliveries')} UNION ALL ${labels('post_view_visitors')})`,
     ),
     dayKeys(await cluster.first()),
   ])
   const complete = days.filter(day => state.rawFrom === null || day >= state.rawFrom)
   const open = complete.filter(day => state.openFrom === null || day >= state.openFrom || keys.has(day))
-  return { days, complete, open, epoch: state.epoch, before, done: doneBetween(engine, before, range!) }
+  const done = doneBetween(engine, before, range!)
+  return { days, complete, open, epoch: state.epoch, before, done, portions: portionsOf(range!) }
+}
+
+function portionsOf({ rows }: Row): string[] {
+  const portions = Math.ceil(Number(rows) / ROWS_A_GROUP)
+  return portions < 2 ? ['true'] : Array.from({ length: portions }, (_, n) => portion(n, portions))
+}
+
+/** As SQL: the posts of which a number of portions has this one, from 0. `shardOf` cuts posts so. */
+function portion(index: number, portions: number): string {
+  return `CRC32(post_uuid) % ${portions} = ${index}`
 }
 
 /** As SQL: the labels of the batches done, of a range of labels. */
@@ -76,21 +89,26 @@ function isOneOf(days: readonly Day[]): string {
   return days.length === 0 ? 'false' : `day IN (${days.map(day => `'${day}'`).join(', ')})`
 }
 
-/** The views of the days: the first rows of their ids, of batches that are done. */
+/** The views of the days: the first rows of their ids, of batches that are done. `where` narrows the posts. */
 function viewsOf({ cluster, settings }: Engine, { complete, done }: Snapshot, where: string): string {
   return `(
     SELECT *, ${settings.bots === 'exclude' ? '1 - bot' : '1'} AS counts
     FROM ${cluster.from(
-      `SELECT * FROM post_view_deliveries
-       WHERE id IN (SELECT id FROM post_view_deliveries WHERE ${isOneOf(complete)})
-       ORDER BY UUIDToNum(id), _block_number, _block_offset
-       LIMIT 1 BY id`,
+      `SELECT * FROM (
+         SELECT * FROM post_view_deliveries
+         WHERE id IN (SELECT id FROM post_view_deliveries WHERE ${isOneOf(complete)})
+         ORDER BY UUIDToNum(id), _block_number, _block_offset
+         LIMIT 1 BY id
+       )
+       WHERE ${isOneOf(complete)} AND ${where}`,
     )}
-    WHERE ${isOneOf(complete)} AND ${where} AND batch IN ${done}
+    WHERE batch IN ${done}
   )`
 }
 
 const READER = 'day, post_uuid, slice, visitor'
+/** Held by the server that lists them; in several parts is as good. */
+const READERS_A_PART = 1_000_000
 /** As SQL: what a join gives for a label where there is none. */
 const NOBODY = "toUUID('00000000-0000-0000-0000-000000000000')"
 
@@ -174,11 +192,17 @@ export function keyOf({ kind, batch, day, post, host }: Omit<Figure, 'version' |
 /** Of all batches together, or of each one by itself. */
 export type By = 'all' | 'batch'
 
-export interface Expected {
-  figures: Map<string, Figure>
-  /** How many readers should be listed and are not, and how many are and have no view. */
+/** How many readers of a post should be listed on a day and are not, and how many are and have no view. */
+export interface WrongReaders {
+  day: Day
+  post: string
   unlisted: number
   unviewed: number
+}
+
+export interface Expected {
+  figures: Map<string, Figure>
+  readers: WrongReaders[]
 }
 
 /** The posts of the days, and where their readers came from, as a recount says. `where` narrows the posts. */
@@ -220,29 +244,59 @@ export async function expectedFigures(
     if (view_count > 0) add({ ...figureOf('referrer', row), aggregate: toAggregate({ views: view_count }) })
   }
   for (const row of uniques) if (Number(row['unique_views']) > 0) add(figureOf('post', row))
-  const sum = (column: string) => uniques.reduce((total, row) => total + Number(row[column]), 0)
-  return { figures: found, unlisted: sum('unlisted'), unviewed: sum('unviewed') }
+  const readers = uniques.map(row => ({
+    day: String(row['day']),
+    post: String(row['post_uuid']),
+    unlisted: Number(row['unlisted']),
+    unviewed: Number(row['unviewed']),
+  }))
+  return { figures: found, readers: readers.filter(({ unlisted, unviewed }) => unlisted + unviewed > 0) }
 }
 
-/** What the figures say. A figure that was taken back, all zeros, is in no sum; of a batch, it tells its version. */
-export async function storedFigures(
+const POST_KINDS = "kind IN ('post', 'referrer')"
+const SITE_KINDS = "kind IN ('site', 'site_referrer')"
+const SITE_KIND_OF = "if(kind = 'post', 'site', 'site_referrer')"
+
+/** What the figures of posts say. A figure that was taken back, all zeros, is in no sum; of a batch, it tells its version. */
+export function postFigures(
   engine: Engine,
-  { days, before }: Snapshot,
+  snapshot: Snapshot,
   by: By,
   where = 'true',
 ): Promise<Map<string, Figure>> {
+  return storedFigures(engine, snapshot, by, `${POST_KINDS} AND (${where})`)
+}
+
+/** What the site's figures say. */
+export function siteFigures(engine: Engine, snapshot: Snapshot, by: By): Promise<Map<string, Figure>> {
+  return storedFigures(engine, snapshot, by, SITE_KINDS)
+}
+
+/** What the site's figures should say: what the posts' add up to, of each batch. */
+export function postFiguresAsSite(engine: Engine, snapshot: Snapshot): Promise<Map<string, Figure>> {
+  return storedFigures(engine, snapshot, 'batch', POST_KINDS, { kind: SITE_KIND_OF, post: "''" })
+}
+
+async function storedFigures(
+  engine: Engine,
+  { days, before }: Snapshot,
+  by: By,
+  where: string,
+  as = { kind: 'kind', post: 'post_uuid' },
+): Promise<Map<string, Figure>> {
   const source = engine.cluster.from(
-    `SELECT *, _block_number FROM post_view_figures FINAL
-     WHERE kind IN ('post', 'referrer', 'site', 'site_referrer') AND ${isOneOf(days)} AND (${where}) AND ${before}`,
+    `SELECT *, ${as.kind} AS of_kind, ${as.post} AS of_post, ${by === 'batch' ? 'batch' : "''"} AS of_batch, _block_number
+     FROM post_view_figures FINAL
+     WHERE ${where} AND ${isOneOf(days)} AND ${before}`,
   )
   const rows = await engine.cluster.all(
-    `SELECT figures.kind AS of_kind, ${by === 'batch' ? 'figures.batch' : "''"} AS of_batch, day, post_uuid, host,
+    `SELECT of_kind, of_batch, day, of_post AS post_uuid, host,
             max(figures.version) AS version, sum(figures.views) AS views, sum(figures.unique_views) AS unique_views,
             sum(figures.logged_in) AS logged_in, sum(figures.bots) AS bots,
             toUnixTimestamp(min(figures.first_viewed_at)) AS first_viewed_at,
             toUnixTimestamp(max(figures.last_viewed_at)) AS last_viewed_at
      FROM ${source} AS figures
-     GROUP BY of_kind, of_batch, day, post_uuid, host
+     GROUP BY of_kind, of_batch, day, of_post, host
      ${by === 'batch' ? '' : 'HAVING views != 0 OR unique_views != 0 OR logged_in != 0 OR bots != 0'}`,
   )
   const figures = rows.map(row => figureOf(row['of_kind'] as FigureKind, row))
@@ -261,11 +315,9 @@ function figureOf(kind: FigureKind, row: Row): Figure {
   }
 }
 
-/** The site's figures that the posts' add up to. */
-export function siteOf(posts: Iterable<Figure>): Map<string, Figure> {
-  const site = new Map<string, Figure>()
+/** Adds figures of posts to the site's. */
+export function addToSite(site: Map<string, Figure>, posts: Iterable<Figure>): void {
   for (const { kind, aggregate, ...of } of posts) {
-    if (kind !== 'post' && kind !== 'referrer') continue
     const ofSite: Figure = {
       ...of,
       kind: kind === 'post' ? 'site' : 'site_referrer',
@@ -280,7 +332,6 @@ export function siteOf(posts: Iterable<Figure>): Map<string, Figure> {
       before === undefined ? ofSite : { ...ofSite, aggregate: sumOf([before.aggregate, aggregate]) },
     )
   }
-  return site
 }
 
 function sumOf(aggregates: readonly Aggregate[]): Aggregate {
@@ -305,8 +356,6 @@ export interface Reader {
   slice: number
   /** 32 hex digits. */
   visitor: string
-  /** The batch it is unique in; null where none is done. */
-  owner: string | null
 }
 
 /** Readers of views, on days whose readers are listed, who are not. */
@@ -321,35 +370,35 @@ export function unviewedReaders(engine: Engine, snapshot: Snapshot): Promise<Rea
 
 async function readers(engine: Engine, snapshot: Snapshot, which: string): Promise<Reader[]> {
   const rows = await engine.cluster.all(
-    `SELECT day, post_uuid, slice, lower(hex(visitor)) AS reader, owner
+    `SELECT day, post_uuid, slice, lower(hex(visitor)) AS reader
      FROM ${ownersOf(engine, snapshot, 'true')}
      WHERE ${which}`,
   )
-  return rows.map(toReader)
-}
-
-function toReader(row: Row): Reader {
-  return {
+  return rows.map(row => ({
     day: String(row['day']),
     post: String(row['post_uuid']),
     slice: Number(row['slice']),
     visitor: String(row['reader']),
-    owner: row['owner'] as string | null,
-  }
+  }))
 }
 
-/** Lists the readers of the days who are not listed. Whoever is listed first meanwhile stays the first. */
+/**
+ * Lists the readers of the days who are not listed. Whoever is listed first meanwhile stays the first. The servers do it
+ * among themselves: there may be millions.
+ */
 export async function listReaders(engine: Engine, snapshot: Snapshot): Promise<void> {
   const shards = await engine.cluster.shards()
-  const lines: string[][] = shards.map(() => [])
-  for (const { day, post, slice, visitor, owner } of await unlistedReaders(engine, snapshot)) {
-    lines[shardOf(post, shards.length)]!.push(
-      JSON.stringify([day, post, slice, visitor, snapshot.epoch, owner]),
-    )
-  }
   for (const [index, shard] of shards.entries()) {
-    if (lines[index]!.length === 0) continue
-    await shard.insert('post_view_visitors', READER_COLUMNS, lines[index]!.join('\n'))
+    const isHere = shards.length === 1 ? 'true' : portion(index, shards.length)
+    for (const where of snapshot.portions) {
+      await shard.run(
+        `INSERT INTO post_view_visitors (${READER_COLUMNS})
+         SELECT day, post_uuid, slice, visitor, ${snapshot.epoch}, assumeNotNull(owner)
+         FROM ${ownersOf(engine, snapshot, `${where} AND ${isHere}`)}
+         WHERE ${UNLISTED(snapshot.open)}
+         SETTINGS min_insert_block_size_rows = ${READERS_A_PART}`,
+      )
+    }
   }
 }
 
@@ -369,5 +418,5 @@ export async function allDays({ cluster }: Engine): Promise<Day[][]> {
        )}
      ) GROUP BY day ORDER BY day`,
   )
-  return inGroups(rows)
+  return daysInGroups(rows)
 }

@@ -6,16 +6,17 @@ import type { Difference, Progress } from '../store.ts'
 import { firstRowsOf } from './batch.ts'
 import { leftOvers } from './left-overs.ts'
 import {
+  addToSite,
   allDays,
   expectedFigures,
   type Figure,
-  type Reader,
+  postFigures,
   type Snapshot,
-  siteOf,
+  siteFigures,
   snapshotOf,
-  storedFigures,
   unlistedReaders,
   unviewedReaders,
+  type WrongReaders,
 } from './recount.ts'
 import { Deriving, receivedDays, rowsReceived } from './rederive.ts'
 import { dayKeys, type Engine, readState, type State } from './state.ts'
@@ -49,7 +50,8 @@ async function differencesNow(engine: Engine, progress: Progress): Promise<Diffe
   const total = groups.flat().length
   let done = 0
   for (const days of groups) {
-    found.push(...(await recountDays(engine, state, days)).differences)
+    const recounted = await recountDays(engine, state, days)
+    found.push(...recounted.differences, ...(await readersThatDiffer(engine, recounted)))
     done += days.length
     progress('days', done, total)
   }
@@ -87,13 +89,13 @@ async function rowsThatDiffer(engine: Engine, state: State, progress: Progress):
 
 export interface RecountedDays {
   snapshot: Snapshot
+  /** Of the figures. */
   differences: Difference[]
-  /** Those on which anything differs. */
+  /** Those on which a figure differs. */
   days: ReadonlySet<Day>
-  /** Those of the posts whose figures, or visitors, differ. */
-  posts: Pick<Figure, 'day' | 'post'>[]
-  unlisted: Reader[]
-  unviewed: Reader[]
+  /** Those of the posts whose figures differ, and how many views they have. */
+  posts: { day: Day; post: string; views: number }[]
+  readers: WrongReaders[]
 }
 
 export async function recountDays(
@@ -103,40 +105,64 @@ export async function recountDays(
 ): Promise<RecountedDays> {
   const snapshot = await snapshotOf(engine, state, days)
   const isComplete = new Set(snapshot.complete)
-  const [stored, recounted] = await Promise.all([
-    storedFigures(engine, snapshot, 'all'),
-    expectedFigures(engine, snapshot, 'all'),
-  ])
-  const unlisted = recounted.unlisted > 0 ? await unlistedReaders(engine, snapshot) : []
-  const unviewed = recounted.unviewed > 0 ? await unviewedReaders(engine, snapshot) : []
-  // Of days whose raw rows are gone, the posts' figures are all there is to go by.
-  const goneBy = stored.entries().filter(([, { post, day }]) => post !== '' && !isComplete.has(day))
-  const expected = new Map([...recounted.figures, ...goneBy])
-  for (const [key, figure] of siteOf(expected.values())) expected.set(key, figure)
-
-  const found: Difference[] = []
-  const wrongDays = new Set<Day>()
-  const wrong: Pick<Figure, 'day' | 'post'>[] = []
-  for (const [wanted, is] of pairs(expected, stored)) {
-    const differing = compare(wanted, is)
-    if (differing.length === 0) continue
-    found.push(...differing)
-    const { post, day } = (wanted ?? is)!
-    wrongDays.add(day)
-    if (post !== '') wrong.push({ post, day })
+  const recounted = {
+    snapshot,
+    differences: [] as Difference[],
+    days: new Set<Day>(),
+    posts: [] as RecountedDays['posts'],
+    readers: [] as WrongReaders[],
   }
-  for (const [readers, expectedViews, foundViews] of [
+  const compareAll = (expected: ReadonlyMap<string, Figure>, stored: ReadonlyMap<string, Figure>) => {
+    for (const [wanted, is] of pairs(expected, stored)) {
+      const differing = compare(wanted, is)
+      if (differing.length === 0) continue
+      recounted.differences.push(...differing)
+      const { post, day } = (wanted ?? is)!
+      recounted.days.add(day)
+      const views = Math.max(rowsOf(wanted), rowsOf(is))
+      if (post !== '') recounted.posts.push({ post, day, views })
+    }
+  }
+
+  const site = new Map<string, Figure>()
+  for (const where of snapshot.portions) {
+    const [stored, found] = await Promise.all([
+      postFigures(engine, snapshot, 'all', where),
+      expectedFigures(engine, snapshot, 'all', where),
+    ])
+    // Of days whose raw rows are gone, the posts' figures are all there is to go by.
+    const goneBy = stored.entries().filter(([, { day }]) => !isComplete.has(day))
+    const expected = new Map([...found.figures, ...goneBy])
+    compareAll(expected, stored)
+    addToSite(site, expected.values())
+    recounted.readers.push(...found.readers)
+  }
+  compareAll(site, await siteFigures(engine, snapshot, 'all'))
+  return recounted
+}
+
+function rowsOf(figure: Figure | undefined): number {
+  return figure === undefined ? 0 : figure.aggregate.view_count + figure.aggregate.bots
+}
+
+async function readersThatDiffer(
+  engine: Engine,
+  { snapshot, readers }: RecountedDays,
+): Promise<Difference[]> {
+  const found: Difference[] = []
+  const isAny = (which: 'unlisted' | 'unviewed') => readers.some(({ [which]: count }) => count > 0)
+  const unlisted = isAny('unlisted') ? await unlistedReaders(engine, snapshot) : []
+  const unviewed = isAny('unviewed') ? await unviewedReaders(engine, snapshot) : []
+  for (const [wrong, expectedViews, foundViews] of [
     [unlisted, 1, null],
     [unviewed, null, 1],
   ] as const) {
-    for (const { day, post, slice, visitor } of readers) {
+    for (const { day, post, slice, visitor } of wrong) {
       const name = `visitor ${visitor} of post ${post} on ${day}, window ${slice}`
       found.push(...differences('visitor', name, asCount(expectedViews), asCount(foundViews)))
-      wrongDays.add(day)
-      wrong.push({ post, day })
     }
   }
-  return { snapshot, differences: found, days: wrongDays, posts: wrong, unlisted, unviewed }
+  return found
 }
 
 function compare(expected: Figure | undefined, found: Figure | undefined): Difference[] {

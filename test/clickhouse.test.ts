@@ -2,16 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { after, describe, type TestContext, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import type { View } from '@postviews/client'
 import { newLabels } from '../packages/analytics/src/store/clickhouse/labels.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
-import {
-  type CountingSettings,
-  type Store,
-  StoreRefused,
-  StoreUnavailable,
-} from '../packages/analytics/src/store/store.ts'
+import { type Store, StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
 import {
   CLICKHOUSE_MIRRORS,
   type ClickhouseCluster,
@@ -20,61 +15,18 @@ import {
 import { assertVerified } from './store-contract-database.ts'
 import { inBatches, randomOf, randomViews, shuffled } from './store-contract-random.ts'
 import { atEnd } from './support/at-end.ts'
-import { clickhouseUrl, ownCluster, queryShard } from './support/clickhouse.ts'
+import { clickhouseUrl, queryShard } from './support/clickhouse.ts'
 import { postviews } from './support/service.ts'
-import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
 import { startTlsFront } from './support/tls-front.ts'
+import { onceSaid, opened, SETTINGS, twoShards } from './support/two-shards.ts'
 import { FIREFOX, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const CERTIFICATE = join(import.meta.dirname, 'support/localhost.pem')
-const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
-
 // Longer than adopting other settings takes where there is next to nothing.
 const LATE_MS = 5_000
 
-const cluster = ownCluster(2)
-
-/** A new database on both shards, and a way to open stores on it that are closed when the test ends. */
-async function onTwoShards(t: TestContext) {
-  const servers = await cluster()
-  const database = await servers.database()
-  const url = clickhouseUrl(servers, database)
-  const open = (at = url) => opened(t, at)
-  const store = await open()
-  await store.migrate()
-  const sql = async (statement: string) => {
-    const rows = await Promise.all(servers.shards.map(shard => queryShard(shard, database, statement)))
-    return rows.flat()
-  }
-  return { servers, database, url, open, store, sql }
-}
-
-async function opened(t: TestContext, url: string, settings = SETTINGS): Promise<Store> {
-  const store = await openStore(url, settings)
-  atEnd(t, () => store.close())
-  return store
-}
-
-/** A store that reaches the first shard through a proxy, and the other as it is. */
-async function throughProxy(t: TestContext) {
-  const two = await onTwoShards(t)
-  const { port } = two.servers.shards[0]!
-  const proxy = await startTcpProxy(port)
-  atEnd(t, () => proxy.close())
-  const store = await two.open(two.url.replace(`:${port},`, `:${proxy.port},`))
-  return { ...two, straight: two.store, proxy, store }
-}
-
-/** From the moment these words were said to the server, this is what becomes of its answers. */
-function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): void {
-  let isSaid = false
-  proxy.intercept(({ direction, bytes }) => {
-    if (direction === 'to-client') return isSaid ? fate : 'pass'
-    isSaid ||= decodeURIComponent(bytes.toString('latin1').replace(/[%+]/g, ' ')).includes(words)
-    return 'pass'
-  })
-}
+const { cluster, onTwoShards, throughProxy } = twoShards()
 
 function views(count: number, fields: Partial<View> = {}): View[] {
   return Array.from({ length: count }, (_, index) =>

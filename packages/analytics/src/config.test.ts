@@ -163,11 +163,15 @@ test('every setting is documented, and its default is one it takes', () => {
   }
 })
 
-test('how big a batch is, the engine says, unless somebody does', () => {
-  const batchEvents = (env: Record<string, string>) => readConfig(env, CONSUMER).batchEvents
-  assert.equal(batchEvents({ DATABASE_URL: 'mysql://user@one/views' }), 5_000)
-  assert.equal(batchEvents({ DATABASE_URL: 'clickhouse://one:8123/views' }), 10_000)
-  assert.equal(batchEvents({ DATABASE_URL: 'clickhouse://one:8123/views', BATCH_EVENTS: '500' }), 500)
+test('how big a batch is, and how long it waits, the engine says, unless somebody does', () => {
+  const batch = (env: Record<string, string>) => {
+    const { batchEvents, batchWaitMs } = readConfig(env, CONSUMER)
+    return [batchEvents, batchWaitMs]
+  }
+  const DATABASE_URL = 'clickhouse://one:8123/views'
+  assert.deepEqual(batch({ DATABASE_URL: 'mysql://user@one/views' }), [5_000, 100])
+  assert.deepEqual(batch({ DATABASE_URL }), [10_000, 1_000])
+  assert.deepEqual(batch({ DATABASE_URL, BATCH_EVENTS: '500', BATCH_WAIT_MS: '0' }), [500, 0])
 })
 
 test('a URL is shown without its user, its password and its query', () => {

@@ -110,9 +110,14 @@ const BATCH_EVENTS = setting(
 )
 // There a batch of three times the size takes but twice as long.
 const BATCH_EVENTS_ON_CLICKHOUSE = { ...BATCH_EVENTS, fallback: '10000' }
-const BATCH_WAIT_MS = setting('BATCH_WAIT_MS', '100', 'how long a batch waits to fill', text =>
-  integer(text, 0, 5_000),
+const BATCH_WAIT_MS = setting(
+  'BATCH_WAIT_MS',
+  '100',
+  'how long a batch waits to fill; on ClickHouse 1000 unless it is set',
+  text => integer(text, 0, 5_000),
 )
+// Each batch is a part of three tables there, which have to be merged.
+const BATCH_WAIT_MS_ON_CLICKHOUSE = { ...BATCH_WAIT_MS, fallback: '1000' }
 const LOG_LEVEL = setting('LOG_LEVEL', 'info', `${LOG_LEVELS.join(', ')}`, text => oneOf(text, LOG_LEVELS))
 
 /** Every setting there is, in the order the README lists them. */
@@ -156,6 +161,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
 
   const amqpUrl = read(AMQP_URL)
   const databaseUrl = read(DATABASE_URL)
+  const isOnClickhouse = databaseUrl?.startsWith('clickhouse')
   const config: Config = {
     amqpUrl,
     databaseUrl,
@@ -172,8 +178,8 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     maxAgeSeconds: read(EVENT_MAX_AGE),
     rawRetentionDays: read(RAW_RETENTION_DAYS),
     deadRetentionDays: read(DEAD_RETENTION_DAYS),
-    batchEvents: read(databaseUrl?.startsWith('clickhouse') ? BATCH_EVENTS_ON_CLICKHOUSE : BATCH_EVENTS),
-    batchWaitMs: read(BATCH_WAIT_MS),
+    batchEvents: read(isOnClickhouse ? BATCH_EVENTS_ON_CLICKHOUSE : BATCH_EVENTS),
+    batchWaitMs: read(isOnClickhouse ? BATCH_WAIT_MS_ON_CLICKHOUSE : BATCH_WAIT_MS),
     logLevel: read(LOG_LEVEL),
   }
 

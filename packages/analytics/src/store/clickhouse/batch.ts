@@ -41,6 +41,11 @@ export function shardOf(key: string, shards: number): number {
   return shards === 1 ? 0 : crc32(key) % shards
 }
 
+/** The same as SQL: whether that shard, from 0, keeps it. */
+export function isOfShard(key: string, shard: number, shards: number): string {
+  return shards === 1 ? 'true' : `CRC32(${key}) % ${shards} = ${shard}`
+}
+
 /**
  * Lists the readers of the batches, finds out which of them are the first of their window, and writes what each batch
  * adds: in one insert, so that all of them are counted or none, and done from then on.

@@ -233,7 +233,7 @@ async function numberOf(shard: Shard, cluster: string): Promise<number> {
 }
 
 // Servers ask each other in a database of their own choice, so tables are named in full.
-const LOCAL_TABLES = /\bpost_view_(?:deliveries|visitors|figures)\b/g
+const LOCAL_TABLES = /\bpost_view_(?:deliveries|visitors|figures|sums)\b/g
 
 /** See `Cluster.from`. */
 export function overAll(select: string, { cluster, database }: Address): string {

@@ -4,10 +4,9 @@ import { randomBytes } from 'node:crypto'
 import type { Day } from '../calendar.ts'
 import { UNKNOWN_VISITOR, visitorOf } from '../row.ts'
 import { StoreUnavailable } from '../store.ts'
-import { newLabels } from './labels.ts'
 import { listReaders, snapshotOf } from './recount.ts'
 import { deriveRows, receivedDays, rowsReceived } from './rederive.ts'
-import { type Engine, giveUpLease, keyOf, makeKey, readState, type State, takeLease } from './state.ts'
+import { type Engine, keyOf, makeKey, readState, type State, underLease } from './state.ts'
 
 /** As SQL: the row's reader was told apart by an address that is not kept. */
 export const WITHOUT_ADDRESS = `ip IS NULL AND visitor != '${UNKNOWN_VISITOR}'`
@@ -20,17 +19,15 @@ export async function dayKey(engine: Engine, day: Day): Promise<string> {
   const state = await readState(engine.cluster)
   if (state.openFrom === null || day >= state.openFrom) return makeKey(first, day)
 
-  const holder = newLabels()(0)
   const now = Math.floor(Date.now() / 1_000)
-  if (!(await takeLease(first, 'reopen', holder, now))) {
-    throw new StoreUnavailable(`${day} is being opened again by another process`)
-  }
-  try {
-    return (await keyOf(first, day)) ?? (await reopen(engine, state, day))
-  } finally {
-    // Where this fails, what went wrong before is what tells, and the lease runs out.
-    await giveUpLease(first, 'reopen', holder, now).catch(() => {})
-  }
+  const key = await underLease(
+    first,
+    'reopen',
+    now,
+    async () => (await keyOf(first, day)) ?? reopen(engine, state, day),
+  )
+  if (key === null) throw new StoreUnavailable(`${day} is being opened again by another process`)
+  return key
 }
 
 // Whoever was counted on the day before must not count as unique again, so the list is made anew from the rows. The key is

@@ -4,10 +4,10 @@ import { addDays, type Day, latest } from '../calendar.ts'
 import { settingsDiffer } from '../sql/sql.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import type { Shard } from './connection.ts'
-import { newLabels } from './labels.ts'
 import { completeLeftOvers } from './left-overs.ts'
 import { dropAbandoned, receivedDays } from './rederive.ts'
-import { COMMITTED, dayKeys, type Engine, giveUpLease, readState, recordReach, takeLease } from './state.ts'
+import { rollUp } from './rollup.ts'
+import { COMMITTED, dayKeys, type Engine, readState, recordReach, underLease } from './state.ts'
 
 const DAY_SECONDS = 86_400
 const MINUTES_KEPT_SECONDS = 2 * 3_600
@@ -18,30 +18,20 @@ export async function prune(
   progress: Progress = () => {},
 ): Promise<Pruned> {
   const first = await engine.cluster.first()
-  const holder = newLabels()(0)
-  const pruned: Pruned = { ran: false, rows: 0, days: 0 }
-  const started = Date.now()
-  // Whatever runs long keeps its lease; the clock is the caller's, so that tests may choose it.
-  const keepLease = () =>
-    takeLease(first, 'prune', holder, options.now + Math.floor((Date.now() - started) / 1_000))
-  if (!(await keepLease())) return pruned
-  pruned.ran = true
-  try {
+  // The clock is the caller's, so that tests may choose it.
+  const pruned = await underLease(first, 'prune', options.now, async () => {
     // A batch that was never counted is counted while there is what it takes.
     const state = await readState(engine.cluster)
     if (settingsDiffer(state.settings, engine.settings) === null) await completeLeftOvers(engine, state)
-    await keepLease()
-    pruned.rows = await pruneRows(engine, options, progress)
-    await keepLease()
-    pruned.days = await closeDays(engine, options)
+    const rows = await pruneRows(engine, options, progress)
+    const days = await closeDays(engine, options)
     await dropVisitors(engine)
     await dropMinutes(engine, options)
+    await rollUp(engine, options.now)
     for (const shard of await engine.cluster.shards()) await dropAbandoned(shard)
-  } finally {
-    // Where this fails, what went wrong before is what tells, and the lease runs out.
-    await giveUpLease(first, 'prune', holder, options.now).catch(() => {})
-  }
-  return pruned
+    return { ran: true, rows, days }
+  })
+  return pruned ?? { ran: false, rows: 0, days: 0 }
 }
 
 async function pruneRows(

@@ -1,4 +1,4 @@
-/** The internal API's reads: sums over what each batch has added. */
+/** The internal API's reads: sums over what each batch, or all batches of a day, have added. */
 
 import type { Day } from '../calendar.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
@@ -15,7 +15,7 @@ export function createReads(cluster: Cluster): Reads {
   const all = (sql: string, params?: Record<string, string | number | readonly string[]>) =>
     cluster.during(() => cluster.all(sql, params))
   const from = (kind: string, where = 'true') =>
-    cluster.from(`SELECT * FROM post_view_figures FINAL WHERE kind = '${kind}' AND ${where}`)
+    cluster.from(`SELECT * FROM post_view_sums WHERE kind = '${kind}' AND ${where}`)
 
   return {
     async postTotals(posts) {

@@ -1,33 +1,31 @@
 /** Makes what is counted what a recount says, beside live consumers: nobody waits for it. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Day, latest } from '../calendar.ts'
 import { differences } from '../sql/recount.ts'
-import { type Progress, type RebuildOptions, type Rebuilt, StoreRefused } from '../store.ts'
+import { type Progress, type RebuildOptions, type Rebuilt, StoreRefused, StoreUnavailable } from '../store.ts'
 import { adoptSettings } from './adopt-settings.ts'
-import { FIGURE_COLUMNS } from './batch.ts'
-import { homeOf } from './labels.ts'
 import { completeLeftOvers } from './left-overs.ts'
 import { quoted } from './reads.ts'
 import {
   allDays,
-  expectedFigures,
-  type Figure,
   listReaders,
-  postFigures,
-  postFiguresAsSite,
   type Snapshot,
-  siteFigures,
   snapshotOf,
-  toAggregate,
   unviewedReaders,
+  writeFigures,
+  wrongIn,
 } from './recount.ts'
-import { Deriving, deriveRows, inGroups } from './rederive.ts'
-import { checkedState, dayKeys, type Engine, makeKey, readState, type State } from './state.ts'
-import { pairs, type RecountedDays, recountDays } from './verify.ts'
+import { Deriving, deriveRows } from './rederive.ts'
+import { rollUpLateBatches } from './rollup.ts'
+import { checkedState, dayKeys, type Engine, makeKey, readState, type State, underLease } from './state.ts'
 
-/** So many views are what posts have that are put right together; so many readers are dropped by one statement. */
-const VIEWS_AT_ONCE = 300_000
+/** So many are dropped by one statement. */
 const READERS_AT_ONCE = 20_000
+
+/** Longer than a lease of somebody who died. */
+const PATIENCE_MS = 150_000
+const PAUSE_MS = 1_000
 
 /** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
 export async function rebuild(
@@ -42,11 +40,30 @@ export async function rebuild(
       `raw rows before ${rawFrom} are gone, so ${gone} cannot be counted again: begin with --from ${rawFrom}`,
     )
   }
+  return inTurn(engine, () => rebuildAll(engine, options, progress))
+}
+
+/** Whoever prunes, or rebuilds, writes figures anew: one after the other, under one lease. */
+async function inTurn({ cluster }: Engine, work: () => Promise<Rebuilt>): Promise<Rebuilt> {
+  const first = await cluster.first()
+  const giveUpAt = performance.now() + PATIENCE_MS
+  for (;;) {
+    const rebuilt = await underLease(first, 'prune', Math.floor(Date.now() / 1_000), work)
+    if (rebuilt !== null) return rebuilt
+    if (performance.now() > giveUpAt) {
+      throw new StoreUnavailable('a prune or another rebuild is under way: run it again when that is over')
+    }
+    await sleep(PAUSE_MS)
+  }
+}
+
+async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Progress): Promise<Rebuilt> {
   if (options.adoptSettings) await adoptSettings(engine, progress)
   const state = await checkedState(engine)
 
   let fixed = await rebuildRows(engine, state, progress)
   fixed += await completeLeftOvers(engine, state)
+  await rollUpLateBatches(engine)
   const { from, to } = options.adoptSettings ? {} : options
   const isAsked = (day: Day) => (from === undefined || day >= from) && (to === undefined || day <= to)
   const groups = (await allDays(engine)).map(days => days.filter(isAsked))
@@ -96,78 +113,30 @@ export async function keysOfOpenDays({ cluster }: Engine, state: State): Promise
 
 /** Puts right whatever of the days differs. Returns how many things did. */
 export async function rebuildDays(engine: Engine, state: State, days: readonly Day[]): Promise<number> {
-  const before = await recountDays(engine, state, days)
-  const readers = await rebuildReaders(engine, before)
-  // Who is unique in what is counted meanwhile follows from the readers listed by now.
-  const recounted = readers === 0 ? before : await recountDays(engine, state, days)
-  for (const posts of inGroups(recounted.posts, ({ views }) => views, VIEWS_AT_ONCE)) {
-    await rebuildPosts(engine, state, posts)
-  }
-  if (recounted.days.size > 0) await rebuildSite(engine, state, [...recounted.days])
-  return new Set(before.differences.map(({ kind, name }) => `${kind} ${name}`)).size + readers
-}
-
-async function rebuildReaders(engine: Engine, { snapshot, readers }: RecountedDays): Promise<number> {
+  const snapshot = await snapshotOf(engine, state, days)
+  const { figures, readers } = await wrongIn(engine, snapshot)
+  if (figures.length + readers.length === 0) return 0
   const sum = (which: 'unlisted' | 'unviewed') =>
     readers.reduce((total, { [which]: count }) => total + count, 0)
   const [unlisted, unviewed] = [sum('unlisted'), sum('unviewed')]
   if (unviewed > 0) await dropReaders(engine, snapshot)
   if (unlisted > 0) await listReaders(engine, snapshot)
-  return unlisted + unviewed
+  // Who is unique in what was counted meanwhile follows from the readers listed by now.
+  const wrongDays = new Set([...figures, ...readers].map(({ day }) => day))
+  await writeFigures(engine, await snapshotOf(engine, state, [...wrongDays]))
+  return figures.length + unlisted + unviewed
 }
 
 async function dropReaders(engine: Engine, snapshot: Snapshot): Promise<void> {
   const shards = await engine.cluster.shards()
-  for (const readers of inGroups(await unviewedReaders(engine, snapshot), () => 1, READERS_AT_ONCE)) {
-    const list = readers.map(
-      ({ day, post, slice, visitor }) => `('${day}', ${quoted([post])}, ${slice}, toUUID('${visitor}'))`,
-    )
+  const readers = await unviewedReaders(engine, snapshot)
+  for (let from = 0; from < readers.length; from += READERS_AT_ONCE) {
+    const list = readers
+      .slice(from, from + READERS_AT_ONCE)
+      .map(({ day, post, slice, visitor }) => `('${day}', ${quoted([post])}, ${slice}, toUUID('${visitor}'))`)
     const statement = `
       DELETE FROM post_view_visitors WHERE (day, post_uuid, slice, visitor) IN (${list.join(', ')})
       SETTINGS lightweight_deletes_sync = 2`
     await Promise.all(shards.map(shard => shard.run(statement)))
-  }
-}
-
-async function rebuildPosts(
-  engine: Engine,
-  state: State,
-  posts: readonly Pick<Figure, 'day' | 'post'>[],
-): Promise<void> {
-  const snapshot = await snapshotOf(engine, state, [...new Set(posts.map(({ day }) => day))])
-  const where = `(day, post_uuid) IN (${posts.map(({ day, post }) => `('${day}', ${quoted([post])})`).join(', ')})`
-  const { figures } = await expectedFigures(engine, snapshot, 'batch', where)
-  await writeFigures(engine, figures, await postFigures(engine, snapshot, 'batch', where))
-}
-
-/** What each batch adds to the site is the sum of what it adds to posts. */
-async function rebuildSite(engine: Engine, state: State, days: readonly Day[]): Promise<void> {
-  const snapshot = await snapshotOf(engine, state, days)
-  const expected = await postFiguresAsSite(engine, snapshot)
-  await writeFigures(engine, expected, await siteFigures(engine, snapshot, 'batch'))
-}
-
-/** Writes the figures of batches that are other than expected in their next version; all of a shard in one insert. */
-async function writeFigures(
-  { cluster }: Engine,
-  expected: ReadonlyMap<string, Figure>,
-  stored: ReadonlyMap<string, Figure>,
-): Promise<void> {
-  const shards = await cluster.shards()
-  const lines: string[][] = shards.map(() => [])
-  const now = Math.floor(Date.now() / 1_000)
-  for (const [wanted, found] of pairs(expected, stored)) {
-    const figures = wanted?.aggregate ?? toAggregate({})
-    if (differences('aggregate', '', figures, found?.aggregate ?? toAggregate({})).length === 0) continue
-    const { kind, batch, day, post, host } = (wanted ?? found)!
-    const version = found === undefined ? 0 : found.version + 1
-    const line = JSON.stringify([kind, post, day, host, 0, batch, version, ...Object.values(figures), now])
-    lines[homeOf(batch, shards.length)]!.push(line)
-  }
-  for (const [index, shard] of shards.entries()) {
-    // Over several months this is several parts; whoever is interrupted begins again.
-    if (lines[index]!.length > 0) {
-      await shard.insert('post_view_figures', FIGURE_COLUMNS, lines[index]!.join('\n'))
-    }
   }
 }

@@ -1,12 +1,15 @@
 /**
  * What the figures must say, from the rows of the batches that are done; and what they do say. Batches that are done never
- * change, so one moment in the order of the figures' commits is a snapshot of all shards.
+ * change, so one moment in the order of the figures' commits is a snapshot of all shards. The servers compare the two, and
+ * tell what differs: of millions of figures next to none.
  */
 
 import type { Day } from '../calendar.ts'
-import { READER_COLUMNS } from './batch.ts'
+import { FIGURE_COLUMNS, isOfShard, READER_COLUMNS } from './batch.ts'
 import type { Row } from './connection.ts'
-import { daysInGroups, ROWS_A_GROUP } from './rederive.ts'
+import { homeOfLabel } from './labels.ts'
+import { inGroups } from './rederive.ts'
+import { rollupsOf } from './rollup.ts'
 import { COMMITTED, dayKeys, type Engine, type State } from './state.ts'
 
 /** What there is to recount: some days, as far as they were counted at one moment. */
@@ -22,8 +25,6 @@ export interface Snapshot {
   before: string
   /** As SQL: the labels of the batches that were done then, among them all that have rows or visitors of the days. */
   done: string
-  /** As SQL: the posts in portions, whose views are not too many to be gone through together. */
-  portions: readonly string[]
 }
 
 /** So long a batch is taken to be under way that is not done. */
@@ -49,37 +50,26 @@ export async function snapshotOf(engine: Engine, state: State, days: readonly Da
   const { cluster } = engine
   const before = await committedByNow(engine)
   const labels = (table: string) =>
-    `SELECT low, high, rows FROM ${cluster.from(
-      `SELECT min(UUIDToNum(batch)) AS low, max(UUIDToNum(batch)) AS high, count() AS rows FROM ${table}
-       WHERE ${isOneOf(days)} HAVING rows > 0`,
+    `SELECT low, high FROM ${cluster.from(
+      `SELECT min(UUIDToNum(batch)) AS low, max(UUIDToNum(batch)) AS high FROM ${table}
+       WHERE ${isOneOf(days)} HAVING count() > 0`,
     )}`
   const [[range], keys] = await Promise.all([
     cluster.all(
-      `SELECT UUIDNumToString(min(low)) AS low, UUIDNumToString(max(high)) AS high, sum(rows) AS rows
+      `SELECT UUIDNumToString(min(low)) AS low, UUIDNumToString(max(high)) AS high
        FROM (${labels('post_view_deliveries')} UNION ALL ${labels('post_view_visitors')})`,
     ),
     dayKeys(await cluster.first()),
   ])
   const complete = days.filter(day => state.rawFrom === null || day >= state.rawFrom)
   const open = complete.filter(day => state.openFrom === null || day >= state.openFrom || keys.has(day))
-  const done = doneBetween(engine, before, range!)
-  return { days, complete, open, epoch: state.epoch, before, done, portions: portionsOf(range!) }
-}
-
-function portionsOf({ rows }: Row): string[] {
-  const portions = Math.ceil(Number(rows) / ROWS_A_GROUP)
-  return portions < 2 ? ['true'] : Array.from({ length: portions }, (_, n) => portion(n, portions))
-}
-
-/** As SQL: the posts of which a number of portions has this one, from 0. `shardOf` cuts posts so. */
-function portion(index: number, portions: number): string {
-  return `CRC32(post_uuid) % ${portions} = ${index}`
+  return { days, complete, open, epoch: state.epoch, before, done: doneBetween(engine, before, range!) }
 }
 
 /** As SQL: the labels of the batches done, of a range of labels. */
 export function doneBetween({ cluster }: Engine, before: string, { low, high }: Row): string {
   return `(SELECT batch FROM ${cluster.from(
-    `SELECT batch, _block_number FROM post_view_figures
+    `SELECT batch, _block_number FROM post_view_sums
      WHERE kind = 'batch' AND ${before}
        AND UUIDToNum(batch) BETWEEN UUIDStringToNum('${low}') AND UUIDStringToNum('${high}')`,
   )})`
@@ -89,8 +79,8 @@ function isOneOf(days: readonly Day[]): string {
   return days.length === 0 ? 'false' : `day IN (${days.map(day => `'${day}'`).join(', ')})`
 }
 
-/** The views of the days: the first rows of their ids, of batches that are done. `where` narrows the posts. */
-function viewsOf({ cluster, settings }: Engine, { complete, done }: Snapshot, where: string): string {
+/** As SQL: the views of the days: the first rows of their ids, of batches that are done. */
+function viewsOf({ cluster, settings }: Engine, { complete, done }: Snapshot): string {
   return `(
     SELECT *, ${settings.bots === 'exclude' ? '1 - bot' : '1'} AS counts
     FROM ${cluster.from(
@@ -100,24 +90,22 @@ function viewsOf({ cluster, settings }: Engine, { complete, done }: Snapshot, wh
          ORDER BY UUIDToNum(id), _block_number, _block_offset
          LIMIT 1 BY id
        )
-       WHERE ${isOneOf(complete)} AND ${where}`,
+       WHERE ${isOneOf(complete)}`,
     )}
     WHERE batch IN ${done}
   )`
 }
 
 const READER = 'day, post_uuid, slice, visitor'
-/** Held by the server that lists them; in several parts is as good. */
-const READERS_A_PART = 1_000_000
-/** As SQL: what a join gives for a label where there is none. */
+/** As SQL: the label of no batch. */
 const NOBODY = "toUUID('00000000-0000-0000-0000-000000000000')"
 
 /**
- * Each reader of the days, and the batch that it is unique in: the one that is listed first with it; null while that one
- * is under way. Where nobody is listed any more, or the wrong one, the lowest label: any would do, for the sum is the same.
- * Readers of no view are among them, by no batch.
+ * As SQL: each reader of the days, and the batch that it is unique in: the one that is listed first with it; null while that
+ * one is under way. Where nobody is listed any more, or the wrong one, the lowest label: any would do, for the sum is the
+ * same. Readers of no view are among them, by no batch. `where` narrows the posts.
  */
-function ownersOf(engine: Engine, snapshot: Snapshot, where: string): string {
+function ownersOf(engine: Engine, snapshot: Snapshot, where = 'true'): string {
   const { open, epoch, done } = snapshot
   const listed = engine.cluster.from(
     `SELECT *, _block_number, _block_offset FROM post_view_visitors
@@ -130,17 +118,18 @@ function ownersOf(engine: Engine, snapshot: Snapshot, where: string): string {
                    listed != ${NOBODY} AND NOT is_listed_done, NULL,
                    toNullable(arrayMin(batches))) AS owner
     FROM (
-      SELECT ${READER}, groupUniqArray(batch) AS batches
-      FROM ${viewsOf(engine, snapshot, where)}
-      WHERE counts = 1
+      SELECT ${READER}, groupUniqArrayIf(batch, is_view) AS batches,
+             argMinIf(batch, committed, NOT is_view) AS listed, argMinIf(is_done, committed, NOT is_view) AS is_listed_done,
+             countIf(NOT is_view AND NOT is_done AND UUIDv7ToDateTime(batch) > now() - ${UNDER_WAY_SECONDS}) AS under_way
+      FROM (
+        SELECT ${READER}, batch, true AS is_view, true AS is_done, (toUInt64(0), toUInt64(0)) AS committed
+        FROM ${viewsOf(engine, snapshot)}
+        WHERE counts = 1 AND ${where}
+        UNION ALL
+        SELECT ${READER}, batch, false, toBool(batch IN ${done}), ${COMMITTED} FROM ${listed}
+      )
       GROUP BY ${READER}
-    ) AS readers
-    FULL JOIN (
-      SELECT ${READER}, argMin(batch, ${COMMITTED}) AS listed, argMin(is_done, ${COMMITTED}) AS is_listed_done,
-             countIf(UUIDv7ToDateTime(batch) > now() - ${UNDER_WAY_SECONDS} AND NOT is_done) AS under_way
-      FROM (SELECT *, _block_number, _block_offset, batch IN ${done} AS is_done FROM ${listed})
-      GROUP BY ${READER}
-    ) AS visitors USING (${READER})
+    )
   )`
 }
 
@@ -158,39 +147,18 @@ export interface Aggregate {
   last_viewed_at: number | null
 }
 
-export function toAggregate(row: Row): Aggregate {
-  const time = (value: unknown) => (value === null || value === undefined ? null : Number(value))
-  return {
-    view_count: Number(row['views'] ?? 0),
-    unique_views: Number(row['unique_views'] ?? 0),
-    logged_in: Number(row['logged_in'] ?? 0),
-    bots: Number(row['bots'] ?? 0),
-    first_viewed_at: time(row['first_viewed_at']),
-    last_viewed_at: time(row['last_viewed_at']),
-  }
-}
-
 export type FigureKind = 'post' | 'referrer' | 'site' | 'site_referrer'
 
-/** One number of the figures: whose, and of which day. The batch is left out of sums. */
-export interface Figure {
+/** A number that is not what it must be: whose, and of which day. */
+export interface WrongFigure {
   kind: FigureKind
-  batch: string
   day: Day
   post: string
   host: string
-  /** The latest there is; 0 in what is expected. */
-  version: number
-  aggregate: Aggregate
+  /** Null where there must be none, or is none. */
+  expected: Aggregate | null
+  found: Aggregate | null
 }
-
-/** What tells one figure from another. */
-export function keyOf({ kind, batch, day, post, host }: Omit<Figure, 'version' | 'aggregate'>): string {
-  return [kind, batch, day, post, host].join('\n')
-}
-
-/** Of all batches together, or of each one by itself. */
-export type By = 'all' | 'batch'
 
 /** How many readers of a post should be listed on a day and are not, and how many are and have no view. */
 export interface WrongReaders {
@@ -200,153 +168,145 @@ export interface WrongReaders {
   unviewed: number
 }
 
-export interface Expected {
-  figures: Map<string, Figure>
+export interface Wrong {
+  figures: WrongFigure[]
   readers: WrongReaders[]
 }
 
-/** The posts of the days, and where their readers came from, as a recount says. `where` narrows the posts. */
-export async function expectedFigures(
-  engine: Engine,
-  snapshot: Snapshot,
-  by: By,
-  where = 'true',
-): Promise<Expected> {
-  const batch = by === 'batch' ? 'batch' : "''"
-  const [hosts, uniques] = await Promise.all([
-    engine.cluster.all(
-      `SELECT ${batch} AS of_batch, day, post_uuid, referer_host AS host,
-              sum(counts) AS views, sum(counts * logged_in) AS logged_in, sum(bot) AS bots,
-              toUnixTimestamp(minOrNullIf(viewed_at, counts = 1)) AS first_viewed_at,
-              toUnixTimestamp(maxOrNullIf(viewed_at, counts = 1)) AS last_viewed_at
-       FROM ${viewsOf(engine, snapshot, where)} AS views
-       GROUP BY of_batch, day, post_uuid, host`,
-    ),
-    engine.cluster.all(
-      `SELECT ${by === 'batch' ? 'owner' : "''"} AS of_batch, day, post_uuid,
-              countIf(owner IS NOT NULL) AS unique_views,
-              countIf(${UNLISTED(snapshot.open)}) AS unlisted, countIf(${UNVIEWED}) AS unviewed
-       FROM ${ownersOf(engine, snapshot, where)}
-       GROUP BY of_batch, day, post_uuid`,
-    ),
-  ])
-  const found = new Map<string, Figure>()
-  const add = (figure: Figure) => {
-    const key = keyOf(figure)
-    const before = found.get(key)
-    const aggregate = before === undefined ? figure.aggregate : sumOf([before.aggregate, figure.aggregate])
-    found.set(key, { ...figure, aggregate })
-  }
-  for (const row of hosts) {
-    const post = figureOf('post', { ...row, host: '' })
-    add(post)
-    const { view_count } = post.aggregate
-    if (view_count > 0) add({ ...figureOf('referrer', row), aggregate: toAggregate({ views: view_count }) })
-  }
-  for (const row of uniques) if (Number(row['unique_views']) > 0) add(figureOf('post', row))
-  const readers = uniques.map(row => ({
-    day: String(row['day']),
-    post: String(row['post_uuid']),
-    unlisted: Number(row['unlisted']),
-    unviewed: Number(row['unviewed']),
-  }))
-  return { figures: found, readers: readers.filter(({ unlisted, unviewed }) => unlisted + unviewed > 0) }
+const COUNTS = ['views', 'unique_views', 'logged_in', 'bots'] as const
+const TIMES = ['first_viewed_at', 'last_viewed_at'] as const
+
+/**
+ * As SQL: what the figures must say beside what they do say, `expected_…` and `found_…`. `keptAs` is SQL of a label: under
+ * which one what its batch adds is kept, or one for all batches.
+ */
+function comparisonOf(engine: Engine, snapshot: Snapshot, keptAs: (batch: string) => string): string {
+  const { days, complete, open, before } = snapshot
+  const gone = days.filter(day => !complete.includes(day))
+  const zeros = (...names: string[]) => names.map(name => `toInt64(0) AS ${name}`).join(', ')
+  const stored = (where: string) =>
+    engine.cluster.from(
+      `SELECT * FROM post_view_sums
+       WHERE kind IN ('post', 'referrer', 'site', 'site_referrer') AND ${where} AND ${before}`,
+    )
+  const sources = [
+    // The views, by the host they came from: to the post and the site, and where they count to those of the host.
+    `SELECT [('post', post_uuid, ''), ('site', '', ''), ('referrer', post_uuid, referer_host), ('site_referrer', '', referer_host)] AS keys,
+            ${keptAs('batch')} AS kept, day, true AS is_expected, 0 AS version,
+            toInt64(sum(counts)) AS views, ${zeros('unique_views')},
+            toInt64(sum(counts * logged_in)) AS logged_in, toInt64(sum(bot)) AS bots,
+            minOrNullIf(viewed_at, counts = 1) AS first_viewed_at, maxOrNullIf(viewed_at, counts = 1) AS last_viewed_at,
+            ${zeros('unlisted', 'unviewed')}
+     FROM ${viewsOf(engine, snapshot)} AS views
+     GROUP BY kept, day, post_uuid, referer_host`,
+    // Their readers.
+    `SELECT [('post', post_uuid, ''), ('site', '', '')] AS keys,
+            ${keptAs(`ifNull(owner, ${NOBODY})`)} AS kept, day, true AS is_expected, 0 AS version,
+            ${zeros('views')}, toInt64(countIf(owner IS NOT NULL)) AS unique_views, ${zeros('logged_in', 'bots')},
+            NULL AS first_viewed_at, NULL AS last_viewed_at,
+            toInt64(countIf(${UNLISTED(open)})) AS unlisted, toInt64(countIf(${UNVIEWED})) AS unviewed
+     FROM ${ownersOf(engine, snapshot)}
+     GROUP BY kept, day, post_uuid`,
+    `SELECT [(toString(kind), post_uuid, host)] AS keys, ${keptAs('batch')} AS kept, day, false AS is_expected, version,
+            views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, ${zeros('unlisted', 'unviewed')}
+     FROM ${stored(isOneOf(days))} AS figures`,
+    // Of days whose raw rows are gone, the posts' figures are all there is to go by.
+    `SELECT if(kind = 'post', [('post', post_uuid, ''), ('site', '', '')],
+               [('referrer', post_uuid, host), ('site_referrer', '', host)]) AS keys,
+            ${keptAs('batch')} AS kept, day, true AS is_expected, version,
+            views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, ${zeros('unlisted', 'unviewed')}
+     FROM ${stored(`kind IN ('post', 'referrer') AND ${isOneOf(gone)}`)} AS figures`,
+  ]
+  const isOfHost = "kind IN ('referrer', 'site_referrer')"
+  return `(
+    SELECT kind, kept, day, post_uuid, host,
+           countIf(NOT is_expected) > 0 AS is_stored, maxIf(version, NOT is_expected) AS stored_version,
+           ${COUNTS.flatMap(count => [
+             `sumIf(${count}, is_expected) AS expected_${count}`,
+             `sumIf(${count}, NOT is_expected) AS found_${count}`,
+           ]).join(', ')},
+           minOrNullIf(first_viewed_at, is_expected) AS expected_first_viewed_at,
+           minOrNullIf(first_viewed_at, NOT is_expected) AS found_first_viewed_at,
+           maxOrNullIf(last_viewed_at, is_expected) AS expected_last_viewed_at,
+           maxOrNullIf(last_viewed_at, NOT is_expected) AS found_last_viewed_at,
+           sumIf(unlisted, kind = 'post') AS all_unlisted, sumIf(unviewed, kind = 'post') AS all_unviewed
+    FROM (
+      SELECT arrayJoin(keys) AS key, key.1 AS kind, key.2 AS post_uuid, key.3 AS host, kept, day, is_expected, version, views,
+             if(${isOfHost}, 0, unique_views) AS unique_views, if(${isOfHost}, 0, logged_in) AS logged_in,
+             if(${isOfHost}, 0, bots) AS bots, if(${isOfHost}, NULL, first_viewed_at) AS first_viewed_at,
+             if(${isOfHost}, NULL, last_viewed_at) AS last_viewed_at, unlisted, unviewed
+      FROM (${sources.join(' UNION ALL ')})
+    )
+    GROUP BY kind, kept, day, post_uuid, host
+  )`
 }
 
-const POST_KINDS = "kind IN ('post', 'referrer')"
-const SITE_KINDS = "kind IN ('site', 'site_referrer')"
-const SITE_KIND_OF = "if(kind = 'post', 'site', 'site_referrer')"
+/** As SQL over a comparison. */
+const DIFFERS = [
+  ...COUNTS.map(count => `expected_${count} != found_${count}`),
+  ...TIMES.map(
+    time => `ifNull(toUnixTimestamp(expected_${time}), 0) != ifNull(toUnixTimestamp(found_${time}), 0)`,
+  ),
+].join(' OR ')
 
-/** What the figures of posts say. A figure that was taken back, all zeros, is in no sum; of a batch, it tells its version. */
-export function postFigures(
-  engine: Engine,
-  snapshot: Snapshot,
-  by: By,
-  where = 'true',
-): Promise<Map<string, Figure>> {
-  return storedFigures(engine, snapshot, by, `${POST_KINDS} AND (${where})`)
-}
-
-/** What the site's figures say. */
-export function siteFigures(engine: Engine, snapshot: Snapshot, by: By): Promise<Map<string, Figure>> {
-  return storedFigures(engine, snapshot, by, SITE_KINDS)
-}
-
-/** What the site's figures should say: what the posts' add up to, of each batch. */
-export function postFiguresAsSite(engine: Engine, snapshot: Snapshot): Promise<Map<string, Figure>> {
-  return storedFigures(engine, snapshot, 'batch', POST_KINDS, { kind: SITE_KIND_OF, post: "''" })
-}
-
-async function storedFigures(
-  engine: Engine,
-  { days, before }: Snapshot,
-  by: By,
-  where: string,
-  as = { kind: 'kind', post: 'post_uuid' },
-): Promise<Map<string, Figure>> {
-  const source = engine.cluster.from(
-    `SELECT *, ${as.kind} AS of_kind, ${as.post} AS of_post, ${by === 'batch' ? 'batch' : "''"} AS of_batch, _block_number
-     FROM post_view_figures FINAL
-     WHERE ${where} AND ${isOneOf(days)} AND ${before}`,
+/** What differs, of all batches together. */
+export async function wrongIn(engine: Engine, snapshot: Snapshot): Promise<Wrong> {
+  const times = TIMES.flatMap(time =>
+    ['expected', 'found'].map(which => `toUnixTimestamp(${which}_${time}) AS ${which}_${time}`),
   )
   const rows = await engine.cluster.all(
-    `SELECT of_kind, of_batch, day, of_post AS post_uuid, host,
-            max(figures.version) AS version, sum(figures.views) AS views, sum(figures.unique_views) AS unique_views,
-            sum(figures.logged_in) AS logged_in, sum(figures.bots) AS bots,
-            toUnixTimestamp(min(figures.first_viewed_at)) AS first_viewed_at,
-            toUnixTimestamp(max(figures.last_viewed_at)) AS last_viewed_at
-     FROM ${source} AS figures
-     GROUP BY of_kind, of_batch, day, of_post, host
-     ${by === 'batch' ? '' : 'HAVING views != 0 OR unique_views != 0 OR logged_in != 0 OR bots != 0'}`,
+    `SELECT * REPLACE (${times.join(', ')}), ${DIFFERS} AS differs
+     FROM ${comparisonOf(engine, snapshot, () => NOBODY)}
+     WHERE (${DIFFERS}) OR all_unlisted > 0 OR all_unviewed > 0
+     ORDER BY kind, day, post_uuid, host`,
   )
-  const figures = rows.map(row => figureOf(row['of_kind'] as FigureKind, row))
-  return new Map(figures.map(figure => [keyOf(figure), figure]))
+  const wrong: Wrong = { figures: [], readers: [] }
+  for (const row of rows) {
+    const [day, post] = [String(row['day']), String(row['post_uuid'])]
+    const [unlisted, unviewed] = [Number(row['all_unlisted']), Number(row['all_unviewed'])]
+    if (unlisted + unviewed > 0) wrong.readers.push({ day, post, unlisted, unviewed })
+    if (Number(row['differs']) === 0) continue
+    const [expected, found] = [aggregateOf(row, 'expected'), aggregateOf(row, 'found')]
+    const kind = row['kind'] as FigureKind
+    wrong.figures.push({ kind, day, post, host: String(row['host']), expected, found })
+  }
+  return wrong
 }
 
-function figureOf(kind: FigureKind, row: Row): Figure {
+function aggregateOf(row: Row, which: 'expected' | 'found'): Aggregate | null {
+  const count = (name: (typeof COUNTS)[number]) => Number(row[`${which}_${name}`])
+  const time = (name: (typeof TIMES)[number]) => {
+    const value = row[`${which}_${name}`]
+    return value === null ? null : Number(value)
+  }
+  // What was taken back is all zeros.
+  if (COUNTS.every(name => count(name) === 0)) return null
   return {
-    kind,
-    batch: String(row['of_batch']),
-    day: String(row['day']),
-    post: String(row['post_uuid'] ?? ''),
-    host: String(row['host'] ?? ''),
-    version: Number(row['version'] ?? 0),
-    aggregate: toAggregate(row),
+    view_count: count('views'),
+    unique_views: count('unique_views'),
+    logged_in: count('logged_in'),
+    bots: count('bots'),
+    first_viewed_at: time('first_viewed_at'),
+    last_viewed_at: time('last_viewed_at'),
   }
 }
 
-/** Adds figures of posts to the site's. */
-export function addToSite(site: Map<string, Figure>, posts: Iterable<Figure>): void {
-  for (const { kind, aggregate, ...of } of posts) {
-    const ofSite: Figure = {
-      ...of,
-      kind: kind === 'post' ? 'site' : 'site_referrer',
-      post: '',
-      version: 0,
-      aggregate,
-    }
-    const key = keyOf(ofSite)
-    const before = site.get(key)
-    site.set(
-      key,
-      before === undefined ? ofSite : { ...ofSite, aggregate: sumOf([before.aggregate, aggregate]) },
+/**
+ * Writes what batches, or the rollups of their days, must add where it is something else: in its next version, and all of a
+ * shard in one statement. Interrupted, it has written some of it.
+ */
+export async function writeFigures(engine: Engine, snapshot: Snapshot): Promise<void> {
+  const shards = await engine.cluster.shards()
+  const { labelOf, isRollup } = await rollupsOf(shards)
+  const comparison = comparisonOf(engine, snapshot, labelOf)
+  for (const [index, shard] of shards.entries()) {
+    await shard.run(
+      `INSERT INTO post_view_figures (${FIGURE_COLUMNS}, is_rollup)
+       SELECT kind, post_uuid, day, host, 0, kept, stored_version + is_stored,
+              ${[...COUNTS, ...TIMES].map(name => `expected_${name}`).join(', ')}, now(), ${isRollup('kept')}
+       FROM ${comparison}
+       WHERE (${DIFFERS}) AND ${homeOfLabel('kept', shards.length)} = ${index}`,
     )
-  }
-}
-
-function sumOf(aggregates: readonly Aggregate[]): Aggregate {
-  const sum = (field: 'view_count' | 'unique_views' | 'logged_in' | 'bots') =>
-    aggregates.reduce((total, { [field]: value }) => total + value, 0)
-  const times = (field: 'first_viewed_at' | 'last_viewed_at') =>
-    aggregates.map(({ [field]: time }) => time).filter(time => time !== null)
-  const [first, last] = [times('first_viewed_at'), times('last_viewed_at')]
-  return {
-    view_count: sum('view_count'),
-    unique_views: sum('unique_views'),
-    logged_in: sum('logged_in'),
-    bots: sum('bots'),
-    first_viewed_at: first.length === 0 ? null : Math.min(...first),
-    last_viewed_at: last.length === 0 ? null : Math.max(...last),
   }
 }
 
@@ -371,7 +331,7 @@ export function unviewedReaders(engine: Engine, snapshot: Snapshot): Promise<Rea
 async function readers(engine: Engine, snapshot: Snapshot, which: string): Promise<Reader[]> {
   const rows = await engine.cluster.all(
     `SELECT day, post_uuid, slice, lower(hex(visitor)) AS reader
-     FROM ${ownersOf(engine, snapshot, 'true')}
+     FROM ${ownersOf(engine, snapshot)}
      WHERE ${which}`,
   )
   return rows.map(row => ({
@@ -382,6 +342,9 @@ async function readers(engine: Engine, snapshot: Snapshot, which: string): Promi
   }))
 }
 
+/** Held by the server that lists them; in several parts is as good. */
+const READERS_A_PART = 1_000_000
+
 /**
  * Lists the readers of the days who are not listed. Whoever is listed first meanwhile stays the first. The servers do it
  * among themselves: there may be millions.
@@ -389,16 +352,13 @@ async function readers(engine: Engine, snapshot: Snapshot, which: string): Promi
 export async function listReaders(engine: Engine, snapshot: Snapshot): Promise<void> {
   const shards = await engine.cluster.shards()
   for (const [index, shard] of shards.entries()) {
-    const isHere = shards.length === 1 ? 'true' : portion(index, shards.length)
-    for (const where of snapshot.portions) {
-      await shard.run(
-        `INSERT INTO post_view_visitors (${READER_COLUMNS})
-         SELECT day, post_uuid, slice, visitor, ${snapshot.epoch}, assumeNotNull(owner)
-         FROM ${ownersOf(engine, snapshot, `${where} AND ${isHere}`)}
-         WHERE ${UNLISTED(snapshot.open)}
-         SETTINGS min_insert_block_size_rows = ${READERS_A_PART}`,
-      )
-    }
+    await shard.run(
+      `INSERT INTO post_view_visitors (${READER_COLUMNS})
+       SELECT day, post_uuid, slice, visitor, ${snapshot.epoch}, assumeNotNull(owner)
+       FROM ${ownersOf(engine, snapshot, isOfShard('post_uuid', index, shards.length))}
+       WHERE ${UNLISTED(snapshot.open)}
+       SETTINGS min_insert_block_size_rows = ${READERS_A_PART}`,
+    )
   }
 }
 
@@ -418,5 +378,5 @@ export async function allDays({ cluster }: Engine): Promise<Day[][]> {
        )}
      ) GROUP BY day ORDER BY day`,
   )
-  return daysInGroups(rows)
+  return inGroups(rows)
 }

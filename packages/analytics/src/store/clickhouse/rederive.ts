@@ -24,28 +24,22 @@ export interface StoredRow {
 }
 
 /** So many rows are gone through together: a day of a small site has few. */
-export const ROWS_A_GROUP = 5_000_000
+const ROWS_A_GROUP = 5_000_000
 
-/** Things in their order, in groups that have about as many rows together as a group may have. */
-export function inGroups<T>(things: Iterable<T>, rowsOf: (thing: T) => number, rowsAGroup: number): T[][] {
-  const groups: T[][] = []
+/** The days, oldest first, in groups that have about as many rows together as one may have. */
+export function inGroups(days: readonly Row[]): Day[][] {
+  const groups: Day[][] = []
   let room = 0
-  for (const thing of things) {
-    const rows = rowsOf(thing)
+  for (const row of days) {
+    const rows = Number(row['rows'])
     if (groups.length === 0 || rows > room) {
       groups.push([])
-      room = rowsAGroup
+      room = ROWS_A_GROUP
     }
-    groups.at(-1)!.push(thing)
+    groups.at(-1)!.push(String(row['day']))
     room -= rows
   }
   return groups
-}
-
-/** Days with a number of rows each. */
-export function daysInGroups(days: readonly Row[]): Day[][] {
-  const groups = inGroups(days, row => Number(row['rows']), ROWS_A_GROUP)
-  return groups.map(group => group.map(row => String(row['day'])))
 }
 
 /** The days rows were received on: the parts that a table of rows is cut into. */
@@ -55,7 +49,7 @@ export async function receivedDays(shard: Shard): Promise<Day[][]> {
      WHERE database = currentDatabase() AND table = 'post_view_deliveries' AND active
      GROUP BY day ORDER BY day`,
   )
-  return daysInGroups(rows)
+  return inGroups(rows)
 }
 
 /** As SQL over the rows: received on one of the days. */

@@ -9,6 +9,7 @@ import type { Calendar, Day } from '../calendar.ts'
 import { settingsDiffer } from '../sql/sql.ts'
 import { type CountingSettings, StoreRefused } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
+import { newLabels } from './labels.ts'
 
 export interface Engine {
   calendar: Calendar
@@ -120,13 +121,41 @@ export async function makeKey(
 }
 
 const LEASE_SECONDS = 120
+const RENEW_MS = (LEASE_SECONDS / 4) * 1_000
 
 /**
- * Holds `name` for so long, again and again for the same holder; false when another does.
+ * Does what one may do at a time, under a name; null when another is at it. Whoever dies at it is waited for until the
+ * lease runs out.
  *
  * @param now Unix seconds
  */
-export async function takeLease(shard: Shard, name: string, holder: string, now: number): Promise<boolean> {
+export async function underLease<T>(
+  shard: Shard,
+  name: 'prune' | 'reopen',
+  now: number,
+  work: () => Promise<T>,
+): Promise<T | null> {
+  const holder = newLabels()(0)
+  const started = performance.now()
+  const take = () => takeLease(shard, name, holder, now + Math.floor((performance.now() - started) / 1_000))
+  if (!(await take())) return null
+  let renewing: Promise<unknown> = Promise.resolve()
+  // Where a renewal fails there are three more before the lease runs out.
+  const renewal = setInterval(() => {
+    renewing = take().catch(() => {})
+  }, RENEW_MS)
+  try {
+    return await work()
+  } finally {
+    clearInterval(renewal)
+    await renewing
+    // Where this fails, what went wrong before is what tells, and the lease runs out.
+    await giveUpLease(shard, name, holder, now).catch(() => {})
+  }
+}
+
+/** Holds `name` for so long, again and again for the same holder; false when another does. */
+async function takeLease(shard: Shard, name: string, holder: string, now: number): Promise<boolean> {
   const current = async (): Promise<Row | undefined> => {
     const [row] = await shard.all(
       `SELECT holder FROM post_view_leases
@@ -150,7 +179,7 @@ export async function takeLease(shard: Shard, name: string, holder: string, now:
 }
 
 /** Also removes those that ran out before `now`. */
-export async function giveUpLease(shard: Shard, name: string, holder: string, now: number): Promise<void> {
+async function giveUpLease(shard: Shard, name: string, holder: string, now: number): Promise<void> {
   await shard.run(
     `ALTER TABLE post_view_leases
      DELETE WHERE name = {name:String} AND (holder = {holder:String} OR expires_at <= {now:UInt64})

@@ -1,22 +1,18 @@
 /** Compares what is counted with a recount of the rows. Changes nothing. */
 
-import type { Day } from '../calendar.ts'
 import { differences } from '../sql/recount.ts'
 import type { Difference, Progress } from '../store.ts'
 import { firstRowsOf } from './batch.ts'
 import { leftOvers } from './left-overs.ts'
 import {
-  addToSite,
   allDays,
-  expectedFigures,
-  type Figure,
-  postFigures,
   type Snapshot,
-  siteFigures,
   snapshotOf,
   unlistedReaders,
   unviewedReaders,
+  type WrongFigure,
   type WrongReaders,
+  wrongIn,
 } from './recount.ts'
 import { Deriving, receivedDays, rowsReceived } from './rederive.ts'
 import { dayKeys, type Engine, readState, type State } from './state.ts'
@@ -50,8 +46,9 @@ async function differencesNow(engine: Engine, progress: Progress): Promise<Diffe
   const total = groups.flat().length
   let done = 0
   for (const days of groups) {
-    const recounted = await recountDays(engine, state, days)
-    found.push(...recounted.differences, ...(await readersThatDiffer(engine, recounted)))
+    const snapshot = await snapshotOf(engine, state, days)
+    const { figures, readers } = await wrongIn(engine, snapshot)
+    found.push(...figures.flatMap(differencesOf), ...(await readersThatDiffer(engine, snapshot, readers)))
     done += days.length
     progress('days', done, total)
   }
@@ -87,67 +84,10 @@ async function rowsThatDiffer(engine: Engine, state: State, progress: Progress):
   return found
 }
 
-export interface RecountedDays {
-  snapshot: Snapshot
-  /** Of the figures. */
-  differences: Difference[]
-  /** Those on which a figure differs. */
-  days: ReadonlySet<Day>
-  /** Those of the posts whose figures differ, and how many views they have. */
-  posts: { day: Day; post: string; views: number }[]
-  readers: WrongReaders[]
-}
-
-export async function recountDays(
-  engine: Engine,
-  state: State,
-  days: readonly Day[],
-): Promise<RecountedDays> {
-  const snapshot = await snapshotOf(engine, state, days)
-  const isComplete = new Set(snapshot.complete)
-  const recounted = {
-    snapshot,
-    differences: [] as Difference[],
-    days: new Set<Day>(),
-    posts: [] as RecountedDays['posts'],
-    readers: [] as WrongReaders[],
-  }
-  const compareAll = (expected: ReadonlyMap<string, Figure>, stored: ReadonlyMap<string, Figure>) => {
-    for (const [wanted, is] of pairs(expected, stored)) {
-      const differing = compare(wanted, is)
-      if (differing.length === 0) continue
-      recounted.differences.push(...differing)
-      const { post, day } = (wanted ?? is)!
-      recounted.days.add(day)
-      const views = Math.max(rowsOf(wanted), rowsOf(is))
-      if (post !== '') recounted.posts.push({ post, day, views })
-    }
-  }
-
-  const site = new Map<string, Figure>()
-  for (const where of snapshot.portions) {
-    const [stored, found] = await Promise.all([
-      postFigures(engine, snapshot, 'all', where),
-      expectedFigures(engine, snapshot, 'all', where),
-    ])
-    // Of days whose raw rows are gone, the posts' figures are all there is to go by.
-    const goneBy = stored.entries().filter(([, { day }]) => !isComplete.has(day))
-    const expected = new Map([...found.figures, ...goneBy])
-    compareAll(expected, stored)
-    addToSite(site, expected.values())
-    recounted.readers.push(...found.readers)
-  }
-  compareAll(site, await siteFigures(engine, snapshot, 'all'))
-  return recounted
-}
-
-function rowsOf(figure: Figure | undefined): number {
-  return figure === undefined ? 0 : figure.aggregate.view_count + figure.aggregate.bots
-}
-
 async function readersThatDiffer(
   engine: Engine,
-  { snapshot, readers }: RecountedDays,
+  snapshot: Snapshot,
+  readers: readonly WrongReaders[],
 ): Promise<Difference[]> {
   const found: Difference[] = []
   const isAny = (which: 'unlisted' | 'unviewed') => readers.some(({ [which]: count }) => count > 0)
@@ -165,35 +105,16 @@ async function readersThatDiffer(
   return found
 }
 
-function compare(expected: Figure | undefined, found: Figure | undefined): Difference[] {
-  const { kind, day, post, host } = (expected ?? found)!
+function differencesOf({ kind, day, post, host, expected, found }: WrongFigure): Difference[] {
   const of = post === '' ? 'site' : `post ${post}`
   if (kind === 'post' || kind === 'site') {
-    return differences(
-      kind === 'post' ? 'aggregate' : 'site_aggregate',
-      `${of} on ${day}`,
-      expected?.aggregate ?? null,
-      found?.aggregate ?? null,
-    )
+    const aggregate = kind === 'post' ? 'aggregate' : 'site_aggregate'
+    return differences(aggregate, `${of} on ${day}`, expected, found)
   }
-  return differences(
-    kind,
-    `${of} on ${day} from ${host || 'nowhere'}`,
-    asCount(expected?.aggregate.view_count ?? null),
-    asCount(found?.aggregate.view_count ?? null),
-  )
+  const views = [expected, found].map(aggregate => asCount(aggregate?.view_count ?? null))
+  return differences(kind, `${of} on ${day} from ${host || 'nowhere'}`, views[0]!, views[1]!)
 }
 
 function asCount(views: number | null): { view_count: number } | null {
   return views === null ? null : { view_count: views }
-}
-
-/** What two maps have under the same key, by key. */
-export function pairs<T>(
-  expected: ReadonlyMap<string, T>,
-  found: ReadonlyMap<string, T>,
-): [expected: T | undefined, found: T | undefined][] {
-  return [...new Set([...expected.keys(), ...found.keys()])]
-    .sort()
-    .map(key => [expected.get(key), found.get(key)])
 }

@@ -54,7 +54,8 @@ SETTINGS index_granularity = 128, enable_block_number_column = 1, enable_block_o
          non_replicated_deduplication_window = 0;
 
 -- What each batch adds to every number, all of it in one insert, with a row of kind 'batch' that says the batch is done.
--- A batch is in one partition of one shard, so that its rows written twice are one.
+-- A batch is in one partition of one shard, so that its rows written twice are one. Rolled up, all batches that were
+-- labelled on a day add one row to a number, under a label of that day; the rows of kind 'batch' are kept, each as it was.
 CREATE TABLE IF NOT EXISTS post_view_figures (
   kind            Enum8('batch' = 0, 'site' = 1, 'site_referrer' = 2, 'minute' = 3, 'post' = 4, 'referrer' = 5),
   post_uuid       String,
@@ -69,15 +70,33 @@ CREATE TABLE IF NOT EXISTS post_view_figures (
   bots            Int64,
   first_viewed_at Nullable(DateTime('UTC')),
   last_viewed_at  Nullable(DateTime('UTC')),
-  committed_at    DateTime('UTC')
+  committed_at    DateTime('UTC'),
+  is_rollup       Bool DEFAULT false,
+  labelled        Date MATERIALIZED toDate(UUIDv7ToDateTime(batch, 'UTC'))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMM(UUIDv7ToDateTime(batch, 'UTC'))
+PARTITION BY (is_rollup, if(is_rollup, toStartOfMonth(labelled), labelled))
 ORDER BY (kind, post_uuid, day, host, minute, UUIDToNum(batch))
 SETTINGS index_granularity = 1024, enable_block_number_column = 1, enable_block_offset_column = 1,
          fsync_after_insert = 1, fsync_part_directory = 1,
          min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          non_replicated_deduplication_window = 0;
+
+-- The days of labels whose rollups count, on this shard.
+CREATE TABLE IF NOT EXISTS post_view_rolled_up (
+  day         Date,
+  recorded_at DateTime('UTC') DEFAULT now()
+)
+ENGINE = MergeTree
+ORDER BY day
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1,
+         min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+-- The figures of this shard that numbers are sums of. A set of days, not the latest one: of a single value servers take the
+-- one that the server has found out that they are asked by.
+CREATE VIEW IF NOT EXISTS post_view_sums AS
+SELECT *, labelled, _block_number FROM post_view_figures FINAL
+WHERE is_rollup = (labelled IN (SELECT day FROM post_view_rolled_up));
 
 -- What all processes must agree on is kept by the first shard alone: the row committed first is agreed on.
 
@@ -133,13 +152,13 @@ SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at,
        if(has_id, id, NULL) AS event_id,
        received_at, day, slice, logged_in, bot, visitor, referer_host
 FROM {{all: SELECT * FROM post_view_deliveries ORDER BY UUIDToNum(id), _block_number, _block_offset LIMIT 1 BY id}}
-WHERE batch IN (SELECT batch FROM {{all: SELECT batch FROM post_view_figures WHERE kind = 'batch'}});
+WHERE batch IN (SELECT batch FROM {{all: SELECT batch FROM post_view_sums WHERE kind = 'batch'}});
 
 CREATE VIEW IF NOT EXISTS post_view_aggregates AS
 SELECT post_uuid, day AS date, sum(views) AS view_count, 0 AS baseline, sum(unique_views) AS unique_views,
        sum(logged_in) AS logged_in, sum(bots) AS bots,
        min(first_viewed_at) AS first_viewed_at, max(last_viewed_at) AS last_viewed_at
-FROM {{all: SELECT * FROM post_view_figures FINAL WHERE kind = 'post'}} AS figures
+FROM {{all: SELECT * FROM post_view_sums WHERE kind = 'post'}} AS figures
 GROUP BY post_uuid, day
 HAVING view_count != 0 OR bots != 0;
 
@@ -147,13 +166,13 @@ CREATE VIEW IF NOT EXISTS post_view_totals AS
 SELECT post_uuid, sum(figures.views) AS views, sum(unique_views) AS unique_views,
        sum(logged_in) AS logged_in, sum(bots) AS bots,
        min(first_viewed_at) AS first_viewed_at, max(last_viewed_at) AS last_viewed_at
-FROM {{all: SELECT * FROM post_view_figures FINAL WHERE kind = 'post'}} AS figures
+FROM {{all: SELECT * FROM post_view_sums WHERE kind = 'post'}} AS figures
 GROUP BY post_uuid
 HAVING views != 0 OR bots != 0;
 
 CREATE VIEW IF NOT EXISTS post_view_referrers AS
 SELECT post_uuid, day AS date, host, sum(views) AS view_count
-FROM {{all: SELECT * FROM post_view_figures FINAL WHERE kind = 'referrer'}} AS figures
+FROM {{all: SELECT * FROM post_view_sums WHERE kind = 'referrer'}} AS figures
 GROUP BY post_uuid, day, host
 HAVING view_count != 0;
 
@@ -161,17 +180,17 @@ CREATE VIEW IF NOT EXISTS site_view_aggregates AS
 SELECT day AS date, sum(views) AS view_count, sum(unique_views) AS unique_views,
        sum(logged_in) AS logged_in, sum(bots) AS bots,
        min(first_viewed_at) AS first_viewed_at, max(last_viewed_at) AS last_viewed_at
-FROM {{all: SELECT * FROM post_view_figures FINAL WHERE kind = 'site'}} AS figures
+FROM {{all: SELECT * FROM post_view_sums WHERE kind = 'site'}} AS figures
 GROUP BY day
 HAVING view_count != 0 OR bots != 0;
 
 CREATE VIEW IF NOT EXISTS site_view_referrers AS
 SELECT day AS date, host, sum(views) AS view_count
-FROM {{all: SELECT * FROM post_view_figures FINAL WHERE kind = 'site_referrer'}} AS figures
+FROM {{all: SELECT * FROM post_view_sums WHERE kind = 'site_referrer'}} AS figures
 GROUP BY day, host
 HAVING view_count != 0;
 
 CREATE VIEW IF NOT EXISTS site_view_minutes AS
 SELECT minute, sum(views) AS view_count
-FROM {{all: SELECT * FROM post_view_figures FINAL WHERE kind = 'minute'}} AS figures
+FROM {{all: SELECT * FROM post_view_sums WHERE kind = 'minute'}} AS figures
 GROUP BY minute;

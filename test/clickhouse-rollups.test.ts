@@ -1,0 +1,175 @@
+/** Rollups on ClickHouse: numbers stay what they are, at every moment, and so does what may be done with them. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
+import { assertVerified, differencesIn } from './store-contract-database.ts'
+import { inBatches, questionOf, randomOf, randomViews, shuffled } from './store-contract-random.ts'
+import { everythingIn, recount } from './store-contract-recount.ts'
+import { onceSaid, SETTINGS, twoShards } from './support/two-shards.ts'
+import { record, untilAvailable } from './support/views.ts'
+
+const DAY_SECONDS = 86_400
+/** A prune of the day after tomorrow: whatever is labelled until then was labelled on a day that is over. */
+const later = () => ({
+  now: Math.floor(Date.now() / 1_000) + 2 * DAY_SECONDS,
+  rawRetentionDays: 0,
+  maxAgeSeconds: 3_650 * DAY_SECONDS,
+})
+
+const { onTwoShards, throughProxy } = twoShards()
+
+const ids = (count: number, seed: number) =>
+  randomViews(randomOf(seed), count).map((view, n) => ({ ...view, eventId: view.eventId ?? idOf(seed, n) }))
+const idOf = (seed: number, n: number) =>
+  `00000000-0000-4000-8000-${(seed * 100_000 + n).toString(16).padStart(12, '0')}`
+
+/** All of them, in some twenty batches. */
+async function recordInBatches(store: Store, views: ReturnType<typeof ids>, seed = 1): Promise<number> {
+  const random = randomOf(seed)
+  let counted = 0
+  for (const batch of inBatches(random, shuffled(random, views))) {
+    counted += (await untilAvailable(() => record(store, batch))).counted
+  }
+  return counted
+}
+
+describe('rollups on ClickHouse', () => {
+  test('keep every number, and take what comes late', async t => {
+    const { store, sql } = await onTwoShards(t)
+    const [first, late] = [ids(600, 1), ids(300, 2)]
+    const asked = questionOf([...first, ...late])
+    const expected = (views: typeof first) => ({ ...recount(views, SETTINGS, asked), minutes: [] })
+    const rowsOf = async (where: string) =>
+      (await sql(`SELECT count() AS rows FROM ${where}`)).reduce((sum, { rows }) => sum + Number(rows), 0)
+
+    await recordInBatches(store, first)
+    const before = await rowsOf("post_view_sums WHERE kind = 'post'")
+    await store.prune(later())
+    assert.deepEqual(await everythingIn(store, asked), expected(first))
+    await assertVerified(store)
+    // One of each post and day on each shard, where there was one of each batch.
+    const posts = await rowsOf("(SELECT DISTINCT post_uuid, day FROM post_view_sums WHERE kind = 'post')")
+    assert.equal(await rowsOf("post_view_sums WHERE kind = 'post'"), posts)
+    assert.ok(before > 3 * posts, `${before} rows, then ${posts}`)
+
+    // Their day is rolled up already: they are counted, and in the numbers from the next time on.
+    assert.equal(await recordInBatches(store, [...late, ...first.slice(0, 50)]), late.length)
+    assert.equal(await recordInBatches(store, [...late, ...first]), 0)
+    for (let times = 0; times < 2; times++) {
+      await store.prune(later())
+      assert.deepEqual(await everythingIn(store, asked), expected([...first, ...late]))
+      await assertVerified(store)
+    }
+    // Each time all of it in one part, there or not.
+    const parts = await sql('SELECT uniqExact(_block_number) AS parts FROM post_view_figures WHERE is_rollup')
+    assert.deepEqual(parts, [{ parts: 2 }, { parts: 2 }])
+
+    // Nobody can be about to read the batches' own any more.
+    assert.ok((await rowsOf('post_view_figures WHERE NOT is_rollup')) > 0)
+    await sql('ALTER TABLE post_view_rolled_up UPDATE recorded_at = recorded_at - 3600 WHERE true')
+    await store.prune(later())
+    assert.equal(await rowsOf('post_view_figures WHERE NOT is_rollup'), 0)
+    assert.deepEqual(await everythingIn(store, asked), expected([...first, ...late]))
+    assert.equal(await recordInBatches(store, [...late, ...first]), 0)
+    assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 0)
+    await assertVerified(store)
+  })
+
+  test('change no number for anybody who reads meanwhile', async t => {
+    const { store, open } = await onTwoShards(t)
+    await recordInBatches(store, ids(400, 3))
+    const reader = await open()
+    const expected = await reader.siteTotals()
+    let rollingUp = true
+    let read = 0
+    const reading = (async () => {
+      while (rollingUp) {
+        assert.deepEqual(await reader.siteTotals(), expected)
+        read++
+      }
+    })()
+    await store.prune(later()).finally(() => {
+      rollingUp = false
+    })
+    await reading
+    assert.ok(read > 5)
+  })
+
+  for (const words of ['INSERT INTO post_view_figures', 'INSERT INTO post_view_rolled_up']) {
+    test(`are made again after a prune that died at ${words}`, async t => {
+      const { proxy, straight, store } = await throughProxy(t)
+      const [first, late] = [ids(300, 4), ids(100, 5)]
+      const asked = questionOf([...first, ...late])
+      await recordInBatches(straight, first)
+      onceSaid(proxy, words, 'reset')
+      await assert.rejects(store.prune(later()), StoreUnavailable)
+      proxy.pass()
+      const half = await everythingIn(straight, asked)
+      assert.deepEqual({ ...half, minutes: [] }, { ...recount(first, SETTINGS, asked), minutes: [] })
+      await assertVerified(straight)
+      await recordInBatches(straight, late)
+      // After the lease of the one that died.
+      const { now, ...options } = later()
+      assert.equal((await straight.prune({ ...options, now: now + 300 })).ran, true)
+      assert.deepEqual(await everythingIn(straight, asked), {
+        ...recount([...first, ...late], SETTINGS, asked),
+        minutes: [],
+      })
+      await assertVerified(straight)
+    })
+  }
+
+  test('are made beside consumers that are late, again and again', async t => {
+    const { store, open } = await onTwoShards(t)
+    const all = ids(1_500, 6)
+    const consumers = [await open(), await open()]
+    let consuming = true
+    const recorded = Promise.all(
+      consumers.map((consumer, nth) =>
+        recordInBatches(consumer, nth === 0 ? all.slice(0, 900) : all.slice(700), nth),
+      ),
+    ).finally(() => {
+      consuming = false
+    })
+    while (consuming) await store.prune(later())
+    const [one, other] = await recorded
+    assert.equal(one! + other!, all.length)
+    await store.prune(later())
+    const asked = questionOf(all)
+    assert.deepEqual(await everythingIn(store, asked), { ...recount(all, SETTINGS, asked), minutes: [] })
+    await assertVerified(store)
+  })
+
+  test('are verified, put right, and counted anew under other settings', async t => {
+    const { store, open, url, sql } = await onTwoShards(t)
+    const [first, late] = [ids(300, 7), ids(100, 8)]
+    await recordInBatches(store, first)
+    await store.prune(later())
+    const asked = questionOf(first)
+    const before = await everythingIn(store, asked)
+    for (const damage of [
+      "UPDATE views = views + 1, unique_views = 0 WHERE kind = 'post' AND post_uuid = 'post-1'",
+      "DELETE WHERE kind IN ('site', 'site_referrer')",
+      "UPDATE first_viewed_at = toDateTime('2001-01-01 00:00:00', 'UTC') WHERE kind = 'post'",
+    ]) {
+      await sql(`ALTER TABLE post_view_figures ${damage} SETTINGS mutations_sync = 2`)
+      assert.notDeepEqual(await differencesIn(store), [])
+      assert.notEqual((await store.rebuild({ adoptSettings: false })).fixed, 0)
+      assert.deepEqual(await everythingIn(store, asked), before)
+      await assertVerified(store)
+    }
+
+    await recordInBatches(store, late)
+    const settings = { ...SETTINGS, timeZone: 'Asia/Tokyo', windowHours: 6, bots: 'exclude' } as const
+    const other = await open(url, settings)
+    await other.rebuild({ adoptSettings: true })
+    const all = [...first, ...late]
+    const everything = questionOf(all)
+    assert.deepEqual(await everythingIn(other, everything), {
+      ...recount(all, settings, everything),
+      minutes: [],
+    })
+    await assertVerified(other)
+  })
+})

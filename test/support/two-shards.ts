@@ -1,0 +1,58 @@
+/** A ClickHouse on two shards for tests of what is its own, and stores on it that are closed when the test ends. */
+
+import type { TestContext } from 'node:test'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
+import { atEnd } from './at-end.ts'
+import { clickhouseUrl, ownCluster, queryShard } from './clickhouse.ts'
+import { startTcpProxy, type TcpProxy, type Verdict } from './tcp-proxy.ts'
+
+export const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
+
+export async function opened(t: TestContext, url: string, settings = SETTINGS): Promise<Store> {
+  const store = await openStore(url, settings)
+  atEnd(t, () => store.close())
+  return store
+}
+
+/** The cluster of a test file. */
+export function twoShards() {
+  const cluster = ownCluster(2)
+
+  /** A new database on both shards. */
+  async function onTwoShards(t: TestContext) {
+    const servers = await cluster()
+    const database = await servers.database()
+    const url = clickhouseUrl(servers, database)
+    const open = (at = url, settings = SETTINGS) => opened(t, at, settings)
+    const store = await open()
+    await store.migrate()
+    const sql = async (statement: string) => {
+      const rows = await Promise.all(servers.shards.map(shard => queryShard(shard, database, statement)))
+      return rows.flat()
+    }
+    return { servers, database, url, open, store, sql }
+  }
+
+  /** A store that reaches the first shard through a proxy, and the other as it is. */
+  async function throughProxy(t: TestContext) {
+    const two = await onTwoShards(t)
+    const { port } = two.servers.shards[0]!
+    const proxy = await startTcpProxy(port)
+    atEnd(t, () => proxy.close())
+    const store = await two.open(two.url.replace(`:${port},`, `:${proxy.port},`))
+    return { ...two, straight: two.store, proxy, store }
+  }
+
+  return { cluster, onTwoShards, throughProxy }
+}
+
+/** From the moment these words were said to the server, this is what becomes of its answers. */
+export function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): void {
+  let isSaid = false
+  proxy.intercept(({ direction, bytes }) => {
+    if (direction === 'to-client') return isSaid ? fate : 'pass'
+    isSaid ||= decodeURIComponent(bytes.toString('latin1').replace(/[%+]/g, ' ')).includes(words)
+    return 'pass'
+  })
+}

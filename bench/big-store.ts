@@ -2,9 +2,10 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Clickhouse } from '../tools/stack/clickhouse.ts'
 import type { Bench } from './bench.ts'
 import type { Filled, FillOptions } from './contenders/fill.ts'
-import { type BenchDatabase, mysqlDatabase, sqliteDatabase } from './databases.ts'
+import { type BenchDatabase, clickhouseDatabase, mysqlDatabase, sqliteDatabase } from './databases.ts'
 import type { EventsOptions } from './events.ts'
 import { linesOf } from './processes.ts'
 
@@ -60,6 +61,18 @@ async function fillMariadb(bench: Bench, folder: string, rows: number): Promise<
   }
 }
 
+/** A database of the ClickHouse of all parts. Its days are rolled up, all but those of what a part publishes. */
+export async function bigClickhouse(
+  bench: Bench,
+  server: Clickhouse,
+  rows: number,
+): Promise<BenchDatabase & BigStore> {
+  const name = `big_${rows}`
+  await server.query(`CREATE DATABASE ${name}`)
+  const database = clickhouseDatabase(server, name)
+  return { ...database, rows, filled: await fill(bench, database, rows, { rollUp: true }) }
+}
+
 async function fillOnce(
   bench: Bench,
   folder: string,
@@ -67,6 +80,17 @@ async function fillOnce(
   rows: number,
 ): Promise<Filled[]> {
   if (existsSync(marker(folder))) return filledOf(folder)
+  const filled = await fill(bench, database, rows)
+  writeFileSync(marker(folder), JSON.stringify(filled))
+  return filled
+}
+
+function fill(
+  bench: Bench,
+  database: BenchDatabase,
+  rows: number,
+  options: Pick<FillOptions, 'rollUp'> = {},
+): Promise<Filled[]> {
   const events: EventsOptions = {
     seed: 'big',
     count: rows,
@@ -74,12 +98,8 @@ async function fillOnce(
     posts: BIG_POSTS,
     days: BIG_DAYS,
   }
-  const argument: FillOptions = { databaseUrl: database.url, events }
-  const filled = await linesOf<Filled>('fill', argument, bench.folder, line =>
-    bench.progress('fill', line.rows, rows),
-  )
-  writeFileSync(marker(folder), JSON.stringify(filled))
-  return filled
+  const argument: FillOptions = { databaseUrl: database.url, events, ...options }
+  return linesOf<Filled>('fill', argument, bench.folder, line => bench.progress('fill', line.rows, rows))
 }
 
 /** A store that was begun and never completed is begun anew. */

@@ -2,10 +2,11 @@
 
 import { runBacklog } from './backlog.ts'
 import type { Bench } from './bench.ts'
-import { BIG_DAYS, BIG_POOL, BIG_POSTS, bigMariadb, bigSqlite } from './big-store.ts'
+import { BIG_DAYS, BIG_POOL, BIG_POSTS, bigClickhouse, bigMariadb, bigSqlite } from './big-store.ts'
 import {
   type BenchDatabase,
   type BenchEngine,
+  clickhouseEngine,
   mariadbEngine,
   sqliteEngine,
   withDatabase,
@@ -80,6 +81,15 @@ export const READS = part<ReadsMeasured>({
     } finally {
       await small.stop()
       await big.stop()
+    }
+    const clickhouse = await bench.clickhouse()
+    if (clickhouse !== undefined) {
+      engines.push(
+        await measureEngine(bench, clickhouseEngine(clickhouse), {
+          big: await bigClickhouse(bench, clickhouse, bench.rows),
+          small: await bigClickhouse(bench, clickhouse, smallRows),
+        }),
+      )
     }
     return { posts: BIG_POSTS, days: BIG_DAYS, engines }
   },

@@ -12,6 +12,8 @@ import { rowMaker } from './rows.ts'
 export interface FillOptions {
   databaseUrl: string
   events: EventsOptions
+  /** On ClickHouse, as it would be if it had been filled some days ago. */
+  rollUp?: boolean
 }
 
 export interface Filled {
@@ -21,8 +23,13 @@ export interface Filled {
 }
 
 const ROWS_AT_ONCE = 5_000
+const ROLLED_UP_AFTER_MS = 3 * 86_400_000
+/** Nothing goes and no day is closed: years. */
+const FOR_EVER_SECONDS = 100 * 365 * 86_400
 
-const { databaseUrl, events } = JSON.parse(process.argv[2]!) as FillOptions
+const { databaseUrl, events, rollUp = false } = JSON.parse(process.argv[2]!) as FillOptions
+const now = Date.now
+if (rollUp) Date.now = () => now() - ROLLED_UP_AFTER_MS
 const store = await openStore(databaseUrl, {
   timeZone: 'UTC',
   windowHours: 24,
@@ -52,6 +59,13 @@ for (const batch of chunks(generateEvents(events), ROWS_AT_ONCE)) {
 }
 await recording
 if (rows > told.rows) tell()
+if (rollUp) {
+  await store.prune({
+    now: Math.floor(now() / 1_000),
+    rawRetentionDays: 0,
+    maxAgeSeconds: FOR_EVER_SECONDS,
+  })
+}
 await store.close()
 
 function tell(): void {

@@ -7,7 +7,7 @@ import { isSameTimeZone } from '../time-zone.ts'
 import { WITHOUT_ADDRESS } from './day-keys.ts'
 import { rebuildDays } from './rebuild.ts'
 import { allDays, listReaders, snapshotOf } from './recount.ts'
-import { Deriving, deriveRows } from './rederive.ts'
+import { Deriving, deriveRows, rowsWhere } from './rederive.ts'
 import {
   checkedState,
   dayKeys,
@@ -36,7 +36,8 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
   let done = 0
   await Promise.all(
     shards.map(async shard => {
-      await deriveRows(shard, `epoch < ${state.epoch}`, row => ({
+      const rows = rowsWhere(shard, `epoch < ${state.epoch}`, { areFew: false })
+      await deriveRows(shard, rows, row => ({
         ...row,
         epoch: state.epoch,
         derived: deriving.again(row),

@@ -5,7 +5,7 @@ import type { Day } from '../calendar.ts'
 import { UNKNOWN_VISITOR, visitorOf } from '../row.ts'
 import { StoreUnavailable } from '../store.ts'
 import { listReaders, snapshotOf } from './recount.ts'
-import { deriveRows, receivedDays, rowsReceived } from './rederive.ts'
+import { deriveRows, rowsWhere } from './rederive.ts'
 import { type Engine, keyOf, makeKey, readState, type State, underLease } from './state.ts'
 
 /** As SQL: the row's reader was told apart by an address that is not kept. */
@@ -50,16 +50,14 @@ async function hashAgain({ cluster, settings }: Engine, day: Day, secret: string
   const visitorNow = new Map<string | null, string>()
   const addressed = `day = '${day}' AND ip IS NOT NULL AND visitor != '${UNKNOWN_VISITOR}'`
   for (const shard of shards) {
-    for (const days of await receivedDays(shard)) {
-      for await (const rows of rowsReceived(shard, days, addressed)) {
-        for (const { derived, from } of rows) {
-          visitorNow.set(derived.visitor, visitorOf(secret, settings.uniqueBy, from.ip, from.userAgent))
-        }
+    for await (const rows of rowsWhere(shard, addressed, { areFew: true })) {
+      for (const { derived, from } of rows) {
+        visitorNow.set(derived.visitor, visitorOf(secret, settings.uniqueBy, from.ip, from.userAgent))
       }
     }
   }
   for (const shard of shards) {
-    await deriveRows(shard, `day = '${day}'`, row => {
+    await deriveRows(shard, rowsWhere(shard, `day = '${day}'`, { areFew: true }), row => {
       const visitor = visitorNow.get(row.derived.visitor)
       return visitor === undefined ? null : { ...row, derived: { ...row.derived, visitor } }
     })

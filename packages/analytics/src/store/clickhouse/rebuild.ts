@@ -16,7 +16,7 @@ import {
   writeFigures,
   wrongIn,
 } from './recount.ts'
-import { Deriving, deriveRows } from './rederive.ts'
+import { Deriving, deriveRows, rowsWhere } from './rederive.ts'
 import { rollUpLateBatches } from './rollup.ts'
 import { checkedState, dayKeys, type Engine, makeKey, readState, type State, underLease } from './state.ts'
 
@@ -85,7 +85,8 @@ async function rebuildRows(engine: Engine, state: State, progress: Progress): Pr
   let done = 0
   const fixed = await Promise.all(
     shards.map(async shard => {
-      const changed = await deriveRows(shard, `epoch = ${state.epoch}`, row => {
+      const rows = rowsWhere(shard, `epoch = ${state.epoch}`, { areFew: false })
+      const changed = await deriveRows(shard, rows, row => {
         const derived = deriving.again(row)
         return differences('row', '', derived, row.derived).length === 0 ? null : { ...row, derived }
       })

@@ -23,18 +23,18 @@ export interface StoredRow {
   viewedAt: number
 }
 
-/** So many rows are gone through together: a day of a small site has few. */
-const ROWS_A_GROUP = 5_000_000
+/** So many rows are gone through together by the servers: a day of a small site has few. */
+const ROWS_A_GROUP = 1_000_000
 
-/** The days, oldest first, in groups that have about as many rows together as one may have. */
-export function inGroups(days: readonly Row[]): Day[][] {
+/** The days, oldest first, in groups that have at most so many rows together, or are one day. */
+export function inGroups(days: readonly Row[], rowsAGroup = ROWS_A_GROUP): Day[][] {
   const groups: Day[][] = []
   let room = 0
   for (const row of days) {
     const rows = Number(row['rows'])
     if (groups.length === 0 || rows > room) {
       groups.push([])
-      room = ROWS_A_GROUP
+      room = rowsAGroup
     }
     groups.at(-1)!.push(String(row['day']))
     room -= rows
@@ -43,13 +43,13 @@ export function inGroups(days: readonly Row[]): Day[][] {
 }
 
 /** The days rows were received on: the parts that a table of rows is cut into. */
-export async function receivedDays(shard: Shard): Promise<Day[][]> {
+export async function receivedDays(shard: Shard, rowsAGroup = ROWS_A_GROUP): Promise<Day[][]> {
   const rows = await shard.all(
     `SELECT partition AS day, sum(rows) AS rows FROM system.parts
      WHERE database = currentDatabase() AND table = 'post_view_deliveries' AND active
      GROUP BY day ORDER BY day`,
   )
-  return inGroups(rows)
+  return inGroups(rows, rowsAGroup)
 }
 
 /** As SQL over the rows: received on one of the days. */
@@ -57,12 +57,21 @@ export function receivedOn(days: readonly Day[]): string {
   return `toDate(received_at) IN (${days.map(day => `'${day}'`).join(', ')})`
 }
 
-/** All rows received on these days, in the order of their ids, so many at a time; `where` narrows them. */
-export async function* rowsReceived(
+/**
+ * The rows that `where` tells, so many at a time. Each question is one of a few days, so that no part of the table is read
+ * twice; where the rows are few, of many days.
+ */
+export async function* rowsWhere(
   shard: Shard,
-  days: readonly Day[],
-  where = 'true',
+  where: string,
+  { areFew }: { areFew: boolean },
 ): AsyncGenerator<StoredRow[]> {
+  for (const days of await receivedDays(shard, areFew ? ROWS_A_GROUP : ROWS_AT_ONCE)) {
+    yield* rowsReceived(shard, days, where)
+  }
+}
+
+async function* rowsReceived(shard: Shard, days: readonly Day[], where: string): AsyncGenerator<StoredRow[]> {
   let after = 'true'
   for (;;) {
     const rows = await shard.all(
@@ -207,7 +216,7 @@ export async function dropAbandoned(shard: Shard): Promise<void> {
 /** Derives rows again, wherever `derive` says other columns than there are. Returns how many were changed. */
 export async function deriveRows(
   shard: Shard,
-  where: string,
+  rows: AsyncIterable<StoredRow[]>,
   derive: (row: StoredRow) => Rederived | null,
 ): Promise<number> {
   let changed = 0
@@ -217,17 +226,15 @@ export async function deriveRows(
     changed += changes.length
     changes = []
   }
-  for (const days of await receivedDays(shard)) {
-    for await (const rows of rowsReceived(shard, days, where)) {
-      for (const row of rows) {
-        const change = derive(row)
-        if (change === null) continue
-        // Not what it was derived from as well, of hundreds of thousands.
-        const { id, batch, epoch, derived } = change
-        changes.push({ id, batch, epoch, derived })
-      }
-      if (changes.length >= ROWS_A_CHANGE) await write()
+  for await (const some of rows) {
+    for (const row of some) {
+      const change = derive(row)
+      if (change === null) continue
+      // Not what it was derived from as well, of hundreds of thousands.
+      const { id, batch, epoch, derived } = change
+      changes.push({ id, batch, epoch, derived })
     }
+    if (changes.length >= ROWS_A_CHANGE) await write()
   }
   await write()
   return changed
@@ -252,5 +259,6 @@ export async function deriveBatchAgain(
     if (isOpen && !keys.has(day)) keys.set(day, await makeKey(first, day))
   }
   const deriving = new Deriving(engine, state, keys)
-  await deriveRows(shard, where, row => ({ ...row, epoch: state.epoch, derived: deriving.again(row) }))
+  const rows = rowsWhere(shard, where, { areFew: true })
+  await deriveRows(shard, rows, row => ({ ...row, epoch: state.epoch, derived: deriving.again(row) }))
 }

@@ -5,7 +5,6 @@ import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
 import { isSameTimeZone } from '../time-zone.ts'
 import { WITHOUT_ADDRESS } from './day-keys.ts'
-import { rebuildDays } from './rebuild.ts'
 import { allDays, listReaders, snapshotOf } from './recount.ts'
 import { Deriving, deriveRows, rowsWhere } from './rederive.ts'
 import {
@@ -18,12 +17,10 @@ import {
   type State,
 } from './state.ts'
 
-/** Whoever counts a batch under the new settings may meet readers that are listed as before: until nothing differs. */
-const PASSES = 5
-
 /**
  * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may
- * run. Interrupted, it is run again: rows tell under which settings they were derived.
+ * run. What is counted is then to be rebuilt. Interrupted, it is run again: rows tell under which settings they were
+ * derived.
  */
 export async function adoptSettings(engine: Engine, progress: Progress): Promise<void> {
   const before = await readState(engine.cluster)
@@ -45,13 +42,8 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       progress('settings', ++done, shards.length)
     }),
   )
-  // The list of other settings is empty: all readers there were are listed, before anything is compared with it.
+  // The list of other settings is empty.
   for (const days of await allDays(engine)) await listReaders(engine, await snapshotOf(engine, state, days))
-  for (let pass = 1; pass <= PASSES; pass++) {
-    let fixed = 0
-    for (const days of await allDays(engine)) fixed += await rebuildDays(engine, state, days)
-    if (fixed === 0) return
-  }
 }
 
 /** The first day that has what it takes; null when every day has. */

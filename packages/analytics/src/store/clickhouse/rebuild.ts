@@ -20,6 +20,9 @@ import { Deriving, deriveRows, rowsWhere } from './rederive.ts'
 import { rollUpLateBatches } from './rollup.ts'
 import { checkedState, dayKeys, type Engine, makeKey, readState, type State, underLease } from './state.ts'
 
+/** A batch counted under the settings that are adopted may have met readers who were not listed yet: until nothing differs. */
+const PASSES = 5
+
 /** So many are dropped by one statement. */
 const READERS_AT_ONCE = 20_000
 
@@ -64,19 +67,34 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   let fixed = await rebuildRows(engine, state, progress)
   fixed += await completeLeftOvers(engine, state)
   await rollUpLateBatches(engine)
-  const { from, to } = options.adoptSettings ? {} : options
+  if (options.adoptSettings) {
+    for (let pass = 1; pass <= PASSES; pass++) {
+      if ((await rebuildAllDays(engine, state, {}, progress)) === 0) break
+    }
+  } else {
+    fixed += await rebuildAllDays(engine, state, options, progress)
+  }
+  // Totals are sums over days, made when they are asked for.
+  progress('posts', 0, 0)
+  return { fixed, firstDay: latest(state.rawFrom, state.settingsSince) }
+}
+
+async function rebuildAllDays(
+  engine: Engine,
+  state: State,
+  { from, to }: Pick<RebuildOptions, 'from' | 'to'>,
+  progress: Progress,
+): Promise<number> {
   const isAsked = (day: Day) => (from === undefined || day >= from) && (to === undefined || day <= to)
   const groups = (await allDays(engine)).map(days => days.filter(isAsked))
   const total = groups.flat().length
-  let done = 0
+  let [fixed, done] = [0, 0]
   for (const days of groups) {
     fixed += await rebuildDays(engine, state, days)
     done += days.length
     progress('days', done, total)
   }
-  // Totals are sums over days, made when they are asked for.
-  progress('posts', 0, 0)
-  return { fixed, firstDay: latest(state.rawFrom, state.settingsSince) }
+  return fixed
 }
 
 async function rebuildRows(engine: Engine, state: State, progress: Progress): Promise<number> {
@@ -113,7 +131,7 @@ export async function keysOfOpenDays({ cluster }: Engine, state: State): Promise
 }
 
 /** Puts right whatever of the days differs. Returns how many things did. */
-export async function rebuildDays(engine: Engine, state: State, days: readonly Day[]): Promise<number> {
+async function rebuildDays(engine: Engine, state: State, days: readonly Day[]): Promise<number> {
   const snapshot = await snapshotOf(engine, state, days)
   const { figures, readers } = await wrongIn(engine, snapshot)
   if (figures.length + readers.length === 0) return 0

@@ -47,7 +47,9 @@ describe('killed', () => {
 
   test('with its second batch committed and its first one not, on MariaDB', async t => {
     const database = await MARIADB.create(t)
-    const system = await createSystem(t, { database, settings: { BATCH_EVENTS: String(FEW) } })
+    // As many as that in each, however slowly they come.
+    const settings = { BATCH_EVENTS: String(FEW), BATCH_WAIT_MS: '5000' }
+    const system = await createSystem(t, { database, settings })
     await (await storeOn(t, database.url)).migrate()
     const planned = plan({ views: 2 * FEW, twice: 0, bad: 0, eventsPerMessage: 1, withinSeconds: 1 })
     // Whoever waits for an id keeps ids that are less from being inserted as well: so the first is the least.

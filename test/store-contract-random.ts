@@ -8,7 +8,7 @@ import { assertVerified, type Promises } from './store-contract-database.ts'
 import { everythingIn, type Question, recount } from './store-contract-recount.ts'
 import { FIREFOX, GOOGLEBOT, POST, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
 
-const VIEWS = 400
+const VIEWS = 250
 const FIRST_DAY = '2026-03-27'
 const DAYS = 5
 

@@ -1,4 +1,4 @@
-/** Retention: raw rows, day keys and visitors go when their time is over; the figures stay for ever. */
+/** Retention: raw rows, day keys and visitors go when their time is over; the figures stay for ever, rolled up. */
 
 import { addDays, type Day, latest } from '../calendar.ts'
 import { settingsDiffer } from '../sql/sql.ts'

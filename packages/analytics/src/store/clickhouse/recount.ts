@@ -10,7 +10,7 @@ import type { Row } from './connection.ts'
 import { homeOfLabel } from './labels.ts'
 import { inGroups } from './rederive.ts'
 import { rollupsOf } from './rollup.ts'
-import { COMMITTED, dayKeys, type Engine, type State } from './state.ts'
+import { COMMITTED, dayKeys, type Engine, latestFigures, type State } from './state.ts'
 
 /** What there is to recount: some days, as far as they were counted at one moment. */
 export interface Snapshot {
@@ -35,12 +35,8 @@ export async function committedByNow({ cluster }: Engine): Promise<string> {
   const shards = await cluster.shards()
   const latest = await Promise.all(
     shards.map(async shard => {
-      const [row] = await shard.all(
-        `SELECT max(max_block_number) AS latest FROM system.parts
-         WHERE database = currentDatabase() AND table = 'post_view_figures' AND active`,
-      )
       const isHere = shards.length === 1 ? 'true' : `shardNum() = ${shard.number}`
-      return `${isHere} AND _block_number <= ${row!['latest']}`
+      return `${isHere} AND _block_number <= ${await latestFigures(shard)}`
     }),
   )
   return `(${latest.join(' OR ')})`

@@ -11,7 +11,7 @@ import type { Day } from '../calendar.ts'
 import { FIGURE_COLUMNS } from './batch.ts'
 import type { Shard } from './connection.ts'
 import { homeOfLabel, labelDay, rollupLabel } from './labels.ts'
-import type { Engine } from './state.ts'
+import { type Engine, latestFigures } from './state.ts'
 
 /** So long after a day is over it is rolled up: what is shown by the minute is not. */
 const AFTER_SECONDS = 2 * 3_600
@@ -72,11 +72,10 @@ export interface Rollups {
 export async function rollupsOf(shards: readonly Shard[]): Promise<Rollups> {
   const rolledUp = await Promise.all(shards.map(daysRolledUp))
   const byHome = (label: string, of: (days: string[], index: number) => string) => {
-    const [last, ...others] = rolledUp.map((days, index) => of([...days], index)).reverse()
     const home = homeOfLabel(label, shards.length)
-    return others
-      .reverse()
-      .reduceRight((rest, sql, index) => `if(${home} = ${index}, ${sql}, ${rest})`, last!)
+    return rolledUp
+      .map((days, index) => of([...days], index))
+      .reduceRight((rest, sql, index) => `if(${home} = ${index}, ${sql}, ${rest})`)
   }
   return {
     labelOf: batch =>
@@ -132,23 +131,21 @@ function batchesOf(day: Day, areLate: boolean, where = 'true'): string {
 
 /**
  * Until the day's rollup counts it may be written any number of times, in any number of parts. From then on batches that
- * are late are added in one insert of one part, or not at all.
+ * are late are added in one insert of one part, or not at all. One that was given up and is committed late is of a lower
+ * version than what was written after it, which holds at least as much.
  */
 async function rollUpDay(shard: Shard, index: number, day: Day, areLate: boolean): Promise<void> {
   const label = rollupLabel(day, index)
-  const [latest] = await shard.all(
-    `SELECT max(max_block_number) AS block FROM system.parts
-     WHERE database = currentDatabase() AND table = 'post_view_figures' AND active`,
-  )
   // One list for both parts of the insert, whatever is committed in between.
-  const batches = batchesOf(day, areLate, `_block_number <= ${latest!['block']}`)
+  const batches = batchesOf(day, areLate, `_block_number <= ${await latestFigures(shard)}`)
   const isOfThese = `is_rollup = false AND labelled = '${day}' AND batch IN (${batches})`
   const isRollup = areLate
     ? `is_rollup = true AND labelled = '${day}' AND batch = toUUID('${label}')`
     : 'false'
   await shard.run(
     `INSERT INTO post_view_figures (${FIGURE_COLUMNS}, is_rollup)
-     SELECT kind, post_uuid, day, host, minute, toUUID('${label}'), maxIf(version, is_rollup) + 1,
+     SELECT kind, post_uuid, day, host, minute, toUUID('${label}'),
+            greatest(maxIf(version, is_rollup) + 1, toUnixTimestamp(now())),
             sum(views), sum(unique_views), sum(logged_in), sum(bots),
             min(first_viewed_at), max(last_viewed_at), max(committed_at), true
      FROM post_view_figures FINAL

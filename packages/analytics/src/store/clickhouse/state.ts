@@ -32,6 +32,15 @@ export interface State {
 /** In the order of commits on one shard. A merge keeps both numbers, and so does every change of a row. */
 export const COMMITTED = '(_block_number, _block_offset)'
 
+/** The block of the figures that a shard has committed last; 0 when there are none. */
+export async function latestFigures(shard: Shard): Promise<number> {
+  const [row] = await shard.all(
+    `SELECT max(max_block_number) AS latest FROM system.parts
+     WHERE database = currentDatabase() AND table = 'post_view_figures' AND active`,
+  )
+  return Number(row!['latest'])
+}
+
 const SELECT_STATE = `
   SELECT epoch, time_zone, window_hours, unique_by, bots, settings_since, shards,
          (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'raw_from') AS raw_from,

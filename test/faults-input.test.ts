@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { InvalidReason } from '@postviews/client'
-import { ENGINES } from './support/engines.ts'
+import { ENGINES, SQLITE } from './support/engines.ts'
 import { deadLetters, untilStored } from './support/invariants.ts'
 import {
   badEvent,
@@ -175,4 +175,17 @@ describe('the time of a view decides its day', () => {
       await system.check()
     })
   }
+
+  test('in a batch of more days than there are keys at hand', async t => {
+    const settings = { EVENT_MAX_AGE: '9000d', RAW_RETENTION_DAYS: '0' }
+    const system = await createSystem(t, { database: await SQLITE.create(t), settings })
+    const noon = unix('2024-12-31T12:00:00Z')
+    const views = Array.from({ length: 1_500 }, (_, n) =>
+      goodEvent({ postUuid: 'a-post', viewedAt: noon - n * 86_400 }, { ip: '192.0.2.1' }),
+    )
+    await system.publish(planOf([0, 500, 1_000].map(from => views.slice(from, from + 500))))
+    await system.start()
+    await untilStored(system.database, views.length)
+    await system.check()
+  })
 })

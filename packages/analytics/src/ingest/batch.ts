@@ -35,6 +35,8 @@ export interface BatchOptions {
 const RETRY_MIN_MS = 250
 const RETRY_MAX_MS = 10_000
 const LOG_AGAIN_MS = 60_000
+/** Of days. A batch may be of more. */
+const KEYS_AT_HAND = 1_000
 
 /** A row, and the delivery it came in. */
 interface Entry {
@@ -45,7 +47,7 @@ interface Entry {
 export class Batches {
   readonly #options: BatchOptions
   readonly #bots = new BotList()
-  readonly #keys = new Map<Day, string>()
+  readonly #keys = new Map<Day, Promise<string>>()
   #isStoreAway = false
   /** Unix milliseconds of the last word on it. */
   #loggedAt = 0
@@ -144,20 +146,30 @@ export class Batches {
   async #toRows(entries: readonly Entry[]): Promise<ViewRow[]> {
     const { store, ipStorage } = this.#options
     const { calendar, settings } = store
+    const keys = new Map<Day, string>()
     for (const { view } of entries) {
       const day = calendar.dayOf(view.viewedAt)
-      if (this.#keys.has(day)) continue
-      if (this.#keys.size >= 1_000) this.#keys.clear()
-      this.#keys.set(day, await store.dayKey(day))
+      if (!keys.has(day)) keys.set(day, await this.#keyOf(day))
     }
     const context = {
       calendar,
       bots: this.#bots,
       uniqueBy: settings.uniqueBy,
       ipStorage,
-      keyOf: (day: Day) => this.#keys.get(day)!,
+      keyOf: (day: Day) => keys.get(day)!,
     }
     return entries.map(({ view, delivery }) => toRow(view, Math.floor(delivery.receivedAt), context))
+  }
+
+  // The day's first key is asked for once: a batch that asked as well would wait for the one before it to be committed.
+  #keyOf(day: Day): Promise<string> {
+    const known = this.#keys.get(day)
+    if (known !== undefined) return known
+    if (this.#keys.size >= KEYS_AT_HAND) this.#keys.clear()
+    const key = this.#options.store.dayKey(day)
+    this.#keys.set(day, key)
+    key.catch(() => this.#keys.delete(day))
+    return key
   }
 
   #measure(deliveries: readonly Delivery[], rejected: number, recorded: Recorded, tookMs: number): void {

@@ -23,22 +23,25 @@ const KEPT_SECONDS = 60
 const ROWS_A_PART = 1_000_000
 
 /** Rolls up the days that are over. Under the lease of `prune`. */
-export async function rollUp(engine: Engine, now: number): Promise<void> {
+export async function rollUp({ cluster }: Engine, now: number): Promise<void> {
   const today = new Date((now - AFTER_SECONDS) * 1_000).toISOString().slice(0, 10)
-  for (const [index, shard] of (await engine.cluster.shards()).entries()) {
-    const unread = await partsUnread(shard)
-    const rolledUp = await daysRolledUp(shard)
-    const days = (await daysOfBatches(shard)).filter(day => day < today && !rolledUp.has(day))
-    for (const day of days) await rollUpDay(shard, index, day, false)
-    if (days.length > 0) {
-      await sleep(SETTLED_MS)
-      const lines = days.map(day => JSON.stringify([day]))
-      await shard.insert('post_view_rolled_up', 'day', lines.join('\n'))
-      await mergeMonths(shard, days)
-    }
-    await rollUpLate(shard, index)
-    for (const part of unread) await dropPart(shard, part)
+  const shards = await cluster.shards()
+  await Promise.all(shards.map((shard, index) => rollUpShard(shard, index, today)))
+}
+
+async function rollUpShard(shard: Shard, index: number, today: Day): Promise<void> {
+  const unread = await partsUnread(shard)
+  const rolledUp = await daysRolledUp(shard)
+  const days = (await daysOfBatches(shard)).filter(day => day < today && !rolledUp.has(day))
+  for (const day of days) await rollUpDay(shard, index, day, false)
+  if (days.length > 0) {
+    await sleep(SETTLED_MS)
+    const lines = days.map(day => JSON.stringify([day]))
+    await shard.insert('post_view_rolled_up', 'day', lines.join('\n'))
+    await mergeMonths(shard, days)
   }
+  await rollUpLate(shard, index)
+  for (const part of unread) await dropPart(shard, part)
 }
 
 /** A post is looked up in each part: the fewer there are, the faster. The server merges what it thinks worth it. */
@@ -51,7 +54,8 @@ async function mergeMonths(shard: Shard, days: readonly Day[]): Promise<void> {
 
 /** Rolls up batches that came after the rollup of their day. Under the lease of `prune`. */
 export async function rollUpLateBatches({ cluster }: Engine): Promise<void> {
-  for (const [index, shard] of (await cluster.shards()).entries()) await rollUpLate(shard, index)
+  const shards = await cluster.shards()
+  await Promise.all(shards.map(rollUpLate))
 }
 
 async function rollUpLate(shard: Shard, index: number): Promise<void> {

@@ -10,12 +10,13 @@ import { newLabels } from './labels.ts'
 import { dayKeys, type Engine, makeKey, type State } from './state.ts'
 
 const ROWS_AT_ONCE = 20_000
-/** So many rows are written by one change of a part of the table. */
-const ROWS_A_CHANGE = 400_000
+/** So many rows are changed at a time: the server goes through all parts of the table for it, and holds so many. */
+const ROWS_A_CHANGE = 1_000_000
 
 export interface StoredRow {
   id: string
   batch: string
+  receivedOn: Day
   epoch: number
   derived: Derived
   /** What it is derived from. */
@@ -75,7 +76,7 @@ async function* rowsReceived(shard: Shard, days: readonly Day[], where: string):
   let after = 'true'
   for (;;) {
     const rows = await shard.all(
-      `SELECT id, batch, epoch, post_uuid, toString(user_id) AS user_id, ip, user_agent, referer,
+      `SELECT id, batch, toDate(received_at) AS received_on, epoch, post_uuid, toString(user_id) AS user_id, ip, user_agent, referer,
               toUnixTimestamp(viewed_at) AS viewed_at, day, slice, logged_in, bot, hex(visitor) AS visitor, referer_host
        FROM post_view_deliveries
        WHERE ${receivedOn(days)} AND ${where} AND ${after}
@@ -95,6 +96,7 @@ function toStoredRow(row: Row): StoredRow {
   return {
     id: String(row['id']),
     batch: String(row['batch']),
+    receivedOn: String(row['received_on']),
     epoch: Number(row['epoch']),
     viewedAt: Number(row['viewed_at']),
     from: {
@@ -134,69 +136,73 @@ export class Deriving {
   }
 }
 
-export interface Rederived {
-  id: string
-  batch: string
-  epoch: number
-  derived: Derived
-}
+export type Rederived = Pick<StoredRow, 'id' | 'batch' | 'receivedOn' | 'epoch' | 'derived'>
+
+const DERIVED = ['epoch', 'post_uuid', 'day', 'slice', 'logged_in', 'bot', 'visitor', 'referer_host'] as const
 
 /**
- * Writes the derived columns of rows. They keep their places in the order of commits. It is
- * done when this resolves; interrupted, it is done for all of these rows or for some.
+ * Other derived columns for rows. They keep their places in the order of commits. Nothing is changed before `apply`;
+ * when that resolves, all of them are; when it is interrupted, all or some.
  */
-async function writeDerived(shard: Shard, rows: readonly Rederived[]): Promise<void> {
-  if (rows.length === 0) return
-  const table = `post_view_rederived_${newLabels()(0).replaceAll('-', '')}`
-  await shard.run(
-    `CREATE TABLE ${table} (
-       row String, id UUID, epoch UInt32, post_uuid String, day Date, slice UInt8, logged_in UInt8, bot UInt8,
-       visitor UUID, referer_host String
-     ) ENGINE = Join(ANY, LEFT, row)`,
-  )
-  const lines = rows.map(({ id, batch, epoch, derived }) => {
-    const { post_uuid, day, slice, logged_in, bot, visitor, referer_host } = derived
-    return JSON.stringify([
-      id + batch,
-      id,
-      epoch,
-      post_uuid,
-      day,
-      slice,
-      logged_in,
-      bot,
-      visitor?.toLowerCase(),
-      referer_host,
-    ])
-  })
-  await shard.insert(
-    table,
-    'row, id, epoch, post_uuid, day, slice, logged_in, bot, visitor, referer_host',
-    lines.join('\n'),
-  )
-  const row = 'concat(toString(id), toString(batch))'
-  const columns = ['epoch', 'post_uuid', 'day', 'slice', 'logged_in', 'bot', 'visitor', 'referer_host']
-  const updates = columns.map(
-    column => `${column} = joinGet('${shard.database}.${table}', '${column}', ${row})`,
-  )
-  try {
-    await shard.run(
-      `ALTER TABLE post_view_deliveries
-       UPDATE ${updates.join(', ')}
-       WHERE id IN (SELECT id FROM ${table}) AND ${row} IN (SELECT row FROM ${table})
-       SETTINGS mutations_sync = 2`,
-    )
-  } catch (error) {
-    // The server would try for ever, and change nothing else before. Where it did not say so, it may be at it still.
-    if (error instanceof ServerError) {
-      await shard.run(
-        `KILL MUTATION WHERE database = currentDatabase() AND table = 'post_view_deliveries'
-           AND position(command, '${table}') > 0`,
-      )
-    }
-    throw error
+class Change {
+  readonly #shard: Shard
+  readonly #table: string
+  readonly #receivedOn = new Set<Day>()
+  rows = 0
+
+  private constructor(shard: Shard) {
+    this.#shard = shard
+    this.#table = `post_view_rederived_${newLabels()(0).replaceAll('-', '')}`
   }
-  await shard.run(`DROP TABLE ${table}`)
+
+  static async begin(shard: Shard): Promise<Change> {
+    const change = new Change(shard)
+    await shard.run(
+      `CREATE TABLE ${change.#table} (
+         row String, id UUID, epoch UInt32, post_uuid String, day Date, slice UInt8, logged_in UInt8, bot UInt8,
+         visitor UUID, referer_host String
+       ) ENGINE = Join(ANY, LEFT, row)`,
+    )
+    return change
+  }
+
+  async add(rows: readonly Rederived[]): Promise<void> {
+    const lines = rows.map(({ id, batch, epoch, derived }) => {
+      const values = { ...derived, epoch, visitor: derived.visitor?.toLowerCase() }
+      return JSON.stringify([id + batch, id, ...DERIVED.map(column => values[column])])
+    })
+    await this.#shard.insert(this.#table, `row, id, ${DERIVED.join(', ')}`, lines.join('\n'))
+    for (const { receivedOn } of rows) this.#receivedOn.add(receivedOn)
+    this.rows += rows.length
+  }
+
+  async apply(): Promise<void> {
+    const table = this.#table
+    const row = 'concat(toString(id), toString(batch))'
+    const updates = DERIVED.map(
+      column => `${column} = joinGet('${this.#shard.database}.${table}', '${column}', ${row})`,
+    )
+    try {
+      // The days by their names: in parts of others the server looks for no row.
+      await this.#shard.run(
+        `ALTER TABLE post_view_deliveries
+         UPDATE ${updates.join(', ')}
+         WHERE ${receivedOn([...this.#receivedOn])}
+           AND id IN (SELECT id FROM ${table}) AND ${row} IN (SELECT row FROM ${table})
+         SETTINGS mutations_sync = 2`,
+      )
+    } catch (error) {
+      // The server would try for ever, and change nothing else before. Where it did not say so, it may be at it still.
+      if (error instanceof ServerError) {
+        await this.#shard.run(
+          `KILL MUTATION WHERE database = currentDatabase() AND table = 'post_view_deliveries'
+             AND position(command, '${table}') > 0`,
+        )
+      }
+      throw error
+    }
+    await this.#shard.run(`DROP TABLE ${table}`)
+  }
 }
 
 /** Removes what changes that were interrupted a day ago, and are over on the server too, have left. */
@@ -220,23 +226,18 @@ export async function deriveRows(
   derive: (row: StoredRow) => Rederived | null,
 ): Promise<number> {
   let changed = 0
-  let changes: Rederived[] = []
-  const write = async () => {
-    await writeDerived(shard, changes)
-    changed += changes.length
-    changes = []
-  }
+  let change: Change | null = null
   for await (const some of rows) {
-    for (const row of some) {
-      const change = derive(row)
-      if (change === null) continue
-      // Not what it was derived from as well, of hundreds of thousands.
-      const { id, batch, epoch, derived } = change
-      changes.push({ id, batch, epoch, derived })
-    }
-    if (changes.length >= ROWS_A_CHANGE) await write()
+    const others = some.map(derive).filter(row => row !== null)
+    if (others.length === 0) continue
+    change ??= await Change.begin(shard)
+    await change.add(others)
+    changed += others.length
+    if (change.rows < ROWS_A_CHANGE) continue
+    await change.apply()
+    change = null
   }
-  await write()
+  await change?.apply()
   return changed
 }
 

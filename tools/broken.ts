@@ -9,7 +9,7 @@ import { onStopSignal } from './stack/stop-signals.ts'
 
 /**
  * `npm run test:broken`: a test that cannot fail proves nothing, so here the code is broken on purpose, one mistake
- * at a time, in a copy of the checkout, and the tests named by the mistake have to notice it. The mistakes are
+ * at a time, in copies of the checkout, and the tests named by the mistake have to notice it. The mistakes are
  * test/broken/*.patch, or the files given as arguments; each is a patch of `git diff` under comment lines:
  *
  *     # Acknowledges a delivery before its batch is committed.
@@ -26,6 +26,8 @@ type Outcome = { passed: Set<string>; failed: Set<string>; failures: string[] }
 const ROOT = join(import.meta.dirname, '..')
 const PATCHES = join(ROOT, 'test', 'broken')
 const RUN_TIMEOUT_MS = 10 * 60_000
+/** Of the checkout: so many mistakes are looked at at a time. */
+const COPIES = 2
 
 const exec = promisify(execFile)
 const say = (line: string) => console.log(`[test:broken] ${line}`)
@@ -43,25 +45,34 @@ async function main(): Promise<number> {
   const mistakes = await readMistakes(process.argv.slice(2))
   const servers = await startSharedServers(say)
   process.env[TEST_SERVERS] = JSON.stringify(servers.addresses)
-  const copy = await mkdtemp(join(tmpdir(), 'postviews-broken-'))
+  const folder = await mkdtemp(join(tmpdir(), 'postviews-broken-'))
   try {
-    await copyCheckout(copy)
-    await mustBeGreen(copy, mistakes)
-    let unnoticed = 0
-    for (const mistake of mistakes) {
-      const startedAt = performance.now()
-      const problem = await problemWith(copy, mistake)
-      const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-      if (problem) unnoticed++
-      say(`${problem ? '✖' : '✔'} ${basename(mistake.patch)} (${seconds} s): ${mistake.title}`)
-      if (problem) console.log(problem.trimEnd().replace(/^/gm, '    '))
-    }
-    say(`${mistakes.length - unnoticed} of ${mistakes.length} mistakes are noticed.`)
-    return unnoticed === 0 ? 0 : 1
+    const copies = Array.from({ length: COPIES }, (_, nth) => join(folder, `copy-${nth}`))
+    for (const copy of copies) await copyCheckout(copy)
+    await mustBeGreen(copies[0]!, mistakes)
+    const left = mistakes.values()
+    const unnoticed = await Promise.all(copies.map(copy => unnoticedOf(left, copy)))
+    const noticed = unnoticed.reduce((rest, count) => rest - count, mistakes.length)
+    say(`${noticed} of ${mistakes.length} mistakes are noticed.`)
+    return noticed === mistakes.length ? 0 : 1
   } finally {
-    await rm(copy, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+    await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
     await servers.stop()
   }
+}
+
+/** Makes one mistake after the other in a copy, while there are any left. Returns how many nobody noticed. */
+async function unnoticedOf(left: Iterable<Mistake>, copy: string): Promise<number> {
+  let unnoticed = 0
+  for (const mistake of left) {
+    const startedAt = performance.now()
+    const problem = await problemWith(copy, mistake)
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+    if (problem) unnoticed++
+    say(`${problem ? '✖' : '✔'} ${basename(mistake.patch)} (${seconds} s): ${mistake.title}`)
+    if (problem) console.log(problem.trimEnd().replace(/^/gm, '    '))
+  }
+  return unnoticed
 }
 
 /** @throws {Error} when a patch does not say what it must */
@@ -125,6 +136,7 @@ async function gitApply(copy: string, args: string[]): Promise<void> {
 async function copyCheckout(copy: string): Promise<void> {
   const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const { stdout } = await exec('git', list, { cwd: ROOT })
+  await mkdir(copy)
   for (const file of new Set(stdout.split('\0').filter(name => name !== ''))) {
     await cp(join(ROOT, file), join(copy, file), { verbatimSymlinks: true }).catch(unlessAbsent)
   }

@@ -3,6 +3,7 @@
  * a line of JSON (`Filled`) for each hundredth.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Calendar, type Day } from '../../packages/analytics/src/store/calendar.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
@@ -12,7 +13,7 @@ import { rowMaker } from './rows.ts'
 export interface FillOptions {
   databaseUrl: string
   events: EventsOptions
-  /** On ClickHouse, as it would be if it had been filled some days ago. */
+  /** On ClickHouse, as if each view had been counted when it happened, and each day rolled up when it was over. */
   rollUp?: boolean
 }
 
@@ -23,13 +24,14 @@ export interface Filled {
 }
 
 const ROWS_AT_ONCE = 5_000
-const ROLLED_UP_AFTER_MS = 3 * 86_400_000
+const DROPPED_AFTER_MS = 61_000
 /** Nothing goes and no day is closed: years. */
 const FOR_EVER_SECONDS = 100 * 365 * 86_400
 
 const { databaseUrl, events, rollUp = false } = JSON.parse(process.argv[2]!) as FillOptions
 const now = Date.now
-if (rollUp) Date.now = () => now() - ROLLED_UP_AFTER_MS
+let countedAtMs = events.untilMs
+if (rollUp) Date.now = () => countedAtMs
 const store = await openStore(databaseUrl, {
   timeZone: 'UTC',
   windowHours: 24,
@@ -53,6 +55,7 @@ for (const batch of chunks(generateEvents(events), ROWS_AT_ONCE)) {
   const made = batch.flatMap(toRows)
   // The next rows are made while the store takes these.
   await recording
+  countedAtMs = Date.parse(batch.at(-1)!.timestamp)
   recording = store.recordViews(made)
   rows += made.length
   if (rows - told.rows >= step) tell()
@@ -60,11 +63,12 @@ for (const batch of chunks(generateEvents(events), ROWS_AT_ONCE)) {
 await recording
 if (rows > told.rows) tell()
 if (rollUp) {
-  await store.prune({
-    now: Math.floor(now() / 1_000),
-    rawRetentionDays: 0,
-    maxAgeSeconds: FOR_EVER_SECONDS,
-  })
+  const prune = () =>
+    store.prune({ now: Math.floor(now() / 1_000), rawRetentionDays: 0, maxAgeSeconds: FOR_EVER_SECONDS })
+  await prune()
+  // What is rolled up is dropped by the next one, when nobody can be about to read it any more.
+  await sleep(DROPPED_AFTER_MS)
+  await prune()
 }
 await store.close()
 

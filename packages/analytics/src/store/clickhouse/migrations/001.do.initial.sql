@@ -75,7 +75,7 @@ CREATE TABLE IF NOT EXISTS post_view_figures (
   labelled        Date MATERIALIZED toDate(UUIDv7ToDateTime(batch, 'UTC'))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY (is_rollup, if(is_rollup, toStartOfMonth(labelled), labelled))
+PARTITION BY (is_rollup, if(is_rollup, toStartOfYear(labelled), labelled))
 ORDER BY (kind, post_uuid, day, host, minute, UUIDToNum(batch))
 SETTINGS index_granularity = 1024, enable_block_number_column = 1, enable_block_offset_column = 1,
          fsync_after_insert = 1, fsync_part_directory = 1,

@@ -6,6 +6,7 @@ import { type Store, StoreUnavailable } from '../packages/analytics/src/store/st
 import { assertVerified, differencesIn } from './store-contract-database.ts'
 import { inBatches, questionOf, randomOf, randomViews, shuffled } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'
+import { queryShard } from './support/clickhouse.ts'
 import { onceSaid, SETTINGS, twoShards } from './support/two-shards.ts'
 import { record, unix, untilAvailable } from './support/views.ts'
 
@@ -99,12 +100,20 @@ describe('rollups on ClickHouse', () => {
 
   for (const words of ['INSERT INTO post_view_figures', 'INSERT INTO post_view_rolled_up']) {
     test(`are made again after a prune that died at ${words}`, async t => {
-      const { proxy, straight, store, sql } = await throughProxy(t)
+      const { proxy, straight, store, sql, servers, database } = await throughProxy(t)
       const [first, late] = [ids(150, 4), ids(50, 5)]
       const asked = questionOf([...first, ...late])
       await recordInBatches(straight, first)
       onceSaid(proxy, words, 'reset')
       await assert.rejects(store.prune(later()), StoreUnavailable)
+      // The other shard is not still at it.
+      const [other] = await queryShard(
+        servers.shards[1]!,
+        database,
+        `SELECT (SELECT uniqExact(labelled) FROM post_view_figures WHERE kind = 'batch') AS days,
+                (SELECT count() FROM post_view_rolled_up) AS recorded`,
+      )
+      assert.equal(other!['recorded'], other!['days'])
       proxy.pass()
       const half = await everythingIn(straight, asked)
       assert.deepEqual({ ...half, minutes: [] }, { ...recount(first, SETTINGS, asked), minutes: [] })

@@ -25,8 +25,17 @@ const ROWS_A_PART = 1_000_000
 /** Rolls up the days that are over. Under the lease of `prune`. */
 export async function rollUp({ cluster }: Engine, now: number): Promise<void> {
   const today = new Date((now - AFTER_SECONDS) * 1_000).toISOString().slice(0, 10)
-  const shards = await cluster.shards()
-  await Promise.all(shards.map((shard, index) => rollUpShard(shard, index, today)))
+  await onEachShard(await cluster.shards(), (shard, index) => rollUpShard(shard, index, today))
+}
+
+/** Over only when it is over on all of them: whoever has the lease next must not meet any of it. */
+async function onEachShard(
+  shards: readonly Shard[],
+  work: (shard: Shard, index: number) => Promise<void>,
+): Promise<void> {
+  const ended = await Promise.allSettled(shards.map(work))
+  const failed = ended.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined
+  if (failed !== undefined) throw failed.reason
 }
 
 async function rollUpShard(shard: Shard, index: number, today: Day): Promise<void> {
@@ -57,8 +66,7 @@ async function mergeYears(shard: Shard, days: readonly Day[]): Promise<void> {
 
 /** Rolls up batches that came after the rollup of their day. Under the lease of `prune`. */
 export async function rollUpLateBatches({ cluster }: Engine): Promise<void> {
-  const shards = await cluster.shards()
-  await Promise.all(shards.map(rollUpLate))
+  await onEachShard(await cluster.shards(), rollUpLate)
 }
 
 async function rollUpLate(shard: Shard, index: number): Promise<void> {

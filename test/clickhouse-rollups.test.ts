@@ -78,6 +78,22 @@ describe('rollups on ClickHouse', () => {
     await assertVerified(store)
   })
 
+  test('of a year are one part', async t => {
+    const { store, sql } = await onTwoShards(t)
+    const now = Date.now
+    for (const daysAgo of [3, 2, 1]) {
+      const clock = t.mock.method(Date, 'now', () => now() - daysAgo * DAY_SECONDS * 1_000)
+      await recordInBatches(store, ids(100, 10 + daysAgo))
+      clock.mock.restore()
+    }
+    await store.prune(later())
+    const shards = await sql(
+      `SELECT count() AS parts, uniqExact(partition) AS years FROM system.parts
+       WHERE database = currentDatabase() AND table = 'post_view_figures' AND active AND partition LIKE '(true,%'`,
+    )
+    for (const { parts, years } of shards) assert.equal(parts, years)
+  })
+
   test('change no number for anybody who reads meanwhile', async t => {
     const { store, open } = await onTwoShards(t)
     await recordInBatches(store, ids(200, 3))

@@ -12,6 +12,7 @@ import {
   dayKeys,
   type Engine,
   makeKey,
+  onEachShard,
   readState,
   recordSettings,
   type State,
@@ -31,17 +32,15 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
   const shards = await engine.cluster.shards()
   const deriving = new Deriving(engine, state, await keysToApply(engine, state))
   let done = 0
-  await Promise.all(
-    shards.map(async shard => {
-      const rows = rowsWhere(shard, `epoch < ${state.epoch}`, { areFew: false })
-      await deriveRows(shard, rows, row => ({
-        ...row,
-        epoch: state.epoch,
-        derived: deriving.again(row),
-      }))
-      progress('settings', ++done, shards.length)
-    }),
-  )
+  await onEachShard(shards, async shard => {
+    const rows = rowsWhere(shard, `epoch < ${state.epoch}`, { areFew: false })
+    await deriveRows(shard, rows, row => ({
+      ...row,
+      epoch: state.epoch,
+      derived: deriving.again(row),
+    }))
+    progress('settings', ++done, shards.length)
+  })
   // The list of other settings is empty.
   for (const days of await allDays(engine)) await listReaders(engine, await snapshotOf(engine, state, days))
 }

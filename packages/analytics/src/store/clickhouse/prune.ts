@@ -144,7 +144,7 @@ async function dropMinutes({ cluster }: Engine, { now }: PruneOptions): Promise<
   const over = `kind = 'minute' AND minute < toDateTime(${now - MINUTES_KEPT_SECONDS}, 'UTC')`
   for (const shard of await cluster.shards()) {
     const [row] = await shard.all(`SELECT count() AS found FROM post_view_figures WHERE ${over}`)
-    // Marked as deleted: rewriting the figures of a month every day would be dear.
+    // Marked as deleted: writing a day's figures anew every hour would be dear.
     if (Number(row!['found']) > 0) {
       await shard.run(`DELETE FROM post_view_figures WHERE ${over} SETTINGS lightweight_deletes_sync = 2`)
     }

@@ -18,7 +18,16 @@ import {
 } from './recount.ts'
 import { Deriving, deriveRows, rowsWhere } from './rederive.ts'
 import { rollUpLateBatches } from './rollup.ts'
-import { checkedState, dayKeys, type Engine, makeKey, readState, type State, underLease } from './state.ts'
+import {
+  checkedState,
+  dayKeys,
+  type Engine,
+  makeKey,
+  onEachShard,
+  readState,
+  type State,
+  underLease,
+} from './state.ts'
 
 /** A batch counted under the settings that are adopted may have met readers who were not listed yet: until nothing differs. */
 const PASSES = 5
@@ -101,17 +110,15 @@ async function rebuildRows(engine: Engine, state: State, progress: Progress): Pr
   const shards = await engine.cluster.shards()
   const deriving = new Deriving(engine, state, await keysOfOpenDays(engine, state))
   let done = 0
-  const fixed = await Promise.all(
-    shards.map(async shard => {
-      const rows = rowsWhere(shard, `epoch = ${state.epoch}`, { areFew: false })
-      const changed = await deriveRows(shard, rows, row => {
-        const derived = deriving.again(row)
-        return differences('row', '', derived, row.derived).length === 0 ? null : { ...row, derived }
-      })
-      progress('rows', ++done, shards.length)
-      return changed
-    }),
-  )
+  const fixed = await onEachShard(shards, async shard => {
+    const rows = rowsWhere(shard, `epoch = ${state.epoch}`, { areFew: false })
+    const changed = await deriveRows(shard, rows, row => {
+      const derived = deriving.again(row)
+      return differences('row', '', derived, row.derived).length === 0 ? null : { ...row, derived }
+    })
+    progress('rows', ++done, shards.length)
+    return changed
+  })
   return fixed.reduce((sum, changed) => sum + changed)
 }
 
@@ -156,6 +163,6 @@ async function dropReaders(engine: Engine, snapshot: Snapshot): Promise<void> {
     const statement = `
       DELETE FROM post_view_visitors WHERE (day, post_uuid, slice, visitor) IN (${list.join(', ')})
       SETTINGS lightweight_deletes_sync = 2`
-    await Promise.all(shards.map(shard => shard.run(statement)))
+    await onEachShard(shards, shard => shard.run(statement))
   }
 }

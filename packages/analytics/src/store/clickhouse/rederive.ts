@@ -76,8 +76,9 @@ async function* rowsReceived(shard: Shard, days: readonly Day[], where: string):
   let after = 'true'
   for (;;) {
     const rows = await shard.all(
-      `SELECT id, batch, toDate(received_at) AS received_on, epoch, post_uuid, toString(user_id) AS user_id, ip, user_agent, referer,
-              toUnixTimestamp(viewed_at) AS viewed_at, day, slice, logged_in, bot, hex(visitor) AS visitor, referer_host
+      `SELECT id, batch, toDate(received_at) AS received_on, epoch, post_uuid, toString(user_id) AS user_id, ip,
+              user_agent, referer, toUnixTimestamp(viewed_at) AS viewed_at, day, slice, logged_in, bot,
+              hex(visitor) AS visitor, referer_host
        FROM post_view_deliveries
        WHERE ${receivedOn(days)} AND ${where} AND ${after}
        ORDER BY UUIDToNum(id), UUIDToNum(batch)

@@ -41,6 +41,16 @@ export async function latestFigures(shard: Shard): Promise<number> {
   return Number(row!['latest'])
 }
 
+/** Over, well or not, only when it is over on all of them: whoever has the lease next must not meet any of it. */
+export async function onEachShard<T>(
+  shards: readonly Shard[],
+  work: (shard: Shard, index: number) => Promise<T>,
+): Promise<T[]> {
+  const running = shards.map(work)
+  await Promise.allSettled(running)
+  return Promise.all(running)
+}
+
 const SELECT_STATE = `
   SELECT epoch, time_zone, window_hours, unique_by, bots, settings_since, shards,
          (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'raw_from') AS raw_from,

@@ -20,7 +20,7 @@ import {
 } from '@postviews/client'
 import Schema from 'typebox/schema'
 import { parse } from 'yaml'
-import type { SetAsideReason } from '../packages/analytics/src/ingest/set-aside.ts'
+import type { DeadReason } from '../packages/analytics/src/ingest/dead-letters.ts'
 
 type Node = { [name: string]: Node } & { [index: number]: Node }
 
@@ -93,7 +93,7 @@ test('names every field of a view and every reason, with the limits of the code'
   assert.equal(messages['postViewed']!['bindings']!['amqp']!['messageType'], ROUTING_KEY)
 
   const headers = schemas['setAsideHeaders']!['properties'] as Node
-  const reasons: Record<SetAsideReason, string> = {
+  const reasons: Record<DeadReason, string> = {
     ...INVALID_REASONS,
     unstorable: 'the store cannot keep it, now or ever, though it is well',
   }

@@ -22,7 +22,7 @@ function consumerOf(
   problem: () => string | null,
   inHand: InHand = { messages: 0, uncommittedSince: null },
 ): ConsumerHealth {
-  return { problem, inHand: () => inHand }
+  return { problem, warnings: () => [], inHand: () => inHand }
 }
 
 test('lives while the process does, whatever else is down', async t => {
@@ -189,7 +189,8 @@ test('metrics tell what is known, and never 0 for what is not', async t => {
   assert.equal(events['{outcome="counted",reason=""}'], '0')
   assert.equal(events['{outcome="duplicate",reason=""}'], '0')
   for (const reason of Object.keys(INVALID_REASONS)) {
-    assert.equal(events[`{outcome="set_aside",reason="${reason}"}`], '0', reason)
+    assert.equal(events[`{outcome="dead_lettered",reason="${reason}"}`], '0', reason)
+    assert.equal(events[`{outcome="discarded",reason="${reason}"}`], '0', reason)
   }
   assert.deepEqual(Object.values(samples(body, 'postviews_time_source_total')), ['0', '0', '0', '0'])
 })

@@ -1,10 +1,10 @@
-/** What was set aside, as the person on call looks at it and decides. */
+/** Dead letters, as the person on call looks at them and decides. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
-import { connect, type Options } from 'amqplib'
+import { connect, type GetMessage, type Options } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { commandLine } from './support/command.ts'
 import { SQLITE } from './support/engines.ts'
@@ -33,13 +33,13 @@ async function system(t: TestContext) {
       channel.sendToQueue(queue, content, { persistent: true, ...properties })
       await channel.waitForConfirms()
     },
-    /** Lets the service count what is there, and ends it once so much is set aside. */
-    async serve(setAside: number) {
+    /** Lets the service count what is there, and ends it once there are so many dead letters. */
+    async serve(dead: number) {
       const database = await SQLITE.create(t)
       const service = await startService(t, { amqpUrl: url, databaseUrl: database.url })
       await until(
-        'it is counted or set aside',
-        async () => (await messageCount(url, DEAD_QUEUE)) === setAside && (await messageCount(url)) === 0,
+        'it is counted or a dead letter',
+        async () => (await messageCount(url, DEAD_QUEUE)) === dead && (await messageCount(url)) === 0,
       )
       await service.end('SIGTERM')
       return database
@@ -55,9 +55,9 @@ function linesOf({ stdout }: { stdout: string }): string[] {
   return stdout.split('\n').filter(line => line !== '')
 }
 
-test('dead list shows what was set aside and why, the same each time, and consumes nothing', async t => {
+test('dead list shows dead letters and why they are, the same each time, and consumes nothing', async t => {
   const { run, publish, serve, url } = await system(t)
-  assert.deepEqual(await run('dead list'), { code: 0, stdout: 'nothing is set aside\n', stderr: '' })
+  assert.deepEqual(await run('dead list'), { code: 0, stdout: 'there are no dead letters\n', stderr: '' })
 
   await publish(VIEWS_QUEUE, [{ post_id: 1 }, { post_id: 2, ip: 'nowhere' }, { post_id: 3, user_id: 'me' }])
   await publish(VIEWS_QUEUE, Buffer.from('{"post_id": '))
@@ -72,7 +72,7 @@ test('dead list shows what was set aside and why, the same each time, and consum
     'TIME  bad_user  from postviews.views, number 2 of its array',
     'TIME  not_json  from postviews.views',
     'TIME  too_old  from postviews.views',
-    '4 set aside',
+    '4 dead letters',
     '  1 bad_ip: ip is not an IPv4 or IPv6 address',
     '  1 bad_user: user_id is not a positive integer below 2^64',
     '  1 not_json: the message is not JSON',
@@ -95,7 +95,7 @@ test('dead list shows what was set aside and why, the same each time, and consum
       message_id: null,
     },
   )
-  assert.equal(linesOf(await run('dead list --limit 1'))[1], '4 set aside, 1 shown')
+  assert.equal(linesOf(await run('dead list --limit 1'))[1], '4 dead letters, 1 shown')
   assert.equal(await messageCount(url, DEAD_QUEUE), 4)
 })
 
@@ -127,33 +127,55 @@ test('dead replay leaves what is too old, until the limit is raised, and what ha
     (await run('dead replay --reason too_old')).stdout,
     'replayed 0, left 2; 1 of these is older than EVENT_MAX_AGE\n',
   )
-  assert.deepEqual(JSON.parse((await run('dead replay --json')).stdout), { replayed: 1, left: 1, too_old: 1 })
+  assert.deepEqual(JSON.parse((await run('dead replay --json')).stdout), {
+    replayed: 1,
+    left: 1,
+    too_old: 1,
+    failed: 0,
+  })
   assert.deepEqual(await bodiesIn(url), ['{"post_id":1,"ip":"nowhere"}'])
 
   const raised = { EVENT_MAX_AGE: '60d' }
   assert.equal((await run('dead replay', raised)).stdout, 'replayed 1, left 0\n')
-  assert.equal((await run('dead list')).stdout, 'nothing is set aside\n')
+  assert.equal((await run('dead list')).stdout, 'there are no dead letters\n')
   assert.equal((await bodiesIn(url)).length, 1)
 })
 
-test('what is set aside keeps what its message said of itself', async t => {
-  const { publish, serve, channel } = await system(t)
+test('a dead letter keeps what its message said of itself', async t => {
+  const { publish, serve, channel, run, url } = await system(t)
   const stampedAtMs = daysAgo(2) * 1_000
   const said = {
     messageId: 'm-1',
     timestamp: daysAgo(3),
     contentType: 'application/json',
+    contentEncoding: 'utf-8',
+    correlationId: 'c-1',
     type: 'view',
     appId: 'a-frontend',
   }
-  await publish(VIEWS_QUEUE, { post_id: 'no post' }, { ...said, headers: { timestamp_in_ms: stampedAtMs } })
+  const own = { timestamp_in_ms: stampedAtMs, traceparent: '00-1', nested: { deep: [1, 'two', true] } }
+  await publish(VIEWS_QUEUE, { post_id: 'no post' }, { ...said, headers: own })
   await serve(1)
-  const message = await channel.get(DEAD_QUEUE, { noAck: true })
-  assert.ok(message)
-  const { messageId, timestamp, contentType, type, appId, headers } = message.properties
-  assert.deepEqual({ messageId, timestamp, contentType, type, appId }, said)
-  assert.equal(headers?.['timestamp_in_ms'], stampedAtMs)
+  const kept = (message: GetMessage | false) => {
+    assert.ok(message)
+    const { messageId, timestamp, contentType, contentEncoding, correlationId, type, appId } =
+      message.properties
+    return { messageId, timestamp, contentType, contentEncoding, correlationId, type, appId }
+  }
+  const dead = await channel.get(DEAD_QUEUE)
+  assert.deepEqual(kept(dead), said)
+  assert.ok(dead)
+  const { headers } = dead.properties
+  assert.deepEqual({ ...own, ...headers }, headers)
   assert.equal(headers?.['source-queue'], VIEWS_QUEUE)
+  assert.equal(headers?.['left-out'], undefined)
+  channel.nack(dead)
+  await until('it is back', async () => (await messageCount(url, DEAD_QUEUE)) === 1)
+  assert.equal((await run('dead replay')).stdout, 'replayed 1, left 0\n')
+  const [again] = await takeMessages(url)
+  assert.deepEqual(kept(again!), said)
+  // The broker counts deliveries of each message anew.
+  assert.deepEqual(again!.properties.headers, { ...own, 'x-delivery-count': 0 })
 })
 
 test('what is replayed counts as of when it first came, and what is still wrong comes back', async t => {
@@ -174,14 +196,14 @@ test('what is replayed counts as of when it first came, and what is still wrong 
 
 test('dead purge removes what it is told to, and nothing else', async t => {
   const { run, publish, url } = await system(t)
-  const setAside = (reason: string, days: number) => {
+  const put = (reason: string, days: number) => {
     const at = new Date(daysAgo(days) * 1_000).toISOString()
     return publish(DEAD_QUEUE, { post_id: days }, { headers: { reason, 'set-aside-at': at } })
   }
-  await setAside('bad_ip', 1)
-  await setAside('bad_ip', 10)
-  await setAside('bad_user', 10)
-  await setAside('nul', 5)
+  await put('bad_ip', 1)
+  await put('bad_ip', 10)
+  await put('bad_user', 10)
+  await put('nul', 5)
   assert.equal((await run('dead purge')).code, 2)
   assert.equal(await messageCount(url, DEAD_QUEUE), 4)
 
@@ -191,7 +213,7 @@ test('dead purge removes what it is told to, and nothing else', async t => {
     stderr: '',
   })
   assert.deepEqual(JSON.parse((await run('dead purge --json --older-than-days 7')).stdout), { purged: 1 })
-  assert.match((await run('dead list')).stdout, /^\S+ {2}bad_ip .*\n\S+ {2}nul .*\n2 set aside\n/)
+  assert.match((await run('dead list')).stdout, /^\S+ {2}bad_ip .*\n\S+ {2}nul .*\n2 dead letters\n/)
   assert.equal((await run('dead purge --all')).stdout, 'purged 2\n')
   assert.equal(await messageCount(url, DEAD_QUEUE), 0)
 })
@@ -208,12 +230,17 @@ test('what the broker gave up by itself is listed, purged by its age, and replay
   const today = new Date().toISOString().slice(0, 10)
   const yesterday = new Date(Date.now() - 3_600_000).toISOString().slice(0, 10)
   assert.match(listed[0]!, new RegExp(`^(${today}|${yesterday})T\\S+Z {2}expired {2}from theirs$`))
-  assert.equal(listed[2], '2 set aside')
+  assert.equal(listed[2], '2 dead letters')
   assert.match(listed[3]!, /^ {2}2 expired: the broker gave it up because it waited too long/)
 
   assert.equal((await run('dead purge --older-than-days 1')).stdout, 'purged 0\n')
   // Of the array, one view is too old and the other is not: it is not to be lost for that.
-  assert.deepEqual(JSON.parse((await run('dead replay --json')).stdout), { replayed: 1, left: 1, too_old: 1 })
+  assert.deepEqual(JSON.parse((await run('dead replay --json')).stdout), {
+    replayed: 1,
+    left: 1,
+    too_old: 1,
+    failed: 0,
+  })
   assert.equal((await bodiesIn(url)).length, 1)
   // The broker's clock counts whole seconds.
   await sleep(1_100)
@@ -230,8 +257,8 @@ test('nothing is taken out when it cannot be put back into its queue', async t =
     arguments: { 'x-overflow': 'reject-publish' },
   })
   const { code, stdout, stderr } = await run('dead replay')
-  assert.deepEqual([code, stdout], [1, ''])
-  assert.match(stderr, /^postviews: the broker did not take a message again: /)
+  assert.deepEqual([code, stdout], [1, 'replayed 0, left 1; 1 of these could not be sent\n'])
+  assert.match(stderr, /^not replayed: at an unknown time {2}unknown .*: the broker did not take it: /)
   assert.equal(await messageCount(url, DEAD_QUEUE), 1)
 })
 

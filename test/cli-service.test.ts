@@ -157,7 +157,7 @@ test('says nothing of passwords, keys and readers, whatever happens to it', asyn
   await publish({ post_id: 'geheim-post', ...reader })
   await publish({ ...reader, post_id: 'bad geheim post' })
   await logs('batch.stored')
-  await logs('view.set_aside')
+  await logs('view.dead_lettered')
   const shown = [
     await get('/readyz'),
     await get('/metrics'),

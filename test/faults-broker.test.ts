@@ -63,7 +63,7 @@ describe('an alarm of the broker', () => {
     ['memory', ['set_vm_memory_high_watermark', '0.000001'], ['set_vm_memory_high_watermark', '0.4']],
     ['disk', ['set_disk_free_limit', '900000GB'], ['set_disk_free_limit', '1MB']],
   ] as const) {
-    test(`for ${what}: bad views wait to be set aside, and their neighbours do not`, async t => {
+    test(`for ${what}: bad views wait to be dead letters, and their neighbours do not`, async t => {
       const { tap, database, surroundings, ...system } = await systemOn(t)
       const planned = plan({ views: VIEWS, twice: 0, bad: 0.02 })
       await system.publish(planned)
@@ -79,7 +79,7 @@ describe('an alarm of the broker', () => {
       )
       assert.equal(await messageCount(surroundings.amqpUrl, DEAD_QUEUE), 0)
       await until('it says what they wait for', () =>
-        service.logged('view.set_aside_waits').some(({ unanswered }) => unanswered === planned.bad.size),
+        service.logged('view.dead_letter_waits').some(({ unanswered }) => unanswered === planned.bad.size),
       )
       assert.equal(service.isRunning, true)
       await broker.ctl(...clear)

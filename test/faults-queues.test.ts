@@ -3,16 +3,18 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { CONSUMED_QUEUES, DEAD_QUEUE, EXCHANGE, ROUTING_KEY, VIEWS_QUEUE } from '@postviews/client'
+import { connect } from 'amqplib'
 import { type TestVhost, testRabbitmq } from '../tools/stack/for-tests.ts'
 import { ENGINES, SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
-import { plan } from './support/planned.ts'
+import { goodEvent, plan, planOf } from './support/planned.ts'
 import { messageCount, onChannel } from './support/published.ts'
 import { postviews, UNACKNOWLEDGED } from './support/service.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 
 const VIEWS = 1_000
+const unixNow = () => Math.floor(Date.now() / 1_000)
 
 async function systemOn(
   t: TestContext,
@@ -49,12 +51,34 @@ describe('the queues', { concurrency: true }, () => {
       await untilStored(system.database, VIEWS)
       await until('it is empty', async () => (await messageCount(system.broker.url, queue)) === 0)
       await onChannel(system.broker.url, channel => channel.deleteQueue(queue))
-      await until('it is missed', () => service.logged('queue.lost').some(entry => entry['queue'] === queue))
+      // By being told, or by asking for it at that very moment.
+      await until('it is missed', () => service.logged('broker.connected').length > 1)
       await service.untilReady()
       await system.publish(plan({ views: VIEWS, seed: 2 }))
       await system.check()
     })
   }
+
+  test("are left alone while they are somebody's exclusively, and consumed within a minute or so afterwards", async t => {
+    const system = await systemOn(t, { declares: false })
+    const owner = await connect(system.broker.url)
+    const channel = await owner.createChannel()
+    await channel.assertQueue('post.viewed', { exclusive: true })
+    const service = await system.start()
+    await service.untilReady()
+    await system.publish(planOf([[goodEvent({ postUuid: 'a-post', viewedAt: unixNow() })]]))
+    await untilStored(system.database, 1)
+    const { text } = await service.get('/readyz')
+    assert.match(
+      text,
+      /"warnings":\["queue: post\.viewed is somebody's exclusive queue, and is not consumed"\]/,
+    )
+    await owner.close()
+    const warnings = async () => (await service.get('/readyz')).text
+    await until('it is consumed', async () => (await warnings()) === '{"status":"ready"}', 75_000)
+    await send(system.broker, ['post.viewed'], '{"post_uuid":"a-post"}')
+    await untilStored(system.database, 2)
+  })
 
   for (const [what, remove] of [
     ['the binding', channel => channel.unbindQueue(VIEWS_QUEUE, EXCHANGE, ROUTING_KEY)],
@@ -72,17 +96,17 @@ describe('the queues', { concurrency: true }, () => {
     })
   }
 
-  test('keep what is bad until it can be set aside: where postviews.dead is deleted', async t => {
+  test('keep what is bad until it is a dead letter: where postviews.dead is deleted', async t => {
     const system = await systemOn(t)
     const service = await system.start()
     await service.untilReady()
     await onChannel(system.broker.url, channel => channel.deleteQueue(DEAD_QUEUE))
     await system.publish(plan({ views: VIEWS, bad: 0.02 }))
     await system.check()
-    assert.ok(service.logged('view.set_aside_waits').length > 0)
+    assert.ok(service.logged('view.dead_letter_waits').length > 0)
   })
 
-  test('keep what is bad until it can be set aside: where postviews.dead takes no more', async t => {
+  test('keep what is bad until it is a dead letter: where postviews.dead takes no more', async t => {
     const { broker, tap, ...system } = await systemOn(t)
     const policy = `/policies/${new URL(broker.url).pathname.slice(1)}/full`
     await broker.api('PUT', policy, {
@@ -98,7 +122,7 @@ describe('the queues', { concurrency: true }, () => {
     const second = plan({ views: VIEWS, twice: 0, bad: 0.02, seed: 2 })
     await system.publish(second)
     await untilStored(system.database, 2 * VIEWS)
-    await until('it waits', () => service.logged('view.set_aside_waits').length > 0)
+    await until('it waits', () => service.logged('view.dead_letter_waits').length > 0)
     const withBad = [first, second].flatMap(({ messages, bad }) =>
       messages.filter(({ ids }) => ids.some(id => bad.has(id))),
     )
@@ -111,6 +135,55 @@ describe('the queues', { concurrency: true }, () => {
     assert.equal(tap.refused, 0)
   })
 })
+
+describe('a queue that cannot be emptied', { concurrency: true }, () => {
+  const STREAM = { 'x-queue-type': 'stream' }
+  for (const [queue, args] of [
+    ['post.viewed', STREAM],
+    ['analytics.post_views', { ...STREAM, 'x-max-length-bytes': 10_000_000, 'x-max-age': '7D' }],
+    [VIEWS_QUEUE, STREAM],
+  ] as const) {
+    test(`is left alone where ${queue} is a stream: ${Object.keys(args)}`, async t => {
+      const system = await systemOn(t, { declares: false })
+      await onChannel(system.broker.url, channel =>
+        channel.assertQueue(queue, { durable: true, arguments: args }),
+      )
+      await send(
+        system.broker,
+        Array.from({ length: 30 }, () => queue),
+        '{"post_uuid":"in-a-stream"}',
+      )
+      const service = await system.start()
+      await service.untilReady()
+      const others = CONSUMED_QUEUES.filter(other => other !== queue)
+      await send(system.broker, others, '{"post_uuid":"a-post"}')
+      await untilStored(system.database, others.length)
+      const { status, text } = await service.get('/readyz')
+      assert.deepEqual(JSON.parse(text), {
+        status: 'ready',
+        warnings: [`queue: ${queue} is a stream, which cannot be emptied, and is not consumed`],
+      })
+      assert.equal(status, 200)
+      assert.deepEqual(
+        service.logged('queue.left_alone').map(entry => [entry['queue'], entry['why']]),
+        [[queue, 'stream']],
+      )
+      // What is in the stream does not wait for anybody.
+      await until('nothing is behind', async () => (await service.metric('postviews_lag_seconds')) === 0)
+      const rows = await system.database.query("SELECT * FROM post_views WHERE post_uuid = 'in-a-stream'")
+      assert.equal(rows.length, 0)
+    })
+  }
+})
+
+/** One message to each of the queues. */
+async function send(broker: TestVhost, queues: readonly string[], body: string): Promise<void> {
+  const connection = await connect(broker.url)
+  const channel = await connection.createConfirmChannel()
+  for (const queue of queues) channel.sendToQueue(queue, Buffer.from(body))
+  await channel.waitForConfirms()
+  await connection.close()
+}
 
 async function isBound(broker: TestVhost): Promise<boolean> {
   const vhost = new URL(broker.url).pathname.slice(1)

@@ -3,10 +3,14 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
+import { DEAD_QUEUE, declareTopology } from '@postviews/client'
+import { connect } from 'amqplib'
+import { purgeOldDead } from '../packages/analytics/src/ingest/dead.ts'
 import { scheduleRetention } from '../packages/analytics/src/ingest/retention.ts'
 import { createLog } from '../packages/analytics/src/log.ts'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { samples, startApi } from './support/api.ts'
+import { messageCount } from './support/published.ts'
 
 const NO_BROKER = 'amqp://127.0.0.1:1'
 const FIRST_AFTER_MS = 60_000
@@ -63,4 +67,42 @@ test('tells nothing new of retention where another process is at it', async t =>
   other.close()
   await run(url)
   assert.notEqual(await lastSuccess(), null)
+})
+
+test('old dead letters go from the head of their queue, and the others are there for everybody meanwhile', async t => {
+  const OLD = process.env['FULL'] === '1' ? 100_000 : 1_500
+  const YOUNG = process.env['FULL'] === '1' ? 40_000 : 1_500
+  const { url } = await testRabbitmq()
+  const connection = await connect(url)
+  t.after(() => connection.close())
+  await declareTopology(connection, [DEAD_QUEUE])
+  const channel = await connection.createConfirmChannel()
+  const put = (at: string | undefined) =>
+    channel.sendToQueue(DEAD_QUEUE, Buffer.from('{}'), { persistent: true, headers: { 'set-aside-at': at } })
+  // Of one nobody knows how old it is: it stays, and what is behind it is looked at all the same.
+  put(undefined)
+  for (let n = 0; n < OLD; n++) put('2026-01-01T00:00:00Z')
+  for (let n = 0; n < YOUNG; n++) put('2026-03-01T00:00:00Z')
+  await channel.waitForConfirms()
+
+  let held = 0
+  let least = Number.POSITIVE_INFINITY
+  let isDone = false
+  const watching = (async () => {
+    while (!isDone) {
+      const before = held
+      const ready = await messageCount(url, DEAD_QUEUE)
+      least = Math.min(least, ready + Math.max(before, held))
+    }
+  })()
+  const purged = await purgeOldDead(url, Date.parse('2026-02-01'), messages => {
+    held = messages
+  })
+  assert.equal(await messageCount(url, DEAD_QUEUE), 1 + YOUNG)
+  isDone = true
+  await watching
+  assert.equal(purged, OLD)
+  // A window of them is on its way to be looked at.
+  assert.ok(least >= 1 + YOUNG - 100, `once there seemed to be ${least}`)
+  assert.equal(held, 0)
 })

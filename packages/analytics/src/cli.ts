@@ -1,17 +1,22 @@
 /** The command line: what the person on call types. */
 
+import { isUtf8 } from 'node:buffer'
 import { canonicalIp } from '@postviews/client'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
 import { DEAD_REASONS, type DeadMessage, listDead, purgeDead, replayDead } from './ingest/dead.ts'
 import { describeError } from './log.ts'
 import { type Parts, runService } from './main.ts'
+import { printable } from './printable.ts'
 import { createProgressBar } from './progress.ts'
 import { type Day, isDay } from './store/calendar.ts'
 import { openStore } from './store/open.ts'
 import type { Difference, Progress, Store } from './store/store.ts'
 
 const DAY_MS = 86_400_000
+
+/** Of messages that could not be replayed, so many are told of one by one. */
+const FAILURES_NAMED = 20
 
 /** What a command ends with. */
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const
@@ -98,52 +103,58 @@ program
     }),
   )
 
-const dead = program.command('dead').description('what was set aside: look at it, replay it or purge it')
+const dead = program.command('dead').description('dead letters: look at them, replay or purge them')
 const reasonOption = () =>
-  new Option('--reason <reason...>', 'only what was set aside for these reasons').choices(
-    Object.keys(DEAD_REASONS),
-  )
+  new Option('--reason <reason...>', 'only dead letters of these reasons').choices(Object.keys(DEAD_REASONS))
 
 dead
   .command('list')
-  .description('show what was set aside, and why; all of it stays')
+  .description('show the dead letters, and why each is one; all of them stay')
   .option('--limit <count>', 'at most so many', parseCount, 100)
   .option('--body', 'show the events themselves: they may hold personal data')
   .option('--json', 'print each message as a line of JSON')
   .action(({ limit, body, json }: { limit: number; body?: true; json?: true }) =>
     withBroker(async (config, _progress, print) => {
-      const reasons = new Map<string, number>()
-      const count = await listDead(config.amqpUrl, limit, message => {
-        reasons.set(message.reason, (reasons.get(message.reason) ?? 0) + 1)
+      const reasons = await listDead(config.amqpUrl, limit, message => {
         print(json ? JSON.stringify(toJson(message, body === true)) : describeDead(message))
-        if (body && !json) print(`  ${message.body.toString('utf8')}`)
+        if (body && !json) print(`  ${describeBody(message.body)}`)
       })
-      return json ? '' : summary(count, limit, reasons)
+      return json ? '' : summary(limit, reasons)
     }),
   )
 
 dead
   .command('replay')
-  .description('send what was set aside to be counted after all; views older than EVENT_MAX_AGE stay')
+  .description('send dead letters to be counted after all; views older than EVENT_MAX_AGE stay')
   .addOption(reasonOption())
   .option('--json', 'print the outcome as JSON')
   .action(({ reason, json }: { reason?: string[]; json?: true }) =>
     withBroker(async (config, progress) => {
-      const { replayed, left, tooOld } = await replayDead(
+      let named = 0
+      const { replayed, left, tooOld, failed } = await replayDead(
         config.amqpUrl,
         { maxAgeSeconds: config.maxAgeSeconds, ...(reason && { reasons: reason }) },
+        (message, why) => {
+          if (named++ < FAILURES_NAMED)
+            console.error(`not replayed: ${printable(`${nameOf(message)}: ${why}`)}`)
+        },
         progress,
       )
-      if (json) return JSON.stringify({ replayed, left, too_old: tooOld })
-      return `replayed ${replayed}, left ${left}${tooOld > 0 ? `; ${tooOld} of these ${tooOld === 1 ? 'is' : 'are'} older than EVENT_MAX_AGE` : ''}`
+      if (failed > 0) process.exitCode = EXIT.failed
+      if (json) return JSON.stringify({ replayed, left, too_old: tooOld, failed })
+      const notes = [
+        ...(tooOld > 0 ? [`${tooOld} of these ${isAre(tooOld)} older than EVENT_MAX_AGE`] : []),
+        ...(failed > 0 ? [`${failed} of these could not be sent`] : []),
+      ]
+      return [`replayed ${replayed}, left ${left}`, ...notes].join('; ')
     }),
   )
 
 dead
   .command('purge')
-  .description('remove what was set aside, for good')
+  .description('remove dead letters, for good')
   .addOption(reasonOption())
-  .option('--older-than-days <days>', 'only what was set aside longer ago', parseCount)
+  .option('--older-than-days <days>', 'only what is a dead letter for longer', parseCount)
   .option('--all', 'everything')
   .option('--json', 'print the outcome as JSON')
   .action(
@@ -229,7 +240,7 @@ async function withProgress(work: (progress: Progress, print: Print) => Promise<
   const bar = createProgressBar()
   const print = (line: string) => {
     bar.end()
-    console.log(line)
+    console.log(printable(line))
   }
   try {
     const outcome = await work(bar.progress, print)
@@ -249,12 +260,25 @@ function describeDifference({ kind, name, field, expected, found }: Difference):
   return `${kind.replace('_', ' ')}: ${name}: ${field} is ${shown(found)}, must be ${shown(expected)}`
 }
 
-function describeDead({ setAsideAt, reason, sourceQueue, index }: DeadMessage): string {
+function describeDead(message: DeadMessage): string {
+  const { setAsideAt, reason, sourceQueue, index, leftOut } = message
   const place = index === null ? '' : `, number ${index} of its array`
-  return `${setAsideAt ?? 'at an unknown time'}  ${reason}  from ${sourceQueue ?? 'an unknown queue'}${place}`
+  const without = leftOut.length === 0 ? '' : `, without ${leftOut.join(', ')}`
+  return `${setAsideAt ?? 'at an unknown time'}  ${reason}  from ${sourceQueue ?? 'an unknown queue'}${place}${without}`
+}
+
+/** By its id, where it has one. */
+function nameOf(message: DeadMessage): string {
+  return message.setAsideId ?? describeDead(message)
+}
+
+function describeBody(body: Buffer): string {
+  return isUtf8(body) ? body.toString('utf8') : `(not UTF-8, as base64) ${body.toString('base64')}`
 }
 
 function toJson(message: DeadMessage, withBody: boolean) {
+  const { body } = message
+  const shown = isUtf8(body) ? { body: body.toString('utf8') } : { body_base64: body.toString('base64') }
   return {
     set_aside_id: message.setAsideId,
     set_aside_at: message.setAsideAt,
@@ -262,15 +286,23 @@ function toJson(message: DeadMessage, withBody: boolean) {
     source_queue: message.sourceQueue,
     index: message.index,
     message_id: message.messageId,
-    ...(withBody && { body: message.body.toString('utf8') }),
+    ...(message.leftOut.length > 0 && { left_out: message.leftOut }),
+    ...(withBody && shown),
   }
 }
 
-function summary(count: number, limit: number, reasons: ReadonlyMap<string, number>): string {
-  if (count === 0) return 'nothing is set aside'
+function summary(limit: number, reasons: ReadonlyMap<string, number>): string {
+  const count = reasons.values().reduce((sum, times) => sum + times, 0)
+  if (count === 0) return 'there are no dead letters'
   const meanings: Readonly<Record<string, string>> = DEAD_REASONS
-  const lines = reasons.entries().map(([reason, times]) => `  ${times} ${reason}: ${meanings[reason] ?? ''}`)
-  return [`${count} set aside${count > limit ? `, ${limit} shown` : ''}`, ...lines].join('\n')
+  const lines = reasons
+    .entries()
+    .map(([reason, times]) => `  ${times} ${printable(reason)}: ${meanings[reason] ?? ''}`)
+  return [`${some(count, 'dead letter')}${count > limit ? `, ${limit} shown` : ''}`, ...lines].join('\n')
+}
+
+function isAre(count: number): string {
+  return count === 1 ? 'is' : 'are'
 }
 
 /** `1 day`, `2 days`. */

@@ -13,14 +13,19 @@ export const LOG_EVENTS = {
   'service.failed': 'the process ends because it cannot go on; the message says what to do',
   'key.short': 'a key of the internal API has under 16 characters',
   'batch.stored': 'a batch is committed (debug level: see the metrics)',
-  'view.set_aside': 'events were set aside, with the reasons and how many of each',
-  'view.set_aside_waits':
-    'the broker refuses what is to be set aside, or does not answer; those messages stay unacknowledged',
+  'view.dead_lettered':
+    'events that cannot be counted become dead letters, with the reasons and how many of each',
+  'view.dead_letter_waits':
+    'the broker refuses dead letters, or does not answer; their messages stay unacknowledged',
+  'view.discarded': 'dead letters were refused for so long that they are given up: how many, by reason',
+  'view.properties_left_out':
+    'a dead letter goes without the properties of its message, which cannot be written again',
   'store.lost': 'the store does not take a batch: consuming pauses, the batch is held and tried again',
   'store.back': 'the store takes batches again',
   'broker.connected': 'consuming from the broker',
   'broker.lost': 'the connection is gone or refused; it is tried again for ever',
   'queue.lost': 'the broker ended a consumer (its queue was deleted, say); it is made anew',
+  'queue.left_alone': 'a queue is a stream, or exclusive to another connection: it is not consumed',
   'prune.done': 'retention removed what was over',
   'prune.failed': 'retention could not run; it is tried again',
   'adoption.progress':

@@ -6,7 +6,7 @@ import { buildApi } from './api/app.ts'
 import { type Config, withoutSecrets } from './config.ts'
 import { Consumer } from './ingest/consumer.ts'
 import { BrokerWatch } from './ingest/depths.ts'
-import { scheduleRetention } from './ingest/retention.ts'
+import { type Retention, scheduleRetention } from './ingest/retention.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { openStore } from './store/open.ts'
@@ -54,17 +54,24 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
     ends.unshift(() => store.close())
 
     // The health routes answer from the start: they say what is being waited for.
-    const late: { consumer: Consumer | null; broker: Consumer | BrokerWatch | null } = {
-      consumer: null,
-      broker: null,
-    }
+    const late: {
+      consumer: Consumer | null
+      broker: Consumer | BrokerWatch | null
+      retention: Retention | null
+    } = { consumer: null, broker: null, retention: null }
     const api = buildApi({
       store,
       apiKeys: parts.api ? config.apiKeys : [],
-      broker: { depths: async () => (await late.broker?.depths()) ?? null },
+      broker: {
+        depths: async () => {
+          const depths = (await late.broker?.depths()) ?? null
+          return depths && { ...depths, dead: depths.dead + (late.retention?.deadInHand ?? 0) }
+        },
+      },
       consumer: parts.consumer
         ? {
             problem: () => (late.consumer ? late.consumer.problem() : 'consumer: waits for the store'),
+            warnings: () => late.consumer?.warnings() ?? [],
             inHand: () => late.consumer?.inHand() ?? { messages: 0, uncommittedSince: null },
           }
         : null,
@@ -83,6 +90,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
         late.consumer = consumer
         late.broker = consumer
         const retention = scheduleRetention({ ...config, store, metrics, log })
+        late.retention = retention
         ends.unshift(
           () => retention.stop(),
           () => consumer.stop(STOP_DEADLINE_MS),

@@ -2,7 +2,7 @@
 
 import { INVALID_REASONS, type TimeSource } from '@postviews/client'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
-import type { SetAsideReason } from './ingest/set-aside.ts'
+import type { DeadReason } from './ingest/dead-letters.ts'
 
 const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies readonly TimeSource[]
 
@@ -19,14 +19,17 @@ export function createMetrics() {
 
   const events = new Counter({
     name: 'postviews_events_total',
-    help: 'Events taken off the queues, by what came of them: counted, duplicate (counted before), or set_aside for the reason given',
+    help: 'Events taken off the queues, by what came of them: counted, duplicate (counted before), dead_lettered for the reason given, or discarded because postviews.dead refused them',
     labelNames: ['outcome', 'reason'],
     registers,
   })
   events.inc({ outcome: 'counted', reason: '' }, 0)
   events.inc({ outcome: 'duplicate', reason: '' }, 0)
-  const reasons = [...Object.keys(INVALID_REASONS), 'unstorable' satisfies SetAsideReason]
-  for (const reason of reasons) events.inc({ outcome: 'set_aside', reason }, 0)
+  const reasons = [...Object.keys(INVALID_REASONS), 'unstorable' satisfies DeadReason]
+  for (const reason of reasons) {
+    events.inc({ outcome: 'dead_lettered', reason }, 0)
+    events.inc({ outcome: 'discarded', reason }, 0)
+  }
 
   const timeSource = new Counter({
     name: 'postviews_time_source_total',
@@ -43,7 +46,7 @@ export function createMetrics() {
   })
   const dead = new Gauge({
     name: 'postviews_dead_messages',
-    help: 'Messages set aside in postviews.dead that wait for somebody to decide; absent when the broker cannot be asked',
+    help: 'Dead letters in postviews.dead that wait for somebody to decide; absent when the broker cannot be asked',
     registers,
   })
   const storeUp = new Gauge({
@@ -58,12 +61,12 @@ export function createMetrics() {
   })
   const unacknowledged = new Gauge({
     name: 'postviews_unacknowledged_messages',
-    help: 'Messages that the broker has handed to this process and that it has not acknowledged: in hand, being committed, or held until what is bad in them is set aside; absent in a process that consumes nothing',
+    help: 'Messages that the broker has handed to this process and that it has not acknowledged: in hand, being committed, or held until their dead letters are confirmed; absent in a process that consumes nothing',
     registers,
   })
   const retentionLastSuccess = new Gauge({
     name: 'postviews_retention_last_success_timestamp_seconds',
-    help: 'When this process last finished retention, prune and the purge of old set-aside messages both, as Unix time; absent before it first has, and where another process always came first',
+    help: 'When this process last finished retention, prune and the purge of old dead letters both, as Unix time; absent before it first has, and where another process always came first',
     registers,
   })
   for (const gauge of [lagSeconds, dead, storeUp, brokerUp, unacknowledged, retentionLastSuccess])
@@ -108,9 +111,14 @@ export function createMetrics() {
       help: 'Events without an id whose message_id is not a UUID: they are counted at least once, not exactly once; tell their publisher',
       registers,
     }),
+    headersUnread: new Counter({
+      name: 'postviews_headers_unread_total',
+      help: 'Messages with a header that cannot be read (of an unknown type, or nested too deep): their events are counted by their bodies',
+      registers,
+    }),
     deadPurged: new Counter({
       name: 'postviews_dead_purged_total',
-      help: 'Set-aside messages purged because they were older than DEAD_RETENTION_DAYS: nobody looked at them',
+      help: 'Dead letters purged because they were older than DEAD_RETENTION_DAYS: nobody looked at them',
       registers,
     }),
     prunedRows: new Counter({

@@ -1,6 +1,8 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, type SocketOptions } from 'amqplib'
 import { amqpCode, DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from './topology.ts'
 
+export { amqpCode, type ChannelSource, onOwnChannel } from './topology.ts'
+
 export interface ConnectionOptions {
   /** From `brokerUrl`. */
   url: string

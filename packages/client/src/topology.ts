@@ -90,7 +90,8 @@ async function adoptOrDeclare(connection: ChannelSource, look: Step, declare: St
   }
 }
 
-async function onOwnChannel(connection: ChannelSource, step: Step): Promise<void> {
+/** Takes a step on a channel that is closed afterwards: a step that the broker refuses closes its channel. */
+export async function onOwnChannel(connection: ChannelSource, step: Step): Promise<void> {
   const channel = await connection.createChannel()
   // The step's own rejection tells; without a listener the event would end the process.
   channel.on('error', () => {})

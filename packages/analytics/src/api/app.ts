@@ -114,8 +114,10 @@ export function buildApi({
     routes.get('/livez', { schema: schemas.getLivez }, async () => ({ status: 'alive' as const }))
     routes.get('/readyz', { schema: schemas.getReadyz }, async (_request, reply) => {
       const problems = await health.problems()
-      if (problems.length === 0) return { status: 'ready' as const }
-      return reply.code(503).send({ status: 'unavailable' as const, problems })
+      const found = health.warnings()
+      const warnings = found.length === 0 ? {} : { warnings: found }
+      if (problems.length === 0) return { status: 'ready' as const, ...warnings }
+      return reply.code(503).send({ status: 'unavailable' as const, problems, ...warnings })
     })
     routes.get('/metrics', { schema: schemas.getMetrics }, async (_request, reply) =>
       reply.type(metrics.registry.contentType).send(await health.exposition()),

@@ -13,7 +13,7 @@ const CONSUMING_PARTS = ['store', 'broker', 'consumer']
 
 /** What the broker says of the queues. Implemented by the consumer. */
 export interface BrokerHealth {
-  /** Messages that wait in each consumed queue, and in the one for what was set aside; null: the broker is away. */
+  /** Messages that wait in each consumed queue, and dead letters; null: the broker is away. */
   depths(): Promise<QueueDepths | null>
 }
 
@@ -30,6 +30,8 @@ export interface ConsumerHealth {
    * it: no address, no credential, nothing of an error's own words.
    */
   problem(): string | null
+  /** What somebody should look at though all that can be counted is: as open to anyone as `problem`. */
+  warnings(): string[]
   /** What the broker has handed to this process and not been told of yet. */
   inHand(): InHand
 }
@@ -54,6 +56,7 @@ export interface Backlog {
 export interface Health {
   /** Each names a part; none when the service does its work. */
   problems(): Promise<string[]>
+  warnings(): string[]
   /** @throws {StoreUnavailable} */
   backlog(): Promise<Backlog>
   /** The metrics as text, with the gauges as they are now. */
@@ -105,6 +108,7 @@ export function createHealth({ store, broker, consumer, metrics, now }: HealthOp
 
   return {
     problems,
+    warnings: () => consumer?.warnings() ?? [],
     backlog,
 
     async exposition() {

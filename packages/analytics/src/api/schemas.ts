@@ -188,7 +188,7 @@ const Status = Type.Object({
   queued: knownCount(
     'Messages (of up to 1,000 events each) that wait in the queues, without those that a consumer has in hand; null when the broker cannot be asked.',
   ),
-  dead: knownCount('Messages set aside; null when the broker cannot be asked.'),
+  dead: knownCount('Dead letters; null when the broker cannot be asked.'),
   lag_seconds: knownCount(
     'How far the numbers are behind: 0 when nothing waits in the queues and the process that answers has had nothing uncommitted in hand for more than 10 s, else the age of the latest view counted; null when unknown. A process that only serves the API does not know what consumers have in hand.',
   ),
@@ -345,13 +345,20 @@ export const getLivez = {
   response: { 200: described('It does.', Type.Object({ status: Type.Literal('alive') })) },
 } as const
 
+const WARNINGS = Type.Optional(
+  Type.Array(Type.String(), {
+    description:
+      'What somebody should look at, though all that can be counted is: `queue: …`, `dead letters: …`. Absent when there is nothing.',
+  }),
+)
+
 export const getReadyz = {
   operationId: 'getReadyz',
   summary: 'Whether the service does its work',
   tags: ['health'],
   security: [],
   response: {
-    200: described('It does.', Type.Object({ status: Type.Literal('ready') })),
+    200: described('It does.', Type.Object({ status: Type.Literal('ready'), warnings: WARNINGS })),
     503: described(
       'Something it needs does not move.',
       Type.Object({
@@ -359,6 +366,7 @@ export const getReadyz = {
         problems: Type.Array(Type.String(), {
           description: 'Each names the part: `store: …`, `broker: …`, `consumer: …`.',
         }),
+        warnings: WARNINGS,
       }),
     ),
   },

@@ -4,15 +4,15 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { elementTexts, type InvalidView, type View } from '@postviews/client'
+import type { InvalidView, View } from '@postviews/client'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Day } from '../store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
 import { type Recorded, RowRejected, type Store, StoreRefused } from '../store/store.ts'
 import { DEAD_REASONS } from './dead.ts'
+import type { DeadLetter, DeadLetters, DeadReason, Sending } from './dead-letters.ts'
 import type { ReceivedMessage } from './received.ts'
-import type { SetAside, SetAsideReason } from './set-aside.ts'
 
 /** A message in hand: read, not yet acknowledged. */
 export interface Delivery {
@@ -26,7 +26,7 @@ export interface Delivery {
 
 export interface BatchOptions {
   store: Store
-  setAside: SetAside
+  deadLetters: DeadLetters
   ipStorage: IpStorage
   metrics: Metrics
   log: Log
@@ -63,32 +63,31 @@ export class Batches {
 
   /**
    * Fulfilled once every view of the deliveries is committed. Events that cannot be counted are on their way to
-   * `postviews.dead` then: the promises in `setAside`, by delivery, tell when they have arrived.
+   * `postviews.dead` then: what is fulfilled tells, by delivery, when they have arrived.
    *
    * @throws {StoreRefused} this process must not write to the store
    * @throws whatever `signal` was aborted with; what was not committed is not acknowledged then
    */
-  async commit(
-    deliveries: readonly Delivery[],
-    signal: AbortSignal,
-  ): Promise<Map<Delivery, Promise<unknown>>> {
-    const setAside = new Map<Delivery, Promise<unknown>>()
-    const put = (delivery: Delivery, reason: SetAsideReason, index: number | null, body: Buffer) => {
-      const { message, queue, receivedAt } = delivery
-      const arrived = this.#options.setAside.put({ message, queue, reason, index, body, receivedAt }, signal)
-      setAside.set(delivery, Promise.all([setAside.get(delivery), arrived]))
+  async commit(deliveries: readonly Delivery[], signal: AbortSignal): Promise<Map<Delivery, Sending>> {
+    const sendings = new Map<Delivery, Sending>()
+    const send = (letters: ReadonlyMap<Delivery, DeadLetter[]>) => {
+      for (const [delivery, some] of letters) {
+        const sending = this.#options.deadLetters.send(some, signal)
+        const earlier = sendings.get(delivery)
+        sendings.set(delivery, earlier === undefined ? sending : both(earlier, sending))
+      }
     }
-    for (const delivery of deliveries) {
-      for (const { reason, index, body } of delivery.invalid) put(delivery, reason, index, body)
-    }
-
+    const invalid = lettersOfInvalid(deliveries)
+    send(invalid)
     const entries: Entry[] = []
     for (const delivery of deliveries) for (const view of delivery.views) entries.push({ view, delivery })
     const started = performance.now()
     const { counted, duplicates, rejected } = await this.#record(entries, signal)
-    for (const { view, delivery } of rejected) put(delivery, 'unstorable', ...placeOf(view, delivery))
-    this.#measure(deliveries, rejected.length, { counted, duplicates }, performance.now() - started)
-    return setAside
+    const unstorable = lettersOfRejected(rejected)
+    send(unstorable)
+    const letters = [...invalid.values(), ...unstorable.values()].flat()
+    this.#measure(deliveries, letters, { counted, duplicates }, performance.now() - started)
+    return sendings
   }
 
   /** Records the entries; where a row is rejected, halves them until it stands alone. */
@@ -172,41 +171,79 @@ export class Batches {
     return key
   }
 
-  #measure(deliveries: readonly Delivery[], rejected: number, recorded: Recorded, tookMs: number): void {
+  #measure(
+    deliveries: readonly Delivery[],
+    letters: readonly DeadLetter[],
+    recorded: Recorded,
+    tookMs: number,
+  ): void {
     const { metrics, log } = this.#options
     metrics.events.inc({ outcome: 'counted', reason: '' }, recorded.counted)
     metrics.events.inc({ outcome: 'duplicate', reason: '' }, recorded.duplicates)
     metrics.batchEvents.observe(recorded.counted + recorded.duplicates)
     metrics.batchSeconds.observe(tookMs / 1_000)
 
-    const reasons = new Map<SetAsideReason, number>(rejected > 0 ? [['unstorable', rejected]] : [])
     const sources = new Map<View['timeSource'], number>()
-    for (const { views, invalid } of deliveries) {
-      for (const { reason } of invalid) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+    for (const { views } of deliveries) {
       for (const { timeSource } of views) sources.set(timeSource, (sources.get(timeSource) ?? 0) + 1)
     }
     for (const [source, count] of sources) metrics.timeSource.inc({ source }, count)
-    for (const [reason, count] of reasons) metrics.events.inc({ outcome: 'set_aside', reason }, count)
-    if (reasons.size > 0) {
+    if (letters.length > 0) {
+      const reasons = new Map<DeadReason, number>()
+      for (const { reason } of letters) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
       log.warn(
         { reasons: Object.fromEntries(reasons), meaning: meanings([...reasons.keys()]) },
-        'view.set_aside',
+        'view.dead_lettered',
       )
     }
     log.debug({ ...recorded, tookMs: Math.round(tookMs) }, 'batch.stored')
   }
 }
 
-function meanings(reasons: readonly SetAsideReason[]): string {
+function meanings(reasons: readonly DeadReason[]): string {
   return reasons.map(reason => DEAD_REASONS[reason]).join('; ')
+}
+
+function both(one: Sending, other: Sending): Sending {
+  return {
+    arrived: Promise.all([one.arrived, other.arrived]).then(() => {}),
+    giveUp() {
+      one.giveUp()
+      other.giveUp()
+    },
+  }
+}
+
+function lettersOfInvalid(deliveries: readonly Delivery[]): Map<Delivery, DeadLetter[]> {
+  const letters = new Map<Delivery, DeadLetter[]>()
+  for (const delivery of deliveries) {
+    const { message, queue, receivedAt, invalid } = delivery
+    if (invalid.length === 0) continue
+    letters.set(
+      delivery,
+      invalid.map(({ reason, index, body }) => ({ message, queue, reason, index, body, receivedAt })),
+    )
+  }
+  return letters
+}
+
+function lettersOfRejected(rejected: readonly Entry[]): Map<Delivery, DeadLetter[]> {
+  const letters = new Map<Delivery, DeadLetter[]>()
+  for (const { view, delivery } of rejected) {
+    const { message, queue, receivedAt } = delivery
+    const [index, body] = placeOf(view, delivery)
+    const some = letters.get(delivery) ?? []
+    some.push({ message, queue, reason: 'unstorable', index, body, receivedAt })
+    letters.set(delivery, some)
+  }
+  return letters
 }
 
 /** Where in its message a view that was read well stands, and its text there. */
 function placeOf(view: View, { message, views, invalid }: Delivery): [index: number | null, body: Buffer] {
-  const text = message.content.toString('utf8')
-  if (!/^\uFEFF?\s*\[/.test(text)) return [null, message.content]
+  const { texts } = message
+  if (texts === null) return [null, message.content]
   const unread = new Set(invalid.map(({ index }) => index))
-  const texts = elementTexts(text)
   const read = texts.keys().filter(index => !unread.has(index))
   const index = read.drop(views.indexOf(view)).next().value!
   return [index, Buffer.from(texts[index]!)]

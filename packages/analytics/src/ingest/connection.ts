@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brokerUrl, openConnection } from '@postviews/client/link'
 import type { ChannelModel } from 'amqplib'
+import { readAnyProperties } from './properties.ts'
 
 const HEARTBEAT_SECONDS = 10
 const SETUP_TIMEOUT_MS = 20_000
@@ -79,6 +80,7 @@ export class Connection<S extends Session> {
       const opening = openConnection(
         { url: this.#steps.url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
         async (connection, lost) => {
+          readAnyProperties(connection)
           const session = await this.#steps.setUp(connection)
           return { connection, session, lost: Promise.race([lost, session.lost]) }
         },

@@ -5,14 +5,15 @@
  * |---|---|
  * | all its views are committed (counted now, or before) and its bad events confirmed in `postviews.dead` | ack |
  * | the store is away | nothing: it stays in hand, unacknowledged, and its batch is tried again |
- * | its bad events cannot be set aside just now | nothing for this message; its neighbours are acknowledged |
+ * | its dead letters are not confirmed just now | nothing for this message; its neighbours are acknowledged |
+ * | they are refused for long, and a quarter of the prefetch is held for such | ack; they are counted as discarded |
  * | the connection, the channel or a consumer is lost | nothing can be told: the broker delivers it again |
  *
  * Nothing is ever rejected or returned to its queue: that would count against a delivery limit.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, decodeMessage } from '@postviews/client'
+import { DEAD_QUEUE, decodeMessage } from '@postviews/client'
 import { channelLost } from '@postviews/client/link'
 import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
@@ -22,9 +23,11 @@ import type { IpStorage } from '../store/row.ts'
 import { type Store, StoreRefused } from '../store/store.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
+import { DeadLetters, type Sending } from './dead-letters.ts'
 import { Prefetch } from './prefetch.ts'
-import { type ReceivedMessage, receivedMessage } from './received.ts'
-import { SetAside } from './set-aside.ts'
+import { propertiesOf } from './properties.ts'
+import { findQueues, type LeftAlone, type Queues } from './queues.ts'
+import { ReceivedMessage } from './received.ts'
 
 export interface ConsumerOptions {
   amqpUrl: string
@@ -41,24 +44,30 @@ export interface ConsumerOptions {
 
 /** A batch is through in less while the store is well. */
 const STUCK_AFTER_MS = 60_000
-const SET_ASIDE_PATIENCE_MS = 500
+const DEAD_LETTER_PATIENCE_MS = 500
 const STORE_RETRY_MS = 2_000
+const WATCH_MS = 1_000
+/** A new consumer is handed what waits for it in less. */
+const IDLE_AFTER_MS = 5_000
 
 interface ConsumerSession extends Session {
   channel: Channel
+  queues: Queues
+  /** Unix milliseconds. */
+  startedAt: number
   consumerTags: Map<string, string>
   prefetch: Prefetch
   /** Delivered and not yet taken into a batch, in the order of their tags. */
   hand: Delivery[]
   handEvents: number
-  /** In the order they began; `since` is Unix milliseconds. */
-  underWay: { since: number; deliveries: readonly Delivery[] }[]
-  /** Messages whose batch is committed and whose bad events still wait to be set aside. */
-  held: Set<ReceivedMessage>
+  /** Batches in the order they began. */
+  underWay: (readonly Delivery[])[]
+  /** Messages whose batch is committed and whose dead letters are not confirmed yet, in the order they came. */
+  held: Map<Delivery, Sending>
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
   over: AbortController
-  /** Called when the broker ends the consumer of a queue. */
-  onCancelled(queue: string): void
+  /** Ends the session, which begins anew. */
+  end(error: Error): void
   wake(): void
 }
 
@@ -69,58 +78,77 @@ interface ConsumerSession extends Session {
  */
 export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #options: ConsumerOptions
-  readonly #setAside: SetAside
+  readonly #deadLetters: DeadLetters
   readonly #batches: Batches
   readonly #connection: Connection<ConsumerSession>
   readonly #batchMessages: number
+  readonly #watch: NodeJS.Timeout
+  /** Unix milliseconds: since when batches have been under way and none was committed, in whatever session. */
+  #stuckSince: number | undefined
+  /** A session ended with batches under way, and nothing has been committed since. */
+  #isUnproven = false
   #working: Promise<void> = Promise.resolve()
   #isStoreAway = false
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
-    const { amqpUrl, log, store, batchEvents } = options
+    const { amqpUrl, log, store, batchEvents, metrics } = options
     this.#options = options
     // In messages of one event each a batch takes most memory; on SQLite, where two threads hold it, too much.
     this.#batchMessages = store.engine === 'sqlite' ? Math.ceil(batchEvents / 2) : batchEvents
-    this.#setAside = new SetAside(amqpUrl, log)
-    this.#batches = new Batches({ ...options, setAside: this.#setAside })
+    this.#deadLetters = new DeadLetters(amqpUrl, metrics, log)
+    this.#batches = new Batches({ ...options, deadLetters: this.#deadLetters })
     this.#connection = new Connection<ConsumerSession>({
       url: amqpUrl,
       ready: signal => this.#storeAnswers(signal),
       setUp: connection => this.#consume(connection),
       onUp: session => {
-        log.info({ queues: CONSUMED_QUEUES }, 'broker.connected')
+        log.info({ queues: session.queues.consumed }, 'broker.connected')
+        for (const [queue, why] of session.queues.leftAlone) log.warn({ queue, why }, 'queue.left_alone')
         this.#working = this.#work(session)
       },
       onLost: (error, session) => {
+        if (session !== undefined && session.underWay.length > 0) this.#isUnproven = true
         session?.over.abort(error)
         session?.wake()
         log.warn({ connection: 'consumer', error: describeError(error) }, 'broker.lost')
       },
     })
+    this.#watch = setInterval(() => this.#look(), WATCH_MS)
   }
 
   depths(): Promise<QueueDepths | null> {
-    return this.#setAside.depths()
+    return this.#deadLetters.depths()
   }
 
   problem(): string | null {
     // What its error says, a path perhaps, is for the log.
     if (this.#isStoreAway || this.#batches.isStoreAway) return 'store: does not take views'
     const { session } = this.#connection
-    if (session === undefined || !this.#setAside.isConnected()) return 'broker: not connected'
-    const [batch] = session.underWay
-    const busyMs = batch === undefined ? 0 : Date.now() - batch.since
-    return busyMs > STUCK_AFTER_MS
-      ? `consumer: its batch is not through after ${Math.round(busyMs / 1_000)} s`
+    if (session === undefined || !this.#deadLetters.isConnected()) return 'broker: not connected'
+    if (this.#isUnproven)
+      return 'consumer: the broker took back what it had in hand, and nothing is committed since'
+    const stuckMs = this.#stuckSince === undefined ? 0 : Date.now() - this.#stuckSince
+    return stuckMs > STUCK_AFTER_MS
+      ? `consumer: its batch is not through after ${Math.round(stuckMs / 1_000)} s`
       : null
+  }
+
+  warnings(): string[] {
+    const { session } = this.#connection
+    const warnings = [...(session?.queues.leftAlone ?? [])].map(
+      ([queue, why]) => `queue: ${queue} is ${LEFT_ALONE[why]}, and is not consumed`,
+    )
+    if (this.#deadLetters.isRefusing)
+      warnings.push(`dead letters: ${DEAD_QUEUE} takes none; what is bad may be discarded`)
+    return warnings
   }
 
   inHand(): InHand {
     const { session } = this.#connection
     // What a session that is over had in hand, the broker has taken back.
     if (session === undefined) return { messages: 0, uncommittedSince: null }
-    const uncommitted = [...session.underWay.flatMap(({ deliveries }) => deliveries), ...session.hand]
+    const uncommitted = [...session.underWay.flat(), ...session.hand]
     return {
       messages: uncommitted.length + session.held.size,
       uncommittedSince: uncommitted[0]?.receivedAt ?? null,
@@ -130,6 +158,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   /** Takes no more, commits and acknowledges what is in hand, and leaves what it cannot commit by then to others. */
   async stop(deadlineMs: number): Promise<void> {
     this.#isStopping = true
+    clearInterval(this.#watch)
     const { session } = this.#connection
     if (session !== undefined) {
       const cancelled = [...session.consumerTags.values()].map(async tag => session.channel.cancel(tag))
@@ -148,7 +177,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       session.over.abort(new Error('stopped'))
     }
     await this.#connection.stop()
-    await this.#setAside.stop()
+    await this.#deadLetters.stop()
   }
 
   // While the store is away nothing is consumed that would only be held: it waits in the queue, unharmed.
@@ -169,27 +198,26 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   async #consume(connection: ChannelModel): Promise<ConsumerSession> {
-    await declareTopology(connection, [DEAD_QUEUE, ...CONSUMED_QUEUES])
+    const queues = await findQueues(connection)
     const channel = await connection.createChannel()
     const over = new AbortController()
-    const cancelled = Promise.withResolvers<Error>()
+    const ended = Promise.withResolvers<Error>()
     const session: ConsumerSession = {
       channel,
+      queues,
+      startedAt: Date.now(),
       consumerTags: new Map(),
       prefetch: new Prefetch(this.#options.batchEvents, this.#batchMessages),
       hand: [],
       handEvents: 0,
       underWay: [],
-      held: new Set(),
+      held: new Map(),
       over,
-      lost: Promise.race([channelLost(channel), cancelled.promise]),
-      onCancelled: queue => {
-        this.#options.log.warn({ queue }, 'queue.lost')
-        cancelled.resolve(new Error(`the broker ended the consumer of ${queue}`))
-      },
+      lost: Promise.race([channelLost(channel), ended.promise]),
+      end: ended.resolve,
       wake: () => {},
     }
-    for (const queue of CONSUMED_QUEUES) await this.#subscribe(session, queue)
+    for (const queue of queues.consumed) await this.#subscribe(session, queue)
     return session
   }
 
@@ -197,24 +225,30 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { channel, prefetch, consumerTags } = session
     await channel.prefetch(prefetch.messages)
     const onMessage = (message: ConsumeMessage | null) =>
-      message === null ? session.onCancelled(queue) : this.#onDelivery(session, queue, message)
+      message === null ? this.#onCancelled(session, queue) : this.#onDelivery(session, queue, message)
     const { consumerTag } = await channel.consume(queue, onMessage)
     consumerTags.set(queue, consumerTag)
     // `stop` has cancelled the consumers it knew of.
     if (this.#isStopping) await channel.cancel(consumerTag)
   }
 
+  #onCancelled(session: ConsumerSession, queue: string): void {
+    this.#options.log.warn({ queue }, 'queue.lost')
+    session.end(new Error(`the broker ended the consumer of ${queue}`))
+  }
+
   #onDelivery(session: ConsumerSession, queue: string, message: ConsumeMessage): void {
     const { maxAgeSeconds, metrics } = this.#options
     const receivedAt = Date.now() / 1_000
-    const { content, properties } = message
-    const { views, invalid, messageIdIgnored } = decodeMessage(content, properties, {
+    const properties = propertiesOf(message)
+    const { views, invalid, messageIdIgnored } = decodeMessage(message.content, properties, {
       receivedAt,
       maxAgeSeconds,
     })
     if (messageIdIgnored) metrics.messageIdsIgnored.inc()
-    session.hand.push({ message: receivedMessage(message), queue, receivedAt, views, invalid })
-    session.handEvents += views.length
+    if (properties.allHeaders.unread.length > 0) metrics.headersUnread.inc()
+    session.hand.push({ message: new ReceivedMessage(message), queue, receivedAt, views, invalid })
+    session.handEvents += views.length + invalid.length
     session.wake()
   }
 
@@ -226,7 +260,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       for (;;) {
         const deliveries = await Promise.race([this.#nextBatch(session), failureOf(inFront)])
         if (deliveries === null) return await inFront
-        session.underWay.push({ since: Date.now(), deliveries })
+        session.underWay.push(deliveries)
+        this.#stuckSince ??= Date.now()
         const committed = this.#batches.commit(deliveries, signal)
         // Until it is awaited, its failure is not unheard of.
         committed.catch(() => {})
@@ -245,7 +280,10 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     session: ConsumerSession,
     deliveries: readonly Delivery[],
   ): Promise<void> {
-    await this.#acknowledge(session, deliveries, await committed)
+    const sendings = await committed
+    this.#isUnproven = false
+    this.#stuckSince = session.underWay.length > 1 ? Date.now() : undefined
+    await this.#acknowledge(session, deliveries, sendings)
     session.underWay.shift()
     await this.#adaptPrefetch(session, deliveries)
   }
@@ -267,7 +305,10 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     let events = 0
     let count = 0
     const most = Math.min(session.hand.length, this.#batchMessages)
-    while (count < most && events < batchEvents) events += session.hand[count++]!.views.length
+    while (count < most && events < batchEvents) {
+      const { views, invalid } = session.hand[count++]!
+      events += views.length + invalid.length
+    }
     session.handEvents -= events
     return session.hand.splice(0, count)
   }
@@ -289,26 +330,54 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   async #acknowledge(
     session: ConsumerSession,
     deliveries: readonly Delivery[],
-    setAside: ReadonlyMap<Delivery, Promise<unknown>>,
+    sendings: ReadonlyMap<Delivery, Sending>,
   ): Promise<void> {
     const { held, over } = session
-    const waiting = new Set(setAside.keys())
-    for (const [delivery, arrived] of setAside) void arrived.then(() => waiting.delete(delivery))
+    const waiting = new Map(sendings)
+    for (const [delivery, { arrived }] of sendings) void arrived.then(() => waiting.delete(delivery))
     // As a rule they arrive at once. Otherwise their neighbours do not wait for them.
-    if (waiting.size > 0) await Promise.race([Promise.all(setAside.values()), sleep(SET_ASIDE_PATIENCE_MS)])
+    if (waiting.size > 0 && !this.#deadLetters.isRefusing) {
+      const all = Promise.all(sendings.values().map(({ arrived }) => arrived))
+      await Promise.race([all, sleep(DEAD_LETTER_PATIENCE_MS)])
+    }
     if (over.signal.aborted) return
 
-    for (const delivery of waiting) {
-      const { message } = delivery
-      held.add(message)
-      void setAside.get(delivery)!.then(() => {
-        held.delete(message)
-        acknowledge(session, message)
+    for (const [delivery, sending] of waiting) {
+      held.set(delivery, sending)
+      void sending.arrived.then(() => {
+        held.delete(delivery)
+        acknowledge(session, delivery.message)
       })
     }
     // Everything up to a tag can be acknowledged at once only where nothing before it is held.
     if (held.size === 0) return acknowledge(session, deliveries.at(-1)!.message, { allUpTo: true })
     for (const delivery of deliveries) if (!waiting.has(delivery)) acknowledge(session, delivery.message)
+    this.#discardBeyondQuarter(session)
+  }
+
+  /** Messages whose dead letters are refused must leave room for good ones: of a queue, at most a quarter of what it may hand out. */
+  #discardBeyondQuarter({ held, prefetch }: ConsumerSession): void {
+    if (!this.#deadLetters.isRefusing) return
+    const most = Math.max(1, Math.floor(prefetch.messages / 4))
+    for (const deliveries of Map.groupBy(held.keys(), ({ queue }) => queue).values()) {
+      for (const delivery of deliveries.slice(most)) held.get(delivery)!.giveUp()
+    }
+  }
+
+  #look(): void {
+    const { session } = this.#connection
+    if (session === undefined) return
+    this.#discardBeyondQuarter(session)
+    const isIdle = session.underWay.length === 0 && session.hand.length === 0
+    // Another consumer has what this one had, or it was nothing.
+    if (isIdle && Date.now() - session.startedAt > IDLE_AFTER_MS) {
+      this.#isUnproven = false
+      this.#stuckSince = undefined
+    }
+    // A queue that was left alone was deleted, say, and made anew.
+    const { queues = session.queues } = this.#deadLetters
+    if (String(queues.consumed) !== String(session.queues.consumed))
+      session.end(new Error('there are other queues to consume than before'))
   }
 
   /** Subscribes anew with another prefetch, which holds for new consumers only. What is in hand stays. */
@@ -327,6 +396,11 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     }
   }
 }
+
+const LEFT_ALONE = {
+  stream: 'a stream, which cannot be emptied',
+  exclusive: "somebody's exclusive queue",
+} as const satisfies Record<LeftAlone, string>
 
 /** Never fulfilled; rejected when the promise is. */
 function failureOf(promise: Promise<unknown>): Promise<never> {

@@ -1,17 +1,16 @@
 /**
- * What was set aside, for the person who decides: listed without being consumed, replayed after a fix, purged.
- * Also finds what the broker itself dead-lettered at a delivery limit.
+ * The dead letters in `postviews.dead`, for the person who decides: listed without being consumed, replayed after a fix,
+ * purged. Among them may be what the broker itself dead-lettered at a delivery limit, and what another hand put there.
  */
 
-import { DEAD_QUEUE, declareTopology, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
-import { brokerUrl, openConnection } from '@postviews/client/link'
-import type { ConfirmChannel, GetMessage } from 'amqplib'
-import { withoutSecrets } from '../config.ts'
+import { decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
+import type { ConfirmChannel, Message } from 'amqplib'
+import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'
-import type { SetAsideReason } from './set-aside.ts'
-
-const SETUP_TIMEOUT_MS = 20_000
-const HEARTBEAT_SECONDS = 10
+import { carryOver, OWN_HEADERS } from './carry-over.ts'
+import type { DeadReason } from './dead-letters.ts'
+import { onDeadQueue, windowsOf } from './dead-queue.ts'
+import { type Fields, type FieldValue, plain, propertiesOf } from './properties.ts'
 
 /** Why a message may be in `postviews.dead`: our own reasons, then those of a broker that dead-letters by a policy. */
 export const DEAD_REASONS = {
@@ -22,9 +21,9 @@ export const DEAD_REASONS = {
   maxlen: 'the broker gave it up because its queue was full, as some policy says',
   rejected: 'another consumer rejected it',
   unknown: 'it came without a reason: not from this service',
-} as const satisfies Record<SetAsideReason, string> & Record<string, string>
+} as const satisfies Record<DeadReason, string> & Record<string, string>
 
-/** A message in `postviews.dead`. */
+/** A message in `postviews.dead`. What of it cannot be read is null. */
 export interface DeadMessage {
   setAsideId: string | null
   /** One of `DEAD_REASONS`, as a rule: a broker of another version may know more. */
@@ -35,12 +34,14 @@ export interface DeadMessage {
   /** Its place in the array it came in; null when it is the whole message. */
   index: number | null
   messageId: string | null
+  /** Which properties of its message it does not have, because they could not be written again. */
+  leftOut: string[]
   /** May hold personal data. */
   body: Buffer
 }
 
 export interface ReplayOptions {
-  /** Only messages set aside for one of these; all by default. */
+  /** Only messages that are dead letters for one of these; all by default. */
   reasons?: readonly string[]
   /** Views that are older than this stay: they would only come back. */
   maxAgeSeconds: number
@@ -49,177 +50,221 @@ export interface ReplayOptions {
 export interface Replayed {
   /** Messages on their way to be counted. */
   replayed: number
-  /** Messages that stay set aside. */
+  /** Messages that stay dead letters. */
   left: number
   /** Those of them that were wanted, and would only come back. */
   tooOld: number
+  /** Those of them that were wanted, and could not be sent. */
+  failed: number
 }
 
 /**
- * Hands over messages, at most `limit`; all stay in the queue, though those that were handed over last may then come
- * after others. Returns how many there are.
+ * Looks at all messages and hands over the first `limit`. All stay in the queue, though those that came first may then
+ * come after others. Returns how many there are for each reason.
  */
 export function listDead(
   amqpUrl: string,
   limit: number,
   onMessage: (message: DeadMessage) => void,
-): Promise<number> {
-  return onDeadQueue(amqpUrl, async (channel, count) => {
-    for (let seen = 0; seen < Math.min(limit, count); seen++) {
-      const message = await channel.get(DEAD_QUEUE)
-      if (message === false) break
-      onMessage(toDeadMessage(message))
+): Promise<Map<string, number>> {
+  return onDeadQueue(amqpUrl, async channel => {
+    const reasons = new Map<string, number>()
+    let shown = 0
+    for await (const { messages } of windowsOf(channel)) {
+      for (const message of messages) {
+        const dead = toDeadMessage(message)
+        reasons.set(dead.reason, (reasons.get(dead.reason) ?? 0) + 1)
+        if (shown++ < limit) onMessage(dead)
+      }
     }
     // Nothing was acknowledged: closing the connection puts everything back.
-    return count
+    return reasons
   })
 }
 
 /**
  * Publishes each message to our own queue again and takes it out of `postviews.dead` once that is confirmed. A crash
- * in between replays it twice: an event with an id still counts once.
+ * in between replays it twice: an event with an id still counts once. What cannot be sent stays, and the rest go on.
  */
 export function replayDead(
   amqpUrl: string,
   options: ReplayOptions,
+  onFailed: (message: DeadMessage, why: string) => void,
   progress: Progress = () => {},
 ): Promise<Replayed> {
-  return onDeadQueue(amqpUrl, async (channel, count) => {
-    let replayed = 0
-    let left = 0
-    let tooOld = 0
-    for (let seen = 0; seen < count; seen++) {
-      const message = await channel.get(DEAD_QUEUE)
-      if (message === false) break
-      const dead = toDeadMessage(message)
-      const isWanted = options.reasons === undefined || options.reasons.includes(dead.reason)
-      const stays = isWanted && isTooOld(message, options.maxAgeSeconds)
-      if (isWanted && !stays) {
-        await publishAgain(channel, message)
-        channel.ack(message)
-        replayed++
-      } else {
-        left++
-        if (stays) tooOld++
+  return onDeadQueue(amqpUrl, async channel => {
+    const result: Replayed = { replayed: 0, left: 0, tooOld: 0, failed: 0 }
+    const isWanted = ({ reason }: DeadMessage) => options.reasons?.includes(reason) ?? true
+    for await (const { messages, seen, total } of windowsOf(channel)) {
+      const wanted = messages.filter(message => isWanted(toDeadMessage(message)))
+      const sent = wanted.filter(message => !isTooOld(message, options.maxAgeSeconds))
+      for (const [message, failure] of await publishAgain(channel, sent)) {
+        if (failure === null) {
+          channel.ack(message)
+          result.replayed++
+        } else {
+          onFailed(toDeadMessage(message), failure)
+          result.failed++
+        }
       }
-      progress('messages', seen + 1, count)
+      result.tooOld += wanted.length - sent.length
+      result.left = seen - result.replayed
+      progress('messages', seen, total)
     }
-    return { replayed, left, tooOld }
+    return result
   })
 }
 
-/** Removes messages for good: those set aside before `before` (Unix milliseconds), or all of one reason, or all. */
+/** Removes messages for good: those of before `before` (Unix milliseconds), or all of one reason, or all. */
 export function purgeDead(
   amqpUrl: string,
   { before, reasons }: { before?: number; reasons?: readonly string[] },
   progress: Progress = () => {},
 ): Promise<number> {
-  return onDeadQueue(amqpUrl, async (channel, count) => {
+  return onDeadQueue(amqpUrl, async channel => {
     let purged = 0
-    for (let seen = 0; seen < count; seen++) {
-      const message = await channel.get(DEAD_QUEUE)
-      if (message === false) break
-      const dead = toDeadMessage(message)
-      const at = Date.parse(dead.setAsideAt ?? '')
-      const isOld = before === undefined || at < before
-      if (isOld && (reasons === undefined || reasons.includes(dead.reason))) {
+    for await (const { messages, seen, total } of windowsOf(channel)) {
+      for (const message of messages) {
+        const dead = toDeadMessage(message)
+        const isOld = before === undefined || timeOf(dead) < before
+        if (!isOld || reasons?.includes(dead.reason) === false) continue
         channel.ack(message)
         purged++
       }
-      progress('messages', seen + 1, count)
+      progress('messages', seen, total)
     }
     return purged
   })
 }
 
-async function onDeadQueue<T>(
+/** Of messages that are young, or of an unknown age: what comes after so many of them is young as well. */
+const MOST_KEPT = 200
+
+/**
+ * Retention: removes messages of before `before` (Unix milliseconds) from the head of the queue, where the oldest are, and
+ * looks no further than it must. `onHeld` tells how many of those that stay are in hand, and not in the broker's count.
+ */
+export function purgeOldDead(
   amqpUrl: string,
-  work: (channel: ConfirmChannel, count: number) => Promise<T>,
-): Promise<T> {
-  const socket = new AbortController()
-  const url = brokerUrl(amqpUrl, HEARTBEAT_SECONDS)
-  try {
-    const { connection, lost } = await openConnection(
-      { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
-      async (connection, lost) => ({ connection, lost }),
-    ).catch((cause: unknown) => {
-      throw new Error(`no connection to the broker at ${withoutSecrets(amqpUrl)}`, { cause })
-    })
-    const failed = lost.then(error => {
-      throw error
-    })
-    const done = (async () => {
-      await declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE])
-      const channel = await connection.createConfirmChannel()
-      const { messageCount } = await channel.checkQueue(DEAD_QUEUE)
-      const result = await work(channel, messageCount)
-      // In order: what was acknowledged has arrived when this is answered.
-      await channel.close()
-      return result
-    })()
-    const result = await Promise.race([done, failed])
-    await connection.close()
-    return result
-  } finally {
-    socket.abort()
-  }
+  before: number,
+  onHeld: (messages: number) => void,
+): Promise<number> {
+  return onDeadQueue(amqpUrl, async channel => {
+    let purged = 0
+    let kept = 0
+    for await (const { messages } of windowsOf(channel)) {
+      const old = messages.filter(message => timeOf(toDeadMessage(message)) < before)
+      for (const message of old) channel.ack(message)
+      purged += old.length
+      kept += messages.length - old.length
+      onHeld(kept)
+      if (kept > MOST_KEPT) break
+    }
+    return purged
+  }).finally(() => onHeld(0))
+}
+
+function timeOf({ setAsideAt }: DeadMessage): number {
+  return Date.parse(setAsideAt ?? '')
 }
 
 /** Whether nothing but its age keeps it from being counted. */
-function isTooOld({ content, properties }: GetMessage, maxAgeSeconds: number): boolean {
+function isTooOld(message: Message, maxAgeSeconds: number): boolean {
   const receivedAt = Date.now() / 1_000
-  const { views, invalid } = decodeMessage(content, properties, { receivedAt, maxAgeSeconds })
+  const { views, invalid } = decodeMessage(message.content, propertiesOf(message), {
+    receivedAt,
+    maxAgeSeconds,
+  })
   // Of an array that the broker dead-lettered whole, the views that are not too old count.
   return views.length === 0 && invalid.some(({ reason }) => reason === 'too_old')
 }
 
-function publishAgain(channel: ConfirmChannel, { content, properties }: GetMessage): Promise<void> {
-  const { messageId, timestamp, contentType, type, appId, headers } = properties
-  return new Promise((resolve, reject) => {
-    const onReturn = () =>
-      reject(new Error(`${VIEWS_QUEUE} is gone: nothing was taken out of ${DEAD_QUEUE} for it`))
-    channel.once('return', onReturn)
-    const stamped = headers?.['timestamp_in_ms']
-    channel.publish(
-      '',
-      VIEWS_QUEUE,
-      content,
-      {
-        mandatory: true,
-        persistent: true,
-        messageId,
-        timestamp,
-        contentType,
-        type,
-        appId,
-        headers: stamped === undefined ? {} : { timestamp_in_ms: stamped },
-      },
-      error => {
-        channel.off('return', onReturn)
-        if (error === null) resolve()
-        else reject(new Error('the broker did not take a message again', { cause: error }))
-      },
-    )
-  })
+/** What the broker adds to a message on its way; from a publisher it means something else, or nothing. */
+const BROKER_HEADERS = [
+  'x-death',
+  'x-first-death-exchange',
+  'x-first-death-queue',
+  'x-first-death-reason',
+  'x-last-death-exchange',
+  'x-last-death-queue',
+  'x-last-death-reason',
+  'x-opt-deaths',
+]
+
+/** Why each message was not taken; null where it was. */
+async function publishAgain(
+  channel: ConfirmChannel,
+  messages: readonly Message[],
+): Promise<Map<Message, string | null>> {
+  const outcomes = new Map<Message, string | null>()
+  // A return says nothing of which message it is, but its body: those of one body go the same way.
+  const onReturn = ({ content }: Message) => {
+    const returned = messages.find(message => !outcomes.has(message) && message.content.equals(content))
+    if (returned !== undefined) outcomes.set(returned, `${VIEWS_QUEUE} is gone`)
+  }
+  channel.on('return', onReturn)
+  const answers = messages.map(
+    message =>
+      new Promise<void>(resolve => {
+        const settle = (failure: string | null) => {
+          if (!outcomes.has(message)) outcomes.set(message, failure)
+          resolve()
+        }
+        const { options } = carryOver(propertiesOf(message), [...OWN_HEADERS, ...BROKER_HEADERS])
+        try {
+          channel.publish(
+            '',
+            VIEWS_QUEUE,
+            message.content,
+            { ...options, mandatory: true, persistent: true },
+            error => settle(error === null ? null : `the broker did not take it: ${describeError(error)}`),
+          )
+        } catch (error) {
+          settle(describeError(error))
+        }
+      }),
+  )
+  await Promise.all(answers)
+  channel.off('return', onReturn)
+  return outcomes
 }
 
-function toDeadMessage({ content, properties }: GetMessage): DeadMessage {
-  const headers = properties.headers ?? {}
-  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null)
+function toDeadMessage(message: Message): DeadMessage {
+  const properties = propertiesOf(message)
+  const { fields } = properties.allHeaders
+  const text = (name: string): string | null => {
+    const value = fields[name]
+    return typeof value === 'string' ? value : null
+  }
+  const index = plainOf(fields, 'index')
+  const leftOut = fields['left-out']
   return {
-    setAsideId: text(headers['set-aside-id']),
-    reason: text(headers['reason']) ?? text(headers['x-first-death-reason']) ?? 'unknown',
-    setAsideAt: text(headers['set-aside-at']) ?? deadLetteredAt(headers['x-death']),
-    sourceQueue: text(headers['source-queue']) ?? text(headers['x-first-death-queue']),
-    index: typeof headers['index'] === 'number' ? headers['index'] : null,
-    messageId: text(properties.messageId),
-    body: content,
+    setAsideId: text('set-aside-id'),
+    reason: text('reason') ?? text('x-first-death-reason') ?? 'unknown',
+    setAsideAt: isoTime(Date.parse(text('set-aside-at') ?? '')) ?? deadLetteredAt(fields['x-death']),
+    sourceQueue: text('source-queue') ?? text('x-first-death-queue'),
+    index: typeof index === 'number' ? index : null,
+    messageId: properties.messageId ?? null,
+    leftOut: Array.isArray(leftOut) ? leftOut.filter(name => typeof name === 'string') : [],
+    body: message.content,
   }
 }
 
 /** When the broker dead-lettered a message, by its own account: the latest entry comes first. */
-function deadLetteredAt(deaths: unknown): string | null {
+function deadLetteredAt(deaths: FieldValue | undefined): string | null {
   const [latest] = Array.isArray(deaths) ? deaths : []
-  const seconds: unknown = latest?.time?.value
-  return typeof seconds === 'number' ? new Date(seconds * 1_000).toISOString() : null
+  if (typeof latest !== 'object' || latest === null || !('time' in latest)) return null
+  const seconds = plainOf(latest as Fields, 'time')
+  return typeof seconds === 'number' ? isoTime(seconds * 1_000) : null
+}
+
+function plainOf(fields: Fields, name: string): unknown {
+  const value = fields[name]
+  return value === undefined ? undefined : plain(value)
+}
+
+/** Null for what is no time, or one that no Date can be. */
+function isoTime(unixMs: number): string | null {
+  const date = new Date(unixMs)
+  return Number.isNaN(date.getTime()) ? null : date.toISOString()
 }

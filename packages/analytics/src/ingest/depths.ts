@@ -1,29 +1,30 @@
 /** How many messages wait in the queues. */
 
-import { CONSUMED_QUEUES, DEAD_QUEUE } from '@postviews/client'
+import { DEAD_QUEUE } from '@postviews/client'
 import type { ChannelModel } from 'amqplib'
 import type { BrokerHealth, QueueDepths } from '../api/health.ts'
 import { Connection, type Session } from './connection.ts'
+import { lookAtQueues, type Queues } from './queues.ts'
 
 const TIMEOUT_MS = 2_500
 
 /** Null when the broker does not say: it is away, or a queue is gone. */
-export async function depthsOf(connection: ChannelModel): Promise<QueueDepths | null> {
+export async function depthsOf(connection: ChannelModel, queues: Queues): Promise<QueueDepths | null> {
   const late = new Promise<null>(resolve => setTimeout(resolve, TIMEOUT_MS, null).unref())
   try {
-    return await Promise.race([ask(connection), late])
+    return await Promise.race([ask(connection, queues), late])
   } catch {
     // Whatever it is, it will be asked again in a moment; unknown is the answer until then.
     return null
   }
 }
 
-async function ask(connection: ChannelModel): Promise<QueueDepths> {
+async function ask(connection: ChannelModel, { consumed }: Queues): Promise<QueueDepths> {
   const channel = await connection.createChannel()
   // The check's own rejection tells; without a listener the event would end the process.
   channel.on('error', () => {})
   const queues: Record<string, number> = {}
-  for (const queue of CONSUMED_QUEUES) queues[queue] = (await channel.checkQueue(queue)).messageCount
+  for (const queue of consumed) queues[queue] = (await channel.checkQueue(queue)).messageCount
   const { messageCount: dead } = await channel.checkQueue(DEAD_QUEUE)
   await channel.close()
   return { queues, dead }
@@ -31,6 +32,7 @@ async function ask(connection: ChannelModel): Promise<QueueDepths> {
 
 interface WatchSession extends Session {
   connection: ChannelModel
+  queues: Queues
 }
 
 /** For a process that does not consume: only looks. */
@@ -40,7 +42,11 @@ export class BrokerWatch implements BrokerHealth {
   constructor(url: string) {
     this.#connection = new Connection<WatchSession>({
       url,
-      setUp: async connection => ({ connection, lost: new Promise(() => {}) }),
+      setUp: async connection => ({
+        connection,
+        queues: await lookAtQueues(connection),
+        lost: new Promise(() => {}),
+      }),
       // The status and the metrics say that the depths are unknown.
       onLost: () => {},
     })
@@ -48,7 +54,7 @@ export class BrokerWatch implements BrokerHealth {
 
   async depths(): Promise<QueueDepths | null> {
     const { session } = this.#connection
-    return session === undefined ? null : depthsOf(session.connection)
+    return session === undefined ? null : depthsOf(session.connection, session.queues)
   }
 
   stop(): Promise<void> {

@@ -3,7 +3,7 @@
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Store } from '../store/store.ts'
-import { purgeDead } from './dead.ts'
+import { purgeOldDead } from './dead.ts'
 
 const DAY_MS = 86_400_000
 // Asked hourly, so that a restart does not put it off for a day; with nothing to do it costs a look.
@@ -20,15 +20,27 @@ export interface RetentionOptions {
   log: Log
 }
 
+export interface Retention {
+  /** Dead letters that it is looking at: the broker does not count them meanwhile. */
+  readonly deadInHand: number
+  stop(): Promise<void>
+}
+
 /** Begins after a minute and runs on until `stop`, which waits for a run under way. */
-export function scheduleRetention(options: RetentionOptions): { stop(): Promise<void> } {
+export function scheduleRetention(options: RetentionOptions): Retention {
   let running: Promise<void> = Promise.resolve()
+  let deadInHand = 0
   const run = () => {
-    running = retain(options)
+    running = retain(options, messages => {
+      deadInHand = messages
+    })
   }
   const first = setTimeout(run, FIRST_AFTER_MS)
   const interval = setInterval(run, EVERY_MS)
   return {
+    get deadInHand() {
+      return deadInHand
+    },
     stop() {
       clearTimeout(first)
       clearInterval(interval)
@@ -37,13 +49,13 @@ export function scheduleRetention(options: RetentionOptions): { stop(): Promise<
   }
 }
 
-async function retain(options: RetentionOptions): Promise<void> {
+async function retain(options: RetentionOptions, onDeadHeld: (messages: number) => void): Promise<void> {
   const { store, metrics, log, amqpUrl } = options
   try {
     const now = Math.floor(Date.now() / 1_000)
     const { ran, rows, days } = await store.prune({ ...options, now })
     if (!ran) return
-    const dead = await purgeDead(amqpUrl, { before: Date.now() - options.deadRetentionDays * DAY_MS })
+    const dead = await purgeOldDead(amqpUrl, Date.now() - options.deadRetentionDays * DAY_MS, onDeadHeld)
     metrics.prunedRows.inc(rows)
     metrics.deadPurged.inc(dead)
     metrics.retentionLastSuccess.set(Math.floor(Date.now() / 1_000))

@@ -1,0 +1,121 @@
+/** Which queues views are consumed from: all that there are, but those that cannot be emptied or are somebody's own. */
+
+import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, QUEUE_OPTIONS } from '@postviews/client'
+import { amqpCode, type ChannelSource, onOwnChannel } from '@postviews/client/link'
+
+/** A stream keeps what was read, and hands it out from wherever a reader says. An exclusive queue is its connection's alone. */
+export type LeftAlone = 'stream' | 'exclusive'
+
+export interface Queues {
+  consumed: readonly string[]
+  leftAlone: ReadonlyMap<string, LeftAlone>
+}
+
+const ACCESS_REFUSED = 403
+const NOT_FOUND = 404
+const RESOURCE_LOCKED = 405
+const PRECONDITION_FAILED = 406
+/** More arguments than a queue can be declared with. */
+const MOST_ARGUMENTS = 20
+
+/**
+ * Declares what is missing, and looks at each queue.
+ *
+ * @throws the broker's error when something is neither there nor allowed to be made
+ */
+export async function findQueues(connection: ChannelSource): Promise<Queues> {
+  await declareTopology(connection, [DEAD_QUEUE])
+  return lookAt(connection, CONSUMED_QUEUES, declared)
+}
+
+/** Looks at each queue and declares none. One that is missing counts as consumed: somebody will declare it. */
+export function lookAtQueues(connection: ChannelSource): Promise<Queues> {
+  return lookAt(connection, CONSUMED_QUEUES, isThere)
+}
+
+/** As `findQueues`, on a connection where that was done: only those that were left alone are looked at again. */
+export async function declareQueues(connection: ChannelSource, known: Queues): Promise<Queues> {
+  await declareTopology(connection, [DEAD_QUEUE, ...known.consumed])
+  return lookAt(connection, [...known.leftAlone.keys()], declared)
+}
+
+/** Whether the queue is there when this is done. */
+type Step = (connection: ChannelSource, queue: string) => Promise<boolean>
+
+const declared: Step = async (connection, queue) => {
+  await declareTopology(connection, [queue])
+  return true
+}
+
+const isThere: Step = async (connection, queue) => {
+  try {
+    await onOwnChannel(connection, channel => channel.checkQueue(queue))
+    return true
+  } catch (error) {
+    if (amqpCode(error) === NOT_FOUND) return false
+    throw error
+  }
+}
+
+async function lookAt(connection: ChannelSource, queues: readonly string[], step: Step): Promise<Queues> {
+  const leftAlone = new Map<string, LeftAlone>()
+  for (const queue of queues) {
+    const why = await whyLeftAlone(connection, queue, step)
+    if (why !== null) leftAlone.set(queue, why)
+  }
+  return { consumed: CONSUMED_QUEUES.filter(queue => !leftAlone.has(queue)), leftAlone }
+}
+
+async function whyLeftAlone(connection: ChannelSource, queue: string, step: Step): Promise<LeftAlone | null> {
+  try {
+    if (!(await step(connection, queue))) return null
+  } catch (error) {
+    if (amqpCode(error) === RESOURCE_LOCKED) return 'exclusive'
+    throw error
+  }
+  return (await isStream(connection, queue)) ? 'stream' : null
+}
+
+/**
+ * AMQP has no way to ask of what type a queue is. But where a queue is there already, declaring it otherwise changes
+ * nothing, and the broker names the first argument that differs, and what it is: so each is taken over until it names the
+ * type, or nothing differs any more.
+ */
+async function isStream(connection: ChannelSource, queue: string): Promise<boolean> {
+  const options = QUEUE_OPTIONS[queue]!
+  const learned: Record<string, unknown> = { 'x-queue-type': 'classic', ...options.arguments }
+  for (let tries = 0; tries < MOST_ARGUMENTS; tries++) {
+    try {
+      await onOwnChannel(connection, channel =>
+        channel.assertQueue(queue, { ...options, arguments: learned }),
+      )
+      return false
+    } catch (error) {
+      // Who may not declare cannot ask either.
+      if (amqpCode(error) === ACCESS_REFUSED) return false
+      if (amqpCode(error) !== PRECONDITION_FAILED) throw error
+      const differing = differingArgument(String(error))
+      if (differing === null) return false
+      const { name, current } = differing
+      if (name === 'x-queue-type') return current === 'stream'
+      if (current === undefined) delete learned[name]
+      else learned[name] = current
+    }
+  }
+  return false
+}
+
+/** Of `inequivalent arg 'NAME' for queue …: received … but current is …`, as RabbitMQ 3.10 to 4.3 say it. */
+export function differingArgument(
+  message: string,
+): { name: string; current: string | number | boolean | undefined } | null {
+  const name = /inequivalent arg '(x-[^']*)'/.exec(message)?.[1]
+  const current = /but current is (?:the value '(.*?)' of type '(\w+)'|'(.*?)'|none)/.exec(message)
+  // Whatever else differs (`durable`, say) a stream has no choice of.
+  if (name === undefined || current === null) return null
+  const [, value, type, text] = current
+  if (value === undefined) return { name, current: text }
+  if (type === 'longstr') return { name, current: value }
+  if (type === 'bool') return { name, current: value === 'true' }
+  return Number.isNaN(Number(value)) ? null : { name, current: Number(value) }
+}

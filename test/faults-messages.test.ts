@@ -1,0 +1,319 @@
+/** Messages that a client library cannot read, or cannot write again: faults 24 and 27. */
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
+import { connect } from 'amqplib'
+import { MAX_DEPTH } from '../packages/analytics/src/ingest/properties.ts'
+import { uuidv7 } from '../packages/client/src/uuid.ts'
+import { commandLine } from './support/command.ts'
+import { SQLITE } from './support/engines.ts'
+import { untilStored } from './support/invariants.ts'
+import { plan } from './support/planned.ts'
+import { messageCount, onChannel } from './support/published.ts'
+import { postviews } from './support/service.ts'
+import { createSystem } from './support/system.ts'
+import { until } from './support/until.ts'
+import {
+  field,
+  headers,
+  longlong,
+  longText,
+  nested,
+  propertyList,
+  type RawProperties,
+  table,
+  type WirePublisher,
+  wirePublisher,
+} from './support/wire-publisher.ts'
+
+const STAMPED_AT_MS = 1_795_852_800_000n
+const HEADERS_UNREAD = 'postviews_headers_unread_total'
+
+/** A field of each type that RabbitMQ knows, and the `L` that py-amqp writes. */
+const FIELDS: Buffer[] = [
+  field('bool', 't', Buffer.from([1])),
+  field('int8', 'b', Buffer.from([0x80])),
+  field('uint8', 'B', Buffer.from([0xff])),
+  field('int16', 's', Buffer.from([0x80, 0])),
+  field('uint16', 'u', Buffer.from([0xff, 0xff])),
+  field('int32', 'I', Buffer.from([0x80, 0, 0, 0])),
+  field('uint32', 'i', Buffer.from([0xff, 0xff, 0xff, 0xff])),
+  field('int64', 'l', longlong(-(2n ** 63n))),
+  field('timestamp_in_ms', 'L', longlong(STAMPED_AT_MS)),
+  field('float', 'f', Buffer.from([0x3f, 0xc0, 0, 0])),
+  field('double', 'd', Buffer.from([0x3f, 0xf8, 0, 0, 0, 0, 0, 0])),
+  field('decimal', 'D', Buffer.from([255, 0xff, 0xff, 0xff, 0xff])),
+  field('text', 'S', longText('text')),
+  field('no text', 'S', longText(Buffer.from([0xff, 0xfe]))),
+  field('array', 'A', longText(Buffer.from('t\x01V'))),
+  field('time', 'T', longlong(2n ** 64n - 1n)),
+  field('table', 'F', table(field('in', 'V'))),
+  field('void', 'V'),
+  field('bytes', 'x', longText(Buffer.from([0, 0xff]))),
+]
+
+const DEEP = [field('arrays', 'A', nested('A', MAX_DEPTH)), field('tables', 'F', nested('F', MAX_DEPTH))]
+const DEEPER = [
+  field('arrays', 'A', nested('A', MAX_DEPTH + 1)),
+  field('tables', 'F', nested('F', MAX_DEPTH + 1)),
+]
+
+const view = (more: Record<string, unknown> = {}) =>
+  JSON.stringify({ event_id: uuidv7(), post_uuid: 'a-post', ...more })
+
+async function systemAndWire(t: TestContext, settings: Record<string, string> = {}) {
+  const system = await createSystem(t, { database: await SQLITE.create(t), settings })
+  const { amqpUrl } = system.surroundings
+  const line = await commandLine(t, { AMQP_URL: amqpUrl, DATABASE_URL: 'sqlite:views.db' })
+  return { system, amqpUrl, wire: await wirePublisher(t, amqpUrl), run: line.run }
+}
+
+describe('a message', () => {
+  test('is counted by its body whatever its headers are, and its neighbours never notice', async t => {
+    const { system, wire, amqpUrl } = await systemAndWire(t)
+    const service = await system.start()
+    const lists = [
+      ...FIELDS.map(entry => headers(entry)),
+      headers(...FIELDS),
+      headers(...DEEP),
+      headers(...DEEPER),
+      headers(field('bang', 'F', table(field('!', 'S', longText('timestamp'))))),
+      headers(field('long', 'x', longText(Buffer.alloc(100_000)))),
+      headers(...Array.from({ length: 2_000 }, (_, n) => field(`h${n}`, 'V'))),
+      propertyList({
+        messageId: Buffer.from([0xff]),
+        appId: Buffer.alloc(255, 0xe9),
+        timestamp: 2n ** 64n - 1n,
+      }),
+    ]
+    let views = 0
+    for (const queue of CONSUMED_QUEUES) {
+      for (const list of lists) {
+        await wire.publish(queue, list, view())
+        await wire.publish(queue, propertyList({}), view())
+        views += 2
+      }
+    }
+    await untilStored(system.database, views)
+    await service.untilReady()
+    // Deeper than is read, and the field that amqplib would mistake, from each queue.
+    assert.equal(await service.metric(HEADERS_UNREAD), 2 * CONSUMED_QUEUES.length)
+    assert.deepEqual(service.logged('broker.lost'), [])
+    assert.equal(await messageCount(amqpUrl, DEAD_QUEUE), 0)
+    const [stamped] = await system.database.query(
+      `SELECT COUNT(*) AS views FROM post_views WHERE viewed_at = ${STAMPED_AT_MS / 1_000n}`,
+    )
+    // Alone, and among all the others, on each queue.
+    assert.equal(Number(stamped!['views']), 2 * CONSUMED_QUEUES.length)
+    assert.equal((await service.end('SIGTERM')).code, 0)
+    assert.equal((await postviews(system.surroundings, 'verify')).code, 0)
+  })
+
+  test('that is bad becomes a dead letter whatever its properties are, which can be listed, replayed and purged', async t => {
+    const { system, wire, run, amqpUrl } = await systemAndWire(t)
+    const service = await system.start()
+    const odd: [RawProperties, leftOut: string[]][] = [
+      [{ timestamp: 2n ** 64n - 1n }, ['timestamp']],
+      [{ timestamp: 2n ** 60n }, ['timestamp']],
+      [{ timestamp: 2n ** 52n }, []],
+      [{ messageId: Buffer.alloc(200, 0xff) }, ['message_id']],
+      [{ appId: Buffer.alloc(255, 0xe9) }, ['app_id']],
+      [{ expiration: '600000', replyTo: 'somebody' }, ['reply_to', 'expiration']],
+      [{ headers: table(field('large', 'x', longText(Buffer.alloc(100_000)))) }, ['headers.large']],
+      [{ headers: table(...DEEPER) }, ['headers.arrays', 'headers.tables']],
+      [{ headers: table(...DEEP, ...FIELDS) }, []],
+      [{ headers: table(field('bang', 'F', table(field('!', 'S', longText('x'))))) }, ['headers.bang']],
+      [
+        {
+          headers: table(
+            field('CC', 'A', longText(Buffer.concat([Buffer.from('S'), longText('postviews.views')]))),
+          ),
+        },
+        ['headers.CC'],
+      ],
+      [
+        { headers: table(field('reason', 'S', longText('\x1b[31mmine')), field('index', 'V')) },
+        ['headers.reason', 'headers.index'],
+      ],
+    ]
+    for (const [properties] of odd) {
+      await wire.publish(
+        'post.viewed',
+        propertyList(properties),
+        JSON.stringify({ post_uuid: 'a post', n: uuidv7() }),
+      )
+      await wire.publish('post.viewed', propertyList({}), view())
+    }
+    // The one with CC went to our own queue as well.
+    const bad = odd.length + 1
+    await until('all are dead', async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === bad)
+    await untilStored(system.database, odd.length)
+    assert.deepEqual(service.logged('broker.lost'), [])
+    assert.deepEqual(service.logged('view.properties_left_out'), [])
+    assert.equal(await service.metric('postviews_unacknowledged_messages'), 0)
+
+    const listed = (await run('dead list --json')).stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    assert.deepEqual(
+      listed.map(({ left_out = [] }) => String(left_out)).sort(),
+      [...odd.map(([, leftOut]) => String(leftOut)), 'headers.CC'].sort(),
+    )
+    assert.ok(listed.every(({ reason }) => reason === 'bad_post'))
+    assert.equal((await run('dead replay --reason bad_post')).stdout, `replayed ${bad}, left 0\n`)
+    await until('all are back', async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === bad)
+    assert.equal((await run('dead purge --all')).stdout, `purged ${bad}\n`)
+    assert.equal(service.isRunning, true)
+  })
+})
+
+describe('dead letters that another hand put there', () => {
+  /** Neither the time of a death nor a header of ours is what it should be. */
+  async function oddOnes(wire: WirePublisher): Promise<number> {
+    const died = (time: Buffer) =>
+      headers(field('x-death', 'A', longText(Buffer.concat([Buffer.from('F'), table(time)]))))
+    const lists = [
+      died(field('time', 'T', longlong(2n ** 63n))),
+      died(field('time', 'T', longlong(10n ** 15n))),
+      died(field('time', 'S', longText('yesterday'))),
+      headers(field('x-death', 'V')),
+      headers(field('x-death', 'A', longText(Buffer.from('V')))),
+      headers(
+        field('reason', 'l', longlong(7n)),
+        field('set-aside-id', 'x', longText(Buffer.from([0xff]))),
+        field('set-aside-at', 'S', longText('never')),
+        field('index', 'S', longText('x')),
+        field('source-queue', 'F', table()),
+      ),
+      headers(
+        field('reason', 'S', longText('\x1b[2Jforged\n1 bad_ip')),
+        field('set-aside-at', 'S', longText('+275760-09-14')),
+      ),
+      headers(...DEEPER),
+      propertyList({ timestamp: 2n ** 64n - 1n, messageId: Buffer.alloc(255, 0xff) }),
+    ]
+    for (const list of lists) await wire.publish(DEAD_QUEUE, list, Buffer.from([0xff, 0x1b]))
+    return lists.length
+  }
+
+  test('are listed with null for what cannot be read, and print nothing that a terminal acts on', async t => {
+    const { wire, run } = await systemAndWire(t)
+    const count = await oddOnes(wire)
+    const json = await run('dead list --json --body')
+    const lines = json.stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    assert.deepEqual([json.code, lines.length], [0, count])
+    for (const { set_aside_at, index, set_aside_id, body, body_base64 } of lines) {
+      assert.deepEqual([set_aside_at, index, set_aside_id, body], [null, null, null, undefined])
+      assert.equal(body_base64, Buffer.from([0xff, 0x1b]).toString('base64'))
+    }
+    for (const args of ['dead list', 'dead list --body', 'dead list --json --body']) {
+      const { code, stdout, stderr } = await run(args)
+      assert.deepEqual([code, stderr], [0, ''])
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what must not be there.
+      assert.doesNotMatch(stdout, /[\x00-\x09\x0b-\x1f\x7f-\x9f]/)
+    }
+    const { stdout } = await run('dead list --limit 2')
+    assert.match(stdout, new RegExp(`^${count} dead letters, 2 shown$`, 'm'))
+    assert.match(stdout, new RegExp(`^ {2}${count - 1} unknown: `, 'm'))
+    assert.match(stdout, /^ {2}1 \\u001b\[2Jforged\\u000a1 bad_ip: $/m)
+  })
+
+  test('disable no command: the others are replayed and purged', async t => {
+    const { wire, run, amqpUrl } = await systemAndWire(t)
+    const count = await oddOnes(wire)
+    await wire.publish(DEAD_QUEUE, headers(field('reason', 'S', longText('bad_ip'))), view())
+    assert.equal((await run('dead purge --older-than-days 1')).stdout, 'purged 0\n')
+    assert.equal((await run('dead replay --reason bad_ip')).stdout, `replayed 1, left ${count}\n`)
+    assert.equal(await messageCount(amqpUrl), 1)
+    assert.equal((await run('dead replay')).stdout, `replayed ${count}, left 0\n`)
+    await oddOnes(wire)
+    assert.equal((await run('dead purge --all')).stdout, `purged ${count}\n`)
+    assert.equal(await messageCount(amqpUrl, DEAD_QUEUE), 0)
+  })
+})
+
+test('messages of a thousand bad events do not keep the process from answering', async t => {
+  const { system, wire, amqpUrl } = await systemAndWire(t)
+  const MESSAGES = 10
+  // Hashing a message once for each of its events took a second each.
+  const DEADLINE_MS = 20_000
+  const padding = 'p'.repeat(950)
+  for (let n = 0; n < MESSAGES; n++) {
+    const events = Array.from({ length: 1_000 }, (_, index) => ({
+      post_uuid: 'a post',
+      n: `${n} ${index}`,
+      padding,
+    }))
+    for (const queue of CONSUMED_QUEUES) await wire.publish(queue, propertyList({}), JSON.stringify(events))
+  }
+  const service = await system.start()
+  const dead = MESSAGES * CONSUMED_QUEUES.length * 1_000
+  let answers = 0
+  let isDone = false
+  const asking = (async () => {
+    while (!isDone) if ((await service.get('/livez').catch(() => null))?.status === 200) answers++
+  })()
+  await until('all are dead', async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === dead, DEADLINE_MS)
+  isDone = true
+  await asking
+  // Several in the time of each message, where it was one in the time of a dozen.
+  assert.ok(answers > MESSAGES * CONSUMED_QUEUES.length, `${answers} answers`)
+})
+
+describe('where postviews.dead takes no more', () => {
+  test('good views are counted behind any number of bad ones, and what is discarded is counted', async t => {
+    const { system, amqpUrl, wire } = await systemAndWire(t, { BATCH_EVENTS: '400' })
+    await onChannel(amqpUrl, async channel => {
+      await channel.deleteQueue(DEAD_QUEUE)
+      await channel.assertQueue(DEAD_QUEUE, {
+        durable: true,
+        arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
+      })
+    })
+    await wire.publish(DEAD_QUEUE, propertyList({}), 'full')
+    const service = await system.start()
+    const BAD = 3_000
+    const connection = await connect(amqpUrl)
+    const channel = await connection.createConfirmChannel()
+    for (let n = 0; n < BAD; n++)
+      channel.sendToQueue(VIEWS_QUEUE, Buffer.from(JSON.stringify({ post_uuid: 'a post', n })))
+    await channel.waitForConfirms()
+    await connection.close()
+    const planned = plan({ views: 500, bad: 0, twice: 0 })
+    await system.publish(planned)
+    await untilStored(system.database, 500, 60_000)
+    await until(
+      'the rest is held',
+      async () => (await messageCount(amqpUrl)) === 0 && service.logged('view.discarded').length > 0,
+      60_000,
+    )
+    const held = await service.metric('postviews_unacknowledged_messages')
+    const discarded = await service.metric('postviews_events_total{outcome="discarded",reason="bad_post"}')
+    assert.ok(held > 0 && held <= 200, `${held} are held`)
+    assert.equal(held + discarded, BAD)
+    const ready = await service.get('/readyz')
+    assert.equal(ready.status, 200)
+    assert.match(JSON.parse(ready.text).warnings[0], /^dead letters: postviews\.dead takes none/)
+
+    await onChannel(amqpUrl, async channel => {
+      await channel.deleteQueue(DEAD_QUEUE)
+    })
+    await until('what is held has arrived', async () => {
+      const dead = await messageCount(amqpUrl, DEAD_QUEUE).catch(() => 0)
+      return dead === held
+    })
+    await until(
+      'nothing is to be said any more',
+      async () => (await service.get('/readyz')).text === '{"status":"ready"}',
+    )
+    assert.equal(
+      await service.metric('postviews_events_total{outcome="dead_lettered",reason="bad_post"}'),
+      held,
+    )
+  })
+})

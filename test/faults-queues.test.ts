@@ -8,7 +8,7 @@ import { type TestVhost, testRabbitmq } from '../tools/stack/for-tests.ts'
 import { ENGINES, SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { goodEvent, plan, planOf } from './support/planned.ts'
-import { messageCount, onChannel } from './support/published.ts'
+import { messageCount, onChannel, sendTo } from './support/published.ts'
 import { postviews, UNACKNOWLEDGED } from './support/service.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
 import { until } from './support/until.ts'
@@ -76,7 +76,7 @@ describe('the queues', { concurrency: true }, () => {
     await owner.close()
     const warnings = async () => (await service.get('/readyz')).text
     await until('it is consumed', async () => (await warnings()) === '{"status":"ready"}', 75_000)
-    await send(system.broker, ['post.viewed'], '{"post_uuid":"a-post"}')
+    await sendTo(system.broker.url, ['post.viewed'], '{"post_uuid":"a-post"}')
     await untilStored(system.database, 2)
   })
 
@@ -135,55 +135,6 @@ describe('the queues', { concurrency: true }, () => {
     assert.equal(tap.refused, 0)
   })
 })
-
-describe('a queue that cannot be emptied', { concurrency: true }, () => {
-  const STREAM = { 'x-queue-type': 'stream' }
-  for (const [queue, args] of [
-    ['post.viewed', STREAM],
-    ['analytics.post_views', { ...STREAM, 'x-max-length-bytes': 10_000_000, 'x-max-age': '7D' }],
-    [VIEWS_QUEUE, STREAM],
-  ] as const) {
-    test(`is left alone where ${queue} is a stream: ${Object.keys(args)}`, async t => {
-      const system = await systemOn(t, { declares: false })
-      await onChannel(system.broker.url, channel =>
-        channel.assertQueue(queue, { durable: true, arguments: args }),
-      )
-      await send(
-        system.broker,
-        Array.from({ length: 30 }, () => queue),
-        '{"post_uuid":"in-a-stream"}',
-      )
-      const service = await system.start()
-      await service.untilReady()
-      const others = CONSUMED_QUEUES.filter(other => other !== queue)
-      await send(system.broker, others, '{"post_uuid":"a-post"}')
-      await untilStored(system.database, others.length)
-      const { status, text } = await service.get('/readyz')
-      assert.deepEqual(JSON.parse(text), {
-        status: 'ready',
-        warnings: [`queue: ${queue} is a stream, which cannot be emptied, and is not consumed`],
-      })
-      assert.equal(status, 200)
-      assert.deepEqual(
-        service.logged('queue.left_alone').map(entry => [entry['queue'], entry['why']]),
-        [[queue, 'stream']],
-      )
-      // What is in the stream does not wait for anybody.
-      await until('nothing is behind', async () => (await service.metric('postviews_lag_seconds')) === 0)
-      const rows = await system.database.query("SELECT * FROM post_views WHERE post_uuid = 'in-a-stream'")
-      assert.equal(rows.length, 0)
-    })
-  }
-})
-
-/** One message to each of the queues. */
-async function send(broker: TestVhost, queues: readonly string[], body: string): Promise<void> {
-  const connection = await connect(broker.url)
-  const channel = await connection.createConfirmChannel()
-  for (const queue of queues) channel.sendToQueue(queue, Buffer.from(body))
-  await channel.waitForConfirms()
-  await connection.close()
-}
 
 async function isBound(broker: TestVhost): Promise<boolean> {
   const vhost = new URL(broker.url).pathname.slice(1)

@@ -121,6 +121,15 @@ export async function messageCount(url: string, queue: string = VIEWS_QUEUE): Pr
   return count
 }
 
+/** One message to each of the queues. */
+export async function sendTo(url: string, queues: readonly string[], body: string): Promise<void> {
+  const connection = await connect(url)
+  const channel = await connection.createConfirmChannel()
+  for (const queue of queues) channel.sendToQueue(queue, Buffer.from(body))
+  await channel.waitForConfirms()
+  await connection.close()
+}
+
 /** Runs a step on a channel of its own connection. */
 export async function onChannel(url: string, step: (channel: Channel) => Promise<unknown>): Promise<void> {
   const connection = await connect(url)

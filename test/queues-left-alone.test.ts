@@ -1,0 +1,50 @@
+/** A queue that cannot be emptied is no place that views are consumed from: the others are. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { CONSUMED_QUEUES, VIEWS_QUEUE } from '@postviews/client'
+import { testRabbitmq } from '../tools/stack/for-tests.ts'
+import { SQLITE } from './support/engines.ts'
+import { untilStored } from './support/invariants.ts'
+import { onChannel, sendTo } from './support/published.ts'
+import { createSystem } from './support/system.ts'
+import { until } from './support/until.ts'
+
+describe('a queue that cannot be emptied', { concurrency: true }, () => {
+  const STREAM = { 'x-queue-type': 'stream' }
+  for (const [queue, args] of [
+    ['post.viewed', STREAM],
+    ['analytics.post_views', { ...STREAM, 'x-max-length-bytes': 10_000_000, 'x-max-age': '7D' }],
+    [VIEWS_QUEUE, STREAM],
+  ] as const) {
+    test(`is left alone where ${queue} is a stream: ${Object.keys(args)}`, async t => {
+      const broker = await testRabbitmq()
+      const system = await createSystem(t, { database: await SQLITE.create(t), broker, declares: false })
+      await onChannel(broker.url, channel => channel.assertQueue(queue, { durable: true, arguments: args }))
+      await sendTo(
+        broker.url,
+        Array.from({ length: 30 }, () => queue),
+        '{"post_uuid":"in-a-stream"}',
+      )
+      const service = await system.start()
+      await service.untilReady()
+      const others = CONSUMED_QUEUES.filter(other => other !== queue)
+      await sendTo(broker.url, others, '{"post_uuid":"a-post"}')
+      await untilStored(system.database, others.length)
+      const { status, text } = await service.get('/readyz')
+      assert.deepEqual(JSON.parse(text), {
+        status: 'ready',
+        warnings: [`queue: ${queue} is a stream, which cannot be emptied, and is not consumed`],
+      })
+      assert.equal(status, 200)
+      assert.deepEqual(
+        service.logged('queue.left_alone').map(entry => [entry['queue'], entry['why']]),
+        [[queue, 'stream']],
+      )
+      // What is in the stream does not wait for anybody.
+      await until('nothing is behind', async () => (await service.metric('postviews_lag_seconds')) === 0)
+      const rows = await system.database.query("SELECT * FROM post_views WHERE post_uuid = 'in-a-stream'")
+      assert.equal(rows.length, 0)
+    })
+  }
+})

@@ -27,6 +27,7 @@ export {
   type TopQuery,
   type Totals,
 } from './stats.ts'
+export type { PhpDateTime, ZoneTime } from './time.ts'
 export {
   ARTICLE_QUEUES,
   amqpCode,
@@ -67,4 +68,5 @@ export {
   type TimeSource,
   type View,
   type ViewEvent,
+  type ViewTime,
 } from './view.ts'

@@ -17,6 +17,12 @@ const UUID = '0190163d-8694-739b-aea5-966c26f8ad90'
 const OTHER_UUID = '7f3c1a54-0b63-4f5e-9a53-2f6c0f6a1d11'
 const RECEIVED_AT = Date.UTC(2026, 2, 1, 12, 0, 0) / 1_000
 const MAX_AGE_SECONDS = 30 * 86_400
+const NOTHING_MENDED = { idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 }
+const NO_IDS = [
+  '00000000-0000-0000-0000-000000000000',
+  'ffffffff-ffff-ffff-ffff-ffffffffffff',
+  'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF',
+]
 
 function decode(content: unknown, properties: MessageProperties = {}) {
   return decodeBytes(Buffer.from(JSON.stringify(content)), properties)
@@ -60,6 +66,7 @@ test('reads an event with every field', () => {
         eventId: UUID,
         postUuid: OTHER_UUID,
         userId: '42',
+        loggedIn: true,
         ip: '203.0.113.7',
         userAgent: 'Mozilla/5.0',
         referer: 'https://example.org/a?b=c',
@@ -68,7 +75,7 @@ test('reads an event with every field', () => {
       },
     ],
     invalid: [],
-    messageIdIgnored: false,
+    ...NOTHING_MENDED,
   })
 })
 
@@ -78,6 +85,7 @@ test('reads the event of the first article: a post_id, and nothing else that is 
       eventId: null,
       postUuid: '17',
       userId: null,
+      loggedIn: false,
       ip: '::1',
       userAgent: null,
       referer: null,
@@ -91,6 +99,11 @@ test('the better name of a field wins over its alias', () => {
   assert.equal(view({ post_uuid: 'a', post_id: 'b' }).postUuid, 'a')
   assert.equal(view({ timestamp: RECEIVED_AT - 1, viewed_at: RECEIVED_AT - 2 }).viewedAt, RECEIVED_AT - 1)
   assert.equal(view({ timestamp: null, viewed_at: RECEIVED_AT - 2 }).viewedAt, RECEIVED_AT - 2)
+  assert.equal(
+    view({ referer: 'https://a.example/', referrer: 'https://b.example/' }).referer,
+    'https://a.example/',
+  )
+  assert.equal(view({ referer: null, referrer: 'https://b.example/' }).referer, 'https://b.example/')
 })
 
 describe('the post', () => {
@@ -175,6 +188,31 @@ describe('the user', () => {
   })
 })
 
+describe('who is logged in', () => {
+  const cases: [user: unknown, said: unknown, loggedIn: boolean][] = [
+    [7, undefined, true],
+    [7, null, true],
+    [7, true, true],
+    // A user id counts as logged in whatever else is said.
+    [7, false, true],
+    [null, undefined, false],
+    [null, null, false],
+    [null, false, false],
+    [null, true, true],
+    [undefined, true, true],
+  ]
+  for (const [user_id, logged_in, loggedIn] of cases) {
+    test(`user_id ${user_id} with logged_in ${logged_in}: ${loggedIn}`, () =>
+      assert.equal(view({ user_id, logged_in }).loggedIn, loggedIn))
+  }
+  for (const logged_in of ['true', '', 'yes', 0, 1, [], {}]) {
+    test(`is not told by ${JSON.stringify(logged_in)}`, () => {
+      assert.equal(reason({ logged_in }), 'bad_logged_in')
+      assert.equal(reason({ logged_in, user_id: 7 }), 'bad_logged_in')
+    })
+  }
+})
+
 describe('the event id', () => {
   test('is lower-cased', () => assert.equal(view({ event_id: UUID.toUpperCase() }).eventId, UUID))
   for (const id of [
@@ -193,26 +231,55 @@ describe('the event id', () => {
   test('is the message_id of a message with one event', () => {
     const one = { post_uuid: 7 }
     for (const content of [one, [one]]) {
-      const { views, messageIdIgnored } = decode(content, { messageId: UUID.toUpperCase() })
+      const { views, idsIgnored } = decode(content, { messageId: UUID.toUpperCase() })
       assert.equal(views[0]?.eventId, UUID)
-      assert.equal(messageIdIgnored, false)
+      assert.equal(idsIgnored, 0)
     }
   })
   test('of the event wins over the message_id', () => {
     assert.equal(view({ event_id: OTHER_UUID }, { messageId: UUID }).eventId, OTHER_UUID)
-    assert.equal(decode({ post_uuid: 7, event_id: UUID }, { messageId: 'x' }).messageIdIgnored, false)
+    for (const messageId of ['x', ...NO_IDS])
+      assert.equal(decode({ post_uuid: 7, event_id: UUID }, { messageId }).idsIgnored, 0)
   })
   test('is never the message_id of a message with several events', () => {
-    const { views, messageIdIgnored } = decode([{ post_uuid: 7 }, { post_uuid: 8 }], { messageId: UUID })
+    const { views, idsIgnored } = decode([{ post_uuid: 7 }, { post_uuid: 8 }], { messageId: UUID })
     assert.deepEqual([views[0]?.eventId, views[1]?.eventId], [null, null])
-    assert.equal(messageIdIgnored, false)
+    assert.equal(idsIgnored, 0)
   })
-  test('a message_id that is not a UUID is ignored, and said to be', () => {
-    for (const messageId of ['42', '', 42, `${UUID} `]) {
-      const { views, messageIdIgnored } = decode({ post_uuid: 7 }, { messageId })
+  test('a message_id that is not a UUID, or one that programs send for none, is ignored, and said to be', () => {
+    for (const messageId of ['42', '', 42, `${UUID} `, ...NO_IDS]) {
+      const { views, idsIgnored } = decode({ post_uuid: 7 }, { messageId })
       assert.equal(views[0]?.eventId, null)
-      assert.equal(messageIdIgnored, true)
+      assert.equal(idsIgnored, 1)
     }
+    assert.equal(decode({ post_uuid: 7 }, { messageId: null }).idsIgnored, 0)
+  })
+  for (const event_id of NO_IDS) {
+    test(`${event_id} is as if there were none, and said to be`, () => {
+      const several = decode([
+        { post_uuid: 7, event_id },
+        { post_uuid: 8, event_id },
+        { post_uuid: 9, event_id: UUID },
+      ])
+      assert.deepEqual(
+        several.views.map(({ postUuid, eventId }) => [postUuid, eventId]),
+        [
+          ['7', null],
+          ['8', null],
+          ['9', UUID],
+        ],
+      )
+      assert.equal(several.idsIgnored, 2)
+      const one = decode({ post_uuid: 7, event_id }, { messageId: OTHER_UUID.toUpperCase() })
+      assert.deepEqual([one.views[0]?.eventId, one.idsIgnored], [OTHER_UUID, 1])
+      const none = decode({ post_uuid: 7, event_id }, { messageId: event_id })
+      assert.deepEqual([none.views[0]?.eventId, none.idsIgnored], [null, 1])
+      assert.equal(decode({ post_uuid: 7, event_id, ip: 'x' }).idsIgnored, 0)
+    })
+  }
+  test('of a UUID with few digits is one', () => {
+    for (const id of ['00000000-0000-0000-0000-000000000001', 'ffffffff-ffff-ffff-ffff-fffffffffffe'])
+      assert.equal(view({ event_id: id }).eventId, id)
   })
 })
 
@@ -269,6 +336,7 @@ describe('user agent and referer', () => {
     const { userAgent, referer } = view({ user_agent: 'a'.repeat(2_001), referer: 'b'.repeat(501) })
     assert.equal(userAgent, 'a'.repeat(2_000))
     assert.equal(referer, 'b'.repeat(500))
+    assert.equal(view({ referrer: 'b'.repeat(501) }).referer, 'b'.repeat(500))
   })
   test('are cut between characters, never through one', () => {
     assert.equal(cut('😀'.repeat(3), 2), '😀😀')
@@ -287,9 +355,11 @@ describe('user agent and referer', () => {
   test('are text or nothing', () => {
     assert.equal(reason({ user_agent: 7 }), 'bad_user_agent')
     assert.equal(reason({ referer: ['x'] }), 'bad_referer')
+    assert.equal(reason({ referrer: 7 }), 'bad_referer')
   })
   test('with a NUL are set aside, even beyond the cut', () => {
     assert.equal(reason({ user_agent: 'a\0b' }), 'nul')
+    assert.equal(reason({ referrer: 'a\0b' }), 'nul')
     assert.equal(reason({ referer: `${'x'.repeat(600)}\0` }), 'nul')
   })
 })
@@ -396,17 +466,6 @@ describe('the time', () => {
     }
   })
 
-  test('10^11 is where seconds end and milliseconds begin', () => {
-    const at = (timestamp: number) =>
-      decodeMessage(
-        Buffer.from(JSON.stringify({ post_uuid: 7, timestamp })),
-        {},
-        { receivedAt: 1e11, maxAgeSeconds: 1e11 },
-      ).views[0]?.viewedAt
-    assert.equal(at(1e11 - 1), 1e11 - 1)
-    assert.equal(at(1e11), 1e8)
-  })
-
   test('absent, is the AMQP timestamp, then the time the broker stamped, then that of receipt', () => {
     const amqp = { timestamp: RECEIVED_AT - 50 }
     const broker = { headers: { timestamp_in_ms: (RECEIVED_AT - 60) * 1_000 + 999 } }
@@ -418,7 +477,84 @@ describe('the time', () => {
     assert.deepEqual(source({}, { ...amqp, ...broker }), [-50, 'amqp'])
     assert.deepEqual(source({ timestamp: null }, broker), [-60, 'broker'])
     assert.deepEqual(source({}, { headers: { timestamp_in_ms: 'soon' } }), [0, 'receipt'])
-    assert.deepEqual(source({}, { timestamp: (RECEIVED_AT - 70) * 1_000 }), [-70, 'amqp'])
+    assert.deepEqual(source({}, { timestamp: undefined, headers: undefined }), [0, 'receipt'])
+    assert.deepEqual(source({}, { timestamp: null, headers: { timestamp_in_ms: null } }), [0, 'receipt'])
+  })
+
+  test('of a message is read in every unit, as a number, a bigint or digits', () => {
+    const at = RECEIVED_AT - 70
+    const ns = BigInt(at) * 1_000_000_000n + 999_999_999n
+    const spellings = [
+      at,
+      at * 1e3 + 999,
+      at * 1e6 + 999_999,
+      at * 1e9,
+      BigInt(at),
+      ns,
+      String(at),
+      String(ns),
+    ]
+    for (const time of spellings) {
+      const amqp = view({}, { timestamp: time })
+      assert.deepEqual([amqp.viewedAt, amqp.timeSource], [at, 'amqp'], String(time))
+      const broker = view({}, { headers: { timestamp_in_ms: time } })
+      assert.deepEqual([broker.viewedAt, broker.timeSource], [at, 'broker'], String(time))
+    }
+  })
+
+  test('of a message that cannot be one is passed over for the next, and said to be', () => {
+    const good = RECEIVED_AT - 60
+    const year2000 = Date.UTC(2000, 0) / 1_000
+    const wrong = [
+      0,
+      255,
+      0n,
+      '0',
+      -1,
+      -1n,
+      year2000 - 1,
+      (year2000 - 1) * 1e6,
+      RECEIVED_AT + 301,
+      (RECEIVED_AT + 301) * 1e3,
+      2n ** 63n,
+      2 ** 53,
+      Number.NaN,
+      'soon',
+      '',
+      new Date(good * 1_000).toISOString(),
+      true,
+      Buffer.from('1'),
+      { '!': 'timestamp', value: good },
+    ]
+    const told = ({ views, invalid, ...mended }: ReturnType<typeof decode>) => {
+      assert.deepEqual(invalid, [])
+      return [views[0]?.viewedAt, views[0]?.timeSource, mended]
+    }
+    const ignored = { ...NOTHING_MENDED, amqpTimesIgnored: 1 }
+    for (const time of wrong) {
+      const broker = { headers: { timestamp_in_ms: good * 1_000 } }
+      const both = decode({ post_uuid: 7 }, { timestamp: time, headers: { timestamp_in_ms: time } })
+      assert.deepEqual(told(decode({ post_uuid: 7 }, { timestamp: time, ...broker })), [
+        good,
+        'broker',
+        ignored,
+      ])
+      assert.deepEqual(told(decode({ post_uuid: 7 }, { timestamp: time })), [RECEIVED_AT, 'receipt', ignored])
+      assert.deepEqual(told(both), [RECEIVED_AT, 'receipt', ignored])
+      // Nobody asked for it.
+      const own = { post_uuid: 7, timestamp: good }
+      assert.deepEqual(told(decode(own, { timestamp: time })), [good, 'event', NOTHING_MENDED])
+    }
+    const several = [{ post_uuid: 7 }, { post_uuid: 8, timestamp: good }, { post_uuid: 9 }, { post_uuid: '' }]
+    assert.equal(decode(several, { timestamp: 0 }).amqpTimesIgnored, 2)
+  })
+
+  test('of a message is good from 2000 on and up to 5 minutes ahead', () => {
+    const options = { receivedAt: RECEIVED_AT, maxAgeSeconds: RECEIVED_AT }
+    for (const timestamp of [Date.UTC(2000, 0) / 1_000, RECEIVED_AT + 300]) {
+      const { views } = decodeMessage(Buffer.from('{"post_uuid":7}'), { timestamp }, options)
+      assert.deepEqual([views[0]?.viewedAt, views[0]?.timeSource], [timestamp, 'amqp'])
+    }
   })
 
   test('a wrong one is set aside although the message has another', () => {
@@ -431,13 +567,38 @@ describe('the time', () => {
     assert.equal(views[0]?.viewedAt, RECEIVED_AT)
   })
 
-  test('up to 5 minutes ahead counts as it is, further ahead as the time of receipt', () => {
-    assert.equal(view({ timestamp: RECEIVED_AT + 300 }).viewedAt, RECEIVED_AT + 300)
-    for (const timestamp of [RECEIVED_AT + 301, (RECEIVED_AT + 301) * 1_000, '9999-12-31T23:59:59Z', 1e300]) {
-      const { viewedAt, timeSource } = view({ timestamp })
-      assert.deepEqual([viewedAt, timeSource], [RECEIVED_AT, 'receipt'])
+  test('up to 5 minutes ahead counts as it is, up to a day as the time of receipt, and is said to', () => {
+    const day = 86_400
+    for (const ahead of [300, 300.999]) {
+      const { views, timesAhead } = decode({ post_uuid: 7, timestamp: RECEIVED_AT + ahead })
+      assert.deepEqual(
+        [views[0]?.viewedAt, views[0]?.timeSource, timesAhead],
+        [RECEIVED_AT + 300, 'event', 0],
+      )
     }
-    assert.equal(view({}, { timestamp: RECEIVED_AT + 301 }).timeSource, 'receipt')
+    for (const timestamp of [
+      RECEIVED_AT + 301,
+      (RECEIVED_AT + 301) * 1_000,
+      RECEIVED_AT + day,
+      (RECEIVED_AT + day) * 1e6 + 999_999,
+      new Date((RECEIVED_AT + day) * 1_000 + 999).toISOString(),
+    ]) {
+      // A message's own time is none of the event's.
+      const { views, timesAhead } = decode({ post_uuid: 7, timestamp }, { timestamp: RECEIVED_AT - 50 })
+      assert.deepEqual([views[0]?.viewedAt, views[0]?.timeSource, timesAhead], [RECEIVED_AT, 'receipt', 1])
+    }
+    for (const timestamp of [
+      RECEIVED_AT + day + 1,
+      (RECEIVED_AT + day + 1) * 1e3,
+      '9999-12-31T23:59:59Z',
+      1e300,
+    ])
+      assert.equal(reason({ timestamp }), 'bad_time')
+    const mixed = [RECEIVED_AT + 301, RECEIVED_AT + 400, RECEIVED_AT].map(timestamp => ({
+      post_uuid: 7,
+      timestamp,
+    }))
+    assert.equal(decode(mixed).timesAhead, 2)
   })
 
   test('over EVENT_MAX_AGE ago is too_old, whoever told it', () => {
@@ -475,7 +636,7 @@ describe('a message', () => {
       assert.deepEqual(decodeBytes(body), {
         views: [],
         invalid: [{ reason: why, index: null, body }],
-        messageIdIgnored: false,
+        ...NOTHING_MENDED,
       })
     })
   }
@@ -540,6 +701,7 @@ test('every reason that is documented can be met, and no other', () => {
       decode({ post_uuid: 7, event_id: 'x' }),
       decode({ post_uuid: 7, user_id: 0 }),
       decode({ post_uuid: 7, user_id: 2 ** 53 }),
+      decode({ post_uuid: 7, logged_in: 0 }),
       decode({ post_uuid: 7, ip: 'x' }),
       decode({ post_uuid: 7, user_agent: 0 }),
       decode({ post_uuid: 7, referer: 0 }),

@@ -208,11 +208,11 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { maxAgeSeconds, metrics } = this.#options
     const receivedAt = Date.now() / 1_000
     const { content, properties } = message
-    const { views, invalid, messageIdIgnored } = decodeMessage(content, properties, {
-      receivedAt,
-      maxAgeSeconds,
-    })
-    if (messageIdIgnored) metrics.messageIdsIgnored.inc()
+    const decoded = decodeMessage(content, properties, { receivedAt, maxAgeSeconds })
+    const { views, invalid, idsIgnored, timesAhead, amqpTimesIgnored } = decoded
+    if (idsIgnored > 0) metrics.idsIgnored.inc(idsIgnored)
+    if (timesAhead > 0) metrics.timesAhead.inc(timesAhead)
+    if (amqpTimesIgnored > 0) metrics.amqpTimesIgnored.inc(amqpTimesIgnored)
     session.hand.push({ message: receivedMessage(message), queue, receivedAt, views, invalid })
     session.handEvents += views.length
     session.wake()

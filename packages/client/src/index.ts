@@ -27,7 +27,7 @@ export {
   type TopQuery,
   type Totals,
 } from './stats.ts'
-export type { PhpDateTime, ZoneTime } from './time.ts'
+export type { PhpDateTime, TimeSource, ZoneTime } from './time.ts'
 export {
   ARTICLE_QUEUES,
   amqpCode,
@@ -65,7 +65,6 @@ export {
   MAX_REFERER_CHARACTERS,
   MAX_USER_AGENT_CHARACTERS,
   type MessageProperties,
-  type TimeSource,
   type View,
   type ViewEvent,
   type ViewTime,

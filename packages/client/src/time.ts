@@ -16,6 +16,23 @@ export interface PhpDateTime {
  */
 export type ZoneTime = (zone: string, localSeconds: number) => number | undefined
 
+/** Where a view's time was taken from, best first. */
+export type TimeSource = 'event' | 'amqp' | 'broker' | 'receipt'
+
+/** When a message was published, as well as it is known. */
+export interface MessageTime {
+  /** Unix time. */
+  seconds: number
+  source: Exclude<TimeSource, 'event'>
+  /** A better source was there, and cannot be a time. */
+  isNextBest: boolean
+}
+
+/** A time further ahead than this is by a wrong clock. */
+export const CLOCK_MAY_BE_AHEAD_SECONDS = 300
+/** No message was published before: what an AMQP time says to be older was never set, or is a number of something else. */
+const YEAR_2000 = Date.UTC(2000, 0) / 1_000
+
 const MILLISECONDS_FROM = 1e11
 const MICROSECONDS_FROM = 1e14
 const NANOSECONDS_FROM = 1e17
@@ -75,6 +92,26 @@ export function readUnixTime(time: unknown): number | undefined {
   const digits = DIGITS.exec(typeof time === 'bigint' || typeof time === 'string' ? String(time) : '')?.[1]
   if (digits === undefined) return undefined
   return Number(digits) < NANOSECONDS_FROM ? toSeconds(Number(digits)) : Number(digits.slice(0, -9))
+}
+
+/** What the publisher told the broker, else what the broker wrote, else `now`, the time of receipt. */
+export function readMessageTime(
+  { timestamp, headers }: { timestamp?: unknown; headers?: { [name: string]: unknown } | undefined },
+  now: number,
+): MessageTime {
+  const sources = [
+    ['amqp', timestamp],
+    ['broker', headers?.['timestamp_in_ms']],
+  ] as const
+  let isNextBest = false
+  for (const [source, time] of sources) {
+    if (time === undefined || time === null) continue
+    const seconds = readUnixTime(time)
+    if (seconds !== undefined && seconds >= YEAR_2000 && seconds <= now + CLOCK_MAY_BE_AHEAD_SECONDS)
+      return { seconds, source, isNextBest }
+    isNextBest = true
+  }
+  return { seconds: now, source: 'receipt', isNextBest }
 }
 
 function toSeconds(value: number): number {

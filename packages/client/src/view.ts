@@ -7,19 +7,23 @@
 
 import { isUtf8 } from 'node:buffer'
 import { isIP, isIPv4, SocketAddress } from 'node:net'
-import { type PhpDateTime, readTime, readUnixTime, type ZoneTime } from './time.ts'
+import {
+  CLOCK_MAY_BE_AHEAD_SECONDS,
+  type MessageTime,
+  type PhpDateTime,
+  readMessageTime,
+  readTime,
+  type TimeSource,
+  type ZoneTime,
+} from './time.ts'
 
 export const MAX_EVENTS_PER_MESSAGE = 1_000
 export const MAX_MESSAGE_BYTES = 1_048_576
 export const MAX_USER_AGENT_CHARACTERS = 2_000
 export const MAX_REFERER_CHARACTERS = 500
 
-/** An event's own time further ahead than this is a wrong clock: the time of receipt counts instead. */
-const CLOCK_MAY_BE_AHEAD_SECONDS = 300
-/** And further ahead than this it is no time at all. */
+/** An event's own time that is further ahead than this is none. */
 const MAX_AHEAD_SECONDS = 86_400
-/** No message was published before: what an AMQP time says to be older was never set, or is a number of something else. */
-const YEAR_2000 = Date.UTC(2000, 0) / 1_000
 
 /** One event as publishers write it. Unknown fields are ignored. */
 export interface ViewEvent {
@@ -71,9 +75,6 @@ export interface View {
   viewedAt: number
   timeSource: TimeSource
 }
-
-/** Where a view's time was taken from, best first. */
-export type TimeSource = 'event' | 'amqp' | 'broker' | 'receipt'
 
 /** Why an event, or a whole message, cannot be counted. */
 export const INVALID_REASONS = {
@@ -215,13 +216,6 @@ interface MessageOfEvents {
   result: DecodedMessage
 }
 
-interface MessageTime {
-  seconds: number
-  source: TimeSource
-  /** A better source was there, and cannot be a time. */
-  isNextBest: boolean
-}
-
 function decodeEvent(event: unknown, message: MessageOfEvents): View | InvalidReason {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return 'not_an_event'
   const fields = event as Record<string, unknown>
@@ -357,26 +351,8 @@ export function cut(text: string | null, maxCharacters: number): string | null {
 
 /** When a message was published, for its events that do not say. */
 function timeOf(message: MessageOfEvents): MessageTime {
-  message.time ??= readMessageTime(message)
+  message.time ??= readMessageTime(message.properties, message.now)
   return message.time
-}
-
-/** What the publisher told the broker, else what the broker wrote, else the time of receipt. */
-function readMessageTime({ properties, now }: MessageOfEvents): MessageTime {
-  const { timestamp, headers } = properties
-  const sources = [
-    ['amqp', timestamp],
-    ['broker', headers?.['timestamp_in_ms']],
-  ] as const
-  let isNextBest = false
-  for (const [source, time] of sources) {
-    if (time === undefined || time === null) continue
-    const seconds = readUnixTime(time)
-    if (seconds !== undefined && seconds >= YEAR_2000 && seconds <= now + CLOCK_MAY_BE_AHEAD_SECONDS)
-      return { seconds, source, isNextBest }
-    isNextBest = true
-  }
-  return { seconds: now, source: 'receipt', isNextBest }
 }
 
 /**

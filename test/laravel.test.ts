@@ -341,4 +341,6 @@ test('is what the documentation shows, in PHP that PHP can read', async () => {
   for (const [, method] of snippets.join().matchAll(/(?:analyticsApi|AnalyticsApi::class\))->(\w+)/g)) {
     assert.ok(recipe.includes(`public function ${method}(`), method)
   }
+  for (const [, method] of snippets.join().matchAll(/AnalyticsApi::(\w+)\(/g))
+    assert.ok(recipe.includes(`public static function ${method}(`), method)
 })

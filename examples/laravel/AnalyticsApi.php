@@ -57,7 +57,7 @@ final class AnalyticsApi
     private const MAX_USER_AGENT_CHARACTERS = 2000;
     private const MAX_REFERER_CHARACTERS = 500;
 
-    /** What programs send as an id that set none: the nil UUID and the one of all f. */
+    /** The nil and the max UUID: what programs send that set no id. */
     private const NO_IDS = ['00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'];
 
     /** In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, old Safari. */

@@ -105,7 +105,7 @@ export function createMetrics() {
     }),
     idsIgnored: new Counter({
       name: 'postviews_ids_ignored_total',
-      help: 'Views that came with an id which is none: the nil UUID, the one of all f, or a message_id that is not a UUID; without another they are counted at least once, not exactly once; tell their publisher',
+      help: 'Views that came with an unusable id: the nil UUID, the max UUID (all f), or a message_id that is not a UUID; without another they are counted at least once, not exactly once; tell their publisher',
       registers,
     }),
     timesAhead: new Counter({

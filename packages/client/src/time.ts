@@ -24,13 +24,13 @@ export interface MessageTime {
   /** Unix time. */
   seconds: number
   source: Exclude<TimeSource, 'event'>
-  /** A better source was there, and cannot be a time. */
+  /** A better source was present, but its value cannot be a time. */
   isNextBest: boolean
 }
 
 /** A time further ahead than this is by a wrong clock. */
 export const CLOCK_MAY_BE_AHEAD_SECONDS = 300
-/** No message was published before: what an AMQP time says to be older was never set, or is a number of something else. */
+/** An AMQP time before this was never set, or is a number of something else. */
 const YEAR_2000 = Date.UTC(2000, 0) / 1_000
 
 const MILLISECONDS_FROM = 1e11

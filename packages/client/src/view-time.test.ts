@@ -6,7 +6,7 @@ import { decodeMessage, type InvalidReason, type MessageProperties, type View } 
 
 const RECEIVED_AT = Date.UTC(2026, 2, 1, 12, 0, 0) / 1_000
 const MAX_AGE_SECONDS = 30 * 86_400
-const NOTHING_MENDED = { idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 }
+const NO_FLAGS = { idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 }
 
 function decode(content: unknown, properties: MessageProperties = {}) {
   const options = { receivedAt: RECEIVED_AT, maxAgeSeconds: MAX_AGE_SECONDS }
@@ -191,11 +191,11 @@ describe('the time', () => {
       Buffer.from('1'),
       { '!': 'timestamp', value: good },
     ]
-    const told = ({ views, invalid, ...mended }: ReturnType<typeof decode>) => {
+    const told = ({ views, invalid, ...flags }: ReturnType<typeof decode>) => {
       assert.deepEqual(invalid, [])
-      return [views[0]?.viewedAt, views[0]?.timeSource, mended]
+      return [views[0]?.viewedAt, views[0]?.timeSource, flags]
     }
-    const ignored = { ...NOTHING_MENDED, amqpTimesIgnored: 1 }
+    const ignored = { ...NO_FLAGS, amqpTimesIgnored: 1 }
     for (const time of wrong) {
       const broker = { headers: { timestamp_in_ms: good * 1_000 } }
       const both = decode({ post_uuid: 7 }, { timestamp: time, headers: { timestamp_in_ms: time } })
@@ -208,7 +208,7 @@ describe('the time', () => {
       assert.deepEqual(told(both), [RECEIVED_AT, 'receipt', ignored])
       // Nobody asked for it.
       const own = { post_uuid: 7, timestamp: good }
-      assert.deepEqual(told(decode(own, { timestamp: time })), [good, 'event', NOTHING_MENDED])
+      assert.deepEqual(told(decode(own, { timestamp: time })), [good, 'event', NO_FLAGS])
     }
     const several = [{ post_uuid: 7 }, { post_uuid: 8, timestamp: good }, { post_uuid: 9 }, { post_uuid: '' }]
     assert.equal(decode(several, { timestamp: 0 }).amqpTimesIgnored, 2)

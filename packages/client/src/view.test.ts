@@ -17,7 +17,7 @@ const UUID = '0190163d-8694-739b-aea5-966c26f8ad90'
 const OTHER_UUID = '7f3c1a54-0b63-4f5e-9a53-2f6c0f6a1d11'
 const RECEIVED_AT = Date.UTC(2026, 2, 1, 12, 0, 0) / 1_000
 const MAX_AGE_SECONDS = 30 * 86_400
-const NOTHING_MENDED = { idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 }
+const NO_FLAGS = { idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 }
 const NO_IDS = [
   '00000000-0000-0000-0000-000000000000',
   'ffffffff-ffff-ffff-ffff-ffffffffffff',
@@ -75,7 +75,7 @@ test('reads an event with every field', () => {
       },
     ],
     invalid: [],
-    ...NOTHING_MENDED,
+    ...NO_FLAGS,
   })
 })
 
@@ -388,7 +388,7 @@ describe('a message', () => {
       assert.deepEqual(decodeBytes(body), {
         views: [],
         invalid: [{ reason: why, index: null, body }],
-        ...NOTHING_MENDED,
+        ...NO_FLAGS,
       })
     })
   }

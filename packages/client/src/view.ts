@@ -32,8 +32,8 @@ export interface ViewEvent {
   /** Another name for `post_uuid`. */
   post_id?: string | number | bigint
   /**
-   * A UUID. With one, the view is counted exactly once, however often it is delivered. The nil UUID and the one of all f
-   * are as if it were absent.
+   * A UUID. With one, the view is counted exactly once, however often it is delivered. The nil and the max UUID (all zeros,
+   * all f) count as absent.
    */
   event_id?: string | null
   /** A positive integer below 2^64, as digits above 2^53 - 1; null or absent for an anonymous reader. */
@@ -130,11 +130,11 @@ export interface DecodeOptions {
 export interface DecodedMessage {
   views: View[]
   invalid: InvalidView[]
-  /** Views that had an id which is none: the nil UUID, the one of all f, or a message_id that is not a UUID. */
+  /** Views that came with an unusable id: the nil UUID, the max UUID, or a message_id that is not a UUID. */
   idsIgnored: number
-  /** Views whose own time was ahead, by a wrong clock: they count as of their receipt. */
+  /** Views whose own time was ahead, up to a day: their publisher's clock is wrong, and the time of receipt counts. */
   timesAhead: number
-  /** Views without a time of their own whose message had one that cannot be: the next source of a time counts. */
+  /** Views without a time of their own whose message had an impossible one: the next source of a time counts. */
   amqpTimesIgnored: number
 }
 
@@ -204,7 +204,7 @@ export function decodeMessage(
 interface MessageOfEvents {
   /** The id of its one event, unless that has its own. */
   eventId: string | null
-  /** It has a message_id that is none. */
+  /** It has a message_id that is no usable id. */
   isIdIgnored: boolean
   properties: MessageProperties
   /** Of events without one; read when the first of them asks. */
@@ -212,7 +212,7 @@ interface MessageOfEvents {
   zoneTime: ZoneTime | undefined
   now: number
   oldest: number
-  /** Where views that were mended are counted. */
+  /** For its counters. */
   result: DecodedMessage
 }
 
@@ -273,8 +273,8 @@ export function isUuid(value: unknown): value is string {
 }
 
 /**
- * The id that a UUID is, in lower case; null for the nil UUID and the one of all f. Programs that set no id send these, and
- * all their views would be one.
+ * A UUID in lower case; null for the nil and the max UUID (RFC 9562). Programs that set no id send one of these with every
+ * view, and all of them would be one.
  */
 export function idOf(uuid: string): string | null {
   const id = uuid.toLowerCase()

@@ -323,6 +323,10 @@ test('contains whatever it is given and whatever goes wrong', async t => {
     ['rest.unshared', 'broker.lost'],
   )
 
+  const endless = await showPages(broker.url, { pages: [[{ ...BY_ID, event_id: 'x'.repeat(300) }], [BY_ID]] })
+  assert.deepEqual(endless.log, [])
+  assert.equal(eventsOf(await takeMessages(broker.url)).length, 2)
+
   const many = Array.from({ length: 1_010 }, () => BY_ID)
   const tooMany = await showPages(broker.url, { pages: [many, []] })
   assert.deepEqual(tooMany.log, Array(10).fill(['view.dropped', 'too many are waiting']))

@@ -63,7 +63,7 @@ final class AnalyticsApi
     /** In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, old Safari. */
     private const PURPOSE_HEADERS = ['HTTP_SEC_PURPOSE', 'HTTP_PURPOSE', 'HTTP_X_MOZ', 'HTTP_X_PURPOSE'];
 
-    /** @var list<array{id: string, json: string}> each view, and its event_id */
+    /** @var list<array{id: string, json: string}> each view, and the message_id that it has when it travels alone */
     private array $waiting = [];
     private ?AbstractConnection $connection = null;
     private ?AMQPChannel $channel = null;
@@ -143,7 +143,9 @@ final class AnalyticsApi
                 $view,
                 JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES,
             );
-            $this->waiting[] = ['id' => is_string($view['event_id']) ? $view['event_id'] : self::uuid7(), 'json' => $json];
+            // AMQP has no room for a long one, and everything that waits would wait for it.
+            $isShort = is_string($view['event_id']) && strlen($view['event_id']) === 36;
+            $this->waiting[] = ['id' => $isShort ? $view['event_id'] : self::uuid7(), 'json' => $json];
         } catch (Throwable $error) {
             $this->tell('view.dropped', $error->getMessage());
         }

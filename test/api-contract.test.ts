@@ -78,16 +78,19 @@ test('names every field of a view and every reason, with the limits of the code'
     post_id: true,
     event_id: true,
     user_id: true,
+    logged_in: true,
     ip: true,
     user_agent: true,
     referer: true,
+    referrer: true,
     timestamp: true,
     viewed_at: true,
   }
   const { properties } = schemas['view'] as Record<'properties', Node>
   assert.deepEqual(Object.keys(properties), Object.keys(fields))
   assert.equal(properties['user_agent']!['x-cut-at'], MAX_USER_AGENT_CHARACTERS)
-  assert.equal(properties['referer']!['x-cut-at'], MAX_REFERER_CHARACTERS)
+  for (const name of ['referer', 'referrer'])
+    assert.equal(properties[name]!['x-cut-at'], MAX_REFERER_CHARACTERS)
   assert.equal(messages['postViewed']!['x-max-bytes'], MAX_MESSAGE_BYTES)
   assert.equal(schemas['views']!['oneOf']![1]!['maxItems'], MAX_EVENTS_PER_MESSAGE)
   assert.equal(messages['postViewed']!['bindings']!['amqp']!['messageType'], ROUTING_KEY)
@@ -172,13 +175,23 @@ test('allows what the code counts, and refuses what it sets aside', () => {
       false,
     ],
     user_agent: ['', 'x', 'x'.repeat(3_000), null, 1, true, []],
+    logged_in: [true, false, null, 0, 1, '', 'true', [], {}],
     referer: ['', 'not a URL', 'x'.repeat(3_000), null, 1, {}],
+    referrer: ['', 'x'.repeat(3_000), null, 1, {}],
     timestamp: [
       '2026-11-21T12:34:56Z',
       '2026-11-21 12:34:56',
       1795264496,
       1795264496123,
       1795264496.5,
+      1795264496123456,
+      '1795264496123456789',
+      { date: '2026-11-21 12:34:56.000000', timezone_type: 1, timezone: '+00:00' },
+      { date: '2026-11-21 12:34:56', timezone_type: 3, timezone: 'UTC', more: 1 },
+      { date: '2026-11-21T12:34:56', timezone_type: 3, timezone: 'UTC' },
+      { date: '2026-11-21 12:34:56.000000', timezone_type: 4, timezone: 'UTC' },
+      { date: '2026-11-21 12:34:56.000000', timezone_type: 3 },
+      {},
       null,
       -1,
       true,

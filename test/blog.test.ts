@@ -52,6 +52,14 @@ test('the blog, on a real broker and the real service', async t => {
         await get(url)
       }
       await app.inject({ method: 'HEAD', url: `/posts/${POST.slug}` })
+      for (const inAdvance of [
+        { 'sec-purpose': 'prefetch;prerender' },
+        { purpose: 'prefetch' },
+        { 'x-moz': 'prefetch' },
+        { 'x-purpose': 'preview' },
+      ]) {
+        assert.equal((await get(`/posts/${POST.slug}`, inAdvance)).statusCode, 200)
+      }
       await get(`/posts/${POST.slug}`)
 
       const view = { ip: '127.0.0.1', user_agent: FIREFOX }

@@ -66,7 +66,11 @@ const PROGRAM = `
     url: 'amqp://127.0.0.1:1', log: () => {}, onDrop: (event, reason) => dropped.push([event, reason]),
   })
   const request = { headers: { referer: 'https://example.org/\\ud800' }, socket: { remoteAddress: '::ffff:203.0.113.7' } }
-  tracker.trackView(viewFromRequest(request, { post_uuid: 'hello', trustedProxies: proxyList(['10.0.0.0/8']) }))
+  const head = { ...request, method: 'HEAD' }
+  for (const asked of [request, head]) {
+    const view = viewFromRequest(asked, { post_uuid: 'hello', trustedProxies: proxyList(['10.0.0.0/8']) })
+    if (view !== null) tracker.trackView(view)
+  }
   await tracker.close(0)
   const [[event, reason]] = dropped
   const body = Buffer.from(JSON.stringify(event))
@@ -119,7 +123,12 @@ test('is typed, for a strict consumer', async () => {
     import type { DropReason, PostViews, Tracker, ViewEvent } from '@postviews/client'
     const tracker: Tracker = createTracker({ url: 'amqp://broker', onDrop: (event: ViewEvent, reason: DropReason) => {} })
     const trustedProxies = proxyList(['10.0.0.0/8'])
-    createServer(request => tracker.trackView(viewFromRequest(request, { post_uuid: 7, trustedProxies })))
+    createServer(request => {
+      const view = viewFromRequest(request, { post_uuid: 7, trustedProxies })
+      if (view !== null) tracker.trackView(view)
+    })
+    tracker.trackView({ post_uuid: 7n, user_id: 2n ** 63n, logged_in: true, timestamp: new Date() })
+    tracker.trackView({ post_uuid: 7, viewed_at: { date: '', timezone_type: 3, timezone: 'UTC' } })
     const answer: PostViews = await createStats({ baseUrl: 'http://analytics', key: 'key' }).postViews('hello')
     const unique: number | null = answer.unique_views
     const pending: number = await tracker.flush(1_000)
@@ -127,12 +136,14 @@ test('is typed, for a strict consumer', async () => {
   `
   assert.equal(await check(good), '')
   const wrong = `
-    import { createStats, createTracker } from '@postviews/client'
+    declare const request: import('node:http').IncomingMessage
+    import { createStats, createTracker, viewFromRequest } from '@postviews/client'
     createTracker({})
     createTracker({ url: '' }).trackView({ post_uuid: {} })
+    createTracker({ url: '' }).trackView(viewFromRequest(request, { post_uuid: 7 }))
     const unique: number = (await createStats({ baseUrl: '', key: '' }).postViews('hello')).unique_views
     export { unique }
   `
   const lines = [...(await check(wrong)).matchAll(/consumer\.ts\((\d+),/g)].map(([, line]) => line)
-  assert.deepEqual(lines, ['3', '4', '5'])
+  assert.deepEqual(lines, ['4', '5', '6', '7'])
 })

@@ -64,12 +64,15 @@ const BAD_EVENTS: [InvalidReason, string][] = [
   ['bad_user', wrong({ user_id: '18446744073709551616' })],
   ['bad_user', wrong({ user_id: 1.5 })],
   ['imprecise', wrong({ user_id: 2 ** 60 })],
+  ['bad_logged_in', wrong({ logged_in: 'yes' })],
   ['bad_ip', wrong({ ip: 'localhost' })],
   ['bad_ip', wrong({ ip: 7 })],
   ['bad_user_agent', wrong({ user_agent: ['Firefox'] })],
   ['bad_referer', wrong({ referer: { host: 'example.org' } })],
   ['bad_time', wrong({ timestamp: '2026-02-30 00:00:00' })],
   ['bad_time', wrong({ timestamp: true })],
+  ['bad_time', wrong({ timestamp: '2999-01-01T00:00:00Z' })],
+  ['bad_time', wrong({ timestamp: { date: '2026-11-21 12:34:56', timezone_type: 2, timezone: 'CST' } })],
   ['too_old', wrong({ timestamp: '1999-12-31T23:59:59Z' })],
 ]
 

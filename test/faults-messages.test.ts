@@ -258,8 +258,10 @@ test('messages of a thousand bad events do not keep the process from answering',
   const asking = (async () => {
     while (!isDone) if ((await service.get('/livez').catch(() => null))?.status === 200) answers++
   })()
-  await until('all are dead', async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === dead, DEADLINE_MS)
-  isDone = true
+  const areDead = async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === dead
+  await until('all are dead', areDead, DEADLINE_MS).finally(() => {
+    isDone = true
+  })
   await asking
   // Several in the time of each message, where it was one in the time of a dozen.
   assert.ok(answers > MESSAGES * CONSUMED_QUEUES.length, `${answers} answers`)

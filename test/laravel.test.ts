@@ -12,7 +12,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import { DEAD_QUEUE, declareTopology, EXCHANGE, isUuid, VIEWS_QUEUE, type ViewEvent } from '@postviews/client'
+import {
+  DEAD_QUEUE,
+  declareTopology,
+  decodeMessage,
+  EXCHANGE,
+  isUuid,
+  VIEWS_QUEUE,
+  type ViewEvent,
+} from '@postviews/client'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { SQLITE } from './support/engines.ts'
@@ -262,6 +270,44 @@ test('uses what others have declared, and says when nothing takes its views', as
   assert.match(lastWords, /^view\.dropped: 10 views/)
 })
 
+test('sends what PHP has and JSON has not: texts, integers, DateTimes, and ids that are none', async () => {
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  const { stdout, stderr } = await php(['analytics-api-values.php'], '', { AMQP_URL: broker.url })
+  assert.equal(stderr, '')
+  const { at, shown }: { at: number; shown: boolean[] } = JSON.parse(stdout)
+  assert.deepEqual(shown, [true, true, ...Array(6).fill(false)])
+
+  const [message, ...others] = await takeMessages(broker.url)
+  assert.equal(others.length, 0)
+  const options = { receivedAt: Date.now() / 1_000, maxAgeSeconds: 86_400 }
+  const { views, invalid, idsIgnored } = decodeMessage(message!.content, message!.properties, options)
+  const of = (post: string) => views.find(({ postUuid }) => postUuid === post)
+  assert.equal(of('texts')?.userId, '42')
+  assert.equal(of('42')?.userId, '9223372036854775807')
+  assert.deepEqual([of('logged-in')?.userId, of('logged-in')?.loggedIn], [null, true])
+  assert.equal(of('logged-in')?.referer?.length, 500)
+  assert.ok(message!.content.length < 15 * 400)
+  assert.deepEqual([of('in-berlin')?.viewedAt, of('in-chicago')?.viewedAt], [at, at])
+  // An id that is none is replaced; one that is there twice is sent twice, for the service to decide.
+  assert.equal(idsIgnored, 0)
+  assert.equal(
+    new Set(['nil-1', 'nil-2', 'all-f', 'twin-1', 'twin-2'].map(post => of(post)?.eventId)).size,
+    4,
+  )
+  assert.deepEqual(
+    invalid.map(({ reason, body }) => [reason, JSON.parse(body.toString()).post_uuid]),
+    [
+      ['bad_post', 0],
+      ['bad_post', -5],
+      ['bad_post', undefined],
+      ['bad_user', 'a-post'],
+      ['bad_user', 'a-post'],
+    ],
+  )
+  assert.equal(views.length + invalid.length, 15)
+})
+
 test('contains whatever it is given and whatever goes wrong', async t => {
   const broker = await testRabbitmq()
   await declareQueues(broker.url)
@@ -276,6 +322,10 @@ test('contains whatever it is given and whatever goes wrong', async t => {
     log.map(([event]) => event),
     ['rest.unshared', 'broker.lost'],
   )
+
+  const endless = await showPages(broker.url, { pages: [[{ ...BY_ID, event_id: 'x'.repeat(300) }], [BY_ID]] })
+  assert.deepEqual(endless.log, [])
+  assert.equal(eventsOf(await takeMessages(broker.url)).length, 2)
 
   const many = Array.from({ length: 1_010 }, () => BY_ID)
   const tooMany = await showPages(broker.url, { pages: [many, []] })
@@ -295,4 +345,6 @@ test('is what the documentation shows, in PHP that PHP can read', async () => {
   for (const [, method] of snippets.join().matchAll(/(?:analyticsApi|AnalyticsApi::class\))->(\w+)/g)) {
     assert.ok(recipe.includes(`public function ${method}(`), method)
   }
+  for (const [, method] of snippets.join().matchAll(/AnalyticsApi::(\w+)\(/g))
+    assert.ok(recipe.includes(`public static function ${method}(`), method)
 })

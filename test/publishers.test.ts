@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { ARTICLE_QUEUES } from '@postviews/client'
+import type { Options } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { findPython } from '../tools/stack/install.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
@@ -194,6 +195,46 @@ test('counts once what Python sends twice under one message_id, and each view th
     return /^postviews_time_source_total\{source="amqp"\} 3$/m.test(metrics)
   })
   assert.match(metrics, /^postviews_events_total\{outcome="duplicate",reason=""\} 1$/m)
+})
+
+test('counts each view whose id or time is none, as of a time that can be, and tells of them', async t => {
+  const { start, rows, broker, database } = await system(t)
+  const service = await start()
+  const nil = '00000000-0000-0000-0000-000000000000'
+  const at = Math.floor(Date.now() / 1_000) - 7_200
+  const publish = (event: object | object[], properties: Options.Publish = {}) =>
+    onChannel(broker.url, async channel => {
+      channel.publish('post.events', 'post.viewed', Buffer.from(JSON.stringify(event)), properties)
+      // A connection that closes throws away what was not read yet.
+      await channel.close()
+    })
+  await publish([
+    { post_id: 1, event_id: nil, timestamp: at * 1e6 },
+    { post_id: 2, event_id: nil, timestamp: `${at}999999999` },
+  ])
+  await publish(
+    { post_id: 3, event_id: nil, logged_in: true },
+    { messageId: randomUUID(), timestamp: at * 1e6 },
+  )
+  await publish({ post_id: 4 }, { timestamp: 0, headers: { timestamp_in_ms: at * 1_000 } })
+  await publish({ post_id: 5, timestamp: at + 3 * 7_200 })
+
+  const views = await rows(5)
+  const now = Date.now() / 1_000
+  assert.deepEqual(
+    views.map(({ post_uuid, viewed_at }) => [post_uuid, viewed_at === at]).sort(),
+    ['1', '2', '3', '4', '5'].map(post => [post, post !== '5']),
+  )
+  const ahead = Number(views.find(({ post_uuid }) => post_uuid === '5')!['viewed_at'])
+  assert.ok(ahead > now - 600 && ahead <= now)
+  const known = await database.query(
+    'SELECT post_uuid, user_id FROM post_views WHERE logged_in = 1 AND event_id IS NOT NULL',
+  )
+  assert.deepEqual({ ...known[0] }, { post_uuid: '3', user_id: null })
+  const { text: metrics } = await service.get('/metrics')
+  assert.match(metrics, /^postviews_ids_ignored_total 3$/m)
+  assert.match(metrics, /^postviews_times_ahead_total 1$/m)
+  assert.match(metrics, /^postviews_amqp_times_ignored_total 1$/m)
 })
 
 test('an older service reads the tables in MariaDB with the statements it has', async t => {

@@ -73,7 +73,7 @@ export function randomViews(random: Random, count: number): View[] {
   return Array.from({ length: count }, () => {
     const known = view('2026-01-01T00:00:00Z')
     const post = Math.min(random(0, 9), random(0, 9))
-    return {
+    const drawn = {
       ...known,
       eventId: random(1, 20) === 1 ? null : known.eventId,
       postUuid: post === 0 ? POST : `post-${post}`,
@@ -83,6 +83,8 @@ export function randomViews(random: Random, count: number): View[] {
       referer: pick(null, null, 'https://a.example/', 'https://b.example/x?y', 'https://c.example/'),
       viewedAt: begin + random(0, DAYS * 86_400 - 1),
     }
+    // Some are logged in without an id that could be kept.
+    return { ...drawn, loggedIn: drawn.userId !== null || drawn.viewedAt % 4 === 0 }
   })
 }
 

@@ -71,8 +71,8 @@ export function recount(
     return {
       views: taken.length,
       unique_views: new Set(readers.map(reader => JSON.stringify(reader))).size,
-      logged_in: taken.filter(view => view.userId !== null).length,
-      anonymous: taken.filter(view => view.userId === null).length,
+      logged_in: taken.filter(view => view.loggedIn).length,
+      anonymous: taken.filter(view => !view.loggedIn).length,
       bots: list.filter(view => view.userAgent === GOOGLEBOT).length,
     }
   }

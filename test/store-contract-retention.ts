@@ -238,6 +238,41 @@ export function retentionContract(promises: Promises): void {
     })
   }
 
+  promises(
+    'who was logged in without a user id stays so, for verify, rebuild and forget',
+    async ({ open, sql }) => {
+      const store = await open()
+      const nameless = { userId: null, loggedIn: true, referer: 'https://a.example/' }
+      const views = [
+        view(NOON, { ...nameless, ip: '192.0.2.7' }),
+        view(NOON, { ...nameless, ip: '192.0.2.8', postUuid: 'another' }),
+        view(NOON, { userId: '7', ip: '192.0.2.9' }),
+        view(NOON, { ip: '192.0.2.10' }),
+      ]
+      await record(store, views)
+      const before = await everythingIn(store, ALL)
+      const { views: all, logged_in, anonymous } = await store.siteTotals()
+      assert.deepEqual({ all, logged_in, anonymous }, { all: 4, logged_in: 3, anonymous: 1 })
+      await assertVerified(store)
+      assert.equal((await rebuilt(store)).fixed, 0)
+
+      // `rebuild` counts the whole day again.
+      await sql(
+        `UPDATE post_view_aggregates SET logged_in = logged_in + 1 WHERE post_uuid = '${POST}' AND date = '2026-03-10'`,
+      )
+      assert.ok((await rebuilt(store)).fixed > 0)
+      await assertVerified(store)
+      assert.deepEqual(await everythingIn(store, ALL), before)
+
+      assert.equal(await store.forget({ ip: '192.0.2.7' }), 1)
+      assert.equal(await store.forget({ userId: '7' }), 1)
+      await assertVerified(store)
+      assert.equal((await rebuilt(store)).fixed, 0)
+      assert.deepEqual(await everythingIn(store, ALL), before)
+      assert.equal(await rawRows(sql, 'user_id IS NULL AND logged_in = 1'), 3)
+    },
+  )
+
   promises('forgets nobody in an empty store', async ({ open }) => {
     const store = await open()
     assert.equal(await store.forget({ userId: '7' }), 0)

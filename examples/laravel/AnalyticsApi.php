@@ -5,6 +5,9 @@ declare(strict_types=1);
 namespace App\Services;
 
 use Closure;
+use DateTimeImmutable;
+use DateTimeInterface;
+use DateTimeZone;
 use PhpAmqpLib\Channel\AMQPChannel;
 use PhpAmqpLib\Connection\AbstractConnection;
 use PhpAmqpLib\Connection\AMQPConnectionConfig;
@@ -13,18 +16,21 @@ use PhpAmqpLib\Exception\AMQPProtocolChannelException;
 use PhpAmqpLib\Message\AMQPMessage;
 use PhpAmqpLib\Wire\AMQPTable;
 use RuntimeException;
+use Stringable;
 use Throwable;
 
 /**
  * Publishes the views of posts to RabbitMQ, for postviews to count.
  *
- *     $this->analyticsApi->trackView([
- *         'post_uuid'  => $post->uuid,          // or 'post_id' => $post->id
- *         'user_id'    => auth()->id(),         // null: an anonymous reader
- *         'ip'         => request()->ip(),
- *         'user_agent' => request()->userAgent(),
- *         'referer'    => request()->headers->get('referer'),
- *     ]);
+ *     if (AnalyticsApi::showsPost(request()->server->all())) {
+ *         $this->analyticsApi->trackView([
+ *             'post_uuid'  => $post->uuid,      // or 'post_id' => $post->id
+ *             'user_id'    => auth()->id(),     // null: an anonymous reader
+ *             'ip'         => request()->ip(),
+ *             'user_agent' => request()->userAgent(),
+ *             'referer'    => request()->headers->get('referer'),
+ *         ]);
+ *     }
  *
  * `trackView` only remembers; `flush`, to be called when the page is with its reader, sends all that was remembered as
  * persistent messages and waits, briefly, until the broker has confirmed them. Neither ever throws.
@@ -51,7 +57,13 @@ final class AnalyticsApi
     private const MAX_USER_AGENT_CHARACTERS = 2000;
     private const MAX_REFERER_CHARACTERS = 500;
 
-    /** @var array<string, string> JSON of each view, by its id */
+    /** The nil and the max UUID: what programs send that set no id. */
+    private const NO_IDS = ['00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'];
+
+    /** In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, old Safari. */
+    private const PURPOSE_HEADERS = ['HTTP_SEC_PURPOSE', 'HTTP_PURPOSE', 'HTTP_X_MOZ', 'HTTP_X_PURPOSE'];
+
+    /** @var list<array{id: string, json: string}> each view, and the message_id that it has when it travels alone */
     private array $waiting = [];
     private ?AbstractConnection $connection = null;
     private ?AMQPChannel $channel = null;
@@ -86,6 +98,25 @@ final class AnalyticsApi
         $this->disconnect();
     }
 
+    /**
+     * False for a request that shows the post to nobody: HEAD, a page that a browser fetches or renders in advance, or for
+     * a preview.
+     *
+     * @param array<string, mixed> $server `request()->server->all()`, or `$_SERVER` outside Laravel
+     */
+    public static function showsPost(array $server): bool
+    {
+        if (strtoupper((string) ($server['REQUEST_METHOD'] ?? 'GET')) === 'HEAD') {
+            return false;
+        }
+        foreach (self::PURPOSE_HEADERS as $name) {
+            if (preg_match('/(?:^|[\s,;])(?:prefetch|prerender|preview)(?:$|[\s,;])/i', (string) ($server[$name] ?? ''))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /** Takes one view. Never throws, never waits, whatever it is given. */
     public function trackView(array $view): void
     {
@@ -94,20 +125,27 @@ final class AnalyticsApi
                 $this->tell('view.dropped', 'too many are waiting');
                 return;
             }
-            $view['event_id'] ??= self::uuid7();
-            $view['timestamp'] ??= $view['viewed_at'] ?? self::now();
-            foreach (['post_uuid', 'post_id', 'user_id'] as $name) {
-                // As a JSON number, one above 2^53 could lose digits on its way.
-                if (is_int($view[$name] ?? null)) {
-                    $view[$name] = (string) $view[$name];
+            foreach (['event_id', 'post_uuid', 'post_id', 'user_id'] as $name) {
+                if (isset($view[$name])) {
+                    $view[$name] = self::idAsJson($view[$name]);
                 }
             }
+            $id = $view['event_id'] ?? null;
+            if ($id === null || (is_string($id) && in_array(strtolower($id), self::NO_IDS, true))) {
+                $view['event_id'] = self::uuid7();
+            }
+            $time = $view['timestamp'] ?? $view['viewed_at'] ?? new DateTimeImmutable();
+            $view['timestamp'] = $time instanceof DateTimeInterface ? self::utc($time) : $time;
             $view['user_agent'] = self::cut($view['user_agent'] ?? null, self::MAX_USER_AGENT_CHARACTERS);
-            $view['referer'] = self::cut($view['referer'] ?? null, self::MAX_REFERER_CHARACTERS);
-            $this->waiting[(string) $view['event_id']] = json_encode(
+            $view['referer'] = self::cut($view['referer'] ?? $view['referrer'] ?? null, self::MAX_REFERER_CHARACTERS);
+            unset($view['viewed_at'], $view['referrer']);
+            $json = json_encode(
                 $view,
                 JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES,
             );
+            // AMQP has no room for a long one, and everything that waits would wait for it.
+            $isShort = is_string($view['event_id']) && strlen($view['event_id']) === 36;
+            $this->waiting[] = ['id' => $isShort ? $view['event_id'] : self::uuid7(), 'json' => $json];
         } catch (Throwable $error) {
             $this->tell('view.dropped', $error->getMessage());
         }
@@ -140,22 +178,24 @@ final class AnalyticsApi
 
     private function send(): void
     {
-        foreach (array_chunk($this->waiting, self::VIEWS_PER_MESSAGE, true) as $views) {
+        foreach (array_chunk($this->waiting, self::VIEWS_PER_MESSAGE) as $views) {
             if (!$this->publish($views)) {
                 $this->declareTopology();
                 if (!$this->publish($views)) {
                     throw new RuntimeException('no queue is bound for views');
                 }
             }
-            $this->waiting = array_diff_key($this->waiting, $views);
+            array_splice($this->waiting, 0, count($views));
         }
     }
 
     /** False when there is no exchange, or no queue bound to it: nothing of postviews was here yet. */
     private function publish(array $views): bool
     {
-        $id = count($views) === 1 ? (string) array_key_first($views) : self::uuid7();
-        $message = new AMQPMessage(count($views) === 1 ? reset($views) : '[' . implode(',', $views) . ']', [
+        $isOne = count($views) === 1;
+        $id = $isOne ? $views[0]['id'] : self::uuid7();
+        $body = $isOne ? $views[0]['json'] : '[' . implode(',', array_column($views, 'json')) . ']';
+        $message = new AMQPMessage($body, [
             'content_type' => 'application/json',
             'delivery_mode' => AMQPMessage::DELIVERY_MODE_PERSISTENT,
             'message_id' => $id,
@@ -320,15 +360,24 @@ final class AnalyticsApi
         }
     }
 
+    /**
+     * As a JSON number, an integer above 2^53 could lose digits on its way, so it goes as text. What is no id stays a
+     * number: as text, -5 would be the name of a post.
+     */
+    private static function idAsJson(mixed $id): mixed
+    {
+        return $id instanceof Stringable || (is_int($id) && $id > 0) ? (string) $id : $id;
+    }
+
     private static function cut(mixed $text, int $characters): mixed
     {
         return is_string($text) ? mb_substr($text, 0, $characters, 'UTF-8') : $text;
     }
 
-    private static function now(): string
+    /** In UTC: then nobody who reads it has to know the rules of its zone. */
+    private static function utc(DateTimeInterface $at): string
     {
-        $at = microtime(true);
-        return gmdate('Y-m-d\TH:i:s', (int) $at) . sprintf('.%03dZ', (int) (fmod($at, 1) * 1000));
+        return DateTimeImmutable::createFromInterface($at)->setTimezone(new DateTimeZone('UTC'))->format('Y-m-d\TH:i:s.v\Z');
     }
 
     /** A UUID of version 7: the time in milliseconds, then chance. */

@@ -20,12 +20,13 @@ export function unix(time: string): number {
   return Date.parse(time) / 1_000
 }
 
-/** A view at that time (ISO 8601), of an anonymous reader with a browser, with an id of its own. */
+/** A view at that time (ISO 8601), of an anonymous reader (unless `fields` has a user id) with a browser, with an id of its own. */
 export function view(time: string, fields: Partial<View> = {}): View {
   return {
     eventId: uuidv7(),
     postUuid: POST,
     userId: null,
+    loggedIn: (fields.userId ?? null) !== null,
     ip: '192.0.2.1',
     userAgent: FIREFOX,
     referer: null,

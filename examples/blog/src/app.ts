@@ -74,12 +74,10 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     if (post === undefined) return reply.callNotFound()
     const reader = readerOf(request)
     show(reply, postPage({ post, posts, reader }))
-    // Fastify answers HEAD here too, which shows the post to nobody.
-    if (request.method === 'GET') {
-      tracker.trackView(
-        viewFromRequest(request.raw, { post_uuid: post.id, user_id: reader?.id ?? null, trustedProxies }),
-      )
-    }
+    const user_id = reader?.id ?? null
+    const view = viewFromRequest(request.raw, { post_uuid: post.id, user_id, trustedProxies })
+    // Null: a browser that fetches in advance, say, shows the post to nobody.
+    if (view !== null) tracker.trackView(view)
     return reply
   })
 

@@ -106,9 +106,19 @@ export function createMetrics() {
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
       registers,
     }),
-    messageIdsIgnored: new Counter({
-      name: 'postviews_message_ids_ignored_total',
-      help: 'Events without an id whose message_id is not a UUID: they are counted at least once, not exactly once; tell their publisher',
+    idsIgnored: new Counter({
+      name: 'postviews_ids_ignored_total',
+      help: 'Views that came with an unusable id: the nil UUID, the max UUID (all f), or a message_id that is not a UUID; without another they are counted at least once, not exactly once; tell their publisher',
+      registers,
+    }),
+    timesAhead: new Counter({
+      name: 'postviews_times_ahead_total',
+      help: 'Views whose own time was over 5 minutes and up to a day ahead: they count as of when they were received; the clock of their publisher is wrong',
+      registers,
+    }),
+    amqpTimesIgnored: new Counter({
+      name: 'postviews_amqp_times_ignored_total',
+      help: 'Views without a time of their own in a message whose AMQP time cannot be one: before 2000, over 5 minutes ahead, or no number; the next source of a time counts',
       registers,
     }),
     headersUnread: new Counter({

@@ -27,6 +27,7 @@ export {
   type TopQuery,
   type Totals,
 } from './stats.ts'
+export { type PhpDateTime, readMessageTime, type TimeSource, type ZoneTime } from './time.ts'
 export {
   ARTICLE_QUEUES,
   amqpCode,
@@ -64,7 +65,7 @@ export {
   MAX_REFERER_CHARACTERS,
   MAX_USER_AGENT_CHARACTERS,
   type MessageProperties,
-  type TimeSource,
   type View,
   type ViewEvent,
+  type ViewTime,
 } from './view.ts'

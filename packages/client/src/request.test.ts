@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { createServer, get, type IncomingMessage } from 'node:http'
 import { describe, test } from 'node:test'
 import { proxyList, viewFromRequest } from './request.ts'
+import type { Tracker } from './tracker.ts'
 
 const PROXIES = proxyList(['10.0.0.0/8', '192.0.2.1', '::1', 'fd00::/8'])
 
 /** The address of a request that came from `remoteAddress` with this X-Forwarded-For. */
 function addressOf(remoteAddress: string | undefined, forwarded?: string, trustedProxies = PROXIES) {
   const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded }
-  return viewFromRequest({ headers, socket: { remoteAddress } }, { post_uuid: 7, trustedProxies }).ip
+  return viewFromRequest({ headers, socket: { remoteAddress } }, { post_uuid: 7, trustedProxies })?.ip
 }
 
 describe("a reader's address", () => {
@@ -37,9 +38,58 @@ describe("a reader's address", () => {
 
   test('is that of the socket when no proxy is trusted', () => {
     const request = { headers: { 'x-forwarded-for': '203.0.113.7' }, socket: { remoteAddress: '10.1.2.3' } }
-    assert.equal(viewFromRequest(request, { post_uuid: 7 }).ip, '10.1.2.3')
-    assert.equal(viewFromRequest(request, { post_uuid: 7, trustedProxies: proxyList([]) }).ip, '10.1.2.3')
+    assert.equal(viewFromRequest(request, { post_uuid: 7 })?.ip, '10.1.2.3')
+    assert.equal(viewFromRequest(request, { post_uuid: 7, trustedProxies: proxyList([]) })?.ip, '10.1.2.3')
   })
+})
+
+describe('a request', () => {
+  const askedWith = (headers: Record<string, string | string[]>, method?: string) =>
+    viewFromRequest({ method, headers, socket: { remoteAddress: '203.0.113.7' } }, { post_uuid: 7 })
+  const toNobody: [string, string][] = [
+    ['sec-purpose', 'prefetch'],
+    ['sec-purpose', 'prefetch;prerender'],
+    ['sec-purpose', 'prefetch; anonymous-client-ip'],
+    ['sec-purpose', 'Prefetch'],
+    ['purpose', 'prefetch'],
+    ['purpose', 'PREFETCH, other'],
+    ['x-moz', 'prefetch'],
+    ['x-purpose', 'preview'],
+    ['x-purpose', ' preview '],
+  ]
+  for (const [name, value] of toNobody) {
+    test(`with ${name}: ${value} shows the post to nobody`, () => {
+      assert.equal(askedWith({ [name]: value }), null)
+      assert.equal(askedWith({ [name]: ['x', value] }, 'GET'), null)
+    })
+  }
+  test('that is HEAD shows the post to nobody', () => {
+    assert.equal(askedWith({}, 'HEAD'), null)
+    assert.equal(askedWith({}, 'head'), null)
+  })
+  test('of any other kind is a view', () => {
+    for (const method of [undefined, 'GET', 'POST']) assert.equal(askedWith({}, method)?.post_uuid, 7)
+    for (const purpose of ['', 'navigate', 'prefetching', 'not-prefetch'])
+      assert.equal(askedWith({ 'sec-purpose': purpose, purpose, 'x-moz': purpose })?.post_uuid, 7, purpose)
+    const elsewhere = {
+      referer: 'https://example.org/prefetch',
+      'user-agent': 'prefetch',
+      'sec-fetch-mode': 'prefetch',
+    }
+    assert.equal(askedWith(elsewhere)?.post_uuid, 7)
+  })
+})
+
+test('a reader may be logged in without a user id', () => {
+  const request = { headers: {}, socket: {} }
+  assert.equal(viewFromRequest(request, { post_uuid: 7, logged_in: true })?.logged_in, true)
+  assert.equal('logged_in' in viewFromRequest(request, { post_uuid: 7 })!, false)
+})
+
+test('trackView takes no null: types demand that its caller has looked', () => {
+  const takesNull: null extends Parameters<Tracker['trackView']>[0] ? true : false = false
+  const mayBeNull: null extends ReturnType<typeof viewFromRequest> ? true : false = true
+  assert.deepEqual([takesNull, mayBeNull], [false, true])
 })
 
 test('the list of proxies names the entry that is neither an address nor a network', () => {
@@ -86,6 +136,5 @@ test('a real request gives an event with everything it tells', async t => {
     user_agent: 'Mozilla/5.0',
     referer: 'https://example.org/',
   })
-  const { user_id } = viewFromRequest(await shown, { post_uuid: 'hello' })
-  assert.equal(user_id, null)
+  assert.equal(viewFromRequest(await shown, { post_uuid: 'hello' })?.user_id, null)
 })

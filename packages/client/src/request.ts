@@ -4,14 +4,18 @@ import { canonicalIp, type ViewEvent } from './view.ts'
 
 /** What is read of a request: an `IncomingMessage` of node:http, or the `raw` one that a framework wraps. */
 export interface ViewRequest {
+  /** Absent: GET. */
+  method?: string | undefined
   headers: IncomingHttpHeaders
   socket: { remoteAddress?: string | undefined }
 }
 
 export interface RequestViewOptions {
-  post_uuid: string | number
+  post_uuid: string | number | bigint
   /** Null or absent for a reader who is not logged in. */
-  user_id?: number | string | null
+  user_id?: number | string | bigint | null
+  /** For readers whose ids are no integers: whether this one is logged in. */
+  logged_in?: boolean
   /** From `proxyList`: the proxies whose `X-Forwarded-For` is believed. Absent: none is. */
   trustedProxies?: BlockList
 }
@@ -19,17 +23,31 @@ export interface RequestViewOptions {
 /**
  * The event for a post that is shown in answer to a request: its reader's address, user agent and referer. Never
  * throws; what the request does not tell is null.
+ *
+ * Null for a request that shows the post to nobody (HEAD, a page that a browser fetches or renders in advance, or for a
+ * preview): there is no view to track then.
  */
-export function viewFromRequest(request: ViewRequest, options: RequestViewOptions): ViewEvent {
-  const { post_uuid, user_id = null, trustedProxies } = options
+export function viewFromRequest(request: ViewRequest, options: RequestViewOptions): ViewEvent | null {
+  if (!showsPost(request)) return null
+  const { post_uuid, user_id = null, logged_in, trustedProxies } = options
   const { headers } = request
   return {
     post_uuid,
     user_id,
+    ...(logged_in === undefined ? {} : { logged_in }),
     ip: readerAddress(request, trustedProxies),
     user_agent: headers['user-agent'] ?? null,
     referer: headers.referer ?? null,
   }
+}
+
+/** In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, and old Safari. */
+const PURPOSE_HEADERS = ['sec-purpose', 'purpose', 'x-moz', 'x-purpose'] as const
+const IN_ADVANCE = /(?:^|[\s,;])(?:prefetch|prerender|preview)(?:$|[\s,;])/i
+
+function showsPost({ method, headers }: ViewRequest): boolean {
+  if (method?.toUpperCase() === 'HEAD') return false
+  return !PURPOSE_HEADERS.some(name => IN_ADVANCE.test(String(headers[name] ?? '')))
 }
 
 /**

@@ -8,6 +8,7 @@
  * | given up, and told to `onDrop` | see `DROP_REASONS` | `dropped` |
  */
 
+import { isBoxedPrimitive } from 'node:util/types'
 import type { SocketOptions } from 'amqplib'
 import { brokerUrl } from './link.ts'
 import { callSafely, type LogEntry, rateLimited } from './log.ts'
@@ -16,6 +17,7 @@ import { Publisher } from './publisher.ts'
 import { uuidv7 } from './uuid.ts'
 import {
   cut,
+  idOf,
   isUuid,
   MAX_EVENTS_PER_MESSAGE,
   MAX_MESSAGE_BYTES,
@@ -287,12 +289,47 @@ interface Encoded {
  */
 function encode(event: ViewEvent): Encoded | undefined {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return undefined
-  const sent = { ...event }
-  sent.event_id ??= uuidv7()
-  if ((sent.timestamp ?? sent.viewed_at ?? null) === null) sent.timestamp = new Date().toISOString()
-  if (typeof sent.user_agent === 'string') sent.user_agent = cut(sent.user_agent, MAX_USER_AGENT_CHARACTERS)
-  if (typeof sent.referer === 'string') sent.referer = cut(sent.referer, MAX_REFERER_CHARACTERS)
+  const sent: Record<string, unknown> = { ...event }
+  for (const field of IDS) {
+    const id = idAsJson(sent[field])
+    if (id !== sent[field]) sent[field] = id
+  }
+  for (const field of TIMES) if (typeof sent[field] === 'bigint') sent[field] = String(sent[field])
+  for (const [field, maxCharacters] of TEXTS) {
+    const text = sent[field]
+    if (typeof text === 'string') sent[field] = cut(text, maxCharacters)
+  }
+  const given = sent['event_id'] ?? null
+  if (given === null || (isUuid(given) && idOf(given) === null)) sent['event_id'] = uuidv7()
+  if ((sent['timestamp'] ?? sent['viewed_at'] ?? null) === null) sent['timestamp'] = new Date().toISOString()
   // Undefined when the event's own toJSON says so.
   const json: string | undefined = JSON.stringify(sent)
-  return json === undefined ? undefined : { json, id: isUuid(sent.event_id) ? sent.event_id : undefined }
+  return json === undefined
+    ? undefined
+    : { json, id: isUuid(sent['event_id']) ? sent['event_id'] : undefined }
+}
+
+const IDS = ['event_id', 'post_uuid', 'post_id', 'user_id'] as const satisfies (keyof ViewEvent)[]
+const TIMES = ['timestamp', 'viewed_at'] as const satisfies (keyof ViewEvent)[]
+const TEXTS = [
+  ['user_agent', MAX_USER_AGENT_CHARACTERS],
+  ['referer', MAX_REFERER_CHARACTERS],
+  ['referrer', MAX_REFERER_CHARACTERS],
+] as const satisfies [keyof ViewEvent, number][]
+
+/**
+ * An id as JSON can say it: the digits of a BigInt, the text of an object that has one of its own (an ObjectId, say). What
+ * is no id is still none: as text, -5 would be the name of a post, and NaN as JSON is null, an anonymous reader.
+ */
+function idAsJson(id: unknown): unknown {
+  if (typeof id === 'string' || id === undefined || id === null) return id
+  if (typeof id === 'number') return Number.isFinite(id) ? id : [String(id)]
+  if (typeof id === 'bigint') return id > 0n ? String(id) : Math.max(Number(id), Number.MIN_SAFE_INTEGER)
+  if (typeof id === 'function' || typeof id === 'symbol') return [typeof id]
+  return typeof id === 'object' && hasTextOfItsOwn(id) ? String(id) : id
+}
+
+function hasTextOfItsOwn(id: object): boolean {
+  if (Array.isArray(id) || ArrayBuffer.isView(id) || isBoxedPrimitive(id)) return false
+  return typeof id.toString === 'function' && id.toString !== Object.prototype.toString
 }

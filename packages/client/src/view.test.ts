@@ -17,6 +17,12 @@ const UUID = '0190163d-8694-739b-aea5-966c26f8ad90'
 const OTHER_UUID = '7f3c1a54-0b63-4f5e-9a53-2f6c0f6a1d11'
 const RECEIVED_AT = Date.UTC(2026, 2, 1, 12, 0, 0) / 1_000
 const MAX_AGE_SECONDS = 30 * 86_400
+const NO_FLAGS = { idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 }
+const NO_IDS = [
+  '00000000-0000-0000-0000-000000000000',
+  'ffffffff-ffff-ffff-ffff-ffffffffffff',
+  'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF',
+]
 
 function decode(content: unknown, properties: MessageProperties = {}) {
   return decodeBytes(Buffer.from(JSON.stringify(content)), properties)
@@ -60,6 +66,7 @@ test('reads an event with every field', () => {
         eventId: UUID,
         postUuid: OTHER_UUID,
         userId: '42',
+        loggedIn: true,
         ip: '203.0.113.7',
         userAgent: 'Mozilla/5.0',
         referer: 'https://example.org/a?b=c',
@@ -68,7 +75,7 @@ test('reads an event with every field', () => {
       },
     ],
     invalid: [],
-    messageIdIgnored: false,
+    ...NO_FLAGS,
   })
 })
 
@@ -78,6 +85,7 @@ test('reads the event of the first article: a post_id, and nothing else that is 
       eventId: null,
       postUuid: '17',
       userId: null,
+      loggedIn: false,
       ip: '::1',
       userAgent: null,
       referer: null,
@@ -91,6 +99,11 @@ test('the better name of a field wins over its alias', () => {
   assert.equal(view({ post_uuid: 'a', post_id: 'b' }).postUuid, 'a')
   assert.equal(view({ timestamp: RECEIVED_AT - 1, viewed_at: RECEIVED_AT - 2 }).viewedAt, RECEIVED_AT - 1)
   assert.equal(view({ timestamp: null, viewed_at: RECEIVED_AT - 2 }).viewedAt, RECEIVED_AT - 2)
+  assert.equal(
+    view({ referer: 'https://a.example/', referrer: 'https://b.example/' }).referer,
+    'https://a.example/',
+  )
+  assert.equal(view({ referer: null, referrer: 'https://b.example/' }).referer, 'https://b.example/')
 })
 
 describe('the post', () => {
@@ -175,6 +188,31 @@ describe('the user', () => {
   })
 })
 
+describe('who is logged in', () => {
+  const cases: [user: unknown, said: unknown, loggedIn: boolean][] = [
+    [7, undefined, true],
+    [7, null, true],
+    [7, true, true],
+    // A user id counts as logged in whatever else is said.
+    [7, false, true],
+    [null, undefined, false],
+    [null, null, false],
+    [null, false, false],
+    [null, true, true],
+    [undefined, true, true],
+  ]
+  for (const [user_id, logged_in, loggedIn] of cases) {
+    test(`user_id ${user_id} with logged_in ${logged_in}: ${loggedIn}`, () =>
+      assert.equal(view({ user_id, logged_in }).loggedIn, loggedIn))
+  }
+  for (const logged_in of ['true', '', 'yes', 0, 1, [], {}]) {
+    test(`is not told by ${JSON.stringify(logged_in)}`, () => {
+      assert.equal(reason({ logged_in }), 'bad_logged_in')
+      assert.equal(reason({ logged_in, user_id: 7 }), 'bad_logged_in')
+    })
+  }
+})
+
 describe('the event id', () => {
   test('is lower-cased', () => assert.equal(view({ event_id: UUID.toUpperCase() }).eventId, UUID))
   for (const id of [
@@ -193,26 +231,55 @@ describe('the event id', () => {
   test('is the message_id of a message with one event', () => {
     const one = { post_uuid: 7 }
     for (const content of [one, [one]]) {
-      const { views, messageIdIgnored } = decode(content, { messageId: UUID.toUpperCase() })
+      const { views, idsIgnored } = decode(content, { messageId: UUID.toUpperCase() })
       assert.equal(views[0]?.eventId, UUID)
-      assert.equal(messageIdIgnored, false)
+      assert.equal(idsIgnored, 0)
     }
   })
   test('of the event wins over the message_id', () => {
     assert.equal(view({ event_id: OTHER_UUID }, { messageId: UUID }).eventId, OTHER_UUID)
-    assert.equal(decode({ post_uuid: 7, event_id: UUID }, { messageId: 'x' }).messageIdIgnored, false)
+    for (const messageId of ['x', ...NO_IDS])
+      assert.equal(decode({ post_uuid: 7, event_id: UUID }, { messageId }).idsIgnored, 0)
   })
   test('is never the message_id of a message with several events', () => {
-    const { views, messageIdIgnored } = decode([{ post_uuid: 7 }, { post_uuid: 8 }], { messageId: UUID })
+    const { views, idsIgnored } = decode([{ post_uuid: 7 }, { post_uuid: 8 }], { messageId: UUID })
     assert.deepEqual([views[0]?.eventId, views[1]?.eventId], [null, null])
-    assert.equal(messageIdIgnored, false)
+    assert.equal(idsIgnored, 0)
   })
-  test('a message_id that is not a UUID is ignored, and said to be', () => {
-    for (const messageId of ['42', '', 42, `${UUID} `]) {
-      const { views, messageIdIgnored } = decode({ post_uuid: 7 }, { messageId })
+  test('a message_id that is not a UUID, or one that programs send for none, is ignored, and said to be', () => {
+    for (const messageId of ['42', '', 42, `${UUID} `, ...NO_IDS]) {
+      const { views, idsIgnored } = decode({ post_uuid: 7 }, { messageId })
       assert.equal(views[0]?.eventId, null)
-      assert.equal(messageIdIgnored, true)
+      assert.equal(idsIgnored, 1)
     }
+    assert.equal(decode({ post_uuid: 7 }, { messageId: null }).idsIgnored, 0)
+  })
+  for (const event_id of NO_IDS) {
+    test(`${event_id} is as if there were none, and said to be`, () => {
+      const several = decode([
+        { post_uuid: 7, event_id },
+        { post_uuid: 8, event_id },
+        { post_uuid: 9, event_id: UUID },
+      ])
+      assert.deepEqual(
+        several.views.map(({ postUuid, eventId }) => [postUuid, eventId]),
+        [
+          ['7', null],
+          ['8', null],
+          ['9', UUID],
+        ],
+      )
+      assert.equal(several.idsIgnored, 2)
+      const one = decode({ post_uuid: 7, event_id }, { messageId: OTHER_UUID.toUpperCase() })
+      assert.deepEqual([one.views[0]?.eventId, one.idsIgnored], [OTHER_UUID, 1])
+      const none = decode({ post_uuid: 7, event_id }, { messageId: event_id })
+      assert.deepEqual([none.views[0]?.eventId, none.idsIgnored], [null, 1])
+      assert.equal(decode({ post_uuid: 7, event_id, ip: 'x' }).idsIgnored, 0)
+    })
+  }
+  test('of a UUID with few digits is one', () => {
+    for (const id of ['00000000-0000-0000-0000-000000000001', 'ffffffff-ffff-ffff-ffff-fffffffffffe'])
+      assert.equal(view({ event_id: id }).eventId, id)
   })
 })
 
@@ -269,6 +336,7 @@ describe('user agent and referer', () => {
     const { userAgent, referer } = view({ user_agent: 'a'.repeat(2_001), referer: 'b'.repeat(501) })
     assert.equal(userAgent, 'a'.repeat(2_000))
     assert.equal(referer, 'b'.repeat(500))
+    assert.equal(view({ referrer: 'b'.repeat(501) }).referer, 'b'.repeat(500))
   })
   test('are cut between characters, never through one', () => {
     assert.equal(cut('😀'.repeat(3), 2), '😀😀')
@@ -287,167 +355,12 @@ describe('user agent and referer', () => {
   test('are text or nothing', () => {
     assert.equal(reason({ user_agent: 7 }), 'bad_user_agent')
     assert.equal(reason({ referer: ['x'] }), 'bad_referer')
+    assert.equal(reason({ referrer: 7 }), 'bad_referer')
   })
   test('with a NUL are set aside, even beyond the cut', () => {
     assert.equal(reason({ user_agent: 'a\0b' }), 'nul')
+    assert.equal(reason({ referrer: 'a\0b' }), 'nul')
     assert.equal(reason({ referer: `${'x'.repeat(600)}\0` }), 'nul')
-  })
-})
-
-describe('the time', () => {
-  const noon = '2026-02-28T12:00:00Z'
-  const seconds = Date.parse(noon) / 1_000
-  const spellings: [unknown, number][] = [
-    [noon, seconds],
-    ['2026-02-28 12:00:00', seconds],
-    ['2026-02-28T12:00:00', seconds],
-    ['2026-02-28t12:00:00z', seconds],
-    ['2026-02-28T12:00', seconds],
-    ['2026-02-28T12:00Z', seconds],
-    ['2026-02-28T12:00:00.999Z', seconds],
-    ['2026-02-28T12:00:00,5Z', seconds],
-    ['2026-02-28 12:00:00.123456', seconds],
-    ['2026-02-28T14:00:00+02:00', seconds],
-    ['2026-02-28T14:00:00.999+0200', seconds],
-    ['2026-02-28 14:00:00+02', seconds],
-    ['2026-02-28T06:30:00-05:30', seconds],
-    ['2026-03-01T01:45:00+13:45', seconds],
-    ['2026-02-27T24:00:00Z', Number.NaN],
-    ['2026-02-28T11:59:60Z', seconds],
-    [seconds, seconds],
-    [seconds + 0.999, seconds],
-    [seconds * 1_000, seconds],
-    [seconds * 1_000 + 999, seconds],
-    [String(seconds), seconds],
-    [String(seconds * 1_000), seconds],
-    [`${seconds}.25`, seconds],
-    ['2026-02-29T12:00:00Z', Number.NaN],
-    ['2026-02-30T12:00:00Z', Number.NaN],
-    ['2026-13-01T12:00:00Z', Number.NaN],
-    ['2026-00-01T12:00:00Z', Number.NaN],
-    ['2026-02-00T12:00:00Z', Number.NaN],
-    ['2026-02-28T25:00:00Z', Number.NaN],
-    ['2026-02-28T12:60:00Z', Number.NaN],
-    ['2026-02-28T12:00:61Z', Number.NaN],
-    ['2026-02-28T12:00:00+24:00', Number.NaN],
-    ['2026-02-28T12:00:00+02:60', Number.NaN],
-    ['2026-02-28T12:00:00 Z', Number.NaN],
-    ['2026-02-28T12:00:00Z\n', Number.NaN],
-    ['2026-02-28', Number.NaN],
-    ['28.02.2026 12:00', Number.NaN],
-    ['yesterday', Number.NaN],
-    ['', Number.NaN],
-    ['-1', Number.NaN],
-    ['1e9', Number.NaN],
-    [-1, Number.NaN],
-    [true, Number.NaN],
-    [{}, Number.NaN],
-    [[noon], Number.NaN],
-  ]
-  for (const [timestamp, expected] of spellings) {
-    const bad = Number.isNaN(expected)
-    test(`${JSON.stringify(timestamp)} is ${bad ? 'bad_time' : expected}`, () => {
-      if (bad) return assert.equal(reason({ timestamp }), 'bad_time')
-      for (const fields of [{ timestamp }, { viewed_at: timestamp }]) {
-        const { viewedAt, timeSource } = view(fields)
-        assert.deepEqual({ viewedAt, timeSource }, { viewedAt: expected, timeSource: 'event' })
-      }
-    })
-  }
-
-  test('knows the leap days', () => {
-    const at = (timestamp: string) =>
-      decodeMessage(
-        Buffer.from(JSON.stringify({ post_uuid: 7, timestamp })),
-        {},
-        { receivedAt: Date.UTC(2026, 0) / 1_000, maxAgeSeconds: 3e9 },
-      )
-    for (const year of [2000, 2004, 2024]) assert.equal(at(`${year}-02-29T00:00:00Z`).views.length, 1)
-    for (const year of [2001, 2023, 2025]) assert.equal(at(`${year}-02-29T00:00:00Z`).invalid.length, 1)
-    assert.equal(at('2000-02-29T00:00:00Z').views[0]?.viewedAt, Date.UTC(2000, 1, 29) / 1_000)
-  })
-
-  test('agrees with Date on a time of every month of 60 years', () => {
-    for (let year = 1970; year < 2030; year++) {
-      for (let month = 0; month < 12; month++) {
-        const last = new Date(Date.UTC(year, month + 1, 0, 23, 59, 59))
-        const options = { receivedAt: Date.UTC(2030, 0) / 1_000, maxAgeSeconds: 3e9 }
-        const body = Buffer.from(JSON.stringify({ post_uuid: 7, timestamp: last.toISOString() }))
-        assert.equal(decodeMessage(body, {}, options).views[0]?.viewedAt, last.getTime() / 1_000)
-      }
-    }
-  })
-
-  test('is the same whatever the zone of this process, in the hours that summer time skips or repeats', () => {
-    const before = process.env['TZ']
-    try {
-      for (const zone of ['UTC', 'Europe/Warsaw', 'America/New_York', 'Australia/Lord_Howe']) {
-        process.env['TZ'] = zone
-        for (const timestamp of ['2025-03-30 02:30:00', '2025-10-26 02:30:00', '2025-11-02T01:30:00']) {
-          const body = Buffer.from(JSON.stringify({ post_uuid: 7, timestamp }))
-          const options = { receivedAt: RECEIVED_AT, maxAgeSeconds: 3e8 }
-          const expected = Date.parse(`${timestamp.replace(' ', 'T')}Z`) / 1_000
-          assert.equal(decodeMessage(body, {}, options).views[0]?.viewedAt, expected)
-        }
-      }
-    } finally {
-      if (before === undefined) delete process.env['TZ']
-      else process.env['TZ'] = before
-    }
-  })
-
-  test('10^11 is where seconds end and milliseconds begin', () => {
-    const at = (timestamp: number) =>
-      decodeMessage(
-        Buffer.from(JSON.stringify({ post_uuid: 7, timestamp })),
-        {},
-        { receivedAt: 1e11, maxAgeSeconds: 1e11 },
-      ).views[0]?.viewedAt
-    assert.equal(at(1e11 - 1), 1e11 - 1)
-    assert.equal(at(1e11), 1e8)
-  })
-
-  test('absent, is the AMQP timestamp, then the time the broker stamped, then that of receipt', () => {
-    const amqp = { timestamp: RECEIVED_AT - 50 }
-    const broker = { headers: { timestamp_in_ms: (RECEIVED_AT - 60) * 1_000 + 999 } }
-    const source = (fields: object, properties: MessageProperties) => {
-      const { viewedAt, timeSource } = view(fields, properties)
-      return [viewedAt - RECEIVED_AT, timeSource]
-    }
-    assert.deepEqual(source({ timestamp: RECEIVED_AT - 40 }, { ...amqp, ...broker }), [-40, 'event'])
-    assert.deepEqual(source({}, { ...amqp, ...broker }), [-50, 'amqp'])
-    assert.deepEqual(source({ timestamp: null }, broker), [-60, 'broker'])
-    assert.deepEqual(source({}, { headers: { timestamp_in_ms: 'soon' } }), [0, 'receipt'])
-    assert.deepEqual(source({}, { timestamp: (RECEIVED_AT - 70) * 1_000 }), [-70, 'amqp'])
-  })
-
-  test('a wrong one is set aside although the message has another', () => {
-    assert.equal(reason({ timestamp: 'soon' }, { timestamp: RECEIVED_AT }), 'bad_time')
-  })
-
-  test('of receipt is cut to the second', () => {
-    const body = Buffer.from('{"post_uuid":7}')
-    const { views } = decodeMessage(body, {}, { receivedAt: RECEIVED_AT + 0.9, maxAgeSeconds: 60 })
-    assert.equal(views[0]?.viewedAt, RECEIVED_AT)
-  })
-
-  test('up to 5 minutes ahead counts as it is, further ahead as the time of receipt', () => {
-    assert.equal(view({ timestamp: RECEIVED_AT + 300 }).viewedAt, RECEIVED_AT + 300)
-    for (const timestamp of [RECEIVED_AT + 301, (RECEIVED_AT + 301) * 1_000, '9999-12-31T23:59:59Z', 1e300]) {
-      const { viewedAt, timeSource } = view({ timestamp })
-      assert.deepEqual([viewedAt, timeSource], [RECEIVED_AT, 'receipt'])
-    }
-    assert.equal(view({}, { timestamp: RECEIVED_AT + 301 }).timeSource, 'receipt')
-  })
-
-  test('over EVENT_MAX_AGE ago is too_old, whoever told it', () => {
-    const oldest = RECEIVED_AT - MAX_AGE_SECONDS
-    assert.equal(view({ timestamp: oldest }).viewedAt, oldest)
-    assert.equal(reason({ timestamp: oldest - 1 }), 'too_old')
-    assert.equal(reason({ timestamp: 0 }), 'too_old')
-    assert.equal(reason({ timestamp: '0050-01-01T00:00:00Z' }), 'too_old')
-    assert.equal(reason({}, { timestamp: oldest - 1 }), 'too_old')
-    assert.equal(reason({}, { headers: { timestamp_in_ms: oldest * 1_000 - 1 } }), 'too_old')
   })
 })
 
@@ -475,7 +388,7 @@ describe('a message', () => {
       assert.deepEqual(decodeBytes(body), {
         views: [],
         invalid: [{ reason: why, index: null, body }],
-        messageIdIgnored: false,
+        ...NO_FLAGS,
       })
     })
   }
@@ -540,6 +453,7 @@ test('every reason that is documented can be met, and no other', () => {
       decode({ post_uuid: 7, event_id: 'x' }),
       decode({ post_uuid: 7, user_id: 0 }),
       decode({ post_uuid: 7, user_id: 2 ** 53 }),
+      decode({ post_uuid: 7, logged_in: 0 }),
       decode({ post_uuid: 7, ip: 'x' }),
       decode({ post_uuid: 7, user_agent: 0 }),
       decode({ post_uuid: 7, referer: 0 }),

@@ -7,34 +7,55 @@
 
 import { isUtf8 } from 'node:buffer'
 import { isIP, isIPv4, SocketAddress } from 'node:net'
+import {
+  CLOCK_MAY_BE_AHEAD_SECONDS,
+  type MessageTime,
+  type PhpDateTime,
+  readMessageTime,
+  readTime,
+  type TimeSource,
+  type ZoneTime,
+} from './time.ts'
 
 export const MAX_EVENTS_PER_MESSAGE = 1_000
 export const MAX_MESSAGE_BYTES = 1_048_576
 export const MAX_USER_AGENT_CHARACTERS = 2_000
 export const MAX_REFERER_CHARACTERS = 500
 
-/** A time further ahead than this is a wrong clock: the time of receipt counts instead. */
-const MAX_AHEAD_SECONDS = 300
+/** An event's own time that is further ahead than this is none. */
+const MAX_AHEAD_SECONDS = 86_400
 
 /** One event as publishers write it. Unknown fields are ignored. */
 export interface ViewEvent {
   /** A UUID, or any 1 to 36 characters of `A-Z a-z 0-9 _ -`, or a positive integer. */
-  post_uuid?: string | number
+  post_uuid?: string | number | bigint
   /** Another name for `post_uuid`. */
-  post_id?: string | number
-  /** A UUID. With one, the view is counted exactly once, however often it is delivered. */
+  post_id?: string | number | bigint
+  /**
+   * A UUID. With one, the view is counted exactly once, however often it is delivered. The nil and the max UUID (all zeros,
+   * all f) count as absent.
+   */
   event_id?: string | null
   /** A positive integer below 2^64, as digits above 2^53 - 1; null or absent for an anonymous reader. */
-  user_id?: number | string | null
+  user_id?: number | string | bigint | null
+  /** Absent: whether there is a `user_id`. For readers who are logged in and whose ids are no integers. */
+  logged_in?: boolean | null
   /** IPv4 or IPv6. */
   ip?: string | null
   user_agent?: string | null
   referer?: string | null
-  /** ISO 8601, `YYYY-MM-DD HH:MM:SS`, or Unix time (below 10^11: seconds, else milliseconds). No offset: UTC. */
-  timestamp?: string | number | null
+  /** Another name for `referer`. */
+  referrer?: string | null
+  /**
+   * ISO 8601 (which a Date becomes in JSON), `YYYY-MM-DD HH:MM:SS`, a PHP DateTime, or Unix time in seconds (below 10^11),
+   * milliseconds (below 10^14), microseconds (below 10^17) or nanoseconds. No offset: UTC.
+   */
+  timestamp?: ViewTime | null
   /** Another name for `timestamp`. */
-  viewed_at?: string | number | null
+  viewed_at?: ViewTime | null
 }
+
+export type ViewTime = string | number | bigint | Date | PhpDateTime
 
 /** One view, read and checked. */
 export interface View {
@@ -44,6 +65,8 @@ export interface View {
   postUuid: string
   /** Decimal digits; null for an anonymous reader. */
   userId: string | null
+  /** Always true with a user id. */
+  loggedIn: boolean
   /** In its one canonical spelling. */
   ip: string | null
   userAgent: string | null
@@ -52,9 +75,6 @@ export interface View {
   viewedAt: number
   timeSource: TimeSource
 }
-
-/** Where a view's time was taken from, best first. */
-export type TimeSource = 'event' | 'amqp' | 'broker' | 'receipt'
 
 /** Why an event, or a whole message, cannot be counted. */
 export const INVALID_REASONS = {
@@ -70,10 +90,12 @@ export const INVALID_REASONS = {
   bad_event_id: 'event_id is not a UUID',
   bad_user: 'user_id is not a positive integer below 2^64',
   imprecise: 'a JSON number above 2^53 - 1 has lost digits; send it as a string',
+  bad_logged_in: 'logged_in is neither true nor false',
   bad_ip: 'ip is not an IPv4 or IPv6 address',
   bad_user_agent: 'user_agent is not a string',
   bad_referer: 'referer is not a string',
-  bad_time: 'timestamp is not ISO 8601, YYYY-MM-DD HH:MM:SS or Unix time',
+  bad_time:
+    'timestamp is not ISO 8601, YYYY-MM-DD HH:MM:SS, a PHP DateTime or Unix time, or it is over a day ahead',
   too_old: 'the view is older than EVENT_MAX_AGE',
 } as const
 
@@ -91,7 +113,7 @@ export interface InvalidView {
 /** What of a message's AMQP properties takes part in reading it. */
 export interface MessageProperties {
   messageId?: unknown
-  /** The AMQP timestamp: Unix seconds. */
+  /** The AMQP timestamp: Unix time as a number, a bigint or digits. */
   timestamp?: unknown
   headers?: { [name: string]: unknown } | undefined
 }
@@ -101,22 +123,34 @@ export interface DecodeOptions {
   receivedAt: number
   /** Views older than this when received are `too_old`. */
   maxAgeSeconds: number
+  /** Reads times in PHP's zones. Without it they are `bad_time`, but for those in UTC. */
+  zoneTime?: ZoneTime
 }
 
 export interface DecodedMessage {
   views: View[]
   invalid: InvalidView[]
-  /** The message had one event without an id, and a message_id that is not a UUID. */
-  messageIdIgnored: boolean
+  /** Views that came with an unusable id: the nil UUID, the max UUID, or a message_id that is not a UUID. */
+  idsIgnored: number
+  /** Views whose own time was ahead, up to a day: their publisher's clock is wrong, and the time of receipt counts. */
+  timesAhead: number
+  /** Views without a time of their own whose message had an impossible one: the next source of a time counts. */
+  amqpTimesIgnored: number
 }
 
 /** Reads one message. Never throws: whatever cannot be counted is in `invalid`, everything else in `views`. */
 export function decodeMessage(
   body: Buffer,
   properties: MessageProperties,
-  { receivedAt, maxAgeSeconds }: DecodeOptions,
+  { receivedAt, maxAgeSeconds, zoneTime }: DecodeOptions,
 ): DecodedMessage {
-  const result: DecodedMessage = { views: [], invalid: [], messageIdIgnored: false }
+  const result: DecodedMessage = {
+    views: [],
+    invalid: [],
+    idsIgnored: 0,
+    timesAhead: 0,
+    amqpTimesIgnored: 0,
+  }
   const whole = (reason: InvalidReason): DecodedMessage => {
     result.invalid.push({ reason, index: null, body })
     return result
@@ -137,21 +171,25 @@ export function decodeMessage(
   if (events.length === 0) return whole('empty')
   if (events.length > MAX_EVENTS_PER_MESSAGE) return whole('too_many')
 
-  const messageId = events.length === 1 ? properties.messageId : undefined
-  const fallback: Fallback = {
-    eventId: isUuid(messageId) ? messageId.toLowerCase() : null,
-    time: messageTime(properties),
+  const messageId = (events.length === 1 ? properties.messageId : null) ?? null
+  const eventId = isUuid(messageId) ? idOf(messageId) : null
+  const message: MessageOfEvents = {
+    eventId,
+    isIdIgnored: messageId !== null && eventId === null,
+    properties,
+    time: undefined,
+    zoneTime,
     now: Math.floor(receivedAt),
     oldest: Math.floor(receivedAt) - maxAgeSeconds,
+    result,
   }
   let texts: string[] | undefined
   for (let index = 0; index < events.length; index++) {
-    const view = decodeEvent(events[index], fallback)
+    const view = decodeEvent(events[index], message)
     if (typeof view === 'object') {
       // A list that begins with its one view has no room for more: thousands of them are in hand at a time.
       if (result.views.length === 0) result.views = [view]
       else result.views.push(view)
-      if (view.eventId === null && messageId !== undefined) result.messageIdIgnored = true
     } else if (Array.isArray(content)) {
       texts ??= elementTexts(text)
       result.invalid.push({ reason: view, index, body: Buffer.from(texts[index]!) })
@@ -162,25 +200,37 @@ export function decodeMessage(
   return result
 }
 
-interface Fallback {
+/** What the events of one message have in common. */
+interface MessageOfEvents {
+  /** The id of its one event, unless that has its own. */
   eventId: string | null
-  time: { seconds: number; source: TimeSource } | null
+  /** It has a message_id that is no usable id. */
+  isIdIgnored: boolean
+  properties: MessageProperties
+  /** Of events without one; read when the first of them asks. */
+  time: MessageTime | undefined
+  zoneTime: ZoneTime | undefined
   now: number
   oldest: number
+  /** For its counters. */
+  result: DecodedMessage
 }
 
-function decodeEvent(event: unknown, fallback: Fallback): View | InvalidReason {
+function decodeEvent(event: unknown, message: MessageOfEvents): View | InvalidReason {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return 'not_an_event'
   const fields = event as Record<string, unknown>
 
   const postUuid = decodePost(fields['post_uuid'] ?? fields['post_id'])
   if (isReason(postUuid)) return postUuid.reason
 
-  const eventId = fields['event_id'] ?? null
-  if (eventId !== null && !isUuid(eventId)) return 'bad_event_id'
+  const givenId = fields['event_id'] ?? null
+  if (givenId !== null && !isUuid(givenId)) return 'bad_event_id'
+  const ownId = givenId === null ? null : idOf(givenId)
 
   const userId = decodeUser(fields['user_id'] ?? null)
   if (isReason(userId)) return userId.reason
+  const loggedIn = fields['logged_in'] ?? null
+  if (loggedIn !== null && typeof loggedIn !== 'boolean') return 'bad_logged_in'
 
   const ip = fields['ip'] ?? null
   const canonical = ip === null ? null : typeof ip === 'string' ? canonicalIp(ip) : undefined
@@ -188,30 +238,32 @@ function decodeEvent(event: unknown, fallback: Fallback): View | InvalidReason {
 
   const userAgent = fields['user_agent'] ?? null
   if (userAgent !== null && typeof userAgent !== 'string') return 'bad_user_agent'
-  const referer = fields['referer'] ?? null
+  const referer = fields['referer'] ?? fields['referrer'] ?? null
   if (referer !== null && typeof referer !== 'string') return 'bad_referer'
   if (userAgent?.includes('\0') || referer?.includes('\0')) return 'nul'
 
+  const { now, oldest, result } = message
   const time = fields['timestamp'] ?? fields['viewed_at'] ?? null
-  const own = time === null ? null : decodeTime(time)
-  if (own === undefined) return 'bad_time'
-  let viewedAt = own ?? fallback.time?.seconds ?? fallback.now
-  let timeSource: TimeSource = own !== null ? 'event' : (fallback.time?.source ?? 'receipt')
-  if (viewedAt > fallback.now + MAX_AHEAD_SECONDS) {
-    viewedAt = fallback.now
-    timeSource = 'receipt'
-  }
-  if (viewedAt < fallback.oldest) return 'too_old'
+  const own = time === null ? null : readTime(time, message.zoneTime)
+  if (own === undefined || (own !== null && own > now + MAX_AHEAD_SECONDS)) return 'bad_time'
+  const isAhead = own !== null && own > now + CLOCK_MAY_BE_AHEAD_SECONDS
+  const instead = own === null ? timeOf(message) : null
+  const viewedAt = isAhead ? now : (own ?? instead!.seconds)
+  if (viewedAt < oldest) return 'too_old'
 
+  if (ownId === null && (givenId !== null || message.isIdIgnored)) result.idsIgnored++
+  if (isAhead) result.timesAhead++
+  if (instead?.isNextBest) result.amqpTimesIgnored++
   return {
-    eventId: eventId === null ? fallback.eventId : eventId.toLowerCase(),
+    eventId: ownId ?? message.eventId,
     postUuid,
     userId,
+    loggedIn: userId !== null || loggedIn === true,
     ip: canonical,
     userAgent: cut(userAgent, MAX_USER_AGENT_CHARACTERS),
     referer: cut(referer, MAX_REFERER_CHARACTERS),
     viewedAt,
-    timeSource,
+    timeSource: isAhead ? 'receipt' : (instead?.source ?? 'event'),
   }
 }
 
@@ -220,6 +272,17 @@ export function isUuid(value: unknown): value is string {
   return typeof value === 'string' && UUID.test(value)
 }
 
+/**
+ * A UUID in lower case; null for the nil and the max UUID (RFC 9562). Programs that set no id send one of these with every
+ * view, and all of them would be one.
+ */
+export function idOf(uuid: string): string | null {
+  const id = uuid.toLowerCase()
+  return id === NIL_UUID || id === MAX_UUID ? null : id
+}
+
+const NIL_UUID = '00000000-0000-0000-0000-000000000000'
+const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 const POST_ID = /^[A-Za-z0-9_-]{1,36}$/
 const USER_ID = /^[1-9][0-9]{0,19}$/
@@ -286,57 +349,10 @@ export function cut(text: string | null, maxCharacters: number): string | null {
   return text.slice(0, end).toWellFormed()
 }
 
-// A message without a time of its own was stamped by its publisher, or by the broker's timestamp interceptor.
-function messageTime({ timestamp, headers }: MessageProperties): Fallback['time'] {
-  const amqp = timestamp === undefined ? undefined : decodeTime(timestamp)
-  if (amqp !== undefined) return { seconds: amqp, source: 'amqp' }
-  const stamped = headers?.['timestamp_in_ms']
-  if (typeof stamped === 'number' && stamped > 0)
-    return { seconds: Math.floor(stamped / 1_000), source: 'broker' }
-  return null
-}
-
-const MILLISECONDS_FROM = 1e11
-const DATE_TIME =
-  /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::(\d{2})(?:[.,]\d+)?)?(?:[Zz]|([+-])(\d{2})(?::?(\d{2}))?)?$/
-
-/** Unix seconds, cut; undefined if it is no time. */
-function decodeTime(time: unknown): number | undefined {
-  if (typeof time === 'number' || (typeof time === 'string' && /^\d+(\.\d+)?$/.test(time))) {
-    const value = Number(time)
-    if (!Number.isFinite(value) || value < 0) return undefined
-    return Math.floor(value < MILLISECONDS_FROM ? value : value / 1_000)
-  }
-  if (typeof time !== 'string') return undefined
-  const match = DATE_TIME.exec(time)
-  if (match === null) return undefined
-  const year = digitsAt(time, 0, 4)
-  const month = digitsAt(time, 5, 2)
-  const day = digitsAt(time, 8, 2)
-  const hour = digitsAt(time, 11, 2)
-  const minute = digitsAt(time, 14, 2)
-  const second = Number(match[1] ?? 0)
-  const offsetHours = Number(match[3] ?? 0)
-  const offsetMinutes = Number(match[4] ?? 0)
-  // A day that the month does not have would roll over into the next.
-  if (month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return undefined
-  if (hour > 23 || minute > 59 || second > 60 || offsetHours > 23 || offsetMinutes > 59) return undefined
-  const offset = (match[2] === '-' ? -1 : 1) * (offsetHours * 60 + offsetMinutes) * 60
-  return Date.UTC(year, month - 1, day, hour, minute, second) / 1_000 - offset
-}
-
-/** The number that `length` digits of an ASCII text stand for. */
-function digitsAt(text: string, at: number, length: number): number {
-  let value = 0
-  for (let end = at + length; at < end; at++) value = value * 10 + text.charCodeAt(at) - 48
-  return value
-}
-
-const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-
-function daysInMonth(year: number, month: number): number {
-  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
-  return month === 2 && isLeap ? 29 : DAYS_IN_MONTH[month - 1]!
+/** When a message was published, for its events that do not say. */
+function timeOf(message: MessageOfEvents): MessageTime {
+  message.time ??= readMessageTime(message.properties, message.now)
+  return message.time
 }
 
 /**

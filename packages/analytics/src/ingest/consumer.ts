@@ -241,11 +241,11 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { maxAgeSeconds, metrics } = this.#options
     const receivedAt = Date.now() / 1_000
     const properties = propertiesOf(message)
-    const { views, invalid, messageIdIgnored } = decodeMessage(message.content, properties, {
-      receivedAt,
-      maxAgeSeconds,
-    })
-    if (messageIdIgnored) metrics.messageIdsIgnored.inc()
+    const decoded = decodeMessage(message.content, properties, { receivedAt, maxAgeSeconds })
+    const { views, invalid, idsIgnored, timesAhead, amqpTimesIgnored } = decoded
+    if (idsIgnored > 0) metrics.idsIgnored.inc(idsIgnored)
+    if (timesAhead > 0) metrics.timesAhead.inc(timesAhead)
+    if (amqpTimesIgnored > 0) metrics.amqpTimesIgnored.inc(amqpTimesIgnored)
     if (properties.allHeaders.unread.length > 0) metrics.headersUnread.inc()
     session.hand.push({ message: new ReceivedMessage(message), queue, receivedAt, views, invalid })
     session.handEvents += views.length + invalid.length

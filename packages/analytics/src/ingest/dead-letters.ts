@@ -4,7 +4,7 @@
  */
 
 import { hash } from 'node:crypto'
-import { DEAD_QUEUE, type InvalidReason } from '@postviews/client'
+import { DEAD_QUEUE, type InvalidReason, readMessageTime } from '@postviews/client'
 import { amqpCode, channelLost } from '@postviews/client/link'
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib'
 import type { QueueDepths } from '../api/health.ts'
@@ -13,7 +13,7 @@ import type { Metrics } from '../metrics.ts'
 import { carryOver, namesOf, OWN_HEADERS } from './carry-over.ts'
 import { Connection, type Session } from './connection.ts'
 import { depthsOf } from './depths.ts'
-import { type FieldValue, plain, propertiesOf } from './properties.ts'
+import { propertiesOf } from './properties.ts'
 import { declareQueues, findQueues, type Queues } from './queues.ts'
 import type { ReceivedMessage } from './received.ts'
 
@@ -377,8 +377,9 @@ function optionsOf(letter: DeadLetter, id: string, isBare: boolean): Options.Pub
     return { mandatory: true, persistent: true, headers: { ...headers, ...bare } }
   }
   const { options, leftOut } = carryOver(message.properties, OWN_HEADERS)
-  if (!isTime(options.headers['timestamp_in_ms'])) {
-    if ('timestamp_in_ms' in options.headers) leftOut.push('headers.timestamp_in_ms')
+  const stamped = message.properties.headers
+  if (readMessageTime({ headers: stamped }, receivedAt).source === 'receipt') {
+    if (stamped.timestamp_in_ms !== undefined) leftOut.push('headers.timestamp_in_ms')
     options.headers['timestamp_in_ms'] = { '!': 'int64', value: receivedAtMs }
   }
   // The message's id is an event's id only where the message is one event.
@@ -393,10 +394,4 @@ function optionsOf(letter: DeadLetter, id: string, isBare: boolean): Options.Pub
       ...(leftOut.length === 0 ? {} : { 'left-out': namesOf(leftOut) }),
     },
   }
-}
-
-/** Whether the broker's time of receipt is one. */
-function isTime(stamped: FieldValue | undefined): boolean {
-  const value = stamped === undefined ? undefined : plain(stamped)
-  return typeof value === 'number' && value > 0
 }

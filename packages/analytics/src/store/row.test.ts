@@ -12,6 +12,7 @@ const VIEW: View = {
   eventId: '0197c1f0-0000-7000-8000-000000000001',
   postUuid: '42',
   userId: '7',
+  loggedIn: true,
   ip: '192.0.2.1',
   userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
   referer: 'https://News.Example.org/item?id=1',
@@ -65,8 +66,9 @@ test('addresses are left out of rows on demand, and the reader is the same', () 
   assert.deepEqual(none, { ...full, ip: null })
 })
 
-test('an anonymous reader is not logged in', () => {
-  assert.equal(toRow({ ...VIEW, userId: null }, VIEW.viewedAt, context()).loggedIn, false)
+test('who is logged in is what the view says, with a user id and without', () => {
+  for (const loggedIn of [true, false])
+    assert.equal(toRow({ ...VIEW, userId: null, loggedIn }, VIEW.viewedAt, context()).loggedIn, loggedIn)
 })
 
 test('readers are told apart by key and address, and by agent where that is set', () => {

@@ -99,7 +99,7 @@ export function toRow(view: View, receivedAt: number, context: RowContext): View
     receivedAt,
     day,
     slice,
-    loggedIn: view.userId !== null,
+    loggedIn: view.loggedIn,
     bot: context.bots.isBot(view.userAgent),
     visitor: visitorOf(context.keyOf(day), context.uniqueBy, view.ip, view.userAgent),
     refererHost: refererHost(view.referer),

@@ -1,0 +1,67 @@
+/** What `docs/contract.md` shows of times and ids is what the code makes of them. */
+
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { decodeMessage, viewFromRequest } from '@postviews/client'
+import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
+
+const contract = await readFile(new URL('../docs/contract.md', import.meta.url), 'utf8')
+
+/** The cells of each row of the table that has this heading. */
+function tableOf(heading: string): string[][] {
+  const [, table] = contract.split(`\n${heading}\n`)
+  assert.ok(table !== undefined, heading)
+  const lines = table.split('\n\n')[0]!.split('\n').slice(1)
+  return lines.map(line =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map(cell => cell.trim()),
+  )
+}
+
+/** The code in a cell. */
+const codeIn = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
+
+test('the examples of times count as of when they say, or are what they say', () => {
+  const options = { receivedAt: Date.parse('2026-11-21T12:35:00Z') / 1_000, maxAgeSeconds: 30 * 86_400 }
+  const rows = tableOf('| Event | AMQP | Counts as of, or is |')
+  assert.ok(rows.length >= 20)
+  for (const [event, amqp, expected] of rows) {
+    const [properties = '{}'] = codeIn(amqp!)
+    const { views, invalid } = decodeMessage(Buffer.from(codeIn(event!)[0]!), JSON.parse(properties), options)
+    const [view] = views
+    const outcome = view === undefined ? invalid[0]!.reason : new Date(view.viewedAt * 1_000).toISOString()
+    assert.equal(outcome.replace('.000Z', 'Z'), expected, `${event} ${amqp}`)
+  }
+})
+
+test('every abbreviation that is known is listed, with its offset', () => {
+  const listed = tableOf('| Abbreviations | Offset |').flatMap(([names, offset]) => {
+    const [, sign, hours, minutes] = /^([+-])(\d\d):(\d\d)$/.exec(offset!)!
+    const seconds = (Number(hours) * 60 + Number(minutes)) * 60
+    return codeIn(names!).map(name => [name, sign === '-' ? -seconds : seconds])
+  })
+  assert.deepEqual(Object.fromEntries(listed), Object.fromEntries(PHP_ABBREVIATIONS))
+})
+
+test('the requests that are no view are none for viewFromRequest', () => {
+  const socket = { remoteAddress: '203.0.113.7' }
+  const isView = (method: string, headers: Record<string, string>) =>
+    viewFromRequest({ method, headers, socket }, { post_uuid: 7 }) !== null
+  assert.ok(isView('GET', {}))
+  const requests = tableOf('| Request | Sent by |').flatMap(([request]) => {
+    // `Sec-Purpose` with `prefetch` (also `prefetch;prerender`)
+    const named = /^`([\w-]+)` with/.exec(request!)?.[1]
+    return codeIn(request!)
+      .filter(code => code !== named)
+      .map(code => (code === 'HEAD' || code.includes(':') ? code : `${named}: ${code}`))
+  })
+  assert.equal(requests.length, 6)
+  for (const request of requests) {
+    const [name, value] = request.split(': ')
+    const shown = value === undefined ? isView(name!, {}) : isView('GET', { [name!.toLowerCase()]: value })
+    assert.equal(shown, false, request)
+  }
+})

@@ -6,6 +6,7 @@
 import { describe } from 'node:test'
 import { countingContract } from './store-contract-counting.ts'
 import { type ContractEngine, promisesOf } from './store-contract-database.ts'
+import { hostsContract } from './store-contract-hosts.ts'
 import { randomContract } from './store-contract-random.ts'
 import { readsContract } from './store-contract-reads.ts'
 import { retentionContract } from './store-contract-retention.ts'
@@ -22,6 +23,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     describe('against chance', () => randomContract(promises))
     if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))
+    describe('hosts', () => hostsContract(promises))
     describe('version and settings', () => settingsContract(promises))
   })
 }

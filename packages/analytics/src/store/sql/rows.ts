@@ -121,7 +121,8 @@ export function deriveAgain(
     logged_in: row.userId === null ? (derived.logged_in ?? 0) : 1,
     bot: derived.bot ?? Number(isBot(row.userAgent)),
     visitor: frozen ? derived.visitor : visitorAgain(row, day, settings.uniqueBy, keys),
-    referer_host: row.referer === null ? (derived.referer_host ?? '') : refererHost(row.referer),
+    // What a host is was decided when the row was counted, by the rule of that version.
+    referer_host: derived.referer_host ?? refererHost(row.referer),
   }
 }
 

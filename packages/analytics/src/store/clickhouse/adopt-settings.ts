@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
-import { isSameTimeZone } from '../time-zone.ts'
+import { isSameTimeZone } from '../zone-rules.ts'
 import { WITHOUT_ADDRESS } from './day-keys.ts'
 import { allDays, listReaders, snapshotOf } from './recount.ts'
 import { Deriving, deriveRows, rowsWhere } from './rederive.ts'

@@ -6,7 +6,7 @@
 import type { Calendar, Day } from '../calendar.ts'
 import type { UniqueBy } from '../row.ts'
 import type { CountingSettings } from '../store.ts'
-import { isSameTimeZone } from '../time-zone.ts'
+import { isSameTimeZone } from '../zone-rules.ts'
 
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, unknown>

@@ -9,6 +9,7 @@ import { type ContractEngine, promisesOf } from './store-contract-database.ts'
 import { randomContract } from './store-contract-random.ts'
 import { readsContract } from './store-contract-reads.ts'
 import { retentionContract } from './store-contract-retention.ts'
+import { zoneRulesContract } from './store-contract-rules.ts'
 import { settingsContract } from './store-contract-settings.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
@@ -23,5 +24,6 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('version and settings', () => settingsContract(promises))
+    describe('zone rules', () => zoneRulesContract(promises))
   })
 }

@@ -32,16 +32,16 @@ export interface ZoneRules {
 }
 
 /** A table of `name|abbreviations|offsets|order of these|minutes between changes|population`, and aliases of it. */
-interface PackedRules {
+export interface PackedRules {
   version: string
   zones: string[]
   /** `name|alias` */
   links: string[]
 }
 
-export const NEWEST_RULES: ZoneRules = unpacked(packed, 'moment-timezone')
+export const NEWEST_RULES: ZoneRules = unpack(packed, 'moment-timezone')
 
-function unpacked({ version, zones, links }: PackedRules, source: string): ZoneRules {
+export function unpack({ version, zones, links }: PackedRules, source: string): ZoneRules {
   const packedOf = new Map(zones.map(text => [text.slice(0, text.indexOf('|')), text]))
   const byLowerCase = new Map(zones.map(text => [nameIn(text).toLowerCase(), { name: nameIn(text), text }]))
   for (const link of links) {

@@ -10,6 +10,7 @@ import { hostsContract } from './store-contract-hosts.ts'
 import { randomContract } from './store-contract-random.ts'
 import { readsContract } from './store-contract-reads.ts'
 import { retentionContract } from './store-contract-retention.ts'
+import { zoneRulesContract } from './store-contract-rules.ts'
 import { settingsContract } from './store-contract-settings.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
@@ -25,5 +26,6 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('hosts', () => hostsContract(promises))
     describe('version and settings', () => settingsContract(promises))
+    describe('zone rules', () => zoneRulesContract(promises))
   })
 }

@@ -53,8 +53,8 @@ program
   .description('bring the database to this version; existing post_views tables are adopted with their data')
   .action(() =>
     withStore({ checked: false }, async (store, progress) => {
-      await store.migrate(progress)
-      return 'the database is up to date'
+      const { replaced } = await store.migrate(progress)
+      return [...replaced.map(what => `replaced ${what}`), 'the database is up to date'].join('\n')
     }),
   )
 

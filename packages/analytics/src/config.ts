@@ -1,9 +1,9 @@
 /** The one place where the environment is read: a pure function of it, which tells every problem at once. */
 
-import { timeZoneNamed } from './store/calendar.ts'
 import { addressOf } from './store/clickhouse/address.ts'
 import type { IpStorage, UniqueBy } from './store/row.ts'
 import type { CountingSettings } from './store/store.ts'
+import { timeZoneNamed } from './store/zone-rules.ts'
 
 export interface Config {
   amqpUrl: string

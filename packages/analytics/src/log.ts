@@ -25,6 +25,8 @@ export const LOG_EVENTS = {
   'prune.failed': 'retention could not run; it is tried again',
   'adoption.progress':
     'the database is brought to this version; tables of the article are adopted with their data',
+  'agreement.replaced':
+    'something that all processes must agree on is another from now on, newer zone rules for example; those that run with what was before stop before their next batch',
   'request.failed': 'the internal API could not answer',
 } as const
 

@@ -99,6 +99,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
           database: withoutSecrets(config.databaseUrl),
           broker: withoutSecrets(config.amqpUrl),
           counting: config.counting,
+          zoneRules: { source: store.calendar.rules.source, release: store.calendar.rules.release },
         },
         'service.started',
       )
@@ -123,12 +124,19 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
 async function storeIsReady(store: Store, { migrates }: Parts, log: Log, signal: AbortSignal): Promise<void> {
   for (let failures = 0; !signal.aborted; failures++) {
     try {
-      if (migrates)
-        await store.migrate((step, done, total) => log.info({ step, done, total }, 'adoption.progress'))
+      if (migrates) {
+        const { replaced } = await store.migrate((step, done, total) => {
+          // Between two steps it can be ended, and goes on at the next start.
+          signal.throwIfAborted()
+          log.info({ step, done, total }, 'adoption.progress')
+        })
+        if (replaced.length > 0) log.warn({ replaced }, 'agreement.replaced')
+      }
       await store.checkSettings()
       if (failures > 0) log.info({ failures }, 'store.back')
       return
     } catch (error) {
+      if (signal.aborted) return
       if (error instanceof StoreRefused) throw error
       if (failures === 0) log.error({ error: describeError(error) }, 'store.lost')
     }

@@ -32,6 +32,10 @@ export class StoreRefused extends Error {
   override name = 'StoreRefused'
 }
 
+/** What a process says when it was overtaken: its rows were made by what no longer holds. */
+export const AGREEMENT_REPLACED =
+  'what is counted by was replaced in the database since this process learned it: start it again'
+
 /** What came of a batch. */
 export interface Recorded {
   /** Rows that were new, and are counted now. */
@@ -60,17 +64,27 @@ export interface Store extends Reads {
    *
    * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same rows
    * @throws {RowRejected} nothing was written: some row cannot be kept, call again with fewer
-   * @throws {StoreRefused} nothing was written, and nothing will be
+   * @throws {StoreRefused} nothing was written, and nothing will be: what is counted by was replaced since `checkSettings`
    */
   recordViews(rows: readonly ViewRow[]): Promise<Recorded>
 
   /** Whether the store can take a batch now: a write that changes nothing. @throws {StoreUnavailable} */
   ping(): Promise<void>
 
-  /** Brings the database to this version, under a lock. @throws {StoreRefused} for a newer database */
-  migrate(progress?: Progress): Promise<void>
+  /**
+   * Brings the database to this version, under a lock, and records the zone rules of this process where they are newer.
+   * May be ended at any moment, by a `progress` that throws too; the next run goes on.
+   *
+   * @throws {StoreRefused} for a newer database; for zone rules that are older than those recorded, or differ on days that are kept
+   */
+  migrate(progress?: Progress): Promise<Migrated>
 
-  /** @throws {StoreRefused} unless the database is of this version and counts under these settings */
+  /**
+   * Compares what this process counts by with what is recorded, and learns the number of that agreement. From then on
+   * its batches are refused once something of it was replaced.
+   *
+   * @throws {StoreRefused} unless the database is of this version and counts under these settings and zone rules
+   */
   checkSettings(): Promise<void>
 
   /** Hands over every difference between what is counted and what a recount says, all from one snapshot. */
@@ -86,6 +100,11 @@ export interface Store extends Reads {
   forget(who: Forget, progress?: Progress): Promise<number>
 
   close(): Promise<void>
+}
+
+export interface Migrated {
+  /** What was replaced of what all processes must agree on, in words: those that run stop before their next batch. */
+  replaced: string[]
 }
 
 /** Said as work goes on: `done` of `total` (in rows, days or whatever `step` counts). */

@@ -50,7 +50,7 @@ CREATE TABLE post_view_referrers (
 
 CREATE TABLE post_view_state (
   id tinyint unsigned NOT NULL,
-  time_zone varchar(64) COLLATE utf8mb4_bin NOT NULL,
+  stats_timezone varchar(64) COLLATE utf8mb4_bin NOT NULL,
   window_hours tinyint unsigned NOT NULL,
   unique_by varchar(16) COLLATE utf8mb4_bin NOT NULL,
   bots varchar(16) COLLATE utf8mb4_bin NOT NULL,
@@ -59,6 +59,11 @@ CREATE TABLE post_view_state (
   open_from date NULL,
   unknown_until date NULL,
   adopted_at bigint unsigned NULL,
+  agreement bigint unsigned NOT NULL DEFAULT 1,
+  rules_source varchar(64) COLLATE utf8mb4_bin NULL,
+  rules_release varchar(16) COLLATE utf8mb4_bin NULL,
+  rules_until bigint NULL,
+  rules_changes mediumtext COLLATE utf8mb4_bin NULL,
   PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 

@@ -112,8 +112,8 @@ export function deriveAgain(
   isBot: (userAgent: string | null) => boolean,
 ): Derived {
   const { derived } = row
-  const { day, slice } = momentAgain(row, calendar.locate(row.viewedAt), state.settingsSince)
-  const frozen = isFrozen(row, state.settingsSince)
+  const { day, slice } = momentAgain(row.derived, calendar.locate(row.viewedAt), state.settingsSince)
+  const frozen = isFrozen(row.derived, state.settingsSince)
   return {
     post_uuid: canonicalPost(row.postUuid) ?? row.postUuid,
     day,
@@ -127,18 +127,19 @@ export function deriveAgain(
 }
 
 // Days that the present settings could not be applied to stay as they were counted.
-function isFrozen({ derived }: RawRow, settingsSince: Day | null): boolean {
-  return derived.day !== null && settingsSince !== null && derived.day < settingsSince
+function isFrozen({ day }: Pick<Derived, 'day'>, settingsSince: Day | null): boolean {
+  return day !== null && settingsSince !== null && day < settingsSince
 }
 
-function momentAgain(
-  row: RawRow,
+/** Where a row that lies on that day and window belongs, by the moment of its view. */
+export function momentAgain(
+  derived: Pick<Derived, 'day' | 'slice'>,
   moment: Moment,
   settingsSince: Day | null,
 ): { day: Day; slice: number | null } {
-  const { day, slice } = row.derived
+  const { day, slice } = derived
   if (day === null || settingsSince === null) return moment
-  if (isFrozen(row, settingsSince)) return { day, slice }
+  if (isFrozen(derived, settingsSince)) return { day, slice }
   // In the zone of before, this view belonged to a day that is counted anew: it must not fall among the frozen ones.
   return moment.day < settingsSince ? { day: settingsSince, slice: 0 } : moment
 }

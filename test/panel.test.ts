@@ -171,7 +171,12 @@ test('the panel, in a browser', async t => {
     assert.equal(days.lines.length, 8)
     assert.match(days.lines[6]!, new RegExp(`^20\\d\\d-\\d\\d-\\d\\d,${viewsOf(0, 1)},.*,${viewsOf(0, 8)},`))
     const referrers = await download(page, page.getByRole('link', { name: 'Download CSV of where' }))
-    assert.deepEqual(referrers.lines.map(line => line.split(',')[0]).toSorted(), ['', 'host', 'news.example'])
+    assert.deepEqual(referrers.lines.map(line => line.split(',')[0]).toSorted(), [
+      '',
+      'host',
+      'news.example',
+      "this site's own pages",
+    ])
 
     await page.goto('/')
     const posts = await download(page, page.getByRole('link', { name: 'Download CSV of posts' }))

@@ -6,9 +6,8 @@ import type { DayFigures, Names, Overview, PostRow } from './pages/model.ts'
 import { ROWS_PER_PAGE } from './pages/model.ts'
 import { type Day, type DayRange, daysBetween, MAX_PERIOD_DAYS, type Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
+import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
 import { rangesOf, sparkOf, sumOf, trendOf, within } from './trend.ts'
-
-const MAX_REFERRERS = 10
 
 /** @throws {StatsError} */
 export async function readOverview(
@@ -21,7 +20,7 @@ export async function readOverview(
   const ranges = rangesOf(question.period, today)
   const [days, referrers, list] = await Promise.all([
     stats.siteDays(ranges.asked),
-    stats.siteReferrers({ ...ranges.period, limit: MAX_REFERRERS }),
+    stats.siteReferrers({ ...ranges.period, limit: ASKED_REFERRERS }),
     question.search === ''
       ? topRows(stats, posts, ranges.period, ranges.shown, question.page, today)
       : foundRows(stats, posts, ranges.period, ranges.shown, question.search, today),
@@ -34,7 +33,7 @@ export async function readOverview(
       ...listed,
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
       counting,
-      referrers: referrers.referrers,
+      referrers: shownReferrers(referrers.referrers),
     },
   }
 }

@@ -6,9 +6,8 @@ import { oldest } from './overview.ts'
 import type { Post } from './pages/model.ts'
 import type { Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
+import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
 import { rangesOf, trendOf } from './trend.ts'
-
-const MAX_REFERRERS = 10
 
 /**
  * @param id as `canonicalPost` gives it
@@ -29,7 +28,7 @@ export async function readPost(
   const ranges = rangesOf(question.period, today)
   const [days, referrers] = await Promise.all([
     stats.postDays(id, ranges.asked),
-    stats.postReferrers(id, { ...ranges.period, limit: MAX_REFERRERS }),
+    stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
   ])
   const { as_of: countedAt, ...counting } = status
   return {
@@ -44,7 +43,7 @@ export async function readPost(
       },
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
       counting,
-      referrers: referrers.referrers,
+      referrers: shownReferrers(referrers.referrers),
     },
   }
 }

@@ -10,6 +10,7 @@ import { scheduleRetention } from './ingest/retention.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { openStore } from './store/open.ts'
+import type { OwnHosts } from './store/own-hosts.ts'
 import { type Store, StoreRefused } from './store/store.ts'
 
 export interface Parts {
@@ -76,7 +77,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
       throw new Error(`cannot listen on HOST ${config.host}, PORT ${config.port}`, { cause })
     })
 
-    await storeIsReady(store, parts, log, stopping.signal)
+    const siteHosts = await storeIsReady(store, config, parts, log, stopping.signal)
     if (!stopping.signal.aborted) {
       if (parts.consumer) {
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
@@ -99,6 +100,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
           database: withoutSecrets(config.databaseUrl),
           broker: withoutSecrets(config.amqpUrl),
           counting: config.counting,
+          siteHosts,
           zoneRules: { source: store.calendar.rules.source, release: store.calendar.rules.release },
         },
         'service.started',
@@ -120,29 +122,40 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
   return exitCode
 }
 
-/** Waits for the store; throws only what waiting does not mend. */
-async function storeIsReady(store: Store, { migrates }: Parts, log: Log, signal: AbortSignal): Promise<void> {
+/** Waits for the store, and tells which hosts it knows as the site's own; throws only what waiting does not mend. */
+async function storeIsReady(
+  store: Store,
+  { siteHosts }: Config,
+  { migrates }: Parts,
+  log: Log,
+  signal: AbortSignal,
+): Promise<OwnHosts> {
   for (let failures = 0; !signal.aborted; failures++) {
     try {
       if (migrates) {
-        const { replaced } = await store.migrate((step, done, total) => {
-          // Between two steps it can be ended, and goes on at the next start.
-          signal.throwIfAborted()
-          log.info({ step, done, total }, 'adoption.progress')
-        })
+        const { replaced } = await store.migrate(
+          (step, done, total) => {
+            // Between two steps it can be ended, and goes on at the next start.
+            signal.throwIfAborted()
+            log.info({ step, done, total }, 'adoption.progress')
+          },
+          { ownHosts: siteHosts, goesBack: false },
+        )
         if (replaced.length > 0) log.warn({ replaced }, 'agreement.replaced')
       }
-      await store.checkSettings()
+      const { ownHosts, isReplaced } = await store.checkSettings(siteHosts)
       if (failures > 0) log.info({ failures }, 'store.back')
-      return
+      if (isReplaced) log.warn({ set: siteHosts, used: ownHosts }, 'hosts.outdated')
+      return ownHosts
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted) break
       if (error instanceof StoreRefused) throw error
       if (failures === 0) log.error({ error: describeError(error) }, 'store.lost')
     }
     // Rejects when the signal comes: then there is nothing to wait for any more.
     await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})
   }
+  return []
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -45,6 +45,8 @@ export interface Referrer {
   /** Null for readers who came from nowhere that they told. */
   host: string | null
   views: number
+  /** Only where the host is one of the site's own: readers who went on from page to page. */
+  internal?: true
 }
 
 export interface SiteViews extends AsOf, Totals {}

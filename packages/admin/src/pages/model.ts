@@ -56,9 +56,11 @@ export interface PostRow {
 }
 
 export interface Referrer {
-  /** Null: readers who came from nowhere that they told. */
+  /** Null: readers who came from nowhere that they told; or, where `internal` is there, from the site's own hosts. */
   host: string | null
   views: number
+  /** Readers who went on from one of the site's own pages: no place that they came from. */
+  internal?: true
 }
 
 /** How far counting is behind; null where Analytics cannot tell. */
@@ -77,7 +79,7 @@ interface Numbers {
   trend: Trend
   counting: Counting
   names: Names
-  /** Most first. */
+  /** Most first; the site's own pages, if any, are one row, which is the last. */
   referrers: Referrer[]
 }
 

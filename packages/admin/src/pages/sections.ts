@@ -119,8 +119,11 @@ export function nowSection(counting: Counting, timezone: string): VNode {
   )
 }
 
+const OWN_PAGES = 'This site’s own pages'
+
 /** @param viewed views of the same days, that the bars are parts of */
 export function referrersSection(referrers: Referrer[], viewed: number, csv: string): VNode {
+  const most = Math.max(...referrers.map(({ views }) => views))
   return section(
     { id: 'referrers', title: 'Where readers came from' },
     referrers.length === 0
@@ -135,11 +138,11 @@ export function referrersSection(referrers: Referrer[], viewed: number, csv: str
             </thead>
             <tbody>
               ${referrers.map(
-                ({ host, views }) => html`<tr key=${host}>
+                ({ host, views, internal }) => html`<tr key=${internal ? OWN_PAGES : host}>
                   <th scope="row">
-                    ${host ?? html`<span class="direct">Direct, or not told</span>`}
+                    ${host ?? html`<span class="no-place">${internal ? OWN_PAGES : 'Direct, or not told'}</span>`}
                     <svg class="bar" aria-hidden="true">
-                      <rect width="${share(views, referrers[0]!.views)}%" height="100%" rx="2" />
+                      <rect width="${share(views, most)}%" height="100%" rx="2" />
                     </svg>
                   </th>
                   <td class="number quiet">${format.percent(viewed === 0 ? null : views / viewed)}</td>

@@ -154,6 +154,12 @@ const referrers = Type.Array(
       description: 'The host of the referer; null for readers who came from nowhere that they told.',
     }),
     views,
+    internal: Type.Optional(
+      Type.Literal(true, {
+        description:
+          "Only where the host is one of the site's own (SITE_HOSTS): readers who went on from page to page. Told by the list that is recorded now, for days before it too.",
+      }),
+    ),
   }),
   { description: 'Most views first.' },
 )

@@ -4,6 +4,7 @@
  */
 
 import type { Calendar, Day } from './calendar.ts'
+import type { OwnHosts } from './own-hosts.ts'
 import type { UniqueBy, ViewRow } from './row.ts'
 
 /**
@@ -72,20 +73,22 @@ export interface Store extends Reads {
   ping(): Promise<void>
 
   /**
-   * Brings the database to this version, under a lock, and records the zone rules of this process where they are newer.
-   * May be ended at any moment, by a `progress` that throws too; the next run goes on.
+   * Brings the database to this version, under a lock; records the zone rules of this process where they are newer, and the
+   * site's own hosts where they are others. May be ended at any moment, by a `progress` that throws too; the next run goes on.
    *
    * @throws {StoreRefused} for a newer database; for zone rules that are older than those recorded, or differ on days that are kept
    */
-  migrate(progress?: Progress): Promise<Migrated>
+  migrate(progress?: Progress, hosts?: AskedHosts): Promise<Migrated>
 
   /**
    * Compares what this process counts by with what is recorded, and learns the number of that agreement. From then on
    * its batches are refused once something of it was replaced.
    *
-   * @throws {StoreRefused} unless the database is of this version and counts under these settings and zone rules
+   * @param ownHosts what this process was told, if it was
+   * @throws {StoreRefused} unless the database is of this version, counts under these settings and zone rules, and knows
+   *   these hosts
    */
-  checkSettings(): Promise<void>
+  checkSettings(ownHosts?: OwnHosts | null): Promise<OwnHostsInUse>
 
   /** Hands over every difference between what is counted and what a recount says, all from one snapshot. */
   verify(found: (difference: Difference) => void, progress?: Progress): Promise<void>
@@ -100,6 +103,21 @@ export interface Store extends Reads {
   forget(who: Forget, progress?: Progress): Promise<number>
 
   close(): Promise<void>
+}
+
+/** The site's own hosts as a process was told them. */
+export interface AskedHosts {
+  /** Null: nobody told it, and what is recorded holds. */
+  ownHosts: OwnHosts | null
+  /** Also record a list that was replaced by another before; without it, what replaced it stays. */
+  goesBack: boolean
+}
+
+export interface OwnHostsInUse {
+  /** The list that the database records: it is the one to use. */
+  ownHosts: OwnHosts
+  /** The process was told another list, which the database knows as replaced by this one. */
+  isReplaced: boolean
 }
 
 export interface Migrated {
@@ -175,6 +193,14 @@ export interface DayFigures extends Figures {
   date: Day
 }
 
+export interface Referrer {
+  /** Null stands for readers who came from nowhere that they told. */
+  host: string | null
+  views: number
+  /** Only where the host is one of the site's own, by the list that the database records now. */
+  internal?: true
+}
+
 export interface PostFigures {
   post_uuid: string
   views: number
@@ -195,13 +221,8 @@ export interface Reads {
     limit: number,
     offset: number,
   ): Promise<{ total: number; posts: PostFigures[] }>
-  /** Most first; host null stands for readers who came from nowhere. `post` null is the whole site. */
-  referrers(
-    post: string | null,
-    from: Day,
-    to: Day,
-    limit: number,
-  ): Promise<{ host: string | null; views: number }[]>
+  /** Most views first. `post` null is the whole site. */
+  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrer[]>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

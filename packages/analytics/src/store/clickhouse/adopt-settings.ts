@@ -37,6 +37,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
     settings: own.settings,
     rules: change.clocks ? own.rules : before.rules,
     settingsSince: firstDay,
+    ownHosts: before.ownHosts,
   })
   const state = await checkedState(engine)
 

@@ -37,7 +37,13 @@ export async function migrate(engine: Engine): Promise<void> {
   }
   const recorded = await shards[0]!.all('SELECT epoch FROM post_view_settings LIMIT 1')
   if (recorded.length === 0) {
-    await recordSettings(engine, { epoch: 1, agreement: 1, settingsSince: null, ...ownState(engine) })
+    await recordSettings(engine, {
+      epoch: 1,
+      agreement: 1,
+      settingsSince: null,
+      ownHosts: [],
+      ...ownState(engine),
+    })
   }
 }
 

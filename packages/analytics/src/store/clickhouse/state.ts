@@ -17,6 +17,7 @@ import {
   rulesOf,
 } from '../agreement.ts'
 import type { Calendar, Day } from '../calendar.ts'
+import { type OwnHosts, ownHostsText, recordedOwnHosts } from '../own-hosts.ts'
 import { AGREEMENT_REPLACED, type CountingSettings, type Migrated, StoreRefused } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { newLabels } from './labels.ts'
@@ -31,6 +32,8 @@ export interface State extends Agreed {
   rules: RecordedRules
   /** How many times settings were recorded: what rows were derived under. */
   epoch: number
+  /** The site's own, by the list that was recorded last. */
+  ownHosts: OwnHosts
   /** The first day counted under `settings`; null when every day is. */
   settingsSince: Day | null
   /** The first day whose raw rows are complete; null when none is incomplete. */
@@ -62,7 +65,7 @@ export async function onEachShard<T>(
 }
 
 const SELECT_STATE = `
-  SELECT epoch, agreement, rules_source, rules_release, rules_until, rules_changes, time_zone, window_hours, unique_by, bots, settings_since, shards,
+  SELECT epoch, agreement, site_hosts, rules_source, rules_release, rules_until, rules_changes, time_zone, window_hours, unique_by, bots, settings_since, shards,
          (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'raw_from') AS raw_from,
          (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'open_from') AS open_from
   FROM post_view_settings
@@ -82,6 +85,7 @@ export async function readState(cluster: Cluster): Promise<State> {
   return {
     epoch: Number(row['epoch']),
     agreement: Number(row['agreement']),
+    ownHosts: recordedOwnHosts(String(row['site_hosts'])),
     rules: {
       source: String(row['rules_source']),
       release: String(row['rules_release']),
@@ -160,12 +164,13 @@ export async function recordSettings(
     settings: { timeZone, windowHours, uniqueBy, bots },
     rules: { source, release, until, changes },
     settingsSince,
-  }: Pick<State, 'epoch' | 'agreement' | 'settings' | 'rules' | 'settingsSince'>,
+    ownHosts,
+  }: Pick<State, 'epoch' | 'agreement' | 'settings' | 'rules' | 'settingsSince' | 'ownHosts'>,
 ): Promise<void> {
   const shards = await cluster.shards()
   await shards[0]!.insert(
     'post_view_settings',
-    'epoch, agreement, time_zone, window_hours, unique_by, bots, settings_since, shards, rules_source, rules_release, rules_until, rules_changes',
+    'epoch, agreement, time_zone, window_hours, unique_by, bots, settings_since, shards, rules_source, rules_release, rules_until, rules_changes, site_hosts',
     JSON.stringify([
       epoch,
       agreement,
@@ -179,6 +184,7 @@ export async function recordSettings(
       release,
       until,
       changesText(changes),
+      ownHostsText(ownHosts),
     ]),
   )
 }

@@ -2,6 +2,7 @@
 
 import { Learned } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
+import { ownHostsInUse } from '../own-hosts.ts'
 import type { CountingSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
@@ -9,6 +10,7 @@ import { Cluster } from './connection.ts'
 import { dayKey } from './day-keys.ts'
 import { forget } from './forget.ts'
 import { checkVersion, migrate } from './migrate.ts'
+import { agreeOnHosts, recordedLists } from './own-hosts.ts'
 import { prune } from './prune.ts'
 import { createReads } from './reads.ts'
 import { rebuild } from './rebuild.ts'
@@ -58,16 +60,21 @@ export async function openClickhouseStore(
         await Promise.all((await ingest.cluster.shards()).map(shard => shard.run(nothing)))
       }),
 
-    async migrate() {
-      const migrated = await long(async () => {
+    async migrate(_progress, hosts) {
+      const { replaced } = await long(async () => {
         await migrate(housekeeping)
         return agreeOnRules(housekeeping)
       })
+      if (hosts !== undefined) replaced.push(...(await long(() => agreeOnHosts(housekeeping, hosts))))
       await learned.checkAfterMigration()
-      return migrated
+      return { replaced }
     },
 
-    checkSettings: () => learned.check(),
+    async checkSettings(ownHosts = null) {
+      await learned.check()
+      // Read last: a list that is recorded meanwhile is another agreement than was learned.
+      return ownHostsInUse(ownHosts, await batch(() => recordedLists(ingest.cluster)))
+    },
 
     verify: (found, progress) => long(() => verify(housekeeping, found, progress)),
     rebuild: (options, progress) =>

@@ -48,6 +48,13 @@ CREATE TABLE post_view_referrers (
   PRIMARY KEY (date, post_uuid, host)
 ) ENGINE = InnoDB;
 
+CREATE TABLE post_view_site_hosts (
+  number int unsigned NOT NULL,
+  hosts text COLLATE utf8mb4_bin NOT NULL,
+  recorded_at bigint unsigned NOT NULL,
+  PRIMARY KEY (number)
+) ENGINE = InnoDB;
+
 CREATE TABLE post_view_state (
   id tinyint unsigned NOT NULL,
   stats_timezone varchar(64) COLLATE utf8mb4_bin NOT NULL,

@@ -3,9 +3,11 @@
 import { Learned } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { checkVersion } from '../migrate.ts'
+import { ownHostsInUse } from '../own-hosts.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
+import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild } from '../sql/rebuild.ts'
@@ -108,14 +110,19 @@ export async function openMysqlStore(
       await writer.run('UPDATE post_view_progress SET id = id WHERE id = 1')
     },
 
-    async migrate(progress) {
+    async migrate(progress, hosts) {
       await migrate(server, ingest, progress)
-      const migrated = await agreeOnRules(ingest, progress)
+      const { replaced } = await agreeOnRules(ingest, progress)
+      if (hosts !== undefined) replaced.push(...(await agreeOnHosts(ingest, hosts)))
       await learned.checkAfterMigration()
-      return migrated
+      return { replaced }
     },
 
-    checkSettings: () => learned.check(),
+    async checkSettings(ownHosts = null) {
+      await learned.check()
+      // Read last: a list that is recorded meanwhile is another agreement than was learned.
+      return ownHostsInUse(ownHosts, await recordedLists(reader))
+    },
 
     verify: (found, progress) => verify(recount, found, progress),
     async rebuild(options, progress) {

@@ -41,6 +41,12 @@ CREATE TABLE post_view_referrers (
   PRIMARY KEY (date, post_uuid, host)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE post_view_site_hosts (
+  number      INTEGER PRIMARY KEY,
+  hosts       TEXT    NOT NULL,
+  recorded_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE post_view_state (
   id             INTEGER PRIMARY KEY CHECK (id = 1),
   stats_timezone      TEXT    NOT NULL,

@@ -6,9 +6,11 @@ import { Learned } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
+import { ownHostsInUse } from '../own-hosts.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
+import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild } from '../sql/rebuild.ts'
@@ -82,7 +84,7 @@ export async function openSqliteStore(
       await writer.run('UPDATE post_view_state SET id = id WHERE id = 1')
     },
 
-    async migrate(progress) {
+    async migrate(progress, hosts) {
       await writer.transaction('BEGIN IMMEDIATE', async client => {
         await applyMigrations({ engine: 'sqlite', query: query(client), script: client.script })
         await client.run(
@@ -92,12 +94,17 @@ export async function openSqliteStore(
           [settings.timeZone, settings.windowHours, settings.uniqueBy, settings.bots],
         )
       })
-      const migrated = await agreeOnRules(engine, progress)
+      const { replaced } = await agreeOnRules(engine, progress)
+      if (hosts !== undefined) replaced.push(...(await agreeOnHosts(engine, hosts)))
       await learned.checkAfterMigration()
-      return migrated
+      return { replaced }
     },
 
-    checkSettings: () => learned.check(),
+    async checkSettings(ownHosts = null) {
+      await learned.check()
+      // Read last: a list that is recorded meanwhile is another agreement than was learned.
+      return ownHostsInUse(ownHosts, await recordedLists(reader))
+    },
 
     verify: (found, progress) => verify(engine, found, progress),
     async rebuild(options, progress) {

@@ -113,7 +113,8 @@ CREATE TABLE IF NOT EXISTS post_view_settings (
   rules_source   String,
   rules_release  String,
   rules_until    UInt64,
-  rules_changes  String
+  rules_changes  String,
+  site_hosts     String
 )
 ENGINE = MergeTree
 ORDER BY epoch

@@ -2,6 +2,7 @@
 
 import { canonicalPost, type Stats } from '@postviews/client'
 import type { Loaded } from './answers.ts'
+import { clocksFrom } from './clocks.ts'
 import type { DayFigures, Names, Overview, PostRow } from './pages/model.ts'
 import { ROWS_PER_PAGE } from './pages/model.ts'
 import { type Day, type DayRange, daysBetween, MAX_PERIOD_DAYS, type Question } from './pages/question.ts'
@@ -25,13 +26,14 @@ export async function readOverview(
       ? topRows(stats, posts, ranges.period, ranges.shown, question.page, today)
       : foundRows(stats, posts, ranges.period, ranges.shown, question.search, today),
   ])
-  const { as_of: countedAt, ...counting } = status
+  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
   const { asOf: listedAt, ...listed } = list
   return {
     asOf: oldest(countedAt, days.as_of, referrers.as_of, listedAt),
     data: {
       ...listed,
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
+      clocks: clocksFrom(offsets, oldest(countedAt, ...counting.minutes.map(({ minute }) => minute))),
       counting,
       referrers: shownReferrers(referrers.referrers),
     },

@@ -2,6 +2,7 @@
 
 import type { Stats } from '@postviews/client'
 import type { Loaded } from './answers.ts'
+import { clocksFrom } from './clocks.ts'
 import { oldest } from './overview.ts'
 import type { Post } from './pages/model.ts'
 import type { Question } from './pages/question.ts'
@@ -30,7 +31,8 @@ export async function readPost(
     stats.postDays(id, ranges.asked),
     stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
   ])
-  const { as_of: countedAt, ...counting } = status
+  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
+  const minutes = counting.minutes.map(({ minute }) => minute)
   return {
     asOf: oldest(countedAt, total.as_of, days.as_of, referrers.as_of),
     data: {
@@ -42,6 +44,7 @@ export async function readPost(
         last_viewed_at: total.last_viewed_at,
       },
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
+      clocks: clocksFrom(offsets, oldest(countedAt, total.first_viewed_at ?? countedAt, ...minutes)),
       counting,
       referrers: shownReferrers(referrers.referrers),
     },

@@ -50,8 +50,8 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
 
   const ends: (() => Promise<unknown>)[] = []
   try {
-    const metrics = createMetrics()
     const store = await openStore(config.databaseUrl, config.counting)
+    const metrics = createMetrics(store.calendar.rules)
     ends.unshift(() => store.close())
 
     // The health routes answer from the start: they say what is being waited for.

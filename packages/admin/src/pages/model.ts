@@ -72,11 +72,19 @@ export interface Counting {
   minutes: { minute: string; views: number }[]
 }
 
+/**
+ * When the clocks that Analytics counts by change, oldest first, and by how many seconds they are then ahead of UTC; none
+ * is UTC. Neither the browser's rules nor those of this process need be as new.
+ */
+export type Clocks = { from: string; seconds: number }[]
+
 /** Where titles and authors come from: nowhere, a posts service, or one that does not answer. */
 export type Names = 'none' | 'known' | 'away'
 
 interface Numbers {
   trend: Trend
+  /** For the times that are shown. */
+  clocks: Clocks
   counting: Counting
   names: Names
   /** Most first; the site's own pages, if any, are one row, which is the last. */

@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import { chart, legend, minutesChart, trendChart } from './chart.ts'
 import * as format from './format.ts'
-import type { Counting, DayFigures, Referrer, Trend } from './model.ts'
+import type { Clocks, Counting, DayFigures, Referrer, Trend } from './model.ts'
 import { type Question, toAddress } from './question.ts'
 
 export interface SectionOptions {
@@ -105,7 +105,7 @@ export function numberCell(value: number | null, of?: string): VNode {
 const LATEST_MINUTES = 5
 
 /** Views of the last hour, minute by minute. */
-export function nowSection(counting: Counting, timezone: string): VNode {
+export function nowSection(counting: Counting, clocks: Clocks): VNode {
   const { minutes } = counting
   const sum = (part: Counting['minutes']) => part.reduce((total, { views }) => total + views, 0)
   return section(
@@ -115,7 +115,7 @@ export function nowSection(counting: Counting, timezone: string): VNode {
         <span>in the last ${LATEST_MINUTES} minutes</span>
         <span class="now-hour">${format.number(sum(minutes))} in the last hour</span>
       </p>
-      ${chart(minutesChart(counting, timezone))}`,
+      ${chart(minutesChart(counting, clocks))}`,
   )
 }
 

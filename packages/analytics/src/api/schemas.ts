@@ -202,6 +202,24 @@ const Status = Type.Object({
   minutes: Type.Array(Type.Object({ minute: time('Its first second, in UTC.'), views }), {
     description: `Views by the minute of their own time: the last ${STATUS_MINUTES} minutes, this one included, oldest first.`,
   }),
+  timezone,
+  zone_rules: Type.Object(
+    {
+      source: text('Who packed the data.'),
+      release: text("The release of IANA's time zone database, such as 2026f."),
+    },
+    { description: 'The rules that days are counted by.' },
+  ),
+  offsets: Type.Array(
+    Type.Object({
+      from: time('From then on, in UTC.'),
+      seconds: Type.Integer({ description: 'What local time is ahead of UTC; negative where it is behind.' }),
+    }),
+    {
+      description:
+        'The clocks of the time zone by these rules, from 1970 to two years ahead, oldest first: to show times as days are counted, whatever rules the reader has.',
+    },
+  ),
 })
 
 export type PostTotals = Static<typeof PostTotals>

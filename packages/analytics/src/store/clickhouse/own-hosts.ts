@@ -3,28 +3,49 @@
 import { ownHostsText, replacementOf } from '../own-hosts.ts'
 import type { AskedHosts } from '../store.ts'
 import type { Cluster } from './connection.ts'
-import { type Engine, readState, recordSettings } from './state.ts'
+import { type Engine, readState, recordSettings, type State } from './state.ts'
 
 /** Every list that was recorded, the one that holds first. */
 export async function recordedLists(cluster: Cluster): Promise<string[]> {
-  const first = await cluster.first()
-  const rows = await first.all(
-    `SELECT site_hosts
-     FROM post_view_settings
-     ORDER BY epoch DESC, agreement DESC, _block_number, _block_offset
-     LIMIT 1 BY epoch, agreement`,
-  )
-  return rows.map(row => String(row['site_hosts']))
+  return (await agreements(cluster)).map(({ hosts }) => hosts)
 }
 
 /** Records the list unless it holds already, or was replaced and nobody goes back to it; says what it replaced. */
 export async function agreeOnHosts(engine: Engine, asked: AskedHosts): Promise<string[]> {
-  const replaced = replacementOf(asked, await recordedLists(engine.cluster))
-  if (replaced === null) return []
-  const state = await readState(engine.cluster)
-  await recordSettings(engine, { ...state, agreement: state.agreement + 1, ownHosts: asked.ownHosts! })
-  const now = await readState(engine.cluster)
-  // Somebody else was first.
-  if (ownHostsText(now.ownHosts) !== ownHostsText(asked.ownHosts!)) return agreeOnHosts(engine, asked)
-  return [replaced]
+  for (;;) {
+    const state = await readState(engine.cluster)
+    const before = await agreements(engine.cluster)
+    // Somebody else has recorded something meanwhile.
+    if (before[0]!.number !== numberOf(state)) continue
+    const replaced = replacementOf(
+      asked,
+      before.map(({ hosts }) => hosts),
+    )
+    if (replaced === null) return []
+    const next = { ...state, agreement: state.agreement + 1, ownHosts: asked.ownHosts! }
+    await recordSettings(engine, next)
+    // Of those who recorded this number the first one counts.
+    const recorded = (await agreements(engine.cluster)).find(({ number }) => number === numberOf(next))
+    if (recorded?.hosts === ownHostsText(next.ownHosts)) return [replaced]
+  }
+}
+
+/** Which agreement it is, so that two can be told apart. */
+function numberOf({ epoch, agreement }: Pick<State, 'epoch' | 'agreement'>): string {
+  return `${epoch}/${agreement}`
+}
+
+/** The latest first. */
+async function agreements(cluster: Cluster): Promise<{ number: string; hosts: string }[]> {
+  const first = await cluster.first()
+  const rows = await first.all(
+    `SELECT epoch, agreement, site_hosts
+     FROM post_view_settings
+     ORDER BY epoch DESC, agreement DESC, _block_number, _block_offset
+     LIMIT 1 BY epoch, agreement`,
+  )
+  return rows.map(({ epoch, agreement, site_hosts }) => ({
+    number: numberOf({ epoch: Number(epoch), agreement: Number(agreement) }),
+    hosts: String(site_hosts),
+  }))
 }

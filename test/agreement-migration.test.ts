@@ -109,6 +109,19 @@ for (const engine of ENGINES) {
     await assertVerified(store)
   })
 
+  test(`a view that only lies in another window waits for an adoption too, on ${engine.name}`, async t => {
+    const database = await engine.create(t)
+    const before = await storeOn(t, database, RULES_2026C)
+    await before.migrate()
+    // Half past eleven by the rules of 2026c, half past twelve by the law: of the same day.
+    await record(before, [view('2026-11-15T17:30:00Z')])
+    await undoAgreement(database)
+    const store = await storeOn(t, database)
+    await assert.rejects(store.migrate(), { constructor: StoreRefused, message: /2026-11-15T17:30:00Z/ })
+    await store.rebuild({ adoptSettings: true })
+    await assertVerified(store)
+  })
+
   test(`a migration that is ended while it looks at days goes on at the next start, on ${engine.name}`, async t => {
     const database = await engine.create(t)
     const before = await storeOn(t, database)

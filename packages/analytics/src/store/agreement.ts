@@ -6,7 +6,14 @@
 
 import { addDays, Calendar, type Day } from './calendar.ts'
 import { AGREEMENT_REPLACED, type CountingSettings, StoreRefused } from './store.ts'
-import { changeAt, firstDifference, isNewer, isSameTimeZone, type OffsetChange } from './zone-rules.ts'
+import {
+  changeAt,
+  firstAgreement,
+  firstDifference,
+  isNewer,
+  isSameTimeZone,
+  type OffsetChange,
+} from './zone-rules.ts'
 
 /** Further ahead than anybody waits with an update. */
 const YEARS_AHEAD_SECONDS = 2 * 366 * 86_400
@@ -90,21 +97,30 @@ export function rulesDifferAt(
   recorded: RecordedRules,
   { changes, rules }: Calendar,
   from = 0,
-  until = Infinity,
 ): number | null {
   return firstDifference(recorded.changes, changes, {
-    from: Math.max(0, from),
-    until: Math.min(until, recorded.until, rules.until),
+    from,
+    until: Math.min(recorded.until, rules.until),
   })
 }
 
 /** A view's window is counted from the first instant of its day, so what the clocks did before may concern it. */
 const DAY_BEFORE_SECONDS = 2 * 86_400
 
-/** The first moment that differs of those that the day or the window of a kept view depends on; null when none does. */
+/**
+ * Since when the clocks differ on which the day or the window of a kept view depends: a moment that may lie before the
+ * first of these views. Null when they do not.
+ */
 export function keptDiffersAt(recorded: RecordedRules, calendar: Calendar, kept: KeptTimes): number | null {
   if (kept === null) return null
-  return rulesDifferAt(recorded, calendar, kept.first - DAY_BEFORE_SECONDS, kept.last + 1)
+  const first = kept.first - DAY_BEFORE_SECONDS
+  let differsAt = rulesDifferAt(recorded, calendar)
+  while (differsAt !== null && differsAt < first) {
+    const agreesAt = firstAgreement(recorded.changes, calendar.changes, { from: differsAt, until: first })
+    if (agreesAt === null) return differsAt
+    differsAt = rulesDifferAt(recorded, calendar, agreesAt)
+  }
+  return differsAt === null || differsAt > kept.last ? null : differsAt
 }
 
 /** Whether this process counts by what is recorded. */

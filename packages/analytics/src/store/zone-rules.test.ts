@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { Calendar } from './calendar.ts'
 import {
   changeAt,
+  firstAgreement,
   firstDifference,
   isNewer,
   isSameTimeZone,
@@ -101,6 +102,9 @@ test('two lists of changes differ from the first moment at which their clocks do
   assert.equal(firstDifference(changes, [...changes, later], { from: 0 }), 300)
   assert.equal(firstDifference(changes, [...changes, later], { until: 300 }), null)
   assert.equal(firstDifference([start], [{ ...start, offset: 0 }], { from: 40 }), 40)
+  assert.equal(firstAgreement(changes, [start]), -Infinity)
+  assert.equal(firstAgreement(changes, [start], { from: 100 }), 200)
+  assert.equal(firstAgreement(changes, [start], { from: 100, until: 200 }), null)
   // That a change is written where nothing changes makes no difference.
   assert.equal(firstDifference(changes, [start, { from: 50, offset: 3_600 }, summer, winter]), null)
 })

@@ -124,21 +124,43 @@ export function changeAt(changes: readonly OffsetChange[], unixSeconds: number):
   return low
 }
 
+interface Stretch {
+  from?: number
+  until?: number
+}
+
 /** The first moment, from `from` on and before `until`, at which the clocks of the two differ; null when none does. */
 export function firstDifference(
   one: readonly OffsetChange[],
   other: readonly OffsetChange[],
-  { from = -Infinity, until = Infinity }: { from?: number; until?: number } = {},
+  stretch: Stretch = {},
+): number | null {
+  return firstMoment(one, other, stretch, (offset, otherOffset) => offset !== otherOffset)
+}
+
+/** The first moment at which they agree. */
+export function firstAgreement(
+  one: readonly OffsetChange[],
+  other: readonly OffsetChange[],
+  stretch: Stretch = {},
+): number | null {
+  return firstMoment(one, other, stretch, (offset, otherOffset) => offset === otherOffset)
+}
+
+function firstMoment(
+  one: readonly OffsetChange[],
+  other: readonly OffsetChange[],
+  { from = -Infinity, until = Infinity }: Stretch,
+  isIt: (offset: number, otherOffset: number) => boolean,
 ): number | null {
   let [index, otherIndex] = [changeAt(one, from), changeAt(other, from)]
   let moment = from
   while (moment < until) {
-    if (one[index]!.offset !== other[otherIndex]!.offset) return moment
+    if (isIt(one[index]!.offset, other[otherIndex]!.offset)) return moment
     const [next, otherNext] = [one[index + 1]?.from ?? Infinity, other[otherIndex + 1]?.from ?? Infinity]
     moment = Math.min(next, otherNext)
     if (next === moment) index++
     if (otherNext === moment) otherIndex++
-    if (moment === Infinity) break
   }
   return null
 }

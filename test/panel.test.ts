@@ -163,6 +163,29 @@ test('the panel, in a browser', async t => {
     await page.context().close()
   })
 
+  await t.test(
+    "shows the site's own pages as one row, and not as a place that readers came from",
+    async () => {
+      const page = await panel.page()
+      for (const path of ['/', `/posts/${POST.id}`]) {
+        await page.goto(path)
+        const rows = page.locator('#referrers tbody tr')
+        const names = await rows.locator('th').allTextContents()
+        assert.deepEqual(names.at(-1)?.trim(), 'This site’s own pages')
+        assert.ok(names.every(name => !name.includes('blog.example')))
+        assert.equal(await page.locator('#referrers tbody a').count(), 0)
+        // Every view came from somewhere.
+        const views = (await rows.locator('td:last-child').allTextContents()).map(Number)
+        const all = Number((await figure(page, 'Views').locator('.value').textContent())?.replaceAll(',', ''))
+        assert.equal(
+          views.reduce((a, b) => a + b, 0),
+          all,
+        )
+      }
+      await page.context().close()
+    },
+  )
+
   await t.test('gives what it shows as CSV, with nothing in it that a spreadsheet would run', async () => {
     const page = await panel.page()
     await page.goto(`/posts/${POST.id}?period=7d&compare=1`)

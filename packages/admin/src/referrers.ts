@@ -1,8 +1,8 @@
-/** Where readers came from, as the panel shows it: the site's own pages are no such place, and one row apart. */
+/** Where readers came from, as the panel shows it: the site's own pages are no such place, so they are one row below. */
 
 import type { Referrer } from './pages/model.ts'
 
-/** As many as Analytics tells at once: any number of them may be the site's own. */
+/** The most that Analytics tells at once, since any number of them may be the site's own. */
 export const ASKED_REFERRERS = 100
 const MAX_REFERRERS = 10
 

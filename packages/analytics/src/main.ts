@@ -122,7 +122,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
   return exitCode
 }
 
-/** Waits for the store, and tells which hosts it knows as the site's own; throws only what waiting does not mend. */
+/** Waits for the store, and returns the own hosts that it records; throws only what waiting does not mend. */
 async function storeIsReady(
   store: Store,
   { siteHosts }: Config,

@@ -1,13 +1,13 @@
-/** Which hosts are the site's own: a referer from one of them is a reader who went on from page to page. */
+/** Which hosts are the site's own: a reader who comes from one of them went on from one of its pages to the next. */
 
 import { isIP, isIPv6 } from 'node:net'
 import { hostOf, withoutWww } from './hosts.ts'
 import { type AskedHosts, type OwnHostsInUse, type Referrer, StoreRefused } from './store.ts'
 
-/** Hosts in one spelling, each once, in the order of their texts; `*.x` stands for every host below `x`, not for `x`. */
+/** Hosts in one spelling, each once, sorted; `*.x` stands for every host below `x`, not for `x`. */
 export type OwnHosts = readonly string[]
 
-/** What says that no host is one's own; not to be set says nothing. */
+/** `SITE_HOSTS=none`: no host is the site's own. Unset means something else: the recorded list holds. */
 export const NO_OWN_HOSTS = 'none'
 
 /**
@@ -48,28 +48,28 @@ function isAddress(host: string): boolean {
   return host.startsWith('[') || isIP(host) !== 0
 }
 
-/** @param host as `refererHost` makes it, or as it was stored before: with `www.` */
+/** @param host as `refererHost` makes it, or as earlier versions stored it, with `www.` */
 export function isOwnHost(own: OwnHosts, host: string): boolean {
   const name = withoutWww(host)
   return own.some(entry => (entry.startsWith('*.') ? name.endsWith(entry.slice(1)) : name === entry))
 }
 
-/** A row of a list of referrers; `host` is empty where none was told. */
+/** A row of `/referrers`; `host` is empty for readers who told none. */
 export function referrerOf(own: OwnHosts, host: string, views: number): Referrer {
   return { host: host || null, views, ...(isOwnHost(own, host) && { internal: true as const }) }
 }
 
-/** As the database records it, and people read it: text that `ownHostsOf` makes the same list of. */
+/** The text that the database records and people read; `ownHostsOf` makes the same list of it. */
 export function ownHostsText(own: OwnHosts): string {
   return own.length === 0 ? NO_OWN_HOSTS : own.join(',')
 }
 
-/** Back from `ownHostsText`. */
+/** The list of a text that `ownHostsText` made. */
 export function recordedOwnHosts(text: string): OwnHosts {
   return text === NO_OWN_HOSTS ? [] : text.split(',')
 }
 
-/** What a list replaces where a process may record it, in words; null where what is recorded stays. */
+/** What recording a list replaces, in words; null where the recorded list stays. */
 export function replacementOf({ ownHosts, goesBack }: AskedHosts, lists: readonly string[]): string | null {
   const standing = standingOf(ownHosts, lists)
   if (standing === 'holds' || (standing === 'replaced' && !goesBack)) return null
@@ -77,10 +77,10 @@ export function replacementOf({ ownHosts, goesBack }: AskedHosts, lists: readonl
 }
 
 /**
- * What a process's list is beside those that a database records.
+ * Whether a process's list is the recorded one, one that was replaced, or one that the database has never seen.
  *
- * @param own null: the process has none, and uses what is recorded
- * @param lists as texts, the one that holds first, then those it replaced
+ * @param own null: `SITE_HOSTS` is not set
+ * @param lists as texts: the recorded one, then those it replaced
  */
 function standingOf(own: OwnHosts | null, lists: readonly string[]): 'holds' | 'replaced' | 'new' {
   const text = own === null ? lists[0]! : ownHostsText(own)
@@ -88,7 +88,7 @@ function standingOf(own: OwnHosts | null, lists: readonly string[]): 'holds' | '
   return lists.includes(text) ? 'replaced' : 'new'
 }
 
-/** @throws {StoreRefused} where the list was never recorded */
+/** The list to use. @throws {StoreRefused} where the database has never seen the process's own */
 export function ownHostsInUse(own: OwnHosts | null, lists: readonly string[]): OwnHostsInUse {
   const standing = standingOf(own, lists)
   if (standing === 'new') {

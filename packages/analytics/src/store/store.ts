@@ -73,8 +73,8 @@ export interface Store extends Reads {
   ping(): Promise<void>
 
   /**
-   * Brings the database to this version, under a lock; records the zone rules of this process where they are newer, and the
-   * site's own hosts where they are others. May be ended at any moment, by a `progress` that throws too; the next run goes on.
+   * Brings the database to this version, under a lock; records the zone rules of this process where they are newer, and its
+   * own hosts where they differ. May be ended at any moment, by a `progress` that throws too; the next run goes on.
    *
    * @throws {StoreRefused} for a newer database; for zone rules that are older than those recorded, or differ on days that are kept
    */
@@ -84,9 +84,9 @@ export interface Store extends Reads {
    * Compares what this process counts by with what is recorded, and learns the number of that agreement. From then on
    * its batches are refused once something of it was replaced.
    *
-   * @param ownHosts what this process was told, if it was
-   * @throws {StoreRefused} unless the database is of this version, counts under these settings and zone rules, and knows
-   *   these hosts
+   * @param ownHosts this process's `SITE_HOSTS`; null where it has none, or does not use them
+   * @throws {StoreRefused} unless the database is of this version, counts under these settings and zone rules, and has
+   *   recorded these hosts at some time
    */
   checkSettings(ownHosts?: OwnHosts | null): Promise<OwnHostsInUse>
 
@@ -105,18 +105,18 @@ export interface Store extends Reads {
   close(): Promise<void>
 }
 
-/** The site's own hosts as a process was told them. */
+/** The own hosts that a process asks to be recorded. */
 export interface AskedHosts {
-  /** Null: nobody told it, and what is recorded holds. */
+  /** Null: `SITE_HOSTS` is not set, and the recorded list stays. */
   ownHosts: OwnHosts | null
-  /** Also record a list that was replaced by another before; without it, what replaced it stays. */
+  /** Whether to record also a list that another has replaced. */
   goesBack: boolean
 }
 
 export interface OwnHostsInUse {
-  /** The list that the database records: it is the one to use. */
+  /** The recorded list, which is the one to use. */
   ownHosts: OwnHosts
-  /** The process was told another list, which the database knows as replaced by this one. */
+  /** Whether the process asked for another list, which the database knows as replaced. */
   isReplaced: boolean
 }
 

@@ -5,12 +5,12 @@ import type { AskedHosts } from '../store.ts'
 import type { Cluster } from './connection.ts'
 import { type Engine, readState, recordSettings, type State } from './state.ts'
 
-/** Every list that was recorded, the one that holds first. */
+/** Every list that was ever recorded, the latest first: it is the one that holds. */
 export async function recordedLists(cluster: Cluster): Promise<string[]> {
   return (await agreements(cluster)).map(({ hosts }) => hosts)
 }
 
-/** Records the list unless it holds already, or was replaced and nobody goes back to it; says what it replaced. */
+/** Records the list that a process asks for, unless it holds already or was replaced before; says what it replaced. */
 export async function agreeOnHosts(engine: Engine, asked: AskedHosts): Promise<string[]> {
   for (;;) {
     const state = await readState(engine.cluster)

@@ -120,7 +120,7 @@ export async function openMysqlStore(
 
     async checkSettings(ownHosts = null) {
       await learned.check()
-      // Read last: a list that is recorded meanwhile is another agreement than was learned.
+      // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
       return ownHostsInUse(ownHosts, await recordedLists(reader))
     },
 

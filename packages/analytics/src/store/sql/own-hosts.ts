@@ -5,7 +5,7 @@ import type { AskedHosts } from '../store.ts'
 import { raiseAgreement } from './agreement.ts'
 import type { SqlClient, SqlEngine } from './sql.ts'
 
-/** Every list that was recorded, the one that holds first. */
+/** Every list that was ever recorded, the latest first: it is the one that holds. */
 export async function recordedLists(client: SqlClient): Promise<string[]> {
   const rows = await client.all('SELECT hosts FROM post_view_site_hosts ORDER BY number DESC')
   return rows.map(row => String(row['hosts']))
@@ -16,7 +16,7 @@ export async function ownHosts(client: SqlClient): Promise<OwnHosts> {
   return recordedOwnHosts(String(row!['hosts']))
 }
 
-/** Records the list unless it holds already, or was replaced and nobody goes back to it; says what it replaced. */
+/** Records the list that a process asks for, unless it holds already or was replaced before; says what it replaced. */
 export async function agreeOnHosts(engine: SqlEngine, asked: AskedHosts): Promise<string[]> {
   if (asked.ownHosts === null) return []
   const text = ownHostsText(asked.ownHosts)
@@ -29,7 +29,7 @@ export async function agreeOnHosts(engine: SqlEngine, asked: AskedHosts): Promis
       text,
       Math.floor(Date.now() / 1_000),
     ])
-    // What is derived from a referer by the list before must not be counted beside what is by this one.
+    // Rows derived under the list before must not be counted beside rows derived under this one.
     await raiseAgreement(client)
     return [replaced]
   })

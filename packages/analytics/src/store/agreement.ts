@@ -116,7 +116,10 @@ export function keptDiffersAt(recorded: RecordedRules, calendar: Calendar, kept:
   const first = kept.first - DAY_BEFORE_SECONDS
   let differsAt = rulesDifferAt(recorded, calendar)
   while (differsAt !== null && differsAt < first) {
-    const agreesAt = firstAgreement(recorded.changes, calendar.changes, { from: differsAt, until: first })
+    const agreesAt = firstAgreement(recorded.changes, calendar.changes, {
+      from: differsAt,
+      until: first + 1,
+    })
     if (agreesAt === null) return differsAt
     differsAt = rulesDifferAt(recorded, calendar, agreesAt)
   }

@@ -29,7 +29,6 @@ test('an entry that is no host is refused, and quoted', () => {
     'https://blog.example/',
     'blog.example/',
     'blog.example/path',
-    'user@blog.example',
     'blog.example?a',
     'blog.example#a',
     'blog example',
@@ -61,6 +60,10 @@ test('an entry that is no host is refused, and quoted', () => {
     )
   assert.throws(() => ownHostsOf('a b, ok.example, c d'), /^Error: "a b" is no host, "c d" is no host; write/)
   assert.throws(() => ownHostsOf(' , '), /names no host/)
+  assert.throws(
+    () => ownHostsOf('https://reader:geheim@blog.example/'),
+    /^Error: "…@blog\.example\/" is no host; write/,
+  )
 })
 
 test('an own host is one that the list names, with www or without; *.x is what is below x, and not x', () => {

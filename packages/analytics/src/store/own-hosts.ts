@@ -26,10 +26,15 @@ export function ownHostsOf(text: string): OwnHosts {
   const wrong = entries.filter((_, index) => hosts[index] === null)
   if (wrong.length > 0 || hosts.length === 0) {
     throw new Error(
-      `${wrong.map(entry => `"${entry}" is no host`).join(', ') || 'it names no host'}; write names such as blog.example, *.blog.example or 192.0.2.1, separated by commas, or ${NO_OWN_HOSTS} alone`,
+      `${wrong.map(entry => `"${withoutUser(entry)}" is no host`).join(', ') || 'it names no host'}; write names such as blog.example, *.blog.example or 192.0.2.1, separated by commas, or ${NO_OWN_HOSTS} alone`,
     )
   }
   return [...new Set(hosts.filter(host => host !== null))].sort()
+}
+
+/** Who writes a whole URL may write a password in it. */
+function withoutUser(entry: string): string {
+  return entry.replace(/^.*@/s, '…@')
 }
 
 function ownHostOf(entry: string): string | null {

@@ -9,6 +9,7 @@ import type {
   InHand,
   QueueDepths,
 } from '../packages/analytics/src/api/health.ts'
+import { NEWEST_RULES } from '../packages/analytics/src/store/zone-rules.ts'
 import { NOW, samples, startApi } from './support/api.ts'
 import { until } from './support/until.ts'
 
@@ -111,6 +112,30 @@ test('a status tells the last 60 minutes, empty ones as zeros', async t => {
     { minute: '2026-11-21T12:33:00Z', views: 1 },
     { minute: '2026-11-21T12:34:00Z', views: 2 },
   ])
+})
+
+test('a status tells the zone rules that days are counted by, and the clocks they make', async t => {
+  const { get } = await startApi(t, { settings: { timeZone: 'America/Winnipeg' } })
+  const { timezone, zone_rules, offsets } = (await get('/api/v1/status')).json()
+  assert.equal(timezone, 'America/Winnipeg')
+  assert.deepEqual(zone_rules, { source: 'moment-timezone', release: NEWEST_RULES.release })
+  assert.deepEqual(offsets[0], { from: '1970-01-01T00:00:00Z', seconds: -21_600 })
+  const since2025 = offsets.filter(({ from }: { from: string }) => from >= '2025-06')
+  assert.deepEqual(since2025.slice(0, 2), [
+    { from: '2025-11-02T07:00:00Z', seconds: -21_600 },
+    { from: '2026-03-08T08:00:00Z', seconds: -18_000 },
+  ])
+  const utc = await startApi(t)
+  assert.deepEqual((await utc.get('/api/v1/status')).json().offsets, [
+    { from: '1970-01-01T00:00:00Z', seconds: 0 },
+  ])
+})
+
+test('the metrics tell the zone rules that days are counted by', async t => {
+  const { app } = await startApi(t)
+  assert.deepEqual(samples((await app.inject('/metrics')).body, 'postviews_zone_rules_info'), {
+    [`{source="moment-timezone",release="${NEWEST_RULES.release}"}`]: '1',
+  })
 })
 
 test('a status tells how far behind the numbers are, and null for what it cannot know', async t => {

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import Schema from 'typebox/schema'
+import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
 import { NOW, startApi } from './support/api.ts'
 
 const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'
@@ -268,6 +269,37 @@ test('tells the hosts that readers came from', async t => {
       { host: 'news.example', views: 3 },
     ],
   })
+})
+
+test("marks the site's own hosts among referrers, by the list that is recorded, and nothing else", async t => {
+  const { get, count, store } = await startApi(t)
+  const at = { post_uuid: '42', timestamp: '2026-11-21T12:00:00Z' }
+  await count([
+    { ...at, referer: 'https://www.blog.example/a' },
+    { ...at, referer: 'https://blog.example/b' },
+    { ...at, referer: 'https://news.example/' },
+    at,
+  ])
+  const paths = ['/api/v1/posts/42/referrers', '/api/v1/referrers']
+  const own = { host: 'blog.example', views: 2 }
+  const others = [
+    { host: null, views: 1 },
+    { host: 'news.example', views: 1 },
+  ]
+  const etags = new Set<unknown>()
+  for (const [list, row] of [
+    ['none', own],
+    ['blog.example', { ...own, internal: true }],
+    ['other.example', own],
+  ] as const) {
+    await store.migrate(undefined, { ownHosts: ownHostsOf(list), goesBack: false })
+    for (const path of paths) {
+      const answer = await get(path)
+      assert.deepEqual(answer.json().referrers, [row, ...others], `${list} ${path}`)
+      etags.add(answer.headers['etag'])
+    }
+  }
+  assert.equal(etags.size, 4, 'an answer that was kept does not hold when the list is another')
 })
 
 test("answers the whole site's totals as the sum of its days", async t => {

@@ -76,6 +76,7 @@ test('names every wrong setting in one message, and none of the secrets in them'
     UNIQUE_WINDOW: '5h',
     UNIQUE_BY: 'cookie',
     BOTS: 'maybe',
+    SITE_HOSTS: 'https://root:geheim-4@blog.example/',
     IP_STORAGE: 'half',
     EVENT_MAX_AGE: 'a month',
     RAW_RETENTION_DAYS: '-1',

@@ -87,6 +87,13 @@ const ODD_VIEWS: PlannedEvent[] = [
   goodEvent(someView(), { user_agent: '\ud800 half of a pair', referer: 'not a URL' }),
   goodEvent(someView(), { user_agent: '🦊'.repeat(3_000), referer: 'https://пример.испытание/' }),
   goodEvent(someView(), { user_id: '18446744073709551615', ip: '::ffff:192.0.2.1' }),
+  goodEvent(someView(), {
+    timestamp: {
+      date: new Date((now - 60 + 9 * 3_600) * 1_000).toISOString().replace('T', ' ').replace('Z', '000'),
+      timezone_type: 3,
+      timezone: 'asia/tokyo',
+    },
+  }),
   goodEvent(someView(), { user_agent: "'; DROP TABLE post_views; -- \\' \" \x1a" }),
 ]
 

@@ -14,10 +14,11 @@ import { until } from './support/until.ts'
 const KEY = 'a-key-of-the-tests-alone'
 const PASSWORD = 'correct horse battery staple'
 
-async function startPanel(t: TestContext, { broker = false } = {}) {
+async function startPanel(t: TestContext, { broker = false, timeZone = 'UTC' } = {}) {
   const depths = { queues: { views: 7, articles: 5 }, dead: 2 }
   const api = await startApi(t, {
     apiKeys: [KEY],
+    settings: { timeZone },
     ...(broker && { broker: { depths: async () => depths } }),
   })
   /** What Analytics was asked, and what it said. */
@@ -101,6 +102,30 @@ test('tells the numbers of the period beside those of the period before', async 
   assert.equal(ofPost.trend.daysBefore?.length, 7)
   assert.equal(ofPost.total.views, 5)
   assert.equal(ofPost.total.first_viewed_at, '2026-11-07T10:00:00Z')
+})
+
+// The clocks of Winnipeg are not set back any more, and Node's rules, as a browser's, may not know of it.
+test('shows times by the clocks that Analytics counts by, whatever rules it has itself', async t => {
+  const { count, get, post, overview } = await startPanel(t, { timeZone: 'America/Winnipeg' })
+  const at = (timestamp: string): ViewEvent => ({ post_uuid: 'a', ip: '192.0.2.1', timestamp })
+  await count([at('2026-01-15T05:30:00Z'), at('2026-11-15T05:30:00Z'), at('2026-11-21T12:30:00Z')])
+  const { total, trend, clocks } = await post('a')
+  assert.equal(total.views, 3)
+  assert.deepEqual(
+    trend.days.filter(({ views }) => views > 0).map(({ date }) => date),
+    ['2026-11-15', '2026-11-21'],
+  )
+  // What the browser draws with.
+  assert.deepEqual(clocks.slice(0, 2), [
+    { from: '2025-11-02T07:00:00Z', seconds: -21_600 },
+    { from: '2026-03-08T08:00:00Z', seconds: -18_000 },
+  ])
+  assert.equal((await overview()).clocks[0]?.seconds, -18_000)
+
+  const page = (await get('/posts/a')).body
+  assert.match(page, /As of <time[^>]*>07:34:56 UTC−5</)
+  assert.match(page, /first <time[^>]*>14 Jan 2026, 23:30:00 UTC−6</)
+  assert.match(page, /latest\s*<time[^>]*>\s*21 Nov 2026, 07:30:00 UTC−5</)
 })
 
 test('asks for the sparklines of a page of posts in one call', async t => {

@@ -163,6 +163,29 @@ test('the panel, in a browser', async t => {
     await page.context().close()
   })
 
+  await t.test(
+    "shows the site's own pages as one row, and not as a place that readers came from",
+    async () => {
+      const page = await panel.page()
+      for (const path of ['/', `/posts/${POST.id}`]) {
+        await page.goto(path)
+        const rows = page.locator('#referrers tbody tr')
+        const names = await rows.locator('th').allTextContents()
+        assert.deepEqual(names.at(-1)?.trim(), 'This site’s own pages')
+        assert.ok(names.every(name => !name.includes('blog.example')))
+        assert.equal(await page.locator('#referrers tbody a').count(), 0)
+        // Every view came from somewhere.
+        const views = (await rows.locator('td:last-child').allTextContents()).map(Number)
+        const all = Number((await figure(page, 'Views').locator('.value').textContent())?.replaceAll(',', ''))
+        assert.equal(
+          views.reduce((a, b) => a + b, 0),
+          all,
+        )
+      }
+      await page.context().close()
+    },
+  )
+
   await t.test('gives what it shows as CSV, with nothing in it that a spreadsheet would run', async () => {
     const page = await panel.page()
     await page.goto(`/posts/${POST.id}?period=7d&compare=1`)
@@ -171,7 +194,12 @@ test('the panel, in a browser', async t => {
     assert.equal(days.lines.length, 8)
     assert.match(days.lines[6]!, new RegExp(`^20\\d\\d-\\d\\d-\\d\\d,${viewsOf(0, 1)},.*,${viewsOf(0, 8)},`))
     const referrers = await download(page, page.getByRole('link', { name: 'Download CSV of where' }))
-    assert.deepEqual(referrers.lines.map(line => line.split(',')[0]).toSorted(), ['', 'host', 'news.example'])
+    assert.deepEqual(referrers.lines.map(line => line.split(',')[0]).toSorted(), [
+      '',
+      'host',
+      'news.example',
+      "this site's own pages",
+    ])
 
     await page.goto('/')
     const posts = await download(page, page.getByRole('link', { name: 'Download CSV of posts' }))

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import type { ViewRow } from '../packages/analytics/src/store/row.ts'
 import type { CountingSettings, Difference, Store } from '../packages/analytics/src/store/store.ts'
+import type { ZoneRules } from '../packages/analytics/src/store/zone-rules.ts'
 
 /** What the suite needs to know of an engine. */
 export interface ContractEngine {
@@ -22,10 +23,10 @@ export interface ContractEngine {
 
 export interface TestDatabase {
   url: string
-  /** A store of the test's own settings, migrated; closed after the test. */
-  open(settings?: Partial<CountingSettings>): Promise<Store>
+  /** A store of the test's own settings and zone rules, migrated; closed after the test. */
+  open(settings?: Partial<CountingSettings>, rules?: ZoneRules): Promise<Store>
   /** The same, with whatever is or is not in the database. */
-  openAsIs(settings?: Partial<CountingSettings>): Promise<Store>
+  openAsIs(settings?: Partial<CountingSettings>, rules?: ZoneRules): Promise<Store>
   sql(statement: string): Promise<Record<string, unknown>[]>
   /** Another, empty one. */
   another(): Promise<TestDatabase>
@@ -46,16 +47,16 @@ export function promisesOf(engine: ContractEngine): Promises {
         const database = await engine.create()
         databases.push(database)
         const { url } = database
-        const openAsIs = async (settings: Partial<CountingSettings> = {}) => {
-          const store = await openStore(url, { ...SETTINGS, ...settings })
+        const openAsIs = async (settings: Partial<CountingSettings> = {}, rules?: ZoneRules) => {
+          const store = await openStore(url, { ...SETTINGS, ...settings }, rules)
           cleanups.push(() => store.close())
           return store
         }
         return {
           url,
           openAsIs,
-          async open(settings) {
-            const store = await openAsIs(settings)
+          async open(settings, rules) {
+            const store = await openAsIs(settings, rules)
             await store.migrate()
             return store
           },

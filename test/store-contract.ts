@@ -6,9 +6,11 @@
 import { describe } from 'node:test'
 import { countingContract } from './store-contract-counting.ts'
 import { type ContractEngine, promisesOf } from './store-contract-database.ts'
+import { hostsContract } from './store-contract-hosts.ts'
 import { randomContract } from './store-contract-random.ts'
 import { readsContract } from './store-contract-reads.ts'
 import { retentionContract } from './store-contract-retention.ts'
+import { zoneRulesContract } from './store-contract-rules.ts'
 import { settingsContract } from './store-contract-settings.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
@@ -22,6 +24,8 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     describe('against chance', () => randomContract(promises))
     if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))
+    describe('hosts', () => hostsContract(promises))
     describe('version and settings', () => settingsContract(promises))
+    describe('zone rules', () => zoneRulesContract(promises))
   })
 }

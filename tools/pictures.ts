@@ -23,6 +23,8 @@ const PICTURES = join(ROOT, 'docs/pictures')
 const SIZE = { width: 1_280, height: 860 }
 const KEY = 'the-key-of-the-pictures'
 const PASSWORD = 'the password of the pictures'
+/** What readers see it as. */
+const BLOG = 'https://blog.example'
 const DAYS = 90
 const VIEWS = 80_000
 
@@ -46,6 +48,7 @@ async function makePictures(): Promise<void> {
     EVENT_MAX_AGE: '100d',
     RAW_RETENTION_DAYS: '120',
     STATS_TIMEZONE: zoneInTheEvening(),
+    SITE_HOSTS: new URL(BLOG).host,
   })
   const sampleDay = new Date().toISOString().slice(0, 10)
   const blogUrl = await start('examples/blog/src/main.ts', [], '/', {
@@ -115,7 +118,7 @@ async function publish(
   posts: ReturnType<typeof loadPosts>,
 ): Promise<void> {
   const tracker = createTracker({ url: amqpUrl })
-  const life = { posts, seed: 'pictures', blogUrl: 'https://blog.example' }
+  const life = { posts, seed: 'pictures', blogUrl: BLOG }
   const views = historyViews({ ...life, untilMs: Date.now(), days: DAYS, views: VIEWS })
   await publishAll(views, tracker, new AbortController().signal)
   await tracker.close()

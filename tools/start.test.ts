@@ -107,6 +107,10 @@ describe('npm start', () => {
     const { days } = await stats.siteDays({ days: 90 })
     assert.ok(days.every(day => day.views > 0))
 
+    const { referrers } = await stats.siteReferrers({ days: 90, limit: 100 })
+    const own = referrers.filter(({ internal }) => internal).map(({ host }) => host)
+    assert.deepEqual(own, ['127.0.0.1'], "readers who went on from one of the blog's pages to the next")
+
     const [top] = (await stats.topPosts({ limit: 1 })).posts
     const blog = `http://127.0.0.1:${ports.BLOG_PORT.port}`
     const named = (await (await fetch(`${blog}/posts.json?ids=${top!.post_uuid}`)).json()) as {
@@ -128,6 +132,8 @@ describe('npm start', () => {
     await untilViews(started.output(), 1)
     assert.equal((await statsOf(started.output(), ports).siteViews()).views, 1)
     assert.match(started.output(), /Readers +none made up/)
+    const log = await readFile(join(own, 'data/log/analytics.log'), 'utf8')
+    assert.match(log, /"siteHosts":\[\]/, 'nor does it record own hosts there')
     assert.ok(!started.output().includes(settings.ADMIN_PASSWORD))
     assert.equal(await signIn(ports, settings.ADMIN_PASSWORD), 303)
     assert.equal(await started.stop('SIGINT'), 0)

@@ -52,6 +52,9 @@ const ports = {
 const analyticsUrl = urlOf('analytics')
 const blogUrl = urlOf('blog')
 
+/** The blog's, under both its names. A database of somebody's own records the hosts of their site, and keeps them. */
+const OWN_HOSTS = setting('SITE_HOSTS') ?? (setting('DATABASE_URL') ? null : '127.0.0.1,localhost')
+
 /** History is as old as that; what the user has set is left alone, and then there is no history. */
 const LONG_MEMORY = { EVENT_MAX_AGE: `${HISTORY_DAYS + 10}d`, RAW_RETENTION_DAYS: String(HISTORY_DAYS + 30) }
 const hasLongMemory = isPlayground && !Object.keys(LONG_MEMORY).some(setting)
@@ -64,6 +67,7 @@ function analyticsPart(amqpUrl: string): Part {
       AMQP_URL: amqpUrl,
       DATABASE_URL: setting('DATABASE_URL') ?? 'sqlite:data/postviews.db',
       INTERNAL_API_KEY: apiKeys,
+      ...(OWN_HOSTS === null ? {} : { SITE_HOSTS: OWN_HOSTS }),
       ...(hasLongMemory ? LONG_MEMORY : {}),
     },
     portSetting: 'PORT',

@@ -13,6 +13,7 @@
 import assert from 'node:assert/strict'
 import { CONSUMED_QUEUES, DEAD_QUEUE } from '@postviews/client'
 import { connect } from 'amqplib'
+import { NEWEST_RULES } from '../../packages/analytics/src/store/zone-rules.ts'
 import type { AmqpTap } from './amqp-tap.ts'
 import type { Row, TestDatabase } from './engines.ts'
 import { type Book, badId, type Ledger } from './ledger.ts'
@@ -171,12 +172,15 @@ function assertStored(
 
   const invented = stored.keys().filter(id => !book.attempted.has(id) || !isGood(id))
   assertNone(invented, 'I2: stored, and never published')
-  // Sweden writes a day as ISO 8601 does.
-  const days = new Intl.DateTimeFormat('sv-SE', { timeZone })
+  const { changes } = NEWEST_RULES.zone(timeZone)!
+  const dayOf = (moment: number) => {
+    const { offset } = changes.findLast(({ from }) => from <= moment)!
+    return new Date((moment + offset) * 1_000).toISOString().slice(0, 10)
+  }
   const altered: string[] = []
   for (const [id, { post_uuid, viewed_at, day }] of stored) {
     const view = planned.views.get(id)!
-    const expected = [view.postUuid, view.viewedAt, days.format(view.viewedAt * 1_000)]
+    const expected = [view.postUuid, view.viewedAt, dayOf(view.viewedAt)]
     if (String([post_uuid, unixSeconds(viewed_at), day]) !== String(expected)) altered.push(`${id} on ${day}`)
   }
   assertNone(altered, 'I2: stored otherwise than published, or on another day')

@@ -56,6 +56,7 @@ export async function startPanel(
       RAW_RETENTION_DAYS: '120',
       // It is about noon: no test runs across midnight.
       STATS_TIMEZONE: zoneAtNoon(),
+      SITE_HOSTS: 'blog.example,*.blog.example',
     },
   })
   await service.untilReady()
@@ -113,6 +114,14 @@ function zoneAtNoon(): string {
 
 const HOUR_MS = 3_600_000
 
+const REFERERS = [
+  'https://www.blog.example/archive',
+  null,
+  'https://news.example/item',
+  'https://shop.blog.example/',
+  'https://news.example/item',
+]
+
 export function pastViews() {
   const nowMs = Date.now()
   return POSTS.flatMap(({ id }, post) =>
@@ -122,7 +131,7 @@ export function pastViews() {
         user_id: n % 3 === 0 ? n + 1 : null,
         ip: `192.0.2.${n}`,
         user_agent: n % 3 === 1 ? GOOGLEBOT : FIREFOX,
-        referer: n % 2 === 0 ? 'https://news.example/item' : null,
+        referer: REFERERS[n % REFERERS.length]!,
         timestamp: nowMs - daysAgo * 24 * HOUR_MS,
       })),
     ),

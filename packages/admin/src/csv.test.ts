@@ -24,7 +24,21 @@ test('writes the day compared with beside each day', () => {
 })
 
 test('keeps a spreadsheet from running a cell as a formula', () => {
-  const titles = ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', ' =1', '\r=1']
+  const titles = [
+    '=1+1',
+    '+1',
+    '-1',
+    '@SUM(A1)',
+    '\t1',
+    '\r1',
+    '\t=1',
+    ' =1',
+    '\r=1',
+    '\n=1',
+    '"=1"',
+    '＝1+1',
+    '＠A1',
+  ]
   for (const title of titles) {
     const cell = postsCsv([post(title)]).split('\r\na,')[1]!
     assert.match(cell, /^"?'/, JSON.stringify(title))
@@ -33,8 +47,36 @@ test('keeps a spreadsheet from running a cell as a formula', () => {
   assert.match(postsCsv([post('fine', '=HYPERLINK("x")')]), /,fine,"'=HYPERLINK\(""x""\)",2,1\r\n$/)
 })
 
+test('keeps a spreadsheet whose list separator is a semicolon from it too', () => {
+  for (const separator of [';', '; ', ';"', '\t', '|', '\n', '\r\n', ';;']) {
+    for (const formula of ['=1+1', '+1', '-1', '@A1', '＝1']) {
+      const csv =
+        postsCsv([post(`x${separator}${formula};y`)]) +
+        referrersCsv([{ host: `x${separator}${formula}`, views: 1 }])
+      // Quotes mean nothing to it where they do not begin a cell.
+      const cells = csv.split(/[;|\t\r\n]/).map(cell => cell.replace(/^["\s]+/, ''))
+      assert.deepEqual(
+        cells.filter(cell => /^[=+\-@＝＋－＠]/.test(cell)),
+        [],
+        JSON.stringify([separator, formula]),
+      )
+    }
+  }
+  assert.match(referrersCsv([{ host: 'x;=1+1;y', views: 1 }]), /\r\nx;'=1\+1;y,1\r\n$/)
+})
+
 test('leaves alone what only holds such a character', () => {
   assert.match(postsCsv([post('1 + 1 = 2')]), /,1 \+ 1 = 2,/)
+  assert.match(postsCsv([post('Salt; a - b; c@d')]), /,Salt; a - b; c@d,/)
+})
+
+test("tells the views of the site's own pages by that name, and of nowhere by none", () => {
+  const referrers = [
+    { host: 'news.example', views: 3 },
+    { host: null, views: 2 },
+    { host: null, views: 7, internal: true as const },
+  ]
+  assert.equal(referrersCsv(referrers), "host,views\r\nnews.example,3\r\n,2\r\nthis site's own pages,7\r\n")
 })
 
 test('quotes what holds a comma, a quote or a line break', () => {

@@ -35,17 +35,24 @@ export function postsCsv(posts: readonly PostRow[]): string {
 }
 
 export function referrersCsv(referrers: readonly Referrer[]): string {
-  return toCsv([['host', 'views'], ...referrers.map(({ host, views }) => [host, views])])
+  return toCsv([
+    ['host', 'views'],
+    ...referrers.map(({ host, views, internal }) => [internal ? "this site's own pages" : host, views]),
+  ])
 }
 
 function toCsv(rows: readonly (readonly Cell[])[]): string {
   return rows.map(row => `${row.map(toCell).join(',')}\r\n`).join('')
 }
 
+// A spreadsheet runs a cell that begins so as a formula, and texts come from anybody: a title, a host. Where the list
+// separator is a semicolon it begins a cell at every semicolon, and at every line break, for quotes within a cell mean
+// nothing to it.
+const FORMULAS = /(^|[;|\t\r\n])(?=["\s]*[=+\-@\t\r＝＋－＠])/g
+
 function toCell(cell: Cell): string {
   if (cell === null) return ''
   if (typeof cell === 'number') return String(cell)
-  // A spreadsheet runs what begins like this as a formula, and it may come from anybody: a title, a host.
-  const text = /^\s*[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell
+  const text = cell.replace(FORMULAS, "$1'")
   return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text
 }

@@ -2,13 +2,13 @@
 
 import { canonicalPost, type Stats } from '@postviews/client'
 import type { Loaded } from './answers.ts'
+import { clocksFrom } from './clocks.ts'
 import type { DayFigures, Names, Overview, PostRow } from './pages/model.ts'
 import { ROWS_PER_PAGE } from './pages/model.ts'
 import { type Day, type DayRange, daysBetween, MAX_PERIOD_DAYS, type Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
+import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
 import { rangesOf, sparkOf, sumOf, trendOf, within } from './trend.ts'
-
-const MAX_REFERRERS = 10
 
 /** @throws {StatsError} */
 export async function readOverview(
@@ -21,20 +21,21 @@ export async function readOverview(
   const ranges = rangesOf(question.period, today)
   const [days, referrers, list] = await Promise.all([
     stats.siteDays(ranges.asked),
-    stats.siteReferrers({ ...ranges.period, limit: MAX_REFERRERS }),
+    stats.siteReferrers({ ...ranges.period, limit: ASKED_REFERRERS }),
     question.search === ''
       ? topRows(stats, posts, ranges.period, ranges.shown, question.page, today)
       : foundRows(stats, posts, ranges.period, ranges.shown, question.search, today),
   ])
-  const { as_of: countedAt, ...counting } = status
+  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
   const { asOf: listedAt, ...listed } = list
   return {
     asOf: oldest(countedAt, days.as_of, referrers.as_of, listedAt),
     data: {
       ...listed,
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
+      clocks: clocksFrom(offsets, oldest(countedAt, ...counting.minutes.map(({ minute }) => minute))),
       counting,
-      referrers: referrers.referrers,
+      referrers: shownReferrers(referrers.referrers),
     },
   }
 }

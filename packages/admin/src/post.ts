@@ -2,13 +2,13 @@
 
 import type { Stats } from '@postviews/client'
 import type { Loaded } from './answers.ts'
+import { clocksFrom } from './clocks.ts'
 import { oldest } from './overview.ts'
 import type { Post } from './pages/model.ts'
 import type { Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
+import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
 import { rangesOf, trendOf } from './trend.ts'
-
-const MAX_REFERRERS = 10
 
 /**
  * @param id as `canonicalPost` gives it
@@ -29,9 +29,10 @@ export async function readPost(
   const ranges = rangesOf(question.period, today)
   const [days, referrers] = await Promise.all([
     stats.postDays(id, ranges.asked),
-    stats.postReferrers(id, { ...ranges.period, limit: MAX_REFERRERS }),
+    stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
   ])
-  const { as_of: countedAt, ...counting } = status
+  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
+  const minutes = counting.minutes.map(({ minute }) => minute)
   return {
     asOf: oldest(countedAt, total.as_of, days.as_of, referrers.as_of),
     data: {
@@ -43,8 +44,9 @@ export async function readPost(
         last_viewed_at: total.last_viewed_at,
       },
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
+      clocks: clocksFrom(offsets, oldest(countedAt, total.first_viewed_at ?? countedAt, ...minutes)),
       counting,
-      referrers: referrers.referrers,
+      referrers: shownReferrers(referrers.referrers),
     },
   }
 }

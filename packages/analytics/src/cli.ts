@@ -55,11 +55,13 @@ for (const [name, description, parts] of [
 
 program
   .command('migrate')
-  .description('bring the database to this version; existing post_views tables are adopted with their data')
+  .description(
+    'bring the database to this version, existing post_views tables with their data, and record SITE_HOSTS',
+  )
   .action(() =>
-    withStore({ checked: false }, async (store, progress) => {
-      await store.migrate(progress)
-      return 'the database is up to date'
+    withStore({ checked: false }, async (store, progress, _print, { siteHosts }) => {
+      const { replaced } = await store.migrate(progress, { ownHosts: siteHosts, goesBack: true })
+      return [...replaced.map(what => `replaced ${what}`), 'the database is up to date'].join('\n')
     }),
   )
 

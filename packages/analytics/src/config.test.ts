@@ -23,6 +23,7 @@ test('every setting but the key has a default that works', () => {
     host: '127.0.0.1',
     port: 3100,
     counting: { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' },
+    siteHosts: null,
     ipStorage: 'full',
     maxAgeSeconds: 30 * 86_400,
     rawRetentionDays: 90,
@@ -44,6 +45,7 @@ test('every setting is read from the variable of its name', () => {
     UNIQUE_WINDOW: '6h',
     UNIQUE_BY: 'ip+user_agent',
     BOTS: 'exclude',
+    SITE_HOSTS: '*.blog.example, www.Blog.example:8080',
     IP_STORAGE: 'none',
     EVENT_MAX_AGE: '36h',
     RAW_RETENTION_DAYS: '0',
@@ -60,6 +62,7 @@ test('every setting is read from the variable of its name', () => {
     host: '0.0.0.0',
     port: 0,
     counting: { timeZone: 'Europe/Warsaw', windowHours: 6, uniqueBy: 'ip+user_agent', bots: 'exclude' },
+    siteHosts: ['*.blog.example', 'blog.example'],
     ipStorage: 'none',
     maxAgeSeconds: 129_600,
     rawRetentionDays: 0,
@@ -77,6 +80,11 @@ test('a time zone is read in any letter case, and spelt its own way', () => {
     ['UTC', 'UTC'],
   ] as const)
     assert.equal(readConfig({ STATS_TIMEZONE: text }, CONSUMER).counting.timeZone, timeZone)
+})
+
+test('that no host is own is another matter than not to say which are', () => {
+  assert.deepEqual(readConfig({ SITE_HOSTS: 'none' }, CONSUMER).siteHosts, [])
+  assert.equal(readConfig({ SITE_HOSTS: ' ' }, CONSUMER).siteHosts, null)
 })
 
 test('an empty variable is one that is not set, and others are not ours', () => {
@@ -103,6 +111,7 @@ const WRONG: Record<string, string[]> = {
   UNIQUE_WINDOW: ['5h', '24', '1d', '0h', '6 h', '30m'],
   UNIQUE_BY: ['IP', 'user_agent', 'ip,user_agent'],
   BOTS: ['yes', 'Exclude'],
+  SITE_HOSTS: ['https://blog.example', 'blog.example,none/', '*', ','],
   IP_STORAGE: ['hash', 'FULL'],
   EVENT_MAX_AGE: ['30', '0d', '-1d', '1.5h', '1w', 'd'],
   RAW_RETENTION_DAYS: ['-1', '90d', '1.5', '36501'],

@@ -1,9 +1,10 @@
 /** The one place where the environment is read: a pure function of it, which tells every problem at once. */
 
-import { timeZoneNamed } from './store/calendar.ts'
 import { addressOf } from './store/clickhouse/address.ts'
+import { type OwnHosts, ownHostsOf } from './store/own-hosts.ts'
 import type { IpStorage, UniqueBy } from './store/row.ts'
 import type { CountingSettings } from './store/store.ts'
+import { timeZoneNamed } from './store/zone-rules.ts'
 
 export interface Config {
   amqpUrl: string
@@ -12,6 +13,8 @@ export interface Config {
   host: string
   port: number
   counting: CountingSettings
+  /** Null: whatever the database records. */
+  siteHosts: OwnHosts | null
   ipStorage: IpStorage
   maxAgeSeconds: number
   rawRetentionDays: number
@@ -84,6 +87,12 @@ const UNIQUE_BY = setting('UNIQUE_BY', 'ip', 'what tells readers apart: `ip` or 
 const BOTS = setting('BOTS', 'count', '`count` counts bots like any reader, `exclude` keeps them out', text =>
   oneOf<CountingSettings['bots']>(text, ['count', 'exclude']),
 )
+const SITE_HOSTS = setting(
+  'SITE_HOSTS',
+  '',
+  "the site's own hosts, separated by commas, so that its own pages are not taken for places readers came from: `blog.example`; `*.blog.example` for all below it; `none`. Where it is not set, what the database records holds",
+  text => (text === '' ? null : ownHostsOf(text)),
+)
 const IP_STORAGE = setting(
   'IP_STORAGE',
   'full',
@@ -131,6 +140,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   UNIQUE_WINDOW,
   UNIQUE_BY,
   BOTS,
+  SITE_HOSTS,
   IP_STORAGE,
   EVENT_MAX_AGE,
   RAW_RETENTION_DAYS,
@@ -174,6 +184,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
       uniqueBy: read(UNIQUE_BY),
       bots: read(BOTS),
     },
+    siteHosts: read(SITE_HOSTS),
     ipStorage: read(IP_STORAGE),
     maxAgeSeconds: read(EVENT_MAX_AGE),
     rawRetentionDays: read(RAW_RETENTION_DAYS),

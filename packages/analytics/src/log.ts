@@ -11,6 +11,8 @@ export const LOG_EVENTS = {
   'service.end_failed': 'a part did not end well; the others are ended all the same',
   'service.stopped': 'everything in hand was committed and acknowledged',
   'service.failed': 'the process ends because it cannot go on; the message says what to do',
+  'hosts.outdated':
+    'SITE_HOSTS is a list that another has replaced: what is recorded is used; `postviews migrate` goes back',
   'key.short': 'a key of the internal API has under 16 characters',
   'batch.stored': 'a batch is committed (debug level: see the metrics)',
   'view.dead_lettered':
@@ -30,6 +32,8 @@ export const LOG_EVENTS = {
   'prune.failed': 'retention could not run; it is tried again',
   'adoption.progress':
     'the database is brought to this version; tables of the article are adopted with their data',
+  'agreement.replaced':
+    'something that all processes must agree on is another from now on, newer zone rules or another SITE_HOSTS for example; those that run with what was before stop before their next batch',
   'request.failed': 'the internal API could not answer',
 } as const
 

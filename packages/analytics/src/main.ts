@@ -10,6 +10,7 @@ import { type Retention, scheduleRetention } from './ingest/retention.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { openStore } from './store/open.ts'
+import type { OwnHosts } from './store/own-hosts.ts'
 import { type Store, StoreRefused } from './store/store.ts'
 
 export interface Parts {
@@ -49,8 +50,8 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
 
   const ends: (() => Promise<unknown>)[] = []
   try {
-    const metrics = createMetrics()
     const store = await openStore(config.databaseUrl, config.counting)
+    const metrics = createMetrics(store.calendar.rules)
     ends.unshift(() => store.close())
 
     // The health routes answer from the start: they say what is being waited for.
@@ -83,7 +84,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
       throw new Error(`cannot listen on HOST ${config.host}, PORT ${config.port}`, { cause })
     })
 
-    await storeIsReady(store, parts, log, stopping.signal)
+    const siteHosts = await storeIsReady(store, config, parts, log, stopping.signal)
     if (!stopping.signal.aborted) {
       if (parts.consumer) {
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
@@ -107,6 +108,8 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
           database: withoutSecrets(config.databaseUrl),
           broker: withoutSecrets(config.amqpUrl),
           counting: config.counting,
+          siteHosts,
+          zoneRules: { source: store.calendar.rules.source, release: store.calendar.rules.release },
         },
         'service.started',
       )
@@ -127,22 +130,40 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
   return exitCode
 }
 
-/** Waits for the store; throws only what waiting does not mend. */
-async function storeIsReady(store: Store, { migrates }: Parts, log: Log, signal: AbortSignal): Promise<void> {
+/** Waits for the store, and returns the own hosts that it records; throws only what waiting does not mend. */
+async function storeIsReady(
+  store: Store,
+  { siteHosts }: Config,
+  { migrates }: Parts,
+  log: Log,
+  signal: AbortSignal,
+): Promise<OwnHosts> {
   for (let failures = 0; !signal.aborted; failures++) {
     try {
-      if (migrates)
-        await store.migrate((step, done, total) => log.info({ step, done, total }, 'adoption.progress'))
-      await store.checkSettings()
+      if (migrates) {
+        const { replaced } = await store.migrate(
+          (step, done, total) => {
+            // Between two steps it can be ended, and goes on at the next start.
+            signal.throwIfAborted()
+            log.info({ step, done, total }, 'adoption.progress')
+          },
+          { ownHosts: siteHosts, goesBack: false },
+        )
+        if (replaced.length > 0) log.warn({ replaced }, 'agreement.replaced')
+      }
+      const { ownHosts, isReplaced } = await store.checkSettings(siteHosts)
       if (failures > 0) log.info({ failures }, 'store.back')
-      return
+      if (isReplaced) log.warn({ set: siteHosts, used: ownHosts }, 'hosts.outdated')
+      return ownHosts
     } catch (error) {
+      if (signal.aborted) break
       if (error instanceof StoreRefused) throw error
       if (failures === 0) log.error({ error: describeError(error) }, 'store.lost')
     }
     // Rejects when the signal comes: then there is nothing to wait for any more.
     await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})
   }
+  return []
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

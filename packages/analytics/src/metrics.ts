@@ -3,6 +3,7 @@
 import { INVALID_REASONS, type TimeSource } from '@postviews/client'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { DeadReason } from './ingest/dead-letters.ts'
+import { NEWEST_RULES, type ZoneRules } from './store/zone-rules.ts'
 
 const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies readonly TimeSource[]
 
@@ -12,7 +13,7 @@ export type Metrics = ReturnType<typeof createMetrics>
  * All metrics of a process. Gauges of how it is now are written by `/metrics` alone, when it is asked; the rest by whoever
  * does what is counted. A gauge whose value is not known is absent, never 0.
  */
-export function createMetrics() {
+export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> = NEWEST_RULES) {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -38,6 +39,14 @@ export function createMetrics() {
     registers,
   })
   for (const source of TIME_SOURCES) timeSource.inc({ source }, 0)
+
+  const zoneRulesInfo = new Gauge({
+    name: 'postviews_zone_rules_info',
+    help: "Always 1: the labels say which time zone rules this process counts days by, the release being that of IANA's database",
+    labelNames: ['source', 'release'],
+    registers,
+  })
+  zoneRulesInfo.set({ source: zoneRules.source, release: zoneRules.release }, 1)
 
   const lagSeconds = new Gauge({
     name: 'postviews_lag_seconds',

@@ -2,6 +2,7 @@ export type { LogEntry } from './log.ts'
 export { proxyList, type RequestViewOptions, type ViewRequest, viewFromRequest } from './request.ts'
 export {
   type AsOf,
+  type ClockOffset,
   createStats,
   type Days,
   type DayViews,

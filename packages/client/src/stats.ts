@@ -45,6 +45,8 @@ export interface Referrer {
   /** Null for readers who came from nowhere that they told. */
   host: string | null
   views: number
+  /** Only where the host is one of the site's own: readers who went on from page to page. */
+  internal?: true
 }
 
 export interface SiteViews extends AsOf, Totals {}
@@ -92,6 +94,19 @@ export interface Status extends AsOf {
   last_committed_at: string | null
   /** The last 60 minutes, oldest first; `minute` is the first second of each. */
   minutes: { minute: string; views: number }[]
+  /** An IANA name: the time zone whose days are counted. */
+  timezone: string
+  /** The time zone rules that they are counted by: who packed them, and the release of IANA's database. */
+  zone_rules: { source: string; release: string }
+  /** The zone's clocks by these rules, from 1970 to two years ahead, oldest first: to show times as days are counted. */
+  offsets: ClockOffset[]
+}
+
+export interface ClockOffset {
+  /** From then on. */
+  from: string
+  /** What local time is ahead of UTC; negative where it is behind. */
+  seconds: number
 }
 
 /** The last `days` days, today included (30 unless told); or from one day to another, by default to today. */

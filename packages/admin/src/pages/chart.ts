@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import { createContext, type VNode } from 'preact'
 import { useContext, useEffect, useRef } from 'preact/hooks'
 import * as format from './format.ts'
-import type { Counting, DayFigures, PostRow, Trend } from './model.ts'
+import type { Clocks, Counting, DayFigures, PostRow, Trend } from './model.ts'
 
 /** `main`, `second`: a colour each; `before`: quieter than both. */
 export type Tone = 'main' | 'second' | 'before'
@@ -107,12 +107,12 @@ export function readersChart({ days, today }: Trend): ChartSpec {
   }
 }
 
-export function minutesChart({ minutes }: Counting, timezone: string): ChartSpec {
+export function minutesChart({ minutes }: Counting, clocks: Clocks): ChartSpec {
   return {
     size: 'small',
     label: 'Views in each of the last 60 minutes',
     points: minutes.map(({ minute }) => {
-      const text = format.minute(minute, timezone)
+      const text = format.minute(minute, clocks)
       return { name: text, tick: text }
     }),
     isUnfinished: false,

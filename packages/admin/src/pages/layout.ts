@@ -3,22 +3,22 @@
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import * as format from './format.ts'
-import type { Answer, Counting, Unavailable } from './model.ts'
+import type { Answer, Clocks, Counting, Unavailable } from './model.ts'
 
 export function layout(answer: Answer, content: ComponentChildren): VNode {
   const { data, asOf, unavailable } = answer
-  const timezone = data?.trend.timezone ?? 'UTC'
+  const clocks = data?.clocks ?? []
   return html`
     <a class="skip" href="#content">Skip to the numbers</a>
     <header class="top">
       <div class="top-inner">
         ${brand()}
-        ${freshness(asOf, data?.counting ?? null, unavailable, timezone)}
+        ${freshness(asOf, data?.counting ?? null, unavailable, clocks)}
         <form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>
       </div>
     </header>
     <main id="content" class=${unavailable !== null && data !== null ? 'page is-old' : 'page'} tabindex="-1">
-      <div role="status">${unavailable !== null && banner(unavailable, asOf, timezone)}</div>
+      <div role="status">${unavailable !== null && banner(unavailable, asOf, clocks)}</div>
       ${content}
     </main>
     <footer class="bottom">
@@ -26,7 +26,7 @@ export function layout(answer: Answer, content: ComponentChildren): VNode {
         A <dfn>unique view</dfn> is the first view of a post by a reader within a window: a day, unless Analytics
         was told another. Unique views of several days, or posts, are added up.
       </p>
-      ${data !== null && html`<p>Days are those of ${timezone}.${setAside(data.counting)}</p>`}
+      ${data !== null && html`<p>Days are those of ${data.trend.timezone}.${setAside(data.counting)}</p>`}
     </footer>
   `
 }
@@ -46,7 +46,7 @@ function freshness(
   asOf: string | null,
   counting: Counting | null,
   unavailable: Unavailable | null,
-  timezone: string,
+  clocks: Clocks,
 ): VNode {
   const isOld = unavailable !== null
   return html`<p class=${isOld ? 'freshness is-away' : 'freshness'}>
@@ -54,7 +54,7 @@ function freshness(
       ${
         asOf === null
           ? 'Nothing read yet'
-          : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${format.time(asOf, timezone)}</time>`
+          : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${format.time(asOf, clocks)}</time>`
       }
     </span>
     <span class="behind">${counting === null || isOld ? QUEUE_UNKNOWN : behind(counting)}</span>
@@ -82,17 +82,17 @@ const REASONS: Record<Unavailable['reason'], string> = {
   panel: 'The panel cannot be reached',
 }
 
-function banner({ since, reason }: Unavailable, asOf: string | null, timezone: string): VNode {
+function banner({ since, reason }: Unavailable, asOf: string | null, clocks: Clocks): VNode {
   return html`<div class="banner">
     <p>
       <strong>${REASONS[reason]}</strong> since
-      <time dateTime=${since}> ${format.dayAndTime(since, timezone)}</time>.
+      <time dateTime=${since}> ${format.dayAndTime(since, clocks)}</time>.
     </p>
     <p>
       ${
         asOf === null
           ? 'No number is known until it is back; this page then fills by itself.'
-          : `What you see are the last numbers, read ${format.dayAndTime(asOf, timezone)}.`
+          : `What you see are the last numbers, read ${format.dayAndTime(asOf, clocks)}.`
       }
     </p>
   </div>`

@@ -56,9 +56,11 @@ export interface PostRow {
 }
 
 export interface Referrer {
-  /** Null: readers who came from nowhere that they told. */
+  /** Null: readers who came from nowhere that they told; or, where `internal` is there, from the site's own hosts. */
   host: string | null
   views: number
+  /** Readers who went on from one of the site's own pages: no place that they came from. */
+  internal?: true
 }
 
 /** How far counting is behind; null where Analytics cannot tell. */
@@ -70,14 +72,22 @@ export interface Counting {
   minutes: { minute: string; views: number }[]
 }
 
+/**
+ * When the clocks that Analytics counts by change, oldest first, and by how many seconds they are then ahead of UTC; none
+ * is UTC. Neither the browser's rules nor those of this process need be as new.
+ */
+export type Clocks = { from: string; seconds: number }[]
+
 /** Where titles and authors come from: nowhere, a posts service, or one that does not answer. */
 export type Names = 'none' | 'known' | 'away'
 
 interface Numbers {
   trend: Trend
+  /** For the times that are shown. */
+  clocks: Clocks
   counting: Counting
   names: Names
-  /** Most first. */
+  /** Most first; the site's own pages, if any, are one row, which is the last. */
   referrers: Referrer[]
 }
 

@@ -25,7 +25,7 @@ export function OverviewPage(answer: OverviewAnswer): VNode {
         data !== null &&
         html`<div class="columns">
           ${trendSection(data.trend, question, '/', 'of the site')}
-          ${nowSection(data.counting, data.trend.timezone)}
+          ${nowSection(data.counting, data.clocks)}
           ${postsSection(data, question)}
           ${referrersSection(
             data.referrers,

@@ -48,18 +48,15 @@ function byline(id: string, { name, names }: Post): VNode {
   </p>`
 }
 
-function total({
-  total: { views, first_viewed_at: first, last_viewed_at: last },
-  trend: { timezone },
-}: Post): VNode {
+function total({ total: { views, first_viewed_at: first, last_viewed_at: last }, clocks }: Post): VNode {
   if (first === null || last === null) {
     return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has read it yet</p>`
   }
   return html`<p class="total">
     <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in all
     <span class="when">
-      first <time dateTime=${first}>${format.dayAndTime(first, timezone)}</time>, latest
-      <time dateTime=${last}> ${format.dayAndTime(last, timezone)}</time>
+      first <time dateTime=${first}>${format.dayAndTime(first, clocks)}</time>, latest
+      <time dateTime=${last}> ${format.dayAndTime(last, clocks)}</time>
     </span>
   </p>`
 }

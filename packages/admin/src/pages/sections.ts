@@ -4,7 +4,7 @@ import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import { chart, legend, minutesChart, trendChart } from './chart.ts'
 import * as format from './format.ts'
-import type { Counting, DayFigures, Referrer, Trend } from './model.ts'
+import type { Clocks, Counting, DayFigures, Referrer, Trend } from './model.ts'
 import { type Question, toAddress } from './question.ts'
 
 export interface SectionOptions {
@@ -105,7 +105,7 @@ export function numberCell(value: number | null, of?: string): VNode {
 const LATEST_MINUTES = 5
 
 /** Views of the last hour, minute by minute. */
-export function nowSection(counting: Counting, timezone: string): VNode {
+export function nowSection(counting: Counting, clocks: Clocks): VNode {
   const { minutes } = counting
   const sum = (part: Counting['minutes']) => part.reduce((total, { views }) => total + views, 0)
   return section(
@@ -115,12 +115,15 @@ export function nowSection(counting: Counting, timezone: string): VNode {
         <span>in the last ${LATEST_MINUTES} minutes</span>
         <span class="now-hour">${format.number(sum(minutes))} in the last hour</span>
       </p>
-      ${chart(minutesChart(counting, timezone))}`,
+      ${chart(minutesChart(counting, clocks))}`,
   )
 }
 
+const OWN_PAGES = 'This site’s own pages'
+
 /** @param viewed views of the same days, that the bars are parts of */
 export function referrersSection(referrers: Referrer[], viewed: number, csv: string): VNode {
+  const most = Math.max(...referrers.map(({ views }) => views))
   return section(
     { id: 'referrers', title: 'Where readers came from' },
     referrers.length === 0
@@ -135,11 +138,11 @@ export function referrersSection(referrers: Referrer[], viewed: number, csv: str
             </thead>
             <tbody>
               ${referrers.map(
-                ({ host, views }) => html`<tr key=${host}>
+                ({ host, views, internal }) => html`<tr key=${internal ? OWN_PAGES : host}>
                   <th scope="row">
-                    ${host ?? html`<span class="direct">Direct, or not told</span>`}
+                    ${host ?? html`<span class="no-place">${internal ? OWN_PAGES : 'Direct, or not told'}</span>`}
                     <svg class="bar" aria-hidden="true">
-                      <rect width="${share(views, referrers[0]!.views)}%" height="100%" rx="2" />
+                      <rect width="${share(views, most)}%" height="100%" rx="2" />
                     </svg>
                   </th>
                   <td class="number quiet">${format.percent(viewed === 0 ? null : views / viewed)}</td>

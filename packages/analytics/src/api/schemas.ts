@@ -154,6 +154,12 @@ const referrers = Type.Array(
       description: 'The host of the referer; null for readers who came from nowhere that they told.',
     }),
     views,
+    internal: Type.Optional(
+      Type.Literal(true, {
+        description:
+          "Only where the host is one of the site's own (SITE_HOSTS): readers who went on from page to page. Told by the list that is recorded now, for days before it too.",
+      }),
+    ),
   }),
   { description: 'Most views first.' },
 )
@@ -196,6 +202,24 @@ const Status = Type.Object({
   minutes: Type.Array(Type.Object({ minute: time('Its first second, in UTC.'), views }), {
     description: `Views by the minute of their own time: the last ${STATUS_MINUTES} minutes, this one included, oldest first.`,
   }),
+  timezone,
+  zone_rules: Type.Object(
+    {
+      source: text('Who packed the data.'),
+      release: text("The release of IANA's time zone database, such as 2026f."),
+    },
+    { description: 'The rules that days are counted by.' },
+  ),
+  offsets: Type.Array(
+    Type.Object({
+      from: time('From then on, in UTC.'),
+      seconds: Type.Integer({ description: 'What local time is ahead of UTC; negative where it is behind.' }),
+    }),
+    {
+      description:
+        'The clocks of the time zone by these rules, from 1970 to two years ahead, oldest first: to show times as days are counted, whatever rules the reader has.',
+    },
+  ),
 })
 
 export type PostTotals = Static<typeof PostTotals>

@@ -1,6 +1,7 @@
 /** What each route of `/api/v1` answers: the question is read, the store is asked, the days are filled in. */
 
 import { canonicalPost } from '@postviews/client'
+import { rulesOf } from '../store/agreement.ts'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/calendar.ts'
 import type { DayFigures, Store } from '../store/store.ts'
 import type { Health } from './health.ts'
@@ -116,6 +117,7 @@ export function createViews({ store, health, now }: ViewsOptions) {
         { length: schemas.STATUS_MINUTES },
         (_, index) => thisMinute - (schemas.STATUS_MINUTES - 1 - index) * 60,
       )
+      const { source, release, changes } = rulesOf(store.calendar, thisMinute)
       const [backlog, seen] = await Promise.all([health.backlog(), store.minutes(minutes[0]!)])
       const views = new Map(seen.map(minute => [Date.parse(minute.minute) / 1_000, minute.views]))
       return {
@@ -125,6 +127,9 @@ export function createViews({ store, health, now }: ViewsOptions) {
         lag_seconds: backlog.lagSeconds,
         last_committed_at: backlog.lastCommittedAt === null ? null : isoSeconds(backlog.lastCommittedAt),
         minutes: minutes.map(minute => ({ minute: isoSeconds(minute), views: views.get(minute) ?? 0 })),
+        timezone,
+        zone_rules: { source, release },
+        offsets: changes.map(({ from, offset }) => ({ from: isoSeconds(from), seconds: offset })),
       }
     },
   }

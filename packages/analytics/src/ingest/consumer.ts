@@ -21,6 +21,7 @@ import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { IpStorage } from '../store/row.ts'
 import { type Store, StoreRefused } from '../store/store.ts'
+import { zoneTime } from '../store/zone-rules.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
 import { DeadLetters, type Sending } from './dead-letters.ts'
@@ -241,7 +242,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { maxAgeSeconds, metrics } = this.#options
     const receivedAt = Date.now() / 1_000
     const properties = propertiesOf(message)
-    const decoded = decodeMessage(message.content, properties, { receivedAt, maxAgeSeconds })
+    const decoded = decodeMessage(message.content, properties, { receivedAt, maxAgeSeconds, zoneTime })
     const { views, invalid, idsIgnored, timesAhead, amqpTimesIgnored } = decoded
     if (idsIgnored > 0) metrics.idsIgnored.inc(idsIgnored)
     if (timesAhead > 0) metrics.timesAhead.inc(timesAhead)

@@ -7,6 +7,7 @@ import { decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
 import type { ConfirmChannel, Message } from 'amqplib'
 import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'
+import { zoneTime } from '../store/zone-rules.ts'
 import { carryOver, OWN_HEADERS } from './carry-over.ts'
 import type { DeadReason } from './dead-letters.ts'
 import { onDeadQueue, windowsOf } from './dead-queue.ts'
@@ -174,6 +175,7 @@ function isTooOld(message: Message, maxAgeSeconds: number): boolean {
   const { views, invalid } = decodeMessage(message.content, propertiesOf(message), {
     receivedAt,
     maxAgeSeconds,
+    zoneTime,
   })
   // Of an array that the broker dead-lettered whole, the views that are not too old count.
   return views.length === 0 && invalid.some(({ reason }) => reason === 'too_old')

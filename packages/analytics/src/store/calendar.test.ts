@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addDays, Calendar, daysBetween, daysFrom, isDay, latest, timeZoneNamed } from './calendar.ts'
+import { addDays, Calendar, daysBetween, daysFrom, isDay, latest } from './calendar.ts'
 
 const HOUR = 3_600
 
@@ -54,9 +54,9 @@ test('a day without a midnight begins at its first instant', () => {
 })
 
 test('a day whose midnight comes twice begins with the first', () => {
-  const { start } = new Calendar('America/Havana', 24).bounds('2026-11-01')
-  assert.equal(start, unix('2026-11-01T04:00:00Z'))
-  assert.equal(hoursOf('America/Havana', '2026-11-01'), 25)
+  const { start } = new Calendar('America/Havana', 24).bounds('2025-11-02')
+  assert.equal(start, unix('2025-11-02T04:00:00Z'))
+  assert.equal(hoursOf('America/Havana', '2025-11-02'), 25)
 })
 
 test('a day that never was has no moments', () => {
@@ -151,24 +151,4 @@ test('only a day that exists, written YYYY-MM-DD, is a day', () => {
     'x',
   ]
   for (const text of others) assert.ok(!isDay(text), text)
-})
-
-test('only an IANA name is a time zone', () => {
-  for (const name of ['UTC', 'Europe/Warsaw', 'America/Argentina/Buenos_Aires'])
-    assert.equal(timeZoneNamed(name), name)
-  for (const name of ['', 'Warsaw', 'Europe/Nowhere', '+02:00', '-0500', '2026-03-10T12:00Z'])
-    assert.equal(timeZoneNamed(name), null, name)
-})
-
-test('a time zone is spelt its own way, and keeps the name it was given', () => {
-  for (const [name, spelt] of [
-    ['utc', 'UTC'],
-    ['europe/warsaw', 'Europe/Warsaw'],
-    ['AMERICA/PORT-AU-PRINCE', 'America/Port-au-Prince'],
-    ['asia/kolkata', 'Asia/Kolkata'],
-    ['asia/calcutta', 'Asia/Calcutta'],
-    ['Europe/Kyiv', 'Europe/Kyiv'],
-    ['etc/gmt+5', 'Etc/GMT+5'],
-  ] as const)
-    assert.equal(timeZoneNamed(name), spelt)
 })

@@ -1,9 +1,11 @@
 /** Which day, and which window of it, a moment belongs to. The service computes this, never the database. */
 
-import { Temporal } from 'temporal-polyfill'
-import { firstNameOf } from './time-zone.ts'
+import { changeAt, firstInstantOf, NEWEST_RULES, type OffsetChange, type ZoneRules } from './zone-rules.ts'
 
 const HOUR_SECONDS = 3_600
+// Days by themselves know no zone: in UTC each has the same length.
+const DAY_SECONDS = 86_400
+const DAY_MS = 86_400_000
 
 /** A day in `STATS_TIMEZONE`, as `YYYY-MM-DD`. */
 export type Day = string
@@ -30,12 +32,20 @@ interface Bounds {
 export class Calendar {
   readonly timeZone: string
   readonly windowHours: number
-  // Asking for a zone's rules costs microseconds, and nearly every view falls on the day of the one before it.
+  readonly rules: ZoneRules
+  /** The zone's changes of offset. */
+  readonly changes: readonly OffsetChange[]
+  // Nearly every view falls on the day of the one before it.
   readonly #known: Bounds[] = []
 
-  constructor(timeZone: string, windowHours: number) {
+  /** @throws {RangeError} where the rules know no such zone */
+  constructor(timeZone: string, windowHours: number, rules: ZoneRules = NEWEST_RULES) {
+    const zone = rules.zone(timeZone)
+    if (zone === null) throw new RangeError(`there is no time zone ${timeZone}`)
     this.timeZone = timeZone
     this.windowHours = windowHours
+    this.rules = rules
+    this.changes = zone.changes
   }
 
   locate(unixSeconds: number): Moment {
@@ -51,37 +61,37 @@ export class Calendar {
 
   /** Unix seconds of the day's first instant, and of the next day's. */
   bounds(day: Day): { start: number; end: number } {
-    const date = Temporal.PlainDate.from(day)
-    return { start: this.#firstInstant(date), end: this.#firstInstant(date.add({ days: 1 })) }
+    const date = Date.parse(day) / DAY_MS
+    return { start: this.#firstInstant(date), end: this.#firstInstant(date + 1) }
   }
 
   #boundsAt(unixSeconds: number): Bounds {
     for (const bounds of this.#known) {
       if (unixSeconds >= bounds.start && unixSeconds < bounds.end) return bounds
     }
-    const date = Temporal.Instant.fromEpochMilliseconds(unixSeconds * 1_000)
-      .toZonedDateTimeISO(this.timeZone)
-      .toPlainDate()
-    const next = date.add({ days: 1 })
+    const { offset } = this.changes[changeAt(this.changes, unixSeconds)]!
+    const date = Math.floor((unixSeconds + offset) / DAY_SECONDS)
     // Clocks set back across midnight show the day before once more, when the next has begun already.
-    const day = (unixSeconds < this.#firstInstant(next) ? date : next).toString()
+    const day = dayText(unixSeconds < this.#firstInstant(date + 1) ? date : date + 1)
     const bounds = { day, ...this.bounds(day) }
     this.#known.unshift(bounds)
     if (this.#known.length > 64) this.#known.pop()
     return bounds
   }
 
-  #firstInstant(date: Temporal.PlainDate): number {
-    return date.toZonedDateTime(this.timeZone).epochMilliseconds / 1_000
+  /** @param date days since 1970-01-01 */
+  #firstInstant(date: number): number {
+    return firstInstantOf(this.changes, date * DAY_SECONDS)
   }
 }
 
-// Days by themselves know no zone: in UTC each has the same length.
-const DAY_MS = 86_400_000
+function dayText(date: number): Day {
+  return new Date(date * DAY_MS).toISOString().slice(0, 10)
+}
 
 /** The day so many days later, or earlier where `count` is negative. */
 export function addDays(day: Day, count: number): Day {
-  return new Date(Date.parse(day) + count * DAY_MS).toISOString().slice(0, 10)
+  return dayText(Date.parse(day) / DAY_MS + count)
 }
 
 /** How many days `to` lies after `from`; 0 for the same day. */
@@ -102,19 +112,6 @@ export function latest(a: Day | null, b: Day | null): Day | null {
 /** Whether the text is a day that exists. */
 export function isDay(text: string): boolean {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false
-  try {
-    return Temporal.PlainDate.from(text, { overflow: 'reject' }).toString() === text
-  } catch {
-    // A RangeError is how Temporal says that there is no such day.
-    return false
-  }
-}
-
-/**
- * An IANA time zone in its own spelling, from a name in any letter case; null where this runtime knows none. An alias
- * stays one: which of its names is a zone's first differs from runtime to runtime.
- */
-export function timeZoneNamed(name: string): string | null {
-  if (firstNameOf(name) === null) return null
-  return Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(name).timeZoneId
+  const ms = Date.parse(text)
+  return !Number.isNaN(ms) && dayText(ms / DAY_MS) === text
 }

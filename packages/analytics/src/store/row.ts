@@ -4,6 +4,7 @@ import { hash } from 'node:crypto'
 import type { View } from '@postviews/client'
 import { isbot } from 'isbot'
 import type { Calendar, Day } from './calendar.ts'
+import { hostOf, withoutWww } from './hosts.ts'
 
 export type UniqueBy = 'ip' | 'ip+user_agent'
 export type IpStorage = 'full' | 'none'
@@ -28,7 +29,7 @@ export interface ViewRow {
   bot: boolean
   /** 32 hex digits. */
   visitor: string
-  /** The host the reader came from; empty when there was none. */
+  /** The host the reader came from, without `www.`; empty when there was none. */
   refererHost: string
 }
 
@@ -53,12 +54,12 @@ export function visitorOf(
   return hash('sha256', key + reader).slice(0, 32)
 }
 
-/** The host of a referer, in lower case; empty when it names none. */
+/** The host of a referer, without `www.`; empty when it names none. */
 export function refererHost(referer: string | null): string {
   if (referer === null || referer === '') return ''
   const { protocol, hostname } = URL.parse(referer) ?? { protocol: '', hostname: '' }
   if (protocol !== 'http:' && protocol !== 'https:' && protocol !== 'android-app:') return ''
-  return hostname.replace(/\.$/, '').slice(0, 253).toLowerCase()
+  return withoutWww(hostOf(hostname))
 }
 
 /** Asks `isbot` about each user agent once: the list is long, and agents repeat. Bounded. */

@@ -4,6 +4,7 @@
  */
 
 import type { Calendar, Day } from './calendar.ts'
+import type { OwnHosts } from './own-hosts.ts'
 import type { UniqueBy, ViewRow } from './row.ts'
 
 /**
@@ -31,6 +32,10 @@ export class RowRejected extends Error {
 export class StoreRefused extends Error {
   override name = 'StoreRefused'
 }
+
+/** What a process says when it was overtaken: its rows were made by what no longer holds. */
+export const AGREEMENT_REPLACED =
+  'what is counted by was replaced in the database since this process learned it: start it again'
 
 /** What came of a batch. */
 export interface Recorded {
@@ -60,18 +65,30 @@ export interface Store extends Reads {
    *
    * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same rows
    * @throws {RowRejected} nothing was written: some row cannot be kept, call again with fewer
-   * @throws {StoreRefused} nothing was written, and nothing will be
+   * @throws {StoreRefused} nothing was written, and nothing will be: what is counted by was replaced since `checkSettings`
    */
   recordViews(rows: readonly ViewRow[]): Promise<Recorded>
 
   /** Whether the store can take a batch now: a write that changes nothing. @throws {StoreUnavailable} */
   ping(): Promise<void>
 
-  /** Brings the database to this version, under a lock. @throws {StoreRefused} for a newer database */
-  migrate(progress?: Progress): Promise<void>
+  /**
+   * Brings the database to this version, under a lock; records the zone rules of this process where they are newer, and its
+   * own hosts where they differ. May be ended at any moment, by a `progress` that throws too; the next run goes on.
+   *
+   * @throws {StoreRefused} for a newer database; for zone rules that are older than those recorded, or differ on days that are kept
+   */
+  migrate(progress?: Progress, hosts?: AskedHosts): Promise<Migrated>
 
-  /** @throws {StoreRefused} unless the database is of this version and counts under these settings */
-  checkSettings(): Promise<void>
+  /**
+   * Compares what this process counts by with what is recorded, and learns the number of that agreement. From then on
+   * its batches are refused once something of it was replaced.
+   *
+   * @param ownHosts this process's `SITE_HOSTS`; null where it has none, or does not use them
+   * @throws {StoreRefused} unless the database is of this version, counts under these settings and zone rules, and has
+   *   recorded these hosts at some time
+   */
+  checkSettings(ownHosts?: OwnHosts | null): Promise<OwnHostsInUse>
 
   /** Hands over every difference between what is counted and what a recount says, all from one snapshot. */
   verify(found: (difference: Difference) => void, progress?: Progress): Promise<void>
@@ -86,6 +103,26 @@ export interface Store extends Reads {
   forget(who: Forget, progress?: Progress): Promise<number>
 
   close(): Promise<void>
+}
+
+/** The own hosts that a process asks to be recorded. */
+export interface AskedHosts {
+  /** Null: `SITE_HOSTS` is not set, and the recorded list stays. */
+  ownHosts: OwnHosts | null
+  /** Whether to record also a list that another has replaced. */
+  goesBack: boolean
+}
+
+export interface OwnHostsInUse {
+  /** The recorded list, which is the one to use. */
+  ownHosts: OwnHosts
+  /** Whether the process asked for another list, which the database knows as replaced. */
+  isReplaced: boolean
+}
+
+export interface Migrated {
+  /** What was replaced of what all processes must agree on, in words: those that run stop before their next batch. */
+  replaced: string[]
 }
 
 /** Said as work goes on: `done` of `total` (in rows, days or whatever `step` counts). */
@@ -156,6 +193,14 @@ export interface DayFigures extends Figures {
   date: Day
 }
 
+export interface Referrer {
+  /** Null stands for readers who came from nowhere that they told. */
+  host: string | null
+  views: number
+  /** Only where the host is one of the site's own, by the list that the database records now. */
+  internal?: true
+}
+
 export interface PostFigures {
   post_uuid: string
   views: number
@@ -176,13 +221,8 @@ export interface Reads {
     limit: number,
     offset: number,
   ): Promise<{ total: number; posts: PostFigures[] }>
-  /** Most first; host null stands for readers who came from nowhere. `post` null is the whole site. */
-  referrers(
-    post: string | null,
-    from: Day,
-    to: Day,
-    limit: number,
-  ): Promise<{ host: string | null; views: number }[]>
+  /** Most views first. `post` null is the whole site. */
+  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrer[]>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

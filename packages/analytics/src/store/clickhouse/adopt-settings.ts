@@ -1,9 +1,9 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
 import { randomBytes } from 'node:crypto'
+import { type ClockChange, clockChange, EVERY_DAY, settingsDiffer } from '../agreement.ts'
 import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
-import { isSameTimeZone } from '../time-zone.ts'
 import { WITHOUT_ADDRESS } from './day-keys.ts'
 import { allDays, listReaders, snapshotOf } from './recount.ts'
 import { Deriving, deriveRows, rowsWhere } from './rederive.ts'
@@ -11,8 +11,10 @@ import {
   checkedState,
   dayKeys,
   type Engine,
+  keptTimes,
   makeKey,
   onEachShard,
+  ownState,
   readState,
   recordSettings,
   type State,
@@ -25,8 +27,18 @@ import {
  */
 export async function adoptSettings(engine: Engine, progress: Progress): Promise<void> {
   const before = await readState(engine.cluster)
-  const firstDay = await firstDayToApply(engine, before)
-  await recordSettings(engine, before.epoch + 1, firstDay)
+  const change = await clockChange(before, engine, () => keptTimes(engine))
+  const firstDay = await firstDayToApply(engine, before, change)
+  const isReplaced = change.clocks || settingsDiffer(before.settings, engine) !== null
+  const own = ownState(engine)
+  await recordSettings(engine, {
+    epoch: before.epoch + 1,
+    agreement: before.agreement + (isReplaced ? 1 : 0),
+    settings: own.settings,
+    rules: change.clocks ? own.rules : before.rules,
+    settingsSince: firstDay,
+    ownHosts: before.ownHosts,
+  })
   const state = await checkedState(engine)
 
   const shards = await engine.cluster.shards()
@@ -46,19 +58,21 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
 }
 
 /** The first day that has what it takes; null when every day has. */
-async function firstDayToApply({ cluster, settings }: Engine, state: State): Promise<Day | null> {
+async function firstDayToApply(
+  { cluster, settings }: Engine,
+  state: State,
+  { from }: ClockChange,
+): Promise<Day | null> {
   // Days without raw rows stay as they are, and so do days that an earlier change could not reach.
   const reachable = latest(state.rawFrom, state.settingsSince)
-  const readersChange =
-    settings.uniqueBy !== state.settings.uniqueBy ||
-    !isSameTimeZone(settings.timeZone, state.settings.timeZone)
-  if (!readersChange) return reachable
+  const changeFrom = settings.uniqueBy === state.settings.uniqueBy ? from : EVERY_DAY
+  if (changeFrom === null) return reachable
   // Who read can be told anew only from an address: the days after the last row that kept none.
   const [row] = await cluster.all(
     `SELECT maxOrNull(day) AS last FROM ${cluster.from(`SELECT day FROM post_view_deliveries WHERE ${WITHOUT_ADDRESS}`)}`,
   )
   const last = row!['last'] as Day | null
-  return latest(reachable, last === null ? null : addDays(last, 1))
+  return latest(reachable, last === null || last < changeFrom ? null : addDays(last, 1))
 }
 
 async function keysToApply({ calendar, cluster }: Engine, state: State): Promise<Map<Day, string>> {

@@ -11,7 +11,7 @@ import type { ViewRow } from '../row.ts'
 import { StoreRefused } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { homeOf } from './labels.ts'
-import { COMMITTED, checkedState, type Engine, type State } from './state.ts'
+import { agreedState, COMMITTED, type Engine, type State } from './state.ts'
 
 /** What counting needs of a row. */
 export type CountedRow = Pick<
@@ -87,8 +87,8 @@ export async function countBatches(
 }
 
 /** What was derived under other settings must not be counted any more. */
-async function assertEpoch(engine: Engine, { epoch }: State): Promise<void> {
-  const now = await checkedState(engine)
+async function assertEpoch(engine: Engine, { agreement, epoch }: State): Promise<void> {
+  const now = await agreedState(engine, agreement)
   if (now.epoch !== epoch) throw new StoreRefused('the settings were changed meanwhile')
 }
 

@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { ServerError, UNKNOWN_TABLE } from './errors.ts'
-import { type Engine, recordSettings } from './state.ts'
+import { type Engine, ownState, recordSettings } from './state.ts'
 
 const MIGRATIONS = new URL('./migrations/', import.meta.url)
 
@@ -36,7 +36,15 @@ export async function migrate(engine: Engine): Promise<void> {
     for (const shard of shards) await shard.insert('post_view_migrations', 'version', JSON.stringify([next]))
   }
   const recorded = await shards[0]!.all('SELECT epoch FROM post_view_settings LIMIT 1')
-  if (recorded.length === 0) await recordSettings(engine, 1, null)
+  if (recorded.length === 0) {
+    await recordSettings(engine, {
+      epoch: 1,
+      agreement: 1,
+      settingsSince: null,
+      ownHosts: [],
+      ...ownState(engine),
+    })
+  }
 }
 
 /** @throws {StoreRefused} unless the database is of just this program's version */

@@ -1,7 +1,7 @@
 /** Retention: raw rows, day keys and visitors go when their time is over; the figures stay for ever, rolled up. */
 
+import { countsByRecorded } from '../agreement.ts'
 import { addDays, type Day, latest } from '../calendar.ts'
-import { settingsDiffer } from '../sql/sql.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import type { Shard } from './connection.ts'
 import { completeLeftOvers } from './left-overs.ts'
@@ -22,7 +22,7 @@ export async function prune(
   const pruned = await underLease(first, 'prune', options.now, async () => {
     // A batch that was never counted is counted while there is what it takes.
     const state = await readState(engine.cluster)
-    if (settingsDiffer(state.settings, engine.settings) === null) await completeLeftOvers(engine, state)
+    if (countsByRecorded(state, engine)) await completeLeftOvers(engine, state)
     const rows = await pruneRows(engine, options, progress)
     const days = await closeDays(engine, options)
     await dropVisitors(engine)

@@ -1,8 +1,10 @@
 /** The internal API's reads: sums over what each batch, or all batches of a day, have added. */
 
 import type { Day } from '../calendar.ts'
+import { NO_OWN_HOSTS, recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import type { Cluster, Row } from './connection.ts'
+import { recordedLists } from './own-hosts.ts'
 
 const SUMS = `sum(views) AS all_views, sum(unique_views) AS all_unique, sum(logged_in) AS all_logged_in,
   sum(bots) AS all_bots`
@@ -81,15 +83,19 @@ export function createReads(cluster: Cluster): Reads {
         post === null
           ? from('site_referrer', within(first, last))
           : from('referrer', `post_uuid = ${quoted([post])} AND ${within(first, last)}`)
-      const rows = await all(
-        `SELECT host, sum(views) AS all_views FROM ${source}
-         GROUP BY host
-         HAVING all_views > 0
-         ORDER BY all_views DESC, host
-         LIMIT {limit:UInt32}`,
-        { limit },
-      )
-      return rows.map(row => ({ host: String(row['host']) || null, views: Number(row['all_views']) }))
+      const [rows, [holds]] = await Promise.all([
+        all(
+          `SELECT host, sum(views) AS all_views FROM ${source}
+           GROUP BY host
+           HAVING all_views > 0
+           ORDER BY all_views DESC, host
+           LIMIT {limit:UInt32}`,
+          { limit },
+        ),
+        cluster.during(() => recordedLists(cluster)),
+      ])
+      const own = recordedOwnHosts(holds ?? NO_OWN_HOSTS)
+      return rows.map(row => referrerOf(own, String(row['host']), Number(row['all_views'])))
     },
 
     async progress() {

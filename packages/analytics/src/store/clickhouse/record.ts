@@ -12,7 +12,7 @@ import { countBatches, countedBefore, doneOf, firstRowsOf, shardOf } from './bat
 import type { Shard } from './connection.ts'
 import { labelTimeMs, newLabels } from './labels.ts'
 import { deriveBatchAgain } from './rederive.ts'
-import { checkedState, dayKeys, type Engine, type State } from './state.ts'
+import { agreedState, dayKeys, type Engine, type State } from './state.ts'
 
 /** So long another consumer is waited for, that is at a batch: then it is taken for dead. */
 const PATIENCE_MS = 3_000
@@ -48,11 +48,12 @@ export async function recordViews(
   engine: Engine,
   failed: Failed,
   rows: readonly ViewRow[],
+  agreement: number,
 ): Promise<Recorded> {
   if (rows.length === 0) return { counted: 0, duplicates: 0 }
   for (const row of rows) assertKeepable(row)
   const { cluster } = engine
-  const state = await checkedState(engine)
+  const state = await agreedState(engine, agreement)
   const shards = await cluster.shards()
   const once = firstOfEachId(rows)
   await rejectClosed(engine, state, shards, once)

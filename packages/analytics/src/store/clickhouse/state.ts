@@ -5,9 +5,20 @@
  */
 
 import { randomBytes } from 'node:crypto'
+import {
+  type Agreed,
+  assertAgreed,
+  changeOfRules,
+  changesFrom,
+  changesText,
+  type KeptTimes,
+  type RecordedRules,
+  recordedCalendar,
+  rulesOf,
+} from '../agreement.ts'
 import type { Calendar, Day } from '../calendar.ts'
-import { settingsDiffer } from '../sql/sql.ts'
-import { type CountingSettings, StoreRefused } from '../store.ts'
+import { type OwnHosts, ownHostsText, recordedOwnHosts } from '../own-hosts.ts'
+import { AGREEMENT_REPLACED, type CountingSettings, type Migrated, StoreRefused } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { newLabels } from './labels.ts'
 
@@ -17,10 +28,12 @@ export interface Engine {
   cluster: Cluster
 }
 
-export interface State {
+export interface State extends Agreed {
+  rules: RecordedRules
   /** How many times settings were recorded: what rows were derived under. */
   epoch: number
-  settings: CountingSettings
+  /** The site's own, by the list that was recorded last. */
+  ownHosts: OwnHosts
   /** The first day counted under `settings`; null when every day is. */
   settingsSince: Day | null
   /** The first day whose raw rows are complete; null when none is incomplete. */
@@ -52,11 +65,11 @@ export async function onEachShard<T>(
 }
 
 const SELECT_STATE = `
-  SELECT epoch, time_zone, window_hours, unique_by, bots, settings_since, shards,
+  SELECT epoch, agreement, site_hosts, rules_source, rules_release, rules_until, rules_changes, time_zone, window_hours, unique_by, bots, settings_since, shards,
          (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'raw_from') AS raw_from,
          (SELECT maxOrNull(day) FROM post_view_reach WHERE name = 'open_from') AS open_from
   FROM post_view_settings
-  ORDER BY epoch DESC, _block_number, _block_offset
+  ORDER BY epoch DESC, agreement DESC, _block_number, _block_offset
   LIMIT 1`
 
 /** @throws {StoreRefused} when nothing was recorded yet, or on another number of shards */
@@ -71,6 +84,14 @@ export async function readState(cluster: Cluster): Promise<State> {
   }
   return {
     epoch: Number(row['epoch']),
+    agreement: Number(row['agreement']),
+    ownHosts: recordedOwnHosts(String(row['site_hosts'])),
+    rules: {
+      source: String(row['rules_source']),
+      release: String(row['rules_release']),
+      until: Number(row['rules_until']),
+      changes: changesFrom(String(row['rules_changes'])),
+    },
     settings: {
       timeZone: String(row['time_zone']),
       windowHours: Number(row['window_hours']),
@@ -83,26 +104,88 @@ export async function readState(cluster: Cluster): Promise<State> {
   }
 }
 
-/** @throws {StoreRefused} unless this process's settings are the recorded ones */
-export async function checkedState({ cluster, settings }: Omit<Engine, 'calendar'>): Promise<State> {
-  const state = await readState(cluster)
-  const differing = settingsDiffer(state.settings, settings)
-  if (differing !== null) throw new StoreRefused(differing)
+/** @throws {StoreRefused} unless this process counts by what is recorded */
+export async function checkedState(engine: Engine): Promise<State> {
+  const state = await readState(engine.cluster)
+  await assertAgreed(state, engine, () => keptTimes(engine))
   return state
 }
 
-/** Of two processes that record the same epoch the first one counts. */
+/** @throws {StoreRefused} when something was replaced since this process learned the agreement */
+export async function agreedState({ cluster }: Engine, agreement: number): Promise<State> {
+  const state = await readState(cluster)
+  if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
+  return state
+}
+
+export async function keptTimes({ cluster }: Engine): Promise<KeptTimes> {
+  const [row] = await cluster.all(
+    `SELECT minOrNull(first) AS first, maxOrNull(last) AS last FROM ${cluster.from(
+      `SELECT minOrNull(toUnixTimestamp(viewed_at)) AS first, maxOrNull(toUnixTimestamp(viewed_at)) AS last
+       FROM post_view_deliveries`,
+    )}`,
+  )
+  if (row!['first'] === null) return null
+  return { first: Number(row!['first']), last: Number(row!['last']) }
+}
+
+/**
+ * Records the zone rules of this process in place of older ones. Of two processes that record the same agreement the
+ * first one counts, so the list is never just made longer: it reaches as far as the data do.
+ *
+ * @throws {StoreRefused} where they cannot just be replaced
+ */
+export async function agreeOnRules(engine: Engine): Promise<Migrated> {
+  const state = await readState(engine.cluster)
+  const calendar = recordedCalendar(state, engine)
+  if (calendar === null) return { replaced: [] }
+  const change = changeOfRules(state.rules, calendar, await keptTimes(engine), FOR_EVER)
+  if (change === null || change.replaces === null) return { replaced: [] }
+  await recordSettings(engine, { ...state, agreement: state.agreement + 1, rules: change.rules })
+  const now = await readState(engine.cluster)
+  // Somebody else was first, maybe with other rules.
+  if (now.rules.release !== change.rules.release) return agreeOnRules(engine)
+  return { replaced: [change.replaces] }
+}
+
+const FOR_EVER = Number.MAX_SAFE_INTEGER
+
+/** This process's own settings and rules, as what is to be recorded. */
+export function ownState({ settings, calendar }: Engine): Pick<State, 'settings' | 'rules'> {
+  return { settings, rules: rulesOf(calendar, FOR_EVER) }
+}
+
+/** Of two processes that record the same epoch and agreement the first one counts. */
 export async function recordSettings(
-  { cluster, settings }: Engine,
-  epoch: number,
-  since: Day | null,
+  { cluster }: Engine,
+  {
+    epoch,
+    agreement,
+    settings: { timeZone, windowHours, uniqueBy, bots },
+    rules: { source, release, until, changes },
+    settingsSince,
+    ownHosts,
+  }: Pick<State, 'epoch' | 'agreement' | 'settings' | 'rules' | 'settingsSince' | 'ownHosts'>,
 ): Promise<void> {
-  const { timeZone, windowHours, uniqueBy, bots } = settings
   const shards = await cluster.shards()
   await shards[0]!.insert(
     'post_view_settings',
-    'epoch, time_zone, window_hours, unique_by, bots, settings_since, shards',
-    JSON.stringify([epoch, timeZone, windowHours, uniqueBy, bots, since, shards.length]),
+    'epoch, agreement, time_zone, window_hours, unique_by, bots, settings_since, shards, rules_source, rules_release, rules_until, rules_changes, site_hosts',
+    JSON.stringify([
+      epoch,
+      agreement,
+      timeZone,
+      windowHours,
+      uniqueBy,
+      bots,
+      settingsSince,
+      shards.length,
+      source,
+      release,
+      until,
+      changesText(changes),
+      ownHostsText(ownHosts),
+    ]),
   )
 }
 

@@ -1,17 +1,21 @@
 /** The store in ClickHouse, on one server or on the shards of a cluster. decisions/0014-clickhouse.md tells how it counts exactly. */
 
+import { Learned } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
+import { ownHostsInUse } from '../own-hosts.ts'
 import type { CountingSettings, Store } from '../store.ts'
+import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
 import { Cluster } from './connection.ts'
 import { dayKey } from './day-keys.ts'
 import { forget } from './forget.ts'
 import { checkVersion, migrate } from './migrate.ts'
+import { agreeOnHosts, recordedLists } from './own-hosts.ts'
 import { prune } from './prune.ts'
 import { createReads } from './reads.ts'
 import { rebuild } from './rebuild.ts'
 import { Failed, recordViews } from './record.ts'
-import { checkedState, type Engine } from './state.ts'
+import { agreeOnRules, checkedState, type Engine } from './state.ts'
 import { verify } from './verify.ts'
 
 /**
@@ -19,14 +23,25 @@ import { verify } from './verify.ts'
  *
  * @throws {StoreRefused} for a URL that says what cannot be done
  */
-export async function openClickhouseStore(url: string, settings: CountingSettings): Promise<Store> {
+export async function openClickhouseStore(
+  url: string,
+  settings: CountingSettings,
+  rules = NEWEST_RULES,
+): Promise<Store> {
   const address = addressOf(url)
-  const calendar = new Calendar(settings.timeZone, settings.windowHours)
+  const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
   const ingest: Engine = { calendar, settings, cluster: new Cluster(address) }
   const housekeeping: Engine = { ...ingest, cluster: new Cluster(address, { long: true }) }
   const failed = new Failed()
   const batch = <T>(work: () => Promise<T>) => ingest.cluster.during(work)
   const long = <T>(work: () => Promise<T>) => housekeeping.cluster.during(work)
+
+  const learned = new Learned(() =>
+    batch(async () => {
+      await checkVersion(ingest.cluster)
+      return (await checkedState(ingest)).agreement
+    }),
+  )
 
   return {
     engine: 'clickhouse',
@@ -35,7 +50,8 @@ export async function openClickhouseStore(url: string, settings: CountingSetting
     ...createReads(ingest.cluster),
 
     dayKey: day => batch(() => dayKey(ingest, day)),
-    recordViews: rows => batch(() => recordViews(ingest, failed, rows)),
+    recordViews: rows =>
+      learned.during(agreement => batch(() => recordViews(ingest, failed, rows, agreement))),
 
     // Refused by a server that only reads, and leaves nothing behind.
     ping: () =>
@@ -44,18 +60,27 @@ export async function openClickhouseStore(url: string, settings: CountingSetting
         await Promise.all((await ingest.cluster.shards()).map(shard => shard.run(nothing)))
       }),
 
-    migrate: () => long(() => migrate(housekeeping)),
+    async migrate(_progress, hosts) {
+      const { replaced } = await long(async () => {
+        await migrate(housekeeping)
+        return agreeOnRules(housekeeping)
+      })
+      if (hosts !== undefined) replaced.push(...(await long(() => agreeOnHosts(housekeeping, hosts))))
+      await learned.checkAfterMigration()
+      return { replaced }
+    },
 
-    checkSettings: () =>
-      batch(async () => {
-        await checkVersion(ingest.cluster)
-        await checkedState(ingest)
-      }),
+    async checkSettings(ownHosts = null) {
+      await learned.check()
+      // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
+      return ownHostsInUse(ownHosts, await batch(() => recordedLists(ingest.cluster)))
+    },
 
     verify: (found, progress) => long(() => verify(housekeeping, found, progress)),
     rebuild: (options, progress) =>
       long(async () => {
         await checkVersion(housekeeping.cluster)
+        if (options.adoptSettings) learned.forget()
         return rebuild(housekeeping, options, progress)
       }),
     prune: (options, progress) => long(() => prune(housekeeping, options, progress)),

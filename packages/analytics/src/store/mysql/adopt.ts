@@ -233,7 +233,7 @@ async function finish(
     const closed = await client.run('DELETE FROM post_view_day_keys WHERE day < ?', [openFrom])
     await client.run(
       `INSERT INTO post_view_state
-         (id, time_zone, window_hours, unique_by, bots, open_from, unknown_until, adopted_at)
+         (id, stats_timezone, window_hours, unique_by, bots, open_from, unknown_until, adopted_at)
        SELECT 1, ?, ?, ?, ?, ?, MAX(date), ?
        FROM post_view_aggregates
        WHERE unique_views IS NULL`,

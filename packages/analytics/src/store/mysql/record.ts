@@ -3,8 +3,8 @@
 import { BatchCounts, latestViewedAt } from '../counts.ts'
 import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
 import type { ViewRow } from '../row.ts'
-import { SELECT_STATE, type State, settingsDiffer, toState } from '../sql/sql.ts'
-import { type CountingSettings, type Recorded, RowRejected, StoreRefused } from '../store.ts'
+import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
+import { AGREEMENT_REPLACED, type Recorded, RowRejected, StoreRefused } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements, knownPostDays, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
@@ -26,14 +26,14 @@ const TRIES = 5
  */
 export function recordViews(
   connection: MysqlConnections,
-  { rows, settings, now }: { rows: readonly ViewRow[]; settings: CountingSettings; now: number },
+  { rows, agreement, now }: { rows: readonly ViewRow[]; agreement: number; now: number },
 ): Promise<Recorded> {
   if (rows.length === 0) return Promise.resolve({ counted: 0, duplicates: 0 })
   const candidates = eachIdOnce(rows)
   const progress = { committedAt: now, viewedAt: latestViewedAt(rows) }
   return connection.transaction(async client => {
-    const state = await shareState(client, settings)
-    const counts = new BatchCounts(settings.bots)
+    const state = await shareState(client, agreement)
+    const counts = new BatchCounts(state.settings.bots)
     const readers = new BatchReaders()
     let firstId = 0
     for await (const inserted of insertViews(client, candidates)) {
@@ -83,12 +83,11 @@ function eachIdOnce(rows: readonly ViewRow[]): ViewRow[] {
 }
 
 /** As long as the batch lasts, nobody changes what is counted, and as what. */
-async function shareState(client: MysqlClient, settings: CountingSettings): Promise<State> {
+async function shareState(client: MysqlClient, agreement: number): Promise<State> {
   const [row] = await client.all(`${SELECT_STATE} LOCK IN SHARE MODE`)
   if (row === undefined) throw new StoreRefused(BEING_ADOPTED)
   const state = toState(row)
-  const differing = settingsDiffer(state.settings, settings)
-  if (differing !== null) throw new StoreRefused(differing)
+  if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
   return state
 }
 

@@ -48,9 +48,16 @@ CREATE TABLE post_view_referrers (
   PRIMARY KEY (date, post_uuid, host)
 ) ENGINE = InnoDB;
 
+CREATE TABLE post_view_site_hosts (
+  number int unsigned NOT NULL,
+  hosts text COLLATE utf8mb4_bin NOT NULL,
+  recorded_at bigint unsigned NOT NULL,
+  PRIMARY KEY (number)
+) ENGINE = InnoDB;
+
 CREATE TABLE post_view_state (
   id tinyint unsigned NOT NULL,
-  time_zone varchar(64) COLLATE utf8mb4_bin NOT NULL,
+  stats_timezone varchar(64) COLLATE utf8mb4_bin NOT NULL,
   window_hours tinyint unsigned NOT NULL,
   unique_by varchar(16) COLLATE utf8mb4_bin NOT NULL,
   bots varchar(16) COLLATE utf8mb4_bin NOT NULL,
@@ -59,6 +66,11 @@ CREATE TABLE post_view_state (
   open_from date NULL,
   unknown_until date NULL,
   adopted_at bigint unsigned NULL,
+  agreement bigint unsigned NOT NULL DEFAULT 1,
+  rules_source varchar(64) COLLATE utf8mb4_bin NULL,
+  rules_release varchar(16) COLLATE utf8mb4_bin NULL,
+  rules_until bigint NULL,
+  rules_changes mediumtext COLLATE utf8mb4_bin NULL,
   PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 

@@ -1,15 +1,20 @@
 /** The store in MySQL or MariaDB: tables that the articles' own queries go on reading, and several consumers. */
 
+import { Learned } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { checkVersion } from '../migrate.ts'
+import { ownHostsInUse } from '../own-hosts.ts'
+import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
+import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild } from '../sql/rebuild.ts'
-import { SELECT_STATE, type SqlEngine, settingsDiffer, toState } from '../sql/sql.ts'
+import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type CountingSettings, type Store, StoreRefused } from '../store.ts'
+import { NEWEST_RULES } from '../zone-rules.ts'
 import { MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
 import { BEING_ADOPTED, recordViews } from './record.ts'
@@ -31,14 +36,18 @@ const RECOUNT = { statementLimitMs: 3_600_000 }
  *
  * @throws {StoreRefused} for a URL that says what cannot be done
  */
-export async function openMysqlStore(url: string, settings: CountingSettings): Promise<Store> {
+export async function openMysqlStore(
+  url: string,
+  settings: CountingSettings,
+  rules = NEWEST_RULES,
+): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
   const writer = new MysqlConnections(server, WRITE_CONNECTIONS, BATCH)
   const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
   const recounter = new MysqlConnection(server, RECOUNT)
-  const calendar = new Calendar(settings.timeZone, settings.windowHours)
+  const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
 
   const exclusiveOn =
     (connection: MysqlConnection | MysqlConnections): SqlEngine['exclusive'] =>
@@ -78,6 +87,11 @@ export async function openMysqlStore(url: string, settings: CountingSettings): P
     query: async (sql: string) => ({ rows: await reader.all(sql) }),
   }
 
+  const learned = new Learned(async () => {
+    await checkVersion(version)
+    return checkAgreement(ingest)
+  })
+
   return {
     engine: 'mysql',
     settings,
@@ -86,26 +100,34 @@ export async function openMysqlStore(url: string, settings: CountingSettings): P
 
     dayKey: day => dayKey(ingest, day),
 
-    recordViews: rows => recordViews(writer, { rows, settings, now: Math.floor(Date.now() / 1_000) }),
+    recordViews: rows =>
+      learned.during(agreement =>
+        recordViews(writer, { rows, agreement, now: Math.floor(Date.now() / 1_000) }),
+      ),
 
     // Refused by a server that only reads, and no batch waits for it.
     async ping() {
       await writer.run('UPDATE post_view_progress SET id = id WHERE id = 1')
     },
 
-    migrate: progress => migrate(server, ingest, progress),
+    async migrate(progress, hosts) {
+      await migrate(server, ingest, progress)
+      const { replaced } = await agreeOnRules(ingest, progress)
+      if (hosts !== undefined) replaced.push(...(await agreeOnHosts(ingest, hosts)))
+      await learned.checkAfterMigration()
+      return { replaced }
+    },
 
-    async checkSettings() {
-      await checkVersion(version)
-      const [state] = await reader.all(SELECT_STATE)
-      if (state === undefined) throw new StoreRefused(BEING_ADOPTED)
-      const differing = settingsDiffer(toState(state).settings, settings)
-      if (differing !== null) throw new StoreRefused(differing)
+    async checkSettings(ownHosts = null) {
+      await learned.check()
+      // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
+      return ownHostsInUse(ownHosts, await recordedLists(reader))
     },
 
     verify: (found, progress) => verify(recount, found, progress),
     async rebuild(options, progress) {
       await checkVersion(version)
+      if (options.adoptSettings) learned.forget()
       return rebuild(recount, options, progress)
     },
     prune: (options, progress) => prune(housekeeping, options, progress),

@@ -1,10 +1,11 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
 import { randomBytes } from 'node:crypto'
+import { type ClockChange, clockChange, EVERY_DAY, rulesOf, settingsDiffer } from '../agreement.ts'
 import { addDays, type Day, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
-import { isSameTimeZone } from '../time-zone.ts'
+import { keptTimes, raiseAgreement, readAgreed, writeRules } from './agreement.ts'
 import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
 import { writeDerived } from './rebuild.ts'
 import { daysOfRows } from './recount.ts'
@@ -17,14 +18,18 @@ import type { SqlClient, SqlEngine, State } from './sql.ts'
  */
 export async function adoptSettings(engine: SqlEngine, progress: Progress): Promise<void> {
   const firstDay = await engine.exclusive(async (client, state) => {
-    const first = await firstDayToApply(engine, client, state)
-    const { timeZone, windowHours, uniqueBy, bots } = engine.settings
+    const { calendar, settings } = engine
+    const change = await clockChange(await readAgreed(client), engine, () => keptTimes(engine, client))
+    const first = await firstDayToApply(engine, client, state, change)
+    const { timeZone, windowHours, uniqueBy, bots } = settings
     await client.run(
       `UPDATE post_view_state
-       SET time_zone = ?, window_hours = ?, unique_by = ?, bots = ?, settings_since = ?
+       SET stats_timezone = ?, window_hours = ?, unique_by = ?, bots = ?, settings_since = ?
        WHERE id = 1`,
       [timeZone, windowHours, uniqueBy, bots, first],
     )
+    if (change.clocks) await writeRules(client, rulesOf(calendar, Math.floor(Date.now() / 1_000)))
+    if (change.clocks || settingsDiffer(state.settings, engine) !== null) await raiseAgreement(client)
     return first
   })
 
@@ -46,17 +51,16 @@ async function firstDayToApply(
   { settings }: SqlEngine,
   client: SqlClient,
   state: State,
+  { from }: ClockChange,
 ): Promise<Day | null> {
   // Days without raw rows stay as they are, and so do days that an earlier change could not reach.
   const reachable = latest(state.rawFrom, state.settingsSince)
-  const readersChange =
-    settings.uniqueBy !== state.settings.uniqueBy ||
-    !isSameTimeZone(settings.timeZone, state.settings.timeZone)
-  if (!readersChange) return reachable
+  const changeFrom = settings.uniqueBy === state.settings.uniqueBy ? from : EVERY_DAY
+  if (changeFrom === null) return reachable
   // Who read can be told anew only from an address: the days after the last row that kept none.
   const [row] = await client.all(`SELECT MAX(day) AS last FROM post_views WHERE ${WITHOUT_ADDRESS}`)
   const last = row?.['last'] as Day | null
-  return latest(reachable, last === null ? null : addDays(last, 1))
+  return latest(reachable, last === null || last < changeFrom ? null : addDays(last, 1))
 }
 
 async function applyToDay(engine: SqlEngine, client: SqlClient, state: State, day: Day): Promise<void> {

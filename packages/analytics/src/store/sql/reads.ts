@@ -1,7 +1,9 @@
 /** The internal API's reads: plain SQL over the counters. */
 
 import { addDays, type Day, daysFrom } from '../calendar.ts'
+import { referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
+import { ownHosts } from './own-hosts.ts'
 import { Rankings } from './rankings.ts'
 import { figure, marks, type SqlEngine, type SqlRow } from './sql.ts'
 
@@ -99,16 +101,19 @@ export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fr
       const days = daysFrom(from, to)
       const [table, values] =
         post === null ? ['site_view_referrers', days] : ['post_view_referrers', [...days, post]]
-      const rows = await reader.all(
-        `SELECT host, SUM(view_count) AS views
-         FROM ${table}
-         WHERE date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}
-         GROUP BY host
-         ORDER BY views DESC, host
-         LIMIT ?`,
-        [...values, limit],
-      )
-      return rows.map(row => ({ host: String(row['host']) || null, views: Number(row['views']) }))
+      const [rows, own] = await Promise.all([
+        reader.all(
+          `SELECT host, SUM(view_count) AS views
+           FROM ${table}
+           WHERE date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}
+           GROUP BY host
+           ORDER BY views DESC, host
+           LIMIT ?`,
+          [...values, limit],
+        ),
+        ownHosts(reader),
+      ])
+      return rows.map(row => referrerOf(own, String(row['host']), Number(row['views'])))
     },
 
     async progress() {

@@ -2,8 +2,15 @@
 
 import { type Day, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
-import { type Progress, type RebuildOptions, type Rebuilt, StoreRefused } from '../store.ts'
+import {
+  AGREEMENT_REPLACED,
+  type Progress,
+  type RebuildOptions,
+  type Rebuilt,
+  StoreRefused,
+} from '../store.ts'
 import { adoptSettings } from './adopt-settings.ts'
+import { checkAgreement } from './agreement.ts'
 import { makeKey } from './day-keys.ts'
 import {
   type Aggregate,
@@ -19,26 +26,25 @@ import {
   visitorsThatDiffer,
 } from './recount.ts'
 import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows } from './rows.ts'
-import { SELECT_STATE, type SqlClient, type SqlEngine, type State, settingsDiffer, toState } from './sql.ts'
+import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { totalsAfter, writeTotals } from './totals.ts'
 
-/** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
+/** @throws {StoreRefused} for other settings or zone rules than recorded, unless they are adopted; for days whose raw rows are gone */
 export async function rebuild(
-  engine: SqlEngine,
+  given: SqlEngine,
   options: RebuildOptions,
   progress: Progress = () => {},
 ): Promise<Rebuilt> {
-  const { rawFrom } = toState((await engine.reader.all(SELECT_STATE))[0]!)
+  const { rawFrom } = toState((await given.reader.all(SELECT_STATE))[0]!)
   const gone = [options.from, options.to].find(day => day !== undefined && rawFrom !== null && day < rawFrom)
   if (gone !== undefined) {
     throw new StoreRefused(
       `raw rows before ${rawFrom} are gone, so ${gone} cannot be counted again: begin with --from ${rawFrom}`,
     )
   }
-  if (options.adoptSettings) await adoptSettings(engine, progress)
+  if (options.adoptSettings) await adoptSettings(given, progress)
+  const engine = whileAgreed(given, await checkAgreement(given))
   const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
-  const differing = settingsDiffer(state.settings, engine.settings)
-  if (differing !== null) throw new StoreRefused(differing)
 
   let fixed = await rebuildRows(engine, progress)
   const { from, to } = options.adoptSettings ? {} : options
@@ -51,6 +57,18 @@ export async function rebuild(
   }
   fixed += await rebuildTotals(engine, progress)
   return { fixed, firstDay: latest(state.rawFrom, state.settingsSince) }
+}
+
+/** What is put right by one's own calendar must not be, once others count by another. */
+function whileAgreed(engine: SqlEngine, agreement: number): SqlEngine {
+  return {
+    ...engine,
+    exclusive: work =>
+      engine.exclusive((client, state) => {
+        if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
+        return work(client, state)
+      }),
+  }
 }
 
 async function rebuildRows(engine: SqlEngine, progress: Progress): Promise<number> {

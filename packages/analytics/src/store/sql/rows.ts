@@ -112,8 +112,8 @@ export function deriveAgain(
   isBot: (userAgent: string | null) => boolean,
 ): Derived {
   const { derived } = row
-  const { day, slice } = momentAgain(row, calendar.locate(row.viewedAt), state.settingsSince)
-  const frozen = isFrozen(row, state.settingsSince)
+  const { day, slice } = momentAgain(row.derived, calendar.locate(row.viewedAt), state.settingsSince)
+  const frozen = isFrozen(row.derived, state.settingsSince)
   return {
     post_uuid: canonicalPost(row.postUuid) ?? row.postUuid,
     day,
@@ -121,23 +121,25 @@ export function deriveAgain(
     logged_in: row.userId === null ? (derived.logged_in ?? 0) : 1,
     bot: derived.bot ?? Number(isBot(row.userAgent)),
     visitor: frozen ? derived.visitor : visitorAgain(row, day, settings.uniqueBy, keys),
-    referer_host: row.referer === null ? (derived.referer_host ?? '') : refererHost(row.referer),
+    // What a host is was decided when the row was counted, by the rule of that version.
+    referer_host: derived.referer_host ?? refererHost(row.referer),
   }
 }
 
 // Days that the present settings could not be applied to stay as they were counted.
-function isFrozen({ derived }: RawRow, settingsSince: Day | null): boolean {
-  return derived.day !== null && settingsSince !== null && derived.day < settingsSince
+function isFrozen({ day }: Pick<Derived, 'day'>, settingsSince: Day | null): boolean {
+  return day !== null && settingsSince !== null && day < settingsSince
 }
 
-function momentAgain(
-  row: RawRow,
+/** Where a row that lies on that day and window belongs, by the moment of its view. */
+export function momentAgain(
+  derived: Pick<Derived, 'day' | 'slice'>,
   moment: Moment,
   settingsSince: Day | null,
 ): { day: Day; slice: number | null } {
-  const { day, slice } = row.derived
+  const { day, slice } = derived
   if (day === null || settingsSince === null) return moment
-  if (isFrozen(row, settingsSince)) return { day, slice }
+  if (isFrozen(derived, settingsSince)) return { day, slice }
   // In the zone of before, this view belonged to a day that is counted anew: it must not fall among the frozen ones.
   return moment.day < settingsSince ? { day: settingsSince, slice: 0 } : moment
 }

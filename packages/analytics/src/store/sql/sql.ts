@@ -6,7 +6,6 @@
 import type { Calendar, Day } from '../calendar.ts'
 import type { UniqueBy } from '../row.ts'
 import type { CountingSettings } from '../store.ts'
-import { isSameTimeZone } from '../time-zone.ts'
 
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, unknown>
@@ -34,6 +33,8 @@ export interface SqlEngine {
 
 /** The one row of `post_view_state`. */
 export interface State {
+  /** Raised whenever something that all processes must agree on is replaced; see agreement.ts. */
+  agreement: number
   settings: CountingSettings
   /** The first day counted under `settings`; null when every day is. */
   settingsSince: Day | null
@@ -47,15 +48,16 @@ export interface State {
   adoptedAt: number | null
 }
 
-export const SELECT_STATE = `
-  SELECT time_zone, window_hours, unique_by, bots, settings_since, raw_from, open_from, unknown_until, adopted_at
-  FROM post_view_state
-  WHERE id = 1`
+export const STATE_COLUMNS =
+  'agreement, stats_timezone, window_hours, unique_by, bots, settings_since, raw_from, open_from, unknown_until, adopted_at'
+
+export const SELECT_STATE = `SELECT ${STATE_COLUMNS} FROM post_view_state WHERE id = 1`
 
 export function toState(row: SqlRow): State {
   return {
+    agreement: Number(row['agreement']),
     settings: {
-      timeZone: String(row['time_zone']),
+      timeZone: String(row['stats_timezone']),
       windowHours: Number(row['window_hours']),
       uniqueBy: row['unique_by'] as UniqueBy,
       bots: row['bots'] as CountingSettings['bots'],
@@ -66,31 +68,6 @@ export function toState(row: SqlRow): State {
     unknownUntil: row['unknown_until'] as Day | null,
     adoptedAt: row['adopted_at'] === null ? null : Number(row['adopted_at']),
   }
-}
-
-const SETTING_NAMES: Record<keyof CountingSettings, string> = {
-  timeZone: 'STATS_TIMEZONE',
-  windowHours: 'UNIQUE_WINDOW',
-  uniqueBy: 'UNIQUE_BY',
-  bots: 'BOTS',
-}
-
-/** What differs between recorded settings and a process's own, and what to do about it; null when nothing does. */
-export function settingsDiffer(recorded: CountingSettings, own: CountingSettings): string | null {
-  const keys = Object.keys(SETTING_NAMES) as (keyof CountingSettings)[]
-  const differing = keys
-    .filter(key => recorded[key] !== own[key])
-    .filter(key => key !== 'timeZone' || !isSameTimeZone(recorded[key], own[key]))
-    .map(
-      key =>
-        `${SETTING_NAMES[key]} is ${shown(key, own)}, recorded in the database is ${shown(key, recorded)}`,
-    )
-  if (differing.length === 0) return null
-  return `${differing.join('; ')}: set what is recorded, or run \`postviews rebuild --adopt-settings\``
-}
-
-function shown(key: keyof CountingSettings, settings: CountingSettings): string {
-  return key === 'windowHours' ? `${settings[key]}h` : settings[key]
 }
 
 /** `?, ?, ?` for so many values. */

@@ -2,14 +2,15 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { BatchCounts } from '../counts.ts'
-import { SELECT_STATE, type State, settingsDiffer, toState } from '../sql/sql.ts'
-import { type CountingSettings, type Recorded, RowRejected, StoreRefused } from '../store.ts'
+import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
+import { AGREEMENT_REPLACED, type Recorded, RowRejected, StoreRefused } from '../store.ts'
 import { type Columns, rowAt } from './columns.ts'
 
 export interface RecordBatch {
   /** At least one row. */
   columns: Columns
-  settings: CountingSettings
+  /** What the process has learned that it counts by. */
+  agreement: number
   /** Unix seconds. */
   progress: { committedAt: number; viewedAt: number }
 }
@@ -19,14 +20,13 @@ type Prepare = (sql: string) => StatementSync
 export function recordViews(
   database: DatabaseSync,
   prepare: Prepare,
-  { columns, settings, progress }: RecordBatch,
+  { columns, agreement, progress }: RecordBatch,
 ): Recorded {
   // The one writer's lock from the start: a transaction that began as a reader cannot wait for it.
   database.exec('BEGIN IMMEDIATE')
   try {
     const state = toState(prepare(SELECT_STATE).get()!)
-    const differing = settingsDiffer(state.settings, settings)
-    if (differing !== null) throw new StoreRefused(differing)
+    if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
     const counts = insertRows(prepare, columns, state)
     addCounts(prepare, counts)
     prepare(SAVE_PROGRESS).run(progress.committedAt, progress.viewedAt)

@@ -41,9 +41,15 @@ CREATE TABLE post_view_referrers (
   PRIMARY KEY (date, post_uuid, host)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE post_view_site_hosts (
+  number      INTEGER PRIMARY KEY,
+  hosts       TEXT    NOT NULL,
+  recorded_at INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE post_view_state (
   id             INTEGER PRIMARY KEY CHECK (id = 1),
-  time_zone      TEXT    NOT NULL,
+  stats_timezone      TEXT    NOT NULL,
   window_hours   INTEGER NOT NULL,
   unique_by      TEXT    NOT NULL,
   bots           TEXT    NOT NULL,
@@ -52,7 +58,7 @@ CREATE TABLE post_view_state (
   open_from      TEXT,
   unknown_until  TEXT,
   adopted_at     INTEGER
-) STRICT;
+, agreement INTEGER NOT NULL DEFAULT 1, rules_source TEXT, rules_release TEXT, rules_until INTEGER, rules_changes TEXT) STRICT;
 
 CREATE TABLE post_view_totals (
   post_uuid       TEXT    PRIMARY KEY,

@@ -100,6 +100,7 @@ WHERE is_rollup = (labelled IN (SELECT day FROM post_view_rolled_up));
 
 -- What all processes must agree on is kept by the first shard alone: the row committed first is agreed on.
 
+-- The agreement is raised whenever settings or zone rules are replaced, the epoch when rows are to be derived again as well.
 CREATE TABLE IF NOT EXISTS post_view_settings (
   epoch          UInt32,
   time_zone      String,
@@ -107,7 +108,13 @@ CREATE TABLE IF NOT EXISTS post_view_settings (
   unique_by      String,
   bots           String,
   settings_since Nullable(Date),
-  shards         UInt16
+  shards         UInt16,
+  agreement      UInt32,
+  rules_source   String,
+  rules_release  String,
+  rules_until    UInt64,
+  rules_changes  String,
+  site_hosts     String
 )
 ENGINE = MergeTree
 ORDER BY epoch

@@ -1,0 +1,105 @@
+/** Which hosts are the site's own: a reader who comes from one of them went on from one of its pages to the next. */
+
+import { isIP, isIPv6 } from 'node:net'
+import { hostOf, withoutWww } from './hosts.ts'
+import { type AskedHosts, type OwnHostsInUse, type Referrer, StoreRefused } from './store.ts'
+
+/** Hosts in one spelling, each once, sorted; `*.x` stands for every host below `x`, not for `x`. */
+export type OwnHosts = readonly string[]
+
+/** `SITE_HOSTS=none`: no host is the site's own. Unset means something else: the recorded list holds. */
+export const NO_OWN_HOSTS = 'none'
+
+/**
+ * The hosts that a text names, separated by commas. Letter case and ports do not matter, names in other scripts become
+ * punycode, and `www.x` is `x`.
+ *
+ * @throws {Error} that quotes each entry which is no host
+ */
+export function ownHostsOf(text: string): OwnHosts {
+  const entries = text
+    .split(',')
+    .map(entry => entry.trim())
+    .filter(entry => entry !== '')
+  if (entries.length === 1 && entries[0]!.toLowerCase() === NO_OWN_HOSTS) return []
+  const hosts = entries.map(ownHostOf)
+  const wrong = entries.filter((_, index) => hosts[index] === null)
+  if (wrong.length > 0 || hosts.length === 0) {
+    throw new Error(
+      `${wrong.map(entry => `"${withoutUser(entry)}" is no host`).join(', ') || 'it names no host'}; write names such as blog.example, *.blog.example or 192.0.2.1, separated by commas, or ${NO_OWN_HOSTS} alone`,
+    )
+  }
+  return [...new Set(hosts.filter(host => host !== null))].sort()
+}
+
+/** Who writes a whole URL may write a password in it. */
+function withoutUser(entry: string): string {
+  return entry.replace(/^.*@/s, '…@')
+}
+
+function ownHostOf(entry: string): string | null {
+  const isBelow = entry.startsWith('*.')
+  const rest = isBelow ? entry.slice(2) : entry
+  // More than a host and a port would be read as parts of a URL.
+  if (/[\s/\\?#@%*]/.test(rest) || rest.toLowerCase() === NO_OWN_HOSTS) return null
+  const url = URL.parse(`http://${isIPv6(rest) ? `[${rest}]` : rest}`)
+  const host = hostOf(url?.hostname ?? '')
+  if (host === '') return null
+  if (!isBelow) return withoutWww(host)
+  return isAddress(host) ? null : `*.${host}`
+}
+
+function isAddress(host: string): boolean {
+  return host.startsWith('[') || isIP(host) !== 0
+}
+
+/** @param host as `refererHost` makes it, or as earlier versions stored it, with `www.` */
+export function isOwnHost(own: OwnHosts, host: string): boolean {
+  const name = withoutWww(host)
+  return own.some(entry => (entry.startsWith('*.') ? name.endsWith(entry.slice(1)) : name === entry))
+}
+
+/** A row of `/referrers`; `host` is empty for readers who told none. */
+export function referrerOf(own: OwnHosts, host: string, views: number): Referrer {
+  return { host: host || null, views, ...(isOwnHost(own, host) && { internal: true as const }) }
+}
+
+/** The text that the database records and people read; `ownHostsOf` makes the same list of it. */
+export function ownHostsText(own: OwnHosts): string {
+  return own.length === 0 ? NO_OWN_HOSTS : own.join(',')
+}
+
+/** The list of a text that `ownHostsText` made. */
+export function recordedOwnHosts(text: string): OwnHosts {
+  return text === NO_OWN_HOSTS ? [] : text.split(',')
+}
+
+/** What recording a list replaces, in words; null where the recorded list stays. */
+export function replacementOf({ ownHosts, goesBack }: AskedHosts, lists: readonly string[]): string | null {
+  const standing = standingOf(ownHosts, lists)
+  if (standing === 'holds' || (standing === 'replaced' && !goesBack)) return null
+  return `the site's own hosts ${lists[0]} by ${ownHostsText(ownHosts!)}`
+}
+
+/**
+ * Whether a process's list is the recorded one, one that was replaced, or one that the database has never seen.
+ *
+ * @param own null: `SITE_HOSTS` is not set
+ * @param lists as texts: the recorded one, then those it replaced
+ */
+function standingOf(own: OwnHosts | null, lists: readonly string[]): 'holds' | 'replaced' | 'new' {
+  const text = own === null ? lists[0]! : ownHostsText(own)
+  if (text === lists[0]) return 'holds'
+  return lists.includes(text) ? 'replaced' : 'new'
+}
+
+/** The list to use. @throws {StoreRefused} where the database has never seen the process's own */
+export function ownHostsInUse(own: OwnHosts | null, lists: readonly string[]): OwnHostsInUse {
+  const standing = standingOf(own, lists)
+  if (standing === 'new') {
+    throw new StoreRefused(
+      `SITE_HOSTS is ${ownHostsText(own!)}, recorded in the database is ${lists[0]}: run \`postviews migrate\` to record it, or leave SITE_HOSTS unset to use what is recorded`,
+    )
+  }
+  return { ownHosts: recordedOwnHosts(lists[0]!), isReplaced: standing === 'replaced' }
+}

@@ -1,0 +1,145 @@
+/** Databases that a version before made: they tell nothing of the zone rules that their days were counted by. */
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { openStore } from '../packages/analytics/src/store/open.ts'
+import { type CountingSettings, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
+import { NEWEST_RULES } from '../packages/analytics/src/store/zone-rules.ts'
+import { assertVerified } from './store-contract-database.ts'
+import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
+import { everythingIn } from './store-contract-recount.ts'
+import { atEnd } from './support/at-end.ts'
+import { ENGINES, type TestDatabase } from './support/engines.ts'
+import { record, view } from './support/views.ts'
+import { RULES_2026C, WINNIPEG } from './support/zone-rules.ts'
+
+const SETTINGS: CountingSettings = { timeZone: WINNIPEG, windowHours: 6, uniqueBy: 'ip', bots: 'count' }
+const IN_SUMMER = '2026-07-15T12:00:00Z'
+/** On another day by the rules of 2026c than by those of now; the second came first. */
+const AFTER_MIDNIGHT = ['2026-11-20T05:30:00Z', '2026-11-15T05:30:00Z'] as const
+
+const VIEWS = randomViews(randomOf(9), 250)
+const QUESTION = questionOf(VIEWS)
+
+async function storeOn(t: TestContext, database: TestDatabase, rules = NEWEST_RULES): Promise<Store> {
+  const store = await openStore(database.url, SETTINGS, rules)
+  atEnd(t, () => store.close())
+  return store
+}
+
+/** As the version before had left it: nothing of migration 2 is there, nor of those after it. */
+async function undoAgreement({ query }: TestDatabase): Promise<void> {
+  await query('ALTER TABLE post_view_state RENAME COLUMN stats_timezone TO time_zone')
+  for (const column of ['agreement', 'rules_source', 'rules_release', 'rules_until', 'rules_changes']) {
+    await query(`ALTER TABLE post_view_state DROP COLUMN ${column}`)
+  }
+  await query('DROP TABLE post_view_site_hosts')
+  await query('DELETE FROM post_view_migrations WHERE version >= 2')
+}
+
+async function recordedRelease({ query }: TestDatabase): Promise<unknown> {
+  const [row] = await query('SELECT rules_release FROM post_view_state')
+  return row!['rules_release']
+}
+
+for (const engine of ENGINES) {
+  test(`a database of the version before keeps every number, on ${engine.name}`, async t => {
+    const database = await engine.create(t)
+    const before = await storeOn(t, database)
+    await before.migrate()
+    await record(before, VIEWS)
+    const answers = await everythingIn(before, QUESTION)
+    await undoAgreement(database)
+
+    const store = await storeOn(t, database)
+    const old = { constructor: StoreRefused, message: /version 1.*needs \d.*postviews migrate/ }
+    await assert.rejects(store.checkSettings(), old)
+    const steps: string[] = []
+    assert.deepEqual(await store.migrate(step => steps.push(step)), { replaced: [] })
+    assert.ok(steps.includes('days by zone rules'))
+    assert.equal(await recordedRelease(database), NEWEST_RULES.release)
+    assert.deepEqual(await everythingIn(store, QUESTION), answers)
+    await assertVerified(store)
+    assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 0)
+    await record(store, [view(IN_SUMMER)])
+
+    // A consumer of that version reads the state with every batch.
+    await assert.rejects(database.query('SELECT time_zone FROM post_view_state'), /time_zone/)
+  })
+
+  test(`a database of the version before, by other rules, waits for an adoption, on ${engine.name}`, async t => {
+    const database = await engine.create(t)
+    const before = await storeOn(t, database, RULES_2026C)
+    await before.migrate()
+    await record(before, [view(AFTER_MIDNIGHT[0])])
+    // More than are looked at together.
+    for (let batch = 0; batch < 5; batch++) {
+      await record(
+        before,
+        Array.from({ length: 4_500 }, (_, index) => view(IN_SUMMER, { ip: `192.0.2.${index % 50}` })),
+      )
+    }
+    await record(before, [view(AFTER_MIDNIGHT[1]), view('2026-11-15T18:00:00Z')])
+    await undoAgreement(database)
+
+    const store = await storeOn(t, database)
+    const differs = {
+      constructor: StoreRefused,
+      message: new RegExp(
+        `not recorded.*${NEWEST_RULES.release}.*${AFTER_MIDNIGHT[1]}.*rebuild --adopt-settings`,
+      ),
+    }
+    await assert.rejects(store.migrate(), differs)
+    await assert.rejects(store.migrate(), differs)
+    assert.equal(await recordedRelease(database), null)
+    const unknown = { constructor: StoreRefused, message: /not recorded.*postviews migrate/ }
+    await assert.rejects(store.checkSettings(), unknown)
+    await assert.rejects(record(store, [view(IN_SUMMER)]), unknown)
+
+    assert.equal((await store.rebuild({ adoptSettings: true })).firstDay, null)
+    await store.migrate()
+    await store.checkSettings()
+    await record(store, [view(AFTER_MIDNIGHT[1])])
+    assert.deepEqual(
+      (await store.siteDays('2026-11-14', '2026-11-20')).map(({ date, views }) => [date, views]),
+      [
+        ['2026-11-15', 3],
+        ['2026-11-20', 1],
+      ],
+    )
+    await assertVerified(store)
+  })
+
+  test(`a view that only lies in another window waits for an adoption too, on ${engine.name}`, async t => {
+    const database = await engine.create(t)
+    const before = await storeOn(t, database, RULES_2026C)
+    await before.migrate()
+    // Half past eleven by the rules of 2026c, half past twelve by the law: of the same day.
+    await record(before, [view('2026-11-15T17:30:00Z')])
+    await undoAgreement(database)
+    const store = await storeOn(t, database)
+    await assert.rejects(store.migrate(), { constructor: StoreRefused, message: /2026-11-15T17:30:00Z/ })
+    await store.rebuild({ adoptSettings: true })
+    await assertVerified(store)
+  })
+
+  test(`a migration that is ended while it looks at days goes on at the next start, on ${engine.name}`, async t => {
+    const database = await engine.create(t)
+    const before = await storeOn(t, database)
+    await before.migrate()
+    await record(before, VIEWS)
+    await undoAgreement(database)
+    const store = await storeOn(t, database)
+    const ended = new Error('a signal came')
+    await assert.rejects(
+      store.migrate(() => {
+        throw ended
+      }),
+      ended,
+    )
+    assert.equal(await recordedRelease(database), null)
+    await store.migrate()
+    await store.checkSettings()
+    await assertVerified(store)
+  })
+}

@@ -95,7 +95,7 @@ test('names every field of a view and every reason, with the limits of the code'
   assert.equal(schemas['views']!['oneOf']![1]!['maxItems'], MAX_EVENTS_PER_MESSAGE)
   assert.equal(messages['postViewed']!['bindings']!['amqp']!['messageType'], ROUTING_KEY)
 
-  const headers = schemas['setAsideHeaders']!['properties'] as Node
+  const headers = schemas['deadLetterHeaders']!['properties'] as Node
   const reasons: Record<DeadReason, string> = {
     ...INVALID_REASONS,
     unstorable: 'the store cannot keep it, now or ever, though it is well',
@@ -105,7 +105,7 @@ test('names every field of a view and every reason, with the limits of the code'
   assert.deepEqual(headers['source-queue']!['enum'], [...CONSUMED_QUEUES])
 })
 
-test('shows examples that are counted, and ones that are set aside for the reason they give', () => {
+test('shows examples that are counted, and ones that are dead letters for the reason they give', () => {
   const examples = (message: Node) =>
     message['examples'] as unknown as { name: string; payload: unknown; headers?: object }[]
   for (const { name, payload } of examples(messages['postViewed']!)) {
@@ -114,9 +114,9 @@ test('shows examples that are counted, and ones that are set aside for the reaso
     assert.equal(views.length, [payload].flat().length, name)
     assert.ok(Schema.Check(viewsSchema, payload), name)
   }
-  for (const { name, payload, headers } of examples(messages['setAside']!)) {
+  for (const { name, payload, headers } of examples(messages['deadLetter']!)) {
     const [found] = decode(payload).invalid
-    assert.ok(Schema.Check(whole(schemas['setAsideHeaders']) as Schema.XSchema, headers), name)
+    assert.ok(Schema.Check(whole(schemas['deadLetterHeaders']) as Schema.XSchema, headers), name)
     assert.equal(found?.reason, (headers as { reason: string }).reason, name)
   }
 })

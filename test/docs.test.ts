@@ -107,7 +107,7 @@ test('the README lists every route, and no document names one that is not there'
 })
 
 test('the contract lists every reason for setting aside, with its meaning', async () => {
-  const rows = rowsOf(sectionOf(await read('docs/contract.md'), 'Set aside'))
+  const rows = rowsOf(sectionOf(await read('docs/contract.md'), 'Dead letters'))
   assert.deepEqual(
     rows.map(([reason, meaning]) => [bare(reason!), meaning]),
     [...Object.entries(INVALID_REASONS), ['unstorable', DEAD_REASONS.unstorable]],

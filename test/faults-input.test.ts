@@ -99,7 +99,7 @@ const ODD_VIEWS: PlannedEvent[] = [
 
 describe('bad input', () => {
   for (const engine of ENGINES) {
-    test(`of every kind is set aside with its reason, and harms no neighbour, on ${engine.name}`, async t => {
+    test(`of every kind becomes a dead letter with its reason, and harms no neighbour, on ${engine.name}`, async t => {
       const system = await createSystem(t, { database: await engine.create(t) })
       const service = await system.start()
       const bad = [...BAD_MESSAGES, ...BAD_EVENTS].map(([, text]) => [badEvent(text)])

@@ -195,7 +195,7 @@ test('says how old the numbers are and how far counting is behind, on every page
     const { body } = await get(url)
     assert.match(body, /As of <time datetime="2026-11-21T12:34:56.000Z">12:34:56 UTC<\/time>/)
     assert.match(body, /12 messages waiting/)
-    assert.match(body, /2 messages were set aside/)
+    assert.match(body, /2 dead letters could not be counted/)
   }
 })
 
@@ -203,7 +203,7 @@ test('says that the queue is unknown where nobody can tell', async t => {
   const { get } = await startPanel(t)
   const { body } = await get('/')
   assert.match(body, /<span class="behind">queue unknown<\/span>/)
-  assert.match(body, /How many messages were set aside is unknown/)
+  assert.match(body, /How many dead letters there are is unknown/)
 })
 
 test('answers a browser that has it already with 304 and when it was read, all the way from the store', async t => {

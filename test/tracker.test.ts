@@ -105,7 +105,7 @@ describe('what the tracker publishes', () => {
     assert.equal(second?.timestamp, undefined)
   })
 
-  test('what breaks the contract is passed on, for the service to set aside and somebody to repair', async t => {
+  test('what breaks the contract is passed on, for the service to keep as a dead letter and somebody to repair', async t => {
     const { url } = await testRabbitmq()
     const tracker = testTracker(t, { url })
     const broken = { postUuid: 7, ip: 'unknown', event_id: 'x', user_id: -1, timestamp: 'now', extra: [1] }

@@ -3,11 +3,11 @@
  *
  * | | |
  * |---|---|
- * | I1 | what was confirmed is stored or set aside; the good ones of it are stored: nothing lost |
+ * | I1 | what was confirmed is stored or a dead letter; the good ones of it are stored: nothing lost |
  * | I2 | what is stored was published: nothing invented, and each row says what its event said |
  * | I3 | the ids of the stored rows are distinct: nothing counted twice |
  * | I4 | every aggregate equals a recount of the raw rows, totals equal the sum of days, and `verify` agrees |
- * | I5 | the distinct set-aside-ids are exactly the bad ones: no good one set aside, no bad one counted |
+ * | I5 | the distinct set-aside-ids are exactly the bad ones: no good one among them, no bad one counted |
  */
 
 import assert from 'node:assert/strict'
@@ -55,7 +55,7 @@ export async function assertInvariants(outcome: Outcome): Promise<void> {
 
   const dead = await deadLetters(amqpUrl)
   assertStored(await storedViews(database), dead, book, planned, settings?.['STATS_TIMEZONE'] ?? 'UTC')
-  assertSetAside(dead, book, planned)
+  assertDead(dead, book, planned)
   await assertAddsUp(database)
   const { code, output } = await postviews(surroundings, 'verify')
   assert.equal(code, 0, `I4: verify found\n${output}`)
@@ -166,8 +166,8 @@ function assertStored(
   assert.equal(stored.size, rows.length, 'I3: ids are stored twice')
 
   const isGood = (id: string) => planned.views.has(id)
-  const setAside = new Set(dead.map(({ body }) => badId(body)))
-  const lost = book.confirmed.keys().filter(id => !(isGood(id) ? stored.has(id) : setAside.has(id)))
+  const deadIds = new Set(dead.map(({ body }) => badId(body)))
+  const lost = book.confirmed.keys().filter(id => !(isGood(id) ? stored.has(id) : deadIds.has(id)))
   assertNone(lost, 'I1: confirmed, and lost')
 
   const invented = stored.keys().filter(id => !book.attempted.has(id) || !isGood(id))
@@ -186,10 +186,10 @@ function assertStored(
   assertNone(altered, 'I2: stored otherwise than published, or on another day')
 }
 
-function assertSetAside(dead: readonly DeadLetter[], book: Book, planned: Planned): void {
+function assertDead(dead: readonly DeadLetter[], book: Book, planned: Planned): void {
   const wrongOnes = dead.filter(({ body }) => !planned.bad.has(badId(body)))
   const shown = wrongOnes.map(({ reason, body }) => `${reason}: ${body.toString('latin1').slice(0, 200)}`)
-  assertNone(shown, 'I5: set aside, and not bad')
+  assertNone(shown, 'I5: a dead letter, and not bad')
   const byId = new Map(dead.map(({ setAsideId, body }) => [setAsideId, badId(body)]))
   const expected = planned.bad.keys().filter(id => book.confirmed.has(id))
   assert.deepEqual(new Set(byId.values()), new Set(expected), 'I5: the bad ones, and nothing else')

@@ -102,13 +102,13 @@ const IP_STORAGE = setting(
 const EVENT_MAX_AGE = setting(
   'EVENT_MAX_AGE',
   '30d',
-  'views older than this when received are set aside, as `90m`, `12h` or `30d`',
+  'views older than this when received become dead letters, as `90m`, `12h` or `30d`',
   durationSeconds,
 )
 const RAW_RETENTION_DAYS = setting('RAW_RETENTION_DAYS', '90', 'days raw rows are kept; 0 for ever', text =>
   integer(text, 0, 36_500),
 )
-const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days set-aside events are kept', text =>
+const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days dead letters are kept', text =>
   integer(text, 1, 36_500),
 )
 const BATCH_EVENTS = setting(

@@ -87,7 +87,7 @@ export interface TopPosts extends AsOf {
 export interface Status extends AsOf {
   /** Messages in the queues, without those that a consumer has in hand; null: the broker cannot be asked. */
   queued: number | null
-  /** Messages set aside. */
+  /** Dead letters. */
   dead: number | null
   /** 0 when nothing waits, in the queues or in hand; else the age of the latest view counted. */
   lag_seconds: number | null

@@ -21,7 +21,7 @@ function view(fields: object, properties: MessageProperties = {}): View {
   return views[0]!
 }
 
-/** Why an event for post 7 with these fields is set aside. */
+/** Why an event for post 7 with these fields is a dead letter. */
 function reason(fields: object, properties: MessageProperties = {}): InvalidReason {
   const { views, invalid } = decode({ post_uuid: 7, ...fields }, properties)
   assert.deepEqual(views, [])
@@ -222,7 +222,7 @@ describe('the time', () => {
     }
   })
 
-  test('a wrong one is set aside although the message has another', () => {
+  test('a wrong one is a dead letter although the message has another', () => {
     assert.equal(reason({ timestamp: 'soon' }, { timestamp: RECEIVED_AT }), 'bad_time')
   })
 

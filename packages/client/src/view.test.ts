@@ -41,7 +41,7 @@ function view(fields: object, properties: MessageProperties = {}): View {
   return views[0]!
 }
 
-/** Why an event for post 7 with these fields is set aside. */
+/** Why an event for post 7 with these fields is a dead letter. */
 function reason(fields: object, properties: MessageProperties = {}): InvalidReason {
   const { views, invalid } = decode({ post_uuid: 7, ...fields }, properties)
   assert.deepEqual(views, [])
@@ -357,7 +357,7 @@ describe('user agent and referer', () => {
     assert.equal(reason({ referer: ['x'] }), 'bad_referer')
     assert.equal(reason({ referrer: 7 }), 'bad_referer')
   })
-  test('with a NUL are set aside, even beyond the cut', () => {
+  test('with a NUL are dead letters, even beyond the cut', () => {
     assert.equal(reason({ user_agent: 'a\0b' }), 'nul')
     assert.equal(reason({ referrer: 'a\0b' }), 'nul')
     assert.equal(reason({ referer: `${'x'.repeat(600)}\0` }), 'nul')
@@ -384,7 +384,7 @@ describe('a message', () => {
     ['10 MB', Buffer.alloc(1e7, 0x20), 'too_large'],
   ]
   for (const [what, body, why] of whole) {
-    test(`of ${what} is set aside whole as ${why}`, () => {
+    test(`of ${what} is one dead letter as ${why}`, () => {
       assert.deepEqual(decodeBytes(body), {
         views: [],
         invalid: [{ reason: why, index: null, body }],
@@ -410,7 +410,7 @@ describe('a message', () => {
     assert.deepEqual(views, [])
     assert.deepEqual([invalid[0]?.reason, invalid[0]?.index], ['too_many', null])
   })
-  test('keeps its good events in order, and sets each bad one aside alone with its place', () => {
+  test('keeps its good events in order, and each bad one becomes a dead letter alone, with its place', () => {
     const { views, invalid } = decode([{ post_uuid: 1 }, 7, { post_uuid: 2, ip: 'x' }, [], { post_uuid: 3 }])
     assert.deepEqual(
       views.map(({ postUuid }) => postUuid),
@@ -504,7 +504,7 @@ describe('whatever comes', () => {
   const bad = () =>
     pick([() => value(3), () => `{"post_uuid":${space()}0,"y":${value(3)}}`, () => `{"z":${value(3)}}`])()
 
-  test('each bad event of an array is set aside to the byte, and each good one is read', () => {
+  test('each bad event of an array is a dead letter to the byte, and each good one is read', () => {
     for (let round = 0; round < 3_000; round++) {
       const elements = Array.from({ length: 1 + Math.floor(random() * 6) }, (_, index) =>
         random() < 0.5 ? { isGood: true, json: good(index + 1) } : { isGood: false, json: bad() },

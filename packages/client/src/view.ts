@@ -104,7 +104,7 @@ export type InvalidReason = keyof typeof INVALID_REASONS
 /** An event, or a whole message, that cannot be counted. */
 export interface InvalidView {
   reason: InvalidReason
-  /** Its place in the array; null when the message is set aside whole. */
+  /** Its place in the array; null when it is the whole message. */
   index: number | null
   /** The event, or the message, to the byte as it was published. */
   body: Buffer

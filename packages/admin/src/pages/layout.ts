@@ -26,7 +26,7 @@ export function layout(answer: Answer, content: ComponentChildren): VNode {
         A <dfn>unique view</dfn> is the first view of a post by a reader within a window: a day, unless Analytics
         was told another. Unique views of several days, or posts, are added up.
       </p>
-      ${data !== null && html`<p>Days are those of ${data.trend.timezone}.${setAside(data.counting)}</p>`}
+      ${data !== null && html`<p>Days are those of ${data.trend.timezone}.${deadLetters(data.counting)}</p>`}
     </footer>
   `
 }
@@ -71,9 +71,9 @@ export function behind({ queued, lag_seconds: lag }: Counting): string {
   return lag === null || (queued === 0 && lag === 0) ? waiting : `${waiting}, ${format.duration(lag)} behind`
 }
 
-function setAside({ dead }: Counting): string {
-  if (dead === null) return ' How many messages were set aside is unknown.'
-  return dead === 0 ? '' : ` ${format.some(dead, 'message')} ${dead === 1 ? 'was' : 'were'} set aside.`
+function deadLetters({ dead }: Counting): string {
+  if (dead === null) return ' How many dead letters there are is unknown.'
+  return dead === 0 ? '' : ` ${format.some(dead, 'dead letter')} could not be counted.`
 }
 
 const REASONS: Record<Unavailable['reason'], string> = {

@@ -39,7 +39,7 @@ export class ServerError extends StoreUnavailable {
 /**
  * The error of the store that an error of the client is. The server's messages quote values and statements, those of
  * the client addresses, so nothing is kept but the code. Only an insert of views can be refused for a value: anything else
- * that looks like it is a fault of ours, for which no view may be set aside.
+ * that looks like it is a fault of ours, for which no view may become a dead letter.
  */
 export function storeError(error: unknown, { ofViews = false }: { ofViews?: boolean } = {}): Error {
   if (error instanceof StoreUnavailable || error instanceof StoreRefused) return error

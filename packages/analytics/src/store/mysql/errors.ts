@@ -22,7 +22,7 @@ const DUPLICATE_ENTRY = 1062
 
 /**
  * https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.0/en/: what is the fault
- * of a value. All else (away, read-only, full, killed, unknown to us) may pass or be mended, and no view is set aside for it.
+ * of a value. All else (away, read-only, full, killed, unknown to us) may pass or be mended, and no view becomes a dead letter for it.
  */
 const VALUE_REFUSED = new Set([
   1048, // null where there must be a value

@@ -66,6 +66,10 @@ for (const engine of ENGINES) {
 
       const newer = await system.start({ oneOfSeveral: true })
       await newer.untilReady()
+      assert.deepEqual(newer.logged('service.started')[0]?.['zoneRules'], {
+        source: NEWEST_RULES.source,
+        release: NEWEST_RULES.release,
+      })
       const [replaced] = newer.logged('agreement.replaced')
       assert.match(String(replaced?.['replaced']), new RegExp(`2026a.*${NEWEST_RULES.release}.*${differsAt}`))
       // Enough for a batch of each, however much of the first was left.

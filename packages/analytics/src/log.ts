@@ -33,7 +33,7 @@ export const LOG_EVENTS = {
   'adoption.progress':
     'the database is brought to this version; tables of the article are adopted with their data',
   'agreement.replaced':
-    'something that all processes must agree on is another from now on, newer zone rules or another SITE_HOSTS for example; those that run with what was before stop before their next batch',
+    'this process recorded something new that all processes must agree on, such as newer zone rules or another SITE_HOSTS; processes that still count by the old stop before their next batch',
   'request.failed': 'the internal API could not answer',
 } as const
 

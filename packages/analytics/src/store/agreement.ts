@@ -1,7 +1,8 @@
 /**
- * What all processes of a database must agree on, since numbers counted under different ones do not add up: the counting
- * settings and the zone rules. Both are recorded in the database. Whenever something of it is replaced there, a number,
- * the *agreement*, is raised: a process learns it at its start, and each of its batches is held against it.
+ * What all processes of a database must agree on, because numbers counted in different ways do not add up: the counting
+ * settings and the zone rules. Both are recorded in the database. Whenever either is replaced there, a number, the
+ * *agreement*, is raised. A process learns the number when it starts, and the store refuses its batches once the number
+ * in the database is another.
  */
 
 import { addDays, Calendar, type Day } from './calendar.ts'
@@ -15,8 +16,8 @@ import {
   type OffsetChange,
 } from './zone-rules.ts'
 
-/** Further ahead than anybody waits with an update. */
-const YEARS_AHEAD_SECONDS = 2 * 366 * 86_400
+/** Further ahead than anybody puts off an update. */
+const AHEAD_SECONDS = 2 * 366 * 86_400
 
 /** The rules of the recorded zone, as a list of its changes. */
 export interface RecordedRules {
@@ -32,7 +33,7 @@ export interface RecordedRules {
 export interface Agreed {
   agreement: number
   settings: CountingSettings
-  /** Null in a database that a version before wrote: whose rules its days were counted by is not known. */
+  /** Null in a database of an earlier version, which did not record them. */
   rules: RecordedRules | null
 }
 
@@ -42,7 +43,7 @@ export interface Own {
   calendar: Calendar
 }
 
-/** Unix seconds of the first and the last view of which there are raw rows; null where there are none. */
+/** Unix seconds of the earliest and the latest view that has a raw row; null without raw rows. */
 export type KeptTimes = { first: number; last: number } | null
 
 const SETTING_NAMES: Record<keyof CountingSettings, string> = {
@@ -79,9 +80,9 @@ export function recordedCalendar(
   return rules.zone(timeZone) === null ? null : new Calendar(timeZone, windowHours, rules)
 }
 
-/** What is to be recorded of the calendar's zone: two years ahead, or as far as the list before reached. */
+/** The list to record for the calendar's zone: two years ahead, or as far as the recorded list if that reaches further. */
 export function rulesOf({ rules, changes }: Calendar, now: number, reachedBefore = 0): RecordedRules {
-  const until = Math.min(rules.until, Math.max(reachedBefore, now + YEARS_AHEAD_SECONDS))
+  const until = Math.min(rules.until, Math.max(reachedBefore, now + AHEAD_SECONDS))
   const first = changeAt(changes, 0)
   const listed = changes.slice(first).filter(({ from }) => from < until)
   return {
@@ -92,7 +93,7 @@ export function rulesOf({ rules, changes }: Calendar, now: number, reachedBefore
   }
 }
 
-/** The first moment at which the clocks of the two differ, where both lists reach; null when none does. */
+/** The first moment that both lists cover at which their clocks differ; null when there is none. */
 export function rulesDifferAt(
   recorded: RecordedRules,
   { changes, rules }: Calendar,
@@ -104,12 +105,12 @@ export function rulesDifferAt(
   })
 }
 
-/** A view's window is counted from the first instant of its day, so what the clocks did before may concern it. */
+/** A view's window is counted from the first instant of its day, so the clocks of some hours before it matter too. */
 const DAY_BEFORE_SECONDS = 2 * 86_400
 
 /**
- * Since when the clocks differ on which the day or the window of a kept view depends: a moment that may lie before the
- * first of these views. Null when they do not.
+ * Whether the two disagree about the day or the window of a kept view. Returns the moment from which their clocks differ,
+ * which may be before the first kept view; null when no kept view is concerned.
  */
 export function keptDiffersAt(recorded: RecordedRules, calendar: Calendar, kept: KeptTimes): number | null {
   if (kept === null) return null
@@ -158,17 +159,17 @@ export async function assertAgreed(
   )
 }
 
-/** What to record in place of the recorded rules; null when they are to stay. */
+/** New rules to record. */
 export interface Change {
   rules: RecordedRules
-  /** What is replaced by what, in words; null where the list only reaches further. */
+  /** What replaces what, in words; null when the list only reaches further. */
   replaces: string | null
 }
 
 /**
- * What a process that may record makes of the rules that are.
+ * What `migrate` records in place of the recorded rules; null when those stay.
  *
- * @throws {StoreRefused} where they cannot just be replaced: by an older release, or while views that are kept differ
+ * @throws {StoreRefused} when this process must not replace them: its release is older, or kept views would move
  */
 export function changeOfRules(
   recorded: RecordedRules,
@@ -215,7 +216,7 @@ function refuseKept(recorded: RecordedRules, calendar: Calendar, kept: KeptTimes
   )
 }
 
-/** What to say of a database from before whose rows are not where these rules put them. */
+/** For a database of an earlier version, in which some rows are on other days than these rules say. */
 export function unrecordedDiffer({ rules }: Calendar, viewedAt: number): StoreRefused {
   return new StoreRefused(
     `the zone rules that the days in the database were counted by are not recorded, and days that are kept differ from those of this program (${named(rules)}): the first is of a view at ${iso(viewedAt)}: ${ADOPT}`,
@@ -234,11 +235,11 @@ function iso(unixSeconds: number): string {
   return new Date(unixSeconds * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
-/** What adopting a process's settings does to the clocks that days are counted by. */
+/** How adopting a process's settings changes the clocks that days are counted by. */
 export interface ClockChange {
-  /** Whether it is another zone, or another list of the same one. */
+  /** Whether the zone is another, or its list of changes is. */
   clocks: boolean
-  /** The first day of a kept view that it concerns; null when it concerns none. */
+  /** The first day with kept views that may move; null when none do. */
   from: Day | null
 }
 
@@ -288,19 +289,19 @@ export class Learned {
     this.#agreement = await this.#check()
   }
 
-  /** Learns it after a migration. A process of other settings may bring a database to this version, and not count in it. */
+  /** After a migration. A process with other settings may migrate a database, but not count in it. */
   async checkAfterMigration(): Promise<void> {
     await this.check().catch((error: unknown) => {
       if (!(error instanceof StoreRefused)) throw error
     })
   }
 
-  /** This process has replaced what it had learned. */
+  /** This process replaces what it had learned. */
   forget(): void {
     this.#agreement = null
   }
 
-  /** Does work under the agreement. Where it was replaced meanwhile, the error says by what, if that differs. */
+  /** Runs work under the agreement. If that was replaced meanwhile, the error names what differs, if anything does. */
   async during<T>(work: (agreement: number) => Promise<T>): Promise<T> {
     if (this.#agreement === null) await this.check()
     try {

@@ -33,9 +33,9 @@ export class StoreRefused extends Error {
   override name = 'StoreRefused'
 }
 
-/** What a process says when it was overtaken: its rows were made by what no longer holds. */
+/** Why a batch is refused whose rows were made by settings or zone rules that no longer hold. */
 export const AGREEMENT_REPLACED =
-  'what is counted by was replaced in the database since this process learned it: start it again'
+  'what all processes must agree on was replaced in the database since this process started: restart it'
 
 /** What came of a batch. */
 export interface Recorded {
@@ -65,7 +65,7 @@ export interface Store extends Reads {
    *
    * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same rows
    * @throws {RowRejected} nothing was written: some row cannot be kept, call again with fewer
-   * @throws {StoreRefused} nothing was written, and nothing will be: what is counted by was replaced since `checkSettings`
+   * @throws {StoreRefused} nothing was written, and nothing will be: what all processes must agree on was replaced since `checkSettings`
    */
   recordViews(rows: readonly ViewRow[]): Promise<Recorded>
 
@@ -73,16 +73,16 @@ export interface Store extends Reads {
   ping(): Promise<void>
 
   /**
-   * Brings the database to this version, under a lock; records the zone rules of this process where they are newer, and its
-   * own hosts where they differ. May be ended at any moment, by a `progress` that throws too; the next run goes on.
+   * Brings the database to this version, under a lock; records the zone rules of this process if they are newer, and its own
+   * hosts if they differ. It can be interrupted at any moment, also by a `progress` that throws; the next run goes on.
    *
    * @throws {StoreRefused} for a newer database; for zone rules that are older than those recorded, or differ on days that are kept
    */
   migrate(progress?: Progress, hosts?: AskedHosts): Promise<Migrated>
 
   /**
-   * Compares what this process counts by with what is recorded, and learns the number of that agreement. From then on
-   * its batches are refused once something of it was replaced.
+   * Compares the settings and zone rules of this process with the recorded ones, and learns the number of that agreement.
+   * Once any of it is replaced, the batches of this process are refused.
    *
    * @param ownHosts this process's `SITE_HOSTS`; null where it has none, or does not use them
    * @throws {StoreRefused} unless the database is of this version, counts under these settings and zone rules, and has
@@ -121,7 +121,7 @@ export interface OwnHostsInUse {
 }
 
 export interface Migrated {
-  /** What was replaced of what all processes must agree on, in words: those that run stop before their next batch. */
+  /** What this process has replaced by its own, in words. Processes that still count by the old stop before their next batch. */
   replaced: string[]
 }
 

@@ -41,19 +41,21 @@ export async function checkAgreement(engine: SqlEngine): Promise<number> {
 }
 
 /**
- * Records the zone rules of this process where there are none, where they reach further, and where they are newer and
- * differ on no view that is kept. Called by a migration, and changes nothing when called again.
+ * Records the zone rules of this process if none are recorded, if its list reaches further, or if its release is newer and
+ * no kept view moves. Part of a migration; called again, it changes nothing.
  *
- * @throws {StoreRefused} where they are not to be recorded
+ * @throws {StoreRefused} when this process must not record its rules
  */
 export async function agreeOnRules(engine: SqlEngine, progress: Progress = () => {}): Promise<Migrated> {
   const before = await readAgreed(engine.reader)
-  const calendar = recordedCalendar(before, engine)
-  // The zone is none that this process knows: it has another one, or is refused for it.
-  if (calendar === null) return { replaced: [] }
-  if (before.rules === null) await assertDaysAre(engine, calendar, progress)
+  const scanned = recordedCalendar(before, engine)
+  if (before.rules === null && scanned !== null) await assertDaysAre(engine, scanned, progress)
   return engine.exclusive(async client => {
     const agreed = await readAgreed(client)
+    // Read again: other settings may have been adopted since.
+    const calendar = recordedCalendar(agreed, engine)
+    // These rules do not know the recorded zone, so this process is configured with another, and is refused for that.
+    if (calendar === null) return { replaced: [] }
     const now = Math.floor(Date.now() / 1_000)
     if (agreed.rules === null) {
       await writeRules(client, rulesOf(calendar, now))
@@ -68,7 +70,10 @@ export async function agreeOnRules(engine: SqlEngine, progress: Progress = () =>
   })
 }
 
-/** Processes that learned the agreement of before stop before their next batch. In the transaction that replaces something. */
+/**
+ * Makes the processes that learned the agreement stop before their next batch. Call it in the transaction that replaces
+ * what they must agree on.
+ */
 export async function raiseAgreement(client: SqlClient): Promise<void> {
   await client.run('UPDATE post_view_state SET agreement = agreement + 1 WHERE id = 1')
 }
@@ -82,7 +87,7 @@ export async function writeRules(client: SqlClient, rules: RecordedRules): Promi
   )
 }
 
-/** As long as the state is not written, old tables are being adopted. */
+/** Adoption of old tables writes the state last. */
 const NOTHING_RECORDED = 'the tables are not adopted to the end: run `postviews migrate`'
 
 export async function readAgreed(client: SqlClient): Promise<Agreed & State> {
@@ -108,11 +113,10 @@ export async function keptTimes({ fromTime }: SqlEngine, client: SqlClient): Pro
 }
 
 /**
- * Derives the day and the window of every kept row again: some thousand rows at a time, each a read of its own, so that
- * nobody waits for it and it may be ended at any moment. Of the rows of one window, which are those between two moments,
- * the first and the last tell.
+ * Derives the day and the window of every kept row again. Each read covers some thousand rows, so nobody waits for it and
+ * it can be interrupted. A window is the time between two moments, so its earliest and its latest row speak for the others.
  *
- * @throws {StoreRefused} when some row belongs elsewhere by these rules
+ * @throws {StoreRefused} when these rules put some row on another day or in another window
  */
 async function assertDaysAre(engine: SqlEngine, calendar: Calendar, progress: Progress): Promise<void> {
   const { reader, fromTime } = engine

@@ -20,7 +20,7 @@ import {
 } from '@postviews/client'
 import Schema from 'typebox/schema'
 import { parse } from 'yaml'
-import type { DeadReason } from '../packages/analytics/src/ingest/dead-letters.ts'
+import type { DeadReason } from '../packages/analytics/src/ingest/dead-letter.ts'
 
 type Node = { [name: string]: Node } & { [index: number]: Node }
 

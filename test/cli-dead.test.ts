@@ -218,6 +218,29 @@ test('dead purge removes what it is told to, and nothing else', async t => {
   assert.equal(await messageCount(url, DEAD_QUEUE), 0)
 })
 
+for (const count of [40, 100, 450]) {
+  test(`what a command says it took out is gone: ${count} messages`, async t => {
+    const { run, url, channel } = await system(t)
+    const fill = async (bodies: number) => {
+      for (let n = 0; n < bodies; n++)
+        channel.sendToQueue(DEAD_QUEUE, Buffer.from(`{"post_id":${n + 1}}`), {
+          persistent: true,
+          headers: { reason: n % 2 === 0 ? 'bad_ip' : 'bad_user' },
+        })
+      await channel.waitForConfirms()
+    }
+    await fill(count)
+    assert.equal((await run('dead purge --reason bad_ip')).stdout, `purged ${count / 2}\n`)
+    assert.equal(await messageCount(url, DEAD_QUEUE), count / 2)
+    assert.equal((await run('dead replay')).stdout, `replayed ${count / 2}, left 0\n`)
+    assert.equal(await messageCount(url, DEAD_QUEUE), 0)
+    assert.equal((await takeMessages(url)).length, count / 2)
+    await fill(count)
+    assert.equal((await run('dead purge --all')).stdout, `purged ${count}\n`)
+    assert.equal(await messageCount(url, DEAD_QUEUE), 0)
+  })
+}
+
 test('what the broker gave up by itself is listed, purged by its age, and replayed but for what is too old', async t => {
   const { run, publish, url, channel } = await system(t)
   const toDead = { deadLetterExchange: '', deadLetterRoutingKey: DEAD_QUEUE, messageTtl: 0 }

@@ -1,11 +1,13 @@
-/** The broker ends a consumer that has not acknowledged for too long: fault 23. */
+/** The broker ends a consumer that has not acknowledged for too long, or a channel for what was sent on it: fault 23. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { connect } from 'amqplib'
 import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { atEnd } from './support/at-end.ts'
-import { MARIADB } from './support/engines.ts'
-import { untilStored } from './support/invariants.ts'
+import { commandLine } from './support/command.ts'
+import { MARIADB, SQLITE } from './support/engines.ts'
+import { deadLetters, untilStored } from './support/invariants.ts'
 import { otherSession } from './support/mysql.ts'
 import { goodEvent, plan, planOf } from './support/planned.ts'
 import { createSystem } from './support/system.ts'
@@ -46,4 +48,37 @@ test('the service says within seconds that nothing moves, until it has counted a
   await other.sql('UNLOCK TABLES')
   await service.untilReady(60_000)
   await system.check()
+})
+
+test('a dead letter that the broker does not take even bare is discarded, and the others arrive whole', async t => {
+  const broker = await startRabbitmq()
+  atEnd(t, () => broker.stop())
+  const database = await SQLITE.create(t)
+  const vhost = await broker.vhost()
+  const system = await createSystem(t, { database, broker: vhost })
+  const connection = await connect(vhost.url)
+  const channel = await connection.createConfirmChannel()
+  const send = (body: string, messageId: string) =>
+    channel.sendToQueue('post.viewed', Buffer.from(body), { messageId, persistent: true })
+  for (let n = 0; n < 5; n++) send(`{"post_uuid":"a post","n":${n}}`, `bad-${n}`)
+  send(JSON.stringify({ post_uuid: 'a post', padding: 'p'.repeat(900_000) }), 'large')
+  for (let n = 0; n < 5; n++) send(`{"post_uuid":"a post","m":${n}}`, `bad-too-${n}`)
+  await channel.waitForConfirms()
+  await connection.close()
+  await broker.ctl('eval', 'application:set_env(rabbit, max_message_size, 500000).')
+  // The limit is read once by each node.
+  await broker.ctl('eval', 'persistent_term:put(max_message_size, 500000).')
+  const service = await system.start()
+  const dead = async () => (await deadLetters(vhost.url)).length
+  await until('the others have arrived', async () => (await dead()) === 10, 40_000)
+  const discarded = 'postviews_events_total{outcome="discarded",reason="bad_post"}'
+  await until('the large one is given up', async () => (await service.metric(discarded)) === 1, 40_000)
+  await service.untilReady()
+  assert.equal(await service.metric('postviews_unacknowledged_messages'), 0)
+  const { stdout } = await (await commandLine(t, { AMQP_URL: vhost.url })).run('dead list --json')
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  assert.ok(lines.every(({ left_out, message_id }) => left_out === undefined && /^bad-/.test(message_id)))
 })

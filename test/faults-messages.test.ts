@@ -2,15 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
 import { connect } from 'amqplib'
 import { MAX_DEPTH } from '../packages/analytics/src/ingest/properties.ts'
 import { uuidv7 } from '../packages/client/src/uuid.ts'
 import { commandLine } from './support/command.ts'
 import { SQLITE } from './support/engines.ts'
-import { untilStored } from './support/invariants.ts'
+import { countRows, untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
-import { messageCount, onChannel } from './support/published.ts'
+import { messageCount, onChannel, sendTo } from './support/published.ts'
 import { postviews } from './support/service.ts'
 import { createSystem } from './support/system.ts'
 import { until } from './support/until.ts'
@@ -116,7 +117,8 @@ describe('a message', () => {
     const odd: [RawProperties, leftOut: string[]][] = [
       [{ timestamp: 2n ** 64n - 1n }, ['timestamp']],
       [{ timestamp: 2n ** 60n }, ['timestamp']],
-      [{ timestamp: 2n ** 52n }, []],
+      [{ timestamp: 2n ** 52n }, ['timestamp']],
+      [{ timestamp: BigInt(Math.floor(Date.now() / 1_000) - 60) }, []],
       [{ messageId: Buffer.alloc(200, 0xff) }, ['message_id']],
       [{ appId: Buffer.alloc(255, 0xe9) }, ['app_id']],
       [{ expiration: '600000', replyTo: 'somebody' }, ['reply_to', 'expiration']],
@@ -237,35 +239,42 @@ describe('dead letters that another hand put there', () => {
   })
 })
 
-test('messages of a thousand bad events do not keep the process from answering', async t => {
-  const { system, wire, amqpUrl } = await systemAndWire(t)
-  const MESSAGES = 10
-  // Hashing a message once for each of its events took a second each.
-  const DEADLINE_MS = 20_000
-  const padding = 'p'.repeat(950)
-  for (let n = 0; n < MESSAGES; n++) {
-    const events = Array.from({ length: 1_000 }, (_, index) => ({
-      post_uuid: 'a post',
-      n: `${n} ${index}`,
-      padding,
-    }))
-    for (const queue of CONSUMED_QUEUES) await wire.publish(queue, propertyList({}), JSON.stringify(events))
-  }
-  const service = await system.start()
-  const dead = MESSAGES * CONSUMED_QUEUES.length * 1_000
-  let answers = 0
-  let isDone = false
-  const asking = (async () => {
-    while (!isDone) if ((await service.get('/livez').catch(() => null))?.status === 200) answers++
-  })()
-  const areDead = async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === dead
-  await until('all are dead', areDead, DEADLINE_MS).finally(() => {
-    isDone = true
+for (const [what, count, properties] of [
+  ['', 10, propertyList({})],
+  [
+    ' with large headers',
+    3,
+    headers(...Array.from({ length: 19_000 }, (_, n) => field(`h${n % 10_000}`, 'V'))),
+  ],
+] as const)
+  test(`messages of a thousand bad events${what} do not keep the process from answering`, async t => {
+    const { system, wire, amqpUrl } = await systemAndWire(t)
+    // Hashing a message, or reading its headers, once for each of its events took a second, or twenty.
+    const DEADLINE_MS = 20_000
+    const padding = 'p'.repeat(950)
+    for (let n = 0; n < count; n++) {
+      const events = Array.from({ length: 1_000 }, (_, index) => ({
+        post_uuid: 'a post',
+        n: `${n} ${index}`,
+        padding,
+      }))
+      for (const queue of CONSUMED_QUEUES) await wire.publish(queue, properties, JSON.stringify(events))
+    }
+    const service = await system.start()
+    const dead = count * CONSUMED_QUEUES.length * 1_000
+    let answers = 0
+    let isDone = false
+    const asking = (async () => {
+      while (!isDone) if ((await service.get('/livez').catch(() => null))?.status === 200) answers++
+    })()
+    const areDead = async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === dead
+    await until('all are dead', areDead, DEADLINE_MS).finally(() => {
+      isDone = true
+    })
+    await asking
+    // Several in the time of each message, where it was one in the time of a dozen.
+    assert.ok(answers > count * CONSUMED_QUEUES.length, `${answers} answers`)
   })
-  await asking
-  // Several in the time of each message, where it was one in the time of a dozen.
-  assert.ok(answers > MESSAGES * CONSUMED_QUEUES.length, `${answers} answers`)
-})
 
 describe('where postviews.dead takes no more', () => {
   test('good views are counted behind any number of bad ones, and what is discarded is counted', async t => {
@@ -317,5 +326,61 @@ describe('where postviews.dead takes no more', () => {
       await service.metric('postviews_events_total{outcome="dead_lettered",reason="bad_post"}'),
       held,
     )
+  })
+
+  test('but one now and then, it is the same', async t => {
+    const { system, amqpUrl } = await systemAndWire(t, { BATCH_EVENTS: '400' })
+    await onChannel(amqpUrl, async channel => {
+      await channel.deleteQueue(DEAD_QUEUE)
+      await channel.assertQueue(DEAD_QUEUE, {
+        durable: true,
+        arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
+      })
+    })
+    const service = await system.start()
+    await sendTo(
+      amqpUrl,
+      Array.from({ length: 1_500 }, () => VIEWS_QUEUE),
+      '{"post_uuid":"a post"}',
+    )
+    await system.publish(plan({ views: 100, bad: 0, twice: 0 }))
+    let isDone = false
+    const trickle = (async () => {
+      while (!isDone) {
+        await onChannel(amqpUrl, channel => channel.get(DEAD_QUEUE, { noAck: true }))
+        await sleep(1_000)
+      }
+    })()
+    await untilStored(system.database, 100, 60_000).finally(() => {
+      isDone = true
+    })
+    await trickle
+    assert.ok((await service.metric('postviews_events_total{outcome="discarded",reason="bad_post"}')) > 0)
+  })
+
+  test('and the service ends: what it acknowledged stays acknowledged', async t => {
+    const { system, amqpUrl, wire } = await systemAndWire(t, { BATCH_WAIT_MS: '2000' })
+    await onChannel(amqpUrl, async channel => {
+      await channel.deleteQueue(DEAD_QUEUE)
+      await channel.assertQueue(DEAD_QUEUE, {
+        durable: true,
+        arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
+      })
+    })
+    await wire.publish(DEAD_QUEUE, propertyList({}), 'full')
+    const VIEWS = 1_500
+    const views = (count: number) => Array.from({ length: count }, () => VIEWS_QUEUE)
+    const service = await system.start()
+    // So that it is handed many at a time.
+    await sendTo(amqpUrl, views(VIEWS), '{"post_uuid":"a-post"}')
+    await untilStored(system.database, VIEWS)
+    await wire.publish(VIEWS_QUEUE, propertyList({}), '{"post_uuid":"a post"}')
+    await until('it is held', async () => service.logged('view.dead_letter_waits').length > 0)
+    // Without ids, so that nothing but the acknowledgement keeps them from being counted again.
+    await sendTo(amqpUrl, views(VIEWS), '{"post_uuid":"a-post"}')
+    await until('all are in hand', async () => (await messageCount(amqpUrl)) === 0)
+    assert.equal((await service.end('SIGTERM')).code, 0)
+    assert.equal(await countRows(system.database), 2 * VIEWS)
+    assert.equal(await messageCount(amqpUrl), 1)
   })
 })

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { CONSUMED_QUEUES, VIEWS_QUEUE } from '@postviews/client'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
+import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
@@ -47,4 +49,41 @@ describe('a queue that cannot be emptied', { concurrency: true }, () => {
       assert.equal(rows.length, 0)
     })
   }
+
+  test('is left alone where it becomes a stream under a running service, which goes on', async t => {
+    const broker = await testRabbitmq()
+    const system = await createSystem(t, { database: await SQLITE.create(t), broker })
+    const service = await system.start()
+    await service.untilReady()
+    await onChannel(broker.url, async channel => {
+      await channel.deleteQueue('post.viewed')
+      await channel.assertQueue('post.viewed', { durable: true, arguments: STREAM })
+    })
+    await until('it is left alone', () => service.logged('queue.left_alone').length > 0)
+    await sendTo(broker.url, ['postviews.views', 'analytics.post_views'], '{"post_uuid":"a-post"}')
+    await untilStored(system.database, 2)
+    const sessions = service.logged('broker.connected').length
+    // As often as it looks whether anything has changed.
+    for (let times = 0; times < 5; times++) {
+      const { text } = await service.get('/readyz')
+      assert.match(text, /^\{"status":"ready","warnings":\["queue: post\.viewed is a stream/)
+      await sleep(600)
+    }
+    assert.equal(service.logged('broker.connected').length, sessions)
+  })
+
+  test("is left alone where postviews.dead is somebody's: good views are counted", async t => {
+    const broker = await testRabbitmq()
+    const owner = await connect(broker.url)
+    const channel = await owner.createChannel()
+    await channel.assertQueue(DEAD_QUEUE, { exclusive: true })
+    const system = await createSystem(t, { database: await SQLITE.create(t), broker, declares: false })
+    const service = await system.start()
+    await service.untilReady()
+    await sendTo(broker.url, CONSUMED_QUEUES, '{"post_uuid":"a-post"}')
+    await untilStored(system.database, CONSUMED_QUEUES.length)
+    const { text } = await service.get('/readyz')
+    assert.match(text, /"warnings":\["queue: postviews\.dead is somebody's exclusive queue/)
+    await owner.close()
+  })
 })

@@ -66,7 +66,8 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
       broker: {
         depths: async () => {
           const depths = (await late.broker?.depths()) ?? null
-          return depths && { ...depths, dead: depths.dead + (late.retention?.deadInHand ?? 0) }
+          if (depths === null || depths.dead === null) return depths
+          return { ...depths, dead: depths.dead + (late.retention?.deadInHand ?? 0) }
         },
       },
       consumer: parts.consumer
@@ -92,9 +93,10 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
         late.broker = consumer
         const retention = scheduleRetention({ ...config, store, metrics, log })
         late.retention = retention
+        // Consuming ends first: a run of retention may take a while.
         ends.unshift(
-          () => retention.stop(),
           () => consumer.stop(STOP_DEADLINE_MS),
+          () => retention.stop(),
         )
       } else {
         const watch = new BrokerWatch(config.amqpUrl)

@@ -2,7 +2,7 @@
 
 import { INVALID_REASONS, type TimeSource } from '@postviews/client'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
-import type { DeadReason } from './ingest/dead-letters.ts'
+import type { DeadReason } from './ingest/dead-letter.ts'
 import { NEWEST_RULES, type ZoneRules } from './store/zone-rules.ts'
 
 const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies readonly TimeSource[]

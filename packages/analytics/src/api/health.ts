@@ -20,7 +20,8 @@ export interface BrokerHealth {
 export interface QueueDepths {
   /** By the name of the queue. */
   queues: Record<string, number>
-  dead: number
+  /** Null where that queue cannot be asked: it is somebody's exclusively, say. */
+  dead: number | null
 }
 
 /** What the consumer says of itself. */

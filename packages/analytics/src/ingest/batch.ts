@@ -11,7 +11,8 @@ import type { Day } from '../store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
 import { type Recorded, RowRejected, type Store, StoreRefused } from '../store/store.ts'
 import { DEAD_REASONS } from './dead.ts'
-import type { DeadLetter, DeadLetters, DeadReason, Sending } from './dead-letters.ts'
+import type { DeadLetter, DeadReason } from './dead-letter.ts'
+import type { DeadLetters, Sending } from './dead-letters.ts'
 import type { ReceivedMessage } from './received.ts'
 
 /** A message in hand: read, not yet acknowledged. */
@@ -217,11 +218,11 @@ function both(one: Sending, other: Sending): Sending {
 function lettersOfInvalid(deliveries: readonly Delivery[]): Map<Delivery, DeadLetter[]> {
   const letters = new Map<Delivery, DeadLetter[]>()
   for (const delivery of deliveries) {
-    const { message, queue, receivedAt, invalid } = delivery
+    const { message, queue, invalid } = delivery
     if (invalid.length === 0) continue
     letters.set(
       delivery,
-      invalid.map(({ reason, index, body }) => ({ message, queue, reason, index, body, receivedAt })),
+      invalid.map(({ reason, index, body }) => ({ message, queue, reason, index, body })),
     )
   }
   return letters
@@ -230,10 +231,10 @@ function lettersOfInvalid(deliveries: readonly Delivery[]): Map<Delivery, DeadLe
 function lettersOfRejected(rejected: readonly Entry[]): Map<Delivery, DeadLetter[]> {
   const letters = new Map<Delivery, DeadLetter[]>()
   for (const { view, delivery } of rejected) {
-    const { message, queue, receivedAt } = delivery
+    const { message, queue } = delivery
     const [index, body] = placeOf(view, delivery)
     const some = letters.get(delivery) ?? []
-    some.push({ message, queue, reason: 'unstorable', index, body, receivedAt })
+    some.push({ message, queue, reason: 'unstorable', index, body })
     letters.set(delivery, some)
   }
   return letters

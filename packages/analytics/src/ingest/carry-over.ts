@@ -44,14 +44,19 @@ const ROUTING_HEADERS = ['CC', 'BCC']
 /** The broker's own count of deliveries, of this message on its way so far. */
 const COUNTING_HEADERS = ['x-delivery-count', 'x-acquired-count']
 
-// amqplib writes headers into 64 KiB, and our own have to fit as well.
-const MAX_HEADER_BYTES = 40 * 1_024
 /** Of names that are left out; there may be thousands. */
 const MAX_NAMED = 50
 const MAX_NAME_CHARACTERS = 100
 
-/** `without`: headers that are somebody else's to set. */
-export function carryOver(properties: Properties, without: readonly string[]): CarriedOver {
+/**
+ * @param without headers that are somebody else's to set
+ * @param maxHeaderBytes amqplib writes headers into 64 KiB, and those of a dead letter have to fit as well
+ */
+export function carryOver(
+  properties: Properties,
+  without: readonly string[],
+  maxHeaderBytes: number,
+): CarriedOver {
   const leftOut: string[] = []
   const options: CarriedOver['options'] = { headers: Object.create(null) as Fields }
   for (const [name, amqpName] of CARRIED_TEXTS) {
@@ -69,7 +74,7 @@ export function carryOver(properties: Properties, without: readonly string[]): C
   else if (timestamp !== undefined) leftOut.push('timestamp')
   if (priority !== undefined) options.priority = priority
 
-  let left = MAX_HEADER_BYTES
+  let left = maxHeaderBytes
   for (const [name, value] of Object.entries(allHeaders.fields)) {
     if (COUNTING_HEADERS.includes(name)) continue
     const bytes = allHeaders.bytes.get(name)!

@@ -27,7 +27,7 @@ import { Connection, type Session } from './connection.ts'
 import { DeadLetters, type Sending } from './dead-letters.ts'
 import { Prefetch } from './prefetch.ts'
 import { propertiesOf } from './properties.ts'
-import { findQueues, type LeftAlone, type Queues } from './queues.ts'
+import { findQueues, type LeftAlone, lookAtQueues, type Queues, settleOnQueue } from './queues.ts'
 import { ReceivedMessage } from './received.ts'
 
 export interface ConsumerOptions {
@@ -48,14 +48,18 @@ const STUCK_AFTER_MS = 60_000
 const DEAD_LETTER_PATIENCE_MS = 500
 const STORE_RETRY_MS = 2_000
 const WATCH_MS = 1_000
+const LOOK_AGAIN_MS = 60_000
 /** A new consumer is handed what waits for it in less. */
 const IDLE_AFTER_MS = 5_000
 
 interface ConsumerSession extends Session {
   channel: Channel
   queues: Queues
+  connection: ChannelModel
   /** Unix milliseconds. */
   startedAt: number
+  /** Unix milliseconds: when the queues were looked at. */
+  lookedAt: number
   consumerTags: Map<string, string>
   prefetch: Prefetch
   /** Delivered and not yet taken into a batch, in the order of their tags. */
@@ -65,6 +69,8 @@ interface ConsumerSession extends Session {
   underWay: (readonly Delivery[])[]
   /** Messages whose batch is committed and whose dead letters are not confirmed yet, in the order they came. */
   held: Map<Delivery, Sending>
+  /** Some message was acknowledged by itself, not with all before it. */
+  isAcknowledgedSingly: boolean
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
   over: AbortController
   /** Ends the session, which begins anew. */
@@ -119,7 +125,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   depths(): Promise<QueueDepths | null> {
-    return this.#deadLetters.depths()
+    const { session } = this.#connection
+    return session === undefined ? Promise.resolve(null) : this.#deadLetters.depths(session.queues)
   }
 
   problem(): string | null {
@@ -166,6 +173,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       const finished = Promise.allSettled(cancelled).then(async () => {
         session.wake()
         await this.#working
+        if (session.isAcknowledgedSingly) await this.#settleOnQueues(session)
         // A channel reads what was acknowledged before it closes; a connection that closes throws it away unread.
         await session.channel.close()
       })
@@ -179,6 +187,11 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     }
     await this.#connection.stop()
     await this.#deadLetters.stop()
+  }
+
+  /** RabbitMQ keeps back acknowledgements to a quorum queue that come singly and quickly, and a channel that closes loses them. */
+  async #settleOnQueues({ channel, queues }: ConsumerSession): Promise<void> {
+    for (const queue of queues.consumed) await settleOnQueue(channel, queue)
   }
 
   // While the store is away nothing is consumed that would only be held: it waits in the queue, unharmed.
@@ -206,13 +219,16 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const session: ConsumerSession = {
       channel,
       queues,
+      connection,
       startedAt: Date.now(),
+      lookedAt: Date.now(),
       consumerTags: new Map(),
       prefetch: new Prefetch(this.#options.batchEvents, this.#batchMessages),
       hand: [],
       handEvents: 0,
       underWay: [],
       held: new Map(),
+      isAcknowledgedSingly: false,
       over,
       lost: Promise.race([channelLost(channel), ended.promise]),
       end: ended.resolve,
@@ -248,7 +264,13 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (timesAhead > 0) metrics.timesAhead.inc(timesAhead)
     if (amqpTimesIgnored > 0) metrics.amqpTimesIgnored.inc(amqpTimesIgnored)
     if (properties.allHeaders.unread.length > 0) metrics.headersUnread.inc()
-    session.hand.push({ message: new ReceivedMessage(message), queue, receivedAt, views, invalid })
+    session.hand.push({
+      message: new ReceivedMessage(message, receivedAt),
+      queue,
+      receivedAt,
+      views,
+      invalid,
+    })
     session.handEvents += views.length + invalid.length
     session.wake()
   }
@@ -350,9 +372,14 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         acknowledge(session, delivery.message)
       })
     }
-    // Everything up to a tag can be acknowledged at once only where nothing before it is held.
-    if (held.size === 0) return acknowledge(session, deliveries.at(-1)!.message, { allUpTo: true })
-    for (const delivery of deliveries) if (!waiting.has(delivery)) acknowledge(session, delivery.message)
+    // Everything up to a tag can be acknowledged at once where nothing before it is held.
+    const firstHeldTag = held
+      .keys()
+      .reduce((first, { message }) => Math.min(first, message.deliveryTag), Infinity)
+    const free = deliveries.filter(delivery => !waiting.has(delivery))
+    const beforeHeld = free.filter(({ message }) => message.deliveryTag < firstHeldTag)
+    if (beforeHeld.length > 0) acknowledge(session, beforeHeld.at(-1)!.message, { allUpTo: true })
+    for (const { message } of free.slice(beforeHeld.length)) acknowledge(session, message)
     this.#discardBeyondQuarter(session)
   }
 
@@ -375,10 +402,17 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       this.#isUnproven = false
       this.#stuckSince = undefined
     }
-    // A queue that was left alone was deleted, say, and made anew.
-    const { queues = session.queues } = this.#deadLetters
-    if (String(queues.consumed) !== String(session.queues.consumed))
-      session.end(new Error('there are other queues to consume than before'))
+    if (session.queues.leftAlone.size > 0 && Date.now() - session.lookedAt > LOOK_AGAIN_MS)
+      void this.#lookAtQueues(session)
+  }
+
+  /** A queue that was left alone may have been deleted, and made anew as one that can be consumed. */
+  async #lookAtQueues(session: ConsumerSession): Promise<void> {
+    session.lookedAt = Date.now()
+    // Where it fails, the connection is lost, or it is asked again.
+    const queues = await lookAtQueues(session.connection).catch(() => session.queues)
+    if (queues.consumed.some(queue => session.queues.leftAlone.has(queue)))
+      session.end(new Error('a queue that was left alone can be consumed'))
   }
 
   /** Subscribes anew with another prefetch, which holds for new consumers only. What is in hand stays. */
@@ -411,11 +445,13 @@ function failureOf(promise: Promise<unknown>): Promise<never> {
 }
 
 function acknowledge(
-  { channel, over }: ConsumerSession,
+  session: ConsumerSession,
   { deliveryTag }: ReceivedMessage,
   { allUpTo = false } = {},
 ): void {
+  const { channel, over } = session
   if (over.signal.aborted) return
+  if (!allUpTo) session.isAcknowledgedSingly = true
   try {
     // The tag is all that amqplib looks at.
     channel.ack({ fields: { deliveryTag } } as Message, allUpTo)

@@ -1,36 +1,19 @@
 /**
- * Where events go that cannot be counted: each whole, with the reason, as a dead letter in `postviews.dead`. The message
- * that it came in is acknowledged only after the broker has confirmed it there, or after it was given up.
+ * The way of dead letters into `postviews.dead`. The message that one came in is acknowledged only after the broker has
+ * confirmed the letter there, or after it was given up.
  */
 
-import { hash } from 'node:crypto'
-import { DEAD_QUEUE, type InvalidReason, readMessageTime } from '@postviews/client'
+import { DEAD_QUEUE } from '@postviews/client'
 import { amqpCode, channelLost } from '@postviews/client/link'
-import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib'
+import { type ChannelModel, type ConfirmChannel, IllegalOperationError } from 'amqplib'
 import type { QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { carryOver, namesOf, OWN_HEADERS } from './carry-over.ts'
 import { Connection, type Session } from './connection.ts'
+import { type DeadLetter, type DeadReason, publishOptions, setAsideId } from './dead-letter.ts'
 import { depthsOf } from './depths.ts'
 import { propertiesOf } from './properties.ts'
-import { declareQueues, findQueues, type Queues } from './queues.ts'
-import type { ReceivedMessage } from './received.ts'
-
-/** Why an event is a dead letter: what is wrong with it, or that no store keeps its row. */
-export type DeadReason = InvalidReason | 'unstorable'
-
-export interface DeadLetter {
-  /** The message it came in. */
-  message: ReceivedMessage
-  queue: string
-  reason: DeadReason
-  /** Its place in the message's array; null when it is the whole message. */
-  index: number | null
-  body: Buffer
-  /** Unix seconds. */
-  receivedAt: number
-}
+import { declareQueues, type Queues } from './queues.ts'
 
 /** The dead letters of one message. */
 export interface Sending {
@@ -45,19 +28,22 @@ interface Waiting {
   id: string
   signal: AbortSignal
   isReturned: boolean
-  /** Without anything of its message's properties, after the broker or amqplib refused them. */
-  isBare: boolean
-  /** By `performance.now()`, the last time; undefined before the first. */
+  /** How often the broker closed the channel on something that was in flight, while this was. */
+  suspicions: number
+  /** By `performance.now()`: sent for the last time; undefined before the first. */
   sentAtMs: number | undefined
+  /** By `performance.now()`: refused for the first time. */
+  refusedAtMs: number | undefined
   done(): void
 }
 
 interface PublisherSession extends Session {
   connection: ChannelModel
   channel: ConfirmChannel
-  queues: Queues
-  /** Letters sent on it that the broker has not answered. */
-  inFlight: number
+  /** Sent on it and not answered, in that order. */
+  inFlight: Set<Waiting>
+  /** What was in flight when the broker closed the channel or the connection. */
+  suspects: readonly Waiting[]
   end(error: Error): void
 }
 
@@ -72,12 +58,16 @@ const ANSWER_MS = 10_000
 const REFUSING_AFTER_MS = 5_000
 const LOG_WAITING_MS = 10_000
 const LOG_DISCARDED_MS = 60_000
-/** The broker ends connections with it when it is stopped: it says nothing of what was sent. */
-const CONNECTION_FORCED = 320
+/** The reply codes for something that was published: properties, a frame, or a size that the broker does not take. */
+const CONTENT_REFUSED = [311, 406, 501, 502, 505, 541]
 
 /**
  * Publishes on a connection of its own: memory and disk alarms block publishing connections, and must not stop
  * consuming. What cannot be published now waits here, and its message with it, until the consumer gives it up.
+ *
+ * The broker closes the channel on a letter that it does not take, and does not say which. Each letter in flight is then
+ * suspected, and from now on sent alone. The one to blame is so found: it is sent once more without what its message said
+ * of itself, and discarded if that is refused too.
  */
 export class DeadLetters {
   readonly #log: Log
@@ -94,9 +84,7 @@ export class DeadLetters {
   readonly #watched = new WeakSet<AbortSignal>()
   readonly #discarded = new Map<DeadReason, number>()
   #retryTimer: NodeJS.Timeout | undefined
-  /** By `performance.now()`: the first refusal since the last confirm. */
-  #refusedSinceMs: number | undefined
-  #unanswered = 0
+  #isRefusing = false
   #toldWaitingMs = Number.NEGATIVE_INFINITY
   #toldDiscardedMs = Number.NEGATIVE_INFINITY
   #isStopping = false
@@ -107,10 +95,19 @@ export class DeadLetters {
     this.#connection = new Connection<PublisherSession>({
       url,
       setUp: async connection => {
-        const queues = await findQueues(connection)
+        await declareQueues(connection)
         const channel = await connection.createConfirmChannel()
         const over = Promise.withResolvers<Error>()
-        const session = { connection, channel, queues, inFlight: 0, lost: over.promise, end: over.resolve }
+        const inFlight = new Set<Waiting>()
+        const session: PublisherSession = {
+          connection,
+          channel,
+          inFlight,
+          suspects: [],
+          lost: over.promise,
+          end: over.resolve,
+        }
+        connection.on('error', () => this.#noteSuspects(session))
         this.#attend(session)
         return session
       },
@@ -119,7 +116,7 @@ export class DeadLetters {
         this.#sendOn(session)
       },
       onLost: (error, session) => {
-        if (session !== undefined) this.#sendBare(error)
+        if (session !== undefined && CONTENT_REFUSED.includes(amqpCode(error) ?? 0)) this.#suspect(session)
         log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost')
       },
     })
@@ -143,8 +140,9 @@ export class DeadLetters {
         id: setAsideId(letter),
         signal,
         isReturned: false,
-        isBare: false,
+        suspicions: 0,
         sentAtMs: undefined,
+        refusedAtMs: undefined,
         done: () => {
           left.delete(waiting)
           if (left.size === 0) resolve()
@@ -166,21 +164,15 @@ export class DeadLetters {
     }
   }
 
-  /** Whether `postviews.dead` has refused everything, or has not answered, for longer than passes by itself. */
+  /** Whether letters have been refused, or not answered, for longer than passes by itself, even where some get through. */
   get isRefusing(): boolean {
-    const refusedMs = this.#refusedSinceMs === undefined ? 0 : performance.now() - this.#refusedSinceMs
-    return refusedMs > REFUSING_AFTER_MS || this.#unanswered > 0
-  }
-
-  /** The queues as they were last found; undefined while the broker is away. */
-  get queues(): Queues | undefined {
-    return this.#connection.session?.queues
+    return this.#isRefusing
   }
 
   /** Messages that wait in each queue; null when the broker does not say. */
-  async depths(): Promise<QueueDepths | null> {
+  async depths(queues: Queues): Promise<QueueDepths | null> {
     const { session } = this.#connection
-    return session === undefined ? null : depthsOf(session.connection, session.queues)
+    return session === undefined ? null : depthsOf(session.connection, queues)
   }
 
   isConnected(): boolean {
@@ -192,6 +184,7 @@ export class DeadLetters {
     clearInterval(this.#housekeeping)
     clearInterval(this.#watch)
     clearTimeout(this.#retryTimer)
+    this.#tellDiscarded()
     return this.#connection.stop()
   }
 
@@ -201,57 +194,68 @@ export class DeadLetters {
 
   #attend(session: PublisherSession): void {
     const { channel } = session
-    channel.on('return', message => this.#onReturn(propertiesOf(message).allHeaders.fields['set-aside-id']))
+    channel.on('error', () => this.#noteSuspects(session))
+    channel.on('return', message =>
+      this.#onReturn(session, propertiesOf(message).allHeaders.fields['set-aside-id']),
+    )
     void channelLost(channel).then(error => {
       if (session.channel === channel) session.end(error)
     })
   }
 
+  // Now: in a moment amqplib tells each of them that the channel is closed, and none is in flight any more.
+  #noteSuspects(session: PublisherSession): void {
+    if (session.suspects.length === 0) session.suspects = [...session.inFlight]
+  }
+
   #sendOn(session: PublisherSession): void {
+    const { inFlight } = session
     for (const waiting of this.#unsent) {
-      if (session.inFlight >= MAX_IN_FLIGHT || session !== this.#connection.session) return
+      if (inFlight.size >= MAX_IN_FLIGHT || session !== this.#connection.session) return
+      const isAlone = waiting.suspicions > 0
+      // Those that are not suspected go first; then one at a time.
+      if (isAlone && inFlight.size > 0) continue
       this.#unsent.delete(waiting)
       this.#publish(session, waiting)
+      if (isAlone) return
     }
   }
 
   #publish(session: PublisherSession, waiting: Waiting): void {
+    const { letter, id } = waiting
     waiting.isReturned = false
     waiting.sentAtMs = performance.now()
+    const options = publishOptions(letter, id, waiting.suspicions > 1)
     try {
-      this.#put(session, waiting)
+      session.channel.publish('', DEAD_QUEUE, letter.body, options, error => {
+        session.inFlight.delete(waiting)
+        if (error === null && !waiting.isReturned) this.#confirm(waiting)
+        else this.#publishLater(session, waiting)
+        this.#sendOn(session)
+      })
+      session.inFlight.add(waiting)
     } catch (error) {
       // The channel has just ended: the next session sends whatever waits. Anything else is what the message said of
       // itself, which amqplib cannot write.
-      if (error instanceof IllegalOperationError || waiting.isBare) return
-      waiting.isBare = true
+      if (error instanceof IllegalOperationError || waiting.suspicions > 1) return
+      waiting.suspicions = 2
       this.#log.warn({ error: describeError(error) }, 'view.properties_left_out')
       this.#publish(session, waiting)
     }
   }
 
-  #put(session: PublisherSession, waiting: Waiting): void {
-    const { letter, id, isBare } = waiting
-    session.channel.publish('', DEAD_QUEUE, letter.body, optionsOf(letter, id, isBare), error => {
-      session.inFlight--
-      if (error === null && !waiting.isReturned) this.#confirm(waiting)
-      else this.#publishLater(session, waiting)
-      this.#sendOn(session)
-    })
-    session.inFlight++
-  }
-
-  /** The broker closes the channel, or the connection, on a property it does not take, and names none. */
-  #sendBare(error: Error): void {
-    const code = amqpCode(error)
-    if (code === undefined || code === CONNECTION_FORCED) return
-    for (const waiting of this.#all()) waiting.isBare = true
+  #suspect({ suspects }: PublisherSession): void {
+    for (const waiting of suspects) {
+      // It was sent alone, and bare.
+      if (waiting.suspicions > 1) this.#discard(waiting)
+      else waiting.suspicions++
+    }
   }
 
   #publishLater(session: PublisherSession, waiting: Waiting): void {
     // A session that is over fails all that was in flight; the next one publishes whatever waits.
     if (this.#connection.session !== session || !this.#isWaiting(waiting)) return
-    this.#refusedSinceMs ??= performance.now()
+    waiting.refusedAtMs ??= performance.now()
     this.#refused.add(waiting)
     this.#retryTimer ??= setTimeout(() => void this.#retry(session), RETRY_MS)
   }
@@ -260,9 +264,11 @@ export class DeadLetters {
     await Promise.race([this.#declare(session), session.lost])
     await Promise.race([this.#renewChannel(session), session.lost])
     this.#retryTimer = undefined
-    for (const waiting of this.#refused) this.#unsent.add(waiting)
+    const refused = [...this.#refused]
     this.#refused.clear()
+    // Another session may have begun, and sent some of them.
     const { session: current } = this.#connection
+    for (const waiting of refused) if (!current?.inFlight.has(waiting)) this.#unsent.add(waiting)
     if (current !== undefined) this.#sendOn(current)
   }
 
@@ -282,22 +288,24 @@ export class DeadLetters {
   /** A queue without a leader neither confirms nor refuses: without this nobody would know what its messages wait for. */
   #look(): void {
     const now = performance.now()
-    if (this.#discarded.size > 0 && now - this.#toldDiscardedMs > LOG_DISCARDED_MS) {
-      this.#toldDiscardedMs = now
-      this.#log.error({ queue: DEAD_QUEUE, reasons: Object.fromEntries(this.#discarded) }, 'view.discarded')
-      this.#discarded.clear()
-    }
+    if (now - this.#toldDiscardedMs > LOG_DISCARDED_MS) this.#tellDiscarded()
     // Without a connection `broker.lost` says it.
-    const sent = this.isConnected() ? this.#all() : []
-    const isLate = (each: Waiting) =>
-      each.sentAtMs !== undefined && each.sentAtMs < now - ANSWER_MS && !this.#refused.has(each)
-    this.#unanswered = sent.filter(isLate).length
-    const unanswered = this.#unanswered
-    const refused = this.#refusedSinceMs === undefined ? 0 : sent.length - unanswered
-    if (refused + unanswered > 0 && now - this.#toldWaitingMs > LOG_WAITING_MS) {
+    const waiting = this.isConnected() ? this.#all() : []
+    const isUnanswered = ({ sentAtMs }: Waiting) => sentAtMs !== undefined && sentAtMs < now - ANSWER_MS
+    const unanswered = waiting.filter(each => isUnanswered(each) && !this.#refused.has(each)).length
+    const refused = waiting.filter(({ refusedAtMs }) => refusedAtMs !== undefined)
+    this.#isRefusing = unanswered > 0 || refused.some(each => each.refusedAtMs! < now - REFUSING_AFTER_MS)
+    if (refused.length + unanswered > 0 && now - this.#toldWaitingMs > LOG_WAITING_MS) {
       this.#toldWaitingMs = now
-      this.#log.warn({ queue: DEAD_QUEUE, refused, unanswered }, 'view.dead_letter_waits')
+      this.#log.warn({ queue: DEAD_QUEUE, refused: refused.length, unanswered }, 'view.dead_letter_waits')
     }
+  }
+
+  #tellDiscarded(): void {
+    if (this.#discarded.size === 0) return
+    this.#toldDiscardedMs = performance.now()
+    this.#log.error({ queue: DEAD_QUEUE, reasons: Object.fromEntries(this.#discarded) }, 'view.discarded')
+    this.#discarded.clear()
   }
 
   #settleWhenVoid(signal: AbortSignal): void {
@@ -311,7 +319,6 @@ export class DeadLetters {
   }
 
   #confirm(waiting: Waiting): void {
-    this.#refusedSinceMs = undefined
     if (!this.#isWaiting(waiting)) return
     this.#metrics.events.inc({ outcome: 'dead_lettered', reason: waiting.letter.reason })
     this.#settle(waiting)
@@ -334,64 +341,24 @@ export class DeadLetters {
     const others = this.#waiting.get(waiting.id)
     others?.delete(waiting)
     if (others?.size === 0) this.#waiting.delete(waiting.id)
-    if (this.#waiting.size === 0) this.#refusedSinceMs = undefined
     waiting.done()
   }
 
-  #onReturn(id: unknown): void {
-    const waiting = this.#waiting
-      .get(String(id))
-      ?.values()
-      .find(({ isReturned }) => !isReturned)
-    if (waiting !== undefined) waiting.isReturned = true
+  /** A return comes before the confirm of the same letter. Of two with one id, the one that was sent first comes first. */
+  #onReturn({ inFlight }: PublisherSession, id: unknown): void {
+    for (const waiting of inFlight) {
+      if (waiting.id !== id || waiting.isReturned) continue
+      waiting.isReturned = true
+      return
+    }
   }
 
-  async #declare(session: PublisherSession): Promise<void> {
+  async #declare({ connection }: PublisherSession): Promise<void> {
     try {
-      session.queues = await declareQueues(session.connection, session.queues)
+      await declareQueues(connection)
     } catch (error) {
       if (!this.#isStopping)
         this.#log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost')
     }
-  }
-}
-
-/** The same whenever the same message is delivered again, so that what a crash published twice can be told. */
-function setAsideId({ message, index }: DeadLetter): string {
-  return hash('sha256', `${message.digest}\0${index}`).slice(0, 32)
-}
-
-function optionsOf(letter: DeadLetter, id: string, isBare: boolean): Options.Publish {
-  const { message, queue, reason, index, receivedAt } = letter
-  const headers = {
-    reason,
-    'set-aside-id': id,
-    'set-aside-at': new Date().toISOString(),
-    'source-queue': queue,
-    ...(index === null ? {} : { index }),
-  }
-  // Without a time of its own a replayed event would count as of its replay.
-  const receivedAtMs = Math.floor(receivedAt * 1_000)
-  if (isBare) {
-    const bare = { timestamp_in_ms: receivedAtMs, 'left-out': ['all properties'] }
-    return { mandatory: true, persistent: true, headers: { ...headers, ...bare } }
-  }
-  const { options, leftOut } = carryOver(message.properties, OWN_HEADERS)
-  const stamped = message.properties.headers
-  if (readMessageTime({ headers: stamped }, receivedAt).source === 'receipt') {
-    if (stamped.timestamp_in_ms !== undefined) leftOut.push('headers.timestamp_in_ms')
-    options.headers['timestamp_in_ms'] = { '!': 'int64', value: receivedAtMs }
-  }
-  // The message's id is an event's id only where the message is one event.
-  if (index !== null) delete options.messageId
-  return {
-    ...options,
-    mandatory: true,
-    persistent: true,
-    headers: {
-      ...options.headers,
-      ...headers,
-      ...(leftOut.length === 0 ? {} : { 'left-out': namesOf(leftOut) }),
-    },
   }
 }

@@ -2,9 +2,10 @@
 
 import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
 import { brokerUrl, openConnection } from '@postviews/client/link'
-import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { withoutSecrets } from '../config.ts'
 import { readAnyProperties } from './properties.ts'
+import { isStream, settleOnQueue } from './queues.ts'
 
 const SETUP_TIMEOUT_MS = 20_000
 const HEARTBEAT_SECONDS = 10
@@ -17,7 +18,7 @@ const NOTHING_COMES_MS = 10_000
 /** Does the work on a channel of a connection of its own. What was delivered on it and not acknowledged goes back. */
 export async function onDeadQueue<T>(
   amqpUrl: string,
-  work: (channel: ConfirmChannel) => Promise<T>,
+  work: (channel: Channel, connection: ChannelModel) => Promise<T>,
 ): Promise<T> {
   const socket = new AbortController()
   const url = brokerUrl(amqpUrl, HEARTBEAT_SECONDS)
@@ -34,10 +35,14 @@ export async function onDeadQueue<T>(
     })
     const done = (async () => {
       await declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE])
-      const channel = await connection.createConfirmChannel()
+      if (await isStream(connection, DEAD_QUEUE))
+        throw new Error(
+          `${DEAD_QUEUE} is a stream: nothing can be taken out of it; delete it, and it is made anew as a queue`,
+        )
+      const channel = await connection.createChannel()
       const closed = new Promise<never>((_, reject) => channel.on('error', reject))
-      const result = await Promise.race([work(channel), closed])
-      // In order: what was acknowledged has arrived when this is answered.
+      const result = await Promise.race([work(channel, connection), closed])
+      await settleOnQueue(channel, DEAD_QUEUE)
       await channel.close()
       return result
     })()
@@ -57,41 +62,58 @@ export interface Window {
 }
 
 /** The messages that are there at the beginning, oldest first as a rule; the next window is asked for after each. */
-export async function* windowsOf(channel: ConfirmChannel): AsyncGenerator<Window> {
+export async function* windowsOf(channel: Channel): AsyncGenerator<Window> {
   const { messageCount: total } = await channel.checkQueue(DEAD_QUEUE)
+  const arrived: ConsumeMessage[] = []
   for (let seen = 0; seen < total; ) {
-    const messages = await nextWindow(channel, Math.min(WINDOW_MESSAGES, total - seen))
-    // Somebody else has taken the others.
-    if (messages.length === 0) return
-    seen += messages.length
-    yield { messages, seen, total }
+    const size = Math.min(WINDOW_MESSAGES, total - seen)
+    // Each window is a consumer of its own: what an earlier one left unacknowledged does not count against its prefetch.
+    const consumer = await startConsumer(channel, size, arrived)
+    try {
+      await consumer.until(size)
+      const messages = arrived.splice(0, size)
+      // Somebody else has taken the others.
+      if (messages.length === 0) return
+      seen += messages.length
+      yield { messages, seen, total }
+    } finally {
+      // Only now: it takes its turn after the acknowledgements (see `settleOnQueue`).
+      await consumer.end()
+    }
   }
 }
 
-/** Fewer than so many only where there are no more. @throws {Error} when the broker hands none out, though there are */
-async function nextWindow(channel: ConfirmChannel, size: number): Promise<ConsumeMessage[]> {
-  const messages: ConsumeMessage[] = []
+/** `arrived` takes what is delivered: what is acknowledged makes room for more. */
+async function startConsumer(channel: Channel, prefetch: number, arrived: ConsumeMessage[]) {
   let wake = () => {}
-  // Each window is a consumer of its own: what an earlier one left unacknowledged does not count against its prefetch.
-  await channel.prefetch(size)
+  await channel.prefetch(prefetch)
   const { consumerTag } = await channel.consume(DEAD_QUEUE, message => {
-    if (message !== null) messages.push(message)
+    if (message !== null) arrived.push(message)
     wake()
   })
-  for (let quietMs = 0; messages.length < size; ) {
-    if (quietMs >= NOTHING_COMES_MS) throw new Error(`the broker hands out nothing of ${DEAD_QUEUE}`)
-    const before = messages.length
-    await new Promise<void>(resolve => {
+  const quiet = () =>
+    new Promise<void>(resolve => {
       const timer = setTimeout(resolve, QUIET_MS)
       wake = () => {
         clearTimeout(timer)
         resolve()
       }
     })
-    if (messages.length > before) quietMs = 0
-    else if ((await channel.checkQueue(DEAD_QUEUE)).messageCount === 0 && messages.length === before) break
-    else quietMs += QUIET_MS
+  return {
+    /** Waits for so many, or until there are no more. @throws {Error} when the broker hands none out, though there are */
+    async until(size: number): Promise<void> {
+      for (let quietMs = 0; arrived.length < size; ) {
+        if (quietMs >= NOTHING_COMES_MS) throw new Error(`the broker hands out nothing of ${DEAD_QUEUE}`)
+        const before = arrived.length
+        await quiet()
+        if (arrived.length > before) quietMs = 0
+        else if ((await channel.checkQueue(DEAD_QUEUE)).messageCount === 0 && arrived.length === before)
+          return
+        else quietMs += QUIET_MS
+      }
+    },
+    async end(): Promise<void> {
+      await channel.cancel(consumerTag)
+    },
   }
-  await channel.cancel(consumerTag)
-  return messages
 }

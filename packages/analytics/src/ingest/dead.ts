@@ -3,13 +3,14 @@
  * purged. Among them may be what the broker itself dead-lettered at a delivery limit, and what another hand put there.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
-import type { ConfirmChannel, Message } from 'amqplib'
+import type { ChannelModel, Message } from 'amqplib'
 import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
 import { carryOver, OWN_HEADERS } from './carry-over.ts'
-import type { DeadReason } from './dead-letters.ts'
+import type { DeadReason } from './dead-letter.ts'
 import { onDeadQueue, windowsOf } from './dead-queue.ts'
 import { type Fields, type FieldValue, plain, propertiesOf } from './properties.ts'
 
@@ -93,13 +94,13 @@ export function replayDead(
   onFailed: (message: DeadMessage, why: string) => void,
   progress: Progress = () => {},
 ): Promise<Replayed> {
-  return onDeadQueue(amqpUrl, async channel => {
+  return onDeadQueue(amqpUrl, async (channel, connection) => {
     const result: Replayed = { replayed: 0, left: 0, tooOld: 0, failed: 0 }
     const isWanted = ({ reason }: DeadMessage) => options.reasons?.includes(reason) ?? true
     for await (const { messages, seen, total } of windowsOf(channel)) {
       const wanted = messages.filter(message => isWanted(toDeadMessage(message)))
       const sent = wanted.filter(message => !isTooOld(message, options.maxAgeSeconds))
-      for (const [message, failure] of await publishAgain(channel, sent)) {
+      for (const [message, failure] of await publishAgain(connection, sent)) {
         if (failure === null) {
           channel.ack(message)
           result.replayed++
@@ -138,8 +139,8 @@ export function purgeDead(
   })
 }
 
-/** Of messages that are young, or of an unknown age: what comes after so many of them is young as well. */
-const MOST_KEPT = 200
+/** What comes after so many messages that are young is young as well. */
+const MOST_YOUNG = 200
 
 /**
  * Retention: removes messages of before `before` (Unix milliseconds) from the head of the queue, where the oldest are, and
@@ -153,13 +154,21 @@ export function purgeOldDead(
   return onDeadQueue(amqpUrl, async channel => {
     let purged = 0
     let kept = 0
+    let young = 0
     for await (const { messages } of windowsOf(channel)) {
-      const old = messages.filter(message => timeOf(toDeadMessage(message)) < before)
-      for (const message of old) channel.ack(message)
-      purged += old.length
-      kept += messages.length - old.length
+      for (const message of messages) {
+        const time = timeOf(toDeadMessage(message))
+        if (time < before) {
+          channel.ack(message)
+          purged++
+        } else {
+          kept++
+          // Of one whose age is unknown nothing follows for those behind it.
+          if (time >= before) young++
+        }
+      }
       onHeld(kept)
-      if (kept > MOST_KEPT) break
+      if (young > MOST_YOUNG) break
     }
     return purged
   }).finally(() => onHeld(0))
@@ -181,6 +190,9 @@ function isTooOld(message: Message, maxAgeSeconds: number): boolean {
   return views.length === 0 && invalid.some(({ reason }) => reason === 'too_old')
 }
 
+const ANSWER_MS = 30_000
+const MAX_HEADER_BYTES = 40 * 1_024
+
 /** What the broker adds to a message on its way; from a publisher it means something else, or nothing. */
 const BROKER_HEADERS = [
   'x-death',
@@ -195,16 +207,37 @@ const BROKER_HEADERS = [
 
 /** Why each message was not taken; null where it was. */
 async function publishAgain(
-  channel: ConfirmChannel,
+  connection: ChannelModel,
   messages: readonly Message[],
 ): Promise<Map<Message, string | null>> {
   const outcomes = new Map<Message, string | null>()
+  if (messages.length === 0) return outcomes
+  let refusal = await publishOn(connection, messages, outcomes)
+  // The broker closes the channel on a message that it does not take, and does not say which: each has one of its own then.
+  for (const message of messages) {
+    if (outcomes.has(message)) continue
+    refusal = await publishOn(connection, [message], outcomes)
+    if (!outcomes.has(message)) outcomes.set(message, `the broker refuses it: ${describeError(refusal)}`)
+  }
+  return outcomes
+}
+
+/** Tells of each message that was answered; returns why the channel was closed, where it was. */
+async function publishOn(
+  connection: ChannelModel,
+  messages: readonly Message[],
+  outcomes: Map<Message, string | null>,
+): Promise<Error | undefined> {
+  const channel = await connection.createConfirmChannel()
+  const end: { refusal?: Error } = {}
+  channel.on('error', (error: Error) => {
+    end.refusal = error
+  })
   // A return says nothing of which message it is, but its body: those of one body go the same way.
-  const onReturn = ({ content }: Message) => {
+  channel.on('return', ({ content }: Message) => {
     const returned = messages.find(message => !outcomes.has(message) && message.content.equals(content))
     if (returned !== undefined) outcomes.set(returned, `${VIEWS_QUEUE} is gone`)
-  }
-  channel.on('return', onReturn)
+  })
   const answers = messages.map(
     message =>
       new Promise<void>(resolve => {
@@ -212,23 +245,27 @@ async function publishAgain(
           if (!outcomes.has(message)) outcomes.set(message, failure)
           resolve()
         }
-        const { options } = carryOver(propertiesOf(message), [...OWN_HEADERS, ...BROKER_HEADERS])
+        const without = [...OWN_HEADERS, ...BROKER_HEADERS]
+        const { options } = carryOver(propertiesOf(message), without, MAX_HEADER_BYTES)
+        const publish = { ...options, mandatory: true, persistent: true }
         try {
-          channel.publish(
-            '',
-            VIEWS_QUEUE,
-            message.content,
-            { ...options, mandatory: true, persistent: true },
-            error => settle(error === null ? null : `the broker did not take it: ${describeError(error)}`),
-          )
+          channel.publish('', VIEWS_QUEUE, message.content, publish, error => {
+            if (end.refusal !== undefined) resolve()
+            else settle(error === null ? null : `the broker did not take it: ${describeError(error)}`)
+          })
         } catch (error) {
           settle(describeError(error))
         }
       }),
   )
-  await Promise.all(answers)
-  channel.off('return', onReturn)
-  return outcomes
+  await Promise.race([Promise.all(answers), sleep(ANSWER_MS, undefined, { ref: false })])
+  if (end.refusal !== undefined) return end.refusal
+  for (const message of messages) {
+    if (!outcomes.has(message))
+      outcomes.set(message, `the broker did not answer within ${ANSWER_MS / 1_000} s`)
+  }
+  await channel.close()
+  return undefined
 }
 
 function toDeadMessage(message: Message): DeadMessage {

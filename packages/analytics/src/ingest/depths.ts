@@ -25,14 +25,22 @@ async function ask(connection: ChannelModel, { consumed }: Queues): Promise<Queu
   channel.on('error', () => {})
   const queues: Record<string, number> = {}
   for (const queue of consumed) queues[queue] = (await channel.checkQueue(queue)).messageCount
-  const { messageCount: dead } = await channel.checkQueue(DEAD_QUEUE)
-  await channel.close()
+  const dead = await channel.checkQueue(DEAD_QUEUE).then(
+    ({ messageCount }) => messageCount,
+    // It is somebody's exclusively, say. The channel is closed with it.
+    () => null,
+  )
+  if (dead !== null) await channel.close()
   return { queues, dead }
 }
+
+const LOOK_AGAIN_MS = 60_000
 
 interface WatchSession extends Session {
   connection: ChannelModel
   queues: Queues
+  /** By `performance.now()`: when the queues were looked at. */
+  lookedAtMs: number
 }
 
 /** For a process that does not consume: only looks. */
@@ -45,6 +53,7 @@ export class BrokerWatch implements BrokerHealth {
       setUp: async connection => ({
         connection,
         queues: await lookAtQueues(connection),
+        lookedAtMs: performance.now(),
         lost: new Promise(() => {}),
       }),
       // The status and the metrics say that the depths are unknown.
@@ -54,7 +63,13 @@ export class BrokerWatch implements BrokerHealth {
 
   async depths(): Promise<QueueDepths | null> {
     const { session } = this.#connection
-    return session === undefined ? null : depthsOf(session.connection, session.queues)
+    if (session === undefined) return null
+    if (performance.now() - session.lookedAtMs > LOOK_AGAIN_MS) {
+      session.lookedAtMs = performance.now()
+      // Where it fails, the depths are not to be had either.
+      session.queues = await lookAtQueues(session.connection).catch(() => session.queues)
+    }
+    return depthsOf(session.connection, session.queues)
   }
 
   stop(): Promise<void> {

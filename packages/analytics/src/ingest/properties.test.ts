@@ -12,6 +12,7 @@ import {
 import { carryOver, namesOf, OWN_HEADERS } from './carry-over.ts'
 import { MAX_DEPTH, Properties, plain } from './properties.ts'
 
+const MAX_BYTES = 40_960
 const float = Buffer.from([0x3f, 0xc0, 0, 0])
 const double = Buffer.from([0x3f, 0xf8, 0, 0, 0, 0, 0, 0])
 
@@ -100,13 +101,13 @@ describe('headers', () => {
       const properties = new Properties(list.subarray(0, length))
       assert.ok([undefined, 'm-1'].includes(properties.messageId))
       assert.ok([undefined, 7].includes(properties.timestamp as number | undefined))
-      carryOver(properties, OWN_HEADERS)
+      carryOver(properties, OWN_HEADERS, MAX_BYTES)
     }
     // The same with a table that says it is longer, or shorter, than it is.
     const lying = Buffer.from(list)
     for (const length of [0, 1, 5, 2 ** 31]) {
       lying.writeUInt32BE(length, 2 + 1 + 'application/json'.length)
-      carryOver(new Properties(lying), OWN_HEADERS)
+      carryOver(new Properties(lying), OWN_HEADERS, MAX_BYTES)
     }
   })
 })
@@ -129,7 +130,11 @@ describe('what a dead letter keeps', () => {
       field('b', 'f', float),
       field('c', 'S', longText('x')),
     ]
-    const { options, leftOut } = carryOver(list({ ...said, timestamp: 9n, headers: table(...entries) }), [])
+    const { options, leftOut } = carryOver(
+      list({ ...said, timestamp: 9n, headers: table(...entries) }),
+      [],
+      MAX_BYTES,
+    )
     assert.deepEqual({ ...options, headers: null }, { ...said, timestamp: 9, headers: null })
     assert.deepEqual(
       { ...options.headers },
@@ -156,6 +161,7 @@ describe('what a dead letter keeps', () => {
         ),
       }),
       OWN_HEADERS,
+      MAX_BYTES,
     )
     assert.deepEqual({ ...options, headers: Object.keys(options.headers) }, { headers: ['small'] })
     assert.deepEqual(leftOut.sort(), [

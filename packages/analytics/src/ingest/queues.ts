@@ -2,6 +2,7 @@
 
 import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, QUEUE_OPTIONS } from '@postviews/client'
 import { amqpCode, type ChannelSource, onOwnChannel } from '@postviews/client/link'
+import type { Channel } from 'amqplib'
 
 /** A stream keeps what was read, and hands it out from wherever a reader says. An exclusive queue is its connection's alone. */
 export type LeftAlone = 'stream' | 'exclusive'
@@ -24,52 +25,37 @@ const MOST_ARGUMENTS = 20
  * @throws the broker's error when something is neither there nor allowed to be made
  */
 export async function findQueues(connection: ChannelSource): Promise<Queues> {
-  await declareTopology(connection, [DEAD_QUEUE])
-  return lookAt(connection, CONSUMED_QUEUES, declared)
+  await declareQueues(connection)
+  return lookAtQueues(connection)
 }
 
-/** Looks at each queue and declares none. One that is missing counts as consumed: somebody will declare it. */
-export function lookAtQueues(connection: ChannelSource): Promise<Queues> {
-  return lookAt(connection, CONSUMED_QUEUES, isThere)
-}
-
-/** As `findQueues`, on a connection where that was done: only those that were left alone are looked at again. */
-export async function declareQueues(connection: ChannelSource, known: Queues): Promise<Queues> {
-  await declareTopology(connection, [DEAD_QUEUE, ...known.consumed])
-  return lookAt(connection, [...known.leftAlone.keys()], declared)
-}
-
-/** Whether the queue is there when this is done. */
-type Step = (connection: ChannelSource, queue: string) => Promise<boolean>
-
-const declared: Step = async (connection, queue) => {
-  await declareTopology(connection, [queue])
-  return true
-}
-
-const isThere: Step = async (connection, queue) => {
-  try {
-    await onOwnChannel(connection, channel => channel.checkQueue(queue))
-    return true
-  } catch (error) {
-    if (amqpCode(error) === NOT_FOUND) return false
-    throw error
+/** Declares what is missing. What is somebody's own, or may not be declared by us, is left as it is. */
+export async function declareQueues(connection: ChannelSource): Promise<void> {
+  for (const queue of [DEAD_QUEUE, ...CONSUMED_QUEUES]) {
+    try {
+      await declareTopology(connection, [queue])
+    } catch (error) {
+      const code = amqpCode(error)
+      if (code !== RESOURCE_LOCKED && code !== ACCESS_REFUSED) throw error
+    }
   }
 }
 
-async function lookAt(connection: ChannelSource, queues: readonly string[], step: Step): Promise<Queues> {
+/** Looks at each queue and declares none. One that is missing counts as consumed: somebody will declare it. */
+export async function lookAtQueues(connection: ChannelSource): Promise<Queues> {
   const leftAlone = new Map<string, LeftAlone>()
-  for (const queue of queues) {
-    const why = await whyLeftAlone(connection, queue, step)
+  for (const queue of [...CONSUMED_QUEUES, DEAD_QUEUE]) {
+    const why = await whyLeftAlone(connection, queue)
     if (why !== null) leftAlone.set(queue, why)
   }
   return { consumed: CONSUMED_QUEUES.filter(queue => !leftAlone.has(queue)), leftAlone }
 }
 
-async function whyLeftAlone(connection: ChannelSource, queue: string, step: Step): Promise<LeftAlone | null> {
+async function whyLeftAlone(connection: ChannelSource, queue: string): Promise<LeftAlone | null> {
   try {
-    if (!(await step(connection, queue))) return null
+    await onOwnChannel(connection, channel => channel.checkQueue(queue))
   } catch (error) {
+    if (amqpCode(error) === NOT_FOUND) return null
     if (amqpCode(error) === RESOURCE_LOCKED) return 'exclusive'
     throw error
   }
@@ -81,7 +67,7 @@ async function whyLeftAlone(connection: ChannelSource, queue: string, step: Step
  * nothing, and the broker names the first argument that differs, and what it is: so each is taken over until it names the
  * type, or nothing differs any more.
  */
-async function isStream(connection: ChannelSource, queue: string): Promise<boolean> {
+export async function isStream(connection: ChannelSource, queue: string): Promise<boolean> {
   const options = QUEUE_OPTIONS[queue]!
   const learned: Record<string, unknown> = { 'x-queue-type': 'classic', ...options.arguments }
   for (let tries = 0; tries < MOST_ARGUMENTS; tries++) {
@@ -118,4 +104,16 @@ export function differingArgument(
   if (type === 'longstr') return { name, current: value }
   if (type === 'bool') return { name, current: value === 'true' }
   return Number.isNaN(Number(value)) ? null : { name, current: Number(value) }
+}
+
+/**
+ * Fulfilled when what was acknowledged to a queue before has come to it. RabbitMQ (3.10 at least) keeps back what comes to a
+ * quorum queue in more than some thirty single acknowledgements, until it hears of the first ones; a channel that closes
+ * meanwhile loses the rest. A consumer that begins and ends takes its turn after them. It may be handed a message, which
+ * stays with the channel until that closes.
+ */
+export async function settleOnQueue(channel: Channel, queue: string): Promise<void> {
+  await channel.prefetch(1)
+  const { consumerTag } = await channel.consume(queue, () => {})
+  await channel.cancel(consumerTag)
 }

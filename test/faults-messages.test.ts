@@ -240,7 +240,7 @@ describe('dead letters that another hand put there', () => {
 })
 
 for (const [what, count, properties] of [
-  ['', 10, propertyList({})],
+  ['', 16, propertyList({})],
   [
     ' with large headers',
     3,

@@ -121,7 +121,7 @@ test('shows examples that are counted, and ones that are dead letters for the re
   }
 })
 
-test('allows what the code counts, and refuses what it sets aside', () => {
+test('allows what the code counts, and refuses what becomes a dead letter', () => {
   const uuid = '0F8FAD5B-d9cb-469f-a165-70867728950e'
   const values: Record<keyof ViewEvent, unknown[]> = {
     post_uuid: [

@@ -106,7 +106,7 @@ test('the README lists every route, and no document names one that is not there'
     for (const route of await named(path)) assert.ok(route in paths, `${path}: GET ${route}`)
 })
 
-test('the contract lists every reason for setting aside, with its meaning', async () => {
+test('the contract lists every reason for a dead letter, with its meaning', async () => {
   const rows = rowsOf(sectionOf(await read('docs/contract.md'), 'Dead letters'))
   assert.deepEqual(
     rows.map(([reason, meaning]) => [bare(reason!), meaning]),

@@ -432,7 +432,7 @@ describe('a message', () => {
     assert.equal(invalid.length, 1)
     assert.equal(invalid[0]?.body.equals(Buffer.from(deep)), true)
   })
-  test('sets aside the digits that JSON.parse would have lost', () => {
+  test('keeps in a dead letter the digits that JSON.parse would have lost', () => {
     const event = '{"post_uuid":7,"user_id":123456789012345678901}'
     assert.equal(decodeBytes(`[${event}]`).invalid[0]?.body.toString(), event)
   })

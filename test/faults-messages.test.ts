@@ -276,16 +276,21 @@ for (const [what, count, properties] of [
     assert.ok(answers > count * CONSUMED_QUEUES.length, `${answers} answers`)
   })
 
+/** Made anew, it refuses what comes while one message is in it. */
+function limitDeadQueue(amqpUrl: string): Promise<void> {
+  return onChannel(amqpUrl, async channel => {
+    await channel.deleteQueue(DEAD_QUEUE)
+    await channel.assertQueue(DEAD_QUEUE, {
+      durable: true,
+      arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
+    })
+  })
+}
+
 describe('where postviews.dead takes no more', () => {
   test('good views are counted behind any number of bad ones, and what is discarded is counted', async t => {
     const { system, amqpUrl, wire } = await systemAndWire(t, { BATCH_EVENTS: '400' })
-    await onChannel(amqpUrl, async channel => {
-      await channel.deleteQueue(DEAD_QUEUE)
-      await channel.assertQueue(DEAD_QUEUE, {
-        durable: true,
-        arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
-      })
-    })
+    await limitDeadQueue(amqpUrl)
     await wire.publish(DEAD_QUEUE, propertyList({}), 'full')
     const service = await system.start()
     const BAD = 3_000
@@ -330,13 +335,7 @@ describe('where postviews.dead takes no more', () => {
 
   test('but one now and then, it is the same', async t => {
     const { system, amqpUrl } = await systemAndWire(t, { BATCH_EVENTS: '400' })
-    await onChannel(amqpUrl, async channel => {
-      await channel.deleteQueue(DEAD_QUEUE)
-      await channel.assertQueue(DEAD_QUEUE, {
-        durable: true,
-        arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
-      })
-    })
+    await limitDeadQueue(amqpUrl)
     const service = await system.start()
     await sendTo(
       amqpUrl,
@@ -360,13 +359,7 @@ describe('where postviews.dead takes no more', () => {
 
   test('and the service ends: what it acknowledged stays acknowledged', async t => {
     const { system, amqpUrl, wire } = await systemAndWire(t, { BATCH_WAIT_MS: '2000' })
-    await onChannel(amqpUrl, async channel => {
-      await channel.deleteQueue(DEAD_QUEUE)
-      await channel.assertQueue(DEAD_QUEUE, {
-        durable: true,
-        arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' },
-      })
-    })
+    await limitDeadQueue(amqpUrl)
     await wire.publish(DEAD_QUEUE, propertyList({}), 'full')
     const VIEWS = 1_500
     const views = (count: number) => Array.from({ length: count }, () => VIEWS_QUEUE)

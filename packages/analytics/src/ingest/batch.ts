@@ -64,7 +64,7 @@ export class Batches {
 
   /**
    * Fulfilled once every view of the deliveries is committed. Events that cannot be counted are on their way to
-   * `postviews.dead` then: what is fulfilled tells, by delivery, when they have arrived.
+   * `postviews.dead` by then; the map tells, for each delivery that has some, when they have arrived.
    *
    * @throws {StoreRefused} this process must not write to the store
    * @throws whatever `signal` was aborted with; what was not committed is not acknowledged then

@@ -189,7 +189,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     await this.#deadLetters.stop()
   }
 
-  /** RabbitMQ keeps back acknowledgements to a quorum queue that come singly and quickly, and a channel that closes loses them. */
+  /** A channel that closes loses single acknowledgements that RabbitMQ has kept back. */
   async #settleOnQueues({ channel, queues }: ConsumerSession): Promise<void> {
     for (const queue of queues.consumed) await settleOnQueue(channel, queue)
   }
@@ -383,7 +383,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#discardBeyondQuarter(session)
   }
 
-  /** Messages whose dead letters are refused must leave room for good ones: of a queue, at most a quarter of what it may hand out. */
+  /** Gives up dead letters that are refused, so that their messages take at most a quarter of each queue's prefetch. */
   #discardBeyondQuarter({ held, prefetch }: ConsumerSession): void {
     if (!this.#deadLetters.isRefusing) return
     const most = Math.max(1, Math.floor(prefetch.messages / 4))
@@ -397,7 +397,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (session === undefined) return
     this.#discardBeyondQuarter(session)
     const isIdle = session.underWay.length === 0 && session.hand.length === 0
-    // Another consumer has what this one had, or it was nothing.
+    // Nothing came back to this consumer: either another one has it, or it was committed after all.
     if (isIdle && Date.now() - session.startedAt > IDLE_AFTER_MS) {
       this.#isUnproven = false
       this.#stuckSince = undefined

@@ -291,7 +291,7 @@ class FieldReader {
     }
   }
 
-  // The whole of it is passed over first: what is wrong inside does not lose the place outside.
+  // `bytes` is already taken from this reader, so an error inside them does not lose its place.
   #nested<T>(bytes: Buffer, depth: number, read: (reader: FieldReader) => T): T {
     if (depth >= MAX_DEPTH) throw new Unreadable('nested too deep')
     return read(new FieldReader(bytes))

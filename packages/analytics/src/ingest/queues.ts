@@ -107,10 +107,10 @@ export function differingArgument(
 }
 
 /**
- * Fulfilled when what was acknowledged to a queue before has come to it. RabbitMQ (3.10 at least) keeps back what comes to a
- * quorum queue in more than some thirty single acknowledgements, until it hears of the first ones; a channel that closes
- * meanwhile loses the rest. A consumer that begins and ends takes its turn after them. It may be handed a message, which
- * stays with the channel until that closes.
+ * Resolves when everything acknowledged on the channel so far has reached the queue. RabbitMQ 3.10 buffers single
+ * acknowledgements to a quorum queue beyond some thirty, and drops that buffer when the channel closes. Starting and ending
+ * a consumer goes through the queue after them. That consumer may be handed one message, which goes back when the channel
+ * closes.
  */
 export async function settleOnQueue(channel: Channel, queue: string): Promise<void> {
   await channel.prefetch(1)

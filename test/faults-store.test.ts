@@ -9,6 +9,7 @@ import { atEnd } from './support/at-end.ts'
 import { ownMariadb, SQLITE, sqliteDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
+import { onChannel } from './support/published.ts'
 import { DUPLICATES, type Service, UNACKNOWLEDGED } from './support/service.ts'
 import { smallDisk } from './support/small-disk.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
@@ -39,6 +40,26 @@ describe('when the store is away', { concurrency: true }, () => {
       },
       end: async () => holder?.close(),
     })
+  })
+
+  test('and a queue is made anew meanwhile: the store is away, and not the broker', async t => {
+    const database = await SQLITE.create(t)
+    const system = await createSystem(t, { database })
+    const service = await system.start()
+    await service.untilReady()
+    const holder = new DatabaseSync(database.url.slice('sqlite:'.length))
+    holder.exec('BEGIN IMMEDIATE')
+    await onChannel(system.surroundings.amqpUrl, async channel => {
+      await channel.deleteQueue('post.viewed')
+      await channel.assertQueue('post.viewed', { durable: true })
+    })
+    await until('it waits for the store', () => service.logged('store.lost').length > 0)
+    await until('it asks the broker', async () => (await service.metric('postviews_broker_up')) === 1)
+    assert.match(await service.readiness(), /store: /)
+    holder.close()
+    await service.untilReady()
+    await system.publish(plan({ views: 100 }))
+    await system.check()
   })
 
   test('and it is told to end: ends in time, and leaves what is in hand to the next', async t => {

@@ -13,7 +13,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DEAD_QUEUE, decodeMessage } from '@postviews/client'
+import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client'
 import { channelLost } from '@postviews/client/link'
 import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
@@ -90,6 +90,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #connection: Connection<ConsumerSession>
   readonly #batchMessages: number
   readonly #watch: NodeJS.Timeout
+  /** As they were found last: without a session, the broker is asked about them all the same. */
+  #queues: Queues = { consumed: CONSUMED_QUEUES, leftAlone: new Map() }
   /** Unix milliseconds: since when batches have been under way and none was committed, in whatever session. */
   #stuckSince: number | undefined
   /** A session ended with batches under way, and nothing has been committed since. */
@@ -125,8 +127,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   depths(): Promise<QueueDepths | null> {
-    const { session } = this.#connection
-    return session === undefined ? Promise.resolve(null) : this.#deadLetters.depths(session.queues)
+    return this.#deadLetters.depths(this.#queues)
   }
 
   problem(): string | null {
@@ -213,6 +214,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
 
   async #consume(connection: ChannelModel): Promise<ConsumerSession> {
     const queues = await findQueues(connection)
+    this.#queues = queues
     const channel = await connection.createChannel()
     const over = new AbortController()
     const ended = Promise.withResolvers<Error>()

@@ -8,7 +8,7 @@ import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
-import { onChannel, sendTo } from './support/published.ts'
+import { messageCount, onChannel, sendTo } from './support/published.ts'
 import { createSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 
@@ -85,5 +85,15 @@ describe('a queue that cannot be emptied', { concurrency: true }, () => {
     const { text } = await service.get('/readyz')
     assert.match(text, /"warnings":\["queue: postviews\.dead is somebody's exclusive queue/)
     await owner.close()
+    const readiness = async () => (await service.get('/readyz')).text
+    await until(
+      'it is a queue like any other',
+      async () => (await readiness()) === '{"status":"ready"}',
+      40_000,
+    )
+    await sendTo(broker.url, ['post.viewed'], '{"post_uuid":"a post"}')
+    // It is gone with its owner, and made anew for the first letter that comes back.
+    const dead = () => messageCount(broker.url, DEAD_QUEUE).catch(() => 0)
+    await until('it takes dead letters', async () => (await dead()) === 1)
   })
 })

@@ -48,7 +48,7 @@ const STUCK_AFTER_MS = 60_000
 const DEAD_LETTER_PATIENCE_MS = 500
 const STORE_RETRY_MS = 2_000
 const WATCH_MS = 1_000
-const LOOK_AGAIN_MS = 60_000
+const LOOK_AGAIN_MS = 15_000
 /** A new consumer is handed what waits for it in less. */
 const IDLE_AFTER_MS = 5_000
 
@@ -408,13 +408,15 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       void this.#lookAtQueues(session)
   }
 
-  /** A queue that was left alone may have been deleted, and made anew as one that can be consumed. */
+  /** A queue that was left alone may have been deleted and made anew. */
   async #lookAtQueues(session: ConsumerSession): Promise<void> {
     session.lookedAt = Date.now()
     // Where it fails, the connection is lost, or it is asked again.
     const queues = await lookAtQueues(session.connection).catch(() => session.queues)
     if (queues.consumed.some(queue => session.queues.leftAlone.has(queue)))
-      session.end(new Error('a queue that was left alone can be consumed'))
+      return session.end(new Error('a queue that was left alone can be consumed'))
+    session.queues = queues
+    this.#queues = queues
   }
 
   /** Subscribes anew with another prefetch, which holds for new consumers only. What is in hand stays. */

@@ -20,9 +20,8 @@ const PRECONDITION_FAILED = 406
 const MOST_ARGUMENTS = 20
 
 /**
- * Declares what is missing, and looks at each queue.
- *
- * @throws the broker's error when something is neither there nor allowed to be made
+ * Declares what is missing, and looks at each queue. One that is missing, and that we may not make, counts as consumed:
+ * consuming it fails with the broker's 404.
  */
 export async function findQueues(connection: ChannelSource): Promise<Queues> {
   await declareQueues(connection)

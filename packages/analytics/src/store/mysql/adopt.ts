@@ -11,14 +11,8 @@ import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import { listVisitors, makeKey } from '../sql/day-keys.ts'
 import { rebuildSite } from '../sql/rebuild.ts'
-import {
-  aggregatesOfDay,
-  allDays,
-  differences,
-  type Pair,
-  referrersOfDay,
-  type StoredAggregate,
-} from '../sql/recount.ts'
+import { aggregatesOfDay, allDays, differences, type Pair, type StoredAggregate } from '../sql/recount.ts'
+import { rebuildSiteReferrers, referrersOfDay } from '../sql/referrers.ts'
 import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
 import { selectTotals } from '../sql/totals.ts'
@@ -163,7 +157,7 @@ async function adoptDays(
   for (const [index, day] of days.entries()) {
     await transactionOn(client, async () => {
       const aggregates = await aggregatesOfDay(engine, client, day)
-      const referrers = await referrersOfDay(engine, client, day, aggregates)
+      const referrers = await referrersOfDay(engine, client, day)
       await writeAggregates(client, day, aggregates)
       await client.run('DELETE FROM post_view_referrers WHERE date = ?', [day])
       const hosts = referrers.filter(({ expected }) => expected !== null)
@@ -176,6 +170,7 @@ async function adoptDays(
       }
       if (day >= openFrom) await listVisitors(engine, client, day)
       await rebuildSite(client, day)
+      await rebuildSiteReferrers(client, day)
     })
     progress('days', index + 1, days.length)
   }

@@ -18,13 +18,12 @@ import {
   allDays,
   differences,
   type Pair,
-  referrersOfDay,
   type StoredAggregate,
   siteDay,
-  siteReferrers,
   storedAggregates,
   visitorsThatDiffer,
 } from './recount.ts'
+import { rebuildReferrers } from './referrers.ts'
 import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { totalsAfter, writeTotals } from './totals.ts'
@@ -53,6 +52,7 @@ export async function rebuild(
   )
   for (const [index, day] of days.entries()) {
     fixed += await engine.exclusive((client, now) => rebuildDay(engine, client, now, day))
+    fixed += await rebuildReferrers(engine, day)
     progress('days', index + 1, days.length)
   }
   fixed += await rebuildTotals(engine, progress)
@@ -159,7 +159,6 @@ async function rebuildDay(engine: SqlEngine, client: SqlClient, state: State, da
   let fixed = 0
   if (state.rawFrom === null || day >= state.rawFrom) {
     const aggregates = await aggregatesOfDay(engine, client, day)
-    const referrers = await referrersOfDay(engine, client, day, aggregates)
     const wrong = aggregates.filter(
       ({ expected, found }) => differences('aggregate', '', expected, found).length > 0,
     )
@@ -170,21 +169,6 @@ async function rebuildDay(engine: SqlEngine, client: SqlClient, state: State, da
       wrong.map(({ key }) => key),
     )
     fixed += wrong.length
-    for (const { key, expected, found } of referrers) {
-      if (expected === found) continue
-      await client.run('DELETE FROM post_view_referrers WHERE post_uuid = ? AND date = ? AND host = ?', [
-        key.post,
-        day,
-        key.host,
-      ])
-      if (expected !== null) {
-        await client.run(
-          'INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES (?, ?, ?, ?)',
-          [key.post, day, key.host, expected],
-        )
-      }
-      fixed++
-    }
     for (const { key, expected } of await visitorsThatDiffer(engine, client, state, day)) {
       const visitor = `x'${key.visitor}'`
       await (expected === null
@@ -247,18 +231,6 @@ export async function rebuildSite(client: SqlClient, day: Day): Promise<number> 
          VALUES (?, ?, ?, ?, ?, ?, ?)`,
         [...numbersOf(expected), day],
       )
-    }
-    fixed++
-  }
-  for (const { key, expected, found } of await siteReferrers(client, day, [])) {
-    if (expected === found) continue
-    await client.run('DELETE FROM site_view_referrers WHERE date = ? AND host = ?', [day, key])
-    if (expected !== null) {
-      await client.run('INSERT INTO site_view_referrers (date, host, view_count) VALUES (?, ?, ?)', [
-        day,
-        key,
-        expected,
-      ])
     }
     fixed++
   }

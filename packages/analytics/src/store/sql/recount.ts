@@ -32,11 +32,6 @@ export interface Pair<K, V> {
   found: V | null
 }
 
-export interface PostHost {
-  post: string
-  host: string
-}
-
 export interface VisitorKey {
   post: string
   slice: number
@@ -140,45 +135,6 @@ export function toAggregate(row: SqlRow): Aggregate {
   }
 }
 
-/** Every post and host of the day; of days that adopted rows leave unknown, only what was counted since. */
-export async function referrersOfDay(
-  engine: SqlEngine,
-  client: SqlClient,
-  day: Day,
-  aggregates: readonly Pair<string, StoredAggregate>[],
-): Promise<Pair<PostHost, number>[]> {
-  const { where, values } = rowsOfDay(engine, day)
-  const rows = await client.all(
-    `SELECT post_uuid, referer_host AS host, COUNT(*) AS all_views, COUNT(received_at) AS own_views
-     FROM post_views
-     WHERE ${where} AND ${counted(engine)} = 1
-     GROUP BY post_uuid, referer_host`,
-    values,
-  )
-  const stored = await client.all(
-    'SELECT post_uuid, host, view_count FROM post_view_referrers WHERE date = ?',
-    [day],
-  )
-
-  const unknown = new Set(
-    aggregates.filter(({ expected }) => expected?.unique_views === null).map(({ key }) => key),
-  )
-  const pairs = new Map<string, Pair<PostHost, number>>()
-  const pairOf = (row: SqlRow): Pair<PostHost, number> => {
-    const key = { post: String(row['post_uuid']), host: String(row['host']) }
-    const text = `${key.post}\n${key.host}`
-    const pair = pairs.get(text) ?? { key, expected: null, found: null }
-    pairs.set(text, pair)
-    return pair
-  }
-  for (const row of rows) {
-    const views = Number(unknown.has(String(row['post_uuid'])) ? row['own_views'] : row['all_views'])
-    if (views > 0) pairOf(row).expected = views
-  }
-  for (const row of stored) pairOf(row).found = Number(row['view_count'])
-  return [...pairs.values()]
-}
-
 /** Visitors that only the rows of the day name, or only the list of visitors. None where the day is closed. */
 export async function visitorsThatDiffer(
   engine: SqlEngine,
@@ -275,32 +231,6 @@ function extreme(times: SqlValue[], isBetter: (a: string | number, b: string | n
     (best, time) => (best === null || (time !== null && isBetter(time, best)) ? time : best),
     null,
   )
-}
-
-/** The site's hosts of a day: sums over its posts, of which `posts` may tell what they must be, and what is stored. */
-export async function siteReferrers(
-  client: SqlClient,
-  day: Day,
-  posts: readonly Pair<PostHost, number>[],
-): Promise<Pair<string, number>[]> {
-  const pairs = new Map<string, Pair<string, number>>()
-  const pairOf = (host: unknown): Pair<string, number> => {
-    const key = String(host)
-    const pair = pairs.get(key) ?? { key, expected: null, found: null }
-    pairs.set(key, pair)
-    return pair
-  }
-  const sums =
-    'SELECT host, SUM(view_count) AS view_count FROM post_view_referrers WHERE date = ? GROUP BY host'
-  for (const row of await client.all(sums, [day])) pairOf(row['host']).expected = Number(row['view_count'])
-  for (const { key, expected, found } of posts) {
-    if (expected === found) continue
-    const pair = pairOf(key.host)
-    pair.expected = (pair.expected ?? 0) + (expected ?? 0) - (found ?? 0) || null
-  }
-  const stored = 'SELECT host, view_count FROM site_view_referrers WHERE date = ?'
-  for (const row of await client.all(stored, [day])) pairOf(row['host']).found = Number(row['view_count'])
-  return [...pairs.values()]
 }
 
 /** The fields in which the two sides differ; one side missing is a difference of `exists`. */

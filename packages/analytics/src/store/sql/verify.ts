@@ -8,15 +8,12 @@ import {
   aggregatesOfDay,
   allDays,
   differences,
-  type Pair,
-  type PostHost,
-  referrersOfDay,
   type StoredAggregate,
   siteDay,
-  siteReferrers,
   storedAggregates,
   visitorsThatDiffer,
 } from './recount.ts'
+import { verifyReferrers } from './referrers.ts'
 import { dayKeys, deriveAgain, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { correctedTotals, totalsAfter } from './totals.ts'
@@ -74,7 +71,6 @@ async function verifyDays(
   const days = await allDays(client)
   for (const [index, day] of days.entries()) {
     let posts: Aggregate[]
-    let referrers: Pair<PostHost, number>[] = []
     // Of days whose raw rows are gone, only the sums can be proven.
     if (state.rawFrom !== null && day < state.rawFrom) {
       posts = await storedAggregates(client, day)
@@ -88,11 +84,6 @@ async function verifyDays(
         const ofPost = corrected.get(key) ?? new Map<Day, StoredAggregate | null>()
         corrected.set(key, ofPost.set(day, expected))
       }
-      referrers = await referrersOfDay(engine, client, day, aggregates)
-      for (const { key, expected, found } of referrers) {
-        const name = `post ${key.post} on ${day} from ${key.host || 'nowhere'}`
-        report(differences('referrer', name, asCount(expected), asCount(found)))
-      }
       for (const { key, expected, found } of await visitorsThatDiffer(engine, client, state, day)) {
         const name = `visitor ${key.visitor.toLowerCase()} of post ${key.post} on ${day}, window ${key.slice}`
         report(differences('visitor', name, asCount(expected), asCount(found)))
@@ -100,10 +91,7 @@ async function verifyDays(
     }
     const site = await siteDay(client, day, posts)
     report(differences('site_aggregate', `site on ${day}`, site.expected, site.found))
-    for (const { key, expected, found } of await siteReferrers(client, day, referrers)) {
-      const name = `site on ${day} from ${key || 'nowhere'}`
-      report(differences('site_referrer', name, asCount(expected), asCount(found)))
-    }
+    report(await verifyReferrers(engine, client, state, day))
     progress('days', index + 1, days.length)
   }
   return corrected

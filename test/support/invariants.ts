@@ -32,6 +32,8 @@ export interface Outcome {
   /** Between the services and the broker. */
   tap: AmqpTap
   drainDeadlineMs?: number
+  /** Dead letters were replayed: one that there was twice after a crash may have become two, each with an id of its own. */
+  replayed?: boolean
 }
 
 /** A message in `postviews.dead`. */
@@ -55,7 +57,7 @@ export async function assertInvariants(outcome: Outcome): Promise<void> {
 
   const dead = await deadLetters(amqpUrl)
   assertStored(await storedViews(database), dead, book, planned, settings?.['STATS_TIMEZONE'] ?? 'UTC')
-  assertDead(dead, book, planned)
+  assertDead(dead, book, planned, outcome.replayed === true)
   await assertAddsUp(database)
   const { code, output } = await postviews(surroundings, 'verify')
   assert.equal(code, 0, `I4: verify found\n${output}`)
@@ -186,14 +188,14 @@ function assertStored(
   assertNone(altered, 'I2: stored otherwise than published, or on another day')
 }
 
-function assertDead(dead: readonly DeadLetter[], book: Book, planned: Planned): void {
+function assertDead(dead: readonly DeadLetter[], book: Book, planned: Planned, replayed: boolean): void {
   const wrongOnes = dead.filter(({ body }) => !planned.bad.has(badId(body)))
   const shown = wrongOnes.map(({ reason, body }) => `${reason}: ${body.toString('latin1').slice(0, 200)}`)
   assertNone(shown, 'I5: a dead letter, and not bad')
   const byId = new Map(dead.map(({ setAsideId, body }) => [setAsideId, badId(body)]))
   const expected = planned.bad.keys().filter(id => book.confirmed.has(id))
   assert.deepEqual(new Set(byId.values()), new Set(expected), 'I5: the bad ones, and nothing else')
-  assert.equal(byId.size, new Set(byId.values()).size, 'I5: one set-aside-id for each')
+  if (!replayed) assert.equal(byId.size, new Set(byId.values()).size, 'I5: one set-aside-id for each')
 }
 
 /** I4, counted here and not by the service's own SQL. */

@@ -70,7 +70,10 @@ export async function startPanel(
   // What stands between the panel and Analytics.
   const proxy = await startTcpProxy(Number(new URL(service.url).port))
   atEnd(t, () => proxy.close())
-  const url = await startProcess(t, proxy.through(service.url), await startPosts(t))
+  const url = await startPanelProcess(t, {
+    ANALYTICS_URL: proxy.through(service.url),
+    POSTS_URL: await startPosts(t),
+  })
   const browser = await launchChromium()
   atEnd(t, () => browser.close())
   /** A browser of its own, as it were: with no session. */
@@ -138,8 +141,8 @@ export function pastViews() {
   )
 }
 
-/** A posts service, as a blog offers one. */
-async function startPosts(t: TestContext): Promise<string> {
+/** A posts service, as a blog offers one; its address. */
+export async function startPosts(t: TestContext): Promise<string> {
   const server = createServer((request, response) => {
     const { searchParams } = new URL(request.url ?? '', 'http://posts.invalid')
     const ids = searchParams.get('ids')?.split(',')
@@ -155,7 +158,8 @@ async function startPosts(t: TestContext): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/posts.json`
 }
 
-async function startProcess(t: TestContext, analyticsUrl: string, postsUrl: string): Promise<string> {
+/** The panel's process alone, with these settings of its own; its address. */
+export async function startPanelProcess(t: TestContext, settings: Record<string, string>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-panel-'))
   const port = await holdFreePort()
   const url = `http://127.0.0.1:${port.port}`
@@ -166,9 +170,8 @@ async function startProcess(t: TestContext, analyticsUrl: string, postsUrl: stri
       PATH: process.env['PATH'],
       ADMIN_PASSWORD: PASSWORD,
       INTERNAL_API_KEY: API_KEY,
-      ANALYTICS_URL: analyticsUrl,
-      POSTS_URL: postsUrl,
       PORT: String(port.port),
+      ...settings,
     },
     cwd: folder,
     logFile: join(folder, 'log'),

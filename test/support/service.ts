@@ -34,6 +34,8 @@ export interface ServiceOptions extends Surroundings {
   command?: 'serve' | 'consume' | 'api'
   /** For Node itself: `--import`, and a module that is loaded before the service. */
   nodeOptions?: string[]
+  /** Where it listens; a free port by default. */
+  port?: number
   /** A program that becomes the service, and looks on: `['strace', '-DD', …]`. */
   under?: string[]
 }
@@ -74,7 +76,7 @@ export interface Service {
 /** Starts it, and does not wait; it is killed at the latest when the test ends, and its last words are shown if that failed. */
 export async function startService(t: TestContext, options: ServiceOptions): Promise<Service> {
   const { command = 'serve', nodeOptions = [], under = [] } = options
-  const port = await holdFreePort()
+  const port = options.port === undefined ? await holdFreePort() : { port: options.port, release: () => {} }
   const folder = mkdtempSync(join(tmpdir(), 'postviews-service-'))
   const logFile = join(folder, 'log')
   const output = openSync(logFile, 'a')

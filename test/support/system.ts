@@ -33,7 +33,7 @@ export interface TestSystem {
   /** Publishes all messages of the plan, or those given, past the proxy. */
   publish(plan: Plan, messages?: Iterable<LedgerMessage> | AsyncIterable<LedgerMessage>): Promise<void>
   /** Waits until all is drained, ends the services that run, and checks every invariant. */
-  check(drainDeadlineMs?: number): Promise<void>
+  check(drainDeadlineMs?: number, options?: { replayed: boolean }): Promise<void>
 }
 
 export async function createSystem(t: TestContext, options: SystemOptions): Promise<TestSystem> {
@@ -63,7 +63,7 @@ export async function createSystem(t: TestContext, options: SystemOptions): Prom
       plans.add(plan)
       return publish(url, ledger, messages)
     },
-    check: drainDeadlineMs =>
+    check: (drainDeadlineMs, { replayed } = { replayed: false }) =>
       assertInvariants({
         surroundings,
         database,
@@ -71,6 +71,7 @@ export async function createSystem(t: TestContext, options: SystemOptions): Prom
         plans: [...plans],
         services: services.filter(({ isRunning }) => isRunning),
         tap,
+        replayed,
         ...(drainDeadlineMs !== undefined && { drainDeadlineMs }),
       }),
   }

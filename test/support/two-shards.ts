@@ -50,9 +50,13 @@ export function twoShards() {
 /** From the moment these words were said to the server, this is what becomes of its answers. */
 export function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): void {
   let isSaid = false
-  proxy.intercept(({ direction, bytes }) => {
+  // A chunk may end in the middle of the words.
+  const ends = new Map<number, string>()
+  proxy.intercept(({ direction, bytes, connection }) => {
     if (direction === 'to-client') return isSaid ? fate : 'pass'
-    isSaid ||= decodeURIComponent(bytes.toString('latin1').replace(/[%+]/g, ' ')).includes(words)
+    const said = (ends.get(connection) ?? '') + bytes.toString('latin1').replace(/[%+]/g, ' ')
+    isSaid ||= said.includes(words)
+    ends.set(connection, said.slice(1 - words.length))
     return 'pass'
   })
 }

@@ -17,7 +17,7 @@ import { countRows } from './support/invariants.ts'
 import { PASSWORD, startPanelProcess, startPosts } from './support/panel.ts'
 import { goodEvent, type Plan, plan, planOf } from './support/planned.ts'
 import { messageCount, sendTo } from './support/published.ts'
-import { postviews, type Service } from './support/service.ts'
+import { API_KEY, postviews, type Service } from './support/service.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 import { field, headers, longText, propertyList, wirePublisher } from './support/wire-publisher.ts'
@@ -27,9 +27,9 @@ const ENGINE = ENGINES.find(({ name }) => name === (process.env['SOAK_ENGINE'] ?
 if (!(MINUTES > 0) || ENGINE === undefined)
   throw new Error('SOAK_MINUTES is a number, SOAK_ENGINE is SQLite or MariaDB')
 
-const VIEWS_A_SECOND = 400
+const VIEWS_A_SECOND = 600
 /** Of them, from readers who make up where they come from and what they are. */
-const STRANGERS_A_SECOND = 40
+const STRANGERS_A_SECOND = 100
 const PANEL_USERS = 20
 const MiB = 2 ** 20
 const MOST_RESIDENT = 450 * MiB
@@ -104,6 +104,7 @@ class Soak {
       { what: 'verify', everyMs: 30_000, once: () => this.#command('verify') },
       { what: 'rebuild', everyMs: 70_000, once: () => this.#command('rebuild') },
       { what: 'guess', everyMs: 1_000, once: () => this.#guess(panel) },
+      { what: 'dear', everyMs: 5_000, once: () => this.#askDearly(serve.url) },
       { what: 'look', everyMs: 1_000, once: () => this.#look(serve.url) },
       ...Array.from({ length: PANEL_USERS }, (_, n) => this.#panelUser(panel, n)),
     ]
@@ -137,14 +138,24 @@ class Soak {
     await this.#tell()
     assert.ok(this.#mostResident < MOST_RESIDENT, `a service took ${inMiB(this.#mostResident)}`)
     assert.ok(this.#mostLogged < MOST_LOGGED, `the -wal took ${inMiB(this.#mostLogged)}`)
-    for (const what of ['published', 'odd', 'SIGKILL', 'verify', 'prune', 'rebuild', 'replay', 'page 200'])
+    for (const what of [
+      'published',
+      'odd',
+      'SIGKILL',
+      'verify',
+      'prune',
+      'rebuild',
+      'replay',
+      'page 200',
+      'dear 200',
+    ])
       assert.ok(this.#counts.has(what), `${what}: never happened`)
   }
 
   async #repeat({ what, everyMs, once }: Habit): Promise<void> {
     const { signal } = this.#over
     const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {})
-    await pause(Math.random() * everyMs)
+    await pause(Math.random() * Math.min(everyMs, 20_000))
     while (!signal.aborted) {
       const since = performance.now()
       try {
@@ -227,6 +238,23 @@ class Soak {
         assert.ok([200, 503].includes(answer.status), `${path} is answered with ${answer.status}`)
         this.#count(`page ${answer.status}`)
       },
+    }
+  }
+
+  /** As much as may be asked at a time, ten times at once. */
+  async #askDearly(url: string): Promise<void> {
+    const posts = Array.from({ length: 200 }, (_, n) => `post-${n}`)
+    const dear = `${url}/api/v1/posts/views?days=100&uuids=${posts.join()}`
+    const answers = Array.from({ length: 10 }, async () => {
+      const answer = await ask(dear, { headers: { 'x-internal-api-key': API_KEY } })
+      await answer.arrayBuffer()
+      return answer.status
+    })
+    for (const answer of await Promise.allSettled(answers)) {
+      // Nobody answers while it is killed.
+      if (answer.status === 'rejected') continue
+      assert.ok([200, 503].includes(answer.value), `a dear question is answered with ${answer.value}`)
+      this.#count(`dear ${answer.value}`)
     }
   }
 

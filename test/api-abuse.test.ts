@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { Agent, get } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
-import { type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { KEY, startApi } from './support/api.ts'
+import { KEY, NOW, startApi } from './support/api.ts'
 import { until } from './support/until.ts'
 
 async function listen(t: TestContext) {
@@ -65,29 +66,140 @@ test('refuses what is not HTTP', async t => {
   assertProblem(await rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n')), 400)
 })
 
-test('ends slow clients after seconds, while others are answered', async t => {
+test('answers whatever Node would answer by itself, or drop, as any other problem', async t => {
   const { rudely, neighbour } = await listen(t)
-  const started = Date.now()
-  let ended = false
-  const slow = Promise.all([
-    rudely(() => {}),
-    rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')),
-    rudely(async write => {
-      write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')
-      while (write('x')) await pause(100)
-    }),
-  ]).finally(() => {
-    ended = true
+  const host = 'Host: a\r\nConnection: close\r\n'
+  const refused: [number, string][] = [
+    [400, 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n'],
+    [400, `GET /api/v1/posts/%zz/views HTTP/1.1\r\n${host}\r\n`],
+    [400, `FOO /livez HTTP/1.1\r\n${host}\r\n`],
+    [400, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    [404, `GET /posts/${'x'.repeat(2_000)} HTTP/1.1\r\n${host}\r\n`],
+    [405, 'CONNECT db:3306 HTTP/1.1\r\nHost: db:3306\r\n\r\n'],
+    [405, `OPTIONS * HTTP/1.1\r\n${host}\r\n`],
+    [405, `PROPFIND / HTTP/1.1\r\n${host}\r\n`],
+    [405, `POST /livez HTTP/1.1\r\n${host}Content-Type: a/b\r\nContent-Length: 1\r\n\r\nx`],
+  ]
+  for (const [status, request] of refused) assertProblem(await rudely(write => write(request)), status)
+  const answer = await rudely(write => write(`GET /livez HTTP/1.1\r\n${host}Expect: tea\r\n\r\n`))
+  assert.match(answer, /^HTTP\/1\.1 200 /)
+  assert.equal(await neighbour(), 200)
+})
+
+// Each waits for seconds: they do so together.
+describe('connections', { concurrency: true }, () => {
+  test('ends slow clients after seconds, while others are answered', async t => {
+    const { rudely, neighbour } = await listen(t)
+    const started = Date.now()
+    let ended = false
+    const slow = Promise.all([
+      rudely(() => {}),
+      rudely(write => write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')),
+      rudely(async write => {
+        write('GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ')
+        while (write('x')) await pause(100)
+      }),
+    ]).finally(() => {
+      ended = true
+    })
+    let answered = 0
+    while (!ended) {
+      assert.equal(await neighbour(), 200)
+      answered++
+      await pause(50)
+    }
+    for (const answer of await slow) assertProblem(answer, 408)
+    assert.ok(Date.now() - started < 8_000, `${Date.now() - started} ms`)
+    assert.ok(answered > 10)
   })
-  let answered = 0
-  while (!ended) {
+
+  test('ends a body that never ends within seconds, also where the answer needed none of it', async t => {
+    const { rudely, neighbour } = await listen(t)
+    const started = Date.now()
+    const head = 'HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n'
+    await Promise.all([
+      rudely(write => write(`GET /livez ${head}`)),
+      rudely(async write => {
+        write(`POST /api/v1/views ${head}`)
+        while (write('x')) await pause(100)
+      }),
+    ])
+    assert.ok(Date.now() - started < 14_000, `${Date.now() - started} ms`)
     assert.equal(await neighbour(), 200)
-    answered++
-    await pause(50)
+  })
+
+  test('connections without a key, however many, keep nobody out and end nobody with one', async t => {
+    const { app, rudely, neighbour } = await listen(t)
+    const { port } = app.server.address() as AddressInfo
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    t.after(() => agent.destroy())
+    const ask = (path: string, headers: Record<string, string> = {}) =>
+      new Promise<boolean>((resolve, reject) => {
+        const request = get({ host: '127.0.0.1', port, path, agent, headers }, response => {
+          response.resume().on('end', () => resolve(request.reusedSocket))
+        }).on('error', reject)
+      })
+    await ask('/api/v1/views', { 'X-Internal-Api-Key': KEY })
+
+    // Half of them have asked for something, which is what lets a connection stay idle.
+    const idle = Array.from({ length: 700 }, (_, index) =>
+      rudely(write => index % 2 === 0 && write('GET /api/v1/views HTTP/1.1\r\nHost: a\r\n\r\n')),
+    )
+    const connections = promisify(app.server.getConnections.bind(app.server))
+    await until('as many are connected as may be', async () => (await connections()) >= 490)
+    const asked = Date.now()
+    assert.equal(await neighbour(), 200)
+    assert.equal((await fetch(`http://127.0.0.1:${port}/livez`)).status, 200)
+    assert.equal(await ask('/api/v1/views', { 'X-Internal-Api-Key': KEY }), true, 'its connection was kept')
+    assert.ok(Date.now() - asked < 2_000, `${Date.now() - asked} ms`)
+    assert.ok((await connections()) <= 500)
+    await Promise.all(idle)
+    assert.ok(Date.now() - asked < 10_000, `${Date.now() - asked} ms`)
+  })
+})
+
+test('ten of the largest answers at once hold up nobody else', async t => {
+  const { app, count, get: ask } = await listen(t)
+  const posts = Array.from({ length: 200 }, (_, index) => `post-${index}`)
+  const today = Date.parse(NOW)
+  for (let day = 0; day < 100; day += 5) {
+    const days = Array.from({ length: 5 }, (_, index) => new Date(today - (day + index) * 86_400_000))
+    await count(days.flatMap(at => posts.map(post_uuid => ({ post_uuid, timestamp: at.toISOString() }))))
   }
-  for (const answer of await slow) assertProblem(answer, 408)
-  assert.ok(Date.now() - started < 8_000, `${Date.now() - started} ms`)
-  assert.ok(answered > 10)
+  let longestMs = 0
+  let last = performance.now()
+  const look = () => {
+    longestMs = Math.max(longestMs, performance.now() - last)
+    last = performance.now()
+  }
+  const watch = setInterval(look, 1)
+  t.after(() => clearInterval(watch))
+  const path = `/api/v1/posts/views?uuids=${posts}&days=100`
+  const answers = await Promise.all(Array.from({ length: 10 }, () => ask(path)))
+  look()
+  for (const answer of answers) {
+    assert.equal(answer.statusCode, 200)
+    assert.equal(answer.headers['content-type'], 'application/json; charset=utf-8')
+    assert.ok(answer.headers.etag)
+    assert.equal(answer.body, answers[0]!.body)
+  }
+  const content = answers[0]!.json()
+  assert.deepEqual(
+    content.posts.map((post: { post_uuid: string }) => post.post_uuid),
+    posts,
+  )
+  assert.deepEqual(new Set(content.posts.map(({ days }: { days: unknown[] }) => days.length)), new Set([100]))
+  assert.deepEqual([content.from, content.to, content.timezone], ['2026-08-14', '2026-11-21', 'UTC'])
+  // Written each in one piece, ten of them held everybody up for half a second.
+  assert.ok(longestMs < 200, `${longestMs} ms`)
+  const tooMany = await ask(`/api/v1/posts/views?uuids=${posts}&days=101`)
+  assert.equal(tooMany.statusCode, 400)
+  const { parameter, detail } = tooMany.json()
+  assert.deepEqual(
+    [parameter, detail],
+    ['days', 'days must be at most 100 for 200 posts: posts times days are at most 20000'],
+  )
+  assert.equal((await app.inject('/livez')).statusCode, 200)
 })
 
 test('a client that holds its connection does not hold up the end', async t => {

@@ -113,7 +113,7 @@ export interface ClockOffset {
 export type PeriodQuery = { days?: number } | { from: string; to?: string }
 
 export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: string; to?: string }) & {
-  /** 1 to 100; 10 unless told. */
+  /** 1 to 1,000; 10 unless told. */
   limit?: number
   offset?: number
 }
@@ -123,7 +123,7 @@ export interface Stats {
   postViews(post: string | number): Promise<PostViews>
   postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
   postReferrers(post: string | number, query?: PeriodQuery & { limit?: number }): Promise<PostReferrers>
-  /** Up to 200 posts in one call; with `days`, the last so many days of each. */
+  /** Up to 200 posts in one call; with `days`, the last so many days of each: posts times days at most 20,000. */
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
   siteViews(): Promise<SiteViews>

@@ -44,6 +44,7 @@ async function startPanel(t: TestContext, { broker = false, timeZone = 'UTC' } =
     adminPassword: PASSWORD,
     sessionHours: 1,
     trustedProxies: [],
+    hosts: [],
     log,
   })
   t.after(() => app.close())
@@ -276,6 +277,7 @@ test('says that Analytics refuses the key, and not which', async t => {
     adminPassword: PASSWORD,
     sessionHours: 1,
     trustedProxies: [],
+    hosts: [],
     log: createLog('silent'),
   })
   t.after(() => panel.close())

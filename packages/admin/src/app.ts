@@ -21,6 +21,7 @@ import { securityHeaders } from './headers.ts'
 import { hostCheck } from './hosts.ts'
 import { createHtml } from './html.ts'
 import { describeError, type Log } from './log.ts'
+import { createLoopTurns } from './loop-turns.ts'
 import { createRefusals } from './odd-requests.ts'
 import { readOverview } from './overview.ts'
 import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
@@ -88,6 +89,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   const messagePage = (title: string, text: string) => html.plainPage(title, MessagePage({ title, text }))
   const refusals = createRefusals(messagePage, headers)
   const isOwnHost = hostCheck(hosts)
+  const loopTurn = createLoopTurns()
 
   const app = fastify({
     // Fastify logs every request with its address; what is worth a line is logged below.
@@ -155,6 +157,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   async function overview({ query }: FastifyRequest): Promise<OverviewAnswer> {
     const question = readQuestion(query as Query)
     const known = await overviews.ask(toAddress('/', question), () => readOverview(stats, posts, question))
+    await loopTurn()
     return { page: 'overview', question, ...known }
   }
 
@@ -163,6 +166,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     if (id === undefined) throw new Refusal(404, 'No such post', 'This is not an id that a post can have.')
     const question = { ...readQuestion(query as Query), search: '', page: 1 }
     const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
+    await loopTurn()
     return { page: 'post', id, question, ...known }
   }
 

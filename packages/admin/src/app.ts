@@ -57,6 +57,7 @@ const MAX_CONNECTIONS = 500
 const CLOSE_TIMEOUT_MS = 3_000
 /** For probes, which ask by an address. */
 const HEALTH_ROUTE = '/livez'
+const ASSETS = '/assets/'
 /** How often Analytics is asked though nobody looks, so that the panel can say since when it is away. */
 const WATCH_MS = 5_000
 const YEAR_SECONDS = 31_536_000
@@ -122,7 +123,9 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
       throw new Refusal(400, 'Not understood', 'The request does not say by what name it asks.')
     }
-    if (url !== HEALTH_ROUTE && !isOwnHost(host)) {
+    // What the page of the refusal is drawn with is nobody's secret.
+    const isForAnybody = url === HEALTH_ROUTE || url.startsWith(ASSETS)
+    if (!isForAnybody && !isOwnHost(host)) {
       throw new Refusal(
         421,
         'Not here',
@@ -172,7 +175,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
 
   app.get(HEALTH_ROUTE, async () => ({ status: 'alive' }))
 
-  app.get('/assets/:version/*', { compress: false }, (request, reply) => {
+  app.get(`${ASSETS}:version/*`, { compress: false }, (request, reply) => {
     const { version, '*': path } = request.params as { version: string; '*': string }
     const file = version === assets.version ? assets.files.get(path) : undefined
     if (file === undefined) return refuse(reply, 404, 'Not found', 'There is no such file.')

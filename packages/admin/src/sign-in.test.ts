@@ -323,6 +323,8 @@ test('answers to its own names alone, where it has any, and to a probe by whatev
     }
   }
   assert.equal((await ask('10.0.0.7:3200', '/livez')).statusCode, 200)
+  const style = /<link rel="stylesheet" href="([^"]+)"/.exec((await ask('evil.example')).body)?.[1]
+  assert.equal((await ask('evil.example', style)).statusCode, 200, 'the refusal has its style')
   // What a proxy that is trusted says that it was asked for.
   assert.equal((await ask('upstream', '/sign-in', { 'x-forwarded-host': 'panel.example' })).statusCode, 200)
   assert.equal(

@@ -118,11 +118,13 @@ test('ten of the largest answers at once hold up nobody else', async t => {
     const days = Array.from({ length: 5 }, (_, index) => new Date(today - (day + index) * 86_400_000))
     await count(days.flatMap(at => posts.map(post_uuid => ({ post_uuid, timestamp: at.toISOString() }))))
   }
+  // Of this thread alone: other processes that want the machine too are not held against it.
+  const cpuMs = () => process.threadCpuUsage().user / 1_000
   let longestMs = 0
-  let last = performance.now()
+  let last = cpuMs()
   const look = () => {
-    longestMs = Math.max(longestMs, performance.now() - last)
-    last = performance.now()
+    longestMs = Math.max(longestMs, cpuMs() - last)
+    last = cpuMs()
   }
   const watch = setInterval(look, 1)
   t.after(() => clearInterval(watch))
@@ -142,8 +144,8 @@ test('ten of the largest answers at once hold up nobody else', async t => {
   )
   assert.deepEqual(new Set(content.posts.map(({ days }: { days: unknown[] }) => days.length)), new Set([100]))
   assert.deepEqual([content.from, content.to, content.timezone], ['2026-08-14', '2026-11-21', 'UTC'])
-  // Written each in one piece, ten of them held everybody up for half a second.
-  assert.ok(longestMs < 200, `${longestMs} ms`)
+  // Each written in one piece they take 80 ms, and all of them after another half a second.
+  assert.ok(longestMs < 60, `${longestMs} ms`)
   const tooMany = await ask(`/api/v1/posts/views?uuids=${posts}&days=101`)
   assert.equal(tooMany.statusCode, 400)
   const { parameter, detail } = tooMany.json()

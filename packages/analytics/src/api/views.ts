@@ -31,8 +31,8 @@ export interface Asker {
 const PART_POST_DAYS = 2_000
 const DEAR_AT_ONCE = 2
 const DEAR_WAITING = 100
-/** Whoever asks waits for 5 s, say, and the answer has to be made yet. */
-const DEAR_WAIT_MS = 4_000
+/** What is left of the 15 s that an answer may take is enough to make it. */
+const DEAR_WAIT_MS = 10_000
 
 /** From one day to another, both included. */
 interface Period {

@@ -309,9 +309,9 @@ function parse(text: string): Record<string, unknown> | undefined {
 // The request may be right at another time.
 const TEMPORARY = [408, 425, 429]
 
-function toError({ status }: Response, text: string): StatsError {
+function toError({ status, headers }: Response, text: string): StatsError {
   const { detail, parameter } = parse(text) ?? {}
-  const isRedirect = status >= 300 && status < 400
+  const isRedirect = status >= 300 && status < 400 && headers.has('Location')
   const message =
     typeof detail === 'string'
       ? `${status}: ${detail}`

@@ -129,7 +129,14 @@ test('ten of the largest answers at once hold up nobody else', async t => {
   const watch = setInterval(look, 1)
   t.after(() => clearInterval(watch))
   const path = `/api/v1/posts/views?uuids=${posts}&days=100`
-  const answers = await Promise.all(Array.from({ length: 10 }, () => ask(path)))
+  const askUntilMade = async () => {
+    // On a machine that is slow enough some are told to ask again.
+    for (let tries = 1; ; tries++) {
+      const answer = await ask(path)
+      if (answer.statusCode !== 503 || tries === 5) return answer
+    }
+  }
+  const answers = await Promise.all(Array.from({ length: 10 }, askUntilMade))
   look()
   for (const answer of answers) {
     assert.equal(answer.statusCode, 200)

@@ -55,7 +55,6 @@ export const FRONTENDS = part<FrontendsMeasured>({
             env: {
               ...shared,
               AMQP_URL: amqpUrl,
-              SESSION_SECRET: 'a secret of the benchmark that is long enough',
               SAMPLE_DAY: sampleDay,
             },
             readyPath: '/',

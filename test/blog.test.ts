@@ -10,17 +10,7 @@ import type { Post } from '../examples/blog/src/posts.ts'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
 import { Server } from '../tools/stack/server.ts'
-import {
-  ADA,
-  countsIn,
-  INES,
-  MAREN,
-  POST,
-  POSTS,
-  SECRET,
-  STATS_TIMEOUT_MS,
-  startBlog,
-} from './support/blog.ts'
+import { ADA, countsIn, INES, MAREN, POST, POSTS, STATS_TIMEOUT_MS, startBlog } from './support/blog.ts'
 import { SQLITE, type TestDatabase } from './support/engines.ts'
 import { API_KEY, startService } from './support/service.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
@@ -190,7 +180,6 @@ async function startProcess(t: TestContext, amqpUrl: string) {
       PATH: process.env['PATH'],
       AMQP_URL: amqpUrl,
       INTERNAL_API_KEY: API_KEY,
-      SESSION_SECRET: SECRET,
       PORT: String(port.port),
     },
     cwd: folder,

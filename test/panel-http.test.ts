@@ -7,14 +7,17 @@ import { createStats, type ViewEvent } from '@postviews/client'
 import { buildPanel } from '../packages/admin/src/app.ts'
 import { createLog } from '../packages/admin/src/log.ts'
 import type { Overview, OverviewAnswer, PostAnswer } from '../packages/admin/src/pages/model.ts'
-import { createPosts } from '../packages/admin/src/posts.ts'
+import { createPosts, type Posts } from '../packages/admin/src/posts.ts'
 import { startApi } from './support/api.ts'
 import { until } from './support/until.ts'
 
 const KEY = 'a-key-of-the-tests-alone'
 const PASSWORD = 'correct horse battery staple'
 
-async function startPanel(t: TestContext, { broker = false, timeZone = 'UTC' } = {}) {
+async function startPanel(
+  t: TestContext,
+  { broker = false, timeZone = 'UTC', posts }: { broker?: boolean; timeZone?: string; posts?: Posts } = {},
+) {
   const depths = { queues: { views: 7, articles: 5 }, dead: 2 }
   const api = await startApi(t, {
     apiKeys: [KEY],
@@ -40,10 +43,11 @@ async function startPanel(t: TestContext, { broker = false, timeZone = 'UTC' } =
   const log = createLog('silent')
   const app = buildPanel({
     stats,
-    posts: createPosts({ url: null, log }),
+    posts: posts ?? createPosts({ url: null, log }),
     adminPassword: PASSWORD,
     sessionHours: 1,
     trustedProxies: [],
+    hosts: [],
     log,
   })
   t.after(() => app.close())
@@ -146,6 +150,20 @@ test('lists the posts of a period that lies further back than one call reaches',
   assert.deepEqual(rows(listed), [['old', 2, 2]])
   assert.deepEqual(listed.posts[0]?.spark?.slice(9, 12), [1, 0, 1])
   assert.deepEqual(rows(await overview('?from=2024-01-11&to=2024-01-31&q=old')), [['old', 1, 1]])
+})
+
+test('finds as many posts as the posts service may, over the longest period', async t => {
+  const ids = Array.from({ length: 50 }, (_, n) => `p${n}`)
+  const search = async () => ({ ids, from: 'known' as const })
+  const names = async () => ({ names: new Map(), from: 'known' as const })
+  const { count, overview, asked } = await startPanel(t, { posts: { names, search } })
+  await count([...ids, 'word'].map(id => view(id, '2026-11-19')))
+  const { posts } = await overview('?from=2024-09-13&to=2026-11-21&q=word')
+  assert.deepEqual(
+    posts.map(({ id, views, spark }) => [id, views, spark !== null]).sort(),
+    [...ids, 'word'].map(id => [id, 1, true]).sort(),
+  )
+  assert.equal(asked.filter(({ path }) => path.includes('days=800')).length, 3)
 })
 
 test('finds a post by its id, and none that nobody read', async t => {
@@ -276,6 +294,7 @@ test('says that Analytics refuses the key, and not which', async t => {
     adminPassword: PASSWORD,
     sessionHours: 1,
     trustedProxies: [],
+    hosts: [],
     log: createLog('silent'),
   })
   t.after(() => panel.close())

@@ -54,7 +54,6 @@ async function makePictures(): Promise<void> {
   const blogUrl = await start('examples/blog/src/main.ts', [], '/', {
     AMQP_URL: amqpUrl,
     ANALYTICS_URL: analyticsUrl,
-    SESSION_SECRET: 'a secret that nobody needs afterwards',
     SAMPLE_DAY: sampleDay,
   })
   const panelUrl = await start('packages/admin/src/main.ts', [], '/livez', {

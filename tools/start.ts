@@ -99,7 +99,7 @@ function blogPart(amqpUrl: string, sampleDay: string): Part {
       AMQP_URL: amqpUrl,
       ANALYTICS_URL: analyticsUrl,
       INTERNAL_API_KEY: apiKey,
-      SESSION_SECRET: setting('SESSION_SECRET') ?? randomBytes(32).toString('hex'),
+      PUBLIC_URL: setting('PUBLIC_URL') ?? blogUrl,
       SAMPLE_DAY: sampleDay,
     },
     portSetting: 'BLOG_PORT',

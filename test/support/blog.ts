@@ -10,7 +10,6 @@ import { testTracker } from './published.ts'
 import { API_KEY } from './service.ts'
 import { FIREFOX } from './views.ts'
 
-export const SECRET = 'a secret of the tests that is long enough'
 export const STATS_TIMEOUT_MS = 1_000
 export const INES = 1
 export const MAREN = 3
@@ -23,13 +22,13 @@ export interface BlogSetup {
   amqpUrl: string
   analyticsUrl: string
   trustedProxies?: string[]
-  sessionSecret?: string
+  publicUrl?: string
 }
 
 /** The blog with its real tracker and stats. */
 export async function startBlog(
   t: TestContext,
-  { amqpUrl, analyticsUrl, trustedProxies = [], sessionSecret = SECRET }: BlogSetup,
+  { amqpUrl, analyticsUrl, trustedProxies = [], publicUrl }: BlogSetup,
 ) {
   const tracker = testTracker(t, { url: amqpUrl })
   const asked: string[] = []
@@ -43,7 +42,14 @@ export async function startBlog(
     },
   })
   const log = pino({ level: 'silent' })
-  const app = await buildBlog({ posts: POSTS, tracker, stats, trustedProxies, sessionSecret, log })
+  const app = await buildBlog({
+    posts: POSTS,
+    tracker,
+    stats,
+    trustedProxies,
+    publicUrl: publicUrl ?? null,
+    log,
+  })
   t.after(() => app.close())
   return {
     app,

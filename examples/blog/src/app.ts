@@ -2,7 +2,6 @@
 
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
-import helmet from '@fastify/helmet'
 import {
   type PostsViews,
   proxyList,
@@ -11,10 +10,17 @@ import {
   type Tracker,
   viewFromRequest,
 } from '@postviews/client'
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
 import type { Logger } from 'pino'
 import type { VNode } from 'preact'
 import { renderToString } from 'preact-render-to-string'
+import { SECURITY_HEADERS } from './headers.ts'
+import { answerOddRequests, answerUnreadable } from './odd-requests.ts'
 import { authorPage } from './pages/author.ts'
 import { dashboardPage } from './pages/dashboard.ts'
 import { homePage } from './pages/home.ts'
@@ -24,7 +30,7 @@ import { signInPage } from './pages/sign-in.ts'
 import { authorBySlug, personById } from './people.ts'
 import type { Post } from './posts.ts'
 import { findPosts, type PostsQuery } from './posts-service.ts'
-import { readerOf, signIn, signOut } from './session.ts'
+import { createSessions } from './session.ts'
 import { STYLE, STYLE_PATH } from './style.ts'
 
 export interface BlogOptions {
@@ -33,11 +39,21 @@ export interface BlogOptions {
   tracker: Pick<Tracker, 'trackView'>
   stats: Pick<Stats, 'postsViews'>
   trustedProxies: string[]
-  sessionSecret: string
+  /** Where readers find the blog, such as `https://blog.example`; null: links that leave it are relative. */
+  publicUrl: string | null
   log: Logger
 }
 
 const DASHBOARD_DAYS = 30
+const MAX_BODY_BYTES = 1_024
+const MAX_HEADER_BYTES = 16_384
+/** For the headers, and for a whole request; Node exchanges the two where the first is the longer. */
+const HEADERS_TIMEOUT_MS = 5_000
+const REQUEST_TIMEOUT_MS = 10_000
+/** For who neither sends nor reads. */
+const SILENCE_TIMEOUT_MS = 20_000
+/** Between two requests. */
+const IDLE_TIMEOUT_MS = 5_000
 /** What stands twice in an address is read as a list, which none of these is. */
 const ONE_OF_EACH = {
   type: 'object',
@@ -47,23 +63,28 @@ const ONE_OF_EACH = {
 export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> {
   const { posts, tracker, stats, log } = options
   const trustedProxies = proxyList(options.trustedProxies)
-  const app = Fastify({ trustProxy: options.trustedProxies.length > 0 ? options.trustedProxies : false })
-  await app.register(cookie, { secret: options.sessionSecret })
-  await app.register(formbody, { bodyLimit: 1_024 })
-  await app.register(helmet, {
-    strictTransportSecurity: false,
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'none'"],
-        styleSrc: ["'self'"],
-        imgSrc: ['data:'],
-        formAction: ["'self'"],
-        baseUri: ["'none'"],
-        frameAncestors: ["'none'"],
-      },
+  const { readerOf, signIn, signOut } = createSessions()
+  const unreadable = document(message('That did not work', 'This request cannot be answered.'))
+  const app = Fastify({
+    trustProxy: options.trustedProxies.length > 0 ? options.trustedProxies : false,
+    bodyLimit: MAX_BODY_BYTES,
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: 1_000,
+      // A request without it is refused below: Node would answer it with an empty body.
+      requireHostHeader: false,
     },
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: SILENCE_TIMEOUT_MS,
+    keepAliveTimeout: IDLE_TIMEOUT_MS,
+    frameworkErrors: answerError,
+    clientErrorHandler: answerUnreadable(unreadable),
   })
+  answerOddRequests(app.server, unreadable)
+  await app.register(cookie)
+  await app.register(formbody)
 
   app.get('/livez', async () => ({ status: 'alive' }))
 
@@ -119,12 +140,12 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
         messagePage({ title: 'Nobody by that name', text: 'Pick one of the list.', reader: null }),
       )
     }
-    signIn(reply, person)
+    signIn(request, reply, person)
     return reply.redirect(ownPath(request.body.next), 303)
   })
 
-  app.post('/sign-out', (_request, reply) => {
-    signOut(reply)
+  app.post('/sign-out', (request, reply) => {
+    signOut(request, reply)
     return reply.redirect('/', 303)
   })
 
@@ -134,7 +155,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       id,
       title,
       author: author.name,
-      url: `${request.protocol}://${request.host}/posts/${slug}`,
+      url: `${options.publicUrl ?? ''}/posts/${slug}`,
     })),
   }))
 
@@ -145,15 +166,13 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       .send(STYLE),
   )
 
-  // A form on somebody else's page must not sign anybody in or out here.
   app.addHook('onRequest', async (request, reply) => {
-    const from = request.headers['sec-fetch-site'] ?? 'none'
-    if (request.method !== 'POST' || from === 'same-origin' || from === 'none') return
-    reply.code(403)
-    return show(
-      reply,
-      messagePage({ title: 'Not from here', text: 'This form was sent by another site.', reader: null }),
-    )
+    reply.headers(SECURITY_HEADERS)
+    const isSaid = request.raw.headers.host !== undefined || request.raw.httpVersion !== '1.1'
+    if (!isSaid) return show(reply.code(400), message('That did not work', 'This request names no host.'))
+    // A form on somebody else's page must not sign anybody in or out here.
+    if (request.method !== 'POST' || isOwnForm(request, options.publicUrl)) return
+    return show(reply.code(403), message('Not from here', 'This form was sent by another site.'))
   })
 
   app.setNotFoundHandler((request, reply) => {
@@ -162,14 +181,15 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     return show(reply, messagePage({ title: 'Nothing here', text, reader: readerOf(request) }))
   })
 
-  app.setErrorHandler<Error & { statusCode?: number }>((error, _request, reply) => {
+  function answerError(error: FastifyError, _request: FastifyRequest, reply: FastifyReply) {
     const status = error.statusCode ?? 500
     // What the request asked for stays out of the log: it may be personal.
     if (status >= 500) log.error({ error: error.message, stack: error.stack }, 'request.failed')
-    reply.code(status)
     const text = status >= 500 ? 'It is our fault, and it is in the log.' : 'This request cannot be answered.'
-    return show(reply, messagePage({ title: 'That did not work', text, reader: null }))
-  })
+    // What the framework refuses has come past no hook.
+    return show(reply.code(status).headers(SECURITY_HEADERS), message('That did not work', text))
+  }
+  app.setErrorHandler(answerError)
 
   function postsBy(authorId: number): Post[] {
     return posts.filter(({ author }) => author.id === authorId)
@@ -197,7 +217,25 @@ function show(reply: FastifyReply, page: VNode): FastifyReply {
   return reply
     .type('text/html; charset=utf-8')
     .header('Cache-Control', 'private, no-cache')
-    .send(`<!doctype html>${renderToString(page)}`)
+    .send(document(page))
+}
+
+function document(page: VNode): string {
+  return `<!doctype html>${renderToString(page)}`
+}
+
+/** A page for whoever it may be. */
+function message(title: string, text: string): VNode {
+  return messagePage({ title, text, reader: null })
+}
+
+/** Browsers say which site a form was sent from: newer ones in a header of their own, where the blog is reached by TLS. */
+function isOwnForm({ headers, host }: FastifyRequest, publicUrl: string | null): boolean {
+  const site = headers['sec-fetch-site']
+  if (site !== undefined) return site === 'same-origin' || site === 'none'
+  const { origin } = headers
+  if (origin === undefined) return true
+  return URL.parse(origin)?.host === host || (publicUrl !== null && origin === new URL(publicUrl).origin)
 }
 
 /** The path to go on to, as long as it is one of ours: `//elsewhere.example` is not. */

@@ -10,7 +10,8 @@ export interface Config {
   port: number
   /** The addresses and networks of the proxies in front, whose `X-Forwarded-For` is believed. */
   trustedProxies: string[]
-  sessionSecret: string
+  /** Where readers find the blog, without a slash at its end; null: it is not told. */
+  publicUrl: string | null
   /** `YYYY-MM-DD`; null for today. */
   sampleDay: string | null
 }
@@ -25,8 +26,6 @@ export class ConfigError extends Error {
     this.problems = problems
   }
 }
-
-const MIN_SECRET_CHARACTERS = 32
 
 /** @throws {ConfigError} naming every problem */
 export function readConfig(env: Record<string, string | undefined>): Config {
@@ -49,7 +48,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     host: read('HOST', '127.0.0.1', text => text),
     port: read('PORT', '3300', portOf),
     trustedProxies: read('TRUSTED_PROXIES', '', proxiesOf),
-    sessionSecret: read('SESSION_SECRET', '', secretOf),
+    publicUrl: read('PUBLIC_URL', '', publicUrlOf),
     sampleDay: read('SAMPLE_DAY', '', dayOf),
   }
   if (problems.length > 0) throw new ConfigError(problems)
@@ -88,11 +87,13 @@ function proxiesOf(text: string): string[] {
   return entries
 }
 
-function secretOf(text: string): string {
-  if (text.length >= MIN_SECRET_CHARACTERS) return text
-  throw new Error(
-    `has fewer than ${MIN_SECRET_CHARACTERS} characters; sessions are signed with it: take one of \`openssl rand -hex 32\``,
-  )
+function publicUrlOf(text: string): string | null {
+  if (text === '') return null
+  const { origin, pathname, search, hash, username } = new URL(urlOf(text, ['http:', 'https:']))
+  if (pathname !== '/' || search !== '' || hash !== '' || username !== '') {
+    throw new Error('is not the address of a site, as https://blog.example, with nothing behind it')
+  }
+  return origin
 }
 
 function dayOf(text: string): string | null {

@@ -5,8 +5,6 @@ import { constants } from 'node:zlib'
 import compress from '@fastify/compress'
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
-import helmet from '@fastify/helmet'
-import rateLimit from '@fastify/rate-limit'
 import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client'
 import {
   type FastifyError,
@@ -17,9 +15,14 @@ import {
 } from 'fastify'
 import { Answers, Availability } from './answers.ts'
 import { loadAssets } from './assets.ts'
+import { boundConnections } from './connections.ts'
 import { daysCsv, postsCsv, referrersCsv } from './csv.ts'
+import { securityHeaders } from './headers.ts'
+import { hostCheck } from './hosts.ts'
 import { createHtml } from './html.ts'
 import { describeError, type Log } from './log.ts'
+import { createLoopTurns } from './loop-turns.ts'
+import { createRefusals } from './odd-requests.ts'
 import { readOverview } from './overview.ts'
 import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
 import { type DayRange, readQuestion, toAddress } from './pages/question.ts'
@@ -34,13 +37,27 @@ export interface PanelOptions {
   adminPassword: string
   sessionHours: number
   trustedProxies: string[]
+  /** The names it answers to, as `hostName` writes them; none: to any. */
+  hosts: string[]
   log: Log
 }
 
 const MAX_HEADER_BYTES = 16_384
 const MAX_BODY_BYTES = 8_192
-const REQUEST_TIMEOUT_MS = 5_000
-const IDLE_TIMEOUT_MS = 60_000
+/** For the headers, and for a whole request; Node exchanges the two where the first is the longer. */
+const HEADERS_TIMEOUT_MS = 5_000
+const REQUEST_TIMEOUT_MS = 10_000
+/** For who neither sends nor reads: longer than a page may wait for Analytics. */
+const SILENCE_TIMEOUT_MS = 20_000
+/** Between two requests. */
+const IDLE_TIMEOUT_MS = 5_000
+/** Below the 1,024 files that some systems let a process open. */
+const MAX_CONNECTIONS = 500
+/** Once it closes, Node no longer times slow clients out. */
+const CLOSE_TIMEOUT_MS = 3_000
+/** For probes, which ask by an address. */
+const HEALTH_ROUTE = '/livez'
+const ASSETS = '/assets/'
 /** How often Analytics is asked though nobody looks, so that the panel can say since when it is away. */
 const WATCH_MS = 5_000
 const YEAR_SECONDS = 31_536_000
@@ -63,53 +80,87 @@ class Refusal extends Error {
 
 /** Builds the panel; nothing listens yet. */
 export function buildPanel(options: PanelOptions): FastifyInstance {
-  const { stats, posts, adminPassword, sessionHours, trustedProxies, log } = options
+  const { stats, posts, adminPassword, sessionHours, trustedProxies, hosts, log } = options
   const assets = loadAssets()
   const html = createHtml(assets)
   const availability = new Availability(log)
   const overviews = new Answers<Overview>(availability)
   const postPages = new Answers<Post>(availability)
+  const headers = securityHeaders(html.scriptHash)
+  const messagePage = (title: string, text: string) => html.plainPage(title, MessagePage({ title, text }))
+  const refusals = createRefusals(messagePage, headers)
+  const isOwnHost = hostCheck(hosts)
+  const loopTurn = createLoopTurns()
 
   const app = fastify({
     // Fastify logs every request with its address; what is worth a line is logged below.
     logger: false,
     trustProxy: trustedProxies.length === 0 ? false : trustedProxies,
     bodyLimit: MAX_BODY_BYTES,
-    http: { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: 1_000 },
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: 1_000,
+      // A request without it is refused below: Node would answer it with an empty body.
+      requireHostHeader: false,
+    },
     requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: SILENCE_TIMEOUT_MS,
     keepAliveTimeout: IDLE_TIMEOUT_MS,
     return503OnClosing: false,
+    frameworkErrors: answerError,
+    clientErrorHandler: refusals.unreadable,
   })
+  const connections = boundConnections(app.server, MAX_CONNECTIONS)
+  refusals.listenTo(app.server)
 
   app.register(cookie)
   app.register(formbody)
-  app.register(rateLimit, { global: false })
   app.register(compress, { brotliOptions: { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } } })
-  app.register(helmet, securityHeaders(html.scriptHash))
+  app.addHook('onRequest', async ({ raw, url, host }, reply) => {
+    reply.headers(headers)
+    if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
+      throw new Refusal(400, 'Not understood', 'The request does not say by what name it asks.')
+    }
+    // What the page of the refusal is drawn with is nobody's secret.
+    const isForAnybody = url === HEALTH_ROUTE || url.startsWith(ASSETS)
+    if (!isForAnybody && !isOwnHost(host)) {
+      throw new Refusal(
+        421,
+        'Not here',
+        'The panel does not answer to this name. PANEL_HOSTS lists its names.',
+      )
+    }
+  })
   app.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('Cache-Control')) reply.header('Cache-Control', 'no-store')
   })
 
-  app.setErrorHandler((error: FastifyError, request, reply) => {
+  function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
     const { status, title, message } = toRefusal(error)
     if (status >= 500) {
       const route = request.routeOptions.url
       log.error({ method: request.method, route, error: describeError(error) }, 'request.failed')
     }
     return refuse(reply, status, title, message)
-  })
+  }
+  app.setErrorHandler(answerError)
   app.setNotFoundHandler((_request, reply) => refuse(reply, 404, 'Not found', 'There is no such page.'))
 
   function refuse(reply: FastifyReply, status: number, title: string, text: string) {
+    // What the framework refuses has come past no hook.
     return reply
       .code(status)
+      .headers({ ...headers, 'Cache-Control': 'no-store' })
       .type(HTML)
-      .send(html.plainPage(title, MessagePage({ title, text })))
+      .send(messagePage(title, text))
   }
 
   async function overview({ query }: FastifyRequest): Promise<OverviewAnswer> {
     const question = readQuestion(query as Query)
     const known = await overviews.ask(toAddress('/', question), () => readOverview(stats, posts, question))
+    await loopTurn()
     return { page: 'overview', question, ...known }
   }
 
@@ -118,12 +169,13 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     if (id === undefined) throw new Refusal(404, 'No such post', 'This is not an id that a post can have.')
     const question = { ...readQuestion(query as Query), search: '', page: 1 }
     const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
+    await loopTurn()
     return { page: 'post', id, question, ...known }
   }
 
-  app.get('/livez', async () => ({ status: 'alive' }))
+  app.get(HEALTH_ROUTE, async () => ({ status: 'alive' }))
 
-  app.get('/assets/:version/*', { compress: false }, (request, reply) => {
+  app.get(`${ASSETS}:version/*`, { compress: false }, (request, reply) => {
     const { version, '*': path } = request.params as { version: string; '*': string }
     const file = version === assets.version ? assets.files.get(path) : undefined
     if (file === undefined) return refuse(reply, 404, 'Not found', 'There is no such file.')
@@ -137,10 +189,11 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   })
 
   app.register(async scope => {
-    const guard = signIn(scope, { password: adminPassword, sessionHours, html, log })
+    const guard = signIn(scope, { password: adminPassword, sessionHours, trustedProxies, html, log })
 
     scope.register(async guarded => {
       guarded.addHook('onRequest', guard)
+      guarded.addHook('onRequest', async ({ raw }) => connections.know(raw.socket))
       for (const [path, ask] of [
         ['', overview],
         ['/posts/:id', post],
@@ -168,31 +221,12 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   const watch = setInterval(() => availability.check(() => stats.status()), WATCH_MS)
   watch.unref()
   app.addHook('onClose', async () => clearInterval(watch))
+  app.addHook('preClose', async () => {
+    const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
+    app.server.once('close', () => clearTimeout(timer))
+    timer.unref()
+  })
   return app
-}
-
-function securityHeaders(scriptHash: string) {
-  return {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: {
-        defaultSrc: ["'none'"],
-        scriptSrc: ["'self'", scriptHash],
-        styleSrc: ["'self'"],
-        imgSrc: ["'self'"],
-        connectSrc: ["'self'"],
-        formAction: ["'self'"],
-        baseUri: ["'none'"],
-        frameAncestors: ["'none'"],
-      },
-    },
-    crossOriginEmbedderPolicy: true,
-    // Of this host alone: what is under its name may be somebody else's.
-    strictTransportSecurity: { maxAge: YEAR_SECONDS, includeSubDomains: false },
-    // `no-referrer` would have forms say `Origin: null`, which is also what other sites can make them say.
-    referrerPolicy: { policy: 'same-origin' as const },
-    xFrameOptions: { action: 'deny' as const },
-  }
 }
 
 /** With an ETag over all but when it was read: a browser that asks again learns that little, if nothing changed. */

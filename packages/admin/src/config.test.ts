@@ -14,12 +14,25 @@ test('needs a password and a key, and nothing else', () => {
     postsUrl: null,
     sessionHours: 12,
     trustedProxies: [],
+    hosts: [],
     logLevel: 'info',
   })
 })
 
 test('takes the first of several keys', () => {
   assert.equal(readConfig({ ...NEEDED, INTERNAL_API_KEY: 'new, old' }).apiKey, 'new')
+})
+
+test('takes names as browsers write them, and nothing that is more than a name', () => {
+  const hosts = (text: string) => readConfig({ ...NEEDED, PANEL_HOSTS: text }).hosts
+  assert.deepEqual(hosts('Panel.Example, bücher.example., [::1],10.0.0.1'), [
+    'panel.example',
+    'xn--bcher-kva.example',
+    '[::1]',
+    '10.0.0.1',
+  ])
+  for (const wrong of ['panel.example:3200', 'https://panel.example', 'panel.example/x', 'a b', '*', '::1'])
+    assert.throws(() => hosts(wrong), /PANEL_HOSTS: is not a list of host names/, wrong)
 })
 
 test('tells every problem at once, and repeats no secret', () => {
@@ -33,6 +46,7 @@ test('tells every problem at once, and repeats no secret', () => {
         POSTS_URL: 'ftp://127.0.0.1/',
         SESSION_HOURS: '0',
         TRUSTED_PROXIES: '127.0.0.1, ::/129',
+        PANEL_HOSTS: 'panel.example, user:hunter2@panel.example',
         LOG_LEVEL: 'loud',
       })
     } catch (error) {
@@ -51,6 +65,7 @@ test('tells every problem at once, and repeats no secret', () => {
       'POSTS_URL',
       'SESSION_HOURS',
       'TRUSTED_PROXIES',
+      'PANEL_HOSTS',
       'LOG_LEVEL',
     ],
   )

@@ -1,6 +1,7 @@
 /** The one place where the panel's environment is read: a pure function of it, which tells every problem at once. */
 
 import { proxyList } from '@postviews/client'
+import { hostName } from './hosts.ts'
 
 export interface Config {
   adminPassword: string
@@ -13,6 +14,8 @@ export interface Config {
   sessionHours: number
   /** Addresses and networks of the proxies whose `X-Forwarded-*` are believed. */
   trustedProxies: string[]
+  /** The names it answers to; none: to any. */
+  hosts: string[]
   logLevel: string
 }
 
@@ -73,6 +76,19 @@ const TRUSTED_PROXIES = setting(
     return proxies
   },
 )
+const PANEL_HOSTS = setting(
+  'PANEL_HOSTS',
+  '',
+  'the names that browsers have for the panel, separated by commas: `panel.example`; other names are refused. Without it any name will do',
+  text =>
+    listOf(text).map(entry => {
+      const name = hostName(entry)
+      if (name === undefined || /:\d+$/.test(entry)) {
+        throw new Error('is not a list of host names, each without scheme, port and path')
+      }
+      return name
+    }),
+)
 const LOG_LEVEL = setting('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), text => {
   if (!LOG_LEVELS.includes(text)) throw new Error(`is none of ${LOG_LEVELS.join(', ')}`)
   return text
@@ -88,6 +104,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   POSTS_URL,
   SESSION_HOURS,
   TRUSTED_PROXIES,
+  PANEL_HOSTS,
   LOG_LEVEL,
 ]
 
@@ -113,6 +130,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     postsUrl: read(POSTS_URL),
     sessionHours: read(SESSION_HOURS),
     trustedProxies: read(TRUSTED_PROXIES),
+    hosts: read(PANEL_HOSTS),
     logLevel: read(LOG_LEVEL),
   }
   if (problems.length > 0) throw new ConfigError(problems)

@@ -120,7 +120,10 @@ async function foundRows(
   }
 }
 
-/** In one call, which reaches back from today; only for what lies further back than it goes, in one for each post. */
+/** What Analytics tells in one call: posts times days. */
+const MAX_POST_DAYS = 20_000
+
+/** In few calls, which reach back from today; only for what lies further back than those go, in one for each post. */
 async function daysOfPosts(
   stats: Stats,
   ids: readonly string[],
@@ -130,8 +133,12 @@ async function daysOfPosts(
   if (ids.length === 0) return new Map()
   const count = daysBetween(from, today) + 1
   if (count >= 1 && count <= MAX_PERIOD_DAYS) {
-    const { posts } = await stats.postsViews(ids, { days: count })
-    return new Map(posts.map(({ post_uuid, days = [] }) => [post_uuid, within(days, { from, to })]))
+    const inCall = Math.floor(MAX_POST_DAYS / count)
+    const calls = Array.from({ length: Math.ceil(ids.length / inCall) }, (_, index) =>
+      stats.postsViews(ids.slice(index * inCall, (index + 1) * inCall), { days: count }),
+    )
+    const told = (await Promise.all(calls)).flatMap(({ posts }) => posts)
+    return new Map(told.map(({ post_uuid, days = [] }) => [post_uuid, within(days, { from, to })]))
   }
   const answers = await Promise.all(ids.map(id => stats.postDays(id, { from, to })))
   return new Map(answers.map(({ post_uuid, days }) => [post_uuid, days]))

@@ -116,6 +116,19 @@ test('reads no more of an answer than one can have', async t => {
   assert.ok(sentBytes < 16_777_216, `${sentBytes} bytes were taken`)
 })
 
+test('follows no redirect, and says so', async t => {
+  const elsewhere = await startService(t, () => ({ body: JSON.stringify({ posts: POSTS }) }))
+  const server = createServer((_, response) => response.writeHead(302, { location: elsewhere.url }).end())
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const lines: string[] = []
+  const log = pino({ messageKey: 'event' }, { write: line => lines.push(line) })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  assert.equal((await createPosts({ url, log }).names(['a'])).from, 'away')
+  assert.equal(elsewhere.asked.length, 0)
+  assert.match(lines.join(), /answered 302, a redirect, which is not followed: set POSTS_URL/)
+})
+
 test('logs nothing of what it was sent', async t => {
   const lines: string[] = []
   const log = pino({ messageKey: 'event' }, { write: line => lines.push(line) })

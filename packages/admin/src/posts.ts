@@ -57,8 +57,13 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
       const response = await fetch(address, {
         signal: AbortSignal.timeout(timeoutMs),
         headers: { Accept: 'application/json' },
+        // Whoever answers there chooses nobody else for the panel to ask.
+        redirect: 'manual',
       })
-      if (!response.ok) throw new Error(`the posts service answered ${response.status}`)
+      if (!response.ok) {
+        await response.body?.cancel()
+        throw new Error(`the posts service answered ${response.status}${redirects(response)}`)
+      }
       const posts = readPosts(await readJson(response))
       if (lostAt !== null) log.info('posts.back')
       lostAt = null
@@ -100,6 +105,12 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
       return { ids: found.slice(0, MAX_FOUND).map(({ id }) => id), from: 'known' }
     },
   }
+}
+
+function redirects({ status }: Response): string {
+  return status >= 300 && status < 400
+    ? ', a redirect, which is not followed: set POSTS_URL to where it is'
+    : ''
 }
 
 interface NamedPost {

@@ -14,7 +14,7 @@ const KEY = 'a-key-of-the-tests-alone'
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const PAGE = { accept: 'text/html' }
 
-function startPanel(t: TestContext, trustedProxies: string[] = []) {
+function startPanel(t: TestContext, trustedProxies: string[] = [], hosts: string[] = []) {
   const lines: string[] = []
   const log = pino(
     { messageKey: 'event' },
@@ -32,6 +32,7 @@ function startPanel(t: TestContext, trustedProxies: string[] = []) {
     adminPassword: PASSWORD,
     sessionHours: 12,
     trustedProxies,
+    hosts,
     log,
   })
   t.after(() => app.close())
@@ -52,10 +53,14 @@ function startPanel(t: TestContext, trustedProxies: string[] = []) {
     signIn,
     get: (url: string, headers: Record<string, string> = PAGE) => app.inject({ url, headers }),
     async cookie(): Promise<{ cookie: string }> {
-      const { cookies } = await signIn(PASSWORD)
-      return { cookie: `${cookies[0]!.name}=${cookies[0]!.value}` }
+      return { cookie: cookieOf((await signIn(PASSWORD)).cookies, 'panel_session') }
     },
   }
+}
+
+function cookieOf(cookies: { name: string; value: string }[], wanted: string): string {
+  const { name, value } = cookies.find(({ name }) => name === wanted)!
+  return `${name}=${value}`
 }
 
 describe('signing in', () => {
@@ -70,6 +75,7 @@ describe('signing in', () => {
     const answer = await signIn(PASSWORD, { next: '/posts/42?period=7d' })
     assert.equal(answer.statusCode, 303)
     assert.equal(answer.headers.location, '/posts/42?period=7d')
+    assert.equal(answer.cookies.length, 2)
     const [{ name, value, ...cookie }] = answer.cookies as [{ name: string; value: string }]
     assert.deepEqual(cookie, { path: '/', httpOnly: true, sameSite: 'Strict', maxAge: 43_200 })
     assert.equal((await get('/', { ...PAGE, cookie: `${name}=${value}` })).statusCode, 200)
@@ -102,10 +108,43 @@ describe('signing in', () => {
     assert.equal((await signIn(PASSWORD, { from: '2001:db8:0:1::1' })).statusCode, 303)
   })
 
-  test('is limited for all together', async t => {
+  test('is limited for all strangers together, by attempts that their own limits let through', async t => {
     const { signIn } = startPanel(t)
-    for (let n = 0; n < 100; n++) await signIn('wrong', { from: `198.51.100.${n}` })
-    assert.equal((await signIn(PASSWORD, { from: '203.0.113.1' })).statusCode, 429)
+    // Refused attempts of an address count nowhere, and neither do right passwords.
+    for (let n = 0; n < 150; n++) await signIn('wrong', { from: '198.51.100.1' })
+    for (let n = 0; n < 150; n++) await signIn(PASSWORD, { from: '203.0.113.1' })
+    assert.equal((await signIn(PASSWORD, { from: '203.0.113.1' })).statusCode, 303)
+    // Neither a network of IPv4 nor one of IPv6 uses up what there is for all.
+    for (let n = 0; n < 150; n++) {
+      await signIn('wrong', { from: `198.51.100.${n}` })
+      await signIn('wrong', { from: `2001:db8:1:${n.toString(16)}::1` })
+    }
+    assert.equal((await signIn(PASSWORD, { from: '203.0.113.1' })).statusCode, 303)
+    for (let n = 0; n < 40; n++) await signIn('wrong', { from: `192.0.${n}.1` })
+    const answer = await signIn(PASSWORD, { from: '203.0.113.1' })
+    assert.equal(answer.statusCode, 429)
+    assert.ok(Number(answer.headers['retry-after']) > 500)
+  })
+
+  test('stays possible, whoever guesses elsewhere, in a browser in which somebody signed in before', async t => {
+    const { signIn } = startPanel(t)
+    const known = cookieOf((await signIn(PASSWORD)).cookies, 'panel_browser')
+    for (let n = 0; n < 100; n++) await signIn('wrong', { from: `198.51.${n}.1` })
+    assert.equal((await signIn(PASSWORD)).statusCode, 429)
+    const forged = `${known.slice(0, -43)}${'A'.repeat(43)}`
+    for (const cookie of [forged, 'panel_browser=', 'panel_browser=a.b'])
+      assert.equal((await signIn(PASSWORD, { headers: { cookie } })).statusCode, 429)
+
+    const headers = { cookie: known }
+    const again = await signIn(PASSWORD, { headers })
+    assert.equal(again.statusCode, 303)
+    assert.equal(cookieOf(again.cookies, 'panel_browser'), known)
+    // It lets nobody in without the password, and has a limit of its own.
+    for (let n = 0; n < 10; n++) assert.equal((await signIn('wrong', { headers })).statusCode, 401)
+    assert.equal((await signIn(PASSWORD, { headers })).statusCode, 429)
+    const other = startPanel(t)
+    for (let n = 0; n < 100; n++) await other.signIn('wrong', { from: `198.51.${n}.1` })
+    assert.equal((await other.signIn(PASSWORD, { headers })).statusCode, 303, 'it outlives the process')
   })
 
   test('counts by the address that a trusted proxy tells, and by no other', async t => {
@@ -117,6 +156,26 @@ describe('signing in', () => {
     for (let n = 0; n < 10; n++)
       await plain.signIn('wrong', { headers: { 'x-forwarded-for': `198.51.100.${n}` } })
     assert.equal((await plain.signIn(PASSWORD)).statusCode, 429)
+  })
+
+  test('counts an address once, with whatever port a proxy writes', async t => {
+    for (const [address, other] of [
+      ['203.0.113.7:PORT', '203.0.113.8'],
+      ['[2001:db8::1]:PORT', '2001:db8:0:1::1'],
+      ['::ffff:203.0.113.7', '203.0.113.8'],
+      ['203.0.113.7:PORT, 192.0.2.2:PORT', '203.0.113.8'],
+    ] as const) {
+      const { signIn } = startPanel(t, ['192.0.2.0/24'])
+      const from = (text: string) => ({ headers: { 'x-forwarded-for': text } })
+      for (let port = 4_700; port < 4_710; port++)
+        await signIn('wrong', from(address.replaceAll('PORT', String(port))))
+      assert.equal(
+        (await signIn(PASSWORD, from(address.replaceAll('PORT', '4711')))).statusCode,
+        429,
+        address,
+      )
+      assert.equal((await signIn(PASSWORD, from(other))).statusCode, 303, address)
+    }
   })
 
   test('is not done by a form of another site', async t => {
@@ -154,8 +213,13 @@ describe('signing in', () => {
   test('makes a session for TLS alone behind a proxy that speaks it', async t => {
     const { signIn } = startPanel(t, ['192.0.2.1'])
     const { cookies } = await signIn(PASSWORD, { headers: { 'x-forwarded-proto': 'https' } })
-    assert.equal(cookies[0]?.name, '__Host-panel_session')
-    assert.equal(cookies[0]?.secure, true)
+    assert.deepEqual(
+      cookies.map(({ name, secure }) => [name, secure]),
+      [
+        ['__Host-panel_session', true],
+        ['__Host-panel_browser', true],
+      ],
+    )
   })
 })
 
@@ -210,6 +274,63 @@ test('every answer has the headers that keep a page to itself', async t => {
     assert.equal(headers['x-content-type-options'], 'nosniff')
     assert.equal(headers['cache-control'], 'no-store')
   }
+})
+
+test('what the framework refuses is told on a page of the panel, with the same headers, and no address in it', async t => {
+  const { app, get, cookie } = startPanel(t)
+  const session = await cookie()
+  const post = (headers: Record<string, string>, payload: string) =>
+    app.inject({ method: 'POST', url: '/sign-in?secret', headers, payload })
+  const refused: [number, Awaited<ReturnType<typeof get>>][] = [
+    [400, await get('/posts/%zz?secret', { ...PAGE, ...session })],
+    [400, await get('/posts/%ff/secret')],
+    [404, await get(`/posts/${'x'.repeat(5_000)}?secret`, { ...PAGE, ...session })],
+    [404, await app.inject({ method: 'DELETE', url: '/secret' })],
+    [404, await app.inject({ method: 'OPTIONS', url: '/secret' })],
+    [415, await post({ 'content-type': 'text/xml' }, '<secret/>')],
+    [400, await post({ 'content-type': 'application/json' }, '{secret')],
+    [413, await post(FORM, `secret=${'x'.repeat(10_000)}`)],
+  ]
+  const { headers: own } = await get('/sign-in')
+  for (const [status, { statusCode, headers, body }] of refused) {
+    assert.equal(statusCode, status)
+    for (const name of Object.keys(own).filter(name => !/length|date|connection/.test(name)))
+      assert.equal(headers[name], own[name], `${status}: ${name}`)
+    assert.match(body, /^<!doctype html>.*Go to the overview/)
+    assert.doesNotMatch(body, /secret|FST_/)
+  }
+})
+
+test('answers to its own names alone, where it has any, and to a probe by whatever name', async t => {
+  const { app } = startPanel(t, ['192.0.2.1'], ['panel.example', '[2001:db8::1]'])
+  const ask = (host: string | undefined, url = '/sign-in', headers: Record<string, string> = {}) =>
+    app.inject({ url, headers: { ...PAGE, ...(host && { host }), ...headers }, remoteAddress: '192.0.2.1' })
+  for (const host of ['panel.example', 'PANEL.example:3200', 'panel.example.', '[2001:DB8::1]:80'])
+    assert.equal((await ask(host)).statusCode, 200, host)
+  const refused = [
+    'evil.example',
+    'panel.example.evil.example',
+    'xpanel.example',
+    'panel.example@evil',
+    '10.0.0.1',
+  ]
+  for (const host of refused) {
+    for (const url of ['/sign-in', '/', '/nowhere', '/data']) {
+      const { statusCode, headers, body } = await ask(host, url)
+      assert.equal(statusCode, 421, `${host} ${url}`)
+      assert.match(String(headers['content-security-policy']), /^default-src 'none'/)
+      assert.doesNotMatch(body, /evil|10\.0/)
+    }
+  }
+  assert.equal((await ask('10.0.0.7:3200', '/livez')).statusCode, 200)
+  const style = /<link rel="stylesheet" href="([^"]+)"/.exec((await ask('evil.example')).body)?.[1]
+  assert.equal((await ask('evil.example', style)).statusCode, 200, 'the refusal has its style')
+  // What a proxy that is trusted says that it was asked for.
+  assert.equal((await ask('upstream', '/sign-in', { 'x-forwarded-host': 'panel.example' })).statusCode, 200)
+  assert.equal(
+    (await ask('panel.example', '/sign-in', { 'x-forwarded-host': 'evil.example' })).statusCode,
+    421,
+  )
 })
 
 test('says that Analytics is unavailable and since when, shows no number, and logs it once', async t => {

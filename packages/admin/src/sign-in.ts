@@ -1,7 +1,10 @@
 /** Signing in and out, and the guard before everything else. */
 
+import { proxyList, readerAddress } from '@postviews/client'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Attempts } from './attempts.ts'
 import type { Html } from './html.ts'
+import { KnownBrowsers } from './known-browsers.ts'
 import type { Log } from './log.ts'
 import { passwordCheck, Sessions } from './sessions.ts'
 import { MessagePage, SignInPage } from './sign-in-page.ts'
@@ -9,39 +12,31 @@ import { MessagePage, SignInPage } from './sign-in-page.ts'
 export interface SignInOptions {
   password: string
   sessionHours: number
+  trustedProxies: readonly string[]
   html: Html
   log: Log
 }
 
-/** Attempts with a wrong or right password: of one address (of IPv6, one /64), and of all together. */
-const ATTEMPTS = { perAddress: 10, inAll: 100, timeWindow: '10 minutes' }
 const MAX_PASSWORD_CHARACTERS = 1_000
+const YEAR_SECONDS = 31_536_000
 
 /**
- * Adds `/sign-in` and `/sign-out`. Needs the plugins for cookies, forms and limits.
+ * Adds `/sign-in` and `/sign-out`. Needs the plugins for cookies and forms.
  *
  * @returns a hook that lets nobody through who is not signed in
  */
-export function signIn(app: FastifyInstance, { password, sessionHours, html, log }: SignInOptions) {
+export function signIn(
+  app: FastifyInstance,
+  { password, sessionHours, trustedProxies, html, log }: SignInOptions,
+) {
   const sessions = new Sessions({ hours: sessionHours })
   const isPassword = passwordCheck(password)
-  const limits = [
-    app.createRateLimit({ max: ATTEMPTS.perAddress, timeWindow: ATTEMPTS.timeWindow }),
-    app.createRateLimit({ max: ATTEMPTS.inAll, timeWindow: ATTEMPTS.timeWindow, keyGenerator: () => 'all' }),
-  ]
+  const attempts = new Attempts()
+  const browsers = new KnownBrowsers(password)
+  const proxies = proxyList(trustedProxies)
 
   const page = (reply: FastifyReply, next: string, problem: string | null) =>
     reply.type('text/html; charset=utf-8').send(html.plainPage('Sign in', SignInPage({ next, problem })))
-
-  /** Seconds to wait before the next attempt; 0 for none. */
-  async function waitSeconds(request: FastifyRequest): Promise<number> {
-    let seconds = 0
-    for (const limit of limits) {
-      const used = await limit(request)
-      if (!used.isAllowed && used.isExceeded) seconds = Math.max(seconds, used.ttlInSeconds)
-    }
-    return seconds
-  }
 
   app.get('/sign-in', (request, reply) => {
     const { next } = request.query as Record<string, unknown>
@@ -51,7 +46,10 @@ export function signIn(app: FastifyInstance, { password, sessionHours, html, log
   app.post('/sign-in', { preHandler: sameSite }, async (request, reply) => {
     const { password: given, next } = (request.body ?? {}) as Record<string, unknown>
     const path = localPath(next)
-    const seconds = await waitSeconds(request)
+    const cookies = cookiesOf(request)
+    const browser = request.cookies[cookies.browser]
+    const asker = { address: readerAddress(request.raw, proxies), browser: browsers.nameOf(browser) }
+    const seconds = attempts.waitSeconds(asker)
     if (seconds > 0) {
       log.warn({ reason: 'too_many' }, 'sign_in.refused')
       reply.code(429).header('Retry-After', String(seconds))
@@ -59,21 +57,23 @@ export function signIn(app: FastifyInstance, { password, sessionHours, html, log
       return page(reply, path, `Too many attempts. Try again in ${minutes} min.`)
     }
     if (typeof given !== 'string' || given.length > MAX_PASSWORD_CHARACTERS || !isPassword(given)) {
+      attempts.failed(asker)
       log.warn({ reason: 'wrong_password' }, 'sign_in.refused')
       return page(reply.code(401), path, 'That is not the password.')
     }
-    const cookie = cookieOf(request)
     // Whatever session there was: nobody shall go on in one that somebody else gave them.
-    sessions.end(request.cookies[cookie.name])
-    reply.setCookie(cookie.name, sessions.begin(), { ...cookie.options, maxAge: sessionHours * 3_600 })
+    sessions.end(request.cookies[cookies.session])
+    reply.setCookie(cookies.session, sessions.begin(), { ...cookies.options, maxAge: sessionHours * 3_600 })
+    const token = browser !== undefined && asker.browser !== null ? browser : browsers.token()
+    reply.setCookie(cookies.browser, token, { ...cookies.options, maxAge: YEAR_SECONDS })
     log.info('sign_in.done')
     return reply.redirect(path, 303)
   })
 
   app.post('/sign-out', { preHandler: sameSite }, async (request, reply) => {
-    const cookie = cookieOf(request)
-    sessions.end(request.cookies[cookie.name])
-    return reply.clearCookie(cookie.name, cookie.options).redirect('/sign-in', 303)
+    const cookies = cookiesOf(request)
+    sessions.end(request.cookies[cookies.session])
+    return reply.clearCookie(cookies.session, cookies.options).redirect('/sign-in', 303)
   })
 
   /** A form of another site may not post here. SameSite keeps the session from it, this keeps it from signing in. */
@@ -92,7 +92,7 @@ export function signIn(app: FastifyInstance, { password, sessionHours, html, log
   }
 
   return async function guard(request: FastifyRequest, reply: FastifyReply) {
-    if (sessions.has(request.cookies[cookieOf(request).name])) return
+    if (sessions.has(request.cookies[cookiesOf(request).session])) return
     const wantsPage = request.headers.accept?.includes('text/html') ?? false
     if (!wantsPage) return reply.code(401).send({ error: 'sign in first' })
     // Who follows a link from another site comes without the session, which is SameSite=Strict, and may well have
@@ -106,11 +106,13 @@ export function signIn(app: FastifyInstance, { password, sessionHours, html, log
   }
 }
 
-/** `__Host-` keeps the cookie from being set by a neighbouring host; browsers allow it over TLS alone. */
-function cookieOf({ protocol }: FastifyRequest) {
+/** `__Host-` keeps a cookie from being set by a neighbouring host; browsers allow it over TLS alone. */
+function cookiesOf({ protocol }: FastifyRequest) {
   const secure = protocol === 'https'
+  const prefix = secure ? '__Host-' : ''
   return {
-    name: secure ? '__Host-panel_session' : 'panel_session',
+    session: `${prefix}panel_session`,
+    browser: `${prefix}panel_browser`,
     options: { path: '/', httpOnly: true, sameSite: 'strict', secure } as const,
   }
 }

@@ -1,5 +1,11 @@
 export type { LogEntry } from './log.ts'
-export { proxyList, type RequestViewOptions, type ViewRequest, viewFromRequest } from './request.ts'
+export {
+  proxyList,
+  type RequestViewOptions,
+  readerAddress,
+  type ViewRequest,
+  viewFromRequest,
+} from './request.ts'
 export {
   type AsOf,
   type ClockOffset,

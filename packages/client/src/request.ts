@@ -72,11 +72,16 @@ export function proxyList(entries: readonly string[]): BlockList {
 }
 
 /**
+ * The address of whoever made a request, in its canonical spelling; null where it cannot be told.
+ *
  * Each proxy appends the address that it was called from, so the list is read from its end: as long as an address is
  * that of a trusted proxy, the one before it is true. The first that is not is the reader, or whatever the reader
  * hides behind; what stands before it, anybody may have written.
  */
-function readerAddress({ headers, socket }: ViewRequest, trusted: BlockList | undefined): string | null {
+export function readerAddress(
+  { headers, socket }: Pick<ViewRequest, 'headers' | 'socket'>,
+  trusted?: BlockList,
+): string | null {
   let address = canonicalIp(socket.remoteAddress ?? '')
   const forwarded = trusted && headers['x-forwarded-for']
   if (forwarded === undefined) return address ?? null

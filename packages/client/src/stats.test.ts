@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { describe, type TestContext, test } from 'node:test'
 import { inspect } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import {
   createStats,
   type Stats,
@@ -216,6 +217,30 @@ describe('when the number is not known', () => {
       assert.equal(error.message, 'Analytics did not answer within 50 ms')
     })
   }
+
+  test('a redirect is told as one', async t => {
+    const { stats } = await statsOf(t, (_, response) => response.writeHead(307, { Location: '/' }).end())
+    const error = await rejection(stats.status(), StatsUnavailable)
+    assert.equal(error.message, 'Analytics answered 307, a redirect, which is not followed')
+  })
+
+  test('an answer is read no further than any can be, counted after it was unpacked', async t => {
+    const packed = gzipSync(Buffer.alloc(200 * 1_048_576))
+    const large: Answer[] = [
+      (_, response) => response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(packed),
+      (_, response) => {
+        response.writeHead(500)
+        const send = () => response.destroyed || response.write(Buffer.alloc(65_536, ' '))
+        response.on('drain', send)
+        send()
+      },
+    ]
+    for (const answer of large) {
+      const { stats } = await statsOf(t, answer, { timeoutMs: 60_000 })
+      const error = await rejection(stats.status(), StatsUnavailable)
+      assert.match(error.message, /^what answers is not Analytics: it sends over 16777216 bytes$/)
+    }
+  })
 
   test('a key that is not taken is StatsRefused', async t => {
     const { stats } = await statsOf(t, json(401, { detail: 'X-Internal-Api-Key is missing' }))

@@ -113,7 +113,7 @@ export interface ClockOffset {
 export type PeriodQuery = { days?: number } | { from: string; to?: string }
 
 export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: string; to?: string }) & {
-  /** 1 to 100; 10 unless told. */
+  /** 1 to 1,000; 10 unless told. */
   limit?: number
   offset?: number
 }
@@ -123,7 +123,7 @@ export interface Stats {
   postViews(post: string | number): Promise<PostViews>
   postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
   postReferrers(post: string | number, query?: PeriodQuery & { limit?: number }): Promise<PostReferrers>
-  /** Up to 200 posts in one call; with `days`, the last so many days of each. */
+  /** Up to 200 posts in one call; with `days`, the last so many days of each: posts times days at most 20,000. */
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
   siteViews(): Promise<SiteViews>
@@ -206,6 +206,8 @@ function postId(post: string | number): string {
 
 const DEFAULT_TIMEOUT_MS = 5_000
 const KEY_HEADER = 'X-Internal-Api-Key'
+/** Several times the largest: 20,000 days of posts with long numbers. */
+const MAX_ANSWER_BYTES = 16 * 1_048_576
 const MAX_KEPT_BYTES = 4 * 1_048_576
 
 class Api {
@@ -263,15 +265,34 @@ class Api {
     if (etag !== undefined) headers['If-None-Match'] = etag
     try {
       const signal = AbortSignal.timeout(this.#timeoutMs)
-      // A redirect would carry the key elsewhere.
-      const response = await this.#fetch(url, { headers, signal, redirect: 'error' })
-      return { response, text: await response.text() }
+      // Following a redirect would carry the key elsewhere.
+      const response = await this.#fetch(url, { headers, signal, redirect: 'manual' })
+      return { response, text: await readText(response) }
     } catch (cause) {
+      if (cause instanceof StatsError) throw cause
       const isLate = cause instanceof Error && cause.name === 'TimeoutError'
       const why = isLate ? `did not answer within ${this.#timeoutMs} ms` : 'cannot be reached'
       throw new StatsUnavailable(`Analytics ${why}`, { cause })
     }
   }
+}
+
+/**
+ * Counts what comes out, for a little that is compressed can be any amount.
+ *
+ * @throws {StatsUnavailable} when it is more than any answer has
+ */
+async function readText({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of body ?? []) {
+    bytes += chunk.length
+    if (bytes > MAX_ANSWER_BYTES) {
+      throw new StatsUnavailable(`what answers is not Analytics: it sends over ${MAX_ANSWER_BYTES} bytes`)
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
 }
 
 function parse(text: string): Record<string, unknown> | undefined {
@@ -288,9 +309,13 @@ function parse(text: string): Record<string, unknown> | undefined {
 // The request may be right at another time.
 const TEMPORARY = [408, 425, 429]
 
-function toError({ status }: Response, text: string): StatsError {
+function toError({ status, headers }: Response, text: string): StatsError {
   const { detail, parameter } = parse(text) ?? {}
-  const message = typeof detail === 'string' ? `${status}: ${detail}` : `Analytics answered ${status}`
+  const isRedirect = status >= 300 && status < 400 && headers.has('Location')
+  const message =
+    typeof detail === 'string'
+      ? `${status}: ${detail}`
+      : `Analytics answered ${status}${isRedirect ? ', a redirect, which is not followed' : ''}`
   if (status === 401 || status === 403) return new StatsRefused(message)
   if (status >= 400 && status < 500 && !TEMPORARY.includes(status)) {
     return new StatsBadRequest(message, typeof parameter === 'string' ? parameter : undefined)

@@ -12,11 +12,21 @@ import {
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { type Store, StoreUnavailable } from '../store/store.ts'
+import { boundConnections } from './connections.ts'
 import { type BrokerHealth, type ConsumerHealth, createHealth } from './health.ts'
 import { KEY_HEADER, requireKey } from './key.ts'
-import { type Allowed, PROBLEM_TYPE, Problem, refuseConnection, refusedParameter } from './problem.ts'
+import {
+  type Allowed,
+  PROBLEM_TYPE,
+  Problem,
+  READ_ONLY,
+  refuseConnection,
+  refusedParameter,
+  refuseOddRequests,
+} from './problem.ts'
 import { revalidate } from './revalidate.ts'
 import * as schemas from './schemas.ts'
+import { createLoopTurns } from './turns.ts'
 import { createViews } from './views.ts'
 
 export interface ApiOptions {
@@ -33,11 +43,19 @@ export interface ApiOptions {
 
 // Slow and oversized requests are ended by these, long before they could take what consuming needs.
 const MAX_HEADER_BYTES = 16_384
-const REQUEST_TIMEOUT_MS = 5_000
+/** For the headers, and for a whole request; Node exchanges the two where the first is the longer. */
+const HEADERS_TIMEOUT_MS = 5_000
+const REQUEST_TIMEOUT_MS = 10_000
 const ANSWER_TIMEOUT_MS = 15_000
-const IDLE_TIMEOUT_MS = 60_000
+/** For who neither sends nor reads: longer than an answer may take. */
+const SILENCE_TIMEOUT_MS = 20_000
+/** Between two requests. */
+const IDLE_TIMEOUT_MS = 5_000
 const CLOSE_TIMEOUT_MS = 3_000
-const MAX_CONNECTIONS = 1_000
+/** Below the 1,024 files that some systems let a process open. */
+const MAX_CONNECTIONS = 500
+const JSON_TYPE = 'application/json; charset=utf-8'
+const POST_ENTRY: Record<string, unknown> = { ...schemas.PostEntry }
 const RETRY_AFTER_SECONDS = 5
 
 /** Builds the API; nothing listens yet. */
@@ -55,17 +73,24 @@ export function buildApi({
     logger: false,
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     ajv: { customOptions: { removeAdditional: false, useDefaults: false } },
-    http: { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: 1_000 },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: 1_000,
+      // A request without it is refused below: Node would answer it with an empty body.
+      requireHostHeader: false,
+    },
     requestTimeout: REQUEST_TIMEOUT_MS,
     handlerTimeout: ANSWER_TIMEOUT_MS,
-    connectionTimeout: IDLE_TIMEOUT_MS,
+    connectionTimeout: SILENCE_TIMEOUT_MS,
     keepAliveTimeout: IDLE_TIMEOUT_MS,
     // Requests that came before the end are answered: the store closes after the API.
     return503OnClosing: false,
     frameworkErrors: answerError,
     clientErrorHandler: refuseConnection,
   })
-  app.server.maxConnections = MAX_CONNECTIONS
+  const connections = boundConnections(app.server, MAX_CONNECTIONS)
+  refuseOddRequests(app.server)
 
   function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
     const problem = toProblem(error, request)
@@ -91,6 +116,7 @@ export function buildApi({
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(noRoute)
 
+  app.addHook('onRequest', requireHost)
   app.addHook('preParsing', refuseWrites)
   app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) => {
     metrics.httpSeconds.observe(
@@ -125,10 +151,16 @@ export function buildApi({
   })
   if (apiKeys.length === 0) return app
 
-  const views = createViews({ store, health, now })
+  const loopTurn = createLoopTurns()
+  const views = createViews({ store, health, now, loopTurn })
   app.register(
     async guarded => {
       guarded.addHook('onRequest', requireKey(apiKeys))
+      guarded.addHook('onRequest', async ({ raw }) => connections.know(raw.socket))
+      guarded.addHook('preSerialization', async (_request, _reply, answer) => {
+        await loopTurn()
+        return answer
+      })
       guarded.addHook('onSend', revalidate)
       guarded.setNotFoundHandler(noRoute)
 
@@ -142,7 +174,11 @@ export function buildApi({
       routes.get('/posts/:uuid/referrers', { schema: schemas.getPostReferrers }, ({ params, query }) =>
         views.postReferrers(params.uuid, query),
       )
-      routes.get('/posts/views', { schema: schemas.getPostsTotals }, ({ query }) => views.postsTotals(query))
+      routes.get('/posts/views', { schema: schemas.getPostsTotals }, async (request, reply) => {
+        const write = (post: schemas.PostEntry) => String(reply.serializeInput(post, POST_ENTRY))
+        const answer = await views.postsTotals(request.query, { signal: request.signal, write })
+        return reply.type(JSON_TYPE).send(answer)
+      })
       routes.get('/posts/top', { schema: schemas.getTopPosts }, ({ query }) => views.topPosts(query))
       routes.get('/views', { schema: schemas.getSiteTotals }, () => views.siteTotals())
       routes.get('/views/daily', { schema: schemas.getSiteDays }, ({ query }) => views.siteDays(query))
@@ -178,7 +214,11 @@ const DOCUMENT = {
 
 async function refuseWrites({ method }: FastifyRequest) {
   if (method === 'GET' || method === 'HEAD') return
-  throw new Problem(405, 'this API only reads: GET and HEAD', { headers: { Allow: 'GET, HEAD' } })
+  throw new Problem(405, 'this API only reads: GET and HEAD', { headers: READ_ONLY })
+}
+
+async function requireHost({ raw: { httpVersion, headers } }: FastifyRequest) {
+  if (headers.host === undefined && httpVersion === '1.1') throw new Problem(400, 'there is no Host header')
 }
 
 async function noRoute() {

@@ -1,10 +1,12 @@
 /** What the API says when it cannot answer: RFC 9457, the same for every route and for what no route ever saw. */
 
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifySchemaValidationError } from 'fastify'
 
 export const PROBLEM_TYPE = 'application/problem+json'
+
+export const READ_ONLY = { Allow: 'GET, HEAD' }
 
 interface ProblemOptions {
   /** Which parameter of the request is wrong. */
@@ -82,10 +84,28 @@ export function refuseConnection(error: Error & { code?: string }, socket: Socke
     return
   }
   const status = SOCKET_STATUS[error.code ?? ''] ?? 400
-  const body = new Problem(status, SOCKET_DETAIL[status]!).body()
-  socket.write(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n${body}`,
+  answerSocket(socket, new Problem(status, SOCKET_DETAIL[status]!))
+}
+
+/** Has requests answered as any other that Node otherwise answers, or drops, by itself: CONNECT, and `Expect`. */
+export function refuseOddRequests(server: Server): void {
+  server.on('connect', (_request: IncomingMessage, socket: Socket) =>
+    answerSocket(socket, new Problem(405, 'this API only reads: GET and HEAD', { headers: READ_ONLY })),
   )
+  // An expectation that is not known may be passed over (RFC 9110, 10.1.1).
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
+}
+
+function answerSocket(socket: Socket, problem: Problem): void {
+  const body = problem.body()
+  const headers = {
+    ...problem.headers,
+    'Content-Type': PROBLEM_TYPE,
+    'Content-Length': Buffer.byteLength(body),
+    'Cache-Control': 'no-store',
+    Connection: 'close',
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.write(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`)
   socket.destroySoon()
 }

@@ -12,6 +12,8 @@ import { PROBLEM_TYPE } from './problem.ts'
 export const DEFAULT_DAYS = 30
 export const MAX_DAYS = 800
 export const MAX_POSTS = 200
+/** Posts times days in one answer: some 2 MB. */
+export const MAX_POST_DAYS = 20_000
 export const DEFAULT_LIMIT = 10
 export const STATUS_MINUTES = 60
 
@@ -49,7 +51,9 @@ const period = {
     `The last day: today by default, at most ${MAX_DAYS} days from \`from\`. Days to come have no views.`,
   ),
 }
-const limit = integer(1, 100, 'How many at most.', DEFAULT_LIMIT)
+function limit(maximum: number) {
+  return integer(1, maximum, 'How many at most.', DEFAULT_LIMIT)
+}
 
 /** An object that has no other members: a misspelt parameter is told, not passed over. */
 function parameters<T extends TProperties>(properties: T) {
@@ -58,10 +62,14 @@ function parameters<T extends TProperties>(properties: T) {
 
 const PostParameter = parameters({ uuid: Type.String({ description: `${POST_RULE}. The post.` }) })
 const DaysQuery = parameters(period)
-const ReferrersQuery = parameters({ ...period, limit })
+const ReferrersQuery = parameters({ ...period, limit: limit(100) })
 const PostsQuery = parameters({
   uuids: Type.String({ description: `1 to ${MAX_POSTS} posts, separated by commas, each ${POST_RULE}.` }),
-  days: integer(1, MAX_DAYS, 'Adds the days of each post: the last so many, today included.'),
+  days: integer(
+    1,
+    MAX_DAYS,
+    `Adds the days of each post: the last so many, today included. Posts times days are at most ${MAX_POST_DAYS.toLocaleString('en')}.`,
+  ),
 })
 const TopQuery = parameters({
   period: Type.Optional(
@@ -74,7 +82,7 @@ const TopQuery = parameters({
   ),
   from: period.from,
   to: period.to,
-  limit,
+  limit: limit(1_000),
   offset: integer(0, 10_000_000, 'How many to pass over.', 0),
 })
 
@@ -167,11 +175,10 @@ const referrers = Type.Array(
 const PostTotals = Type.Object({ ...asOf, post_uuid: postUuid, ...totals })
 const PostDays = Type.Object({ ...asOf, post_uuid: postUuid, timezone, from, to, days })
 const PostReferrers = Type.Object({ ...asOf, post_uuid: postUuid, from, to, referrers })
+export const PostEntry = Type.Object({ post_uuid: postUuid, ...totals, days: Type.Optional(days) })
 const PostsTotals = Type.Object({
   ...asOf,
-  posts: Type.Array(Type.Object({ post_uuid: postUuid, ...totals, days: Type.Optional(days) }), {
-    description: 'In the order asked.',
-  }),
+  posts: Type.Array(PostEntry, { description: 'In the order asked.' }),
   timezone: Type.Optional(timezone),
   from: Type.Optional(from),
   to: Type.Optional(to),
@@ -226,6 +233,7 @@ export type PostTotals = Static<typeof PostTotals>
 export type PostDays = Static<typeof PostDays>
 export type PostReferrers = Static<typeof PostReferrers>
 export type PostsTotals = Static<typeof PostsTotals>
+export type PostEntry = Static<typeof PostEntry>
 export type TopPosts = Static<typeof TopPosts>
 export type SiteTotals = Static<typeof SiteTotals>
 export type SiteDays = Static<typeof SiteDays>
@@ -255,7 +263,11 @@ function described<T extends object>(description: string, schema: T) {
 }
 
 const refused = { 401: problem('No key, or a wrong one.') }
-const unavailable = { 503: problem('The store does not answer; ask again after `Retry-After` seconds.') }
+const unavailable = {
+  503: problem(
+    'The store does not answer, or too many large answers are asked for at once; ask again after `Retry-After` seconds.',
+  ),
+}
 const notModified = {
   304: { type: 'null', description: 'As `If-None-Match` has it, and still so at `X-As-Of`.' } as const,
 }

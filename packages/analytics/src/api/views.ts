@@ -8,13 +8,31 @@ import type { Health } from './health.ts'
 import { HeldAnswers } from './held-answers.ts'
 import { badParameter } from './problem.ts'
 import * as schemas from './schemas.ts'
+import { assertAwaited, Turns } from './turns.ts'
 
 export interface ViewsOptions {
   store: Store
   health: Pick<Health, 'backlog'>
   /** Unix milliseconds. */
   now: () => number
+  /** Of `createLoopTurns`. */
+  loopTurn: () => Promise<void>
 }
+
+/** Who waits for an answer that is written a part at a time. */
+export interface Asker {
+  /** Aborted when nobody waits any more. */
+  signal: AbortSignal
+  /** A post of the answer as JSON. */
+  write(post: schemas.PostEntry): string
+}
+
+/** As many days of posts as are read and written in some 10 ms. */
+const PART_POST_DAYS = 2_000
+const DEAR_AT_ONCE = 2
+const DEAR_WAITING = 100
+/** What is left of the 15 s that an answer may take is enough to make it. */
+const DEAR_WAIT_MS = 10_000
 
 /** From one day to another, both included. */
 interface Period {
@@ -22,12 +40,37 @@ interface Period {
   to: Day
 }
 
-export function createViews({ store, health, now }: ViewsOptions) {
+export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
   // Taken before the store is asked: what is read cannot be older.
   const asOf = () => ({ as_of: new Date(now()).toISOString() })
   const today = () => store.calendar.dayOf(Math.floor(now() / 1_000))
   const timezone = store.calendar.timeZone
   const held = new HeldAnswers()
+  const turns = new Turns({ atOnce: DEAR_AT_ONCE, maxWaiting: DEAR_WAITING, maxWaitMs: DEAR_WAIT_MS })
+
+  /** Read and written a part at a time, so that neither store nor event loop are taken for long. */
+  async function postsWithDays(
+    posts: readonly string[],
+    period: Period,
+    { signal, write }: Asker,
+  ): Promise<Map<string, string>> {
+    const totals = await store.postTotals(posts)
+    const calendarDays = daysOf(period)
+    const written = new Map<string, string>()
+    const postsInPart = Math.max(1, Math.floor(PART_POST_DAYS / calendarDays.length))
+    for (let first = 0; first < totals.length; first += postsInPart) {
+      const part = totals.slice(first, first + postsInPart)
+      const ids = part.map(post => post.post_uuid)
+      const figures = await store.postDays(ids, period.from, period.to)
+      await loopTurn()
+      assertAwaited(signal)
+      for (const post of part) {
+        const days = fill(figures.get(post.post_uuid), calendarDays)
+        written.set(post.post_uuid, write({ ...post, days }))
+      }
+    }
+    return written
+  }
 
   return {
     async postTotals(uuid: string): Promise<schemas.PostTotals> {
@@ -53,24 +96,33 @@ export function createViews({ store, health, now }: ViewsOptions) {
       return { ...read, post_uuid: post, from, to, referrers }
     },
 
-    async postsTotals({ uuids, days }: schemas.PostsQuery): Promise<schemas.PostsTotals> {
+    /** As JSON: an answer of this size is not written in one go. */
+    async postsTotals({ uuids, days }: schemas.PostsQuery, asker: Asker): Promise<string> {
       const asked = toPosts(uuids)
       // A post that is asked for twice is answered twice, and read once.
       const posts = [...new Set(asked)]
-      const period = days === undefined ? null : lastDays(days, today())
-      const read = asOf()
-      const [totals, figures] = await Promise.all([
-        store.postTotals(posts),
-        period && store.postDays(posts, period.from, period.to),
-      ])
-      const calendarDays = period && daysOf(period)
-      const byPost = new Map(
-        totals.map(post => [
-          post.post_uuid,
-          calendarDays ? { ...post, days: fill(figures?.get(post.post_uuid), calendarDays) } : post,
-        ]),
-      )
-      return { ...read, posts: asked.map(post => byPost.get(post)!), ...(period && { timezone, ...period }) }
+      if (days === undefined) {
+        const read = asOf()
+        const totals = new Map((await store.postTotals(posts)).map(post => [post.post_uuid, post]))
+        return joinPosts(
+          read,
+          asked.map(post => asker.write(totals.get(post)!)),
+          {},
+        )
+      }
+      assertPostDays(asked.length, days)
+      const period = lastDays(days, today())
+      const answer = async () => {
+        const read = asOf()
+        const written = await postsWithDays(posts, period, asker)
+        return joinPosts(
+          read,
+          asked.map(post => written.get(post)!),
+          { timezone, ...period },
+        )
+      }
+      const isDear = posts.length * days > PART_POST_DAYS
+      return isDear ? turns.take(asker.signal, answer) : answer()
     },
 
     async topPosts(query: schemas.TopQuery): Promise<schemas.TopPosts> {
@@ -147,6 +199,22 @@ function toPosts(uuids: string): string[] {
     throw badParameter('uuids', `must name 1 to ${schemas.MAX_POSTS} posts; these are ${texts.length}`)
   }
   return texts.map((text, index) => toPost(texts.length === 1 ? 'uuids' : `uuids[${index}]`, text))
+}
+
+function assertPostDays(posts: number, days: number): void {
+  if (posts * days <= schemas.MAX_POST_DAYS) return
+  const most = Math.floor(schemas.MAX_POST_DAYS / posts)
+  throw badParameter(
+    'days',
+    `must be at most ${most} for ${posts} posts: posts times days are at most ${schemas.MAX_POST_DAYS}`,
+  )
+}
+
+/** The parts of an answer as JSON: `head`, `posts` that are JSON already, `tail`. */
+function joinPosts(head: { as_of: string }, posts: readonly string[], tail: object): string {
+  const before = JSON.stringify(head).slice(0, -1)
+  const after = JSON.stringify(tail).slice(1)
+  return `${before},"posts":[${posts.join()}]${after === '}' ? '' : ','}${after}`
 }
 
 function toPeriod({ days, from, to }: schemas.DaysQuery, today: Day): Period {

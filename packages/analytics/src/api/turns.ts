@@ -1,0 +1,98 @@
+/** What keeps dear answers from taking the process from everybody else: few at once, and never the event loop for long. */
+
+import { Problem } from './problem.ts'
+
+export interface TurnsOptions {
+  /** How many work at the same time. */
+  atOnce: number
+  /** How many more may wait for one of them to be done. */
+  maxWaiting: number
+  maxWaitMs: number
+}
+
+const RETRY_AFTER_SECONDS = 2
+
+/** Work that waits for its turn, first come first served. */
+export class Turns {
+  readonly #options: TurnsOptions
+  readonly #waiting = new Set<() => void>()
+  #working = 0
+
+  constructor(options: TurnsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param signal says that nobody waits for the result any more
+   * @throws {Problem} 503 when too many wait already, or for too long; 408 when nobody waits for the result
+   */
+  async take<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    if (this.#working >= this.#options.atOnce) await this.#turn(signal)
+    else this.#working++
+    try {
+      return await work()
+    } finally {
+      const [next] = this.#waiting
+      // The turn is handed on, so nobody who comes now overtakes.
+      if (next === undefined) this.#working--
+      else next()
+    }
+  }
+
+  async #turn(signal: AbortSignal): Promise<void> {
+    if (this.#waiting.size >= this.#options.maxWaiting) throw busy()
+    assertAwaited(signal)
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    // Whoever leaves is no longer in line at that very moment: no turn is handed to nobody.
+    const leave = (problem: Problem) => {
+      this.#waiting.delete(take)
+      reject(problem)
+    }
+    const take = () => {
+      this.#waiting.delete(take)
+      resolve()
+    }
+    const onGone = () => leave(nobodyWaits())
+    const timer = setTimeout(() => leave(busy()), this.#options.maxWaitMs)
+    signal.addEventListener('abort', onGone, { once: true })
+    this.#waiting.add(take)
+    try {
+      await promise
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onGone)
+    }
+  }
+}
+
+/** @throws {Problem} 408 when nobody waits for the result any more, so that no more is done for it */
+export function assertAwaited(signal: AbortSignal): void {
+  if (signal.aborted) throw nobodyWaits()
+}
+
+function nobodyWaits(): Problem {
+  return new Problem(408, 'who asked did not wait for the answer')
+}
+
+function busy(): Problem {
+  return new Problem(503, 'too many large answers are being made at once; ask again later', {
+    headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
+  })
+}
+
+/**
+ * Makes a function that resolves for one caller in each turn of the event loop: whoever has much to compute asks for a
+ * turn before each part of it, and requests that come meanwhile are answered in between.
+ */
+export function createLoopTurns(): () => Promise<void> {
+  const waiting: (() => void)[] = []
+  const next = () => {
+    waiting.shift()?.()
+    if (waiting.length > 0) setImmediate(next)
+  }
+  return () =>
+    new Promise(resolve => {
+      waiting.push(resolve)
+      if (waiting.length === 1) setImmediate(next)
+    })
+}

@@ -38,6 +38,7 @@ export interface BlogOptions {
 }
 
 const DASHBOARD_DAYS = 30
+const CLOSE_TIMEOUT_MS = 3_000
 /** What stands twice in an address is read as a list, which none of these is. */
 const ONE_OF_EACH = {
   type: 'object',
@@ -154,6 +155,13 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       reply,
       messagePage({ title: 'Not from here', text: 'This form was sent by another site.', reader: null }),
     )
+  })
+
+  // Once it closes, Node no longer times slow clients out; they must not hold the process.
+  app.addHook('preClose', async () => {
+    const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
+    app.server.once('close', () => clearTimeout(timer))
+    timer.unref()
   })
 
   app.setNotFoundHandler((request, reply) => {

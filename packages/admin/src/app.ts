@@ -41,6 +41,7 @@ const MAX_HEADER_BYTES = 16_384
 const MAX_BODY_BYTES = 8_192
 const REQUEST_TIMEOUT_MS = 5_000
 const IDLE_TIMEOUT_MS = 60_000
+const CLOSE_TIMEOUT_MS = 3_000
 /** How often Analytics is asked though nobody looks, so that the panel can say since when it is away. */
 const WATCH_MS = 5_000
 const YEAR_SECONDS = 31_536_000
@@ -163,6 +164,13 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
         return sendCsv(reply, 'posts', data.trend.period, postsCsv(data.posts))
       })
     })
+  })
+
+  // Once it closes, Node no longer times slow clients out; they must not hold the process.
+  app.addHook('preClose', async () => {
+    const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
+    app.server.once('close', () => clearTimeout(timer))
+    timer.unref()
   })
 
   const watch = setInterval(() => availability.check(() => stats.status()), WATCH_MS)

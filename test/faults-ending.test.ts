@@ -14,7 +14,7 @@ import { MARIADB, mysqlDatabase, SQLITE, type TestDatabase, type TestEngine } fr
 import { countRows, untilStored } from './support/invariants.ts'
 import { otherSession } from './support/mysql.ts'
 import { plan } from './support/planned.ts'
-import { postviewsUnread, silentServer, startProgram } from './support/program.ts'
+import { type Program, postviewsUnread, silentServer, startProgram } from './support/program.ts'
 import { messageCount, onChannel } from './support/published.ts'
 import { API_KEY, postviews } from './support/service.ts'
 import { createSystem, declareQueues } from './support/system.ts'
@@ -118,35 +118,30 @@ describe('a signal ends', { concurrency: 4 }, () => {
   }
 
   test('whatever waits for servers that take connections and never answer', async t => {
-    const [broker, mysql, clickhouse] = [await silentServer(t), await silentServer(t), await silentServer(t)]
-    const settings = {
-      AMQP_URL: `amqp://127.0.0.1:${broker.port}`,
-      DATABASE_URL: `mysql://user:password@127.0.0.1:${mysql.port}/views`,
+    const endsAsItShould = async (command: string, program: Program) => {
+      const { code, signal } = await program.end('SIGTERM')
+      if (['serve', 'consume', 'api'].includes(command)) assert.deepEqual([command, code], [command, 0])
+      else assert.deepEqual([command, signal, program.errors()], [command, 'SIGTERM', INTERRUPTED])
     }
-    const onClickhouse = { DATABASE_URL: `clickhouse://user:password@127.0.0.1:${clickhouse.port}/views` }
-    for (const [server, of, commands] of [
+    const ends: Promise<void>[] = []
+    for (const [setting, scheme, commands] of [
       [
-        mysql,
-        settings,
+        'DATABASE_URL',
+        'mysql',
         ['serve', 'consume', 'api', 'migrate', 'verify', 'rebuild', 'prune', 'forget --user 7'],
       ],
-      [broker, settings, ['dead list', 'dead replay', 'dead purge --all']],
-      [clickhouse, { ...settings, ...onClickhouse }, ['serve', 'migrate', 'verify']],
+      ['AMQP_URL', 'amqp', ['dead list', 'dead replay', 'dead purge --all']],
+      ['DATABASE_URL', 'clickhouse', ['serve', 'migrate', 'verify']],
     ] as const) {
-      const programs = []
       for (const command of commands) {
-        const { taken } = server
-        const program = postviewsUnread(t, command, of)
-        await until(`${command} waits`, () => server.taken > taken, START_MS)
-        programs.push({ command, program })
+        const server = await silentServer(t)
+        const url = `${scheme}://user:password@127.0.0.1:${server.port}/${scheme === 'amqp' ? '' : 'views'}`
+        const program = postviewsUnread(t, command, { [setting]: url })
+        await until(`${command} on ${scheme} waits`, () => server.taken > 0, START_MS)
+        ends.push(endsAsItShould(command, program))
       }
-      const ends = programs.map(async ({ command, program }) => {
-        const { code, signal } = await program.end('SIGTERM')
-        if (['serve', 'consume', 'api'].includes(command)) assert.deepEqual([command, code], [command, 0])
-        else assert.deepEqual([command, signal, program.errors()], [command, 'SIGTERM', INTERRUPTED])
-      })
-      await Promise.all(ends)
     }
+    await Promise.all(ends)
   })
 
   test('a service whose broker and database fall silent with views in hand; the next start counts each once', async t => {

@@ -46,6 +46,8 @@ export function startProgram(t: TestContext, args: readonly string[], env: Recor
     errors += text
   })
   const isRunning = () => child.exitCode === null && child.signalCode === null
+  // Nobody reads its stdout, so `close` does not come.
+  const hasSaidAll = () => child.stderr.readableEnded
   atEnd(t, async () => {
     child.kill('SIGKILL')
     await until('it is gone', () => !isRunning())
@@ -64,6 +66,7 @@ export function startProgram(t: TestContext, args: readonly string[], env: Recor
       child.kill(signal)
       await until(`${args.slice(-2).join(' ')} ends on ${signal}`, () => !isRunning(), 2 * END_MS)
       const tookMs = performance.now() - since
+      await until('its last words are read', hasSaidAll)
       assert.ok(tookMs < END_MS, `${args.slice(-2).join(' ')}: ${tookMs} ms`)
       return { code: child.exitCode, signal: child.signalCode, tookMs }
     },

@@ -132,8 +132,8 @@ for (const engine of ENGINES) {
     const store = await storeOn(t, database)
     const ended = new Error('a signal came')
     await assert.rejects(
-      store.migrate(() => {
-        throw ended
+      store.migrate(step => {
+        if (step === 'days by zone rules') throw ended
       }),
       ended,
     )

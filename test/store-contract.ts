@@ -6,6 +6,7 @@
 import { describe } from 'node:test'
 import { countingContract } from './store-contract-counting.ts'
 import { type ContractEngine, promisesOf } from './store-contract-database.ts'
+import { endingContract } from './store-contract-ending.ts'
 import { hostsContract } from './store-contract-hosts.ts'
 import { randomContract } from './store-contract-random.ts'
 import { readsContract } from './store-contract-reads.ts'
@@ -24,6 +25,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     describe('against chance', () => randomContract(promises))
     if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))
+    describe('ending', () => endingContract(promises))
     describe('hosts', () => hostsContract(promises))
     describe('version and settings', () => settingsContract(promises))
     describe('zone rules', () => zoneRulesContract(promises))

@@ -131,18 +131,32 @@ describe('a half-open connection', () => {
     })
   }
 
-  test('does not hold up close', async t => {
-    const { proxied, proxy } = await brokerBehindProxy(t)
-    const tracker = testTracker(t, { url: proxied })
-    await until('it is connected', () => tracker.stats().connected)
-    proxy.swallow()
-    tracker.trackView(numbered(1))
-    const since = performance.now()
-    await tracker.close(200)
-    assert.ok(performance.now() - since < 2_000)
-    assert.equal(tracker.stats().droppedByReason.closed, 1)
-    await until('the socket is closed', () => proxy.open === 0)
-  })
+  for (const [what, events, isSilentFromTheStart] of [
+    ['that is idle', 0, false],
+    ['with events in flight', 20_000, false],
+    ['that never answered, with a full buffer', 100_000, true],
+  ] as const) {
+    test(`${what} does not hold up close beyond its deadline, and all is accounted for`, async t => {
+      const { proxied, proxy } = await brokerBehindProxy(t)
+      if (isSilentFromTheStart) proxy.swallow('to-client')
+      let told = 0
+      const tracker = testTracker(t, { url: proxied, onDrop: () => told++ })
+      if (isSilentFromTheStart) await until('it connects', () => proxy.open > 0)
+      else await until('it is connected', () => tracker.stats().connected)
+      proxy.swallow()
+      for (let n = 1; n <= events; n++) tracker.trackView(numbered(n))
+
+      const deadlineMs = 1_500
+      const since = performance.now()
+      await tracker.close(deadlineMs)
+      const tookMs = performance.now() - since
+      assert.ok(tookMs <= deadlineMs, `${tookMs} ms`)
+      const { accepted, confirmed, pending, droppedByReason } = tracker.stats()
+      assert.deepEqual([accepted, confirmed, pending, droppedByReason.closed], [events, 0, 0, events])
+      assert.equal(told, events)
+      await until('the socket is closed', () => proxy.open === 0)
+    })
+  }
 })
 
 describe('a connection that fails while it is being set up', () => {

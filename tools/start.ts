@@ -21,6 +21,7 @@ import { onStopSignal } from './stack/stop-signals.ts'
 const ROOT = join(import.meta.dirname, '..')
 const DATA = join(ROOT, 'data')
 const LOGS = join(DATA, 'log')
+const END_DEADLINE_MS = 19_000
 const SAMPLE_FILE = join(DATA, 'sample.json')
 
 /** A part of the system: an HTTP service of ours, run by this same Node. */
@@ -107,7 +108,8 @@ function blogPart(amqpUrl: string, sampleDay: string): Part {
   }
 }
 
-const stops: (() => Promise<void>)[] = []
+const parts: Server[] = []
+const stops: (() => Promise<unknown>)[] = []
 let isEnding = false
 
 onStopSignal(() => {
@@ -136,6 +138,8 @@ async function start(): Promise<void> {
     }
   }
   const amqpUrl = setting('AMQP_URL') ?? (await startBroker())
+  // At once: none of them needs another to end, but each may need the broker.
+  stops.push(() => Promise.all(parts.map(part => part.stop())))
   await startPart(analyticsPart(amqpUrl))
   const sample = isPlayground ? await sampleOf() : { sinceMs: Date.now(), history: 'none' as const }
   const sampleDay = new Date(sample.sinceMs).toISOString().slice(0, 10)
@@ -193,7 +197,7 @@ async function startPart({ name, args, env, readyPath }: Part): Promise<void> {
     startTimeoutMs: 60_000,
     stopTimeoutMs: 30_000,
   })
-  stops.push(() => server.stop())
+  parts.push(server)
   await server.start()
   endIfItEnds(name, server.untilEnded(), logFile, () => server.logTail())
 }
@@ -214,6 +218,8 @@ function endIfItEnds(
 async function end(exitCode: number): Promise<void> {
   if (isEnding) return
   isEnding = true
+  // Whatever hangs is killed when this process ends, and a kill harms nothing.
+  setTimeout(() => process.exit(1), END_DEADLINE_MS).unref()
   for (const stop of stops.reverse()) await stop()
   process.exit(exitCode)
 }

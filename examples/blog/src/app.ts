@@ -54,6 +54,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 const SILENCE_TIMEOUT_MS = 20_000
 /** Between two requests. */
 const IDLE_TIMEOUT_MS = 5_000
+const CLOSE_TIMEOUT_MS = 3_000
 /** What stands twice in an address is read as a list, which none of these is. */
 const ONE_OF_EACH = {
   type: 'object',
@@ -173,6 +174,13 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     // A form on somebody else's page must not sign anybody in or out here.
     if (request.method !== 'POST' || isOwnForm(request, options.publicUrl)) return
     return show(reply.code(403), message('Not from here', 'This form was sent by another site.'))
+  })
+
+  // Once it closes, Node no longer times slow clients out; they must not hold the process.
+  app.addHook('preClose', async () => {
+    const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
+    app.server.once('close', () => clearTimeout(timer))
+    timer.unref()
   })
 
   app.setNotFoundHandler((request, reply) => {

@@ -1,6 +1,9 @@
 /** The blog's one wiring: everything is built here, in the order it starts, and ended in reverse. */
 
+import { once } from 'node:events'
 import { createStats, createTracker } from '@postviews/client'
+import { endOnSignals } from '@postviews/client/ending'
+import { LogLines } from '@postviews/client/log-lines'
 import { pino } from 'pino'
 import { buildBlog } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
@@ -10,7 +13,10 @@ import { loadPosts } from './posts.ts'
 const STATS_TIMEOUT_MS = 1_000
 
 async function run(config: Config): Promise<void> {
-  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' })
+  // Nothing waits for whoever reads stdout.
+  const lines = new LogLines({ onRoom: dropped => log.warn({ lines: dropped }, 'log.dropped') })
+  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' }, lines)
+  const ending = endOnSignals({ onSignal: signal => log.info({ signal }, 'blog.stopping') })
   const tracker = createTracker({
     url: config.amqpUrl,
     appId: 'odd-hours',
@@ -25,21 +31,20 @@ async function run(config: Config): Promise<void> {
     log,
   })
 
-  // First the requests that are being answered, then the views of them that the broker has not confirmed yet.
-  const stop = async (signal: NodeJS.Signals) => {
-    log.info({ signal }, 'blog.stopping')
-    await app.close()
-    await tracker.close()
-    log.info(tracker.stats(), 'blog.stopped')
-  }
-  process.once('SIGTERM', stop).once('SIGINT', stop)
-
   try {
     log.info({ address: await app.listen({ host: config.host, port: config.port }) }, 'blog.started')
   } catch (cause) {
     await tracker.close(0)
     throw new Error(`cannot listen on HOST ${config.host}, PORT ${config.port}`, { cause })
   }
+  if (!ending.signal.aborted) await once(ending.signal, 'abort')
+
+  // First the requests that are being answered, then the views of them that the broker has not confirmed yet.
+  await app.close()
+  await tracker.close()
+  log.info(tracker.stats(), 'blog.stopped')
+  ending.finish()
+  await lines.leave(0)
 }
 
 try {

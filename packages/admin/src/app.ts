@@ -218,14 +218,16 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     })
   })
 
-  const watch = setInterval(() => availability.check(() => stats.status()), WATCH_MS)
-  watch.unref()
-  app.addHook('onClose', async () => clearInterval(watch))
+  // Once it closes, Node no longer times slow clients out; they must not hold the process.
   app.addHook('preClose', async () => {
     const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
     app.server.once('close', () => clearTimeout(timer))
     timer.unref()
   })
+
+  const watch = setInterval(() => availability.check(() => stats.status()), WATCH_MS)
+  watch.unref()
+  app.addHook('onClose', async () => clearInterval(watch))
   return app
 }
 

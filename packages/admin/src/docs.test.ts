@@ -37,6 +37,6 @@ test('docs/panel.md lists every event that is logged, and every one of them is',
   )
   const files = globSync('*.ts', { cwd: import.meta.dirname, exclude: ['*.test.ts', 'log.ts'] })
   const source = files.map(file => readFileSync(join(import.meta.dirname, file), 'utf8')).join('\n')
-  const logged = [...source.matchAll(/'((?:panel|password|sign_in|analytics|posts|request)\.\w+)'/g)]
+  const logged = [...source.matchAll(/'((?:panel|log|password|sign_in|analytics|posts|request)\.\w+)'/g)]
   assert.deepEqual(new Set(logged.map(([, event]) => event)), new Set(Object.keys(LOG_EVENTS)))
 })

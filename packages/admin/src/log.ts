@@ -1,5 +1,6 @@
 /** Logs: JSON lines under fixed event names. Never an address, a password, a session or a key. */
 
+import { LogLines } from '@postviews/client/log-lines'
 import { type Logger, pino } from 'pino'
 
 export type Log = Logger
@@ -9,6 +10,7 @@ export const LOG_EVENTS = {
   'panel.started': 'the panel listens',
   'panel.stopping': 'a signal came: what was asked is still answered',
   'panel.stopped': 'the process ends',
+  'panel.overdue': 'something has not ended within 18 s: the process ends itself by the signal',
   'panel.failed': 'the process ends because it cannot go on',
   'password.short': 'ADMIN_PASSWORD has under 12 characters',
   'sign_in.done': 'somebody signed in',
@@ -17,11 +19,14 @@ export const LOG_EVENTS = {
   'analytics.back': 'the internal API answers again',
   'posts.lost': 'the posts service does not answer: ids are shown where titles are not known yet',
   'posts.back': 'the posts service answers again',
+  'log.dropped':
+    'whoever reads the log did not: so many lines were dropped since, and nothing else waited for them',
   'request.failed': 'a page could not be made',
 } as const
 
-export function createLog(level: string): Log {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' })
+/** `lines` takes what is logged; nothing waits for whoever reads them. */
+export function createLog(level: string, lines = new LogLines()): Log {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' }, lines)
 }
 
 /** What is safe to say of an error: its message, and those of its causes. */

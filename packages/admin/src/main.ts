@@ -1,6 +1,9 @@
 /** The panel's one wiring: everything is built here, in the order it starts, and ended in reverse. */
 
+import { once } from 'node:events'
 import { createStats } from '@postviews/client'
+import { endOnSignals } from '@postviews/client/ending'
+import { LogLines } from '@postviews/client/log-lines'
 import { buildPanel } from './app.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { createLog, describeError } from './log.ts'
@@ -13,7 +16,12 @@ const SHORT_PASSWORD_CHARACTERS = 12
 /** Runs until a signal ends it (0), or until it cannot go on (1). */
 async function runPanel(): Promise<void> {
   const config = readConfig(process.env)
-  const log = createLog(config.logLevel)
+  const lines = new LogLines({ onRoom: dropped => log.warn({ lines: dropped }, 'log.dropped') })
+  const log = createLog(config.logLevel, lines)
+  const ending = endOnSignals({
+    onSignal: signal => log.info({ signal }, 'panel.stopping'),
+    onOverdue: () => log.fatal('panel.overdue'),
+  })
   if (config.adminPassword.length < SHORT_PASSWORD_CHARACTERS) log.warn('password.short')
   const panel = buildPanel({
     ...config,
@@ -21,23 +29,22 @@ async function runPanel(): Promise<void> {
     posts: createPosts({ url: config.postsUrl, log }),
     log,
   })
-  const stop = async (signal: NodeJS.Signals) => {
-    log.info({ signal }, 'panel.stopping')
-    await panel.close()
-    log.info('panel.stopped')
-  }
-  process.once('SIGTERM', stop).once('SIGINT', stop)
+  let exitCode = 0
   try {
     await panel.listen({ host: config.host, port: config.port })
     log.info(
       { address: `http://${config.host}:${config.port}`, analytics: config.analyticsUrl },
       'panel.started',
     )
+    if (!ending.signal.aborted) await once(ending.signal, 'abort')
   } catch (error) {
     log.fatal({ error: describeError(error) }, 'panel.failed')
-    process.exitCode = 1
-    await panel.close()
+    exitCode = 1
   }
+  await panel.close()
+  if (exitCode === 0) log.info('panel.stopped')
+  ending.finish()
+  await lines.leave(exitCode)
 }
 
 await runPanel().catch((error: unknown) => {

@@ -2,16 +2,24 @@
 
 import { isUtf8 } from 'node:buffer'
 import { canonicalIp } from '@postviews/client'
+import { endBy, Interrupted } from '@postviews/client/ending'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
-import { DEAD_REASONS, type DeadMessage, listDead, purgeDead, replayDead } from './ingest/dead.ts'
+import {
+  DEAD_REASONS,
+  type DeadMessage,
+  type Followed,
+  listDead,
+  purgeDead,
+  replayDead,
+} from './ingest/dead.ts'
 import { describeError } from './log.ts'
 import { type Parts, runService } from './main.ts'
 import { printable } from './printable.ts'
-import { createProgressBar } from './progress.ts'
 import { type Day, isDay } from './store/calendar.ts'
 import { openStore } from './store/open.ts'
 import type { Difference, Progress, Store } from './store/store.ts'
+import { INTERRUPTED, type Print, untilSignal } from './until-signal.ts'
 
 const DAY_MS = 86_400_000
 
@@ -28,7 +36,7 @@ const program = new Command('postviews')
   .addHelpText(
     'after',
     () =>
-      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found differences, 2 wrong usage or settings.`,
+      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found differences, 2 wrong usage or settings.\nA command that SIGINT or SIGTERM interrupts ends by that signal (130, 143);\nrun it again to go on.`,
   )
   .exitOverride()
 
@@ -48,9 +56,7 @@ for (const [name, description, parts] of [
   program
     .command(name)
     .description(description)
-    .action(async () => {
-      process.exitCode = await runService(configFor({ apiKey: parts.api }), parts)
-    })
+    .action(() => runService(configFor({ apiKey: parts.api }), parts))
 }
 
 program
@@ -116,11 +122,12 @@ dead
   .option('--body', 'show the events themselves: they may hold personal data')
   .option('--json', 'print each message as a line of JSON')
   .action(({ limit, body, json }: { limit: number; body?: true; json?: true }) =>
-    withBroker(async (config, _progress, print) => {
-      const reasons = await listDead(config.amqpUrl, limit, message => {
+    withBroker(async (config, followed, print) => {
+      const show = (message: DeadMessage) => {
         print(json ? JSON.stringify(toJson(message, body === true)) : describeDead(message))
         if (body && !json) print(`  ${describeBody(message.body)}`)
-      })
+      }
+      const reasons = await listDead(config.amqpUrl, limit, show, followed)
       return json ? '' : summary(limit, reasons)
     }),
   )
@@ -131,7 +138,7 @@ dead
   .addOption(reasonOption())
   .option('--json', 'print the outcome as JSON')
   .action(({ reason, json }: { reason?: string[]; json?: true }) =>
-    withBroker(async (config, progress) => {
+    withBroker(async (config, followed) => {
       let named = 0
       const { replayed, left, tooOld, failed } = await replayDead(
         config.amqpUrl,
@@ -140,7 +147,7 @@ dead
           if (named++ < FAILURES_NAMED)
             console.error(`not replayed: ${printable(`${nameOf(message)}: ${why}`)}`)
         },
-        progress,
+        followed,
       )
       if (failed > 0) process.exitCode = EXIT.failed
       if (json) return JSON.stringify({ replayed, left, too_old: tooOld, failed })
@@ -165,14 +172,14 @@ dead
       if (reason === undefined && olderThanDays === undefined && all === undefined) {
         command.error('say what to purge: --reason, --older-than-days or --all')
       }
-      return withBroker(async (config, progress) => {
+      return withBroker(async (config, followed) => {
         const purged = await purgeDead(
           config.amqpUrl,
           {
             ...(olderThanDays !== undefined && { before: Date.now() - olderThanDays * DAY_MS }),
             ...(reason && { reasons: reason }),
           },
-          progress,
+          followed,
         )
         return json ? JSON.stringify({ purged }) : `purged ${purged}`
       })
@@ -212,16 +219,16 @@ program
     })
   })
 
-type Print = (line: string) => void
-
 /** Runs a command on the store; what it returns is printed at the end. */
-async function withStore(
+function withStore(
   { checked = true }: { checked?: boolean },
   work: (store: Store, progress: Progress, print: Print, config: Config) => Promise<string>,
 ): Promise<void> {
   const config = configFor({ apiKey: false })
-  await withProgress(async (progress, print) => {
+  return untilSignal(async ({ progress, print, cut }) => {
     const store = await openStore(config.databaseUrl, config.counting)
+    // A statement of SQLite cannot be cut off, and closing would only keep the work from giving back its lease.
+    if (store.engine !== 'sqlite') cut.addEventListener('abort', () => void store.close(), { once: true })
     try {
       if (checked) await store.checkSettings()
       return await work(store, progress, print, config)
@@ -232,25 +239,10 @@ async function withStore(
 }
 
 function withBroker(
-  work: (config: Config, progress: Progress, print: Print) => Promise<string>,
+  work: (config: Config, followed: Required<Followed>, print: Print) => Promise<string>,
 ): Promise<void> {
   const config = configFor({ apiKey: false })
-  return withProgress((progress, print) => work(config, progress, print))
-}
-
-async function withProgress(work: (progress: Progress, print: Print) => Promise<string>): Promise<void> {
-  const bar = createProgressBar()
-  const print = (line: string) => {
-    bar.end()
-    console.log(printable(line))
-  }
-  try {
-    const outcome = await work(bar.progress, print)
-    bar.end()
-    if (outcome !== '') console.log(outcome)
-  } finally {
-    bar.end()
-  }
+  return untilSignal(({ progress, print, cut }) => work(config, { progress, cut }, print))
 }
 
 function configFor(needs: { apiKey: boolean }): Config {
@@ -342,17 +334,24 @@ function parseAddress(text: string): string {
   return address
 }
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // `postviews dead list | head`: whoever reads has seen enough.
-  if (error.code !== 'EPIPE') throw error
-  process.exit(EXIT.failed)
+// `postviews dead list | head`: whoever reads has seen enough, and not all.
+process.stdout.on('error', () => {
+  process.exitCode = EXIT.failed
 })
+// There is nobody to tell.
+process.stderr.on('error', () => {})
 
 try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  } else if (error instanceof Interrupted) {
+    process.exitCode = EXIT.failed
+    if (error.by !== null) {
+      console.error(`postviews: ${INTERRUPTED}`)
+      endBy(error.by)
+    }
   } else {
     console.error(`postviews: ${describeError(error)}`)
     process.exitCode = error instanceof ConfigError ? EXIT.usage : EXIT.failed

@@ -1,5 +1,6 @@
 /** Logs: JSON lines under fixed event names. Never a payload, an address, a user agent, a key or a credential. */
 
+import { LogLines } from '@postviews/client/log-lines'
 import { type Logger, pino } from 'pino'
 
 export type Log = Logger
@@ -9,6 +10,8 @@ export const LOG_EVENTS = {
   'service.started': 'the process runs and has said on what settings',
   'service.stopping': 'a signal came: what is in hand is committed and acknowledged, then the process ends',
   'service.end_failed': 'a part did not end well; the others are ended all the same',
+  'service.overdue':
+    'a part has not ended within 18 s: the process ends itself by the signal. What was not acknowledged is delivered again',
   'service.stopped': 'everything in hand was committed and acknowledged',
   'service.failed': 'the process ends because it cannot go on; the message says what to do',
   'hosts.outdated':
@@ -34,13 +37,16 @@ export const LOG_EVENTS = {
     'the database is brought to this version; tables of the article are adopted with their data',
   'agreement.replaced':
     'this process recorded something new that all processes must agree on, such as newer zone rules or another SITE_HOSTS; processes that still count by the old stop before their next batch',
+  'log.dropped':
+    'whoever reads the log did not: so many lines were dropped since, and nothing else waited for them',
   'request.failed': 'the internal API could not answer',
 } as const
 
 export type LogEvent = keyof typeof LOG_EVENTS
 
-export function createLog(level: string): Log {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' })
+/** `lines` takes what is logged; nothing waits for whoever reads them. */
+export function createLog(level: string, lines = new LogLines()): Log {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' }, lines)
 }
 
 /** What is safe to say of an error: its kind and message, and those of its causes. */

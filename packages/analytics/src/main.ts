@@ -2,13 +2,15 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
+import { endOnSignals } from '@postviews/client/ending'
+import { LogLines } from '@postviews/client/log-lines'
 import { buildApi } from './api/app.ts'
 import { type Config, withoutSecrets } from './config.ts'
 import { Consumer } from './ingest/consumer.ts'
 import { BrokerWatch } from './ingest/depths.ts'
 import { type Retention, scheduleRetention } from './ingest/retention.ts'
 import { createLog, describeError, type Log } from './log.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
 import { openStore } from './store/open.ts'
 import type { OwnHosts } from './store/own-hosts.ts'
 import { type Store, StoreRefused } from './store/store.ts'
@@ -25,25 +27,31 @@ export interface Parts {
 setFlagsFromString('--heap-growing-percent=50')
 setFlagsFromString('--semi-space-growth-factor=1')
 
-const STOP_DEADLINE_MS = 20_000
+/** What is in hand is committed in much less while the store is well; the rest of the end needs its time too. */
+const CONSUMER_STOP_MS = 8_000
+const RETENTION_STOP_MS = 8_000
 const STORE_RETRY_MS = 2_000
+const PROGRESS_TOLD_MS = 1_000
 const SHORT_KEY_CHARACTERS = 16
 
-/** Runs until a signal ends it (0), or until it cannot go on (1). */
-export async function runService(config: Config, parts: Parts): Promise<number> {
-  const log = createLog(config.logLevel)
-  const stopping = new AbortController()
+/** Runs until a signal ends it (the process ends with 0), or until it cannot go on (1). */
+export async function runService(config: Config, parts: Parts): Promise<never> {
+  let metrics: Metrics | undefined
+  const lines = new LogLines({
+    onDropped: dropped => metrics?.logLinesDropped.inc(dropped),
+    onRoom: dropped => log.warn({ lines: dropped }, 'log.dropped'),
+  })
+  const log = createLog(config.logLevel, lines)
+  const ending = endOnSignals({
+    onSignal: signal => log.info({ signal }, 'service.stopping'),
+    onOverdue: () => log.fatal('service.overdue'),
+  })
   let exitCode = 0
   const fail = (error: unknown) => {
     log.fatal({ error: describeError(error) }, 'service.failed')
     exitCode = 1
-    stopping.abort()
+    ending.begin()
   }
-  const onSignal = (signal: NodeJS.Signals) => {
-    log.info({ signal }, 'service.stopping')
-    stopping.abort()
-  }
-  process.once('SIGTERM', onSignal).once('SIGINT', onSignal)
 
   const shortKeys = config.apiKeys.filter(key => key.length < SHORT_KEY_CHARACTERS).length
   if (parts.api && shortKeys > 0) log.warn({ keys: shortKeys }, 'key.short')
@@ -51,7 +59,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
   const ends: (() => Promise<unknown>)[] = []
   try {
     const store = await openStore(config.databaseUrl, config.counting)
-    const metrics = createMetrics(store.calendar.rules)
+    metrics = createMetrics(store.calendar.rules)
     ends.unshift(() => store.close())
 
     // The health routes answer from the start: they say what is being waited for.
@@ -77,6 +85,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
             inHand: () => late.consumer?.inHand() ?? { messages: 0, uncommittedSince: null },
           }
         : null,
+      isStopping: () => ending.signal.aborted,
       metrics,
       log,
     })
@@ -85,18 +94,24 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
       throw new Error(`cannot listen on HOST ${config.host}, PORT ${config.port}`, { cause })
     })
 
-    const siteHosts = await storeIsReady(store, config, parts, log, stopping.signal)
-    if (!stopping.signal.aborted) {
+    // What the store is asked meanwhile may take long, and ends at the latest when the store is closed.
+    const siteHosts = await Promise.race([
+      storeIsReady(store, config, parts, log, ending.signal),
+      aborted(ending.signal),
+    ])
+    if (siteHosts !== undefined) {
       if (parts.consumer) {
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
         late.consumer = consumer
         late.broker = consumer
-        const retention = scheduleRetention({ ...config, store, metrics, log })
+        const retention = scheduleRetention({ ...config, store, metrics, log, ending })
         late.retention = retention
-        // Consuming ends first: a run of retention may take a while.
-        ends.unshift(
-          () => consumer.stop(STOP_DEADLINE_MS),
-          () => retention.stop(),
+        // Both at once: neither is to go on while the other ends.
+        ends.unshift(() =>
+          Promise.all([
+            consumer.stop(CONSUMER_STOP_MS),
+            Promise.race([retention.stop(), sleep(RETENTION_STOP_MS, undefined, { ref: false })]),
+          ]),
         )
       } else {
         const watch = new BrokerWatch(config.amqpUrl)
@@ -115,7 +130,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
         },
         'service.started',
       )
-      await aborted(stopping.signal)
+      await aborted(ending.signal)
     }
   } catch (error) {
     fail(error)
@@ -129,17 +144,22 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
     }
   }
   log.info('service.stopped')
-  return exitCode
+  ending.finish()
+  return lines.leave(exitCode)
 }
 
-/** Waits for the store, and returns the own hosts that it records; throws only what waiting does not mend. */
+/**
+ * Waits for the store, and returns the own hosts that it records; undefined when the process ends before. Throws only what
+ * waiting does not mend.
+ */
 async function storeIsReady(
   store: Store,
   { siteHosts }: Config,
   { migrates }: Parts,
   log: Log,
   signal: AbortSignal,
-): Promise<OwnHosts> {
+): Promise<OwnHosts | undefined> {
+  let told = { step: '', at: 0 }
   for (let failures = 0; !signal.aborted; failures++) {
     try {
       if (migrates) {
@@ -147,6 +167,8 @@ async function storeIsReady(
           (step, done, total) => {
             // Between two steps it can be ended, and goes on at the next start.
             signal.throwIfAborted()
+            if (step === told.step && Date.now() - told.at < PROGRESS_TOLD_MS && done < total) return
+            told = { step, at: Date.now() }
             log.info({ step, done, total }, 'adoption.progress')
           },
           { ownHosts: siteHosts, goesBack: false },
@@ -165,12 +187,12 @@ async function storeIsReady(
     // Rejects when the signal comes: then there is nothing to wait for any more.
     await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})
   }
-  return []
+  return undefined
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+function aborted(signal: AbortSignal): Promise<undefined> {
   return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
   })
 }

@@ -145,6 +145,11 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
       help: 'Raw rows removed because they were older than RAW_RETENTION_DAYS; no number changes',
       registers,
     }),
+    logLinesDropped: new Counter({
+      name: 'postviews_log_lines_dropped_total',
+      help: 'Lines of the log that were dropped because whoever reads stdout did not; nothing else waits for it',
+      registers,
+    }),
     httpSeconds: new Histogram({
       name: 'postviews_http_request_seconds',
       help: 'How long the internal API took to answer, by route, method and status',

@@ -116,8 +116,8 @@ export class Publisher {
     })
   }
 
-  /** Puts what is in flight back into the outbox, at once, and disconnects, which takes at most a second. */
-  async stop(): Promise<void> {
+  /** Puts what is in flight back into the outbox, at once, and disconnects, which takes no longer than this. */
+  async stop(deadlineMs: number): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#retryTimer)
     clearTimeout(this.#groupTimer)
@@ -127,7 +127,7 @@ export class Publisher {
     if (link !== undefined) {
       let timer: NodeJS.Timeout | undefined
       const tooLong = new Promise<void>(resolve => {
-        timer = setTimeout(resolve, DISCONNECT_MS)
+        timer = setTimeout(resolve, Math.min(deadlineMs, DISCONNECT_MS))
       })
       // It may be lost already, or never answer; either way the socket goes next.
       await Promise.race([link.close().catch(() => {}), link.lost, tooLong])

@@ -35,6 +35,8 @@ export interface ApiOptions {
   apiKeys: readonly string[]
   broker: BrokerHealth | null
   consumer: ConsumerHealth | null
+  /** Whether the process is about to end. */
+  isStopping?: () => boolean
   metrics: Metrics
   log: Log
   /** Unix milliseconds. */
@@ -64,6 +66,7 @@ export function buildApi({
   apiKeys,
   broker,
   consumer,
+  isStopping = () => false,
   metrics,
   log,
   now = Date.now,
@@ -134,7 +137,7 @@ export function buildApi({
   for (const schema of schemas.SHARED_SCHEMAS) app.addSchema(schema)
   app.register(swagger, DOCUMENT)
 
-  const health = createHealth({ store, broker, consumer, metrics, now })
+  const health = createHealth({ store, broker, consumer, isStopping, metrics, now })
   app.register(async plain => {
     const routes = plain.withTypeProvider<TypeBoxTypeProvider>()
     routes.get('/livez', { schema: schemas.getLivez }, async () => ({ status: 'alive' as const }))

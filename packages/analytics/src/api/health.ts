@@ -70,12 +70,14 @@ export interface HealthOptions {
   broker: BrokerHealth | null
   /** Null in a process that consumes nothing. */
   consumer: ConsumerHealth | null
+  /** Whether the process is about to end: it does no new work then. */
+  isStopping: () => boolean
   metrics: Metrics
   /** Unix milliseconds. */
   now: () => number
 }
 
-export function createHealth({ store, broker, consumer, metrics, now }: HealthOptions): Health {
+export function createHealth({ store, broker, consumer, isStopping, metrics, now }: HealthOptions): Health {
   const storeProblem = sparing(
     () =>
       store.ping().then(
@@ -90,6 +92,7 @@ export function createHealth({ store, broker, consumer, metrics, now }: HealthOp
   )
 
   async function problems(): Promise<string[]> {
+    if (isStopping()) return ['service: stopping']
     const consuming = consumer?.problem() ?? null
     // It has found out already.
     if (consuming?.startsWith('store:')) return [consuming]

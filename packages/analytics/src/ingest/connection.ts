@@ -75,7 +75,8 @@ export class Connection<S extends Session> {
       signal.addEventListener('abort', () => resolve(new Error('stopped')), { once: true })
     })
     try {
-      await this.#steps.ready?.(signal)
+      // A store that does not answer is not waited for either.
+      await Promise.race([this.#steps.ready?.(signal), stopped])
       if (signal.aborted) return new Error('stopped')
       const opening = openConnection(
         { url: this.#steps.url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },

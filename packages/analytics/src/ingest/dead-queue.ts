@@ -15,42 +15,77 @@ const WINDOW_MESSAGES = 100
 const QUIET_MS = 500
 const NOTHING_COMES_MS = 10_000
 
-/** Does the work on a channel of a connection of its own. What was delivered on it and not acknowledged goes back. */
+/**
+ * Does the work on a channel of a connection of its own. What was delivered on it and not acknowledged goes back.
+ *
+ * @param cut aborted when nothing is to be waited for any more, whatever the work is at
+ * @throws what the work throws, once what it acknowledged has arrived; the reason of `cut`
+ */
 export async function onDeadQueue<T>(
   amqpUrl: string,
+  cut: AbortSignal | undefined,
   work: (channel: Channel, connection: ChannelModel) => Promise<T>,
 ): Promise<T> {
   const socket = new AbortController()
-  const url = brokerUrl(amqpUrl, HEARTBEAT_SECONDS)
+  const cutOff = Promise.withResolvers<never>()
+  // It is heard of where something waits for it.
+  cutOff.promise.catch(() => {})
+  const onCut = () => cutOff.reject(cut?.reason)
+  if (cut?.aborted) onCut()
+  cut?.addEventListener('abort', onCut, { once: true })
   try {
-    const { connection, lost } = await openConnection(
-      { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
-      async (connection, lost) => ({ connection, lost }),
-    ).catch((cause: unknown) => {
-      throw new Error(`no connection to the broker at ${withoutSecrets(amqpUrl)}`, { cause })
-    })
-    readAnyProperties(connection)
-    const failed = lost.then(error => {
-      throw error
-    })
-    const done = (async () => {
-      await declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE])
-      if (await isStream(connection, DEAD_QUEUE))
-        throw new Error(
-          `${DEAD_QUEUE} is a stream: nothing can be taken out of it; delete it, and it is made anew as a queue`,
-        )
-      const channel = await connection.createChannel()
-      const closed = new Promise<never>((_, reject) => channel.on('error', reject))
-      const result = await Promise.race([work(channel, connection), closed])
-      await settleOnQueue(channel, DEAD_QUEUE)
-      await channel.close()
-      return result
-    })()
-    const result = await Promise.race([done, failed])
-    await connection.close()
-    return result
+    return await Promise.race([workOnDeadQueue(amqpUrl, work, socket.signal), cutOff.promise])
   } finally {
+    cut?.removeEventListener('abort', onCut)
     socket.abort()
+  }
+}
+
+async function workOnDeadQueue<T>(
+  amqpUrl: string,
+  work: (channel: Channel, connection: ChannelModel) => Promise<T>,
+  socket: AbortSignal,
+): Promise<T> {
+  const url = brokerUrl(amqpUrl, HEARTBEAT_SECONDS)
+  const { connection, lost } = await openConnection(
+    { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket },
+    async (connection, lost) => ({ connection, lost }),
+  ).catch((cause: unknown) => {
+    throw new Error(`no connection to the broker at ${withoutSecrets(amqpUrl)}`, { cause })
+  })
+  readAnyProperties(connection)
+  const failed = lost.then(error => {
+    throw error
+  })
+  const done = (async () => {
+    await declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE])
+    if (await isStream(connection, DEAD_QUEUE))
+      throw new Error(
+        `${DEAD_QUEUE} is a stream: nothing can be taken out of it; delete it, and it is made anew as a queue`,
+      )
+    const channel = await connection.createChannel()
+    let isClosed = false
+    const closed = new Promise<never>((_, reject) =>
+      channel.on('error', error => {
+        isClosed = true
+        reject(error)
+      }),
+    )
+    try {
+      return await Promise.race([work(channel, connection), closed])
+    } finally {
+      // Work that was interrupted has acknowledged something as well.
+      if (!isClosed) {
+        await settleOnQueue(channel, DEAD_QUEUE)
+        await channel.close()
+      }
+    }
+  })()
+  try {
+    return await Promise.race([done, failed])
+  } finally {
+    // Of one that is lost, the reason is told already.
+    await connection.close().catch(() => {})
   }
 }
 

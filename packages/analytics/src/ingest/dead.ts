@@ -61,6 +61,15 @@ export interface Replayed {
 }
 
 /**
+ * How work on dead letters is followed, and ended: by a `progress` that throws, or, where nothing moves on, by a `cut` that
+ * is aborted. What was done up to then stays done.
+ */
+export interface Followed {
+  progress?: Progress
+  cut?: AbortSignal
+}
+
+/**
  * Looks at all messages and hands over the first `limit`. All stay in the queue, though those that came first may then
  * come after others. Returns how many there are for each reason.
  */
@@ -68,16 +77,18 @@ export function listDead(
   amqpUrl: string,
   limit: number,
   onMessage: (message: DeadMessage) => void,
+  { progress = () => {}, cut }: Followed = {},
 ): Promise<Map<string, number>> {
-  return onDeadQueue(amqpUrl, async channel => {
+  return onDeadQueue(amqpUrl, cut, async channel => {
     const reasons = new Map<string, number>()
     let shown = 0
-    for await (const { messages } of windowsOf(channel)) {
+    for await (const { messages, seen, total } of windowsOf(channel)) {
       for (const message of messages) {
         const dead = toDeadMessage(message)
         reasons.set(dead.reason, (reasons.get(dead.reason) ?? 0) + 1)
         if (shown++ < limit) onMessage(dead)
       }
+      progress('messages', seen, total)
     }
     // Nothing was acknowledged: closing the connection puts everything back.
     return reasons
@@ -92,9 +103,9 @@ export function replayDead(
   amqpUrl: string,
   options: ReplayOptions,
   onFailed: (message: DeadMessage, why: string) => void,
-  progress: Progress = () => {},
+  { progress = () => {}, cut }: Followed = {},
 ): Promise<Replayed> {
-  return onDeadQueue(amqpUrl, async (channel, connection) => {
+  return onDeadQueue(amqpUrl, cut, async (channel, connection) => {
     const result: Replayed = { replayed: 0, left: 0, tooOld: 0, failed: 0 }
     const isWanted = ({ reason }: DeadMessage) => options.reasons?.includes(reason) ?? true
     for await (const { messages, seen, total } of windowsOf(channel)) {
@@ -121,9 +132,9 @@ export function replayDead(
 export function purgeDead(
   amqpUrl: string,
   { before, reasons }: { before?: number; reasons?: readonly string[] },
-  progress: Progress = () => {},
+  { progress = () => {}, cut }: Followed = {},
 ): Promise<number> {
-  return onDeadQueue(amqpUrl, async channel => {
+  return onDeadQueue(amqpUrl, cut, async channel => {
     let purged = 0
     for await (const { messages, seen, total } of windowsOf(channel)) {
       for (const message of messages) {
@@ -150,12 +161,13 @@ export function purgeOldDead(
   amqpUrl: string,
   before: number,
   onHeld: (messages: number) => void,
+  { progress = () => {}, cut }: Followed = {},
 ): Promise<number> {
-  return onDeadQueue(amqpUrl, async channel => {
+  return onDeadQueue(amqpUrl, cut, async channel => {
     let purged = 0
     let kept = 0
     let young = 0
-    for await (const { messages } of windowsOf(channel)) {
+    for await (const { messages, seen, total } of windowsOf(channel)) {
       for (const message of messages) {
         const time = timeOf(toDeadMessage(message))
         if (time < before) {
@@ -168,6 +180,7 @@ export function purgeOldDead(
         }
       }
       onHeld(kept)
+      progress('messages', seen, total)
       if (young > MOST_YOUNG) break
     }
     return purged

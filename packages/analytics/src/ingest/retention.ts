@@ -2,7 +2,7 @@
 
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Store } from '../store/store.ts'
+import type { Progress, Store } from '../store/store.ts'
 import { purgeOldDead } from './dead.ts'
 
 const DAY_MS = 86_400_000
@@ -18,6 +18,8 @@ export interface RetentionOptions {
   maxAgeSeconds: number
   metrics: Metrics
   log: Log
+  /** Ends a run under way: at its next step, or at once where nothing moves on. The next run goes on. */
+  ending?: { signal: AbortSignal; cut: AbortSignal }
 }
 
 export interface Retention {
@@ -50,17 +52,21 @@ export function scheduleRetention(options: RetentionOptions): Retention {
 }
 
 async function retain(options: RetentionOptions, onDeadHeld: (messages: number) => void): Promise<void> {
-  const { store, metrics, log, amqpUrl } = options
+  const { store, metrics, log, amqpUrl, ending } = options
+  const progress: Progress = () => ending?.signal.throwIfAborted()
   try {
     const now = Math.floor(Date.now() / 1_000)
-    const { ran, rows, days } = await store.prune({ ...options, now })
+    const { ran, rows, days } = await store.prune({ ...options, now }, progress)
     if (!ran) return
     metrics.prunedRows.inc(rows)
-    const dead = await purgeOldDead(amqpUrl, Date.now() - options.deadRetentionDays * DAY_MS, onDeadHeld)
+    const before = Date.now() - options.deadRetentionDays * DAY_MS
+    const followed = { progress, ...(ending && { cut: ending.cut }) }
+    const dead = await purgeOldDead(amqpUrl, before, onDeadHeld, followed)
     metrics.deadPurged.inc(dead)
     metrics.retentionLastSuccess.set(Math.floor(Date.now() / 1_000))
     if (rows + days + dead > 0) log.info({ rows, days, dead }, 'prune.done')
   } catch (error) {
+    if (ending?.signal.aborted) return
     log.warn({ error: describeError(error) }, 'prune.failed')
   }
 }

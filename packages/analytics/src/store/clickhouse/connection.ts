@@ -18,7 +18,7 @@ export type Params = Record<string, string | number | readonly string[]>
 const BATCH_LIMIT_MS = 30_000
 // Recounting a big day, or rewriting the rows of one, takes what it takes.
 const LONG_LIMIT_MS = 3_600_000
-const CLOSE_LIMIT_MS = 5_000
+const CLOSE_LIMIT_MS = 3_000
 /** More than any batch has, so that a batch is one block, and so one part: there whole, or not at all. */
 const ONE_BLOCK_ROWS = 10_000_000
 const ONE_BLOCK_BYTES = 4_000_000_000

@@ -2,6 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
+import type { Progress } from '../store.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { ServerError, UNKNOWN_TABLE } from './errors.ts'
 import { type Engine, ownState, recordSettings } from './state.ts'
@@ -22,7 +23,7 @@ interface Migration {
   statements: string[]
 }
 
-export async function migrate(engine: Engine): Promise<void> {
+export async function migrate(engine: Engine, progress: Progress = () => {}): Promise<void> {
   const { cluster } = engine
   const [migrations, version] = [await readMigrations(cluster), await versionOf(cluster)]
   const latest = migrations.at(-1)!.version
@@ -32,7 +33,10 @@ export async function migrate(engine: Engine): Promise<void> {
   for (const { version: next, statements } of migrations) {
     if (next <= version) continue
     // All shards before the next statement: a view reads from the tables of all.
-    for (const statement of statements) await Promise.all(shards.map(shard => shard.run(statement)))
+    for (const [index, statement] of statements.entries()) {
+      progress('tables', index, statements.length)
+      await Promise.all(shards.map(shard => shard.run(statement)))
+    }
     for (const shard of shards) await shard.insert('post_view_migrations', 'version', JSON.stringify([next]))
   }
   const recorded = await shards[0]!.all('SELECT epoch FROM post_view_settings LIMIT 1')

@@ -60,9 +60,9 @@ export async function openClickhouseStore(
         await Promise.all((await ingest.cluster.shards()).map(shard => shard.run(nothing)))
       }),
 
-    async migrate(_progress, hosts) {
+    async migrate(progress, hosts) {
       const { replaced } = await long(async () => {
-        await migrate(housekeeping)
+        await migrate(housekeeping, progress)
         return agreeOnRules(housekeeping)
       })
       if (hosts !== undefined) replaced.push(...(await long(() => agreeOnHosts(housekeeping, hosts))))

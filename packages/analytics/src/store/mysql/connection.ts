@@ -21,7 +21,8 @@ export interface ConnectionOptions {
 /** Opened anew after so much idleness: the server is about to end it, or ended it and could not tell us. */
 const IDLE_LIMIT_MS = (SERVER_WAITS_SECONDS * 1_000) / 3
 const PATIENCE_MS = 30_000
-const CLOSE_LIMIT_MS = 5_000
+const CLOSE_LIMIT_MS = 3_000
+const KILL_LIMIT_MS = 2_000
 const CLOSED = 'MySQL: the store is closed'
 const PAUSE_MS = 20
 
@@ -31,8 +32,8 @@ export class MysqlConnection implements SqlClient {
   #session: Session | undefined
   #usedAt = 0
   #idle: Promise<unknown> = Promise.resolve()
-  #isClosed = false
-  #isGivenUp = false
+  #closed: Promise<void> | undefined
+  readonly #givenUp = new AbortController()
   /** Pieces of work in hand and in line. */
   load = 0
 
@@ -60,19 +61,25 @@ export class MysqlConnection implements SqlClient {
   }
 
   /** Waits for the work in line, but not for long; what comes later is refused. */
-  async close(): Promise<void> {
-    this.#isClosed = true
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    let killed: Promise<void> | undefined
     const timer = setTimeout(() => {
-      this.#isGivenUp = true
-      this.#session?.destroy()
+      const session = this.#session
+      if (session !== undefined && !session.isOver) killed = killStatement(this.#server, session.id)
+      this.#givenUp.abort()
     }, CLOSE_LIMIT_MS)
     await this.#idle
     clearTimeout(timer)
-    await this.#session?.end()
+    await Promise.all([killed, this.#session?.isOver === false ? this.#session.end() : undefined])
   }
 
   #alone<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    if (this.#isClosed) return Promise.reject(new StoreUnavailable(CLOSED))
+    if (this.#closed !== undefined) return Promise.reject(new StoreUnavailable(CLOSED))
     this.load++
     const done = this.#idle.then(async () => {
       try {
@@ -88,7 +95,7 @@ export class MysqlConnection implements SqlClient {
   }
 
   async #work<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    if (this.#isGivenUp) throw new StoreUnavailable(CLOSED)
+    if (this.#givenUp.signal.aborted) throw new StoreUnavailable(CLOSED)
     if (performance.now() - this.#usedAt > IDLE_LIMIT_MS) this.#session?.destroy()
     const used = this.#session
     if (used !== undefined && !used.isOver) {
@@ -100,8 +107,20 @@ export class MysqlConnection implements SqlClient {
         if (!used.wasLostBefore) throw error
       }
     }
-    this.#session = await Session.open(this.#server, this.#options.statementLimitMs)
+    if (this.#givenUp.signal.aborted) throw new StoreUnavailable(CLOSED)
+    this.#session = await Session.open(this.#server, this.#options.statementLimitMs, this.#givenUp.signal)
     return work(this.#session)
+  }
+}
+
+// A server that is at a statement does not notice that nobody waits for it any more, and may keep its locks for an hour.
+async function killStatement(server: Server, id: number): Promise<void> {
+  try {
+    const session = await Session.open(server, KILL_LIMIT_MS, AbortSignal.timeout(KILL_LIMIT_MS))
+    await session.write(`KILL ${id}`)
+    await session.end()
+  } catch {
+    // It has ended by itself meanwhile, or the server does not answer: then this process is not what it waits for.
   }
 }
 

@@ -5,42 +5,32 @@ import { SELECT_STATE, type SqlEngine } from '../sql/sql.ts'
 import type { Progress } from '../store.ts'
 import { adopt } from './adopt.ts'
 import { reshapeAdoptedTables } from './adopted-tables.ts'
-import { type MysqlClient, MysqlConnection } from './connection.ts'
-import type { Server } from './session.ts'
+import type { MysqlClient } from './connection.ts'
 
-// Rewriting a big table takes hours; a connection that is lost meanwhile is found out by the network's keepalive.
-const NO_LIMIT_MS = 2 ** 31 - 1
 const LOCK_WAIT_SECONDS = 2
 
 /**
  * May be interrupted at any moment, and run again: each step finds out by itself what is left to do.
  *
+ * @param client one session: the lock is its own
  * @throws {StoreRefused} for a newer database, and for tables that cannot be adopted
  */
 export async function migrate(
-  server: Server,
+  client: MysqlClient,
+  database: string,
   engine: SqlEngine,
   progress: Progress = () => {},
 ): Promise<void> {
-  const { database } = server
-  const connection = new MysqlConnection(server, { statementLimitMs: NO_LIMIT_MS })
-  try {
-    // All of it on one session: the lock is gone when that is.
-    await connection.session(async client => {
-      await takeLock(client, database, progress)
-      await reshapeAdoptedTables(client, database, progress)
-      await applyMigrations({
-        engine: 'mysql',
-        database,
-        query: async sql => ({ rows: await client.all(sql) }),
-        script: sql => runScript(client, sql),
-      })
-      const [state] = await client.all(SELECT_STATE)
-      if (state === undefined) await adopt(client, engine, progress)
-    })
-  } finally {
-    await connection.close()
-  }
+  await takeLock(client, database, progress)
+  await reshapeAdoptedTables(client, database, progress)
+  await applyMigrations({
+    engine: 'mysql',
+    database,
+    query: async sql => ({ rows: await client.all(sql) }),
+    script: sql => runScript(client, sql, progress),
+  })
+  const [state] = await client.all(SELECT_STATE)
+  if (state === undefined) await adopt(client, engine, progress)
 }
 
 // Held until the session ends. Its name is the server's, not the database's, and at most 64 characters.
@@ -55,8 +45,11 @@ async function takeLock(client: MysqlClient, database: string, progress: Progres
   }
 }
 
-async function runScript(client: MysqlClient, sql: string): Promise<void> {
-  for (const statement of sql.split(/;\s*$/m)) {
-    if (statement.trim() !== '') await client.write(statement)
+// Each statement may run twice, so it can be interrupted between two of them.
+async function runScript(client: MysqlClient, sql: string, progress: Progress): Promise<void> {
+  const statements = sql.split(/;\s*$/m).filter(statement => statement.trim() !== '')
+  for (const [index, statement] of statements.entries()) {
+    progress('schema', index, statements.length)
+    await client.write(statement)
   }
 }

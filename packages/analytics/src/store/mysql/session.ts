@@ -96,8 +96,8 @@ export class Session {
   }
 
   /** @throws {StoreUnavailable} */
-  static async open(server: Server, statementLimitMs: number): Promise<Session> {
-    const socket = connect(server.port, server.host)
+  static async open(server: Server, statementLimitMs: number, signal?: AbortSignal): Promise<Session> {
+    const socket = connect({ port: server.port, host: server.host, ...(signal && { signal }) })
     socket.setNoDelay(true)
     socket.setKeepAlive(true, CONNECT_LIMIT_MS)
     try {
@@ -113,6 +113,11 @@ export class Session {
 
   get isOver(): boolean {
     return this.#isOver
+  }
+
+  /** What the server calls this connection. */
+  get id(): number {
+    return this.#connection.threadId
   }
 
   /** Said when a piece of work begins. */

@@ -15,7 +15,7 @@ import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type CountingSettings, type Store, StoreRefused } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
-import { MysqlConnection, MysqlConnections } from './connection.ts'
+import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
 import { BEING_ADOPTED, recordViews } from './record.ts'
 import { serverOf } from './session.ts'
@@ -30,6 +30,8 @@ const BATCH = { statementLimitMs: 30_000 }
 const HOUSEKEEPING = { statementLimitMs: 60_000 }
 // Recounting a big day, or looking through all rows, takes what it takes.
 const RECOUNT = { statementLimitMs: 3_600_000 }
+// Rewriting a big table takes hours; a connection that is lost meanwhile is found out by the network's keepalive.
+const MIGRATION = { statementLimitMs: 2 ** 31 - 1 }
 
 /**
  * Touches nothing: the server may be away, now and later. Whatever is asked of it then fails as `StoreUnavailable`.
@@ -47,7 +49,23 @@ export async function openMysqlStore(
   const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
   const recounter = new MysqlConnection(server, RECOUNT)
+  /** Opened for one piece of work each. */
+  const passing = new Set<MysqlConnection>()
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
+
+  const onOwnConnection = async <T>(
+    options: ConnectionOptions,
+    work: (client: MysqlClient) => Promise<T>,
+  ): Promise<T> => {
+    const connection = new MysqlConnection(server, options)
+    passing.add(connection)
+    try {
+      return await connection.session(work)
+    } finally {
+      await connection.close()
+      passing.delete(connection)
+    }
+  }
 
   const exclusiveOn =
     (connection: MysqlConnection | MysqlConnections): SqlEngine['exclusive'] =>
@@ -62,18 +80,12 @@ export async function openMysqlStore(
     calendar,
     settings,
     reader,
-    async snapshot(work) {
-      const connection = new MysqlConnection(server, RECOUNT)
-      try {
-        return await connection.session(async client => {
-          await client.write('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
-          await client.write('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
-          return work(client)
-        })
-      } finally {
-        await connection.close()
-      }
-    },
+    snapshot: work =>
+      onOwnConnection(RECOUNT, async client => {
+        await client.write('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+        await client.write('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY')
+        return work(client)
+      }),
     exclusive: exclusiveOn(writer),
     toTime: toTimestamp,
     fromTime: fromTimestamp,
@@ -111,7 +123,8 @@ export async function openMysqlStore(
     },
 
     async migrate(progress, hosts) {
-      await migrate(server, ingest, progress)
+      // All of it on one session: the lock is gone when that is.
+      await onOwnConnection(MIGRATION, client => migrate(client, database, ingest, progress))
       const { replaced } = await agreeOnRules(ingest, progress)
       if (hosts !== undefined) replaced.push(...(await agreeOnHosts(ingest, hosts)))
       await learned.checkAfterMigration()
@@ -134,7 +147,7 @@ export async function openMysqlStore(
     forget: (who, progress) => forget(housekeeping, who, progress),
 
     async close() {
-      await Promise.all([writer, reader, keeper, recounter].map(each => each.close()))
+      await Promise.all([writer, reader, keeper, recounter, ...passing].map(each => each.close()))
     },
   }
 }

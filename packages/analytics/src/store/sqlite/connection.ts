@@ -17,6 +17,7 @@ export class SqliteConnection implements SqlClient {
   #lastId = 0
   #lastTransaction: Promise<unknown> = Promise.resolve()
   #ended: Error | undefined
+  #closed: Promise<unknown> | undefined
 
   constructor(path: string, { readOnly }: { readOnly: boolean }) {
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path, readOnly } })
@@ -71,9 +72,11 @@ export class SqliteConnection implements SqlClient {
     return done
   }
 
+  /** Waits for the work in line: a statement of SQLite cannot be cut off, only the whole process. */
   async close(): Promise<void> {
     if (this.#ended !== undefined) return
-    await this.#askAlone({ op: 'close' })
+    this.#closed ??= this.#askAlone({ op: 'close' })
+    await this.#closed
   }
 
   // What is no part of a transaction must not become one. Otherwise nothing is waited for here, so that the thread has

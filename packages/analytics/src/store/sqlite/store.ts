@@ -86,7 +86,12 @@ export async function openSqliteStore(
 
     async migrate(progress, hosts) {
       await writer.transaction('BEGIN IMMEDIATE', async client => {
-        await applyMigrations({ engine: 'sqlite', query: query(client), script: client.script })
+        const script = (sql: string) => {
+          // Interrupted here, all of it is rolled back.
+          progress?.('schema', 0, 1)
+          return client.script(sql)
+        }
+        await applyMigrations({ engine: 'sqlite', query: query(client), script })
         await client.run(
           `INSERT INTO post_view_state (id, stats_timezone, window_hours, unique_by, bots)
            VALUES (1, ?, ?, ?, ?)

@@ -75,6 +75,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
             problem: () => (late.consumer ? late.consumer.problem() : 'consumer: waits for the store'),
             warnings: () => late.consumer?.warnings() ?? [],
             inHand: () => late.consumer?.inHand() ?? { messages: 0, uncommittedSince: null },
+            deadBytes: () => late.consumer?.deadBytes() ?? null,
           }
         : null,
       metrics,
@@ -88,6 +89,7 @@ export async function runService(config: Config, parts: Parts): Promise<number> 
     const siteHosts = await storeIsReady(store, config, parts, log, stopping.signal)
     if (!stopping.signal.aborted) {
       if (parts.consumer) {
+        metrics.deadMaxBytes.set(config.deadMaxBytes)
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
         late.consumer = consumer
         late.broker = consumer

@@ -71,23 +71,22 @@ export class Batches {
    */
   async commit(deliveries: readonly Delivery[], signal: AbortSignal): Promise<Map<Delivery, Sending>> {
     const sendings = new Map<Delivery, Sending>()
+    const taken: DeadLetter[] = []
     const send = (letters: ReadonlyMap<Delivery, DeadLetter[]>) => {
       for (const [delivery, some] of letters) {
         const sending = this.#options.deadLetters.send(some, signal)
+        taken.push(...sending.taken)
         const earlier = sendings.get(delivery)
         sendings.set(delivery, earlier === undefined ? sending : both(earlier, sending))
       }
     }
-    const invalid = lettersOfInvalid(deliveries)
-    send(invalid)
+    send(lettersOfInvalid(deliveries))
     const entries: Entry[] = []
     for (const delivery of deliveries) for (const view of delivery.views) entries.push({ view, delivery })
     const started = performance.now()
     const { counted, duplicates, rejected } = await this.#record(entries, signal)
-    const unstorable = lettersOfRejected(rejected)
-    send(unstorable)
-    const letters = [...invalid.values(), ...unstorable.values()].flat()
-    this.#measure(deliveries, letters, { counted, duplicates }, performance.now() - started)
+    send(lettersOfRejected(rejected))
+    this.#measure(deliveries, taken, { counted, duplicates }, performance.now() - started)
     return sendings
   }
 
@@ -207,6 +206,7 @@ function meanings(reasons: readonly DeadReason[]): string {
 
 function both(one: Sending, other: Sending): Sending {
   return {
+    taken: [...one.taken, ...other.taken],
     arrived: Promise.all([one.arrived, other.arrived]).then(() => {}),
     giveUp() {
       one.giveUp()

@@ -7,6 +7,7 @@
  * | the store is away | nothing: it stays in hand, unacknowledged, and its batch is tried again |
  * | its dead letters are not confirmed just now | nothing for this message; its neighbours are acknowledged |
  * | they are refused for long, and a quarter of the prefetch is held for such | ack; they are counted as discarded |
+ * | there is no room for them within `DEAD_MAX_BYTES` | ack; they are counted as discarded |
  * | the connection, the channel or a consumer is lost | nothing can be told: the broker delivers it again |
  *
  * Nothing is ever rejected or returned to its queue: that would count against a delivery limit.
@@ -35,6 +36,7 @@ export interface ConsumerOptions {
   store: Store
   ipStorage: IpStorage
   maxAgeSeconds: number
+  deadMaxBytes: number
   batchEvents: number
   batchWaitMs: number
   metrics: Metrics
@@ -101,11 +103,11 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
-    const { amqpUrl, log, store, batchEvents, metrics } = options
+    const { amqpUrl, log, store, batchEvents } = options
     this.#options = options
     // In messages of one event each a batch takes most memory; on SQLite, where two threads hold it, too much.
     this.#batchMessages = store.engine === 'sqlite' ? Math.ceil(batchEvents / 2) : batchEvents
-    this.#deadLetters = new DeadLetters(amqpUrl, metrics, log)
+    this.#deadLetters = new DeadLetters(options)
     this.#batches = new Batches({ ...options, deadLetters: this.#deadLetters })
     this.#connection = new Connection<ConsumerSession>({
       url: amqpUrl,
@@ -150,7 +152,13 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     )
     if (this.#deadLetters.isRefusing)
       warnings.push(`dead letters: ${DEAD_QUEUE} takes none; what is bad may be discarded`)
+    if (this.#deadLetters.isFull)
+      warnings.push(`dead letters: ${DEAD_QUEUE} holds DEAD_MAX_BYTES; what is bad is discarded`)
     return warnings
+  }
+
+  deadBytes(): number | null {
+    return this.#deadLetters.bytes
   }
 
   inHand(): InHand {

@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import type { InvalidReason } from '@postviews/client'
 import type { Options } from 'amqplib'
-import { namesOf } from './carry-over.ts'
+import { type CarriedOver, namesOf } from './carry-over.ts'
 import type { ReceivedMessage } from './received.ts'
 
 /** Why it is one: what is wrong with it, or that no store keeps its row. */
@@ -46,4 +46,13 @@ export function publishOptions(letter: DeadLetter, id: string, isBare: boolean):
   }
 }
 
-const BARE = { options: { headers: {} }, leftOut: ['all properties'] }
+const BARE: CarriedOver = { options: { headers: {} }, leftOut: ['all properties'], bytes: 0 }
+
+/** What the headers take that each letter has, and its properties. */
+const OWN_BYTES = 205
+
+/** What a letter takes in the queue, body and headers. */
+export function bytesOf({ message, index, body }: DeadLetter): number {
+  const { bytes, leftOut } = message.carriedOver(index === null)
+  return body.length + bytes + OWN_BYTES + namesOf(leftOut).join('').length
+}

@@ -54,6 +54,9 @@ const LOOK_AGAIN_MS = 15_000
 /** A new consumer is handed what waits for it in less. */
 const IDLE_AFTER_MS = 5_000
 
+/** What is kept of a delivery that is held: its views are committed. */
+type Held = Pick<Delivery, 'message' | 'queue'>
+
 interface ConsumerSession extends Session {
   channel: Channel
   queues: Queues
@@ -70,7 +73,7 @@ interface ConsumerSession extends Session {
   /** Batches in the order they began. */
   underWay: (readonly Delivery[])[]
   /** Messages whose batch is committed and whose dead letters are not confirmed yet, in the order they came. */
-  held: Map<Delivery, Sending>
+  held: Map<Held, Sending>
   /** Some message was acknowledged by itself, not with all before it. */
   isAcknowledgedSingly: boolean
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
@@ -366,22 +369,15 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     sendings: ReadonlyMap<Delivery, Sending>,
   ): Promise<void> {
     const { held, over } = session
-    const waiting = new Map(sendings)
-    for (const [delivery, { arrived }] of sendings) void arrived.then(() => waiting.delete(delivery))
     // As a rule they arrive at once. Otherwise their neighbours do not wait for them.
-    if (waiting.size > 0 && !this.#deadLetters.isRefusing) {
+    if (sendings.size > 0 && !this.#deadLetters.isRefusing) {
       const all = Promise.all(sendings.values().map(({ arrived }) => arrived))
       await Promise.race([all, sleep(DEAD_LETTER_PATIENCE_MS)])
     }
     if (over.signal.aborted) return
 
-    for (const [delivery, sending] of waiting) {
-      held.set(delivery, sending)
-      void sending.arrived.then(() => {
-        held.delete(delivery)
-        acknowledge(session, delivery.message)
-      })
-    }
+    const waiting = new Map([...sendings].filter(([, { hasArrived }]) => !hasArrived))
+    for (const [{ message, queue }, sending] of waiting) this.#hold(session, { message, queue }, sending)
     // Everything up to a tag can be acknowledged at once where nothing before it is held.
     const firstHeldTag = held
       .keys()
@@ -391,6 +387,16 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (beforeHeld.length > 0) acknowledge(session, beforeHeld.at(-1)!.message, { allUpTo: true })
     for (const { message } of free.slice(beforeHeld.length)) acknowledge(session, message)
     this.#discardBeyondQuarter(session)
+  }
+
+  // On its own: what a callback is made beside, such as the whole batch, is kept as long as the callback is.
+  #hold(session: ConsumerSession, delivery: Held, sending: Sending): void {
+    delivery.message.copyOut()
+    session.held.set(delivery, sending)
+    void sending.arrived.then(() => {
+      session.held.delete(delivery)
+      acknowledge(session, delivery.message)
+    })
   }
 
   /** Gives up dead letters that are refused, so that their messages take at most a quarter of each queue's prefetch. */

@@ -16,7 +16,12 @@ export interface DeadLetter {
   reason: DeadReason
   /** Its place in the message's array; null when it is the whole message. */
   index: number | null
-  body: Buffer
+  /** The event; null when it is the whole message, whose content it is. */
+  event: Buffer | null
+}
+
+export function bodyOf({ message, event }: DeadLetter): Buffer {
+  return event ?? message.content
 }
 
 /** The same whenever the same message is delivered again, so that what a crash published twice can be told. */
@@ -52,7 +57,7 @@ const BARE: CarriedOver = { options: { headers: {} }, leftOut: ['all properties'
 const OWN_BYTES = 205
 
 /** What a letter takes in the queue, body and headers. */
-export function bytesOf({ message, index, body }: DeadLetter): number {
-  const { bytes, leftOut } = message.carriedOver(index === null)
-  return body.length + bytes + OWN_BYTES + namesOf(leftOut).join('').length
+export function bytesOf(letter: DeadLetter): number {
+  const { bytes, leftOut } = letter.message.carriedOver(letter.index === null)
+  return bodyOf(letter).length + bytes + OWN_BYTES + namesOf(leftOut).join('').length
 }

@@ -11,7 +11,14 @@ import type { QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { Connection, type Session } from './connection.ts'
-import { bytesOf, type DeadLetter, type DeadReason, publishOptions, setAsideId } from './dead-letter.ts'
+import {
+  bodyOf,
+  bytesOf,
+  type DeadLetter,
+  type DeadReason,
+  publishOptions,
+  setAsideId,
+} from './dead-letter.ts'
 import { DeadRoom } from './dead-room.ts'
 import { depthsOf } from './depths.ts'
 import { propertiesOf } from './properties.ts'
@@ -21,6 +28,7 @@ import { declareQueues, type Queues } from './queues.ts'
 export interface Sending {
   /** Those there is room for; the others are discarded. */
   readonly taken: readonly DeadLetter[]
+  readonly hasArrived: boolean
   /** Fulfilled once each of them is confirmed, or given up, or void. Never rejects. */
   readonly arrived: Promise<void>
   /** Counts those that have not arrived as discarded, and waits for them no longer. */
@@ -151,7 +159,7 @@ export class DeadLetters {
 
   /** Sends the letters of one message. `signal` is aborted when they are void: the broker will deliver the message again. */
   send(letters: readonly DeadLetter[], signal: AbortSignal): Sending {
-    if (signal.aborted) return { taken: [], arrived: Promise.resolve(), giveUp: () => {} }
+    if (signal.aborted) return { taken: [], hasArrived: true, arrived: Promise.resolve(), giveUp: () => {} }
     this.#settleWhenVoid(signal)
     const { promise: arrived, resolve } = Promise.withResolvers<void>()
     const left = new Set<Waiting>()
@@ -189,6 +197,9 @@ export class DeadLetters {
     if (session !== undefined) this.#sendOn(session)
     return {
       taken,
+      get hasArrived() {
+        return left.size === 0
+      },
       arrived,
       giveUp: () => {
         for (const waiting of [...left]) this.#discard(waiting)
@@ -271,7 +282,7 @@ export class DeadLetters {
     waiting.sentAtMs = performance.now()
     const options = publishOptions(letter, id, waiting.suspicions > 1)
     try {
-      session.channel.publish('', DEAD_QUEUE, letter.body, options, error => {
+      session.channel.publish('', DEAD_QUEUE, bodyOf(letter), options, error => {
         session.inFlight.delete(waiting)
         if (error === null && !waiting.isReturned) this.#confirm(waiting)
         else this.#publishLater(session, waiting)

@@ -28,6 +28,7 @@ export class DeadRoom {
   #sampledMs = Number.NEGATIVE_INFINITY
   #fullMs = Number.NEGATIVE_INFINITY
   #inHand = 0
+  #lastCount: number | null = null
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -91,8 +92,10 @@ export class DeadRoom {
     const count = await countDead(connection)
     if (count === null) return
     this.#size.counted(count, least, inFlight())
-    // Where nothing tells how large they are, some are looked at.
-    const isInDoubt = this.#size.isGuess || (this.isFull && this.#size.isTakenFrom)
+    // Where nothing tells how large they are, some are looked at; not while a command is at them, which would miss those.
+    const isSteady = count === this.#lastCount
+    this.#lastCount = count
+    const isInDoubt = this.#size.isGuess || (this.isFull && this.#size.isTakenFrom && isSteady)
     if (!isInDoubt || performance.now() - this.#sampledMs < SAMPLE_AGAIN_MS) return
     this.#sampledMs = performance.now()
     this.#size.sampled(await this.#sample(connection))

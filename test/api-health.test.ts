@@ -23,7 +23,7 @@ function consumerOf(
   problem: () => string | null,
   inHand: InHand = { messages: 0, uncommittedSince: null },
 ): ConsumerHealth {
-  return { problem, warnings: () => [], inHand: () => inHand }
+  return { problem, warnings: () => [], inHand: () => inHand, deadBytes: () => null }
 }
 
 test('lives while the process does, whatever else is down', async t => {

@@ -82,6 +82,7 @@ test('names every wrong setting in one message, and none of the secrets in them'
     EVENT_MAX_AGE: 'a month',
     RAW_RETENTION_DAYS: '-1',
     DEAD_RETENTION_DAYS: '0',
+    DEAD_MAX_BYTES: '1 GB',
     BATCH_EVENTS: '0',
     BATCH_WAIT_MS: '1.5',
     LOG_LEVEL: 'loud',

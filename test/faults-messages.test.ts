@@ -333,6 +333,40 @@ describe('where postviews.dead takes no more', () => {
     )
   })
 
+  test('what is held keeps no more memory than it takes itself', async t => {
+    const { system, amqpUrl, wire } = await systemAndWire(t)
+    await limitDeadQueue(amqpUrl)
+    await wire.publish(DEAD_QUEUE, propertyList({}), 'full')
+    const service = await system.start()
+    await service.untilReady()
+    const send = async (count: number, isBad: (n: number) => boolean) => {
+      const connection = await connect(amqpUrl)
+      const channel = await connection.createConfirmChannel()
+      for (let n = 0; n < count; n++) {
+        const event = { post_uuid: isBad(n) ? 'a post' : 'a-post', n, padding: 'p'.repeat(1_500) }
+        channel.sendToQueue(VIEWS_QUEUE, Buffer.from(JSON.stringify(event)))
+      }
+      await channel.waitForConfirms()
+      await connection.close()
+      await until('all are taken off', async () => (await messageCount(amqpUrl)) === 0, 60_000)
+    }
+    const externalBytes = () => service.metric('nodejs_external_memory_bytes')
+    // So that it is handed many at a time.
+    await send(5_000, () => false)
+    const before = await externalBytes()
+    await send(12_000, n => n % 30 === 0)
+    // What was read off the socket together is tens of kilobytes: 20 MB for these.
+    await until(
+      'what is no longer needed is given back',
+      async () => {
+        await send(200, () => false)
+        return (await externalBytes()) < before + 8_000_000
+      },
+      30_000,
+    )
+    assert.ok((await service.metric('postviews_unacknowledged_messages')) >= 300)
+  })
+
   test('but one now and then, it is the same', async t => {
     const { system, amqpUrl } = await systemAndWire(t, { BATCH_EVENTS: '400' })
     await limitDeadQueue(amqpUrl)

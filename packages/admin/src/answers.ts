@@ -4,12 +4,14 @@
  */
 
 import { StatsRefused, StatsUnavailable } from '@postviews/client'
+import { entryBytes, Kept } from '@postviews/client/kept'
 import { describeError, type Log } from './log.ts'
 import type { Known, Unavailable } from './pages/model.ts'
 
 /** How long an answer is given again without asking. */
 const ANSWER_HOLDS_MS = 500
-const MAX_KEPT = 100
+/** Of each kind: some hundred answers, or fewer that are long. */
+const KEPT_BYTES = 16 * 1_048_576
 
 export interface Loaded<Data> {
   data: Data
@@ -17,7 +19,7 @@ export interface Loaded<Data> {
   asOf: string
 }
 
-interface Kept<Data> extends Loaded<Data> {
+interface Answer<Data> extends Loaded<Data> {
   /** Milliseconds of the clock of `Answers`. */
   readAt: number
   /** Since when this question is not answered, though others may be: ISO 8601. */
@@ -71,11 +73,11 @@ function meansUnavailable(error: unknown): boolean {
   return error instanceof StatsUnavailable || error instanceof StatsRefused
 }
 
-/** The answers to questions of one kind, the last hundred. */
+/** The answers to questions of one kind, those that were asked for last. */
 export class Answers<Data> {
   readonly #availability: Availability
   readonly #now: () => number
-  readonly #kept = new Map<string, Kept<Data>>()
+  readonly #kept = new Kept<Answer<Data>>(KEPT_BYTES)
   readonly #loading = new Map<string, Promise<Known<Data>>>()
 
   /** @param now milliseconds of a clock that nobody sets back */
@@ -115,10 +117,8 @@ export class Answers<Data> {
     }
   }
 
-  #keep(key: string, kept: Kept<Data>): void {
-    this.#kept.delete(key)
-    this.#kept.set(key, kept)
-    const [oldest] = this.#kept.keys()
-    if (this.#kept.size > MAX_KEPT && oldest !== undefined) this.#kept.delete(oldest)
+  #keep(key: string, answer: Answer<Data>): void {
+    // Objects take about twice as much memory as their JSON has characters.
+    this.#kept.set(key, answer, entryBytes(key, JSON.stringify(answer.data)))
   }
 }

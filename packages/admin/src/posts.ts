@@ -8,6 +8,7 @@
  */
 
 import { canonicalPost } from '@postviews/client'
+import { entryBytes, Kept, ownCopy } from '@postviews/client/kept'
 import { describeError, type Log } from './log.ts'
 import type { Names, PostName } from './pages/model.ts'
 
@@ -32,9 +33,11 @@ const TIMEOUT_MS = 1_500
 const PAUSE_MS = 5_000
 /** How long a name holds; when the service is away, for ever. */
 const NAME_HOLDS_MS = 60_000
-const MAX_KNOWN = 5_000
+/** Of five thousand posts with titles and links as they are; a service may send longer ones. */
+const KNOWN_BYTES = 8 * 1_048_576
 const MAX_FOUND = 50
 const MAX_TEXT_CHARACTERS = 300
+const MAX_URL_CHARACTERS = 2_000
 /** More than fifty posts with the longest texts. */
 const MAX_ANSWER_BYTES = 1_048_576
 
@@ -46,7 +49,7 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
     }
   }
   /** Also the posts that it does not know: null. */
-  const known = new Map<string, { name: PostName | null; at: number }>()
+  const known = new Kept<{ name: PostName | null; at: number }>(KNOWN_BYTES)
   let lostAt: number | null = null
 
   async function ask(query: Record<string, string>): Promise<NamedPost[] | null> {
@@ -76,10 +79,8 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
   }
 
   function keep(id: string, name: PostName | null): void {
-    known.delete(id)
-    known.set(id, { name, at: now() })
-    const [oldest] = known.keys()
-    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
+    const texts = name === null ? [] : [name.title, name.author ?? '', name.url ?? '']
+    known.set(id, { name, at: now() }, entryBytes(id, ...texts))
   }
 
   return {
@@ -145,11 +146,16 @@ function readPosts(answer: unknown): NamedPost[] {
     const id = typeof told === 'string' ? canonicalPost(told) : undefined
     if (id === undefined || typeof title !== 'string' || title.trim() === '') return []
     const name = {
-      title: title.trim().slice(0, MAX_TEXT_CHARACTERS),
-      author: typeof author === 'string' ? author.slice(0, MAX_TEXT_CHARACTERS) : null,
-      // A link with another scheme could run a script on the panel's page.
-      url: typeof url === 'string' && /^https?:\/\//.test(url) ? url : null,
+      // Kept for longer than the answer, which is a megabyte perhaps.
+      title: ownCopy(title.trim().slice(0, MAX_TEXT_CHARACTERS)),
+      author: typeof author === 'string' ? ownCopy(author.slice(0, MAX_TEXT_CHARACTERS)) : null,
+      url: typeof url === 'string' && isLink(url) ? url : null,
     }
     return [{ id, name }]
   })
+}
+
+/** A link with another scheme could run a script on the panel's page. */
+function isLink(url: string): boolean {
+  return /^https?:\/\//.test(url) && url.length <= MAX_URL_CHARACTERS
 }

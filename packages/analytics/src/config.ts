@@ -19,6 +19,7 @@ export interface Config {
   maxAgeSeconds: number
   rawRetentionDays: number
   deadRetentionDays: number
+  deadMaxBytes: number
   batchEvents: number
   batchWaitMs: number
   logLevel: string
@@ -111,6 +112,12 @@ const RAW_RETENTION_DAYS = setting('RAW_RETENTION_DAYS', '90', 'days raw rows ar
 const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days dead letters are kept', text =>
   integer(text, 1, 36_500),
 )
+const DEAD_MAX_BYTES = setting(
+  'DEAD_MAX_BYTES',
+  '1GiB',
+  'what dead letters may take on the broker, bodies and headers, as `500000000`, `512MiB` or `1GiB`; beyond it bad events are discarded',
+  byteCount,
+)
 const BATCH_EVENTS = setting(
   'BATCH_EVENTS',
   '5000',
@@ -145,6 +152,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   EVENT_MAX_AGE,
   RAW_RETENTION_DAYS,
   DEAD_RETENTION_DAYS,
+  DEAD_MAX_BYTES,
   BATCH_EVENTS,
   BATCH_WAIT_MS,
   LOG_LEVEL,
@@ -189,6 +197,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     maxAgeSeconds: read(EVENT_MAX_AGE),
     rawRetentionDays: read(RAW_RETENTION_DAYS),
     deadRetentionDays: read(DEAD_RETENTION_DAYS),
+    deadMaxBytes: read(DEAD_MAX_BYTES),
     batchEvents: read(isOnClickhouse ? BATCH_EVENTS_ON_CLICKHOUSE : BATCH_EVENTS),
     batchWaitMs: read(isOnClickhouse ? BATCH_WAIT_MS_ON_CLICKHOUSE : BATCH_WAIT_MS),
     logLevel: read(LOG_LEVEL),
@@ -237,6 +246,15 @@ function durationSeconds(text: string): number {
   const match = /^([1-9]\d{0,6})([smhd])$/.exec(text)
   if (match === null) throw new Error('is not a duration such as 90m, 12h or 30d')
   return Number(match[1]) * DURATION_SECONDS[match[2]!]!
+}
+
+const UNIT_BYTES: Record<string, number> = { '': 1, KiB: 1_024, MiB: 1_048_576, GiB: 1_073_741_824 }
+
+function byteCount(text: string): number {
+  const match = /^([1-9]\d{0,14})(KiB|MiB|GiB)?$/.exec(text)
+  const bytes = match === null ? Number.NaN : Number(match[1]) * UNIT_BYTES[match[2] ?? '']!
+  if (!Number.isSafeInteger(bytes)) throw new Error('is not a size above 0 such as 500000000, 512MiB or 1GiB')
+  return bytes
 }
 
 // The text of a URL may hold a password, so the message never repeats it.

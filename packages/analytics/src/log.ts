@@ -22,7 +22,8 @@ export const LOG_EVENTS = {
     'events that cannot be counted become dead letters, with the reasons and how many of each',
   'view.dead_letter_waits':
     'the broker refuses dead letters, or does not answer; their messages stay unacknowledged',
-  'view.discarded': 'dead letters were refused for so long that they are given up: how many, by reason',
+  'view.discarded':
+    'dead letters are given up, because they were refused for long (`refused`) or DEAD_MAX_BYTES is reached (`full`): how many, by reason',
   'view.properties_left_out':
     'a dead letter goes without the properties of its message, which cannot be written again',
   'store.lost': 'the store does not take a batch: consuming pauses, the batch is held and tried again',

@@ -83,6 +83,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
             problem: () => (late.consumer ? late.consumer.problem() : 'consumer: waits for the store'),
             warnings: () => late.consumer?.warnings() ?? [],
             inHand: () => late.consumer?.inHand() ?? { messages: 0, uncommittedSince: null },
+            deadBytes: () => late.consumer?.deadBytes() ?? null,
           }
         : null,
       isStopping: () => ending.signal.aborted,
@@ -101,6 +102,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
     ])
     if (siteHosts !== undefined) {
       if (parts.consumer) {
+        metrics.deadMaxBytes.set(config.deadMaxBytes)
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
         late.consumer = consumer
         late.broker = consumer

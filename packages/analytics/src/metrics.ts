@@ -20,7 +20,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
 
   const events = new Counter({
     name: 'postviews_events_total',
-    help: 'Events taken off the queues, by what came of them: counted, duplicate (counted before), dead_lettered for the reason given, or discarded because postviews.dead refused them',
+    help: 'Events taken off the queues, by what came of them: counted, duplicate (counted before), dead_lettered for the reason given, or discarded because postviews.dead refused them or holds DEAD_MAX_BYTES',
     labelNames: ['outcome', 'reason'],
     registers,
   })
@@ -58,6 +58,16 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     help: 'Dead letters in postviews.dead that wait for somebody to decide; absent when the broker cannot be asked',
     registers,
   })
+  const deadBytes = new Gauge({
+    name: 'postviews_dead_bytes',
+    help: 'What the dead letters in postviews.dead take, bodies and headers, as an estimate; absent when the broker cannot be asked, and in a process that consumes nothing',
+    registers,
+  })
+  const deadMaxBytes = new Gauge({
+    name: 'postviews_dead_max_bytes',
+    help: 'DEAD_MAX_BYTES: what the dead letters may take, beyond which bad events are discarded; absent in a process that consumes nothing',
+    registers,
+  })
   const storeUp = new Gauge({
     name: 'postviews_store_up',
     help: '1 when the store takes writes, 0 when it does not',
@@ -78,8 +88,17 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     help: 'When this process last finished retention, prune and the purge of old dead letters both, as Unix time; absent before it first has, and where another process always came first',
     registers,
   })
-  for (const gauge of [lagSeconds, dead, storeUp, brokerUp, unacknowledged, retentionLastSuccess])
-    setKnown(gauge, null)
+  const unknown = [
+    lagSeconds,
+    dead,
+    deadBytes,
+    deadMaxBytes,
+    storeUp,
+    brokerUp,
+    unacknowledged,
+    retentionLastSuccess,
+  ]
+  for (const gauge of unknown) setKnown(gauge, null)
 
   return {
     registry,
@@ -87,6 +106,8 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     timeSource,
     lagSeconds,
     dead,
+    deadBytes,
+    deadMaxBytes,
     storeUp,
     brokerUp,
     unacknowledged,

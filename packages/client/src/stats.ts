@@ -1,5 +1,6 @@
 /** Reads the internal API. Field names are those of its JSON; times are ISO 8601 in UTC, days `YYYY-MM-DD`. */
 
+import { entryBytes, Kept, ownCopy } from './kept.ts'
 import { canonicalPost } from './view.ts'
 
 /** Counts of views. Only `views` is always known: data that were adopted from an older system may not tell the rest. */
@@ -208,14 +209,14 @@ const DEFAULT_TIMEOUT_MS = 5_000
 const KEY_HEADER = 'X-Internal-Api-Key'
 /** Several times the largest: 20,000 days of posts with long numbers. */
 const MAX_ANSWER_BYTES = 16 * 1_048_576
-const MAX_KEPT_BYTES = 4 * 1_048_576
+const MAX_KEPT_BYTES = 8 * 1_048_576
 
 class Api {
   readonly #base: URL
   readonly #key: string
   readonly #timeoutMs: number
   readonly #fetch: typeof globalThis.fetch
-  readonly #kept = new KeptAnswers()
+  readonly #kept = new Kept<KeptAnswer>(MAX_KEPT_BYTES)
 
   constructor({ baseUrl, key, timeoutMs = DEFAULT_TIMEOUT_MS, fetch = globalThis.fetch }: StatsOptions) {
     const base = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined
@@ -255,7 +256,9 @@ class Api {
     if (answer === undefined)
       throw new StatsUnavailable('what answers is not Analytics: it sends no JSON object')
     const etag = response.headers.get('ETag')
-    if (etag !== null) this.#kept.set(url.href, { etag, text })
+    if (etag !== null) {
+      this.#kept.set(url.href, { etag: ownCopy(etag), text }, entryBytes(url.href, etag, text))
+    }
     // The API's schemas, which its tests hold it to, say that it is one.
     return answer as Answer
   }
@@ -327,39 +330,4 @@ interface KeptAnswer {
   etag: string
   /** As text: callers own what they are given, and may change it. */
   text: string
-}
-
-/** The answers that were used last, as many as there is room for. */
-class KeptAnswers {
-  readonly #answers = new Map<string, KeptAnswer>()
-  #bytes = 0
-
-  get(url: string): KeptAnswer | undefined {
-    const kept = this.#answers.get(url)
-    if (kept === undefined) return undefined
-    this.#answers.delete(url)
-    this.#answers.set(url, kept)
-    return kept
-  }
-
-  set(url: string, answer: KeptAnswer): void {
-    this.#delete(url)
-    this.#answers.set(url, answer)
-    this.#bytes += size(url, answer)
-    for (const oldest of this.#answers.keys()) {
-      if (this.#bytes <= MAX_KEPT_BYTES) return
-      this.#delete(oldest)
-    }
-  }
-
-  #delete(url: string): void {
-    const kept = this.#answers.get(url)
-    if (kept === undefined) return
-    this.#answers.delete(url)
-    this.#bytes -= size(url, kept)
-  }
-}
-
-function size(url: string, { etag, text }: KeptAnswer): number {
-  return url.length + etag.length + text.length
 }

@@ -10,6 +10,7 @@
 
 import { isBoxedPrimitive } from 'node:util/types'
 import type { SocketOptions } from 'amqplib'
+import { ownCopy } from './kept.ts'
 import { brokerUrl } from './link.ts'
 import { callSafely, type LogEntry, rateLimited } from './log.ts'
 import { Outbox } from './outbox.ts'
@@ -313,7 +314,8 @@ function encode(event: ViewEvent): Encoded | undefined {
   const json: string | undefined = JSON.stringify(sent)
   return json === undefined
     ? undefined
-    : { json, id: isUuid(sent['event_id']) ? sent['event_id'] : undefined }
+    : // Its caller may have cut it out of something large.
+      { json, id: isUuid(sent['event_id']) ? ownCopy(sent['event_id']) : undefined }
 }
 
 const IDS = ['event_id', 'post_uuid', 'post_id', 'user_id'] as const satisfies (keyof ViewEvent)[]

@@ -7,6 +7,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { isIP, isIPv4, SocketAddress } from 'node:net'
+import { ownCopy } from './kept.ts'
 import {
   CLOCK_MAY_BE_AHEAD_SECONDS,
   type MessageTime,
@@ -338,7 +339,10 @@ export function canonicalIp(ip: string): string | undefined {
   return address.startsWith('::ffff:') && isIPv4(address.slice(7)) ? address.slice(7) : address
 }
 
-/** At most so many characters, well formed: half of a surrogate pair becomes U+FFFD. */
+/**
+ * At most so many characters, well formed: half of a surrogate pair becomes U+FFFD. What was cut off is not kept in memory
+ * with it.
+ */
 export function cut(text: string | null, maxCharacters: number): string | null {
   if (text === null) return null
   if (text.length <= maxCharacters) return text.toWellFormed()
@@ -346,7 +350,7 @@ export function cut(text: string | null, maxCharacters: number): string | null {
   for (let count = 0; count < maxCharacters && end < text.length; count++) {
     end += text.codePointAt(end)! > 0xffff ? 2 : 1
   }
-  return text.slice(0, end).toWellFormed()
+  return ownCopy(text.slice(0, end)).toWellFormed()
 }
 
 /** When a message was published, for its events that do not say. */

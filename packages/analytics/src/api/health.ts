@@ -35,6 +35,8 @@ export interface ConsumerHealth {
   warnings(): string[]
   /** What the broker has handed to this process and not been told of yet. */
   inHand(): InHand
+  /** What the dead letters take, bodies and headers, as an estimate; null where it cannot be told. */
+  deadBytes(): number | null
 }
 
 export interface InHand {
@@ -129,6 +131,7 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
       metrics.storeUp.set(Number(problem === null))
       setKnown(metrics.brokerUp, broker === null ? null : Number(found !== null))
       setKnown(metrics.dead, found?.dead ?? null)
+      setKnown(metrics.deadBytes, consumer?.deadBytes() ?? null)
       setKnown(metrics.lagSeconds, lagSeconds)
       setKnown(metrics.unacknowledged, consumer?.inHand().messages ?? null)
       for (const part of consumer === null ? ['store'] : CONSUMING_PARTS)

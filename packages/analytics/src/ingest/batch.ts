@@ -71,23 +71,22 @@ export class Batches {
    */
   async commit(deliveries: readonly Delivery[], signal: AbortSignal): Promise<Map<Delivery, Sending>> {
     const sendings = new Map<Delivery, Sending>()
+    const taken: DeadLetter[] = []
     const send = (letters: ReadonlyMap<Delivery, DeadLetter[]>) => {
       for (const [delivery, some] of letters) {
         const sending = this.#options.deadLetters.send(some, signal)
+        taken.push(...sending.taken)
         const earlier = sendings.get(delivery)
         sendings.set(delivery, earlier === undefined ? sending : both(earlier, sending))
       }
     }
-    const invalid = lettersOfInvalid(deliveries)
-    send(invalid)
+    send(lettersOfInvalid(deliveries))
     const entries: Entry[] = []
     for (const delivery of deliveries) for (const view of delivery.views) entries.push({ view, delivery })
     const started = performance.now()
     const { counted, duplicates, rejected } = await this.#record(entries, signal)
-    const unstorable = lettersOfRejected(rejected)
-    send(unstorable)
-    const letters = [...invalid.values(), ...unstorable.values()].flat()
-    this.#measure(deliveries, letters, { counted, duplicates }, performance.now() - started)
+    send(lettersOfRejected(rejected))
+    this.#measure(deliveries, taken, { counted, duplicates }, performance.now() - started)
     return sendings
   }
 
@@ -207,6 +206,10 @@ function meanings(reasons: readonly DeadReason[]): string {
 
 function both(one: Sending, other: Sending): Sending {
   return {
+    taken: [...one.taken, ...other.taken],
+    get hasArrived() {
+      return one.hasArrived && other.hasArrived
+    },
     arrived: Promise.all([one.arrived, other.arrived]).then(() => {}),
     giveUp() {
       one.giveUp()
@@ -222,7 +225,10 @@ function lettersOfInvalid(deliveries: readonly Delivery[]): Map<Delivery, DeadLe
     if (invalid.length === 0) continue
     letters.set(
       delivery,
-      invalid.map(({ reason, index, body }) => ({ message, queue, reason, index, body })),
+      invalid.map(({ reason, index, body }) => {
+        const event = index === null ? null : body
+        return { message, queue, reason, index, event }
+      }),
     )
   }
   return letters
@@ -232,18 +238,21 @@ function lettersOfRejected(rejected: readonly Entry[]): Map<Delivery, DeadLetter
   const letters = new Map<Delivery, DeadLetter[]>()
   for (const { view, delivery } of rejected) {
     const { message, queue } = delivery
-    const [index, body] = placeOf(view, delivery)
+    const [index, event] = placeOf(view, delivery)
     const some = letters.get(delivery) ?? []
-    some.push({ message, queue, reason: 'unstorable', index, body })
+    some.push({ message, queue, reason: 'unstorable', index, event })
     letters.set(delivery, some)
   }
   return letters
 }
 
 /** Where in its message a view that was read well stands, and its text there. */
-function placeOf(view: View, { message, views, invalid }: Delivery): [index: number | null, body: Buffer] {
+function placeOf(
+  view: View,
+  { message, views, invalid }: Delivery,
+): [index: number | null, event: Buffer | null] {
   const { texts } = message
-  if (texts === null) return [null, message.content]
+  if (texts === null) return [null, null]
   const unread = new Set(invalid.map(({ index }) => index))
   const read = texts.keys().filter(index => !unread.has(index))
   const index = read.drop(views.indexOf(view)).next().value!

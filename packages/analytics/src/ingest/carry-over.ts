@@ -8,6 +8,8 @@ export interface CarriedOver {
   options: Options.Publish & { headers: Fields }
   /** What could not be carried over, as `message_id` or `headers.NAME`. */
   leftOut: string[]
+  /** What `options` take in a message. */
+  bytes: number
 }
 
 /** The headers that a dead letter has of its own; a message's own of these names are left out. */
@@ -59,12 +61,17 @@ export function carryOver(
 ): CarriedOver {
   const leftOut: string[] = []
   const options: CarriedOver['options'] = { headers: Object.create(null) as Fields }
+  let shortBytes = 0
   for (const [name, amqpName] of CARRIED_TEXTS) {
     const bytes = properties.shortText(name)
     if (bytes === undefined) continue
     const text = textOf(bytes)
-    if (text === undefined) leftOut.push(amqpName)
-    else options[name] = text
+    if (text === undefined) {
+      leftOut.push(amqpName)
+    } else {
+      options[name] = text
+      shortBytes += 1 + bytes.length
+    }
   }
   for (const [name, amqpName] of LEFT_TEXTS) {
     if (properties.shortText(name) !== undefined) leftOut.push(amqpName)
@@ -86,7 +93,7 @@ export function carryOver(
     }
   }
   for (const name of allHeaders.unread) leftOut.push(`headers.${name}`)
-  return { options, leftOut }
+  return { options, leftOut, bytes: shortBytes + maxHeaderBytes - left }
 }
 
 /** As a header's value: a list that takes little room, however much was left out. */

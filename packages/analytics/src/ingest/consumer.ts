@@ -7,6 +7,7 @@
  * | the store is away | nothing: it stays in hand, unacknowledged, and its batch is tried again |
  * | its dead letters are not confirmed just now | nothing for this message; its neighbours are acknowledged |
  * | they are refused for long, and a quarter of the prefetch is held for such | ack; they are counted as discarded |
+ * | there is no room for them within `DEAD_MAX_BYTES` | ack; they are counted as discarded |
  * | the connection, the channel or a consumer is lost | nothing can be told: the broker delivers it again |
  *
  * Nothing is ever rejected or returned to its queue: that would count against a delivery limit.
@@ -35,6 +36,7 @@ export interface ConsumerOptions {
   store: Store
   ipStorage: IpStorage
   maxAgeSeconds: number
+  deadMaxBytes: number
   batchEvents: number
   batchWaitMs: number
   metrics: Metrics
@@ -52,6 +54,9 @@ const LOOK_AGAIN_MS = 15_000
 /** A new consumer is handed what waits for it in less. */
 const IDLE_AFTER_MS = 5_000
 
+/** What is kept of a delivery that is held: its views are committed. */
+type Held = Pick<Delivery, 'message' | 'queue'>
+
 interface ConsumerSession extends Session {
   channel: Channel
   queues: Queues
@@ -68,7 +73,7 @@ interface ConsumerSession extends Session {
   /** Batches in the order they began. */
   underWay: (readonly Delivery[])[]
   /** Messages whose batch is committed and whose dead letters are not confirmed yet, in the order they came. */
-  held: Map<Delivery, Sending>
+  held: Map<Held, Sending>
   /** Some message was acknowledged by itself, not with all before it. */
   isAcknowledgedSingly: boolean
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
@@ -101,11 +106,11 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
-    const { amqpUrl, log, store, batchEvents, metrics } = options
+    const { amqpUrl, log, store, batchEvents } = options
     this.#options = options
     // In messages of one event each a batch takes most memory; on SQLite, where two threads hold it, too much.
     this.#batchMessages = store.engine === 'sqlite' ? Math.ceil(batchEvents / 2) : batchEvents
-    this.#deadLetters = new DeadLetters(amqpUrl, metrics, log)
+    this.#deadLetters = new DeadLetters(options)
     this.#batches = new Batches({ ...options, deadLetters: this.#deadLetters })
     this.#connection = new Connection<ConsumerSession>({
       url: amqpUrl,
@@ -150,7 +155,13 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     )
     if (this.#deadLetters.isRefusing)
       warnings.push(`dead letters: ${DEAD_QUEUE} takes none; what is bad may be discarded`)
+    if (this.#deadLetters.isFull)
+      warnings.push(`dead letters: ${DEAD_QUEUE} holds DEAD_MAX_BYTES; what is bad is discarded`)
     return warnings
+  }
+
+  deadBytes(): number | null {
+    return this.#deadLetters.bytes
   }
 
   inHand(): InHand {
@@ -358,22 +369,15 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     sendings: ReadonlyMap<Delivery, Sending>,
   ): Promise<void> {
     const { held, over } = session
-    const waiting = new Map(sendings)
-    for (const [delivery, { arrived }] of sendings) void arrived.then(() => waiting.delete(delivery))
     // As a rule they arrive at once. Otherwise their neighbours do not wait for them.
-    if (waiting.size > 0 && !this.#deadLetters.isRefusing) {
+    if (sendings.size > 0 && !this.#deadLetters.isRefusing) {
       const all = Promise.all(sendings.values().map(({ arrived }) => arrived))
       await Promise.race([all, sleep(DEAD_LETTER_PATIENCE_MS)])
     }
     if (over.signal.aborted) return
 
-    for (const [delivery, sending] of waiting) {
-      held.set(delivery, sending)
-      void sending.arrived.then(() => {
-        held.delete(delivery)
-        acknowledge(session, delivery.message)
-      })
-    }
+    const waiting = new Map([...sendings].filter(([, { hasArrived }]) => !hasArrived))
+    for (const [{ message, queue }, sending] of waiting) this.#hold(session, { message, queue }, sending)
     // Everything up to a tag can be acknowledged at once where nothing before it is held.
     const firstHeldTag = held
       .keys()
@@ -383,6 +387,16 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (beforeHeld.length > 0) acknowledge(session, beforeHeld.at(-1)!.message, { allUpTo: true })
     for (const { message } of free.slice(beforeHeld.length)) acknowledge(session, message)
     this.#discardBeyondQuarter(session)
+  }
+
+  // On its own: what a callback is made beside, such as the whole batch, is kept as long as the callback is.
+  #hold(session: ConsumerSession, delivery: Held, sending: Sending): void {
+    delivery.message.copyOut()
+    session.held.set(delivery, sending)
+    void sending.arrived.then(() => {
+      session.held.delete(delivery)
+      acknowledge(session, delivery.message)
+    })
   }
 
   /** Gives up dead letters that are refused, so that their messages take at most a quarter of each queue's prefetch. */

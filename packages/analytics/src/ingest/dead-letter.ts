@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import type { InvalidReason } from '@postviews/client'
 import type { Options } from 'amqplib'
-import { namesOf } from './carry-over.ts'
+import { type CarriedOver, namesOf } from './carry-over.ts'
 import type { ReceivedMessage } from './received.ts'
 
 /** Why it is one: what is wrong with it, or that no store keeps its row. */
@@ -16,7 +16,12 @@ export interface DeadLetter {
   reason: DeadReason
   /** Its place in the message's array; null when it is the whole message. */
   index: number | null
-  body: Buffer
+  /** The event; null when it is the whole message, whose content it is. */
+  event: Buffer | null
+}
+
+export function bodyOf({ message, event }: DeadLetter): Buffer {
+  return event ?? message.content
 }
 
 /** The same whenever the same message is delivered again, so that what a crash published twice can be told. */
@@ -46,4 +51,13 @@ export function publishOptions(letter: DeadLetter, id: string, isBare: boolean):
   }
 }
 
-const BARE = { options: { headers: {} }, leftOut: ['all properties'] }
+const BARE: CarriedOver = { options: { headers: {} }, leftOut: ['all properties'], bytes: 0 }
+
+/** What the headers take that each letter has, and its properties. */
+const OWN_BYTES = 178
+
+/** What a letter takes in the queue, body and headers. */
+export function bytesOf(letter: DeadLetter): number {
+  const { bytes, leftOut } = letter.message.carriedOver(letter.index === null)
+  return bodyOf(letter).length + bytes + OWN_BYTES + namesOf(leftOut).join('').length
+}

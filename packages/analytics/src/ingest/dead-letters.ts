@@ -1,6 +1,7 @@
 /**
  * The way of dead letters into `postviews.dead`. The message that one came in is acknowledged only after the broker has
- * confirmed the letter there, or after it was given up.
+ * confirmed the letter there, or after it was given up: because it was refused for long, or because there is no room for it
+ * within `DEAD_MAX_BYTES`.
  */
 
 import { DEAD_QUEUE } from '@postviews/client'
@@ -10,13 +11,24 @@ import type { QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { Connection, type Session } from './connection.ts'
-import { type DeadLetter, type DeadReason, publishOptions, setAsideId } from './dead-letter.ts'
+import {
+  bodyOf,
+  bytesOf,
+  type DeadLetter,
+  type DeadReason,
+  publishOptions,
+  setAsideId,
+} from './dead-letter.ts'
+import { DeadRoom } from './dead-room.ts'
 import { depthsOf } from './depths.ts'
 import { propertiesOf } from './properties.ts'
 import { declareQueues, type Queues } from './queues.ts'
 
 /** The dead letters of one message. */
 export interface Sending {
+  /** Those there is room for; the others are discarded. */
+  readonly taken: readonly DeadLetter[]
+  readonly hasArrived: boolean
   /** Fulfilled once each of them is confirmed, or given up, or void. Never rejects. */
   readonly arrived: Promise<void>
   /** Counts those that have not arrived as discarded, and waits for them no longer. */
@@ -25,6 +37,7 @@ export interface Sending {
 
 interface Waiting {
   letter: DeadLetter
+  bytes: number
   id: string
   signal: AbortSignal
   isReturned: boolean
@@ -35,6 +48,16 @@ interface Waiting {
   /** By `performance.now()`: refused for the first time. */
   refusedAtMs: number | undefined
   done(): void
+}
+
+/** Why a letter was discarded: `postviews.dead` refuses it, or there is no room within `DEAD_MAX_BYTES`. */
+type Discarded = 'refused' | 'full'
+
+export interface DeadLettersOptions {
+  amqpUrl: string
+  deadMaxBytes: number
+  metrics: Metrics
+  log: Log
 }
 
 interface PublisherSession extends Session {
@@ -82,20 +105,26 @@ export class DeadLetters {
   /** Refused or returned, and published again together when the timer fires. */
   readonly #refused = new Set<Waiting>()
   readonly #watched = new WeakSet<AbortSignal>()
-  readonly #discarded = new Map<DeadReason, number>()
+  readonly #room: DeadRoom
+  /** What waits to be sent, or to be confirmed. */
+  #waitingBytes = 0
+  readonly #discarded: Record<Discarded, Map<DeadReason, number>> = { refused: new Map(), full: new Map() }
   #retryTimer: NodeJS.Timeout | undefined
   #isRefusing = false
   #toldWaitingMs = Number.NEGATIVE_INFINITY
   #toldDiscardedMs = Number.NEGATIVE_INFINITY
   #isStopping = false
 
-  constructor(url: string, metrics: Metrics, log: Log) {
+  constructor({ amqpUrl: url, deadMaxBytes, metrics, log }: DeadLettersOptions) {
+    this.#room = new DeadRoom(deadMaxBytes)
     this.#metrics = metrics
     this.#log = log
     this.#connection = new Connection<PublisherSession>({
       url,
       setUp: async connection => {
         await declareQueues(connection)
+        // Before anything is sent: how much room is left?
+        await this.#room.look(connection, () => 0)
         const channel = await connection.createConfirmChannel()
         const over = Promise.withResolvers<Error>()
         const inFlight = new Set<Waiting>()
@@ -130,13 +159,22 @@ export class DeadLetters {
 
   /** Sends the letters of one message. `signal` is aborted when they are void: the broker will deliver the message again. */
   send(letters: readonly DeadLetter[], signal: AbortSignal): Sending {
-    if (signal.aborted) return { arrived: Promise.resolve(), giveUp: () => {} }
+    if (signal.aborted) return { taken: [], hasArrived: true, arrived: Promise.resolve(), giveUp: () => {} }
     this.#settleWhenVoid(signal)
     const { promise: arrived, resolve } = Promise.withResolvers<void>()
     const left = new Set<Waiting>()
+    const taken: DeadLetter[] = []
     for (const letter of letters) {
+      const bytes = bytesOf(letter)
+      if (!this.#room.isFor(bytes, this.#waitingBytes)) {
+        this.#countDiscarded(letter, 'full')
+        continue
+      }
+      taken.push(letter)
+      this.#waitingBytes += bytes
       const waiting: Waiting = {
         letter,
+        bytes,
         id: setAsideId(letter),
         signal,
         isReturned: false,
@@ -154,9 +192,14 @@ export class DeadLetters {
       if (others === undefined) this.#waiting.set(waiting.id, new Set([waiting]))
       else others.add(waiting)
     }
+    if (taken.length === 0) resolve()
     const { session } = this.#connection
     if (session !== undefined) this.#sendOn(session)
     return {
+      taken,
+      get hasArrived() {
+        return left.size === 0
+      },
       arrived,
       giveUp: () => {
         for (const waiting of [...left]) this.#discard(waiting)
@@ -169,10 +212,22 @@ export class DeadLetters {
     return this.#isRefusing
   }
 
+  /** Whether there was no room for a letter within the last minute. */
+  get isFull(): boolean {
+    return this.#room.isFull
+  }
+
+  /** What the letters in the queue take, as an estimate; null when the broker has not told how many there are. */
+  get bytes(): number | null {
+    return this.#room.bytes
+  }
+
   /** Messages that wait in each queue; null when the broker does not say. */
   async depths(queues: Queues): Promise<QueueDepths | null> {
     const { session } = this.#connection
-    return session === undefined ? null : depthsOf(session.connection, queues)
+    const depths = session === undefined ? null : await depthsOf(session.connection, queues)
+    if (depths === null || depths.dead === null) return depths
+    return { ...depths, dead: depths.dead + this.#room.inHand }
   }
 
   isConnected(): boolean {
@@ -227,7 +282,7 @@ export class DeadLetters {
     waiting.sentAtMs = performance.now()
     const options = publishOptions(letter, id, waiting.suspicions > 1)
     try {
-      session.channel.publish('', DEAD_QUEUE, letter.body, options, error => {
+      session.channel.publish('', DEAD_QUEUE, bodyOf(letter), options, error => {
         session.inFlight.delete(waiting)
         if (error === null && !waiting.isReturned) this.#confirm(waiting)
         else this.#publishLater(session, waiting)
@@ -289,6 +344,7 @@ export class DeadLetters {
   #look(): void {
     const now = performance.now()
     if (now - this.#toldDiscardedMs > LOG_DISCARDED_MS) this.#tellDiscarded()
+    this.#lookForRoom()
     // Without a connection `broker.lost` says it.
     const waiting = this.isConnected() ? this.#all() : []
     const isUnanswered = ({ sentAtMs }: Waiting) => sentAtMs !== undefined && sentAtMs < now - ANSWER_MS
@@ -302,10 +358,12 @@ export class DeadLetters {
   }
 
   #tellDiscarded(): void {
-    if (this.#discarded.size === 0) return
-    this.#toldDiscardedMs = performance.now()
-    this.#log.error({ queue: DEAD_QUEUE, reasons: Object.fromEntries(this.#discarded) }, 'view.discarded')
-    this.#discarded.clear()
+    for (const [why, reasons] of Object.entries(this.#discarded)) {
+      if (reasons.size === 0) continue
+      this.#toldDiscardedMs = performance.now()
+      this.#log.error({ queue: DEAD_QUEUE, why, reasons: Object.fromEntries(reasons) }, 'view.discarded')
+      reasons.clear()
+    }
   }
 
   #settleWhenVoid(signal: AbortSignal): void {
@@ -322,13 +380,24 @@ export class DeadLetters {
     if (!this.#isWaiting(waiting)) return
     this.#metrics.events.inc({ outcome: 'dead_lettered', reason: waiting.letter.reason })
     this.#settle(waiting)
+    this.#room.take(waiting.bytes)
+    this.#lookForRoom()
+  }
+
+  #lookForRoom(): void {
+    const { session } = this.#connection
+    if (session !== undefined) void this.#room.look(session.connection, () => session.inFlight.size)
   }
 
   #discard(waiting: Waiting): void {
-    const { reason } = waiting.letter
-    this.#metrics.events.inc({ outcome: 'discarded', reason })
-    this.#discarded.set(reason, (this.#discarded.get(reason) ?? 0) + 1)
+    this.#countDiscarded(waiting.letter, 'refused')
     this.#settle(waiting)
+  }
+
+  #countDiscarded({ reason }: DeadLetter, why: Discarded): void {
+    this.#metrics.events.inc({ outcome: 'discarded', reason })
+    const reasons = this.#discarded[why]
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
   }
 
   #isWaiting(waiting: Waiting): boolean {
@@ -336,6 +405,8 @@ export class DeadLetters {
   }
 
   #settle(waiting: Waiting): void {
+    if (!this.#isWaiting(waiting)) return
+    this.#waitingBytes -= waiting.bytes
     this.#refused.delete(waiting)
     this.#unsent.delete(waiting)
     const others = this.#waiting.get(waiting.id)

@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
+import { cut as cutText, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
 import type { ChannelModel, Message } from 'amqplib'
 import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'
@@ -60,6 +60,10 @@ export interface Replayed {
   failed: number
 }
 
+/** Another hand may give each message a reason of its own: what is beyond these counts as `unknown`. */
+const MAX_REASONS = 1_000
+const MAX_REASON_CHARACTERS = 200
+
 /**
  * How work on dead letters is followed, and ended: by a `progress` that throws, or, where nothing moves on, by a `cut` that
  * is aborted. What was done up to then stays done.
@@ -85,7 +89,9 @@ export function listDead(
     for await (const { messages, seen, total } of windowsOf(channel)) {
       for (const message of messages) {
         const dead = toDeadMessage(message)
-        reasons.set(dead.reason, (reasons.get(dead.reason) ?? 0) + 1)
+        const said = cutText(dead.reason, MAX_REASON_CHARACTERS)!
+        const reason = reasons.size < MAX_REASONS || reasons.has(said) ? said : 'unknown'
+        reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
         if (shown++ < limit) onMessage(dead)
       }
       progress('messages', seen, total)

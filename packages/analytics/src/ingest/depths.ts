@@ -1,9 +1,9 @@
 /** How many messages wait in the queues. */
 
-import { DEAD_QUEUE } from '@postviews/client'
 import type { ChannelModel } from 'amqplib'
 import type { BrokerHealth, QueueDepths } from '../api/health.ts'
 import { Connection, type Session } from './connection.ts'
+import { countDead } from './dead-room.ts'
 import { lookAtQueues, type Queues } from './queues.ts'
 
 const TIMEOUT_MS = 2_500
@@ -25,13 +25,8 @@ async function ask(connection: ChannelModel, { consumed }: Queues): Promise<Queu
   channel.on('error', () => {})
   const queues: Record<string, number> = {}
   for (const queue of consumed) queues[queue] = (await channel.checkQueue(queue)).messageCount
-  const dead = await channel.checkQueue(DEAD_QUEUE).then(
-    ({ messageCount }) => messageCount,
-    // It is somebody's exclusively, say. The channel is closed with it.
-    () => null,
-  )
-  if (dead !== null) await channel.close()
-  return { queues, dead }
+  await channel.close()
+  return { queues, dead: await countDead(connection) }
 }
 
 const LOOK_AGAIN_MS = 60_000

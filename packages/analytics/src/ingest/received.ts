@@ -16,10 +16,10 @@ const MAX_HEADER_BYTES_OF_EVENT = 1_024
  */
 export class ReceivedMessage {
   readonly deliveryTag: number
-  readonly content: Buffer
   /** Unix seconds, fractions included. */
   readonly receivedAt: number
-  readonly #properties: Buffer
+  #content: Buffer
+  #properties: Buffer
   #digest: string | undefined
   #texts: string[] | null | undefined
   #whole: CarriedOver | undefined
@@ -27,9 +27,22 @@ export class ReceivedMessage {
 
   constructor(message: ConsumeMessage, receivedAt: number) {
     this.deliveryTag = message.fields.deliveryTag
-    this.content = message.content
+    this.#content = message.content
     this.receivedAt = receivedAt
     this.#properties = propertiesOf(message).raw
+  }
+
+  get content(): Buffer {
+    return this.#content
+  }
+
+  /**
+   * For one that is held for long: what was read off the socket together is one piece of memory, tens of kilobytes that a
+   * message of a hundred bytes would keep.
+   */
+  copyOut(): void {
+    this.#content = Buffer.from(this.#content)
+    this.#properties = Buffer.from(this.#properties)
   }
 
   /** The same whenever the message is delivered again. Messages of one body are told apart by their ids and times alone. */

@@ -2,6 +2,7 @@
 
 import { hash } from 'node:crypto'
 import type { View } from '@postviews/client'
+import { entryBytes, Kept } from '@postviews/client/kept'
 import { isbot } from 'isbot'
 import type { Calendar, Day } from './calendar.ts'
 import { hostOf, withoutWww } from './hosts.ts'
@@ -62,17 +63,19 @@ export function refererHost(referer: string | null): string {
   return withoutWww(hostOf(hostname))
 }
 
-/** Asks `isbot` about each user agent once: the list is long, and agents repeat. Bounded. */
+/** Of some 20,000 browsers; readers can invent agents without end. */
+const KNOWN_AGENTS_BYTES = 8 * 1_048_576
+
+/** Asks `isbot` about each user agent once: the list is long, and agents repeat. */
 export class BotList {
-  readonly #known = new Map<string, boolean>()
+  readonly #known = new Kept<boolean>(KNOWN_AGENTS_BYTES)
 
   isBot(userAgent: string | null): boolean {
     if (userAgent === null || userAgent === '') return false
     let bot = this.#known.get(userAgent)
     if (bot === undefined) {
       bot = isbot(userAgent)
-      if (this.#known.size >= 10_000) this.#known.clear()
-      this.#known.set(userAgent, bot)
+      this.#known.set(userAgent, bot, entryBytes(userAgent))
     }
     return bot
   }

@@ -1,0 +1,135 @@
+/** How much room `DEAD_MAX_BYTES` leaves in `postviews.dead`, for the one who publishes there. */
+
+import { DEAD_QUEUE } from '@postviews/client'
+import type { ChannelModel } from 'amqplib'
+import { windowsOf } from './dead-queue.ts'
+import { addTo, DeadSize, type Sizes } from './dead-size.ts'
+import { propertiesOf } from './properties.ts'
+
+/** The broker is asked how many letters there are: at least so often, and more often while they come or find no room. */
+const COUNT_MS = 5_000
+/** After so large a part of `DEAD_MAX_BYTES`: letters of other processes come as fast. */
+const COUNT_AFTER_PART = 1 / 50
+const ANSWER_MS = 3_000
+const SAMPLE_AGAIN_MS = 60_000
+/** Enough for a mean, and little to ask of the broker. */
+const SAMPLE_MESSAGES = 2_000
+const SAMPLE_BYTES = 32 * 1_048_576
+const FULL_FOR_MS = 60_000
+
+export class DeadRoom {
+  readonly #maxBytes: number
+  readonly #size = new DeadSize()
+  /** Added since the broker was last asked. */
+  #uncountedBytes = 0
+  #isAsking = false
+  /** By `performance.now()`, as the other two. */
+  #askedMs = Number.NEGATIVE_INFINITY
+  #sampledMs = Number.NEGATIVE_INFINITY
+  #fullMs = Number.NEGATIVE_INFINITY
+  #inHand = 0
+  #lastCount: number | null = null
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** What the letters in the queue take, as an estimate; null when the broker has not told how many there are. */
+  get bytes(): number | null {
+    return this.#size.bytes
+  }
+
+  /** Whether there was no room for a letter within the last minute. */
+  get isFull(): boolean {
+    return performance.now() - this.#fullMs < FULL_FOR_MS
+  }
+
+  /** Letters that are being looked at for their size: the broker does not count them meanwhile. */
+  get inHand(): number {
+    return this.#inHand
+  }
+
+  /**
+   * One that is too large for what is left does not keep out those that are not.
+   *
+   * @param waitingBytes of letters that had room, and are not in the queue yet
+   */
+  isFor(bytes: number, waitingBytes: number): boolean {
+    if ((this.#size.bytes ?? 0) + waitingBytes + bytes <= this.#maxBytes) return true
+    this.#fullMs = performance.now()
+    return false
+  }
+
+  /** A letter is in the queue. */
+  take(bytes: number): void {
+    this.#size.add(bytes)
+    this.#uncountedBytes += bytes
+  }
+
+  /** Asks the broker, if it is time to. Never rejects. `inFlight`: letters that it may count before they are confirmed. */
+  async look(connection: ChannelModel, inFlight: () => number): Promise<void> {
+    const isTime =
+      this.#uncountedBytes > this.#maxBytes * COUNT_AFTER_PART ||
+      performance.now() - this.#askedMs > (this.#uncountedBytes > 0 || this.isFull ? COUNT_MS / 5 : COUNT_MS)
+    if (!isTime || this.#isAsking) return
+    this.#isAsking = true
+    const late = new Promise<never>((_, reject) => {
+      setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS).unref()
+    })
+    try {
+      await Promise.race([this.#ask(connection, inFlight), late])
+    } catch {
+      // The queue has no leader, or the connection has just ended: what was known holds until the broker is asked again.
+    } finally {
+      this.#isAsking = false
+    }
+  }
+
+  async #ask(connection: ChannelModel, inFlight: () => number): Promise<void> {
+    this.#askedMs = performance.now()
+    this.#uncountedBytes = 0
+    const { messages: least } = this.#size
+    const count = await countDead(connection)
+    if (count === null) return
+    this.#size.counted(count, least, inFlight())
+    // Where nothing tells how large they are, some are looked at; not while a command is at them, which would miss those.
+    const isSteady = count === this.#lastCount
+    this.#lastCount = count
+    const isInDoubt = this.#size.isGuess || (this.isFull && this.#size.isTakenFrom && isSteady)
+    if (!isInDoubt || performance.now() - this.#sampledMs < SAMPLE_AGAIN_MS) return
+    this.#sampledMs = performance.now()
+    this.#size.sampled(await this.#sample(connection))
+  }
+
+  /** Looks at the first messages, and leaves them where they are. */
+  async #sample(connection: ChannelModel): Promise<Sizes> {
+    const sample: Sizes = { messages: 0, bytes: 0 }
+    const channel = await connection.createChannel()
+    // Its calls reject; without a listener the event would end the process.
+    channel.on('error', () => {})
+    try {
+      for await (const { messages } of windowsOf(channel)) {
+        for (const message of messages)
+          addTo(sample, 1, propertiesOf(message).raw.length + message.content.length)
+        this.#inHand = sample.messages
+        if (sample.messages >= SAMPLE_MESSAGES || sample.bytes >= SAMPLE_BYTES) break
+      }
+      // Puts everything back.
+      await channel.close()
+      return sample
+    } finally {
+      this.#inHand = 0
+    }
+  }
+}
+
+/** How many dead letters the broker counts; null where it may not be asked: the queue is somebody's exclusively, say. */
+export async function countDead(connection: ChannelModel): Promise<number | null> {
+  const channel = await connection.createChannel()
+  // The check's own rejection tells; without a listener the event would end the process.
+  channel.on('error', () => {})
+  const answer = await channel.checkQueue(DEAD_QUEUE).catch(() => null)
+  // A check that is refused has closed the channel.
+  if (answer !== null) await channel.close()
+  return answer?.messageCount ?? null
+}

@@ -224,6 +224,7 @@ async function withStore(
     const store = await openStore(config.databaseUrl, config.counting)
     try {
       if (checked) await store.checkSettings()
+      for (const warning of store.warnings()) console.error(`postviews: warning: ${printable(warning)}`)
       return await work(store, progress, print, config)
     } finally {
       await store.close()

@@ -23,6 +23,16 @@ export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable'
 }
 
+/** What was opened is no longer what is there: its file was deleted, moved or replaced. Nothing was lost that was not lost with it. */
+export class StoreMisplaced extends StoreUnavailable {
+  override name = 'StoreMisplaced'
+}
+
+/** What anyone may read of why the store is not to be used: nothing of the error's own words. */
+export function storeProblem(error: unknown, otherwise = 'store: does not take views'): string {
+  return error instanceof StoreMisplaced ? 'store: its file was deleted, moved or replaced' : otherwise
+}
+
 /** The store cannot keep these rows, now or ever, though it is well. One row alone: set it aside. Nothing was written. */
 export class RowRejected extends Error {
   override name = 'RowRejected'
@@ -101,6 +111,9 @@ export interface Store extends Reads {
 
   /** Erases what identifies a reader, and changes no number. Returns how many rows were changed. */
   forget(who: Forget, progress?: Progress): Promise<number>
+
+  /** What somebody should look at though the store can be used: in words, with what to do. Known once it was asked something. */
+  warnings(): readonly string[]
 
   close(): Promise<void>
 }

@@ -133,6 +133,8 @@ export async function openMysqlStore(
     prune: (options, progress) => prune(housekeeping, options, progress),
     forget: (who, progress) => forget(housekeeping, who, progress),
 
+    warnings: () => [],
+
     async close() {
       await Promise.all([writer, reader, keeper, recounter].map(each => each.close()))
     },

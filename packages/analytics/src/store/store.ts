@@ -143,7 +143,18 @@ export type Progress = (step: string, done: number, total: number) => void
 
 /** A stored thing that differs from what a recount says; `expected` or `found` is null when there is none. */
 export interface Difference {
-  kind: 'aggregate' | 'total' | 'row' | 'visitor' | 'referrer' | 'site_aggregate' | 'site_referrer'
+  kind:
+    | 'aggregate'
+    | 'total'
+    | 'row'
+    | 'visitor'
+    | 'referrer'
+    | 'site_aggregate'
+    | 'site_referrer'
+    /** What exactness rests on in the database itself; `rebuild` does not put it right. */
+    | 'schema'
+    /** An id that has several rows. */
+    | 'id'
   /** Which one: `post 42 on 2026-11-21`, `row 17`. Holds no personal data. */
   name: string
   /** What of it differs: `view_count`, `day`. */

@@ -18,6 +18,7 @@ import { NEWEST_RULES } from '../zone-rules.ts'
 import { MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
 import { BEING_ADOPTED, recordViews } from './record.ts'
+import { findSchema } from './schema.ts'
 import { serverOf } from './session.ts'
 import { fromTimestamp, toTimestamp } from './text.ts'
 
@@ -75,6 +76,7 @@ export async function openMysqlStore(
       }
     },
     exclusive: exclusiveOn(writer),
+    schema: () => findSchema(recounter, database),
     toTime: toTimestamp,
     fromTime: fromTimestamp,
   }

@@ -169,6 +169,16 @@ describe('a file that is in use and', { concurrency: true }, () => {
     })
   }
 
+  test('was replaced before anything was read from it answers nothing', async t => {
+    const { path, store } = await counting(t, 7)
+    await store.close()
+    const next = await opened(t, path)
+    // Asks the connection that writes alone.
+    await next.ping()
+    renameSync(backupOf(path), path)
+    await assert.rejects(next.postTotals([POST]), StoreMisplaced)
+  })
+
   test('was moved away is used on when the same file is back', async t => {
     const { path, store } = await counting(t, 7)
     renameSync(path, `${path}.moved`)
@@ -279,7 +289,10 @@ describe('a file that is not ours, or not whole,', { concurrency: true }, () => 
     execFileSync('touch', [path])
     const store = await opened(t, path)
     await assert.rejects(store.checkSettings(), /is empty: run `postviews migrate`/)
+    // As a probe does while the service starts.
+    const probed = assert.rejects(store.ping(), StoreUnavailable)
     await store.migrate()
+    await probed
     await count(store, 1)
   })
 

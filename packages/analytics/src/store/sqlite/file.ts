@@ -9,8 +9,11 @@ import { SqliteConnection } from './connection.ts'
 import { HeaderFile, readHeader } from './header.ts'
 import { markIn } from './journal.ts'
 
+type Work = (writer: SqliteConnection) => Promise<void>
+
 interface Connections {
   writer: SqliteConnection
+  /** Asked nothing before the writer has the file in use: it cannot make the log. */
   reader: SqliteConnection
   /** One more that reads, for whoever wants many reads of one moment; it is the caller's to close. */
   another(): SqliteConnection
@@ -53,12 +56,16 @@ export class SqliteFile {
    * Opens the file to migrate it, and makes it where there is none: empty, with its folder, for nobody but its owner.
    * `work` is to be one transaction: a file that has a page without our tables is refused.
    */
-  async migrate(work: (writer: SqliteConnection) => Promise<void>): Promise<void> {
-    // What was opened once and is gone now is not made anew.
+  async migrate(work: Work): Promise<void> {
+    // Somebody may be finding out that there is nothing. What was opened once and is gone now is not made anew.
+    await this.#opening?.catch(() => {})
     if (this.#opening === undefined) {
       refuseWithoutFile(this.path)
       this.#make()
-      if (seen(this.path)?.size === 0) return this.#migrateNew(work)
+      if (seen(this.path)?.size === 0) {
+        await this.#connected(work)
+        return
+      }
     }
     const { writer } = await this.#connected()
     await work(writer)
@@ -86,21 +93,11 @@ export class SqliteFile {
     header.close()
   }
 
-  async #migrateNew(work: (writer: SqliteConnection) => Promise<void>): Promise<void> {
-    const writer = new SqliteConnection({ path: this.path, readOnly: false, headerOf: null })
-    try {
-      // Another process may have been quicker: then its tables are there.
-      await work(writer)
-    } finally {
-      await writer.close()
-    }
-    await this.#connected()
-  }
-
-  #connected(): Promise<Connections> {
+  /** @param fill makes the tables of a file that is new */
+  #connected(fill?: Work): Promise<Connections> {
     if (this.#closing !== undefined)
       return Promise.reject(new StoreUnavailable('SQLite: the store is closed'))
-    this.#opening ??= this.#open().then(
+    this.#opening ??= this.#open(fill).then(
       connections => {
         this.#connections = connections
         return connections
@@ -113,31 +110,31 @@ export class SqliteFile {
     return this.#opening
   }
 
-  async #open(): Promise<Connections> {
+  async #open(fill?: Work): Promise<Connections> {
     const { path } = this
     refuseWithoutFile(path)
     if (seen(path) === undefined) {
       throw new StoreRefused(`there is no database at ${path}: run \`postviews migrate\``)
     }
     const header = headerOf(path)
-    let writer: SqliteConnection | undefined
+    const opened = { path, headerOf: header.descriptor }
+    const another = () => new SqliteConnection({ ...opened, readOnly: true })
+    const [writer, reader] = [new SqliteConnection({ ...opened, readOnly: false }), another()]
     try {
-      refuseForeignLog(path, header)
+      if (fill === undefined) refuseForeignLog(path, header)
       const found = readHeader(header.descriptor)
       const lacksLog = found?.hasLog && found.mark !== 0 && seen(`${path}-wal`) === undefined
-      const opened = { path, headerOf: header.descriptor }
-      writer = new SqliteConnection({ ...opened, readOnly: false })
-      await refuseForeign(writer, path)
+      // Another process may have been quicker: then the tables are there.
+      if (fill === undefined) await refuseForeign(writer, path)
+      else await fill(writer)
       await writer.takeIntoUse()
       this.warnings.length = 0
       if (lacksLog) this.warnings.push(withoutLog(path))
       this.warnings.push(...openToAll(path))
-      const another = () => new SqliteConnection({ ...opened, readOnly: true })
-      // After the first that writes: a connection that only reads cannot make the log.
-      return { writer, reader: another(), another, header }
+      return { writer, reader, another, header }
     } catch (error) {
       // The first error tells. A file that is refused stays as it is.
-      await writer?.abandon().catch(() => {})
+      await Promise.allSettled([writer.abandon(), reader.close()])
       header.close()
       throw error
     }

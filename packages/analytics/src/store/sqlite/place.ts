@@ -3,7 +3,7 @@
  * nothing: such commits are gone with the process. Runs in the thread of a connection.
  */
 
-import { type BigIntStats, statSync } from 'node:fs'
+import { type BigIntStats, fstatSync, statSync } from 'node:fs'
 import { readHeader } from './header.ts'
 
 /** Becomes a `StoreMisplaced` on the other side of the thread. */
@@ -16,8 +16,8 @@ export class Place {
   readonly #headerOf: number
   readonly #mark: number
   readonly #log: BigIntStats | undefined
-  #file: BigIntStats | undefined
-  #isOverwritten = false
+  #file: BigIntStats
+  #isOverwritten: boolean
 
   /**
    * @param headerOf a descriptor of the open file
@@ -27,15 +27,17 @@ export class Place {
     this.#path = path
     this.#headerOf = headerOf
     this.#mark = mark
-    this.#file = seen(path)
+    // Of the open file: another may be at the path by now.
+    this.#file = fstatSync(headerOf, { bigint: true })
     this.#log = seen(`${path}-wal`)
+    this.#isOverwritten = !this.#isMarked()
   }
 
   /** Asked before each piece of work, and again before its answer: two system calls, some 5 µs. @throws {Misplaced} */
   check(): void {
     const path = this.#path
     const file = seen(path)
-    if (!isSame(file, this.#file)) {
+    if (file === undefined || !isSame(file, this.#file)) {
       throw new Misplaced(
         `${path} was ${file === undefined ? 'deleted or moved away' : 'replaced by another file'} while it was in use: put the same file back, or stop this process before another file takes its place`,
       )
@@ -47,7 +49,7 @@ export class Place {
       )
     }
     // Written by a checkpoint, or written over.
-    if (file!.mtimeNs !== this.#file!.mtimeNs || file!.size !== this.#file!.size) {
+    if (file.mtimeNs !== this.#file.mtimeNs || file.size !== this.#file.size) {
       this.#isOverwritten ||= !this.#isMarked()
       this.#file = file
     }

@@ -19,6 +19,7 @@ import type { CountingSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
 import { SqliteFile } from './file.ts'
+import { findSchema } from './schema.ts'
 
 /** Touches nothing: the file of `sqlite:PATH` is opened when something is first asked of it, and made by `migrate` alone. */
 export async function openSqliteStore(
@@ -54,6 +55,7 @@ export async function openSqliteStore(
           work(client, toState((await client.all(SELECT_STATE))[0]!)),
         ),
       ),
+    schema: () => findSchema(sql => reader.all(sql)),
     toTime: unixSeconds => unixSeconds,
     fromTime: Number,
   }

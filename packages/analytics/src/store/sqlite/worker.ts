@@ -36,23 +36,28 @@ export interface SqliteFailure {
 export interface Opened {
   path: string
   readOnly: boolean
-  /** A descriptor of the file, for its header; null: the file is being made. */
-  headerOf: number | null
+  /** A descriptor of the file, for its header. */
+  headerOf: number
 }
 
 const { path, readOnly, headerOf } = workerData as Opened
 const statements = new Map<string, StatementSync>()
-const database = open()
+// Opened when it is first asked something, so that the thread is there by then.
+const database = new DatabaseSync(path, { readOnly, timeout: 5_000, open: false })
 /** Unknown while a new file is being made: nobody has acknowledged anything into it. */
 let place: Place | undefined
-if (readOnly) place = placeOf(markIn(database))
 
-function open(): DatabaseSync {
-  const opened = new DatabaseSync(path, { readOnly, timeout: 5_000 })
-  if (!readOnly) prepareWriter(opened)
-  // KiB. What is read is in the system's own cache as well; what one batch writes should fit, with thousands of posts too.
-  opened.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -16_384}`)
-  return opened
+function open(): void {
+  database.open()
+  try {
+    if (!readOnly) prepareWriter(database)
+    // KiB. What is read is in the system's own cache as well; what one batch writes should fit, with thousands of posts too.
+    database.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -16_384}`)
+    if (readOnly) place = new Place(path, headerOf, markIn(database))
+  } catch (error) {
+    database.close()
+    throw error
+  }
 }
 
 function prepared(sql: string): StatementSync {
@@ -77,7 +82,7 @@ function answer(request: Request): unknown {
     case 'record':
       return recordViews(database, prepared, request)
     case 'takeIntoUse':
-      place = placeOf(takeIntoUse(database))
+      place = new Place(path, headerOf, takeIntoUse(database))
       return null
     case 'emptyLog':
       return emptyLog(database, path, request.beyondBytes)
@@ -88,12 +93,12 @@ function answer(request: Request): unknown {
   }
 }
 
-function placeOf(mark: number): Place | undefined {
-  return headerOf === null ? undefined : new Place(path, headerOf, mark)
-}
-
 /** What was written to a file that is gone is never answered as if it were kept. Of a transaction its end is. */
 function answerInPlace(request: Request): unknown {
+  if (!database.isOpen) {
+    if (request.op === 'close') return null
+    open()
+  }
   if (request.op === 'close' || request.op === 'mayBeCompleted') return answer(request)
   if (!database.isTransaction) place?.check()
   const result = answer(request)

@@ -41,6 +41,7 @@ async function repeat({ query }: TestDatabase, times = 1): Promise<void> {
 }
 
 const ID_KEY = { SQLite: 'event_id WHERE event_id IS NOT NULL', MariaDB: 'event_id' }
+const ID_ROWS = { SQLite: 'WHERE event_id IS NOT NULL', MariaDB: '' }
 const DROP_ID_KEY = {
   SQLite: 'DROP INDEX uq_event_id',
   MariaDB: 'DROP INDEX uq_event_id ON post_views',
@@ -65,7 +66,7 @@ for (const engine of ENGINES) {
     test('takes no other index for the key', async t => {
       const { database, found } = await counting(t, engine)
       await database.query(DROP_ID_KEY[engine.name])
-      await database.query('CREATE INDEX uq_event_id ON post_views (event_id)')
+      await database.query(`CREATE INDEX uq_event_id ON post_views (event_id) ${ID_ROWS[engine.name]}`)
       assert.equal((await found())[0]?.[4], 'missing')
     })
 
@@ -74,17 +75,8 @@ for (const engine of ENGINES) {
       await database.query('CREATE INDEX their_index ON post_views (user_id)')
       await database.query('CREATE UNIQUE INDEX their_key ON post_view_totals (post_uuid, views)')
       assert.deepEqual(await found(), [])
-      await database.query('CREATE UNIQUE INDEX their_unique ON post_views (post_uuid, visitor, id)')
-      assert.deepEqual(await found(), [])
-      await database.query('DELETE FROM post_views')
-      await database.query('CREATE UNIQUE INDEX their_other ON post_views (post_uuid, visitor)')
-      assert.deepEqual((await found())[0], [
-        'schema',
-        'post_views (post_uuid, visitor)',
-        'unique key',
-        null,
-        'there',
-      ])
+      await database.query('CREATE UNIQUE INDEX their_other ON post_view_totals (views)')
+      assert.deepEqual(await found(), [['schema', 'post_view_totals (views)', 'unique key', null, 'there']])
     })
 
     test('names a table that is gone', async t => {
@@ -121,8 +113,9 @@ test('on SQLite, verify names every trigger on a table of ours', async t => {
 test('on SQLite, a key that takes two ids for one is another key', async () => {
   const { expected } = await findSchema(async () => [])
   const found = new Map(expected).set('post_view_totals', new Set(['post_uuid COLLATE NOCASE']))
+  const adopted = new Set<string>()
   assert.deepEqual(
-    keysThatDiffer({ expected, found }).map(({ name, found }) => [name, found]),
+    keysThatDiffer({ expected, found, adopted }).map(({ name, found }) => [name, found]),
     [
       ['post_view_totals (post_uuid)', 'missing'],
       ['post_view_totals (post_uuid COLLATE NOCASE)', 'there'],
@@ -164,15 +157,13 @@ test('on MariaDB, verify names triggers that have a say in what is counted, and 
     'UPDATE post_view_aggregates SET view_count = view_count + 1',
   )
   await trigger('t4_sets', 'BEFORE INSERT', 'post_views', 'SET NEW.`bot` = 0')
-  await trigger('t5_refuses', 'BEFORE INSERT', 'post_views', "SIGNAL SQLSTATE '45000'")
-  await trigger('t6_ours', 'AFTER INSERT', 'post_view_visitors', 'INSERT INTO theirs VALUES (1)')
+  await trigger('t5_ours', 'AFTER INSERT', 'post_view_visitors', 'INSERT INTO theirs VALUES (1)')
   assert.deepEqual(
     (await found()).map(([, name]) => name),
     [
       'trigger t3_counts on post_views',
       'trigger t4_sets on post_views',
-      'trigger t5_refuses on post_views',
-      'trigger t6_ours on post_view_visitors',
+      'trigger t5_ours on post_view_visitors',
     ],
   )
 })

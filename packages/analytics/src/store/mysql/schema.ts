@@ -23,6 +23,7 @@ export async function findSchema(client: SqlClient, database: string): Promise<F
   return {
     expected: keys,
     found: await foundKeys(client, database),
+    adopted: ADOPTED,
     differences: [
       ...(await otherEngines(client, database, keys)),
       ...(await otherCollations(client, database, keys)),
@@ -103,8 +104,8 @@ async function otherCollations(client: SqlClient, database: string, expected: Ke
 }
 
 /**
- * On adopted tables triggers may be their users' own. Those that set a column of ours, refuse rows, or name a table of ours
- * are not. (Whoever lacks the privilege TRIGGER is shown none.)
+ * On adopted tables triggers may be their users' own. Those that set a column of ours or name a table of ours are
+ * not. (Whoever lacks the privilege TRIGGER is shown none.)
  */
 async function triggers(
   client: SqlClient,
@@ -118,7 +119,7 @@ async function triggers(
      ORDER BY trigger_name`,
     [database],
   )
-  const tables = new RegExp(`\\b(?:${[...columns.keys()].join('|')})\\b|\\bSIGNAL\\b`, 'i')
+  const tables = new RegExp(`\\b(?:${[...columns.keys()].join('|')})\\b`, 'i')
   return rows
     .filter(({ tbl, body }) => {
       const ours = columns.get(String(tbl))

@@ -14,6 +14,8 @@ export interface FoundSchema {
   expected: Keys
   /** Those that there are; a table that is missing is. */
   found: Keys
+  /** Tables that users may give keys of their own, which are rules of theirs: a view that breaks one is a dead letter. */
+  adopted: ReadonlySet<string>
   /** What else is not as it has to be on this engine. */
   differences: Difference[]
 }
@@ -33,8 +35,8 @@ export async function verifySchema(
   if (schema.found.has('post_views') && !hasIdKey(schema)) await nameRepeatedIds(engine, found)
 }
 
-/** Extra keys that are no key of ours matter as well: they refuse good rows. */
-export function keysThatDiffer({ expected, found }: Pick<FoundSchema, 'expected' | 'found'>): Difference[] {
+/** Keys that are none of ours matter as well: they refuse good rows. */
+export function keysThatDiffer({ expected, found, adopted }: Omit<FoundSchema, 'differences'>): Difference[] {
   const differences: Difference[] = []
   for (const [table, keys] of expected) {
     const there = found.get(table)
@@ -45,7 +47,7 @@ export function keysThatDiffer({ expected, found }: Pick<FoundSchema, 'expected'
     for (const key of keys.difference(there)) {
       differences.push(schemaDifference(`${table} (${key})`, 'unique key', 'there', 'missing'))
     }
-    for (const key of there.difference(keys)) {
+    for (const key of adopted.has(table) ? [] : there.difference(keys)) {
       // Where some of its columns are a key already, it refuses nothing.
       if ([...keys.intersection(there)].some(ours => isPartOf(ours, key))) continue
       differences.push(schemaDifference(`${table} (${key})`, 'unique key', null, 'there'))

@@ -16,6 +16,7 @@ export async function findSchema(ask: Ask): Promise<FoundSchema> {
   return {
     expected,
     found,
+    adopted: new Set(),
     differences: triggers
       .filter(({ tbl_name: table }) => expected.has(String(table)))
       .map(({ name, tbl_name: table }) =>

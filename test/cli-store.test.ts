@@ -1,8 +1,8 @@
 /** The commands that work on the store, on a real one, as the person on call uses them. */
 
 import assert from 'node:assert/strict'
-import { access, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, chmod, mkdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client'
 import { openStore } from '../packages/analytics/src/store/open.ts'
@@ -218,6 +218,19 @@ test('says so when the database cannot be opened', async t => {
   const { code, stdout, stderr } = await run('verify')
   assert.deepEqual([code, stdout], [1, ''])
   assert.match(stderr, /^postviews: SQLite: \S*\/views\.db cannot be opened: it is no file\n$/)
+})
+
+test('warns of a database that every user of the machine can read, and does its work', async t => {
+  const { run, database } = await system(t, [view(noon(1))])
+  const path = database.url.slice('sqlite:'.length)
+  await chmod(dirname(path), 0o755)
+  await chmod(path, 0o644)
+  const { code, stdout, stderr } = await run('verify')
+  assert.deepEqual([code, stdout], [0, 'every number adds up\n'])
+  assert.match(
+    stderr,
+    /^postviews: warning: \S*views\.db holds personal data, and every user of this machine can read it: chmod 600$/m,
+  )
 })
 
 test('shows a bar on a terminal, takes it away again, and leaves stdout to what was asked for', async t => {

@@ -3,7 +3,7 @@
  * recount does not see that a key is gone; from then on what is delivered again counts again.
  */
 
-import type { Difference, Progress } from '../store.ts'
+import type { Difference } from '../store.ts'
 import type { SqlEngine } from './sql.ts'
 
 /** Of each table the keys that no two rows share: their columns by name, `date, post_uuid`. */
@@ -27,11 +27,9 @@ const IDS_NAMED = 10_000
 export async function verifySchema(
   engine: SqlEngine,
   found: (difference: Difference) => void,
-  progress: Progress = () => {},
 ): Promise<void> {
   const schema = await engine.schema()
   for (const difference of [...keysThatDiffer(schema), ...schema.differences]) found(difference)
-  progress('schema', 1, 1)
   if (schema.found.has('post_views') && !hasIdKey(schema)) await nameRepeatedIds(engine, found)
 }
 

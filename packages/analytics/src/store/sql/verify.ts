@@ -28,7 +28,7 @@ export async function verify(
   found: (difference: Difference) => void,
   progress: Progress = () => {},
 ): Promise<void> {
-  await verifySchema(engine, found, progress)
+  await verifySchema(engine, found)
   return engine.snapshot(async client => {
     const state = toState((await client.all(SELECT_STATE))[0]!)
     const report = (list: Difference[]) => list.forEach(found)

@@ -22,7 +22,7 @@ const BYTES = 100
 export function readHeader(descriptor: number): Header | null {
   const bytes = Buffer.alloc(BYTES)
   if (readSync(descriptor, bytes, 0, BYTES, 0) < BYTES) return null
-  return { hasLog: bytes[18] === 2, mark: bytes.readUInt32BE(60) }
+  return { hasLog: bytes[18] === 2, mark: bytes.readInt32BE(60) }
 }
 
 interface Open {

@@ -1,8 +1,8 @@
 /** The commands that work on the store, on a real one, as the person on call uses them. */
 
 import assert from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, chmod, mkdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client'
 import { openStore } from '../packages/analytics/src/store/open.ts'
@@ -168,14 +168,15 @@ test('forget erases a user or an address, however it is spelled, and no number w
 })
 
 test('migrate makes a database that is not there, and leaves one that is up to date alone', async t => {
-  const { run } = await commandLine(t, { DATABASE_URL: 'sqlite:new/folder/views.db' })
+  const { run, folder } = await commandLine(t, { DATABASE_URL: 'sqlite:new/folder/views.db' })
   for (const args of ['verify', 'rebuild', 'prune', 'forget --user 7']) {
     const { code, stderr } = await run(args)
     assert.equal(code, 1)
     assert.match(
       stderr,
-      /^postviews: the database is of version 0, this program needs \d+: run `postviews migrate`\n$/,
+      /^postviews: there is no database at \S*\/new\/folder\/views\.db: run `postviews migrate`\n$/,
     )
+    await assert.rejects(access(join(folder, 'new')), { code: 'ENOENT' })
   }
   for (let time = 0; time < 2; time++) {
     assert.deepEqual(await run('migrate'), { code: 0, stdout: 'the database is up to date\n', stderr: '' })
@@ -216,7 +217,20 @@ test('says so when the database cannot be opened', async t => {
   await mkdir(join(folder, 'views.db'))
   const { code, stdout, stderr } = await run('verify')
   assert.deepEqual([code, stdout], [1, ''])
-  assert.match(stderr, /^postviews: SQLite cannot be used: unable to open database file/)
+  assert.match(stderr, /^postviews: SQLite: \S*\/views\.db cannot be opened: it is no file\n$/)
+})
+
+test('warns of a database that every user of the machine can read, and does its work', async t => {
+  const { run, database } = await system(t, [view(noon(1))])
+  const path = database.url.slice('sqlite:'.length)
+  await chmod(dirname(path), 0o755)
+  await chmod(path, 0o644)
+  const { code, stdout, stderr } = await run('verify')
+  assert.deepEqual([code, stdout], [0, 'every number adds up\n'])
+  assert.match(
+    stderr,
+    /^postviews: warning: \S*views\.db holds personal data, and every user of this machine can read it: chmod 600$/m,
+  )
 })
 
 test('shows a bar on a terminal, takes it away again, and leaves stdout to what was asked for', async t => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createStats } from '@postviews/client'
 import { loadPosts } from '../examples/blog/src/posts.ts'
@@ -129,6 +129,8 @@ try {
 
 async function start(): Promise<void> {
   mkdirSync(LOGS, { recursive: true })
+  // Readers' addresses, RabbitMQ's cookie: whoever made it before, and with whatever umask.
+  chmodSync(DATA, 0o700)
   for (const { name, portSetting } of [analyticsPart(''), panelPart(), blogPart('', '')]) {
     const port = ports[name]
     if (!(await isFree(port))) {

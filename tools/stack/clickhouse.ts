@@ -113,7 +113,7 @@ async function placeFor(number: number, parent: string | undefined): Promise<Pla
     parent === undefined
       ? await mkdtemp(join(await realpath(tmpdir()), 'postviews-clickhouse-'))
       : join(parent, `shard-${number}`)
-  await mkdir(dir, { recursive: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   const [http, native] = [await holdFreePort(), await holdFreePort()]
   return { number, dir, isTemporary: parent === undefined, http, native }
 }

@@ -138,7 +138,7 @@ async function createDataDir(install: string, dir: string): Promise<void> {
     () => false,
   )
   if (exists) return
-  await mkdir(dir, { recursive: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   await run(install, [
     '--no-defaults',
     `--datadir=${data}`,

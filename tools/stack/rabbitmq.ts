@@ -186,7 +186,7 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
 
 /** Two nodes on one data directory would ruin it, and with an epmd each they do not know of each other. */
 async function holdDir(dir: string): Promise<Hold> {
-  await mkdir(dir, { recursive: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   const held = await hold(
     `dir-${createHash('sha256')
       .update(await realpath(dir))
@@ -208,7 +208,7 @@ async function writeConfiguration(
   management: boolean,
   config: string[],
 ): Promise<Record<string, string>> {
-  await mkdir(dir, { recursive: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   const cookie = join(dir, '.erlang.cookie')
   await rm(cookie, { force: true })
   await writeFile(cookie, randomBytes(24).toString('hex'), { mode: 0o400 })

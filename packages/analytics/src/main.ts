@@ -179,6 +179,7 @@ async function storeIsReady(
       }
       const { ownHosts, isReplaced } = await store.checkSettings(siteHosts)
       if (failures > 0) log.info({ failures }, 'store.back')
+      for (const warning of store.warnings()) log.warn({ warning }, 'store.warning')
       if (isReplaced) log.warn({ set: siteHosts, used: ownHosts }, 'hosts.outdated')
       return ownHosts
     } catch (error) {

@@ -1,7 +1,7 @@
 /** Whether the service does its work, and how far behind it is: for probes, for Prometheus and for `/status`. */
 
 import { type Metrics, setKnown } from '../metrics.ts'
-import type { Reads, Store } from '../store/store.ts'
+import { type Reads, type Store, storeProblem } from '../store/store.ts'
 
 /** How long a part may take to answer before it counts as away. */
 const ANSWER_LIMIT_MS = 3_000
@@ -80,11 +80,11 @@ export interface HealthOptions {
 }
 
 export function createHealth({ store, broker, consumer, isStopping, metrics, now }: HealthOptions): Health {
-  const storeProblem = sparing(
+  const problemOfStore = sparing(
     () =>
       store.ping().then(
         () => null,
-        () => 'store: does not take writes',
+        error => storeProblem(error, 'store: does not take writes'),
       ),
     `store: does not answer within ${ANSWER_LIMIT_MS / 1_000} s`,
   )
@@ -98,7 +98,7 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
     const consuming = consumer?.problem() ?? null
     // It has found out already.
     if (consuming?.startsWith('store:')) return [consuming]
-    return [await storeProblem(), consuming].filter(problem => problem !== null)
+    return [await problemOfStore(), consuming].filter(problem => problem !== null)
   }
 
   async function backlog(): Promise<Backlog> {
@@ -120,7 +120,7 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
     async exposition() {
       const [found, problem, named, lagSeconds] = await Promise.all([
         depths(),
-        storeProblem(),
+        problemOfStore(),
         problems(),
         // The store's absence has a metric of its own; the lag is then unknown.
         within(backlog(), ANSWER_LIMIT_MS, null).then(

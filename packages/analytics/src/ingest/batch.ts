@@ -9,7 +9,7 @@ import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Day } from '../store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
-import { type Recorded, RowRejected, type Store, StoreRefused } from '../store/store.ts'
+import { type Recorded, RowRejected, type Store, StoreRefused, storeProblem } from '../store/store.ts'
 import { DEAD_REASONS } from './dead.ts'
 import type { DeadLetter, DeadReason } from './dead-letter.ts'
 import type { DeadLetters, Sending } from './dead-letters.ts'
@@ -49,7 +49,7 @@ export class Batches {
   readonly #options: BatchOptions
   readonly #bots = new BotList()
   readonly #keys = new Map<Day, Promise<string>>()
-  #isStoreAway = false
+  #storeProblem: string | null = null
   /** Unix milliseconds of the last word on it. */
   #loggedAt = 0
 
@@ -57,9 +57,9 @@ export class Batches {
     this.#options = options
   }
 
-  /** Whether the store takes no batch at present. */
-  get isStoreAway(): boolean {
-    return this.#isStoreAway
+  /** Why the store takes no batch at present; null when it does. Anyone may read it. */
+  get storeProblem(): string | null {
+    return this.#storeProblem
   }
 
   /**
@@ -114,21 +114,21 @@ export class Batches {
     for (let failures = 0; ; failures++) {
       if (signal.aborted) {
         // The deliveries are void; whether the store is well is asked anew before the next ones.
-        this.#isStoreAway = false
+        this.#storeProblem = null
         throw signal.reason
       }
       try {
         const recorded = await store.recordViews(await this.#toRows(entries))
-        if (this.#isStoreAway) log.info({ failures }, 'store.back')
-        this.#isStoreAway = false
+        if (this.#storeProblem !== null) log.info({ failures }, 'store.back')
+        this.#storeProblem = null
         return recorded
       } catch (error) {
         if (error instanceof RowRejected || error instanceof StoreRefused) {
-          this.#isStoreAway = false
+          this.#storeProblem = null
           throw error
         }
-        const isNew = !this.#isStoreAway
-        this.#isStoreAway = true
+        const isNew = this.#storeProblem === null
+        this.#storeProblem = storeProblem(error)
         // While the store was away a day may have been closed, and its key with it.
         this.#keys.clear()
         if (isNew || Date.now() - this.#loggedAt > LOG_AGAIN_MS) {

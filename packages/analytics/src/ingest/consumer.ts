@@ -21,7 +21,7 @@ import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/h
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { IpStorage } from '../store/row.ts'
-import { type Store, StoreRefused } from '../store/store.ts'
+import { type Store, StoreRefused, storeProblem } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
@@ -102,7 +102,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   /** A session ended with batches under way, and nothing has been committed since. */
   #isUnproven = false
   #working: Promise<void> = Promise.resolve()
-  #isStoreAway = false
+  #storeProblem: string | null = null
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
@@ -137,7 +137,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
 
   problem(): string | null {
     // What its error says, a path perhaps, is for the log.
-    if (this.#isStoreAway || this.#batches.isStoreAway) return 'store: does not take views'
+    const storeProblem = this.#batches.storeProblem ?? this.#storeProblem
+    if (storeProblem !== null) return storeProblem
     const { session } = this.#connection
     if (session === undefined || !this.#deadLetters.isConnected()) return 'broker: not connected'
     if (this.#isUnproven)
@@ -211,12 +212,13 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     while (!signal.aborted) {
       try {
         await this.#options.store.ping()
-        if (this.#isStoreAway) this.#options.log.info('store.back')
-        this.#isStoreAway = false
+        if (this.#storeProblem !== null) this.#options.log.info('store.back')
+        this.#storeProblem = null
         return
       } catch (error) {
-        if (!this.#isStoreAway) this.#options.log.error({ error: describeError(error) }, 'store.lost')
-        this.#isStoreAway = true
+        if (this.#storeProblem === null)
+          this.#options.log.error({ error: describeError(error) }, 'store.lost')
+        this.#storeProblem = storeProblem(error)
       }
       // Rejects when the signal comes: then there is nothing to wait for any more.
       await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})

@@ -23,6 +23,16 @@ export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable'
 }
 
+/** What was opened is no longer what is there: its file was deleted, moved or replaced. Nothing was lost that was not lost with it. */
+export class StoreMisplaced extends StoreUnavailable {
+  override name = 'StoreMisplaced'
+}
+
+/** What anyone may read of why the store is not to be used: nothing of the error's own words. */
+export function storeProblem(error: unknown, otherwise = 'store: does not take views'): string {
+  return error instanceof StoreMisplaced ? 'store: its file was deleted, moved or replaced' : otherwise
+}
+
 /** The store cannot keep these rows, now or ever, though it is well. One row alone: set it aside. Nothing was written. */
 export class RowRejected extends Error {
   override name = 'RowRejected'
@@ -102,6 +112,9 @@ export interface Store extends Reads {
   /** Erases what identifies a reader, and changes no number. Returns how many rows were changed. */
   forget(who: Forget, progress?: Progress): Promise<number>
 
+  /** What somebody should look at though the store can be used: in words, with what to do. Known once it was asked something. */
+  warnings(): readonly string[]
+
   close(): Promise<void>
 }
 
@@ -130,7 +143,18 @@ export type Progress = (step: string, done: number, total: number) => void
 
 /** A stored thing that differs from what a recount says; `expected` or `found` is null when there is none. */
 export interface Difference {
-  kind: 'aggregate' | 'total' | 'row' | 'visitor' | 'referrer' | 'site_aggregate' | 'site_referrer'
+  kind:
+    | 'aggregate'
+    | 'total'
+    | 'row'
+    | 'visitor'
+    | 'referrer'
+    | 'site_aggregate'
+    | 'site_referrer'
+    /** What exactness rests on in the database itself; `rebuild` does not put it right. */
+    | 'schema'
+    /** An id that has several rows. */
+    | 'id'
   /** Which one: `post 42 on 2026-11-21`, `row 17`. Holds no personal data. */
   name: string
   /** What of it differs: `view_count`, `day`. */

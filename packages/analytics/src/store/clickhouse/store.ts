@@ -86,6 +86,8 @@ export async function openClickhouseStore(
     prune: (options, progress) => long(() => prune(housekeeping, options, progress)),
     forget: (who, progress) => long(() => forget(housekeeping, who, progress)),
 
+    warnings: () => [],
+
     async close() {
       await Promise.all([ingest.cluster.close(), housekeeping.cluster.close()])
     },

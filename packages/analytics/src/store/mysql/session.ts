@@ -30,6 +30,9 @@ const END_LIMIT_MS = 1_000
 export const SERVER_WAITS_SECONDS = 30
 const LOCK_WAIT_SECONDS = 10
 
+/** Every statement of ours is shorter. Servers take 16 MB or more unless they are told to take less. */
+const LEAST_PACKET_BYTES = 1_048_576
+
 // Whatever the server's own configuration, so that a value is kept as it is or refused, and a moment is a moment.
 const SETTINGS = [
   'SET NAMES utf8mb4',
@@ -104,11 +107,22 @@ export class Session {
       const connection = await createConnection(optionsFor(server, socket))
       const session = new Session(connection, socket, statementLimitMs)
       for (const statement of SETTINGS) await session.write(statement)
+      await session.#refuseShortPackets()
       return session
     } catch (error) {
       socket.destroy()
       throw error instanceof StoreUnavailable ? error : storeError(error)
     }
+  }
+
+  /** A server that takes no long statements breaks the connection in the middle of a batch, and does not say why. */
+  async #refuseShortPackets(): Promise<void> {
+    const [row] = await this.all('SELECT @@max_allowed_packet AS bytes')
+    const bytes = Number(row!['bytes'])
+    if (bytes >= LEAST_PACKET_BYTES) return
+    throw new StoreUnavailable(
+      `MySQL: max_allowed_packet is ${bytes}, and has to be ${LEAST_PACKET_BYTES} at least: raise it on the server`,
+    )
   }
 
   get isOver(): boolean {

@@ -18,6 +18,7 @@ import { NEWEST_RULES } from '../zone-rules.ts'
 import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
 import { BEING_ADOPTED, recordViews } from './record.ts'
+import { findSchema } from './schema.ts'
 import { serverOf } from './session.ts'
 import { fromTimestamp, toTimestamp } from './text.ts'
 
@@ -87,6 +88,7 @@ export async function openMysqlStore(
         return work(client)
       }),
     exclusive: exclusiveOn(writer),
+    schema: () => findSchema(recounter, database),
     toTime: toTimestamp,
     fromTime: fromTimestamp,
   }
@@ -145,6 +147,8 @@ export async function openMysqlStore(
     },
     prune: (options, progress) => prune(housekeeping, options, progress),
     forget: (who, progress) => forget(housekeeping, who, progress),
+
+    warnings: () => [],
 
     async close() {
       await Promise.all([writer, reader, keeper, recounter, ...passing].map(each => each.close()))

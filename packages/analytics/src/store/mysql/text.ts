@@ -49,7 +49,7 @@ export function postDay({ postUuid, day }: { postUuid: string; day: Day }): stri
   return `${quoted(postUuid)},'${day}'`
 }
 
-/** Below the least that any server takes (1 MB), whatever the characters. */
+/** Below the least that a session is opened with (1 MiB, see session.ts), at three bytes for each. */
 const STATEMENT_CHARACTERS = 250_000
 
 export interface Part<T> {

@@ -6,6 +6,7 @@
 import type { Calendar, Day } from '../calendar.ts'
 import type { UniqueBy } from '../row.ts'
 import type { CountingSettings } from '../store.ts'
+import type { FoundSchema } from './schema-check.ts'
 
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, unknown>
@@ -26,6 +27,8 @@ export interface SqlEngine {
   snapshot<T>(work: (client: SqlClient) => Promise<T>): Promise<T>
   /** A transaction during which no batch is recorded, by any process. Tried again after a deadlock. */
   exclusive<T>(work: (client: SqlClient, state: State) => Promise<T>): Promise<T>
+  /** The keys and triggers that there are, and those that there have to be. */
+  schema(): Promise<FoundSchema>
   /** Unix seconds as the engine stores times, and back. */
   toTime(unixSeconds: number): SqlValue
   fromTime(value: unknown): number

@@ -15,15 +15,17 @@ import {
 } from './recount.ts'
 import { verifyReferrers } from './referrers.ts'
 import { dayKeys, deriveAgain, rawRows } from './rows.ts'
+import { verifySchema } from './schema-check.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { correctedTotals, totalsAfter } from './totals.ts'
 
 /** Hands every difference to `found` as it comes. */
-export function verify(
+export async function verify(
   engine: SqlEngine,
   found: (difference: Difference) => void,
   progress: Progress = () => {},
 ): Promise<void> {
+  await verifySchema(engine, found)
   return engine.snapshot(async client => {
     const state = toState((await client.all(SELECT_STATE))[0]!)
     const report = (list: Difference[]) => list.forEach(found)

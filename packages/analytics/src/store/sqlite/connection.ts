@@ -2,9 +2,10 @@
 
 import { Worker } from 'node:worker_threads'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
-import { type Recorded, RowRejected, StoreRefused, StoreUnavailable } from '../store.ts'
+import { type Recorded, RowRejected, StoreMisplaced, StoreRefused, StoreUnavailable } from '../store.ts'
+import { LOG_KEPT_BYTES } from './journal.ts'
 import type { RecordBatch } from './record.ts'
-import type { Reply, Request, SqliteFailure } from './worker.ts'
+import type { Opened, Reply, Request, SqliteFailure } from './worker.ts'
 
 interface Waiting {
   resolve(result: unknown): void
@@ -13,14 +14,16 @@ interface Waiting {
 
 export class SqliteConnection implements SqlClient {
   readonly #worker: Worker
+  readonly #readOnly: boolean
   readonly #waiting = new Map<number, Waiting>()
   #lastId = 0
   #lastTransaction: Promise<unknown> = Promise.resolve()
   #ended: Error | undefined
   #closed: Promise<unknown> | undefined
 
-  constructor(path: string, { readOnly }: { readOnly: boolean }) {
-    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path, readOnly } })
+  constructor(opened: Opened) {
+    this.#readOnly = opened.readOnly
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: opened })
     this.#worker.on('message', ({ id, reply }: { id: number; reply: Reply }) => {
       const waiting = this.#waiting.get(id)!
       this.#waiting.delete(id)
@@ -72,10 +75,35 @@ export class SqliteConnection implements SqlClient {
     return done
   }
 
+  /** Said first, to a connection that writes. */
+  async takeIntoUse(): Promise<void> {
+    await this.#askAlone({ op: 'takeIntoUse' })
+  }
+
+  /** Called after a long read, by whoever writes: the log may have grown with it. */
+  async shortenLog(): Promise<void> {
+    await this.#askAlone({ op: 'emptyLog', beyondBytes: LOG_KEPT_BYTES })
+  }
+
+  /** Whether `close` leaves the file whole. */
+  async mayBeCompleted(): Promise<boolean> {
+    if (this.#ended !== undefined) return false
+    return (await this.#askAlone({ op: 'mayBeCompleted' })) as boolean
+  }
+
   /** Waits for the work in line: a statement of SQLite cannot be cut off, only the whole process. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#close(!this.#readOnly)
+  }
+
+  /** Closes, and leaves file and log as they are, as long as another connection is open. */
+  abandon(): Promise<void> {
+    return this.#close(false)
+  }
+
+  async #close(givesBack: boolean): Promise<void> {
     if (this.#ended !== undefined) return
-    this.#closed ??= this.#askAlone({ op: 'close' })
+    this.#closed ??= this.#askAlone({ op: 'close', givesBack })
     await this.#closed
   }
 
@@ -110,6 +138,7 @@ const MISMATCH = 20
 function storeError({ name, message, code }: SqliteFailure): Error {
   if (name === 'StoreRefused') return new StoreRefused(message)
   if (name === 'RowRejected') return new RowRejected(message)
+  if (name === 'StoreMisplaced') return new StoreMisplaced(`SQLite: ${message}`)
   const primary = code === null ? null : code & 0xff
   if (primary === TOO_BIG || primary === CONSTRAINT || primary === MISMATCH) {
     return new RowRejected(`SQLite refuses a row: ${message}`)

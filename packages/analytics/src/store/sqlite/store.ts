@@ -1,7 +1,6 @@
 /** The embedded store: one file, one writer, WAL with every commit on the disk before it is answered. */
 
-import { mkdirSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { Learned } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
@@ -16,45 +15,47 @@ import { createReads } from '../sql/reads.ts'
 import { rebuild } from '../sql/rebuild.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
-import { type CountingSettings, type Store, StoreUnavailable } from '../store.ts'
+import type { CountingSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
-import { SqliteConnection } from './connection.ts'
+import { SqliteFile } from './file.ts'
+import { findSchema } from './schema.ts'
 
-/** Opens the file of `sqlite:PATH`, making it and its folder where there is none. */
+/** Touches nothing: the file of `sqlite:PATH` is opened when something is first asked of it, and made by `migrate` alone. */
 export async function openSqliteStore(
   url: string,
   settings: CountingSettings,
   rules = NEWEST_RULES,
 ): Promise<Store> {
-  const path = resolve(url.slice('sqlite:'.length))
-  try {
-    mkdirSync(dirname(path), { recursive: true })
-  } catch (cause) {
-    throw new StoreUnavailable(`SQLite: the folder of ${path} cannot be made`, { cause })
+  const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
+  const reader: SqlClient = {
+    all: (sql, values) => file.use(({ reader }) => reader.all(sql, values)),
+    run: (sql, values) => file.use(({ reader }) => reader.run(sql, values)),
   }
-  const writer = new SqliteConnection(path, { readOnly: false })
-  // Waits for the writer to have made the file: a connection that only reads cannot.
-  await writer.all('SELECT 1')
-  const reader = new SqliteConnection(path, { readOnly: true })
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
 
   const engine: SqlEngine = {
     calendar,
     settings,
     reader,
-    async snapshot(work) {
-      const connection = new SqliteConnection(path, { readOnly: true })
-      try {
-        return await connection.transaction('BEGIN', work)
-      } finally {
-        await connection.close()
-      }
-    },
+    snapshot: work =>
+      file.use(async ({ writer, another }) => {
+        // Not from a file that has taken the place of the open one.
+        await writer.all('SELECT 1')
+        const connection = another()
+        const read = connection.transaction('BEGIN', work)
+        await read.finally(() => connection.close())
+        // As long as anybody reads one moment, no room of the log can be used again.
+        await writer.shortenLog()
+        return read
+      }),
     exclusive: work =>
-      writer.transaction('BEGIN IMMEDIATE', async client =>
-        work(client, toState((await client.all(SELECT_STATE))[0]!)),
+      file.use(({ writer }) =>
+        writer.transaction('BEGIN IMMEDIATE', async client =>
+          work(client, toState((await client.all(SELECT_STATE))[0]!)),
+        ),
       ),
+    schema: () => findSchema(sql => reader.all(sql)),
     toTime: unixSeconds => unixSeconds,
     fromTime: Number,
   }
@@ -77,28 +78,32 @@ export async function openSqliteStore(
     async recordViews(rows) {
       if (rows.length === 0) return { counted: 0, duplicates: 0 }
       const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
-      return learned.during(agreement => writer.record({ columns: toColumns(rows), agreement, progress }))
+      return learned.during(agreement =>
+        file.use(({ writer }) => writer.record({ columns: toColumns(rows), agreement, progress })),
+      )
     },
 
     async ping() {
-      await writer.run('UPDATE post_view_state SET id = id WHERE id = 1')
+      await file.use(({ writer }) => writer.run('UPDATE post_view_state SET id = id WHERE id = 1'))
     },
 
     async migrate(progress, hosts) {
-      await writer.transaction('BEGIN IMMEDIATE', async client => {
-        const script = (sql: string) => {
-          // Interrupted here, all of it is rolled back.
-          progress?.('schema', 0, 1)
-          return client.script(sql)
-        }
-        await applyMigrations({ engine: 'sqlite', query: query(client), script })
-        await client.run(
-          `INSERT INTO post_view_state (id, stats_timezone, window_hours, unique_by, bots)
-           VALUES (1, ?, ?, ?, ?)
-           ON CONFLICT (id) DO NOTHING`,
-          [settings.timeZone, settings.windowHours, settings.uniqueBy, settings.bots],
-        )
-      })
+      await file.migrate(writer =>
+        writer.transaction('BEGIN IMMEDIATE', async client => {
+          const script = (sql: string) => {
+            // Interrupted here, all of it is rolled back.
+            progress?.('schema', 0, 1)
+            return client.script(sql)
+          }
+          await applyMigrations({ engine: 'sqlite', query: query(client), script })
+          await client.run(
+            `INSERT INTO post_view_state (id, stats_timezone, window_hours, unique_by, bots)
+             VALUES (1, ?, ?, ?, ?)
+             ON CONFLICT (id) DO NOTHING`,
+            [settings.timeZone, settings.windowHours, settings.uniqueBy, settings.bots],
+          )
+        }),
+      )
       const { replaced } = await agreeOnRules(engine, progress)
       if (hosts !== undefined) replaced.push(...(await agreeOnHosts(engine, hosts)))
       await learned.checkAfterMigration()
@@ -106,6 +111,7 @@ export async function openSqliteStore(
     },
 
     async checkSettings(ownHosts = null) {
+      await file.open()
       await learned.check()
       // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
       return ownHostsInUse(ownHosts, await recordedLists(reader))
@@ -113,6 +119,7 @@ export async function openSqliteStore(
 
     verify: (found, progress) => verify(engine, found, progress),
     async rebuild(options, progress) {
+      await file.open()
       await checkVersionOf()
       if (options.adoptSettings) learned.forget()
       return rebuild(engine, options, progress)
@@ -121,8 +128,7 @@ export async function openSqliteStore(
     prune: (options, progress) => prune(engine, options, progress),
     forget: (who, progress) => forget(engine, who, progress),
 
-    async close() {
-      await Promise.all([writer.close(), reader.close()])
-    },
+    warnings: () => file.warnings,
+    close: () => file.close(),
   }
 }

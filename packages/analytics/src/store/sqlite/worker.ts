@@ -6,6 +6,8 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { SqlValue } from '../sql/sql.ts'
+import { emptyLog, giveBack, markIn, prepareWriter, takeIntoUse } from './journal.ts'
+import { Place } from './place.ts'
 import { type RecordBatch, recordViews } from './record.ts'
 
 /** What the thread is asked to do; each request is answered once, in order. */
@@ -14,7 +16,12 @@ export type Request =
   | { op: 'run'; sql: string; values: readonly SqlValue[] }
   | { op: 'script'; sql: string }
   | ({ op: 'record' } & RecordBatch)
-  | { op: 'close' }
+  /** Said once, before a writer does anything else in a file that is not new. */
+  | { op: 'takeIntoUse' }
+  | { op: 'emptyLog'; beyondBytes: number }
+  | { op: 'mayBeCompleted' }
+  /** Without `givesBack` a log stays as it is. */
+  | { op: 'close'; givesBack: boolean }
 
 export type Reply = { result: unknown } | { error: SqliteFailure }
 
@@ -26,25 +33,31 @@ export interface SqliteFailure {
   code: number | null
 }
 
-// FULL: a commit that was answered is on the disk; in WAL mode NORMAL would lose it in a power cut. A new file has pages
-// of 8 KiB, of which a batch touches fewer than of smaller ones. The log is written back when it holds 128 MB: with many posts
-// each batch changes the same thousands of pages again, and so they are written back once for several batches.
-const WRITER_SETTINGS = `
-  PRAGMA page_size = 8192;
-  PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
-  PRAGMA wal_autocheckpoint = 16000;`
+export interface Opened {
+  path: string
+  readOnly: boolean
+  /** A descriptor of the file, for its header. */
+  headerOf: number
+}
 
-const { path, readOnly } = workerData as { path: string; readOnly: boolean }
+const { path, readOnly, headerOf } = workerData as Opened
 const statements = new Map<string, StatementSync>()
-const database = open()
+// Opened when it is first asked something, so that the thread is there by then.
+const database = new DatabaseSync(path, { readOnly, timeout: 5_000, open: false })
+/** Unknown while a new file is being made: nobody has acknowledged anything into it. */
+let place: Place | undefined
 
-function open(): DatabaseSync {
-  const opened = new DatabaseSync(path, { readOnly, timeout: 5_000 })
-  if (!readOnly) opened.exec(WRITER_SETTINGS)
-  // KiB. What is read is in the system's own cache as well; what one batch writes should fit, with thousands of posts too.
-  opened.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -16_384}`)
-  return opened
+function open(): void {
+  database.open()
+  try {
+    if (!readOnly) prepareWriter(database)
+    // KiB. What is read is in the system's own cache as well; what one batch writes should fit, with thousands of posts too.
+    database.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -16_384}`)
+    if (readOnly) place = new Place(path, headerOf, markIn(database))
+  } catch (error) {
+    database.close()
+    throw error
+  }
 }
 
 function prepared(sql: string): StatementSync {
@@ -68,9 +81,29 @@ function answer(request: Request): unknown {
       return database.exec(request.sql)
     case 'record':
       return recordViews(database, prepared, request)
+    case 'takeIntoUse':
+      place = new Place(path, headerOf, takeIntoUse(database))
+      return null
+    case 'emptyLog':
+      return emptyLog(database, path, request.beyondBytes)
+    case 'mayBeCompleted':
+      return place?.mayBeCompleted() ?? false
     case 'close':
-      return database.close()
+      return request.givesBack ? giveBack(database, path) : database.close()
   }
+}
+
+/** What was written to a file that is gone is never answered as if it were kept. Of a transaction its end is. */
+function answerInPlace(request: Request): unknown {
+  if (!database.isOpen) {
+    if (request.op === 'close') return null
+    open()
+  }
+  if (request.op === 'close' || request.op === 'mayBeCompleted') return answer(request)
+  if (!database.isTransaction) place?.check()
+  const result = answer(request)
+  if (!database.isTransaction) place?.check()
+  return result
 }
 
 function failureOf(error: unknown): SqliteFailure {
@@ -82,7 +115,7 @@ function failureOf(error: unknown): SqliteFailure {
 parentPort!.on('message', ({ id, request }: { id: number; request: Request }) => {
   let reply: Reply
   try {
-    reply = { result: answer(request) }
+    reply = { result: answerInPlace(request) }
   } catch (error) {
     reply = { error: failureOf(error) }
   }

@@ -1,0 +1,98 @@
+/**
+ * What exactness rests on in the database itself: the keys that keep rows apart, and that nobody else writes along. A
+ * recount does not see that a key is gone; from then on what is delivered again counts again.
+ */
+
+import type { Difference } from '../store.ts'
+import type { SqlEngine } from './sql.ts'
+
+/** Of each table the keys that no two rows share: their columns by name, `date, post_uuid`. */
+export type Keys = ReadonlyMap<string, ReadonlySet<string>>
+
+export interface FoundSchema {
+  /** Those of the committed `schema.sql`. */
+  expected: Keys
+  /** Those that there are; a table that is missing is. */
+  found: Keys
+  /** Tables that users may give keys of their own, which are rules of theirs: a view that breaks one is a dead letter. */
+  adopted: ReadonlySet<string>
+  /** What else is not as it has to be on this engine. */
+  differences: Difference[]
+}
+
+/** Of ids that are there twice, so many are named. */
+const IDS_NAMED = 10_000
+
+/** Hands over what is missing, and every id that was counted more than once because of it. */
+export async function verifySchema(
+  engine: SqlEngine,
+  found: (difference: Difference) => void,
+): Promise<void> {
+  const schema = await engine.schema()
+  for (const difference of [...keysThatDiffer(schema), ...schema.differences]) found(difference)
+  if (schema.found.has('post_views') && !hasIdKey(schema)) await nameRepeatedIds(engine, found)
+}
+
+/** Keys that are none of ours matter as well: they refuse good rows. */
+export function keysThatDiffer({ expected, found, adopted }: Omit<FoundSchema, 'differences'>): Difference[] {
+  const differences: Difference[] = []
+  for (const [table, keys] of expected) {
+    const there = found.get(table)
+    if (there === undefined) {
+      differences.push(schemaDifference(table, 'table', 'there', 'missing'))
+      continue
+    }
+    for (const key of keys.difference(there)) {
+      differences.push(schemaDifference(`${table} (${key})`, 'unique key', 'there', 'missing'))
+    }
+    for (const key of adopted.has(table) ? [] : there.difference(keys)) {
+      // Where some of its columns are a key already, it refuses nothing.
+      if ([...keys.intersection(there)].some(ours => isPartOf(ours, key))) continue
+      differences.push(schemaDifference(`${table} (${key})`, 'unique key', null, 'there'))
+    }
+  }
+  return differences
+}
+
+export function schemaDifference(
+  name: string,
+  field: string,
+  expected: Difference['expected'],
+  found: Difference['found'],
+): Difference {
+  return { kind: 'schema', name, field, expected, found }
+}
+
+/** `date, post_uuid`, in whatever order they are given. */
+export function keyOf(columns: readonly string[]): string {
+  return [...columns].sort().join(', ')
+}
+
+function isPartOf(some: string, key: string): boolean {
+  const columns = new Set(key.split(', '))
+  return some.split(', ').every(column => columns.has(column))
+}
+
+function hasIdKey({ expected, found }: FoundSchema): boolean {
+  const ofIds = [...expected.get('post_views')!].filter(key => key.startsWith('event_id'))
+  return ofIds.every(key => found.get('post_views')!.has(key))
+}
+
+async function nameRepeatedIds(engine: SqlEngine, found: (difference: Difference) => void): Promise<void> {
+  const repeated = await engine.reader.all(
+    `SELECT LOWER(HEX(event_id)) AS id, COUNT(*) AS times
+     FROM post_views
+     WHERE event_id IS NOT NULL
+     GROUP BY event_id
+     HAVING COUNT(*) > 1
+     ORDER BY event_id
+     LIMIT ${IDS_NAMED}`,
+  )
+  for (const { id, times } of repeated) {
+    found({ kind: 'id', name: `id ${uuidOf(String(id))}`, field: 'rows', expected: 1, found: Number(times) })
+  }
+}
+
+function uuidOf(hex: string): string {
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}

@@ -1,0 +1,224 @@
+/** The database file of `sqlite:PATH`: made by a migration alone, opened when it is first needed, refused when it is not whole. */
+
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { MIGRATIONS_TABLE } from '../migrate.ts'
+import { StoreRefused, StoreUnavailable } from '../store.ts'
+import { SqliteConnection } from './connection.ts'
+import { HeaderFile, readHeader } from './header.ts'
+import { markIn } from './journal.ts'
+
+type Work = (writer: SqliteConnection) => Promise<void>
+
+interface Connections {
+  writer: SqliteConnection
+  /** Asked nothing before the writer has the file in use: it cannot make the log. */
+  reader: SqliteConnection
+  /** One more that reads, for whoever wants many reads of one moment; it is the caller's to close. */
+  another(): SqliteConnection
+  header: HeaderFile
+}
+
+export class SqliteFile {
+  readonly path: string
+  readonly warnings: string[] = []
+  #opening: Promise<Connections> | undefined
+  #connections: Connections | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  /** @throws {StoreRefused} for a file that is not there, or that is not to be used */
+  async open(): Promise<void> {
+    await this.#connected()
+  }
+
+  /**
+   * Runs work on the connections: at once where they are open, so that `close` ends nothing that was begun.
+   *
+   * @throws {StoreUnavailable} also for what `open` refuses: somebody may be about to put it right
+   */
+  use<T>(work: (connections: Connections) => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined)
+      return Promise.reject(new StoreUnavailable('SQLite: the store is closed'))
+    if (this.#connections !== undefined) return work(this.#connections)
+    return this.#connected().then(work, (error: unknown) => {
+      throw error instanceof StoreRefused
+        ? new StoreUnavailable(error.message, { cause: error.cause })
+        : error
+    })
+  }
+
+  /**
+   * Opens the file to migrate it, and makes it where there is none: empty, with its folder, for nobody but its owner.
+   * `work` is to be one transaction: a file that has a page without our tables is refused.
+   */
+  async migrate(work: Work): Promise<void> {
+    // Somebody may be finding out that there is nothing. What was opened once and is gone now is not made anew.
+    await this.#opening?.catch(() => {})
+    if (this.#opening === undefined) {
+      refuseWithoutFile(this.path)
+      this.#make()
+      if (seen(this.path)?.size === 0) {
+        await this.#connected(work)
+        return
+      }
+    }
+    const { writer } = await this.#connected()
+    await work(writer)
+  }
+
+  /** Waits for what was begun; what comes later is refused. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** Readers first: the last of all connections is one that writes, and so can complete the file. */
+  async #close(): Promise<void> {
+    const connections = await this.#opening?.catch(() => undefined)
+    if (connections === undefined) return
+    const { writer, reader, header } = connections
+    if (await writer.mayBeCompleted()) {
+      await reader.close()
+      await writer.close()
+    } else {
+      // The one that reads closes last: it writes nothing into a file that is no longer ours, and takes no log away.
+      await writer.abandon()
+      await reader.close()
+    }
+    header.close()
+  }
+
+  /** @param fill makes the tables of a file that is new */
+  #connected(fill?: Work): Promise<Connections> {
+    if (this.#closing !== undefined)
+      return Promise.reject(new StoreUnavailable('SQLite: the store is closed'))
+    this.#opening ??= this.#open(fill).then(
+      connections => {
+        this.#connections = connections
+        return connections
+      },
+      (error: unknown) => {
+        this.#opening = undefined
+        throw error
+      },
+    )
+    return this.#opening
+  }
+
+  async #open(fill?: Work): Promise<Connections> {
+    const { path } = this
+    refuseWithoutFile(path)
+    if (seen(path) === undefined) {
+      throw new StoreRefused(`there is no database at ${path}: run \`postviews migrate\``)
+    }
+    const header = headerOf(path)
+    const opened = { path, headerOf: header.descriptor }
+    const another = () => new SqliteConnection({ ...opened, readOnly: true })
+    const [writer, reader] = [new SqliteConnection({ ...opened, readOnly: false }), another()]
+    try {
+      if (fill === undefined) refuseForeignLog(path, header)
+      const found = readHeader(header.descriptor)
+      const lacksLog = found?.hasLog && found.mark !== 0 && seen(`${path}-wal`) === undefined
+      // Another process may have been quicker: then the tables are there.
+      if (fill === undefined) await refuseForeign(writer, path)
+      else await fill(writer)
+      await writer.takeIntoUse()
+      this.warnings.length = 0
+      if (lacksLog) this.warnings.push(withoutLog(path))
+      this.warnings.push(...openToAll(path))
+      return { writer, reader, another, header }
+    } catch (error) {
+      // The first error tells. A file that is refused stays as it is.
+      await Promise.allSettled([writer.abandon(), reader.close()])
+      header.close()
+      throw error
+    }
+  }
+
+  #make(): void {
+    try {
+      mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 })
+      closeSync(openSync(this.path, 'wx', 0o600))
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'EEXIST' && seen(this.path) !== undefined) return
+      throw new StoreUnavailable(`SQLite: ${this.path} cannot be made`, { cause })
+    }
+  }
+}
+
+function seen(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch (cause) {
+    throw new StoreUnavailable(`SQLite: ${path} cannot be looked at`, { cause })
+  }
+}
+
+function headerOf(path: string): HeaderFile {
+  try {
+    return new HeaderFile(path)
+  } catch (cause) {
+    throw new StoreUnavailable(`SQLite: ${path} cannot be opened`, { cause })
+  }
+}
+
+/** Made anew, it would take the log of the file that is gone for its own, and empty it. */
+function refuseWithoutFile(path: string): void {
+  if ((seen(path)?.size ?? 0) > 0 || (seen(`${path}-wal`)?.size ?? 0) === 0) return
+  throw new StoreRefused(
+    `${path} is not there, but ${path}-wal is, with the latest views in it: put the file back beside it, or move that away`,
+  )
+}
+
+/** A file that was made by a migration has its tables from the first page on. */
+async function refuseForeign(writer: SqliteConnection, path: string): Promise<void> {
+  const [ours] = await writer.all(`SELECT name FROM sqlite_schema WHERE name = '${MIGRATIONS_TABLE}'`)
+  if (ours !== undefined) return
+  const [{ page_count: pages } = {}] = await writer.all('PRAGMA page_count')
+  if (Number(pages) === 0) throw new StoreRefused(`${path} is empty: run \`postviews migrate\``)
+  throw new StoreRefused(
+    `${path} is no new file, and has no table of ours: it lost its -wal when it was copied, or belongs to another program. Put the whole database there, or move it away to begin a new one`,
+  )
+}
+
+/** SQLite takes whatever log is beside a file for the file's own, and so ruins a backup that is put there. */
+function refuseForeignLog(path: string, header: HeaderFile): void {
+  // Looked at twice: another process that opens or closes the file in between changes both.
+  if (isForeignLog(path, header) && isForeignLog(path, header)) {
+    throw new StoreRefused(
+      `${path}-wal belongs to another file than ${path}: move it away, and ${path}-shm with it`,
+    )
+  }
+}
+
+function isForeignLog(path: string, { descriptor }: HeaderFile): boolean {
+  if ((seen(`${path}-wal`)?.size ?? 0) === 0) return false
+  const header = readHeader(descriptor)
+  if (header === null || !header.hasLog) return true
+  try {
+    // Read-only, so that closing it does not write the log into the file.
+    using together = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
+    return header.mark !== markIn(together)
+  } catch (cause) {
+    throw new StoreUnavailable(`SQLite: ${path} cannot be read`, { cause })
+  }
+}
+
+function withoutLog(path: string): string {
+  return `${path} was in use when it was last written, and there is no ${path}-wal: if it was copied or restored without that, its latest views are missing; put the two together back, from one moment`
+}
+
+/** Files with readers' addresses that any user of the machine can read. Those of a mode that we set are not. */
+function openToAll(path: string): string[] {
+  const folder = seen(dirname(path))
+  if (folder === undefined || (folder.mode & 0o001) === 0) return []
+  return ['', '-wal', '-shm']
+    .map(suffix => path + suffix)
+    .filter(each => ((seen(each)?.mode ?? 0) & 0o006) !== 0)
+    .map(each => `${each} holds personal data, and every user of this machine can read it: chmod 600`)
+}

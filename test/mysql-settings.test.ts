@@ -1,0 +1,73 @@
+/** Settings of a server that a store cannot make for its session: named, and waited for. */
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
+import { type Mariadb, startMariadb } from '../tools/stack/mariadb.ts'
+import { assertVerified, differencesIn } from './store-contract-database.ts'
+import { mysqlDatabase, type TestDatabase } from './support/engines.ts'
+import { storeOn } from './support/mysql.ts'
+import { record, view } from './support/views.ts'
+
+const NOON = '2026-03-10T12:00:00Z'
+const LEAST_BYTES = 1_048_576
+const USER = '18446744073709551615'
+
+describe('a server', () => {
+  let server: Mariadb
+  let database: TestDatabase
+  before(async () => {
+    server = await startMariadb()
+    database = mysqlDatabase((await server.database()).url)
+  })
+  after(() => server.stop())
+
+  test('that takes only short statements is named at once; the longest ones fit into what is asked of it', async t => {
+    await (await storeOn(t, database.url)).migrate()
+    await database.query(`SET GLOBAL max_allowed_packet = ${LEAST_BYTES / 16}`)
+    const store = await storeOn(t, database.url)
+    for (const work of [() => store.checkSettings(), () => store.ping(), () => store.migrate()]) {
+      await assert.rejects(work(), {
+        constructor: StoreUnavailable,
+        message: 'MySQL: max_allowed_packet is 65536, and has to be 1048576 at least: raise it on the server',
+      })
+    }
+    await database.query(`SET GLOBAL max_allowed_packet = ${LEAST_BYTES}`)
+    await takesTheLongest(store)
+  })
+
+  test('that answers commits before they are on the disk is named by verify', async t => {
+    const store = await storeOn(t, database.url)
+    await store.migrate()
+    assert.deepEqual(await differencesIn(store), [])
+    await database.query('SET GLOBAL innodb_flush_log_at_trx_commit = 2')
+    assert.deepEqual(await differencesIn(store), [
+      {
+        kind: 'schema',
+        name: 'the server',
+        field: 'innodb_flush_log_at_trx_commit',
+        expected: 1,
+        found: 2,
+      },
+    ])
+  })
+})
+
+/** Each text as long as it may be, of characters that take as many bytes as any, or are escaped. */
+async function takesTheLongest(store: Store): Promise<void> {
+  const views = Array.from({ length: 2_000 }, (_, index) =>
+    view(NOON, {
+      postUuid: `${'a'.repeat(30)}${index}`,
+      userAgent: (index % 2 === 0 ? '語' : "'").repeat(2_000),
+      referer: `https://${'a.'.repeat(120)}example/${'語'.repeat(200)}`,
+      userId: USER,
+    }),
+  )
+  assert.equal((await record(store, views)).counted, views.length)
+  await assertVerified(store)
+  assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 0)
+  assert.equal(await store.forget({ userId: USER }), views.length)
+  const now = Date.parse('2027-03-10T12:00:00Z') / 1_000
+  await store.prune({ now, rawRetentionDays: 90, maxAgeSeconds: 86_400 })
+  await assertVerified(store)
+}

@@ -8,18 +8,23 @@ import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
+import { keysOf } from '../sql/batch-keys.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
 import { createReads } from '../sql/reads.ts'
-import { rebuild } from '../sql/rebuild.ts'
+import { rebuild, whileAgreed } from '../sql/rebuild.ts'
+import { reopenDays } from '../sql/reopen.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type CountingSettings, type Store, StoreUnavailable } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
 import { SqliteConnection } from './connection.ts'
+
+/** SQLite's busy handler looks that often whether another process has left the file, at the least. */
+const BUSY_LOOKS_EVERY_MS = 100
 
 /** Opens the file of `sqlite:PATH`, making it and its folder where there is none. */
 export async function openSqliteStore(
@@ -57,6 +62,8 @@ export async function openSqliteStore(
       ),
     toTime: unixSeconds => unixSeconds,
     fromTime: Number,
+    serverClock: null,
+    giveWayMs: BUSY_LOOKS_EVERY_MS,
   }
 
   const query = (client: SqlClient) => async (sql: string) => ({ rows: await client.all(sql) })
@@ -72,12 +79,15 @@ export async function openSqliteStore(
     calendar,
     ...createReads(engine),
 
-    dayKey: day => dayKey(engine, day),
+    dayKey: day => learned.during(agreement => dayKey(whileAgreed(engine, agreement), day)),
+    reopenDays: progress => learned.during(agreement => reopenDays(whileAgreed(engine, agreement), progress)),
 
     async recordViews(rows) {
       if (rows.length === 0) return { counted: 0, duplicates: 0 }
       const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
-      return learned.during(agreement => writer.record({ columns: toColumns(rows), agreement, progress }))
+      return learned.during(agreement =>
+        writer.record({ columns: toColumns(rows), keys: keysOf(rows), agreement, progress }),
+      )
     },
 
     async ping() {

@@ -5,7 +5,9 @@
 
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
+import type { Day } from '../calendar.ts'
 import type { SqlValue } from '../sql/sql.ts'
+import { KeyReplaced } from '../store.ts'
 import { type RecordBatch, recordViews } from './record.ts'
 
 /** What the thread is asked to do; each request is answered once, in order. */
@@ -24,6 +26,8 @@ export interface SqliteFailure {
   message: string
   /** SQLite's extended result code, if SQLite it was. */
   code: number | null
+  /** Of `KeyReplaced`. */
+  day?: Day
 }
 
 // FULL: a commit that was answered is on the disk; in WAL mode NORMAL would lose it in a power cut. A new file has pages
@@ -76,7 +80,12 @@ function answer(request: Request): unknown {
 function failureOf(error: unknown): SqliteFailure {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), code: null }
   const code = 'errcode' in error ? Number(error.errcode) : null
-  return { name: error.name, message: error.message, code }
+  return {
+    name: error.name,
+    message: error.message,
+    code,
+    ...(error instanceof KeyReplaced && { day: error.day }),
+  }
 }
 
 parentPort!.on('message', ({ id, request }: { id: number; request: Request }) => {

@@ -1,0 +1,59 @@
+/** Goes on with days that are being opened again, beside the batches and never in their way, until none is left. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeError, type Log } from '../log.ts'
+import { type Store, StoreRefused } from '../store/store.ts'
+
+/** Another process is at it, and may die; or the store is away. */
+const LOOK_AGAIN_MS = 5_000
+
+export class Reopening {
+  readonly #store: Store
+  readonly #log: Log
+  readonly #ended = new AbortController()
+  #running: Promise<void> | null = null
+  #isAskedAgain = false
+
+  constructor({ store, log }: { store: Store; log: Log }) {
+    this.#store = store
+    this.#log = log
+  }
+
+  /** Looks whether there is something to go on with. Returns at once. */
+  start(): void {
+    this.#isAskedAgain = true
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null
+      // Asked in the very moment of its end.
+      if (this.#isAskedAgain && !this.#ended.signal.aborted) this.start()
+    })
+  }
+
+  /** Ends it between two steps; whoever comes next goes on. */
+  async stop(): Promise<void> {
+    this.#ended.abort()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ended
+    while (this.#isAskedAgain && !signal.aborted) {
+      this.#isAskedAgain = false
+      try {
+        const { days, isDone } = await this.#store.reopenDays(() => signal.throwIfAborted())
+        if (days.length > 0) this.#log.info({ days }, 'day.reopened')
+        if (isDone) continue
+      } catch (error) {
+        // A process that is refused is about to end; batches say why.
+        if (signal.aborted || error instanceof StoreRefused) {
+          this.#isAskedAgain = false
+          return
+        }
+        this.#log.debug({ error: describeError(error) }, 'day.reopening_waits')
+      }
+      this.#isAskedAgain = true
+      // Rejects when the signal comes: the loop sees to that.
+      await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+}

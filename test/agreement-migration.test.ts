@@ -34,6 +34,11 @@ async function undoAgreement({ query }: TestDatabase): Promise<void> {
     await query(`ALTER TABLE post_view_state DROP COLUMN ${column}`)
   }
   await query('DROP TABLE post_view_site_hosts')
+  for (const column of ['reopening', 'rows_until', 'walked_time', 'walked_id']) {
+    await query(`ALTER TABLE post_view_day_keys DROP COLUMN ${column}`)
+  }
+  await query('DROP TABLE post_view_reopened')
+  await query('DROP TABLE post_view_id_marks')
   await query('DELETE FROM post_view_migrations WHERE version >= 2')
 }
 

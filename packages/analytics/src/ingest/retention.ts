@@ -30,9 +30,8 @@ export interface Retention {
 export function scheduleRetention(options: RetentionOptions): Retention {
   let running: Promise<void> = Promise.resolve()
   let deadInHand = 0
-  const ended = new AbortController()
   const run = () => {
-    running = retain(options, ended.signal, messages => {
+    running = retain(options, messages => {
       deadInHand = messages
     })
   }
@@ -43,7 +42,6 @@ export function scheduleRetention(options: RetentionOptions): Retention {
       return deadInHand
     },
     stop() {
-      ended.abort()
       clearTimeout(first)
       clearInterval(interval)
       return running
@@ -51,19 +49,13 @@ export function scheduleRetention(options: RetentionOptions): Retention {
   }
 }
 
-async function retain(
-  options: RetentionOptions,
-  signal: AbortSignal,
-  onDeadHeld: (messages: number) => void,
-): Promise<void> {
+async function retain(options: RetentionOptions, onDeadHeld: (messages: number) => void): Promise<void> {
   const { store, metrics, log, amqpUrl } = options
-  // Between two steps it can be ended; the next run goes on.
-  const progress = () => signal.throwIfAborted()
   try {
     const now = Math.floor(Date.now() / 1_000)
-    const reopened = await store.reopenDays(progress)
+    const reopened = await store.reopenDays()
     if (reopened.days.length > 0) log.info({ days: reopened.days }, 'day.reopened')
-    const { ran, rows, days } = await store.prune({ ...options, now }, progress)
+    const { ran, rows, days } = await store.prune({ ...options, now })
     if (!ran) return
     metrics.prunedRows.inc(rows)
     const dead = await purgeOldDead(amqpUrl, Date.now() - options.deadRetentionDays * DAY_MS, onDeadHeld)
@@ -71,7 +63,6 @@ async function retain(
     metrics.retentionLastSuccess.set(Math.floor(Date.now() / 1_000))
     if (rows + days + dead > 0) log.info({ rows, days, dead }, 'prune.done')
   } catch (error) {
-    if (signal.aborted) return
     log.warn({ error: describeError(error) }, 'prune.failed')
   }
 }

@@ -6,6 +6,8 @@ import { type Store, StoreRefused } from '../store/store.ts'
 
 /** Another process is at it, and may die; or the store is away. */
 const LOOK_AGAIN_MS = 5_000
+/** A step takes a fraction of it. */
+const STEP_LIMIT_MS = 3_000
 
 export class Reopening {
   readonly #store: Store
@@ -29,10 +31,13 @@ export class Reopening {
     })
   }
 
-  /** Ends it between two steps; whoever comes next goes on. */
+  /** Ends it between two steps; whoever comes next goes on. A store that does not answer is not waited for. */
   async stop(): Promise<void> {
     this.#ended.abort()
-    await this.#running
+    const over = new AbortController()
+    const late = sleep(STEP_LIMIT_MS, undefined, { signal: over.signal }).catch(() => {})
+    await Promise.race([this.#running, late])
+    over.abort()
   }
 
   async #run(): Promise<void> {

@@ -13,13 +13,13 @@
  *   old enough.
  */
 
-import { addDays, type Day } from '../calendar.ts'
+import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress, PruneOptions } from '../store.ts'
 import type { Step } from './prune.ts'
 import { daysBeingReopened } from './reopen.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import { figure, marks, SELECT_STATE, type SqlClient, type SqlEngine, type SqlRow, toState } from './sql.ts'
-import { chunksOf, giveWay } from './steps.ts'
+import { chunksOf, giveWay, Pace } from './steps.ts'
 
 const DAY_SECONDS = 86_400
 const ROWS_READ_AT_ONCE = 5_000
@@ -62,6 +62,7 @@ export async function pruneRows(
     return receivedAt < cutoff && (known.recentAfter === null || id <= known.recentAfter)
   }
 
+  const pace = new Pace()
   let removed = 0
   let read = 0
   // Everything was received since adoption.
@@ -69,8 +70,15 @@ export async function pruneRows(
   if (!isTooEarly) {
     const old = { from: null, to: cutoff + AHEAD_SECONDS }
     for await (const rows of pagesOf(engine, old, 'received_at')) {
-      for (const ids of chunksOf(idsOf(rows.filter(isOver)), IDS_AT_ONCE)) {
-        removed += await step(client => remove(client, ids))
+      const over = idsOf(rows.filter(isOver))
+      for (let done = 0; done < over.length; ) {
+        const from = done
+        const some = await step(async (client, _state, count) => {
+          const ids = over.slice(from, from + count)
+          return { ids: ids.length, removed: await remove(client, ids) }
+        }, pace)
+        done += some.ids
+        removed += some.removed
         progress('rows', removed, removed)
         await giveWay(engine)
       }
@@ -135,10 +143,14 @@ async function mark(client: SqlClient, cutoff: number, now: number): Promise<voi
 }
 
 async function remove(client: SqlClient, ids: readonly number[]): Promise<number> {
-  const those = `id IN (${marks(ids.length)})`
-  const [row] = await client.all(`SELECT MAX(day) AS day FROM post_views WHERE ${those}`, ids)
-  const removed = await client.run(`DELETE FROM post_views WHERE ${those}`, ids)
-  const lastDay = row!['day'] as Day | null
+  let removed = 0
+  let lastDay: Day | null = null
+  for (const some of chunksOf(ids, IDS_AT_ONCE)) {
+    const those = `id IN (${marks(some.length)})`
+    const [row] = await client.all(`SELECT MAX(day) AS day FROM post_views WHERE ${those}`, some)
+    lastDay = latest(lastDay, row!['day'] as Day | null)
+    removed += await client.run(`DELETE FROM post_views WHERE ${those}`, some)
+  }
   if (lastDay !== null) {
     const rawFrom = addDays(lastDay, 1)
     await client.run(

@@ -19,7 +19,7 @@ import type { Step } from './prune.ts'
 import { daysBeingReopened } from './reopen.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import { figure, marks, SELECT_STATE, type SqlClient, type SqlEngine, type SqlRow, toState } from './sql.ts'
-import { chunksOf, giveWay, Pace } from './steps.ts'
+import { chunksOf, Pace, turnsOf } from './steps.ts'
 
 const DAY_SECONDS = 86_400
 const ROWS_READ_AT_ONCE = 5_000
@@ -63,6 +63,7 @@ export async function pruneRows(
   }
 
   const pace = new Pace()
+  const giveWay = turnsOf(engine)
   let removed = 0
   let read = 0
   // Everything was received since adoption.
@@ -80,7 +81,7 @@ export async function pruneRows(
         done += some.ids
         removed += some.removed
         progress('rows', removed, removed)
-        await giveWay(engine)
+        await giveWay()
       }
       read += rows.length
       progress('rows', removed, Math.max(removed, read))
@@ -175,6 +176,7 @@ async function eraseFuture(
   if (oldUpTo === null) return
   const columns =
     'day, CASE WHEN user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL THEN 1 ELSE 0 END AS erased'
+  const giveWay = turnsOf(engine)
   let erased = 0
   for await (const rows of pagesOf(engine, { from, to: null }, columns)) {
     const due = rows.filter(row => Number(row['id']) <= oldUpTo && Number(row['erased']) === 0)
@@ -191,7 +193,7 @@ async function eraseFuture(
         )
       })
       progress('rows of the future', erased, erased)
-      await giveWay(engine)
+      await giveWay()
     }
   }
 }

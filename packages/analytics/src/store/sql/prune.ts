@@ -8,7 +8,7 @@ import { giveUpLease, holdLease } from './lease.ts'
 import { pruneRows } from './prune-rows.ts'
 import { secretOf } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
-import { giveWay, Pace } from './steps.ts'
+import { Pace, turnsOf } from './steps.ts'
 import { dropVisitors } from './visitors.ts'
 
 const DAY_SECONDS = 86_400
@@ -84,6 +84,7 @@ async function dropClosedVisitors(engine: SqlEngine, step: Step, progress: Progr
   const next = 'SELECT MIN(day) AS day FROM post_view_visitors WHERE day > ? AND day < ?'
   const dayAfter = async (day: Day) => (await reader.all(next, [day, openFrom]))[0]!['day'] as Day | null
   const pace = new Pace()
+  const giveWay = turnsOf(engine)
   let dropped = 0
   for (let day = await dayAfter('1000-01-01'); day !== null; day = await dayAfter(day)) {
     const of = day
@@ -96,7 +97,7 @@ async function dropClosedVisitors(engine: SqlEngine, step: Step, progress: Progr
       }, pace)
     ) {
       progress('visitors', dropped, dropped)
-      await giveWay(engine)
+      await giveWay()
     }
   }
 }
@@ -109,6 +110,7 @@ async function dropMinutes(
   progress: Progress,
 ): Promise<void> {
   const pace = new Pace()
+  const giveWay = turnsOf(engine)
   let dropped = 0
   for (const [beyond, order] of [
     ['minute < ?', 'minute'],
@@ -128,7 +130,7 @@ async function dropMinutes(
       }, pace)
     while (await dropSome()) {
       progress('minutes', dropped, dropped)
-      await giveWay(engine)
+      await giveWay()
     }
   }
 }

@@ -27,7 +27,7 @@ import { giveUpLease, holdLease } from './lease.ts'
 import { AROUND_SECONDS, counted } from './recount.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import { figure, marks, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
-import { chunksOf, giveWay, Pace } from './steps.ts'
+import { chunksOf, Pace, turnsOf } from './steps.ts'
 import { dropVisitors, listAndCountReaders, listReaders } from './visitors.ts'
 
 type Stage = 'visitors' | 'erased' | 'addressed' | 'rows' | 'noted' | 'late'
@@ -82,6 +82,7 @@ export async function daysBeingReopened(client: SqlClient): Promise<Day[]> {
 export async function reopenDays(engine: SqlEngine, progress: Progress = () => {}): Promise<Reopened> {
   const holder = randomUUID()
   const paceOf = pacesOfStages()
+  const giveWay = turnsOf(engine)
   const days: Day[] = []
   let rowsDone = 0
   let isHolder = false
@@ -103,7 +104,7 @@ export async function reopenDays(engine: SqlEngine, progress: Progress = () => {
       isHolder = true
       if (done === 'all') days.push(day)
       progress('rows of days opened again', rowsDone, rowsDone)
-      await giveWay(engine)
+      await giveWay()
     }
   } finally {
     if (isHolder) await giveUpLease(engine, 'reopen', holder)

@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqlEngine } from './sql.ts'
 
 /** What a step should take of the time that a batch may have to wait. */
-const STEP_MS = 200
+const STEP_MS = 100
+/** Steps follow each other for so long before others are given their turn. */
+const TURN_MS = 400
 const FEWEST_ROWS = 50
 const MOST_ROWS = 5_000
 
@@ -27,9 +29,14 @@ export class Pace {
   }
 }
 
-/** Between two steps: lets whoever waits for the same have its turn. */
-export async function giveWay({ giveWayMs }: SqlEngine): Promise<void> {
-  if (giveWayMs > 0) await sleep(giveWayMs)
+/** Makes what is to be called between two steps: it lets whoever waits for the same have its turn. */
+export function turnsOf({ giveWayMs }: SqlEngine): () => Promise<void> {
+  let since = performance.now()
+  return async () => {
+    if (giveWayMs === 0 || performance.now() - since < TURN_MS) return
+    await sleep(giveWayMs)
+    since = performance.now()
+  }
 }
 
 /** Items, so many at a time. */

@@ -6,6 +6,8 @@ import { type Store, StoreRefused } from '../store/store.ts'
 
 /** Another process is at it, and may die; or the store is away. */
 const LOOK_AGAIN_MS = 5_000
+/** For a day that another process has left half opened. */
+const ASK_AGAIN_MS = 3_600_000
 /** A step takes a fraction of it. */
 const STEP_LIMIT_MS = 3_000
 
@@ -13,12 +15,14 @@ export class Reopening {
   readonly #store: Store
   readonly #log: Log
   readonly #ended = new AbortController()
+  readonly #hourly: NodeJS.Timeout
   #running: Promise<void> | null = null
   #isAskedAgain = false
 
   constructor({ store, log }: { store: Store; log: Log }) {
     this.#store = store
     this.#log = log
+    this.#hourly = setInterval(() => this.start(), ASK_AGAIN_MS).unref()
   }
 
   /** Looks whether there is something to go on with. Returns at once. */
@@ -33,6 +37,7 @@ export class Reopening {
 
   /** Ends it between two steps; whoever comes next goes on. A store that does not answer is not waited for. */
   async stop(): Promise<void> {
+    clearInterval(this.#hourly)
     this.#ended.abort()
     const over = new AbortController()
     const late = sleep(STEP_LIMIT_MS, undefined, { signal: over.signal }).catch(() => {})

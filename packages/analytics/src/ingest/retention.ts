@@ -53,8 +53,6 @@ async function retain(options: RetentionOptions, onDeadHeld: (messages: number) 
   const { store, metrics, log, amqpUrl } = options
   try {
     const now = Math.floor(Date.now() / 1_000)
-    const reopened = await store.reopenDays()
-    if (reopened.days.length > 0) log.info({ days: reopened.days }, 'day.reopened')
     const { ran, rows, days } = await store.prune({ ...options, now })
     if (!ran) return
     metrics.prunedRows.inc(rows)

@@ -5,10 +5,10 @@ import { describe, type TestContext, test } from 'node:test'
 import { Reopening } from '../packages/analytics/src/ingest/reopening.ts'
 import { createLog } from '../packages/analytics/src/log.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
-import type { Store } from '../packages/analytics/src/store/store.ts'
+import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { atEnd } from './support/at-end.ts'
-import { ENGINES, type TestDatabase, type TestEngine } from './support/engines.ts'
+import { ENGINES, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
 import { until } from './support/until.ts'
 import { record, unix, view } from './support/views.ts'
 
@@ -106,3 +106,19 @@ for (const engine of ENGINES) {
     })
   })
 }
+
+test('a row of before that cannot be changed is no fault of the rows that come', async t => {
+  const database = await SQLITE.create(t)
+  const store = await openStore(database.url, COUNTING)
+  atEnd(t, () => store.close())
+  await store.migrate()
+  await record(store, [view(NOON)])
+  await store.prune(PRUNING)
+  await database.query(
+    `CREATE TRIGGER kept BEFORE UPDATE ON post_views BEGIN SELECT RAISE(ABORT, 'rows are kept as they are'); END`,
+  )
+  await assert.rejects(store.dayKey(DAY), StoreUnavailable)
+  await database.query('DROP TRIGGER kept')
+  await record(store, [view(NOON)])
+  assert.equal((await store.siteTotals()).unique_views, 1)
+})

@@ -3,10 +3,11 @@
 import { randomBytes } from 'node:crypto'
 import type { Day } from '../calendar.ts'
 import { UNKNOWN_VISITOR } from '../row.ts'
+import { RowRejected, StoreUnavailable } from '../store.ts'
 import { counted, rowsOfDay } from './recount.ts'
 import { beginReopening, reopenIfSmall } from './reopen.ts'
 import { secretOf } from './rows.ts'
-import type { SqlClient, SqlEngine } from './sql.ts'
+import type { SqlClient, SqlEngine, State } from './sql.ts'
 
 /** As SQL: the row's reader was told apart by an address that is not kept. */
 export const WITHOUT_ADDRESS = `ip IS NULL AND visitor <> x'${UNKNOWN_VISITOR}'`
@@ -15,16 +16,24 @@ export const WITHOUT_ADDRESS = `ip IS NULL AND visitor <> x'${UNKNOWN_VISITOR}'`
 export async function dayKey(engine: SqlEngine, day: Day): Promise<string> {
   const known = await secretOf(engine.reader, day)
   if (known !== null) return known
-  return engine.exclusive(async (client, state) => {
-    const made = await secretOf(client, day)
-    if (made !== null) return made
-    const secret = await makeKey(client, day)
-    if (state.openFrom !== null && day < state.openFrom) {
-      await beginReopening(client, day)
-      await reopenIfSmall(engine, client, state, day)
-    }
-    return secret
-  })
+  try {
+    return await engine.exclusive((client, state) => newKey(engine, client, state, day))
+  } catch (error) {
+    // A row of before that cannot be changed (by a constraint of the users' own, say) is no fault of the batch that asks.
+    if (!(error instanceof RowRejected)) throw error
+    throw new StoreUnavailable(`${day} cannot be opened again`, { cause: error })
+  }
+}
+
+async function newKey(engine: SqlEngine, client: SqlClient, state: State, day: Day): Promise<string> {
+  const made = await secretOf(client, day)
+  if (made !== null) return made
+  const secret = await makeKey(client, day)
+  if (state.openFrom !== null && day < state.openFrom) {
+    await beginReopening(client, day)
+    await reopenIfSmall(engine, client, state, day)
+  }
+  return secret
 }
 
 export async function makeKey(client: SqlClient, day: Day): Promise<string> {

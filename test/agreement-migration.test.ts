@@ -27,8 +27,19 @@ async function storeOn(t: TestContext, database: TestDatabase, rules = NEWEST_RU
   return store
 }
 
+/** Nothing of migration 4 is there. */
+async function undoReopening({ query }: TestDatabase): Promise<void> {
+  for (const column of ['reopening', 'rows_until', 'walked_time', 'walked_id']) {
+    await query(`ALTER TABLE post_view_day_keys DROP COLUMN ${column}`)
+  }
+  await query('DROP TABLE post_view_reopened')
+  await query('DROP TABLE post_view_id_marks')
+}
+
 /** As the version before had left it: nothing of migration 2 is there, nor of those after it. */
-async function undoAgreement({ query }: TestDatabase): Promise<void> {
+async function undoAgreement(database: TestDatabase): Promise<void> {
+  const { query } = database
+  await undoReopening(database)
   await query('ALTER TABLE post_view_state RENAME COLUMN stats_timezone TO time_zone')
   for (const column of ['agreement', 'rules_source', 'rules_release', 'rules_until', 'rules_changes']) {
     await query(`ALTER TABLE post_view_state DROP COLUMN ${column}`)
@@ -65,6 +76,22 @@ for (const engine of ENGINES) {
 
     // A consumer of that version reads the state with every batch.
     await assert.rejects(database.query('SELECT time_zone FROM post_view_state'), /time_zone/)
+  })
+
+  test(`a consumer that knows nothing of days being opened again stops before its next batch, on ${engine.name}`, async t => {
+    const database = await engine.create(t)
+    const older = await storeOn(t, database)
+    await older.migrate()
+    await record(older, [view(IN_SUMMER)])
+    await undoReopening(database)
+    await database.query('DELETE FROM post_view_migrations WHERE version >= 4')
+
+    const newer = await storeOn(t, database)
+    await newer.migrate()
+    await assert.rejects(record(older, [view(IN_SUMMER)]), StoreRefused)
+    await record(newer, [view(IN_SUMMER)])
+    assert.equal((await newer.siteTotals()).views, 2)
+    await assertVerified(newer)
   })
 
   test(`a database of the version before, by other rules, waits for an adoption, on ${engine.name}`, async t => {

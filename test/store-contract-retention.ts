@@ -1,7 +1,6 @@
 /** The contract, third part: day keys, retention and erasure. */
 
 import assert from 'node:assert/strict'
-import { RowRejected } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, type Promises, type TestDatabase } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { GOOGLEBOT, POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
@@ -96,18 +95,6 @@ export function retentionContract(promises: Promises): void {
     assert.deepEqual(await daysIn(sql, 'post_view_day_keys'), ['2026-05-31'])
     assert.deepEqual(await daysIn(sql, 'post_view_visitors'), ['2026-05-31'])
     assert.equal(await store.dayKey('2026-05-31'), keys[1])
-    await assertVerified(store)
-  })
-
-  promises('rejects a new row whose day was closed meanwhile, and knows the old ones', async ({ open }) => {
-    const store = await open()
-    const known = await toRows(store, [view(MAY_30)])
-    const late = await toRows(store, [view(MAY_30), view('2026-06-01T12:00:00Z')])
-    await store.recordViews(known)
-    await store.prune(closing)
-    assert.deepEqual(await store.recordViews(known), { counted: 0, duplicates: 1 })
-    await assert.rejects(store.recordViews(late), RowRejected)
-    assert.deepEqual(await store.recordViews(late.slice(1)), { counted: 1, duplicates: 0 })
     await assertVerified(store)
   })
 

@@ -6,6 +6,7 @@
 import { describe } from 'node:test'
 import { countingContract } from './store-contract-counting.ts'
 import { type ContractEngine, promisesOf } from './store-contract-database.ts'
+import { daysContract } from './store-contract-days.ts'
 import { endingContract } from './store-contract-ending.ts'
 import { hostsContract } from './store-contract-hosts.ts'
 import { randomContract } from './store-contract-random.ts'
@@ -22,6 +23,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     describe('counting', () => countingContract(promises, engine))
     describe('reads', () => readsContract(promises))
     describe('retention', () => retentionContract(promises))
+    describe('days', () => daysContract(promises))
     describe('against chance', () => randomContract(promises))
     if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))

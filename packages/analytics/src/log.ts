@@ -30,6 +30,11 @@ export const LOG_EVENTS = {
   'store.warning':
     'the store is used, but somebody should look at its files: what is wrong with them, and what to do',
   'store.back': 'the store takes batches again',
+  'day.key_replaced':
+    'a day that this process counts on was closed by another, with a shorter EVENT_MAX_AGE or a clock that is ahead: it is opened again, and its views count',
+  'day.reopened': 'days that were closed are open again to the end: their unique views are exact',
+  'day.reopening_waits':
+    'the store is away while a day is being opened again; it goes on afterwards (debug level)',
   'broker.connected': 'consuming from the broker',
   'broker.lost': 'the connection is gone or refused; it is tried again for ever',
   'queue.lost': 'the broker ended a consumer (its queue was deleted, say); it is made anew',

@@ -9,11 +9,19 @@ import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Day } from '../store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
-import { type Recorded, RowRejected, type Store, StoreRefused, storeProblem } from '../store/store.ts'
+import {
+  KeyReplaced,
+  type Recorded,
+  RowRejected,
+  type Store,
+  StoreRefused,
+  storeProblem,
+} from '../store/store.ts'
 import { DEAD_REASONS } from './dead.ts'
 import type { DeadLetter, DeadReason } from './dead-letter.ts'
 import type { DeadLetters, Sending } from './dead-letters.ts'
 import type { ReceivedMessage } from './received.ts'
+import { Reopening } from './reopening.ts'
 
 /** A message in hand: read, not yet acknowledged. */
 export interface Delivery {
@@ -49,12 +57,21 @@ export class Batches {
   readonly #options: BatchOptions
   readonly #bots = new BotList()
   readonly #keys = new Map<Day, Promise<string>>()
+  readonly #reopening: Reopening
   #storeProblem: string | null = null
   /** Unix milliseconds of the last word on it. */
   #loggedAt = 0
 
   constructor(options: BatchOptions) {
     this.#options = options
+    this.#reopening = new Reopening(options)
+    // A process that has died may have left a day half opened.
+    this.#reopening.start()
+  }
+
+  /** Ends what goes on beside the batches. */
+  stop(): Promise<void> {
+    return this.#reopening.stop()
   }
 
   /** Why the store takes no batch at present; null when it does. Anyone may read it. */
@@ -111,6 +128,7 @@ export class Batches {
 
   async #recordWhenPossible(entries: readonly Entry[], signal: AbortSignal): Promise<Recorded> {
     const { store, log } = this.#options
+    let replaced = 0
     for (let failures = 0; ; failures++) {
       if (signal.aborted) {
         // The deliveries are void; whether the store is well is asked anew before the next ones.
@@ -126,6 +144,14 @@ export class Batches {
         if (error instanceof RowRejected || error instanceof StoreRefused) {
           this.#storeProblem = null
           throw error
+        }
+        if (error instanceof KeyReplaced) {
+          // Closed by another process, too early: asked for its key, the store opens the day again.
+          this.#keys.clear()
+          log.warn({ day: error.day }, 'day.key_replaced')
+          failures--
+          if (++replaced > 1) await sleep(RETRY_MIN_MS, undefined, { signal }).catch(() => {})
+          continue
         }
         const isNew = this.#storeProblem === null
         this.#storeProblem = storeProblem(error)
@@ -167,7 +193,10 @@ export class Batches {
     if (this.#keys.size >= KEYS_AT_HAND) this.#keys.clear()
     const key = this.#options.store.dayKey(day)
     this.#keys.set(day, key)
-    key.catch(() => this.#keys.delete(day))
+    key.then(
+      () => this.#reopening.start(),
+      () => this.#keys.delete(day),
+    )
     return key
   }
 

@@ -199,6 +199,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       session.over.abort(new Error('stopped'))
     }
     await this.#connection.stop()
+    await this.#batches.stop()
     await this.#deadLetters.stop()
   }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BatchCounts, latestViewedAt } from './counts.ts'
-import type { ViewRow } from './row.ts'
+import type { KeptRow } from './row.ts'
 
-function row(fields: Partial<ViewRow> = {}): ViewRow {
+function row(fields: Partial<KeptRow> = {}): KeptRow {
   return {
     eventId: null,
     postUuid: 'a',

@@ -1,7 +1,7 @@
 /** What a batch adds to each counter: the sum over its new rows, so that a counter is written once a batch. */
 
 import type { Day } from './calendar.ts'
-import type { ViewRow } from './row.ts'
+import type { KeptRow } from './row.ts'
 import type { CountingSettings } from './store.ts'
 
 /** What a group of rows adds. */
@@ -66,12 +66,12 @@ export class BatchCounts {
   }
 
   /** Whether the row takes part in every number, or in `bots` alone. */
-  counts(row: ViewRow): boolean {
+  counts(row: KeptRow): boolean {
     return !(row.bot && this.#excludesBots)
   }
 
   /** Adds a row that was new; `unique` when its visitor was the first in its window. */
-  add(row: ViewRow, unique: boolean): void {
+  add(row: KeptRow, unique: boolean): void {
     this.rows++
     const { count, hosts } = this.#postDayOf(row)
     if (row.bot) count.bots++
@@ -89,7 +89,7 @@ export class BatchCounts {
     else perMinute.views++
   }
 
-  #postDayOf({ postUuid, day }: ViewRow): PostDay {
+  #postDayOf({ postUuid, day }: KeptRow): PostDay {
     let posts = this.#days.get(day)
     if (posts === undefined) {
       posts = new Map()
@@ -169,7 +169,7 @@ export class BatchCounts {
 }
 
 /** The time of the latest view among the rows, new or not: views that come again from a queue tell its age as well. */
-export function latestViewedAt(rows: readonly ViewRow[]): number {
+export function latestViewedAt(rows: readonly KeptRow[]): number {
   return rows.reduce((latest, { viewedAt }) => Math.max(latest, viewedAt), 0)
 }
 

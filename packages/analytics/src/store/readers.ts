@@ -34,6 +34,10 @@ export class BatchReaders {
     this.#days.get(day)?.get(postUuid)?.get(slice)?.delete(visitor)
   }
 
+  deleteDay(day: Day): void {
+    this.#days.delete(day)
+  }
+
   /** By day and post, the order in which readers are kept. */
   *windows(): Generator<WindowReaders> {
     for (const day of [...this.#days.keys()].sort()) {

@@ -11,7 +11,7 @@ export type UniqueBy = 'ip' | 'ip+user_agent'
 export type IpStorage = 'full' | 'none'
 
 /** A raw row of `post_views`, in the order and the types every engine keeps. */
-export interface ViewRow {
+export interface KeptRow {
   /** A lower-case UUID; null: counted at least once. */
   eventId: string | null
   postUuid: string
@@ -32,6 +32,12 @@ export interface ViewRow {
   visitor: string
   /** The host the reader came from, without `www.`; empty when there was none. */
   refererHost: string
+}
+
+/** A row on its way into a store. */
+export interface ViewRow extends KeptRow {
+  /** The key of its day that `visitor` was hashed under. It is kept nowhere; the store compares it with the recorded one. */
+  dayKey: string
 }
 
 /** What views without an address share: one unknown reader a post and window. */
@@ -92,6 +98,7 @@ export interface RowContext {
 
 export function toRow(view: View, receivedAt: number, context: RowContext): ViewRow {
   const { day, slice } = context.calendar.locate(view.viewedAt)
+  const dayKey = context.keyOf(day)
   return {
     eventId: view.eventId,
     postUuid: view.postUuid,
@@ -105,7 +112,8 @@ export function toRow(view: View, receivedAt: number, context: RowContext): View
     slice,
     loggedIn: view.loggedIn,
     bot: context.bots.isBot(view.userAgent),
-    visitor: visitorOf(context.keyOf(day), context.uniqueBy, view.ip, view.userAgent),
+    visitor: visitorOf(dayKey, context.uniqueBy, view.ip, view.userAgent),
     refererHost: refererHost(view.referer),
+    dayKey,
   }
 }

@@ -43,6 +43,25 @@ export class StoreRefused extends Error {
   override name = 'StoreRefused'
 }
 
+/**
+ * The readers of a day were hashed under a key that is not the recorded one: the day was closed since the key was asked
+ * for, and maybe opened again. Nothing was written: ask for the key again, and make the same rows under that.
+ */
+export class KeyReplaced extends Error {
+  override name = 'KeyReplaced'
+  readonly day: Day
+
+  constructor(day: Day) {
+    super(`the key of ${day} is another one now, or none`)
+    this.day = day
+  }
+}
+
+/** The clock of this host and that of the database server are far apart: one of them is wrong. Nothing was removed. */
+export class ClocksDiffer extends Error {
+  override name = 'ClocksDiffer'
+}
+
 /** Why a batch is refused whose rows were made by settings or zone rules that no longer hold. */
 export const AGREEMENT_REPLACED =
   'what all processes must agree on was replaced in the database since this process started: restart it'
@@ -62,11 +81,22 @@ export interface Store extends Reads {
 
   /**
    * The random key that hashes the readers of a day, 64 hex digits: made at its first asking, the same for every
-   * process. A day that retention has closed is opened again under a new one.
+   * process. A day that retention has closed is opened again under a new one: at once where it is small, else by
+   * `reopenDays`; views of it are counted meanwhile.
    *
    * @throws {StoreUnavailable}
+   * @throws {StoreRefused} what all processes must agree on was replaced since `checkSettings`
    */
   dayKey(day: Day): Promise<string>
+
+  /**
+   * Goes on with the days that are being opened again, in small steps beside consumers, until none is left. It can be
+   * interrupted at any moment, also by a `progress` that throws; whoever calls it next goes on.
+   *
+   * @throws {StoreUnavailable}
+   * @throws {StoreRefused} what all processes must agree on was replaced since `checkSettings`
+   */
+  reopenDays(progress?: Progress): Promise<Reopened>
 
   /**
    * Keeps a batch: ids, rows and counters in one transaction that is durable when this resolves. Only rows whose
@@ -75,6 +105,7 @@ export interface Store extends Reads {
    *
    * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same rows
    * @throws {RowRejected} nothing was written: some row cannot be kept, call again with fewer
+   * @throws {KeyReplaced} nothing was written: make the rows again under the day's recorded key
    * @throws {StoreRefused} nothing was written, and nothing will be: what all processes must agree on was replaced since `checkSettings`
    */
   recordViews(rows: readonly ViewRow[]): Promise<Recorded>
@@ -106,7 +137,12 @@ export interface Store extends Reads {
   /** Makes what is counted what a recount says, day by day, beside live consumers. */
   rebuild(options: RebuildOptions, progress?: Progress): Promise<Rebuilt>
 
-  /** Removes what retention says is over. Safe beside consumers; a second one at a time is refused (`ran: false`). */
+  /**
+   * Removes what retention says is over, in small steps. Safe beside consumers; a second one at a time is refused
+   * (`ran: false`).
+   *
+   * @throws {ClocksDiffer} where the database is a server whose clock is over an hour from this host's
+   */
   prune(options: PruneOptions, progress?: Progress): Promise<Pruned>
 
   /** Erases what identifies a reader, and changes no number. Returns how many rows were changed. */
@@ -192,6 +228,13 @@ export interface Pruned {
   ran: boolean
   rows: number
   days: number
+}
+
+export interface Reopened {
+  /** The days that this call has opened to the end. */
+  days: Day[]
+  /** False while another process is at it. */
+  isDone: boolean
 }
 
 export type Forget = { userId: string } | { ip: string }

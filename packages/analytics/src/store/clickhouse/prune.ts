@@ -2,6 +2,7 @@
 
 import { countsByRecorded } from '../agreement.ts'
 import { addDays, type Day, latest } from '../calendar.ts'
+import { assertClocksAgree } from '../clocks.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import type { Shard } from './connection.ts'
 import { completeLeftOvers } from './left-overs.ts'
@@ -18,6 +19,9 @@ export async function prune(
   progress: Progress = () => {},
 ): Promise<Pruned> {
   const first = await engine.cluster.first()
+  await assertClocksAgree(async () =>
+    Number((await first.all('SELECT toUnixTimestamp(now()) AS now'))[0]!['now']),
+  )
   // The clock is the caller's, so that tests may choose it.
   const pruned = await underLease(first, 'prune', options.now, async () => {
     // A batch that was never counted is counted while there is what it takes.

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Day } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
 import type { ViewRow } from '../row.ts'
-import { type Recorded, RowRejected } from '../store.ts'
+import { KeyReplaced, type Recorded, RowRejected } from '../store.ts'
 import { countBatches, countedBefore, doneOf, firstRowsOf, shardOf } from './batch.ts'
 import type { Shard } from './connection.ts'
 import { labelTimeMs, newLabels } from './labels.ts'
@@ -56,7 +56,7 @@ export async function recordViews(
   const state = await agreedState(engine, agreement)
   const shards = await cluster.shards()
   const once = firstOfEachId(rows)
-  await rejectClosed(engine, state, shards, once)
+  await refuseClosed(engine, state, shards, once)
 
   const parts = partsOf(once, shards)
   try {
@@ -119,8 +119,10 @@ function firstOfEachId(rows: readonly ViewRow[]): Identified[] {
 /**
  * The key of a row's day may have been destroyed since its reader was hashed: whether that reader was counted, nobody can
  * tell any more. What was counted before is known all the same.
+ *
+ * @throws {KeyReplaced}
  */
-async function rejectClosed(
+async function refuseClosed(
   { cluster }: Engine,
   { openFrom }: State,
   shards: readonly Shard[],
@@ -129,7 +131,7 @@ async function rejectClosed(
   const late = rows.filter(([, { day }]) => openFrom !== null && day < openFrom)
   if (late.length === 0) return
   const keys = await dayKeys(await cluster.first())
-  const closed = late.filter(([, { day }]) => !keys.has(day))
+  const closed = late.filter(([, { day, dayKey }]) => keys.get(day) !== dayKey)
   const known = await Promise.all(
     shards.map((shard, index) => {
       const ids = closed.filter(([id]) => shardOf(id, shards.length) === index).map(([id]) => `'${id}'`)
@@ -138,8 +140,8 @@ async function rejectClosed(
     }),
   )
   const knownIds = new Set(known.flat().map(row => String(row['id'])))
-  const rejected = closed.find(([id]) => !knownIds.has(id))
-  if (rejected !== undefined) throw new RowRejected(`the key of ${rejected[1].day} was destroyed`)
+  const unknown = closed.find(([id]) => !knownIds.has(id))
+  if (unknown !== undefined) throw new KeyReplaced(unknown[1].day)
 }
 
 const DAY_SECONDS = 86_400

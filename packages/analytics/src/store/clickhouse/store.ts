@@ -50,6 +50,8 @@ export async function openClickhouseStore(
     ...createReads(ingest.cluster),
 
     dayKey: day => batch(() => dayKey(ingest, day)),
+    // `dayKey` has opened it to the end.
+    reopenDays: async () => ({ days: [], isDone: true }),
     recordViews: rows =>
       learned.during(agreement => batch(() => recordViews(ingest, failed, rows, agreement))),
 

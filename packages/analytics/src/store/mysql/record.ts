@@ -1,10 +1,12 @@
 /** A batch on its way into MySQL: ids, rows and counters in one transaction, in a few long statements. */
 
+import type { Day } from '../calendar.ts'
 import { BatchCounts, latestViewedAt } from '../counts.ts'
 import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
 import type { ViewRow } from '../row.ts'
+import { KEY_COLUMNS, keysOf, listsReaders } from '../sql/batch-keys.ts'
 import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
-import { AGREEMENT_REPLACED, type Recorded, RowRejected, StoreRefused } from '../store.ts'
+import { AGREEMENT_REPLACED, type Recorded, StoreRefused } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements, knownPostDays, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
@@ -30,6 +32,7 @@ export function recordViews(
 ): Promise<Recorded> {
   if (rows.length === 0) return Promise.resolve({ counted: 0, duplicates: 0 })
   const candidates = eachIdOnce(rows)
+  const keys = keysOf(candidates)
   const progress = { committedAt: now, viewedAt: latestViewedAt(rows) }
   return connection.transaction(async client => {
     const state = await shareState(client, agreement)
@@ -43,7 +46,7 @@ export function recordViews(
         if (counts.counts(row)) readers.add(row)
       }
     }
-    await refuseClosedDays(client, state, counts)
+    for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
 
     const known = await knownPostDays(client, counts.postDays())
     await client.write(takeTurn(progress))
@@ -149,20 +152,23 @@ function viewText(row: ViewRow): string {
   return `(${quoted(row.postUuid)},${quoted(row.userId)},${quoted(row.ip)},${quoted(row.userAgent)},${quoted(row.referer)},${time(row.viewedAt)},${uuidBytes(row.eventId)},${time(row.receivedAt)},'${row.day}',${row.slice},${Number(row.loggedIn)},${Number(row.bot)},${bytes(row.visitor)},${quoted(row.refererHost)})`
 }
 
-/** A day may have been closed after its readers were hashed: whether they were counted, nobody can tell any more. */
-async function refuseClosedDays(
+/**
+ * The days of the new rows whose readers no batch lists for now.
+ *
+ * @throws {KeyReplaced} where a day was closed since its readers were hashed
+ */
+async function daysNotListed(
   client: MysqlClient,
-  { openFrom }: State,
   counts: BatchCounts,
-): Promise<void> {
-  if (openFrom === null) return
-  const days = new Set(counts.siteDays().map(({ day }) => day))
-  const closed = [...days].filter(day => day < openFrom)
-  if (closed.length === 0) return
-  const keys = await client.all('SELECT day FROM post_view_day_keys WHERE day < ?', [openFrom])
-  const reopened = new Set(keys.map(({ day }) => day))
-  const gone = closed.filter(day => !reopened.has(day))
-  if (gone.length > 0) throw new RowRejected(`the key of ${gone.join(', ')} was destroyed`)
+  keys: ReadonlyMap<Day, string>,
+): Promise<Day[]> {
+  const days = counts.siteDays().map(({ day }) => day)
+  if (days.length === 0) return []
+  const rows = await client.all(
+    `SELECT day, ${KEY_COLUMNS} FROM post_view_day_keys WHERE day IN (${days.map(day => `'${day}'`).join()})`,
+  )
+  const recorded = new Map(rows.map(row => [String(row['day']), row]))
+  return days.filter(day => !listsReaders(recorded.get(day), day, keys.get(day)))
 }
 
 const INSERT_READERS = 'INSERT INTO post_view_visitors (post_uuid, day, slice, visitor) VALUES '

@@ -17,7 +17,17 @@ CREATE TABLE post_view_aggregates (
 CREATE TABLE post_view_day_keys (
   day date NOT NULL,
   secret char(64) COLLATE utf8mb4_bin NOT NULL,
+  reopening varchar(16) COLLATE utf8mb4_bin NULL,
+  rows_until bigint unsigned NOT NULL DEFAULT 0,
+  walked_time bigint NULL,
+  walked_id bigint unsigned NOT NULL DEFAULT 0,
   PRIMARY KEY (day)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_id_marks (
+  noted_at bigint unsigned NOT NULL,
+  last_id bigint unsigned NOT NULL,
+  PRIMARY KEY (noted_at)
 ) ENGINE = InnoDB;
 
 CREATE TABLE post_view_leases (
@@ -46,6 +56,13 @@ CREATE TABLE post_view_referrers (
   host varchar(253) COLLATE utf8mb4_bin NOT NULL,
   view_count int unsigned NOT NULL,
   PRIMARY KEY (date, post_uuid, host)
+) ENGINE = InnoDB;
+
+CREATE TABLE post_view_reopened (
+  day date NOT NULL,
+  old_visitor binary(16) NOT NULL,
+  new_visitor binary(16) NULL,
+  PRIMARY KEY (day, old_visitor)
 ) ENGINE = InnoDB;
 
 CREATE TABLE post_view_site_hosts (

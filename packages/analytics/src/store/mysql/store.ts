@@ -10,7 +10,8 @@ import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
 import { createReads } from '../sql/reads.ts'
-import { rebuild } from '../sql/rebuild.ts'
+import { rebuild, whileAgreed } from '../sql/rebuild.ts'
+import { reopenDays } from '../sql/reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type CountingSettings, type Store, StoreRefused } from '../store.ts'
@@ -91,6 +92,9 @@ export async function openMysqlStore(
     schema: () => findSchema(recounter, database),
     toTime: toTimestamp,
     fromTime: fromTimestamp,
+    serverClock: async () => Number((await reader.all('SELECT UNIX_TIMESTAMP() AS now'))[0]!['now']),
+    // Whoever waits for a lock has it in turn.
+    giveWayMs: 0,
   }
   const housekeeping: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
   const recount: SqlEngine = { ...ingest, reader: recounter, exclusive: exclusiveOn(recounter) }
@@ -112,7 +116,9 @@ export async function openMysqlStore(
     calendar,
     ...createReads(ingest),
 
-    dayKey: day => dayKey(ingest, day),
+    dayKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
+    reopenDays: progress =>
+      learned.during(agreement => reopenDays(whileAgreed(housekeeping, agreement), progress)),
 
     recordViews: rows =>
       learned.during(agreement =>

@@ -9,6 +9,7 @@ import { keptTimes, raiseAgreement, readAgreed, writeRules } from './agreement.t
 import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
 import { writeDerived } from './rebuild.ts'
 import { daysOfRows } from './recount.ts'
+import { untilNoneIsReopened } from './reopen.ts'
 import { dayKeys, deriveAgain, isOpen, rawRows } from './rows.ts'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
 
@@ -17,7 +18,7 @@ import type { SqlClient, SqlEngine, State } from './sql.ts'
  * run. Interrupted, it is run again: every day it covers is then done anew.
  */
 export async function adoptSettings(engine: SqlEngine, progress: Progress): Promise<void> {
-  const firstDay = await engine.exclusive(async (client, state) => {
+  const firstDay = await untilNoneIsReopened(engine, progress, async (client, state) => {
     const { calendar, settings } = engine
     const change = await clockChange(await readAgreed(client), engine, () => keptTimes(engine, client))
     const first = await firstDayToApply(engine, client, state, change)
@@ -41,7 +42,7 @@ export async function adoptSettings(engine: SqlEngine, progress: Progress): Prom
   }
   let done = 0
   for (const day of [...days].sort()) {
-    await engine.exclusive((client, state) => applyToDay(engine, client, state, day))
+    await untilNoneIsReopened(engine, progress, (client, state) => applyToDay(engine, client, state, day))
     progress('settings', ++done, days.size)
   }
 }

@@ -1,7 +1,8 @@
 /** Erases what identifies a reader from the raw rows. Every number stays: recounts use the derived columns alone. */
 
 import type { Forget, Progress } from '../store.ts'
-import { marks, type SqlEngine } from './sql.ts'
+import { untilNoneIsReopened } from './reopen.ts'
+import { marks, type SqlClient, type SqlEngine } from './sql.ts'
 
 const ROWS_AT_ONCE = 20_000
 
@@ -20,14 +21,14 @@ export async function forget(engine: SqlEngine, who: Forget, progress: Progress 
     )
     const ids = found.map(row => Number(row['id']))
     if (ids.length > 0) {
-      changed += await engine.exclusive(client =>
+      const erase = (client: SqlClient) =>
         client.run(
           `UPDATE post_views
            SET user_id = NULL, ip = NULL, user_agent = NULL, referer = NULL, viewed_at = viewed_at
            WHERE id IN (${marks(ids.length)}) AND ${column} = ?`,
           [...ids, value],
-        ),
-      )
+        )
+      changed += await untilNoneIsReopened(engine, progress, erase)
     }
     progress('rows', to - first + 1, last - first + 1)
   }

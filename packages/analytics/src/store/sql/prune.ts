@@ -2,134 +2,135 @@
 
 import { randomUUID } from 'node:crypto'
 import { addDays, type Day, latest } from '../calendar.ts'
+import { assertClocksAgree } from '../clocks.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
-import { marks, type SqlClient, type SqlEngine, type State } from './sql.ts'
+import { giveUpLease, holdLease } from './lease.ts'
+import { pruneRows } from './prune-rows.ts'
+import { secretOf } from './rows.ts'
+import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import { Pace, turnsOf } from './steps.ts'
+import { dropVisitors } from './visitors.ts'
 
-const ROWS_AT_ONCE = 2_000
-const LEASE_SECONDS = 120
 const DAY_SECONDS = 86_400
 const MINUTES_KEPT_SECONDS = 2 * 3_600
+
+/** Does one step exclusively, with about so many rows as the pace says. */
+export type Step = <T>(
+  work: (client: SqlClient, state: State, rows: number) => Promise<T>,
+  pace?: Pace,
+) => Promise<T>
 
 export async function prune(
   engine: SqlEngine,
   options: PruneOptions,
   progress: Progress = () => {},
 ): Promise<Pruned> {
+  if (engine.serverClock !== null) await assertClocksAgree(engine.serverClock)
   const holder = randomUUID()
-  const pruned: Pruned = { ran: false, rows: 0, days: 0 }
-  if (!(await takeLease(engine, holder, options.now))) return pruned
-  pruned.ran = true
-  const started = Date.now()
+  const started = performance.now()
+  // The clock is the caller's, so that tests may choose it.
+  const now = () => options.now + Math.floor((performance.now() - started) / 1_000)
+  const ran = await engine.exclusive(client => holdLease(client, 'prune', holder, now()))
+  if (!ran) return { ran, rows: 0, days: 0 }
+
+  const step: Step = (work, pace = new Pace()) =>
+    engine.exclusive(async (client, state) => {
+      // Whatever runs long keeps its lease.
+      await holdLease(client, 'prune', holder, now())
+      return pace.step(rows => work(client, state, rows))
+    })
   try {
-    for (;;) {
-      // Whatever runs long keeps its lease; the clock is the caller's, so that tests may choose it.
-      await takeLease(engine, holder, options.now + Math.floor((Date.now() - started) / 1_000))
-      const rows = await engine.exclusive((client, state) => pruneRows(engine, client, state, options))
-      pruned.rows += rows
-      progress('rows', pruned.rows, pruned.rows)
-      if (rows < ROWS_AT_ONCE) break
-    }
-    for (;;) {
-      const day = await engine.exclusive((client, state) => closeDay(engine, client, state, options))
-      if (day === null) break
-      pruned.days++
-    }
-    while (await engine.exclusive(dropVisitors)) {
-      // So many at a time, that no batch waits long.
-    }
-    await engine.exclusive(client =>
-      client.run('DELETE FROM site_view_minutes WHERE minute < ?', [options.now - MINUTES_KEPT_SECONDS]),
-    )
+    const rows = await pruneRows(engine, step, options, progress)
+    const days = await closeDays(engine, step, options, progress)
+    await dropClosedVisitors(engine, step, progress)
+    await dropMinutes(engine, step, options, progress)
+    return { ran, rows, days }
   } finally {
-    // Where this fails, what went wrong before is what tells, and the lease runs out.
-    await engine
-      .exclusive(client =>
-        client.run("DELETE FROM post_view_leases WHERE name = 'prune' AND holder = ?", [holder]),
-      )
-      .catch(() => {})
+    await giveUpLease(engine, 'prune', holder)
   }
-  return pruned
 }
 
-function takeLease(engine: SqlEngine, holder: string, now: number): Promise<boolean> {
-  return engine.exclusive(async client => {
-    const [lease] = await client.all("SELECT holder, expires_at FROM post_view_leases WHERE name = 'prune'")
-    if (lease !== undefined && lease['holder'] !== holder && Number(lease['expires_at']) > now) return false
-    await client.run("DELETE FROM post_view_leases WHERE name = 'prune'")
-    await client.run("INSERT INTO post_view_leases (name, holder, expires_at) VALUES ('prune', ?, ?)", [
-      holder,
-      now + LEASE_SECONDS,
-    ])
-    return true
-  })
-}
-
-// Rows are numbered about in the order of their receipt, so the oldest come first, and no index is needed.
-async function pruneRows(
+/** Destroys the keys of the days whose views are not accepted any more. A day that is being opened again waits for that. */
+async function closeDays(
   engine: SqlEngine,
-  client: SqlClient,
-  state: State,
-  options: PruneOptions,
-): Promise<number> {
-  if (options.rawRetentionDays === 0) return 0
-  const received = `COALESCE(received_at, ?)`
-  const adoptedAt = engine.toTime(state.adoptedAt ?? 0)
-  // A row is also how its id is remembered: at least a day longer than a view that comes again is accepted.
-  const keptSeconds = Math.max(options.rawRetentionDays * DAY_SECONDS, options.maxAgeSeconds + DAY_SECONDS)
-  const cutoff = engine.toTime(options.now - keptSeconds)
-  const rows = await client.all(
-    `SELECT id, day
-     FROM (SELECT id, day, ${received} AS received FROM post_views ORDER BY id LIMIT ${ROWS_AT_ONCE}) AS oldest
-     WHERE received < ?`,
-    [adoptedAt, cutoff],
-  )
-  if (rows.length === 0) return 0
-  const ids = rows.map(row => Number(row['id']))
-  await client.run(`DELETE FROM post_views WHERE id IN (${marks(ids.length)})`, ids)
-  const lastDay = rows
-    .map(row => row['day'] as Day | null)
-    .reduce<Day>((last, day) => (day !== null && day > last ? day : last), '')
-  if (lastDay !== '' && (state.rawFrom === null || lastDay >= state.rawFrom)) {
-    await client.run('UPDATE post_view_state SET raw_from = ? WHERE id = 1', [addDays(lastDay, 1)])
-  }
-  return rows.length
-}
-
-/** Destroys the key of one day whose views are not accepted any more; null when there is none left. */
-async function closeDay(
-  { calendar }: SqlEngine,
-  client: SqlClient,
-  state: State,
+  step: Step,
   { now, maxAgeSeconds }: PruneOptions,
-): Promise<Day | null> {
-  const [oldest] = await client.all('SELECT MIN(day) AS day FROM post_view_day_keys')
-  const day = oldest?.['day'] as Day | null
-  // A day longer than views are accepted: a batch that waited for the store may still be on its way.
-  if (day === null || calendar.bounds(day).end + maxAgeSeconds + DAY_SECONDS > now) return null
-  await client.run('DELETE FROM post_view_day_keys WHERE day = ?', [day])
-  await client.run('UPDATE post_view_state SET open_from = ? WHERE id = 1', [
-    latest(state.openFrom, addDays(day, 1)),
-  ])
-  return day
+  progress: Progress,
+): Promise<number> {
+  for (let closed = 0; ; closed++) {
+    const day = await step(async (client, state) => {
+      const [oldest] = await client.all(
+        'SELECT MIN(day) AS day FROM post_view_day_keys WHERE reopening IS NULL',
+      )
+      const day = oldest?.['day'] as Day | null
+      // A day longer than views are accepted: a batch that waited for the store may still be on its way.
+      if (day === null || engine.calendar.bounds(day).end + maxAgeSeconds + DAY_SECONDS > now) return null
+      await client.run('DELETE FROM post_view_day_keys WHERE day = ?', [day])
+      await client.run('UPDATE post_view_state SET open_from = ? WHERE id = 1', [
+        latest(state.openFrom, addDays(day, 1)),
+      ])
+      return day
+    })
+    progress('days', closed, closed)
+    if (day === null) return closed
+  }
 }
 
-/** Removes visitors of a closed day, also of one that an interrupted run has left; false when there are none. */
-async function dropVisitors(client: SqlClient, { openFrom }: State): Promise<boolean> {
-  if (openFrom === null) return false
-  // A day with a key has been opened again.
-  const [closed] = await client.all(
-    `SELECT MIN(day) AS day FROM post_view_visitors
-     WHERE day < ? AND day NOT IN (SELECT day FROM post_view_day_keys)`,
-    [openFrom],
-  )
-  const day = closed?.['day'] as Day | null
-  if (day === null) return false
-  const [edge] = await client.all(
-    `SELECT post_uuid FROM post_view_visitors WHERE day = ? ORDER BY post_uuid LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
-    [day],
-  )
-  const upTo = edge === undefined ? '' : 'AND post_uuid <= ?'
-  const values = edge === undefined ? [day] : [day, String(edge['post_uuid'])]
-  await client.run(`DELETE FROM post_view_visitors WHERE day = ? ${upTo}`, values)
-  return true
+/** Removes the visitors of closed days, also of those that an interrupted run has left. */
+async function dropClosedVisitors(engine: SqlEngine, step: Step, progress: Progress): Promise<void> {
+  const { reader } = engine
+  const { openFrom } = toState((await reader.all(SELECT_STATE))[0]!)
+  if (openFrom === null) return
+  const next = 'SELECT MIN(day) AS day FROM post_view_visitors WHERE day > ? AND day < ?'
+  const dayAfter = async (day: Day) => (await reader.all(next, [day, openFrom]))[0]!['day'] as Day | null
+  const pace = new Pace()
+  const giveWay = turnsOf(engine)
+  let dropped = 0
+  for (let day = await dayAfter('1000-01-01'); day !== null; day = await dayAfter(day)) {
+    const of = day
+    // A day with a key has been opened again.
+    while (
+      await step(async (client, _state, rows) => {
+        if ((await secretOf(client, of)) !== null) return false
+        dropped += rows
+        return dropVisitors(client, of, rows)
+      }, pace)
+    ) {
+      progress('visitors', dropped, dropped)
+      await giveWay()
+    }
+  }
+}
+
+/** The minutes that are over, and those that a clock far ahead has invented: only the last hours are shown. */
+async function dropMinutes(
+  engine: SqlEngine,
+  step: Step,
+  { now }: PruneOptions,
+  progress: Progress,
+): Promise<void> {
+  const pace = new Pace()
+  const giveWay = turnsOf(engine)
+  let dropped = 0
+  for (const [beyond, order] of [
+    ['minute < ?', 'minute'],
+    ['minute > ?', 'minute DESC'],
+  ]) {
+    const edge = order === 'minute' ? now - MINUTES_KEPT_SECONDS : now + MINUTES_KEPT_SECONDS
+    const dropSome = () =>
+      step(async (client, _state, rows) => {
+        const [kept] = await client.all(
+          `SELECT minute FROM site_view_minutes WHERE ${beyond} ORDER BY ${order} LIMIT 1 OFFSET ?`,
+          [edge, rows],
+        )
+        dropped += await client.run(`DELETE FROM site_view_minutes WHERE ${beyond}`, [
+          kept === undefined ? edge : Number(kept['minute']),
+        ])
+        return kept !== undefined
+      }, pace)
+    while (await dropSome()) {
+      progress('minutes', dropped, dropped)
+      await giveWay()
+    }
+  }
 }

@@ -24,6 +24,7 @@ import {
   visitorsThatDiffer,
 } from './recount.ts'
 import { rebuildReferrers } from './referrers.ts'
+import { reopenDays } from './reopen.ts'
 import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { totalsAfter, writeTotals } from './totals.ts'
@@ -44,6 +45,8 @@ export async function rebuild(
   if (options.adoptSettings) await adoptSettings(given, progress)
   const engine = whileAgreed(given, await checkAgreement(given))
   const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
+  // What is left of that, or begins meanwhile, is left as it is: a day's readers can be compared once it is open.
+  await reopenDays(engine, progress)
 
   let fixed = await rebuildRows(engine, progress)
   const { from, to } = options.adoptSettings ? {} : options
@@ -60,7 +63,7 @@ export async function rebuild(
 }
 
 /** What is put right by one's own calendar must not be, once others count by another. */
-function whileAgreed(engine: SqlEngine, agreement: number): SqlEngine {
+export function whileAgreed(engine: SqlEngine, agreement: number): SqlEngine {
   return {
     ...engine,
     exclusive: work =>

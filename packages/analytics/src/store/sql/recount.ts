@@ -5,11 +5,11 @@
 
 import type { Day } from '../calendar.ts'
 import type { Difference } from '../store.ts'
-import { isOpen } from './rows.ts'
+import { isBeingReopened, isOpen } from './rows.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
 
 /** A day is looked for among rows of so much time around it: a day counted in another zone is at most that far off. */
-const AROUND_SECONDS = 26 * 3_600
+export const AROUND_SECONDS = 26 * 3_600
 
 /** Numbers of a post's day, or of a site's, by column. Times as the engine stores them. */
 export interface Aggregate {
@@ -92,6 +92,8 @@ export async function aggregatesOfDay(
     [day],
   )
 
+  // Rows of one reader may be hashed under two keys for now, so what is stored is taken as it is.
+  const isReopening = await isBeingReopened(client, day)
   const uniqueOf = new Map(uniques.map(row => [String(row['post_uuid']), Number(row['unique_views'])]))
   const storedOf = new Map(stored.map(row => [String(row['post_uuid']), toStored(row)]))
   const rowOf = new Map(rows.map(row => [String(row['post_uuid']), row]))
@@ -99,7 +101,11 @@ export async function aggregatesOfDay(
     const found = storedOf.get(post) ?? null
     return {
       key: post,
-      expected: expectedOf(rowOf.get(post), uniqueOf.get(post) ?? 0, found?.baseline ?? 0),
+      expected: expectedOf(
+        rowOf.get(post),
+        (isReopening ? found?.unique_views : null) ?? uniqueOf.get(post) ?? 0,
+        found?.baseline ?? 0,
+      ),
       found,
     }
   })

@@ -83,15 +83,22 @@ function toRawRow(row: SqlRow, fromTime: SqlEngine['fromTime']): RawRow {
   }
 }
 
-/** The keys of the days whose views are still accepted. */
+/** The keys of the days whose views are accepted, but for days that are being opened again: some of their rows are hashed under them. */
 export async function dayKeys(client: SqlClient): Promise<Map<Day, string>> {
-  const rows = await client.all('SELECT day, secret FROM post_view_day_keys')
+  const rows = await client.all('SELECT day, secret FROM post_view_day_keys WHERE reopening IS NULL')
   return new Map(rows.map(row => [String(row['day']), String(row['secret'])]))
 }
 
-/** Whether who was counted on the day is still listed. */
+/** Whether who was counted on the day is listed. */
 export async function isOpen(client: SqlClient, openFrom: Day | null, day: Day): Promise<boolean> {
-  return openFrom === null || day >= openFrom || (await secretOf(client, day)) !== null
+  const [key] = await client.all('SELECT reopening FROM post_view_day_keys WHERE day = ?', [day])
+  return key === undefined ? openFrom === null || day >= openFrom : key['reopening'] === null
+}
+
+/** Whether the day is being opened again: until then its readers cannot be compared with its rows. */
+export async function isBeingReopened(client: SqlClient, day: Day): Promise<boolean> {
+  const [key] = await client.all('SELECT reopening FROM post_view_day_keys WHERE day = ?', [day])
+  return key !== undefined && key['reopening'] !== null
 }
 
 /** The day's key; null when it has none, or none any more. */

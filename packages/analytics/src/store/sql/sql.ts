@@ -32,6 +32,10 @@ export interface SqlEngine {
   /** Unix seconds as the engine stores times, and back. */
   toTime(unixSeconds: number): SqlValue
   fromTime(value: unknown): number
+  /** Unix seconds by the server's own clock; null where there is no server. */
+  serverClock: (() => Promise<number>) | null
+  /** What long work leaves between two of its steps, so that batches have their turn. */
+  giveWayMs: number
 }
 
 /** The one row of `post_view_state`. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ViewRow } from '../row.ts'
+import type { KeptRow } from '../row.ts'
 import { rowAt, toColumns } from './columns.ts'
 
-const ROW: ViewRow = {
+const ROW: KeptRow = {
   eventId: '0197a0c4-0000-7000-8000-000000000001',
   postUuid: '42',
   userId: '7',
@@ -19,7 +19,7 @@ const ROW: ViewRow = {
   visitor: 'f'.repeat(32),
   refererHost: 'example.com',
 }
-const ANONYMOUS: ViewRow = { ...ROW, eventId: null, userId: null, ip: null, userAgent: null, referer: null }
+const ANONYMOUS: KeptRow = { ...ROW, eventId: null, userId: null, ip: null, userAgent: null, referer: null }
 
 test('every row comes out as it went in', () => {
   const rows = [ROW, ANONYMOUS]

@@ -3,11 +3,11 @@
  * side, that it takes row by row with all its names.
  */
 
-import type { ViewRow } from '../row.ts'
+import type { KeptRow } from '../row.ts'
 
-export type Columns = { readonly [Name in keyof ViewRow]: readonly ViewRow[Name][] }
+export type Columns = { readonly [Name in keyof KeptRow]: readonly KeptRow[Name][] }
 
-export function toColumns(rows: readonly ViewRow[]): Columns {
+export function toColumns(rows: readonly KeptRow[]): Columns {
   return {
     eventId: rows.map(row => row.eventId),
     postUuid: rows.map(row => row.postUuid),
@@ -27,7 +27,7 @@ export function toColumns(rows: readonly ViewRow[]): Columns {
 }
 
 /** Made one at a time, when asked for: none lives long enough to be moved out of the young generation. */
-export function rowAt(columns: Columns, index: number): ViewRow {
+export function rowAt(columns: Columns, index: number): KeptRow {
   return {
     eventId: columns.eventId[index]!,
     postUuid: columns.postUuid[index]!,

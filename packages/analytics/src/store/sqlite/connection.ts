@@ -2,7 +2,14 @@
 
 import { Worker } from 'node:worker_threads'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
-import { type Recorded, RowRejected, StoreMisplaced, StoreRefused, StoreUnavailable } from '../store.ts'
+import {
+  KeyReplaced,
+  type Recorded,
+  RowRejected,
+  StoreMisplaced,
+  StoreRefused,
+  StoreUnavailable,
+} from '../store.ts'
 import { LOG_KEPT_BYTES } from './journal.ts'
 import type { RecordBatch } from './record.ts'
 import type { Opened, Reply, Request, SqliteFailure } from './worker.ts'
@@ -135,10 +142,10 @@ const TOO_BIG = 18
 const CONSTRAINT = 19
 const MISMATCH = 20
 
-function storeError({ name, message, code }: SqliteFailure): Error {
+function storeError({ name, message, code, day }: SqliteFailure): Error {
   if (name === 'StoreRefused') return new StoreRefused(message)
-  if (name === 'RowRejected') return new RowRejected(message)
   if (name === 'StoreMisplaced') return new StoreMisplaced(`SQLite: ${message}`)
+  if (day !== undefined) return new KeyReplaced(day)
   const primary = code === null ? null : code & 0xff
   if (primary === TOO_BIG || primary === CONSTRAINT || primary === MISMATCH) {
     return new RowRejected(`SQLite refuses a row: ${message}`)

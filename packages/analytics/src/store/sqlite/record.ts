@@ -1,14 +1,18 @@
 /** A batch on its way into SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Day } from '../calendar.ts'
 import { BatchCounts } from '../counts.ts'
+import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
-import { AGREEMENT_REPLACED, type Recorded, RowRejected, StoreRefused } from '../store.ts'
+import { AGREEMENT_REPLACED, type Recorded, StoreRefused } from '../store.ts'
 import { type Columns, rowAt } from './columns.ts'
 
 export interface RecordBatch {
   /** At least one row. */
   columns: Columns
+  /** What the readers of each day were hashed under. */
+  keys: ReadonlyMap<Day, string>
   /** What the process has learned that it counts by. */
   agreement: number
   /** Unix seconds. */
@@ -20,14 +24,14 @@ type Prepare = (sql: string) => StatementSync
 export function recordViews(
   database: DatabaseSync,
   prepare: Prepare,
-  { columns, agreement, progress }: RecordBatch,
+  { columns, keys, agreement, progress }: RecordBatch,
 ): Recorded {
   // The one writer's lock from the start: a transaction that began as a reader cannot wait for it.
   database.exec('BEGIN IMMEDIATE')
   try {
     const state = toState(prepare(SELECT_STATE).get()!)
     if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
-    const counts = insertRows(prepare, columns, state)
+    const counts = insertRows(prepare, columns, keys, state)
     addCounts(prepare, counts)
     prepare(SAVE_PROGRESS).run(progress.committedAt, progress.viewedAt)
     database.exec('COMMIT')
@@ -46,17 +50,23 @@ const INSERT_VIEW = `
   VALUES (?, ?, ?, ?, ?, ?, unhex(?, '-'), ?, ?, ?, ?, ?, unhex(?), ?)
   ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING`
 
-const SELECT_DAY_KEY = 'SELECT secret FROM post_view_day_keys WHERE day = ?'
+const SELECT_DAY_KEY = `SELECT ${KEY_COLUMNS} FROM post_view_day_keys WHERE day = ?`
 
 const INSERT_VISITOR = `
   INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
   VALUES (?, ?, ?, unhex(?))
   ON CONFLICT DO NOTHING`
 
-function insertRows(prepare: Prepare, columns: Columns, { settings, openFrom }: State): BatchCounts {
+function insertRows(
+  prepare: Prepare,
+  columns: Columns,
+  keys: ReadonlyMap<Day, string>,
+  { settings }: State,
+): BatchCounts {
   const insertView = prepare(INSERT_VIEW)
   const insertVisitor = prepare(INSERT_VISITOR)
   const counts = new BatchCounts(settings.bots)
+  const lists = new Map<Day, boolean>()
   for (let index = 0; index < columns.eventId.length; index++) {
     const row = rowAt(columns, index)
     const { changes } = insertView.run(
@@ -76,12 +86,15 @@ function insertRows(prepare: Prepare, columns: Columns, { settings, openFrom }: 
       row.refererHost,
     )
     if (changes === 0) continue
-    // Its day was closed after its reader was hashed: whether that reader was counted, nobody can tell any more.
-    if (openFrom !== null && row.day < openFrom && prepare(SELECT_DAY_KEY).get(row.day) === undefined) {
-      throw new RowRejected(`the key of ${row.day} was destroyed`)
+    let isListed = lists.get(row.day)
+    if (isListed === undefined) {
+      isListed = listsReaders(prepare(SELECT_DAY_KEY).get(row.day), row.day, keys.get(row.day))
+      lists.set(row.day, isListed)
     }
     const unique =
-      counts.counts(row) && insertVisitor.run(row.day, row.postUuid, row.slice, row.visitor).changes === 1
+      isListed &&
+      counts.counts(row) &&
+      insertVisitor.run(row.day, row.postUuid, row.slice, row.visitor).changes === 1
     counts.add(row, unique)
   }
   return counts

@@ -14,7 +14,12 @@ CREATE TABLE post_view_aggregates (
 CREATE TABLE post_view_day_keys (
   day    TEXT PRIMARY KEY,
   secret TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+, reopening TEXT, rows_until INTEGER NOT NULL DEFAULT 0, walked_time INTEGER, walked_id INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+
+CREATE TABLE post_view_id_marks (
+  noted_at INTEGER PRIMARY KEY,
+  last_id  INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE post_view_leases (
   name       TEXT    PRIMARY KEY,
@@ -39,6 +44,13 @@ CREATE TABLE post_view_referrers (
   host       TEXT    NOT NULL,
   view_count INTEGER NOT NULL,
   PRIMARY KEY (date, post_uuid, host)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE post_view_reopened (
+  day         TEXT NOT NULL,
+  old_visitor BLOB NOT NULL,
+  new_visitor BLOB,
+  PRIMARY KEY (day, old_visitor)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE post_view_site_hosts (

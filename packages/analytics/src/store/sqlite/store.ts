@@ -7,12 +7,14 @@ import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
+import { keysOf } from '../sql/batch-keys.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
 import { createReads } from '../sql/reads.ts'
-import { rebuild } from '../sql/rebuild.ts'
+import { rebuild, whileAgreed } from '../sql/rebuild.ts'
+import { reopenDays } from '../sql/reopen.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import type { CountingSettings, Store } from '../store.ts'
@@ -20,6 +22,9 @@ import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
 import { SqliteFile } from './file.ts'
 import { findSchema } from './schema.ts'
+
+/** SQLite's busy handler looks that often whether another process has left the file, at the least. */
+const BUSY_LOOKS_EVERY_MS = 100
 
 /** Touches nothing: the file of `sqlite:PATH` is opened when something is first asked of it, and made by `migrate` alone. */
 export async function openSqliteStore(
@@ -58,6 +63,8 @@ export async function openSqliteStore(
     schema: () => findSchema(sql => reader.all(sql)),
     toTime: unixSeconds => unixSeconds,
     fromTime: Number,
+    serverClock: null,
+    giveWayMs: BUSY_LOOKS_EVERY_MS,
   }
 
   const query = (client: SqlClient) => async (sql: string) => ({ rows: await client.all(sql) })
@@ -73,13 +80,16 @@ export async function openSqliteStore(
     calendar,
     ...createReads(engine),
 
-    dayKey: day => dayKey(engine, day),
+    dayKey: day => learned.during(agreement => dayKey(whileAgreed(engine, agreement), day)),
+    reopenDays: progress => learned.during(agreement => reopenDays(whileAgreed(engine, agreement), progress)),
 
     async recordViews(rows) {
       if (rows.length === 0) return { counted: 0, duplicates: 0 }
       const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
       return learned.during(agreement =>
-        file.use(({ writer }) => writer.record({ columns: toColumns(rows), agreement, progress })),
+        file.use(({ writer }) =>
+          writer.record({ columns: toColumns(rows), keys: keysOf(rows), agreement, progress }),
+        ),
       )
     },
 

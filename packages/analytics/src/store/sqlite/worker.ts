@@ -5,7 +5,9 @@
 
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
+import type { Day } from '../calendar.ts'
 import type { SqlValue } from '../sql/sql.ts'
+import { KeyReplaced } from '../store.ts'
 import { emptyLog, giveBack, markIn, prepareWriter, takeIntoUse } from './journal.ts'
 import { Place } from './place.ts'
 import { type RecordBatch, recordViews } from './record.ts'
@@ -31,6 +33,8 @@ export interface SqliteFailure {
   message: string
   /** SQLite's extended result code, if SQLite it was. */
   code: number | null
+  /** Of `KeyReplaced`. */
+  day?: Day
 }
 
 export interface Opened {
@@ -109,7 +113,12 @@ function answerInPlace(request: Request): unknown {
 function failureOf(error: unknown): SqliteFailure {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), code: null }
   const code = 'errcode' in error ? Number(error.errcode) : null
-  return { name: error.name, message: error.message, code }
+  return {
+    name: error.name,
+    message: error.message,
+    code,
+    ...(error instanceof KeyReplaced && { day: error.day }),
+  }
 }
 
 parentPort!.on('message', ({ id, request }: { id: number; request: Request }) => {

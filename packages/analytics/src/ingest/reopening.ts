@@ -1,0 +1,69 @@
+/** Goes on with days that are being opened again, beside the batches and never in their way, until none is left. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeError, type Log } from '../log.ts'
+import { type Store, StoreRefused } from '../store/store.ts'
+
+/** Another process is at it, and may die; or the store is away. */
+const LOOK_AGAIN_MS = 5_000
+/** For a day that another process has left half opened. */
+const ASK_AGAIN_MS = 3_600_000
+/** A step takes a fraction of it. */
+const STEP_LIMIT_MS = 3_000
+
+export class Reopening {
+  readonly #store: Store
+  readonly #log: Log
+  readonly #ended = new AbortController()
+  readonly #hourly: NodeJS.Timeout
+  #running: Promise<void> | null = null
+  #isAskedAgain = false
+
+  constructor({ store, log }: { store: Store; log: Log }) {
+    this.#store = store
+    this.#log = log
+    this.#hourly = setInterval(() => this.start(), ASK_AGAIN_MS).unref()
+  }
+
+  /** Looks whether there is something to go on with. Returns at once. */
+  start(): void {
+    this.#isAskedAgain = true
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null
+      // Asked in the very moment of its end.
+      if (this.#isAskedAgain && !this.#ended.signal.aborted) this.start()
+    })
+  }
+
+  /** Ends it between two steps; whoever comes next goes on. A store that does not answer is not waited for. */
+  async stop(): Promise<void> {
+    clearInterval(this.#hourly)
+    this.#ended.abort()
+    const over = new AbortController()
+    const late = sleep(STEP_LIMIT_MS, undefined, { signal: over.signal }).catch(() => {})
+    await Promise.race([this.#running, late])
+    over.abort()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ended
+    while (this.#isAskedAgain && !signal.aborted) {
+      this.#isAskedAgain = false
+      try {
+        const { days, isDone } = await this.#store.reopenDays(() => signal.throwIfAborted())
+        if (days.length > 0) this.#log.info({ days }, 'day.reopened')
+        if (isDone) continue
+      } catch (error) {
+        // A process that is refused is about to end; batches say why.
+        if (signal.aborted || error instanceof StoreRefused) {
+          this.#isAskedAgain = false
+          return
+        }
+        this.#log.debug({ error: describeError(error) }, 'day.reopening_waits')
+      }
+      this.#isAskedAgain = true
+      // Rejects when the signal comes: the loop sees to that.
+      await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+}

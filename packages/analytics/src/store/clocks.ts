@@ -1,0 +1,23 @@
+/** The clock of this host, held against that of the database server. Where there is none, nothing is known of it. */
+
+import { ClocksDiffer } from './store.ts'
+
+/** Further apart than hosts come that nobody looks after, and less than retention minds. */
+const MAY_DIFFER_SECONDS = 3_600
+
+/**
+ * @param serverClock asks the server: Unix seconds
+ * @throws {ClocksDiffer}
+ */
+export async function assertClocksAgree(serverClock: () => Promise<number>): Promise<void> {
+  const server = await serverClock()
+  const own = Date.now() / 1_000
+  if (Math.abs(own - server) <= MAY_DIFFER_SECONDS) return
+  throw new ClocksDiffer(
+    `the clock of this host says ${iso(own)}, that of the database server ${iso(server)}: set right the one that is wrong, then run it again; nothing was removed`,
+  )
+}
+
+function iso(unixSeconds: number): string {
+  return new Date(unixSeconds * 1_000).toISOString().replace(/\.\d{3}/, '')
+}

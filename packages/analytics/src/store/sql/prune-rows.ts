@@ -1,0 +1,199 @@
+/**
+ * Retention of raw rows. A row goes when it was received long enough ago, wherever it stands in the table: rows are
+ * numbered in the order of their commits, but `received_at` is what the clock of a consumer said, and that may have been
+ * wrong. An event is never accepted much before its own time, so what was received long ago was viewed long ago as well,
+ * and the index on the views' times finds it.
+ *
+ * What is known of a row beside its `received_at` are the marks: each run of retention notes the last row there is. A
+ * row behind a mark was received after that mark was noted, a row before it was received by then.
+ *
+ * - A row that claims to be old, but lies behind a mark that is not, stays: its clock was set back, and its id must be
+ *   remembered for as long as any other.
+ * - A row that claims to be of the future goes, or loses what identifies its reader, once it lies before a mark that is
+ *   old enough.
+ */
+
+import { addDays, type Day, latest } from '../calendar.ts'
+import type { Progress, PruneOptions } from '../store.ts'
+import type { Step } from './prune.ts'
+import { daysBeingReopened } from './reopen.ts'
+import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
+import { figure, marks, SELECT_STATE, type SqlClient, type SqlEngine, type SqlRow, toState } from './sql.ts'
+import { chunksOf, Pace, turnsOf } from './steps.ts'
+
+const DAY_SECONDS = 86_400
+const ROWS_READ_AT_ONCE = 5_000
+const IDS_AT_ONCE = 500
+/** A view counts as of its own time up to so long before its receipt: CLOCK_MAY_BE_AHEAD_SECONDS of the client, and its second. */
+const AHEAD_SECONDS = 301
+/** No view is accepted with a time further ahead: one that is has its time from a consumer's clock. */
+const FUTURE_SECONDS = DAY_SECONDS
+const MARKED_EVERY_SECONDS = 1_800
+
+/** What the marks say of rows, by their numbers. */
+interface Known {
+  /** Rows behind it were received within the time that rows are kept; null where no mark tells. */
+  recentAfter: number | null
+  /** Rows up to it were received longer ago; null where no mark tells. */
+  oldUpTo: number | null
+}
+
+/** Returns how many rows were removed. */
+export async function pruneRows(
+  engine: SqlEngine,
+  step: Step,
+  options: PruneOptions,
+  progress: Progress,
+): Promise<number> {
+  const { now, rawRetentionDays, maxAgeSeconds } = options
+  if (rawRetentionDays === 0) return 0
+  // A row is also how its id is remembered: at least a day longer than a view that comes again is accepted.
+  const cutoff = now - Math.max(rawRetentionDays * DAY_SECONDS, maxAgeSeconds + DAY_SECONDS)
+  const known = await step(async client => {
+    const known = await readMarks(client, cutoff, now)
+    await mark(client, cutoff, now)
+    return known
+  })
+  const { adoptedAt } = toState((await engine.reader.all(SELECT_STATE))[0]!)
+  const isOver = (row: SqlRow): boolean => {
+    const id = Number(row['id'])
+    const receivedAt = row['received_at'] === null ? (adoptedAt ?? 0) : engine.fromTime(row['received_at'])
+    if (receivedAt > now) return known.oldUpTo !== null && id <= known.oldUpTo
+    return receivedAt < cutoff && (known.recentAfter === null || id <= known.recentAfter)
+  }
+
+  const pace = new Pace()
+  const giveWay = turnsOf(engine)
+  let removed = 0
+  let read = 0
+  // Everything was received since adoption, unless that went by a wrong clock.
+  const isTooEarly = adoptedAt !== null && adoptedAt >= cutoff && adoptedAt <= now
+  if (!isTooEarly) {
+    const old = { from: null, to: cutoff + AHEAD_SECONDS }
+    for await (const rows of pagesOf(engine, old, 'received_at')) {
+      const over = idsOf(rows.filter(isOver))
+      for (let done = 0; done < over.length; ) {
+        const from = done
+        const some = await step(async (client, _state, count) => {
+          const ids = over.slice(from, from + count)
+          return { ids: ids.length, removed: await remove(client, ids) }
+        }, pace)
+        done += some.ids
+        removed += some.removed
+        progress('rows', removed, removed)
+        await giveWay()
+      }
+      read += rows.length
+      progress('rows', removed, Math.max(removed, read))
+    }
+  }
+  await eraseFuture(engine, step, now + FUTURE_SECONDS, known.oldUpTo, progress)
+  return removed
+}
+
+async function* pagesOf(
+  engine: SqlEngine,
+  span: { from: number | null; to: number | null },
+  columns: string,
+): AsyncGenerator<SqlRow[]> {
+  let after: Place | null = null
+  for (;;) {
+    const rows: SqlRow[] = await rowsByTime(engine, engine.reader, span, {
+      after,
+      count: ROWS_READ_AT_ONCE,
+      columns,
+    })
+    if (rows.length > 0) yield rows
+    if (rows.length < ROWS_READ_AT_ONCE) return
+    after = placeOf(engine, rows.at(-1)!)
+  }
+}
+
+function idsOf(rows: readonly SqlRow[]): number[] {
+  return rows.map(row => Number(row['id']))
+}
+
+async function readMarks(client: SqlClient, cutoff: number, now: number): Promise<Known> {
+  const [recent] = await client.all(
+    'SELECT MIN(last_id) AS id FROM post_view_id_marks WHERE noted_at >= ? AND noted_at <= ?',
+    [cutoff, now],
+  )
+  const [old] = await client.all('SELECT MAX(last_id) AS id FROM post_view_id_marks WHERE noted_at < ?', [
+    cutoff,
+  ])
+  return { recentAfter: figure(recent!['id']), oldUpTo: figure(old!['id']) }
+}
+
+/** Notes the last row there is. A mark from the future was noted by a wrong clock; of the old ones the last says it all. */
+async function mark(client: SqlClient, cutoff: number, now: number): Promise<void> {
+  await client.run('DELETE FROM post_view_id_marks WHERE noted_at > ?', [now])
+  const [noted] = await client.all(
+    `SELECT MAX(noted_at) AS last, MAX(CASE WHEN noted_at < ? THEN noted_at END) AS last_old
+     FROM post_view_id_marks`,
+    [cutoff],
+  )
+  const last = figure(noted!['last'])
+  const lastOld = figure(noted!['last_old'])
+  if (lastOld !== null) await client.run('DELETE FROM post_view_id_marks WHERE noted_at < ?', [lastOld])
+  if (last !== null && last > now - MARKED_EVERY_SECONDS) return
+  const [row] = await client.all('SELECT MAX(id) AS last FROM post_views')
+  await client.run('INSERT INTO post_view_id_marks (noted_at, last_id) VALUES (?, ?)', [
+    now,
+    figure(row!['last']) ?? 0,
+  ])
+}
+
+async function remove(client: SqlClient, ids: readonly number[]): Promise<number> {
+  let removed = 0
+  let lastDay: Day | null = null
+  for (const some of chunksOf(ids, IDS_AT_ONCE)) {
+    const those = `id IN (${marks(some.length)})`
+    const [row] = await client.all(`SELECT MAX(day) AS day FROM post_views WHERE ${those}`, some)
+    lastDay = latest(lastDay, row!['day'] as Day | null)
+    removed += await client.run(`DELETE FROM post_views WHERE ${those}`, some)
+  }
+  if (lastDay !== null) {
+    const rawFrom = addDays(lastDay, 1)
+    await client.run(
+      'UPDATE post_view_state SET raw_from = ? WHERE id = 1 AND (raw_from IS NULL OR raw_from < ?)',
+      [rawFrom, rawFrom],
+    )
+  }
+  return removed
+}
+
+/**
+ * Views whose time is a consumer's clock far ahead lie on days to come. Without their rows those days could never be proven,
+ * and every day before them would count as incomplete: so the rows stay, without what identifies their readers.
+ */
+async function eraseFuture(
+  engine: SqlEngine,
+  step: Step,
+  from: number,
+  oldUpTo: number | null,
+  progress: Progress,
+): Promise<void> {
+  if (oldUpTo === null) return
+  const columns =
+    'day, CASE WHEN user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL THEN 1 ELSE 0 END AS erased'
+  const giveWay = turnsOf(engine)
+  let erased = 0
+  for await (const rows of pagesOf(engine, { from, to: null }, columns)) {
+    const due = rows.filter(row => Number(row['id']) <= oldUpTo && Number(row['erased']) === 0)
+    for (const ids of chunksOf(idsOf(due), IDS_AT_ONCE)) {
+      erased += await step(async client => {
+        // Their addresses are needed until their day is open again.
+        const days = await daysBeingReopened(client)
+        const others = days.length === 0 ? '' : `AND (day IS NULL OR day NOT IN (${marks(days.length)}))`
+        return client.run(
+          `UPDATE post_views
+           SET user_id = NULL, ip = NULL, user_agent = NULL, referer = NULL, viewed_at = viewed_at
+           WHERE id IN (${marks(ids.length)}) ${others}`,
+          [...ids, ...days],
+        )
+      })
+      progress('rows of the future', erased, erased)
+      await giveWay()
+    }
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * Opens a closed day again: its views are accepted once more, and readers who were counted on it must not count as unique
+ * a second time. Their hashes say nothing under the day's new key, so the rows are hashed again and the list of visitors is
+ * made anew, in small steps: any process may end between two of them, and any other goes on.
+ *
+ * | stage | what is done | batches |
+ * |---|---|---|
+ * | `visitors` | what an interrupted retention has left of the old list goes | count all of the day's views, but do not list their readers and count none as unique |
+ * | `erased` | notes the readers of rows that lost their address | the same |
+ * | `addressed` | finds out who those are under the new key, from other rows of theirs | the same |
+ * | `rows` | hashes the rows again that were there when it began, and lists their readers: these were counted before | the same |
+ * | `noted` | forgets what the second stage has noted | the same |
+ * | `late` | lists the readers of the rows that came since, and counts those who are new | list and count readers by themselves |
+ *
+ * The last step marks the day as open in its own transaction. Every step is exclusive: no batch is recorded meanwhile.
+ * A reader of whom no address is left stays as it is, and counts once more on coming back; so do all readers of a day that
+ * was counted under other settings.
+ */
+
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { settingsDiffer } from '../agreement.ts'
+import { Calendar, type Day } from '../calendar.ts'
+import { UNKNOWN_VISITOR, visitorOf } from '../row.ts'
+import type { Progress, Reopened } from '../store.ts'
+import { giveUpLease, holdLease } from './lease.ts'
+import { AROUND_SECONDS, counted } from './recount.ts'
+import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
+import { figure, marks, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
+import { chunksOf, Pace, turnsOf } from './steps.ts'
+import { dropVisitors, listAndCountReaders, listReaders } from './visitors.ts'
+
+type Stage = 'visitors' | 'erased' | 'addressed' | 'rows' | 'noted' | 'late'
+
+/** A day that is being opened again, and how far that is. */
+interface Reopening {
+  day: Day
+  secret: string
+  stage: Stage
+  /** The last row that the stage covers. */
+  rowsUntil: number
+  /** The last row that the stage has come to: by time, and in the stage `late` by id alone. */
+  place: Place | null
+}
+
+/** Short: whoever waits for a process that died goes on soon. */
+const LEASE_SECONDS = 30
+const IDS_AT_ONCE = 500
+/** By so much, at most, two releases of zone rules move the beginning of a day. */
+const ZONE_RULES_DIFFER_SECONDS = 3 * 3_600
+const WAIT_MS = 500
+/** Of a day that a batch waits for. */
+const SMALL_ROWS = 1_000
+
+export async function beginReopening(client: SqlClient, day: Day): Promise<void> {
+  await client.run(`UPDATE post_view_day_keys SET reopening = 'visitors', rows_until = ? WHERE day = ?`, [
+    await lastId(client),
+    day,
+  ])
+}
+
+/** Opens the day to the end if it is small, in the transaction that is under way: each stage then takes one step. */
+export async function reopenIfSmall(
+  engine: SqlEngine,
+  client: SqlClient,
+  state: State,
+  day: Day,
+): Promise<void> {
+  let before: Stage | null = null
+  let at = await reopeningOf(client, day)
+  while (at !== null && at.stage !== before) {
+    before = at.stage
+    at = await step(engine, client, state, at, SMALL_ROWS)
+  }
+}
+
+export async function daysBeingReopened(client: SqlClient): Promise<Day[]> {
+  const rows = await client.all('SELECT day FROM post_view_day_keys WHERE reopening IS NOT NULL ORDER BY day')
+  return rows.map(row => String(row['day']))
+}
+
+export async function reopenDays(engine: SqlEngine, progress: Progress = () => {}): Promise<Reopened> {
+  const holder = randomUUID()
+  const paceOf = pacesOfStages()
+  const giveWay = turnsOf(engine)
+  const days: Day[] = []
+  let rowsDone = 0
+  let isHolder = false
+  try {
+    for (;;) {
+      const [day] = await daysBeingReopened(engine.reader)
+      if (day === undefined) return { days, isDone: true }
+      const done = await engine.exclusive(async (client, state) => {
+        const now = Math.floor(Date.now() / 1_000)
+        if (!(await holdLease(client, 'reopen', holder, now, LEASE_SECONDS))) return 'by another'
+        const at = await reopeningOf(client, day)
+        if (at === null) return 'nothing'
+        return paceOf(at.stage).step(async rows => {
+          rowsDone += rows
+          return (await step(engine, client, state, at, rows)) === null ? 'all' : 'some'
+        })
+      })
+      if (done === 'by another') return { days, isDone: false }
+      isHolder = true
+      if (done === 'all') days.push(day)
+      progress('rows of days opened again', rowsDone, rowsDone)
+      await giveWay()
+    }
+  } finally {
+    if (isHolder) await giveUpLease(engine, 'reopen', holder)
+  }
+}
+
+/**
+ * Does something exclusively while no day is being opened again, which it brings to its end first: for what changes the
+ * addresses or the hashes of rows, or the settings that they are made by.
+ */
+export async function untilNoneIsReopened<T>(
+  engine: SqlEngine,
+  progress: Progress,
+  work: (client: SqlClient, state: State) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const outcome = await engine.exclusive(async (client, state) =>
+      (await daysBeingReopened(client)).length > 0 ? null : { value: await work(client, state) },
+    )
+    if (outcome !== null) return outcome.value
+    if (!(await reopenDays(engine, progress)).isDone) await sleep(WAIT_MS)
+    progress('waiting for days to be opened again', 0, 1)
+  }
+}
+
+/** What is quick in one stage is slow in another. */
+function pacesOfStages(): (stage: Stage) => Pace {
+  const paces = new Map<Stage, Pace>()
+  return stage => {
+    const pace = paces.get(stage) ?? new Pace()
+    paces.set(stage, pace)
+    return pace
+  }
+}
+
+async function reopeningOf(client: SqlClient, day: Day): Promise<Reopening | null> {
+  const [row] = await client.all(
+    `SELECT secret, reopening, rows_until, walked_time, walked_id
+     FROM post_view_day_keys
+     WHERE day = ? AND reopening IS NOT NULL`,
+    [day],
+  )
+  if (row === undefined) return null
+  const time = figure(row['walked_time'])
+  return {
+    day,
+    secret: String(row['secret']),
+    stage: row['reopening'] as Stage,
+    rowsUntil: Number(row['rows_until']),
+    place: time === null ? null : { time, id: Number(row['walked_id']) },
+  }
+}
+
+/** The engine as rows were counted: a process that adopts other settings opens days by those of before. */
+function asRecorded(engine: SqlEngine, { settings }: State): SqlEngine {
+  const { rules } = engine.calendar
+  if (settingsDiffer(settings, engine) === null || rules.zone(settings.timeZone) === null) return engine
+  return { ...engine, settings, calendar: new Calendar(settings.timeZone, settings.windowHours, rules) }
+}
+
+/** One step of about so many rows. Returns how far the day is now; null when it is open. */
+async function step(
+  own: SqlEngine,
+  client: SqlClient,
+  state: State,
+  at: Reopening,
+  rows: number,
+): Promise<Reopening | null> {
+  const { day } = at
+  const engine = asRecorded(own, state)
+  // What was counted under other settings stays as it is.
+  const isFrozen = state.settingsSince !== null && day < state.settingsSince
+  switch (at.stage) {
+    case 'visitors':
+      if (await dropVisitors(client, day, rows)) return at
+      return enter(client, at, isFrozen ? 'rows' : 'erased')
+    case 'erased':
+      return walk(engine, client, state, at, rows, {
+        work: ids => noteErased(client, ids),
+        next: async () => ((await anyNoted(client, day)) ? 'addressed' : 'rows'),
+      })
+    case 'addressed':
+      return walk(engine, client, state, at, rows, {
+        work: ids => findNoted(engine, client, at, ids),
+        next: async () => 'rows',
+      })
+    case 'rows':
+      return walk(engine, client, state, at, rows, {
+        async work(ids) {
+          if (!isFrozen) await hashAgain(engine, client, at, ids)
+          await listReaders(client, counted(engine), ids)
+        },
+        next: async () => ((await anyNoted(client, day)) ? 'noted' : 'late'),
+      })
+    case 'noted':
+      if (await dropNoted(client, day, rows)) return at
+      return enter(client, at, 'late')
+    case 'late':
+      return listLate(engine, client, at, rows)
+  }
+}
+
+async function enter(client: SqlClient, at: Reopening, stage: Stage): Promise<Reopening> {
+  // From this moment on batches list their readers by themselves, so there are no later rows to see to.
+  const isLate = stage === 'late'
+  const rowsUntil = isLate ? await lastId(client) : at.rowsUntil
+  const place = isLate ? { time: 0, id: at.rowsUntil } : null
+  await client.run(
+    `UPDATE post_view_day_keys SET reopening = ?, rows_until = ?, walked_time = ?, walked_id = ? WHERE day = ?`,
+    [stage, rowsUntil, place?.time ?? null, place?.id ?? 0, at.day],
+  )
+  return { ...at, stage, rowsUntil, place }
+}
+
+async function moveTo(client: SqlClient, at: Reopening, place: Place): Promise<Reopening> {
+  await client.run('UPDATE post_view_day_keys SET walked_time = ?, walked_id = ? WHERE day = ?', [
+    place.time,
+    place.id,
+    at.day,
+  ])
+  return { ...at, place }
+}
+
+/** Does something with the next of the rows that were there when it began; behind the last of them the next stage begins. */
+async function walk(
+  engine: SqlEngine,
+  client: SqlClient,
+  { settingsSince }: State,
+  at: Reopening,
+  count: number,
+  { work, next }: { work(ids: readonly number[]): Promise<void>; next(): Promise<Stage> },
+): Promise<Reopening> {
+  const { start, end } = engine.calendar.bounds(at.day)
+  // Only where other settings were in force before may a row lie on a day that its time is far from.
+  const around =
+    settingsSince !== null && at.day <= settingsSince ? AROUND_SECONDS : ZONE_RULES_DIFFER_SECONDS
+  const rows = await rowsByTime(
+    engine,
+    client,
+    { from: start - around, to: end + around },
+    { after: at.place, count, columns: 'day' },
+  )
+  const ids = rows.filter(isOf(at.day)).map(row => Number(row['id']))
+  const before = ids.filter(id => id <= at.rowsUntil)
+  for (const some of chunksOf(before, IDS_AT_ONCE)) await work(some)
+  if (rows.length < count) return enter(client, at, await next())
+  return moveTo(client, at, placeOf(engine, rows.at(-1)!))
+}
+
+function isOf(day: Day): (row: SqlRow) => boolean {
+  return row => row['day'] === day
+}
+
+async function noteErased(client: SqlClient, ids: readonly number[]): Promise<void> {
+  await client.run(
+    `INSERT INTO post_view_reopened (day, old_visitor, new_visitor)
+     SELECT DISTINCT post_views.day, post_views.visitor, NULL
+     FROM post_views
+     LEFT JOIN post_view_reopened AS noted
+       ON noted.day = post_views.day AND noted.old_visitor = post_views.visitor
+     WHERE post_views.id IN (${ids.join()})
+       AND post_views.ip IS NULL AND post_views.visitor <> x'${UNKNOWN_VISITOR}' AND noted.day IS NULL`,
+  )
+}
+
+async function anyNoted(client: SqlClient, day: Day): Promise<boolean> {
+  return (await client.all('SELECT day FROM post_view_reopened WHERE day = ? LIMIT 1', [day])).length > 0
+}
+
+async function findNoted(
+  { settings }: SqlEngine,
+  client: SqlClient,
+  { day, secret }: Reopening,
+  ids: readonly number[],
+): Promise<void> {
+  const rows = await client.all(
+    `SELECT post_views.ip, post_views.user_agent, HEX(post_views.visitor) AS visitor
+     FROM post_views
+     JOIN post_view_reopened AS noted
+       ON noted.day = post_views.day AND noted.old_visitor = post_views.visitor
+     WHERE post_views.id IN (${ids.join()}) AND post_views.ip IS NOT NULL AND noted.new_visitor IS NULL`,
+  )
+  const visitors = new Map(
+    rows.map(row => [
+      String(row['visitor']),
+      visitorOf(secret, settings.uniqueBy, String(row['ip']), text(row['user_agent'])),
+    ]),
+  )
+  for (const [before, now] of visitors) {
+    await client.run(
+      `UPDATE post_view_reopened SET new_visitor = x'${now}' WHERE day = ? AND old_visitor = x'${before}'`,
+      [day],
+    )
+  }
+}
+
+async function hashAgain(
+  { settings }: SqlEngine,
+  client: SqlClient,
+  { secret }: Reopening,
+  ids: readonly number[],
+): Promise<void> {
+  const rows = await client.all(
+    `SELECT post_views.id, post_views.ip, post_views.user_agent,
+            LOWER(HEX(post_views.visitor)) AS visitor, LOWER(HEX(noted.new_visitor)) AS noted
+     FROM post_views
+     LEFT JOIN post_view_reopened AS noted
+       ON noted.day = post_views.day AND noted.old_visitor = post_views.visitor
+     WHERE post_views.id IN (${ids.join()}) AND post_views.visitor <> x'${UNKNOWN_VISITOR}'`,
+  )
+  const changes: [id: number, visitor: string][] = []
+  for (const row of rows) {
+    const visitor =
+      row['ip'] === null
+        ? // SQLite has empty hex digits for null.
+          text(row['noted']) || String(row['visitor'])
+        : visitorOf(secret, settings.uniqueBy, String(row['ip']), text(row['user_agent']))
+    if (visitor !== row['visitor']) changes.push([Number(row['id']), visitor])
+  }
+  if (changes.length === 0) return
+  await client.run(
+    `UPDATE post_views
+     SET visitor = CASE id ${changes.map(() => 'WHEN ? THEN UNHEX(?)').join(' ')} END, viewed_at = viewed_at
+     WHERE id IN (${marks(changes.length)})`,
+    [...changes.flat(), ...changes.map(([id]) => id)],
+  )
+}
+
+async function dropNoted(client: SqlClient, day: Day, rows: number): Promise<boolean> {
+  const [edge] = await client.all(
+    `SELECT HEX(old_visitor) AS visitor FROM post_view_reopened
+     WHERE day = ?
+     ORDER BY old_visitor
+     LIMIT 1 OFFSET ?`,
+    [day, rows],
+  )
+  const upTo = edge === undefined ? '' : `AND old_visitor < x'${edge['visitor']}'`
+  await client.run(`DELETE FROM post_view_reopened WHERE day = ? ${upTo}`, [day])
+  return edge !== undefined
+}
+
+async function listLate(
+  engine: SqlEngine,
+  client: SqlClient,
+  at: Reopening,
+  count: number,
+): Promise<Reopening | null> {
+  const rows = await client.all(
+    'SELECT id, day FROM post_views WHERE id > ? AND id <= ? ORDER BY id LIMIT ?',
+    [at.place!.id, at.rowsUntil, count],
+  )
+  const ids = rows.filter(isOf(at.day)).map(row => Number(row['id']))
+  for (const some of chunksOf(ids, IDS_AT_ONCE)) {
+    await listAndCountReaders(client, counted(engine), at.day, some)
+  }
+  if (rows.length === count) return moveTo(client, at, { time: 0, id: Number(rows.at(-1)!['id']) })
+  await client.run(
+    `UPDATE post_view_day_keys SET reopening = NULL, rows_until = 0, walked_time = NULL, walked_id = 0 WHERE day = ?`,
+    [at.day],
+  )
+  return null
+}
+
+async function lastId(client: SqlClient): Promise<number> {
+  const [row] = await client.all('SELECT MAX(id) AS last FROM post_views')
+  return figure(row!['last']) ?? 0
+}
+
+function text(value: unknown): string | null {
+  return value === null ? null : String(value)
+}

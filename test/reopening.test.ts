@@ -1,0 +1,124 @@
+/** Days that are opened again beside the batches: who goes on with it, and who does not. */
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { Reopening } from '../packages/analytics/src/ingest/reopening.ts'
+import { createLog } from '../packages/analytics/src/log.ts'
+import { openStore } from '../packages/analytics/src/store/open.ts'
+import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
+import { assertVerified } from './store-contract-database.ts'
+import { atEnd } from './support/at-end.ts'
+import { ENGINES, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
+import { until } from './support/until.ts'
+import { record, unix, view } from './support/views.ts'
+
+const DAY = '2026-05-01'
+const NOON = `${DAY}T12:00:00Z`
+const READERS = 3_000
+const COUNTING = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' } as const
+const PRUNING = { now: unix('2026-06-30T12:00:00Z'), rawRetentionDays: 90, maxAgeSeconds: 30 * 86_400 }
+const log = createLog('silent')
+
+const views = () => Array.from({ length: READERS }, (_, n) => view(NOON, { ip: `10.0.${n >> 8}.${n & 255}` }))
+
+/** A store with a big day that was closed, and that was asked for its key again. */
+async function closedDay(
+  t: TestContext,
+  engine: TestEngine,
+): Promise<{ store: Store; database: TestDatabase }> {
+  const database = await engine.create(t)
+  const store = await openStore(database.url, COUNTING)
+  atEnd(t, () => store.close())
+  await store.migrate()
+  await record(store, views())
+  await store.prune(PRUNING)
+  await store.dayKey(DAY)
+  assert.equal(await isOpen(database), false)
+  return { store, database }
+}
+
+async function isOpen({ query }: TestDatabase): Promise<boolean> {
+  const [key] = await query(`SELECT reopening FROM post_view_day_keys WHERE day = '${DAY}'`)
+  return key?.['reopening'] === null
+}
+
+async function assertNobodyIsNew(store: Store): Promise<void> {
+  await record(store, views())
+  const { views: all, unique_views } = await store.siteTotals()
+  assert.deepEqual({ all, unique_views }, { all: 2 * READERS, unique_views: READERS })
+  await assertVerified(store)
+}
+
+for (const engine of ENGINES) {
+  describe(`opening a day again on ${engine.name}`, () => {
+    test('ends between two steps, and the next consumer goes on', async t => {
+      const { store, database } = await closedDay(t, engine)
+      const first = new Reopening({ store, log })
+      first.start()
+      await first.stop()
+      assert.equal(await isOpen(database), false)
+      const next = new Reopening({ store, log })
+      next.start()
+      await until('the day is open', () => isOpen(database))
+      await next.stop()
+      await assertNobodyIsNew(store)
+    })
+
+    test('waits for another process that is at it, until its lease runs out', async t => {
+      const { store, database } = await closedDay(t, engine)
+      const leaseUntil = (expiresAt: number) =>
+        database.query(
+          `INSERT INTO post_view_leases (name, holder, expires_at) VALUES ('reopen', 'another', ${expiresAt})`,
+        )
+      const now = Math.floor(Date.now() / 1_000)
+      await leaseUntil(now + 30)
+      assert.deepEqual(await store.reopenDays(), { days: [], isDone: false })
+      await database.query('DELETE FROM post_view_leases')
+      await leaseUntil(now - 1)
+      assert.deepEqual(await store.reopenDays(), { days: [DAY], isDone: true })
+      assert.deepEqual(await store.reopenDays(), { days: [], isDone: true })
+      await assertNobodyIsNew(store)
+    })
+
+    test('is no difference for verify, nothing to put right for rebuild, and no day to close for prune', async t => {
+      const { store, database } = await closedDay(t, engine)
+      // Half hashed again, and half not.
+      for (let turn = 0; turn < 3; turn++) {
+        await store.reopenDays(() => assert.fail('interrupted')).catch(() => {})
+      }
+      assert.equal(await isOpen(database), false)
+      await assertVerified(store)
+      assert.equal((await store.prune(PRUNING)).days, 0)
+      assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 0)
+      assert.equal(await isOpen(database), true)
+      await assertNobodyIsNew(store)
+      assert.equal((await store.prune(PRUNING)).days, 1)
+    })
+
+    test('is brought to its end by whoever adopts other settings, under those of before', async t => {
+      const { store, database } = await closedDay(t, engine)
+      await store.reopenDays(() => assert.fail('interrupted')).catch(() => {})
+      const other = await openStore(database.url, { ...COUNTING, uniqueBy: 'ip+user_agent' })
+      atEnd(t, () => other.close())
+      await other.rebuild({ adoptSettings: true })
+      assert.equal(await isOpen(database), true)
+      await assertNobodyIsNew(other)
+    })
+  })
+}
+
+test('a row of before that cannot be changed is no fault of the rows that come', async t => {
+  const database = await SQLITE.create(t)
+  const store = await openStore(database.url, COUNTING)
+  atEnd(t, () => store.close())
+  await store.migrate()
+  await record(store, [view(NOON)])
+  await store.prune(PRUNING)
+  await database.query(
+    `CREATE TRIGGER kept BEFORE UPDATE ON post_views BEGIN SELECT RAISE(ABORT, 'rows are kept as they are'); END`,
+  )
+  await assert.rejects(store.dayKey(DAY), StoreUnavailable)
+  await database.query('DROP TRIGGER kept')
+  await record(store, [view(NOON)])
+  assert.equal((await store.siteTotals()).unique_views, 1)
+})

@@ -1,0 +1,121 @@
+/** The contract, fourth part: days that are closed, and opened again. */
+
+import assert from 'node:assert/strict'
+import type { View } from '@postviews/client'
+import { KeyReplaced, type Store } from '../packages/analytics/src/store/store.ts'
+import { assertVerified, type Promises } from './store-contract-database.ts'
+import { POST, record, toRows, unix, untilAvailable, view } from './support/views.ts'
+
+const DAY = '2026-05-30'
+const NOON = `${DAY}T12:00:00Z`
+const OTHER_DAY = '2026-06-20'
+/** None of the day's views is accepted any more. */
+const CLOSING = {
+  now: unix('2026-05-31T00:00:00Z') + 31 * 86_400,
+  rawRetentionDays: 90,
+  maxAgeSeconds: 30 * 86_400,
+}
+
+export function daysContract(promises: Promises): void {
+  promises(
+    'refuses rows under a key that was destroyed, and counts them under a new one',
+    async ({ open }) => {
+      const [consumer, other] = [await open(), await open()]
+      const known = await toRows(consumer, [view(NOON)])
+      const views = [view(NOON), view(NOON, { ip: '192.0.2.8' }), view(`${OTHER_DAY}T12:00:00Z`)]
+      const rows = await toRows(consumer, views)
+      await consumer.recordViews(known)
+      await other.prune(CLOSING)
+      assert.deepEqual(await consumer.recordViews(known), { counted: 0, duplicates: 1 })
+      await assert.rejects(consumer.recordViews(rows), replaced(DAY))
+      assert.deepEqual(await consumer.recordViews(rows.slice(2)), { counted: 1, duplicates: 0 })
+
+      // Another has opened the day again: the old key holds no more than before.
+      await other.dayKey(DAY)
+      await assert.rejects(consumer.recordViews(rows), replaced(DAY))
+      assert.deepEqual(await consumer.recordViews(await toRows(consumer, views)), {
+        counted: 2,
+        duplicates: 1,
+      })
+      assert.equal((await consumer.siteDays(DAY, DAY))[0]?.unique_views, 2)
+      await assertVerified(consumer)
+    },
+  )
+
+  promises('opens again a day that a clock far ahead has closed before it began', async ({ open }) => {
+    const store = await open()
+    await record(store, [view(NOON)])
+    await store.prune({ ...CLOSING, now: CLOSING.now + 40 * 86_400 })
+    await record(store, [view(NOON), view(`${OTHER_DAY}T12:00:00Z`)])
+    const later = { ip: '192.0.2.8' }
+    await record(store, [view(NOON, later), view(`${OTHER_DAY}T12:00:00Z`, later)])
+    const { views, unique_views } = await store.siteTotals()
+    assert.deepEqual({ views, unique_views }, { views: 5, unique_views: 4 })
+    await assertVerified(store)
+  })
+
+  // Big enough that it is not opened at once.
+  const VIEWS = 6_000
+  const READERS = 4_000
+
+  promises(
+    'opens a big day again in steps that can be interrupted, and counts exactly meanwhile',
+    async ({ open, sql }) => {
+      const stores = [await open({ bots: 'exclude' }), await open({ bots: 'exclude' })]
+      const seen = new Set<string>()
+      let views = 0
+      const count = async (store: Store, made: readonly View[], ipStorage: 'full' | 'none' = 'full') => {
+        await untilAvailable(() => record(store, made, { ipStorage }))
+        views += made.length
+        for (const { postUuid, ip } of made) seen.add(`${postUuid} ${ip}`)
+      }
+      // Every third row has lost its address; its reader is known by others, or by none.
+      const reader = (n: number) => ({
+        ip: `10.0.${n >> 8}.${n & 255}`,
+        postUuid: n % 7 === 0 ? 'another' : POST,
+      })
+      for (let from = 0; from < VIEWS; from += 3_000) {
+        const some = Array.from({ length: 3_000 }, (_, n) => view(NOON, reader((from + n) % READERS)))
+        await count(stores[0]!, some)
+      }
+      // ClickHouse numbers no rows.
+      if (stores[0]!.engine !== 'clickhouse') {
+        await sql(`UPDATE post_views SET ip = NULL WHERE id % 3 = 0 AND id > ${READERS / 2}`)
+      }
+      await stores[0]!.prune(CLOSING)
+
+      await stores[0]!.dayKey(DAY)
+      let isDone = false
+      let next = 0
+      for (let turn = 0; !isDone; turn++) {
+        const store = stores[turn % 2]!
+        // Readers of before and new ones, on the day and beside it.
+        const some = Array.from({ length: 20 }, () =>
+          view(NOON, reader(next++ % 2 === 0 ? next : READERS + next)),
+        )
+        await count(store, some)
+        await untilAvailable(() => record(store, [view(`${OTHER_DAY}T10:00:00Z`)]))
+        if (turn % 3 === 0) await assertVerified(store)
+        let steps = 0
+        const reopened = await store
+          .reopenDays(() => {
+            if (++steps > 1) throw new Error('interrupted')
+          })
+          .catch(error => {
+            assert.equal(error.message, 'interrupted')
+            return { isDone: false }
+          })
+        isDone = reopened.isDone
+      }
+      await count(stores[1]!, [view(NOON, reader(3)), view(NOON, reader(READERS + 100_000))])
+      const [figures] = await stores[0]!.siteDays(DAY, DAY)
+      assert.deepEqual([figures?.views, figures?.unique_views], [views, seen.size])
+      await assertVerified(stores[0]!)
+      assert.equal((await stores[1]!.rebuild({ adoptSettings: false })).fixed, 0)
+    },
+  )
+}
+
+function replaced(day: string): (error: unknown) => boolean {
+  return error => error instanceof KeyReplaced && error.day === day
+}

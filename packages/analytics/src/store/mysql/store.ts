@@ -77,6 +77,9 @@ export async function openMysqlStore(
     exclusive: exclusiveOn(writer),
     toTime: toTimestamp,
     fromTime: fromTimestamp,
+    giveWayMs: 0,
+    aggregatesAreKeptBy: 'id',
+    daysOfPosts: 'post_view_aggregates',
   }
   const housekeeping: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
   const recount: SqlEngine = { ...ingest, reader: recounter, exclusive: exclusiveOn(recounter) }

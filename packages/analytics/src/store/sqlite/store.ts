@@ -21,6 +21,23 @@ import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
 import { SqliteConnection } from './connection.ts'
 
+/** SQLite's busy handler looks that often whether another process has left the file, at the least. */
+const BUSY_LOOKS_EVERY_MS = 100
+
+// Aggregates are kept by day, then by post: each day is asked for in turn.
+const DAYS_OF_POSTS = `
+  (
+    WITH RECURSIVE days(date) AS (
+      SELECT MIN(date) FROM post_view_aggregates
+      UNION ALL
+      SELECT (SELECT MIN(later.date) FROM post_view_aggregates AS later WHERE later.date > days.date)
+      FROM days
+      WHERE days.date IS NOT NULL
+    )
+    SELECT date FROM days WHERE date IS NOT NULL
+  ) AS days
+  CROSS JOIN post_view_aggregates USING (date)`
+
 /** Opens the file of `sqlite:PATH`, making it and its folder where there is none. */
 export async function openSqliteStore(
   url: string,
@@ -57,6 +74,9 @@ export async function openSqliteStore(
       ),
     toTime: unixSeconds => unixSeconds,
     fromTime: Number,
+    giveWayMs: BUSY_LOOKS_EVERY_MS,
+    aggregatesAreKeptBy: 'post_uuid',
+    daysOfPosts: DAYS_OF_POSTS,
   }
 
   const query = (client: SqlClient) => async (sql: string) => ({ rows: await client.all(sql) })

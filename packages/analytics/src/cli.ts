@@ -73,7 +73,7 @@ program
 
 program
   .command('verify')
-  .description('recount everything from one snapshot and name what differs; changes nothing')
+  .description('recount everything, each day from one snapshot, and name what differs; changes nothing')
   .option('--json', 'print each difference as a line of JSON')
   .action(({ json }: { json?: true }) =>
     withStore({}, async (store, progress, print) => {

@@ -131,10 +131,18 @@ export interface Store extends Reads {
    */
   checkSettings(ownHosts?: OwnHosts | null): Promise<OwnHostsInUse>
 
-  /** Hands over every difference between what is counted and what a recount says, all from one snapshot. */
+  /**
+   * Hands over every difference between what is counted and what a recount says: each day with all that hangs on it from one
+   * snapshot, then totals and the days that they sum up. What happens between two snapshots is no difference.
+   *
+   * @throws {StoreRefused} when other settings or zone rules are recorded meanwhile
+   */
   verify(found: (difference: Difference) => void, progress?: Progress): Promise<void>
 
-  /** Makes what is counted what a recount says, day by day, beside live consumers. */
+  /**
+   * Makes what is counted what a recount says, day by day, beside live consumers: no step of it keeps a batch waiting for long,
+   * and what batches add meanwhile stays. A `progress` that throws ends it between two steps; the next run goes on.
+   */
   rebuild(options: RebuildOptions, progress?: Progress): Promise<Rebuilt>
 
   /**

@@ -10,8 +10,9 @@ import { canonicalPost } from '@postviews/client'
 import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import { listVisitors, makeKey } from '../sql/day-keys.ts'
-import { rebuildSite } from '../sql/rebuild.ts'
-import { aggregatesOfDay, allDays, differences, type Pair, type StoredAggregate } from '../sql/recount.ts'
+import { aggregatesOfDay } from '../sql/day-recount.ts'
+import { sumUpSite } from '../sql/rebuild-days.ts'
+import { allDays, differences, type Pair, type StoredAggregate } from '../sql/recount.ts'
 import { rebuildSiteReferrers, referrersOfDay } from '../sql/referrers.ts'
 import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
@@ -153,7 +154,7 @@ async function adoptDays(
   openFrom: Day,
   progress: Progress,
 ): Promise<void> {
-  const days = await allDays(client)
+  const days = await allDays(engine, client)
   for (const [index, day] of days.entries()) {
     await transactionOn(client, async () => {
       const aggregates = await aggregatesOfDay(engine, client, day)
@@ -169,7 +170,7 @@ async function adoptDays(
         )
       }
       if (day >= openFrom) await listVisitors(engine, client, day)
-      await rebuildSite(client, day)
+      await sumUpSite(client, day)
       await rebuildSiteReferrers(client, day)
     })
     progress('days', index + 1, days.length)

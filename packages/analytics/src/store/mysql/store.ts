@@ -93,8 +93,8 @@ export async function openMysqlStore(
     toTime: toTimestamp,
     fromTime: fromTimestamp,
     serverClock: async () => Number((await reader.all('SELECT UNIX_TIMESTAMP() AS now'))[0]!['now']),
-    // Whoever waits for a lock has it in turn.
-    giveWayMs: 0,
+    aggregatesAreKeptBy: 'id',
+    daysOfPosts: 'post_view_aggregates',
   }
   const housekeeping: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
   const recount: SqlEngine = { ...ingest, reader: recounter, exclusive: exclusiveOn(recounter) }

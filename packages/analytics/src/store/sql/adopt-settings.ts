@@ -7,21 +7,28 @@ import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { keptTimes, raiseAgreement, readAgreed, writeRules } from './agreement.ts'
 import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
-import { writeDerived } from './rebuild.ts'
+import { idRanges } from './id-ranges.ts'
+import { fixRows, WRONG_AT_ONCE, wrongAmong } from './rebuild-rows.ts'
 import { daysOfRows } from './recount.ts'
 import { untilNoneIsReopened } from './reopen.ts'
-import { dayKeys, deriveAgain, isOpen, rawRows } from './rows.ts'
-import type { SqlClient, SqlEngine, State } from './sql.ts'
+import { dayKeys, isOpen, rowsBetween } from './rows.ts'
+import { figure, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import { groupsOf } from './steps.ts'
+
+/** As many rows may be looked through while batches wait. */
+const ROWS_LEFT = 20_000
 
 /**
  * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may
  * run. Interrupted, it is run again: every day it covers is then done anew.
  */
 export async function adoptSettings(engine: SqlEngine, progress: Progress): Promise<void> {
+  const looked = await lookForAddresses(engine, () => progress('settings', 0, 1))
   const firstDay = await untilNoneIsReopened(engine, progress, async (client, state) => {
     const { calendar, settings } = engine
     const change = await clockChange(await readAgreed(client), engine, () => keptTimes(engine, client))
-    const first = await firstDayToApply(engine, client, state, change)
+    const rest = await lastDayWithoutAddress(client, { after: looked.upTo })
+    const first = firstDayToApply(engine, state, change, latest(looked.lastDay, rest))
     const { timeZone, windowHours, uniqueBy, bots } = settings
     await client.run(
       `UPDATE post_view_state
@@ -34,58 +41,103 @@ export async function adoptSettings(engine: SqlEngine, progress: Progress): Prom
     return first
   })
 
-  // What was one day in the old zone may lie on days around it in the new one: two zones are 26 hours apart at most.
-  const days = new Set<Day>()
-  for (const day of await daysOfRows(engine.reader)) {
-    if (firstDay !== null && day < firstDay) continue
-    for (const distance of [-2, -1, 0, 1, 2]) days.add(addDays(day, distance))
-  }
-  let done = 0
-  for (const day of [...days].sort()) {
-    await untilNoneIsReopened(engine, progress, (client, state) => applyToDay(engine, client, state, day))
-    progress('settings', ++done, days.size)
+  // What was a day in the old zone lies on days around it in the new one: two zones are 26 hours apart at most.
+  const first = firstDay === null ? '' : addDays(firstDay, -2)
+  const days = (await daysOfRows(engine, engine.reader)).filter(day => day >= first)
+  for (const [index, day] of days.entries()) {
+    await applyToDay(engine, day, progress, () => progress('settings', index, days.length))
+    progress('settings', index + 1, days.length)
   }
 }
 
-/** The first day that has what it takes; null when every day has. */
-async function firstDayToApply(
-  { settings }: SqlEngine,
+/**
+ * The last day with a row that kept no address, among the rows up to a number. All of them are looked through while batches go
+ * on; those that come meanwhile are few in the end.
+ */
+async function lookForAddresses(
+  engine: SqlEngine,
+  step: () => void,
+): Promise<{ upTo: number; lastDay: Day | null }> {
+  let upTo = 0
+  let lastDay: Day | null = null
+  for (;;) {
+    // While no batch is under way: none commits a smaller number later.
+    const newest = await engine.exclusive(async client => {
+      const [row] = await client.all('SELECT MAX(id) AS newest FROM post_views')
+      return figure(row!['newest']) ?? 0
+    })
+    if (newest - upTo < ROWS_LEFT) return { upTo, lastDay }
+    lastDay = latest(lastDay, await lastDayWithoutAddress(engine.reader, { after: upTo, upTo: newest, step }))
+    upTo = newest
+  }
+}
+
+async function lastDayWithoutAddress(
   client: SqlClient,
+  { after, upTo = null, step = () => {} }: { after: number; upTo?: number | null; step?: () => void },
+): Promise<Day | null> {
+  let lastDay: Day | null = null
+  for await (const range of idRanges(client, { after, upTo })) {
+    const [row] = await client.all(
+      `SELECT MAX(day) AS last FROM post_views WHERE id > ? AND id <= ? AND ${WITHOUT_ADDRESS}`,
+      [range.after, range.last],
+    )
+    lastDay = latest(lastDay, row!['last'] as Day | null)
+    step()
+  }
+  return lastDay
+}
+
+/** The first day that has what it takes; null when every day has. */
+function firstDayToApply(
+  { settings }: SqlEngine,
   state: State,
   { from }: ClockChange,
-): Promise<Day | null> {
+  lastWithoutAddress: Day | null,
+): Day | null {
   // Days without raw rows stay as they are, and so do days that an earlier change could not reach.
   const reachable = latest(state.rawFrom, state.settingsSince)
   const changeFrom = settings.uniqueBy === state.settings.uniqueBy ? from : EVERY_DAY
   if (changeFrom === null) return reachable
   // Who read can be told anew only from an address: the days after the last row that kept none.
-  const [row] = await client.all(`SELECT MAX(day) AS last FROM post_views WHERE ${WITHOUT_ADDRESS}`)
-  const last = row?.['last'] as Day | null
-  return latest(reachable, last === null || last < changeFrom ? null : addDays(last, 1))
+  const isBefore = lastWithoutAddress === null || lastWithoutAddress < changeFrom
+  return latest(reachable, isBefore ? null : addDays(lastWithoutAddress, 1))
 }
 
-async function applyToDay(engine: SqlEngine, client: SqlClient, state: State, day: Day): Promise<void> {
+async function applyToDay(engine: SqlEngine, day: Day, progress: Progress, step: () => void): Promise<void> {
+  const { reader } = engine
   const { start, end } = engine.calendar.bounds(day)
-  const where = 'viewed_at >= ? AND viewed_at < ? AND (day >= ? OR day IS NULL)'
-  const values = [engine.toTime(start), engine.toTime(end), state.settingsSince ?? '1000-01-01']
-  const keys = new Map(await dayKeys(client))
-  if (!keys.has(day) && (await isOpen(client, state.openFrom, day))) {
+  const { settingsSince } = toState((await reader.all(SELECT_STATE))[0]!)
+  const where = '(day >= ? OR day IS NULL)'
+  const values = [settingsSince ?? '1000-01-01']
+  const hasKey = await untilNoneIsReopened(engine, progress, async (client, state) => {
+    if ((await dayKeys(client)).has(day)) return true
+    if (!(await isOpen(client, state.openFrom, day))) return false
     // In the zone of before, nothing had happened on this day; its readers may come again.
-    keys.set(day, await makeKey(client, day))
-  } else if (!keys.has(day)) {
-    const lacking = await client.all(
-      `SELECT id FROM post_views WHERE ${where} AND ${WITHOUT_ADDRESS} LIMIT 1`,
+    await makeKey(client, day)
+    return true
+  })
+  const ownKeys = new Map<Day, string>()
+  if (!hasKey) {
+    const lacking = rowsBetween(engine, reader, start, end, {
+      where: `${where} AND ${WITHOUT_ADDRESS}`,
       values,
-    )
+    })
     // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one
     // that nobody keeps; where one lacks, who was told apart stays told apart.
-    if (lacking.length === 0) keys.set(day, randomBytes(32).toString('hex'))
+    if ((await lacking.next()).done) ownKeys.set(day, randomBytes(32).toString('hex'))
+    step()
   }
   const bots = new BotList()
-  for await (const rows of rawRows(engine, client, { where, values })) {
-    for (const row of rows) {
-      const derived = deriveAgain(row, engine, state, keys, agent => bots.isBot(agent))
-      await writeDerived(engine, client, row, derived)
+  for await (const rows of rowsBetween(engine, reader, start, end, { where, values })) {
+    const state = toState((await reader.all(SELECT_STATE))[0]!)
+    const keys = new Map([...ownKeys, ...(await dayKeys(reader))])
+    for (const wrong of groupsOf(wrongAmong(rows, engine, state, keys, bots), WRONG_AT_ONCE)) {
+      await untilNoneIsReopened(engine, progress, (client, now) =>
+        fixRows(engine, client, now, wrong, { bots, ownKeys }),
+      )
+      step()
     }
+    step()
   }
 }

@@ -19,7 +19,7 @@ import type { Step } from './prune.ts'
 import { daysBeingReopened } from './reopen.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import { figure, marks, SELECT_STATE, type SqlClient, type SqlEngine, type SqlRow, toState } from './sql.ts'
-import { chunksOf, Pace, turnsOf } from './steps.ts'
+import { groupsOf, Pace } from './steps.ts'
 
 const DAY_SECONDS = 86_400
 const ROWS_READ_AT_ONCE = 5_000
@@ -63,7 +63,6 @@ export async function pruneRows(
   }
 
   const pace = new Pace()
-  const giveWay = turnsOf(engine)
   let removed = 0
   let read = 0
   // Everything was received since adoption, unless that went by a wrong clock.
@@ -81,7 +80,6 @@ export async function pruneRows(
         done += some.ids
         removed += some.removed
         progress('rows', removed, removed)
-        await giveWay()
       }
       read += rows.length
       progress('rows', removed, Math.max(removed, read))
@@ -146,7 +144,7 @@ async function mark(client: SqlClient, cutoff: number, now: number): Promise<voi
 async function remove(client: SqlClient, ids: readonly number[]): Promise<number> {
   let removed = 0
   let lastDay: Day | null = null
-  for (const some of chunksOf(ids, IDS_AT_ONCE)) {
+  for (const some of groupsOf(ids, IDS_AT_ONCE)) {
     const those = `id IN (${marks(some.length)})`
     const [row] = await client.all(`SELECT MAX(day) AS day FROM post_views WHERE ${those}`, some)
     lastDay = latest(lastDay, row!['day'] as Day | null)
@@ -176,11 +174,10 @@ async function eraseFuture(
   if (oldUpTo === null) return
   const columns =
     'day, CASE WHEN user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL THEN 1 ELSE 0 END AS erased'
-  const giveWay = turnsOf(engine)
   let erased = 0
   for await (const rows of pagesOf(engine, { from, to: null }, columns)) {
     const due = rows.filter(row => Number(row['id']) <= oldUpTo && Number(row['erased']) === 0)
-    for (const ids of chunksOf(idsOf(due), IDS_AT_ONCE)) {
+    for (const ids of groupsOf(idsOf(due), IDS_AT_ONCE)) {
       erased += await step(async client => {
         // Their addresses are needed until their day is open again.
         const days = await daysBeingReopened(client)
@@ -193,7 +190,6 @@ async function eraseFuture(
         )
       })
       progress('rows of the future', erased, erased)
-      await giveWay()
     }
   }
 }

@@ -8,7 +8,7 @@ import { giveUpLease, holdLease } from './lease.ts'
 import { pruneRows } from './prune-rows.ts'
 import { secretOf } from './rows.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
-import { Pace, turnsOf } from './steps.ts'
+import { Pace } from './steps.ts'
 import { dropVisitors } from './visitors.ts'
 
 const DAY_SECONDS = 86_400
@@ -43,7 +43,7 @@ export async function prune(
     const rows = await pruneRows(engine, step, options, progress)
     const days = await closeDays(engine, step, options, progress)
     await dropClosedVisitors(engine, step, progress)
-    await dropMinutes(engine, step, options, progress)
+    await dropMinutes(step, options, progress)
     return { ran, rows, days }
   } finally {
     await giveUpLease(engine, 'prune', holder)
@@ -84,7 +84,6 @@ async function dropClosedVisitors(engine: SqlEngine, step: Step, progress: Progr
   const next = 'SELECT MIN(day) AS day FROM post_view_visitors WHERE day > ? AND day < ?'
   const dayAfter = async (day: Day) => (await reader.all(next, [day, openFrom]))[0]!['day'] as Day | null
   const pace = new Pace()
-  const giveWay = turnsOf(engine)
   let dropped = 0
   for (let day = await dayAfter('1000-01-01'); day !== null; day = await dayAfter(day)) {
     const of = day
@@ -97,20 +96,13 @@ async function dropClosedVisitors(engine: SqlEngine, step: Step, progress: Progr
       }, pace)
     ) {
       progress('visitors', dropped, dropped)
-      await giveWay()
     }
   }
 }
 
 /** The minutes that are over, and those that a clock far ahead has invented: only the last hours are shown. */
-async function dropMinutes(
-  engine: SqlEngine,
-  step: Step,
-  { now }: PruneOptions,
-  progress: Progress,
-): Promise<void> {
+async function dropMinutes(step: Step, { now }: PruneOptions, progress: Progress): Promise<void> {
   const pace = new Pace()
-  const giveWay = turnsOf(engine)
   let dropped = 0
   for (const [beyond, order] of [
     ['minute < ?', 'minute'],
@@ -130,7 +122,6 @@ async function dropMinutes(
       }, pace)
     while (await dropSome()) {
       progress('minutes', dropped, dropped)
-      await giveWay()
     }
   }
 }

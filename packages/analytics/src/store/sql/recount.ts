@@ -1,11 +1,11 @@
 /**
- * What the counters must say, from the raw rows; and what they do say. `verify` compares the two in one snapshot,
- * `rebuild` makes the second the first.
+ * What the counters must say, and what they do say. `verify` compares the two in one snapshot, `rebuild` makes the second the
+ * first; how a day is counted again is in day-recount.ts.
  */
 
-import type { Day } from '../calendar.ts'
+import { type Day, isDay } from '../calendar.ts'
 import type { Difference } from '../store.ts'
-import { isBeingReopened, isOpen } from './rows.ts'
+import { isOpen } from './rows.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
 
 /** A day is looked for among rows of so much time around it: a day counted in another zone is at most that far off. */
@@ -42,12 +42,23 @@ export interface VisitorKey {
 export interface RowsOfDay {
   where: string
   values: SqlValue[]
+  /** Unix seconds between which they are looked for. */
+  from: number
+  to: number
+}
+
+/** Unix seconds of the day's first instant, and of the next day's. What somebody wrote that is no day has no moment. */
+export function boundsOf({ calendar }: SqlEngine, day: Day): { start: number; end: number } {
+  return isDay(day) ? calendar.bounds(day) : { start: 0, end: 0 }
 }
 
 /** The condition for the raw rows of a day, in a form that the index on their time serves. */
-export function rowsOfDay({ calendar, toTime }: SqlEngine, day: Day, table = 'post_views'): RowsOfDay {
-  const { start, end } = calendar.bounds(day)
+export function rowsOfDay(engine: SqlEngine, day: Day, table = 'post_views'): RowsOfDay {
+  const { toTime } = engine
+  const { start, end } = boundsOf(engine, day)
   return {
+    from: start - AROUND_SECONDS,
+    to: end + AROUND_SECONDS,
     where: `${table}.viewed_at >= ? AND ${table}.viewed_at < ? AND ${table}.day = ?`,
     values: [toTime(start - AROUND_SECONDS), toTime(end + AROUND_SECONDS), day],
   }
@@ -58,75 +69,7 @@ export function counted({ settings }: SqlEngine, table = 'post_views'): string {
   return settings.bots === 'exclude' ? `(1 - ${table}.bot)` : '1'
 }
 
-/** Every post of the day, with the numbers a recount of its rows gives and those that are stored. */
-export async function aggregatesOfDay(
-  engine: SqlEngine,
-  client: SqlClient,
-  day: Day,
-): Promise<Pair<string, StoredAggregate>[]> {
-  const { where, values } = rowsOfDay(engine, day)
-  const counts = counted(engine)
-  const rows = await client.all(
-    `SELECT post_uuid,
-            SUM(CASE WHEN received_at IS NULL THEN 0 ELSE ${counts} END) AS own_views,
-            SUM(CASE WHEN received_at IS NULL THEN 1 ELSE 0 END) AS adopted_rows,
-            SUM(${counts} * logged_in) AS logged_in,
-            SUM(bot) AS bots,
-            MIN(CASE WHEN ${counts} = 1 THEN viewed_at END) AS first_viewed_at,
-            MAX(CASE WHEN ${counts} = 1 THEN viewed_at END) AS last_viewed_at
-     FROM post_views
-     WHERE ${where}
-     GROUP BY post_uuid`,
-    values,
-  )
-  const uniques = await client.all(
-    `SELECT post_uuid, COUNT(*) AS unique_views
-     FROM (SELECT DISTINCT post_uuid, slice, visitor FROM post_views WHERE ${where} AND ${counts} = 1) AS visitors
-     GROUP BY post_uuid`,
-    values,
-  )
-  const stored = await client.all(
-    `SELECT post_uuid, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
-     FROM post_view_aggregates
-     WHERE date = ?`,
-    [day],
-  )
-
-  // Rows of one reader may be hashed under two keys for now, so what is stored is taken as it is.
-  const isReopening = await isBeingReopened(client, day)
-  const uniqueOf = new Map(uniques.map(row => [String(row['post_uuid']), Number(row['unique_views'])]))
-  const storedOf = new Map(stored.map(row => [String(row['post_uuid']), toStored(row)]))
-  const rowOf = new Map(rows.map(row => [String(row['post_uuid']), row]))
-  return [...new Set([...rowOf.keys(), ...storedOf.keys()])].sort().map(post => {
-    const found = storedOf.get(post) ?? null
-    return {
-      key: post,
-      expected: expectedOf(
-        rowOf.get(post),
-        (isReopening ? found?.unique_views : null) ?? uniqueOf.get(post) ?? 0,
-        found?.baseline ?? 0,
-      ),
-      found,
-    }
-  })
-}
-
-function expectedOf(row: SqlRow | undefined, unique: number, baseline: number): StoredAggregate | null {
-  if (row === undefined && baseline === 0) return null
-  // What was adopted is explained by its rows, or everything but its views stays unknown.
-  const known = Number(row?.['adopted_rows'] ?? 0) === baseline
-  return {
-    view_count: baseline + Number(row?.['own_views'] ?? 0),
-    baseline,
-    unique_views: known ? unique : null,
-    logged_in: known ? Number(row?.['logged_in'] ?? 0) : null,
-    bots: known ? Number(row?.['bots'] ?? 0) : null,
-    first_viewed_at: (row?.['first_viewed_at'] ?? null) as SqlValue,
-    last_viewed_at: (row?.['last_viewed_at'] ?? null) as SqlValue,
-  }
-}
-
-function toStored(row: SqlRow): StoredAggregate {
+export function toStored(row: SqlRow): StoredAggregate {
   return { ...toAggregate(row), baseline: Number(row['baseline']) }
 }
 
@@ -141,102 +84,80 @@ export function toAggregate(row: SqlRow): Aggregate {
   }
 }
 
-/** Visitors that only the rows of the day name, or only the list of visitors. None where the day is closed. */
-export async function visitorsThatDiffer(
-  engine: SqlEngine,
-  client: SqlClient,
-  state: State,
-  day: Day,
-): Promise<Pair<VisitorKey, 1>[]> {
-  if (!(await isOpen(client, state.openFrom, day))) return []
-  const { where, values } = rowsOfDay(engine, day)
-  const missing = await client.all(
-    `SELECT DISTINCT post_views.post_uuid, post_views.slice, HEX(post_views.visitor) AS visitor
-     FROM post_views
-     LEFT JOIN post_view_visitors AS known
-       ON known.day = post_views.day AND known.post_uuid = post_views.post_uuid
-       AND known.slice = post_views.slice AND known.visitor = post_views.visitor
-     WHERE ${where} AND ${counted(engine)} = 1 AND known.day IS NULL`,
-    values,
-  )
-  const extra = await client.all(
-    `SELECT known.post_uuid, known.slice, HEX(known.visitor) AS visitor
-     FROM post_view_visitors AS known
-     LEFT JOIN (
-       SELECT DISTINCT post_uuid, slice, visitor FROM post_views WHERE ${where} AND ${counted(engine)} = 1
-     ) AS seen
-       ON seen.post_uuid = known.post_uuid AND seen.slice = known.slice AND seen.visitor = known.visitor
-     WHERE known.day = ? AND seen.post_uuid IS NULL`,
-    [...values, day],
-  )
-  const keyOf = (row: SqlRow): VisitorKey => ({
-    post: String(row['post_uuid']),
-    slice: Number(row['slice']),
-    visitor: String(row['visitor']),
-  })
-  return [
-    ...missing.map(row => ({ key: keyOf(row), expected: 1 as const, found: null })),
-    ...extra.map(row => ({ key: keyOf(row), expected: null, found: 1 as const })),
-  ]
+/** Whether the day's list of readers is kept, and complete. */
+export function readersAreListed(client: SqlClient, state: State, day: Day): Promise<boolean> {
+  return isOpen(client, state.openFrom, day)
 }
 
-/** What is stored of each post's day: all there is to go by where the raw rows are gone. */
-export async function storedAggregates(client: SqlClient, day: Day): Promise<Aggregate[]> {
-  const rows = await client.all(
-    `SELECT view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
-     FROM post_view_aggregates
-     WHERE date = ?`,
-    [day],
-  )
-  return rows.map(toAggregate)
+/** Whether the day's raw rows are complete. */
+export function hasRows({ rawFrom }: State, day: Day): boolean {
+  return rawFrom === null || day >= rawFrom
 }
 
-/** The site's day: the sum of its posts, and what is stored. A number that one post leaves unknown is unknown. */
-export async function siteDay(
-  client: SqlClient,
-  day: Day,
-  posts: readonly Aggregate[],
-): Promise<Pair<Day, Aggregate>> {
+/** What is stored of the site's day. */
+export async function storedSite(client: SqlClient, day: Day): Promise<Aggregate | null> {
   const [found] = await client.all(
     `SELECT view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
      FROM site_view_aggregates
      WHERE date = ?`,
     [day],
   )
-  return {
-    key: day,
-    expected: posts.length === 0 ? null : sumOf(posts),
-    found: found === undefined ? null : toAggregate(found),
-  }
+  return found === undefined ? null : toAggregate(found)
 }
 
-export function sumOf(aggregates: readonly Aggregate[]): Aggregate {
-  const sum = (field: 'unique_views' | 'logged_in' | 'bots') =>
-    aggregates.reduce<number | null>(
-      (total, { [field]: value }) => (total === null || value === null ? null : total + value),
-      0,
-    )
-  return {
-    view_count: aggregates.reduce((total, { view_count }) => total + view_count, 0),
-    unique_views: sum('unique_views'),
-    logged_in: sum('logged_in'),
-    bots: sum('bots'),
-    first_viewed_at: extreme(
-      aggregates.map(({ first_viewed_at }) => first_viewed_at),
-      (a, b) => a < b,
-    ),
-    last_viewed_at: extreme(
-      aggregates.map(({ last_viewed_at }) => last_viewed_at),
-      (a, b) => a > b,
-    ),
-  }
-}
-
-function extreme(times: SqlValue[], isBetter: (a: string | number, b: string | number) => boolean): SqlValue {
-  return times.reduce(
-    (best, time) => (best === null || (time !== null && isBetter(time, best)) ? time : best),
-    null,
+/**
+ * The sum of what is stored of the day's posts: all there is to go by where the raw rows are gone. A number that one post
+ * leaves unknown is unknown.
+ */
+export async function sumOfStored(client: SqlClient, day: Day): Promise<Aggregate | null> {
+  const known = (column: string) =>
+    `CASE WHEN COUNT(${column}) = COUNT(*) THEN SUM(${column}) END AS ${column}`
+  const [sum] = await client.all(
+    `SELECT COUNT(*) AS posts, SUM(view_count) AS view_count,
+            ${known('unique_views')}, ${known('logged_in')}, ${known('bots')},
+            MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at
+     FROM post_view_aggregates
+     WHERE date = ?`,
+    [day],
   )
+  return Number(sum!['posts']) === 0 ? null : toAggregate(sum!)
+}
+
+/** Adds up aggregates, one after the other. A number that one of them leaves unknown is unknown. */
+export class SumOfAggregates {
+  #sum: Aggregate | null = null
+
+  /** Null where there was none. */
+  get value(): Aggregate | null {
+    return this.#sum
+  }
+
+  add(part: Aggregate): void {
+    if (this.#sum === null) {
+      const { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at } = part
+      this.#sum = { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at }
+      return
+    }
+    const sum = this.#sum
+    sum.view_count += part.view_count
+    for (const field of ['unique_views', 'logged_in', 'bots'] as const) {
+      const [a, b] = [sum[field], part[field]]
+      sum[field] = a === null || b === null ? null : a + b
+    }
+    const { first_viewed_at: first, last_viewed_at: last } = part
+    if (sum.first_viewed_at === null || (first !== null && first < sum.first_viewed_at)) {
+      sum.first_viewed_at = first
+    }
+    if (sum.last_viewed_at === null || (last !== null && last > sum.last_viewed_at)) {
+      sum.last_viewed_at = last
+    }
+  }
+}
+
+export function sumOf(aggregates: readonly Aggregate[]): Aggregate | null {
+  const sum = new SumOfAggregates()
+  for (const aggregate of aggregates) sum.add(aggregate)
+  return sum.value
 }
 
 /** The fields in which the two sides differ; one side missing is a difference of `exists`. */
@@ -262,25 +183,43 @@ export function differences<V extends object>(
     }))
 }
 
-/** Every day there may be something of, oldest first. */
-export async function allDays(client: SqlClient): Promise<Day[]> {
-  const days = new Set<Day>()
-  for (const table of [
-    'post_view_aggregates',
-    'site_view_aggregates',
-    'post_view_referrers',
-    'site_view_referrers',
-  ]) {
-    for (const row of await client.all(`SELECT DISTINCT date FROM ${table}`)) days.add(String(row['date']))
+const DAYS_OF_COUNTERS = [
+  ['post_view_aggregates', 'date'],
+  ['site_view_aggregates', 'date'],
+  ['post_view_referrers', 'date'],
+  ['site_view_referrers', 'date'],
+  ['post_view_visitors', 'day'],
+] as const
+
+/** Every day there may be something of, oldest first: those of counters, and those that moments of raw rows lie on. */
+export async function allDays(engine: SqlEngine, client: SqlClient): Promise<Day[]> {
+  const days = new Set<Day>(await daysOfRows(engine, client))
+  for (const [table, column] of DAYS_OF_COUNTERS) {
+    // From each to the next by the index: nobody has to look through all that is kept of a day.
+    for (let last: Day | null = null; ; ) {
+      const [next] = await client.all(
+        `SELECT MIN(${column}) AS day FROM ${table} ${last === null ? '' : `WHERE ${column} > ?`}`,
+        last === null ? [] : [last],
+      )
+      last = next!['day'] as Day | null
+      if (last === null) break
+      days.add(last)
+    }
   }
-  for (const row of await client.all('SELECT DISTINCT day FROM post_view_visitors'))
-    days.add(String(row['day']))
-  for (const day of await daysOfRows(client)) days.add(day)
   return [...days].sort()
 }
 
-/** The days that raw rows were counted on. */
-export async function daysOfRows(client: SqlClient): Promise<Day[]> {
-  const rows = await client.all('SELECT DISTINCT day FROM post_views WHERE day IS NOT NULL')
-  return rows.map(row => String(row['day']))
+/** The days that the moments of raw rows lie on, oldest first, whatever day they were counted on. */
+export async function daysOfRows(engine: SqlEngine, client: SqlClient): Promise<Day[]> {
+  const days: Day[] = []
+  for (let from: SqlValue = null; ; ) {
+    const [next] = await client.all(
+      `SELECT MIN(viewed_at) AS time FROM post_views ${from === null ? '' : 'WHERE viewed_at >= ?'}`,
+      from === null ? [] : [from],
+    )
+    if (next!['time'] === null) return days
+    const day = engine.calendar.dayOf(engine.fromTime(next!['time']))
+    days.push(day)
+    from = engine.toTime(engine.calendar.bounds(day).end)
+  }
 }

@@ -24,10 +24,11 @@ import { Calendar, type Day } from '../calendar.ts'
 import { UNKNOWN_VISITOR, visitorOf } from '../row.ts'
 import type { Progress, Reopened } from '../store.ts'
 import { giveUpLease, holdLease } from './lease.ts'
+import { raiseRebuilds } from './rebuild-days.ts'
 import { AROUND_SECONDS, counted } from './recount.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import { figure, marks, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
-import { chunksOf, Pace, turnsOf } from './steps.ts'
+import { groupsOf, Pace } from './steps.ts'
 import { dropVisitors, listAndCountReaders, listReaders } from './visitors.ts'
 
 type Stage = 'visitors' | 'erased' | 'addressed' | 'rows' | 'noted' | 'late'
@@ -53,6 +54,8 @@ const WAIT_MS = 500
 const SMALL_ROWS = 1_000
 
 export async function beginReopening(client: SqlClient, day: Day): Promise<void> {
+  // Who is about to put the day's list of readers right has looked at that of before.
+  await raiseRebuilds(client)
   await client.run(`UPDATE post_view_day_keys SET reopening = 'visitors', rows_until = ? WHERE day = ?`, [
     await lastId(client),
     day,
@@ -82,7 +85,6 @@ export async function daysBeingReopened(client: SqlClient): Promise<Day[]> {
 export async function reopenDays(engine: SqlEngine, progress: Progress = () => {}): Promise<Reopened> {
   const holder = randomUUID()
   const paceOf = pacesOfStages()
-  const giveWay = turnsOf(engine)
   const days: Day[] = []
   let rowsDone = 0
   let isHolder = false
@@ -104,7 +106,6 @@ export async function reopenDays(engine: SqlEngine, progress: Progress = () => {
       isHolder = true
       if (done === 'all') days.push(day)
       progress('rows of days opened again', rowsDone, rowsDone)
-      await giveWay()
     }
   } finally {
     if (isHolder) await giveUpLease(engine, 'reopen', holder)
@@ -249,7 +250,7 @@ async function walk(
   )
   const ids = rows.filter(isOf(at.day)).map(row => Number(row['id']))
   const before = ids.filter(id => id <= at.rowsUntil)
-  for (const some of chunksOf(before, IDS_AT_ONCE)) await work(some)
+  for (const some of groupsOf(before, IDS_AT_ONCE)) await work(some)
   if (rows.length < count) return enter(client, at, await next())
   return moveTo(client, at, placeOf(engine, rows.at(-1)!))
 }
@@ -357,7 +358,7 @@ async function listLate(
     [at.place!.id, at.rowsUntil, count],
   )
   const ids = rows.filter(isOf(at.day)).map(row => Number(row['id']))
-  for (const some of chunksOf(ids, IDS_AT_ONCE)) {
+  for (const some of groupsOf(ids, IDS_AT_ONCE)) {
     await listAndCountReaders(client, counted(engine), at.day, some)
   }
   if (rows.length === count) return moveTo(client, at, { time: 0, id: Number(rows.at(-1)!['id']) })

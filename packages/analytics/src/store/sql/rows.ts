@@ -3,9 +3,10 @@
 import { canonicalPost } from '@postviews/client'
 import type { Day, Moment } from '../calendar.ts'
 import { refererHost, UNKNOWN_VISITOR, visitorOf } from '../row.ts'
-import { figure, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
+import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
 
 const ROWS_AT_ONCE = 5_000
+const HOUR_SECONDS = 3_600
 
 export interface RawRow {
   id: number
@@ -32,6 +33,11 @@ export interface Derived {
   referer_host: string | null
 }
 
+const SELECT_ROWS = `
+  SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
+         day, slice, logged_in, bot, HEX(visitor) AS visitor, visitor IS NULL AS uncounted, referer_host
+  FROM post_views`
+
 /** Raw rows in the order of their numbers, so many at a time; `where` narrows them. */
 export async function* rawRows(
   { fromTime }: SqlEngine,
@@ -45,12 +51,7 @@ export async function* rawRows(
   let last = after
   for (;;) {
     const rows = await client.all(
-      `SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
-              day, slice, logged_in, bot, HEX(visitor) AS visitor, visitor IS NULL AS uncounted, referer_host
-       FROM post_views
-       WHERE id > ? AND ${where}
-       ORDER BY id
-       LIMIT ${ROWS_AT_ONCE}`,
+      `${SELECT_ROWS} WHERE id > ? AND ${where} ORDER BY id LIMIT ${ROWS_AT_ONCE}`,
       [last, ...values],
     )
     if (rows.length === 0) return
@@ -58,6 +59,53 @@ export async function* rawRows(
     last = Number(rows.at(-1)!['id'])
     if (rows.length < ROWS_AT_ONCE) return
   }
+}
+
+/**
+ * Raw rows whose moments lie from `from` to before `to` (Unix seconds), in their order, so many at a time. `where` narrows
+ * them; no statement looks through more than an hour for those.
+ */
+export async function* rowsBetween(
+  { fromTime, toTime }: SqlEngine,
+  client: SqlClient,
+  from: number,
+  to: number,
+  { where = '1 = 1', values = [] }: { where?: string; values?: SqlValue[] } = {},
+): AsyncGenerator<RawRow[]> {
+  const select = async (moments: string, bounds: SqlValue[]) => {
+    const rows = await client.all(
+      `${SELECT_ROWS} WHERE ${moments} AND ${where} ORDER BY viewed_at, id LIMIT ${ROWS_AT_ONCE}`,
+      [...bounds, ...values],
+    )
+    return rows.map(row => toRawRow(row, fromTime))
+  }
+  for (let hour = from; ; ) {
+    const [next] = await client.all(
+      'SELECT MIN(viewed_at) AS time FROM post_views WHERE viewed_at >= ? AND viewed_at < ?',
+      [toTime(hour), toTime(to)],
+    )
+    if (next!['time'] === null) return
+    const start = fromTime(next!['time'])
+    hour = Math.min(start + HOUR_SECONDS, to)
+    const end = toTime(hour)
+    let rows = await select('viewed_at >= ? AND viewed_at < ?', [toTime(start), end])
+    while (rows.length > 0) {
+      yield rows
+      const { id, viewedAt } = rows.at(-1)!
+      if (rows.length < ROWS_AT_ONCE) break
+      // First those of the same second: there may be any number of them.
+      rows = await select('viewed_at = ? AND id > ?', [toTime(viewedAt), id])
+      if (rows.length === ROWS_AT_ONCE) continue
+      if (rows.length > 0) yield rows
+      rows = await select('viewed_at > ? AND viewed_at < ?', [toTime(viewedAt), end])
+    }
+  }
+}
+
+/** How many raw rows there are, or were. */
+export async function rowsAbout(client: SqlClient): Promise<number> {
+  const [range] = await client.all('SELECT MIN(id) AS first, MAX(id) AS last FROM post_views')
+  return range!['last'] === null ? 0 : Number(range!['last']) - Number(range!['first']) + 1
 }
 
 function toRawRow(row: SqlRow, fromTime: SqlEngine['fromTime']): RawRow {

@@ -34,8 +34,10 @@ export interface SqlEngine {
   fromTime(value: unknown): number
   /** Unix seconds by the server's own clock; null where there is no server. */
   serverClock: (() => Promise<number>) | null
-  /** What long work leaves between two of its steps, so that batches have their turn. */
-  giveWayMs: number
+  /** The column by which a day's rows of `post_view_aggregates` are found in order. */
+  aggregatesAreKeptBy: 'post_uuid' | 'id'
+  /** `post_view_aggregates` as SQL to select from, such that the days of a few posts are found without looking at others. */
+  daysOfPosts: string
 }
 
 /** The one row of `post_view_state`. */

@@ -5,8 +5,6 @@ import type { SqlEngine } from './sql.ts'
 
 /** What a step should take of the time that a batch may have to wait. */
 const STEP_MS = 100
-/** Steps follow each other for so long before others are given their turn. */
-const TURN_MS = 400
 const FEWEST_ROWS = 50
 const MOST_ROWS = 5_000
 
@@ -29,19 +27,46 @@ export class Pace {
   }
 }
 
-/** Makes what is to be called between two steps: it lets whoever waits for the same have its turn. */
-export function turnsOf({ giveWayMs }: SqlEngine): () => Promise<void> {
-  let since = performance.now()
-  return async () => {
-    if (giveWayMs === 0 || performance.now() - since < TURN_MS) return
-    await sleep(giveWayMs)
-    since = performance.now()
+/**
+ * The same engine, that leaves batches the time to have their turn whenever its exclusive steps have taken `lookMs`, the time after
+ * which whoever waits looks again: twice as much, as it may look late.
+ */
+export function givingWay(engine: SqlEngine, lookMs: number): SqlEngine {
+  let heldMs = 0
+  return {
+    ...engine,
+    async exclusive(work) {
+      const began = performance.now()
+      const result = await engine.exclusive(work)
+      heldMs += performance.now() - began
+      if (heldMs < lookMs) return result
+      heldMs = 0
+      await sleep(2 * lookMs)
+      return result
+    },
   }
 }
 
-/** Items, so many at a time. */
-export function chunksOf<T>(items: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, chunk) =>
-    items.slice(chunk * size, (chunk + 1) * size),
-  )
+/** The items in groups of at most `size`. */
+export function* groupsOf<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let group: T[] = []
+  for (const item of items) {
+    group.push(item)
+    if (group.length < size) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
+}
+
+/** The same for items that come one by one. */
+export async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let group: T[] = []
+  for await (const item of items) {
+    group.push(item)
+    if (group.length < size) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
 }

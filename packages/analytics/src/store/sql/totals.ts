@@ -1,11 +1,12 @@
 /** What a post's total must say, from its days; and what it does say. */
 
 import type { Day } from '../calendar.ts'
-import { type Aggregate, type Pair, sumOf, toAggregate } from './recount.ts'
-import { figure, marks, type SqlClient, type SqlRow, type SqlValue } from './sql.ts'
+import { corrected } from './corrected.ts'
+import { type Pair, type StoredAggregate, sumOf, toStored } from './recount.ts'
+import { figure, marks, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
+import { groupsOf } from './steps.ts'
 
-/** So many at a time, since the days of a post are not kept together: each time all of them are looked through. */
-const TOTALS_AT_ONCE = 20_000
+const TOTALS_AT_ONCE = 2_000
 // Below 1,000, from which on MariaDB turns a list into a table that it joins.
 const POSTS_AT_ONCE = 900
 
@@ -21,29 +22,41 @@ export interface Total {
   unknown_until: Day | null
 }
 
-/** The SELECT that a post's total is: `where` narrows the posts. */
-export function selectTotals(where: string): string {
+/** The SELECT that a post's total is: `where` narrows the posts; `from` is how the engine finds the days of a few. */
+export function selectTotals(where: string, from = 'post_view_aggregates'): string {
   return `
     SELECT post_uuid, SUM(view_count) AS views,
            SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
            SUM(unique_views) AS unique_views, SUM(logged_in) AS logged_in, SUM(bots) AS bots,
            MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at,
            MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until
-    FROM post_view_aggregates
+    FROM ${from}
     WHERE ${where}
     GROUP BY post_uuid`
 }
 
 /** `TOTALS_AT_ONCE` posts' totals, beginning behind `after`; `last` is null when there are no more. */
 export async function totalsAfter(
+  { daysOfPosts }: SqlEngine,
   client: SqlClient,
   after: string,
 ): Promise<{ pairs: Pair<string, Total>[]; last: string | null }> {
-  const expected = await client.all(
-    `${selectTotals('post_uuid > ?')} ORDER BY post_uuid LIMIT ${TOTALS_AT_ONCE}`,
+  // As far as so many totals reach, so that not all the days behind `after` are summed up for each chunk.
+  const [edge] = await client.all(
+    `SELECT post_uuid FROM post_view_totals
+     WHERE post_uuid > ?
+     ORDER BY post_uuid
+     LIMIT 1 OFFSET ${TOTALS_AT_ONCE - 1}`,
     [after],
   )
-  const last = expected.length < TOTALS_AT_ONCE ? null : String(expected.at(-1)!['post_uuid'])
+  const upTo = edge === undefined ? null : String(edge['post_uuid'])
+  const sums = await client.all(
+    `${selectTotals(`post_uuid > ? ${upTo === null ? '' : 'AND post_uuid <= ?'}`, daysOfPosts)}
+     ORDER BY post_uuid
+     LIMIT ${TOTALS_AT_ONCE}`,
+    upTo === null ? [after] : [after, upTo],
+  )
+  const last = sums.length < TOTALS_AT_ONCE ? upTo : String(sums.at(-1)!['post_uuid'])
   const found = await client.all(
     `SELECT post_uuid, views, detailed_views, unique_views, logged_in, bots,
             first_viewed_at, last_viewed_at, unknown_until
@@ -51,7 +64,7 @@ export async function totalsAfter(
      WHERE post_uuid > ? ${last === null ? '' : 'AND post_uuid <= ?'}`,
     last === null ? [after] : [after, last],
   )
-  const expectedOf = new Map(expected.map(row => [String(row['post_uuid']), toTotal(row)]))
+  const expectedOf = new Map(sums.map(row => [String(row['post_uuid']), toTotal(row)]))
   const foundOf = new Map(found.map(row => [String(row['post_uuid']), toTotal(row)]))
   const pairs = [...new Set([...expectedOf.keys(), ...foundOf.keys()])].sort().map(post => ({
     key: post,
@@ -74,66 +87,73 @@ function toTotal(row: SqlRow): Total {
   }
 }
 
-/** What some of a post's days must say; null: not be there at all. */
-export type Corrected = ReadonlyMap<Day, Aggregate | null>
+/** What was found of a post's days, where it was wrong. */
+export type WrongDays = Map<Day, Pick<Pair<string, StoredAggregate>, 'expected' | 'found'>>
 
-/** Sums over the days of posts, of which some must say what `corrected` has for them. Null where no day is left. */
+/**
+ * What the totals of posts must say whose days are wrong: sums over their days, put right. Null where no day is left; a post
+ * is left out where batches added to what is missing, so that nobody can tell before it is put right.
+ */
 export async function correctedTotals(
+  { daysOfPosts }: SqlEngine,
   client: SqlClient,
-  corrected: ReadonlyMap<string, Corrected>,
+  wrong: ReadonlyMap<string, WrongDays>,
 ): Promise<Map<string, Total | null>> {
-  const daysOf = new Map([...corrected.keys()].map(post => [post, new Map<Day, Aggregate | null>()]))
-  for (const posts of chunksOf([...corrected.keys()], POSTS_AT_ONCE)) {
+  const totals = new Map<string, Total | null>()
+  for (const posts of groupsOf(wrong.keys(), POSTS_AT_ONCE)) {
     const rows = await client.all(
-      `SELECT post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
-       FROM post_view_aggregates
+      `SELECT post_uuid, date, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+       FROM ${daysOfPosts}
        WHERE post_uuid IN (${marks(posts.length)})`,
       posts,
     )
-    for (const row of rows) daysOf.get(String(row['post_uuid']))!.set(String(row['date']), toAggregate(row))
+    const daysOf = new Map(posts.map(post => [post, new Map<Day, StoredAggregate | null>()]))
+    for (const row of rows) daysOf.get(String(row['post_uuid']))!.set(String(row['date']), toStored(row))
+    for (const [post, days] of daysOf) {
+      let isCertain = true
+      for (const [day, pair] of wrong.get(post)!) {
+        const right = corrected(days.get(day) ?? null, pair)
+        days.set(day, right.value)
+        isCertain &&= right.isCertain
+      }
+      if (isCertain) totals.set(post, totalOf(days))
+    }
   }
-  return new Map(
-    [...corrected].map(([post, days]) => [post, totalOf(new Map([...daysOf.get(post)!, ...days]))]),
-  )
+  return totals
 }
 
-function totalOf(days: ReadonlyMap<Day, Aggregate | null>): Total | null {
+function totalOf(days: ReadonlyMap<Day, StoredAggregate | null>): Total | null {
   const all = [...days.values()].filter(aggregate => aggregate !== null)
-  if (all.length === 0) return null
-  const known = all.filter(({ unique_views }) => unique_views !== null)
-  const details = sumOf(known)
-  const { view_count, first_viewed_at, last_viewed_at } = sumOf(all)
+  const sum = sumOf(all)
+  if (sum === null) return null
+  const details = sumOf(all.filter(({ unique_views }) => unique_views !== null))
   const unknownDays = [...days]
     .filter(([, aggregate]) => aggregate?.unique_views === null)
     .map(([day]) => day)
   return {
-    views: view_count,
-    detailed_views: known.length === 0 ? null : details.view_count,
-    unique_views: known.length === 0 ? null : details.unique_views,
-    logged_in: known.length === 0 ? null : details.logged_in,
-    bots: known.length === 0 ? null : details.bots,
-    first_viewed_at,
-    last_viewed_at,
+    views: sum.view_count,
+    detailed_views: details?.view_count ?? null,
+    unique_views: details?.unique_views ?? null,
+    logged_in: details?.logged_in ?? null,
+    bots: details?.bots ?? null,
+    first_viewed_at: sum.first_viewed_at,
+    last_viewed_at: sum.last_viewed_at,
     unknown_until: unknownDays.sort().at(-1) ?? null,
   }
 }
 
-/** Sums up the posts' days again. */
-export async function writeTotals(client: SqlClient, posts: readonly string[]): Promise<void> {
-  for (const some of chunksOf(posts, POSTS_AT_ONCE)) {
-    const those = `post_uuid IN (${marks(some.length)})`
-    await client.run(`DELETE FROM post_view_totals WHERE ${those}`, some)
-    await client.run(
-      `INSERT INTO post_view_totals
-         (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
-       ${selectTotals(those)}`,
-      some,
-    )
-  }
-}
-
-function chunksOf<T>(items: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, chunk) =>
-    items.slice(chunk * size, (chunk + 1) * size),
+/** Sums up the days of a few posts again. */
+export async function writeTotals(
+  { daysOfPosts }: SqlEngine,
+  client: SqlClient,
+  posts: readonly string[],
+): Promise<void> {
+  const those = `post_uuid IN (${marks(posts.length)})`
+  await client.run(`DELETE FROM post_view_totals WHERE ${those}`, posts)
+  await client.run(
+    `INSERT INTO post_view_totals
+       (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
+     ${selectTotals(those, daysOfPosts)}`,
+    posts,
   )
 }

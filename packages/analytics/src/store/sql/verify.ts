@@ -1,23 +1,29 @@
-/** Compares what is counted with a recount, all in one snapshot. Changes nothing. */
+/**
+ * Compares what is counted with a recount, and changes nothing. Each day is read from one snapshot, with all that hangs on it,
+ * and so is each group of totals with the days they sum up: what happens between two snapshots is no difference, and none is
+ * held for long.
+ */
 
 import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
-import type { Difference, Progress } from '../store.ts'
+import { AGREEMENT_REPLACED, type Difference, type Progress, StoreRefused } from '../store.ts'
+import { DayRecount } from './day-recount.ts'
 import {
   type Aggregate,
-  aggregatesOfDay,
   allDays,
+  boundsOf,
   differences,
-  type StoredAggregate,
-  siteDay,
-  storedAggregates,
-  visitorsThatDiffer,
+  hasRows,
+  readersAreListed,
+  SumOfAggregates,
+  storedSite,
+  sumOfStored,
 } from './recount.ts'
 import { verifyReferrers } from './referrers.ts'
-import { dayKeys, deriveAgain, rawRows } from './rows.ts'
+import { dayKeys, deriveAgain, type RawRow, rowsAbout, rowsBetween } from './rows.ts'
 import { verifySchema } from './schema-check.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
-import { correctedTotals, totalsAfter } from './totals.ts'
+import { correctedTotals, totalsAfter, type WrongDays } from './totals.ts'
 
 /** Hands every difference to `found` as it comes. */
 export async function verify(
@@ -26,105 +32,176 @@ export async function verify(
   progress: Progress = () => {},
 ): Promise<void> {
   await verifySchema(engine, found)
-  return engine.snapshot(async client => {
-    const state = toState((await client.all(SELECT_STATE))[0]!)
-    const report = (list: Difference[]) => list.forEach(found)
-    await verifyRows(engine, client, state, report, progress)
-    const corrected = await verifyDays(engine, client, state, report, progress)
-    await verifyTotals(client, corrected, report, progress)
-  })
+  const recount = new DayRecount(engine)
+  try {
+    const verifier = new Verifier(engine, recount, found, progress)
+    await verifier.days()
+    await verifier.totals()
+  } finally {
+    recount.close()
+  }
 }
 
-type Report = (differences: Difference[]) => void
+// A snapshot of SQLite is a thread of its own: small days, and groups of totals, share one.
+const SNAPSHOT_MS = 1_000
 
-/** What posts' days must be, where they are not: sums are held against these, so that one mistake is named once. */
-type Corrected = Map<string, Map<Day, StoredAggregate | null>>
-
-async function verifyRows(
+/** Calls `work` until it says that it is done: in one snapshot as long as that is young, then in the next. */
+async function inSnapshots(
   engine: SqlEngine,
-  client: SqlClient,
-  state: State,
-  report: Report,
-  progress: Progress,
+  work: (client: SqlClient) => Promise<{ isDone: boolean }>,
 ): Promise<void> {
-  const [count] = await client.all('SELECT COUNT(*) AS views FROM post_views')
-  const total = Number(count!['views'])
-  const keys = await dayKeys(client)
-  const bots = new BotList()
-  let done = 0
-  for await (const rows of rawRows(engine, client)) {
-    for (const row of rows) {
-      const expected = deriveAgain(row, engine, state, keys, userAgent => bots.isBot(userAgent))
-      report(differences('row', `row ${row.id}`, expected, row.derived))
-    }
-    done += rows.length
-    progress('rows', done, total)
+  for (let isDone = false; !isDone; ) {
+    await engine.snapshot(async client => {
+      const began = performance.now()
+      while (!isDone && performance.now() - began < SNAPSHOT_MS) isDone = (await work(client)).isDone
+    })
   }
 }
 
-async function verifyDays(
-  engine: SqlEngine,
-  client: SqlClient,
-  state: State,
-  report: Report,
-  progress: Progress,
-): Promise<Corrected> {
-  const corrected: Corrected = new Map()
-  const days = await allDays(client)
-  for (const [index, day] of days.entries()) {
-    let posts: Aggregate[]
-    // Of days whose raw rows are gone, only the sums can be proven.
-    if (state.rawFrom !== null && day < state.rawFrom) {
-      posts = await storedAggregates(client, day)
-    } else {
-      const aggregates = await aggregatesOfDay(engine, client, day)
-      posts = aggregates.map(({ expected }) => expected).filter(expected => expected !== null)
-      for (const { key, expected, found } of aggregates) {
-        const wrong = differences('aggregate', `post ${key} on ${day}`, expected, found)
-        report(wrong)
-        if (wrong.length === 0) continue
-        const ofPost = corrected.get(key) ?? new Map<Day, StoredAggregate | null>()
-        corrected.set(key, ofPost.set(day, expected))
-      }
-      for (const { key, expected, found } of await visitorsThatDiffer(engine, client, state, day)) {
-        const name = `visitor ${key.visitor.toLowerCase()} of post ${key.post} on ${day}, window ${key.slice}`
-        report(differences('visitor', name, asCount(expected), asCount(found)))
-      }
-    }
-    const site = await siteDay(client, day, posts)
-    report(differences('site_aggregate', `site on ${day}`, site.expected, site.found))
-    report(await verifyReferrers(engine, client, state, day))
-    progress('days', index + 1, days.length)
+class Verifier {
+  readonly #engine: SqlEngine
+  readonly #recount: DayRecount
+  readonly #found: (difference: Difference) => void
+  readonly #progress: Progress
+  readonly #bots = new BotList()
+  /** Posts' days that are wrong: sums are held against what they must be, so that one mistake is named once. */
+  readonly #wrong = new Map<string, WrongDays>()
+  #rows = 0
+
+  constructor(
+    engine: SqlEngine,
+    recount: DayRecount,
+    found: (difference: Difference) => void,
+    progress: Progress,
+  ) {
+    this.#engine = engine
+    this.#recount = recount
+    this.#found = found
+    this.#progress = progress
   }
-  return corrected
+
+  #report(list: readonly Difference[]): void {
+    list.forEach(difference => {
+      this.#found(difference)
+    })
+  }
+
+  async days(): Promise<void> {
+    const { reader } = this.#engine
+    const { agreement } = await stateOf(reader)
+    const total = await rowsAbout(reader)
+    // A Set hands out also what is added to it meanwhile: days that nothing but a row names, which lies on another.
+    const days = new Set(await allDays(this.#engine, reader))
+    const next = days.values()
+    let done = 0
+    await inSnapshots(this.#engine, async client => {
+      const { value: day } = next.next()
+      if (day === undefined) return { isDone: true }
+      const state = await stateOf(client)
+      // By other settings, or other rules, all of it would be wrong.
+      if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
+      const before = this.#rows
+      await this.#verifyDay(client, state, day, {
+        says: named => days.add(named),
+        step: () => this.#progress('rows', this.#rows, Math.max(total, this.#rows)),
+      })
+      done++
+      // One bar at a time: a day with rows is told by them.
+      if (this.#rows === before) this.#progress('days', done, days.size)
+      return { isDone: done === days.size }
+    })
+    this.#progress('rows', this.#rows, this.#rows)
+    this.#progress('days', done, days.size)
+  }
+
+  async #verifyDay(
+    client: SqlClient,
+    state: State,
+    day: Day,
+    { says, step }: { says: (day: Day) => void; step: () => void },
+  ): Promise<void> {
+    const keys = await dayKeys(client)
+    const look = (rows: readonly RawRow[]) => {
+      for (const row of rows) {
+        const expected = deriveAgain(row, this.#engine, state, keys, agent => this.#bots.isBot(agent))
+        this.#report(differences('row', `row ${row.id}`, expected, row.derived))
+        if (row.derived.day !== null && row.derived.day !== day) says(row.derived.day)
+      }
+      this.#rows += rows.length
+      step()
+    }
+    let site: Aggregate | null
+    if (hasRows(state, day)) {
+      const listed = await readersAreListed(client, state, day)
+      await this.#recount.read(client, day, { readersAreListed: listed, look })
+      site = await this.#verifyPosts(day)
+      if (listed) await this.#verifyReaders(day)
+    } else {
+      // Of days whose raw rows are gone, only the sums can be proven; of a row that is left, what it says of itself.
+      const { start, end } = boundsOf(this.#engine, day)
+      for await (const rows of rowsBetween(this.#engine, client, start, end)) look(rows)
+      site = await sumOfStored(client, day)
+    }
+    this.#report(differences('site_aggregate', `site on ${day}`, site, await storedSite(client, day)))
+    this.#report(await verifyReferrers(this.#engine, client, state, day))
+  }
+
+  /** Returns the sum of what they must be. */
+  async #verifyPosts(day: Day): Promise<Aggregate | null> {
+    const sum = new SumOfAggregates()
+    for await (const { key, expected, found } of this.#recount.wrongPosts(sum)) {
+      this.#report(differences('aggregate', `post ${key} on ${day}`, expected, found))
+      const ofPost = this.#wrong.get(key) ?? new Map()
+      this.#wrong.set(key, ofPost.set(day, { expected, found }))
+    }
+    return sum.value
+  }
+
+  async #verifyReaders(day: Day): Promise<void> {
+    for await (const { key, expected, found } of this.#recount.wrongReaders()) {
+      const name = `visitor ${key.visitor.toLowerCase()} of post ${key.post} on ${day}, window ${key.slice}`
+      this.#report(differences('visitor', name, asCount(expected), asCount(found)))
+    }
+  }
+
+  async totals(): Promise<void> {
+    const engine = this.#engine
+    const [count] = await engine.reader.all('SELECT COUNT(*) AS posts FROM post_view_totals')
+    const posts = Number(count!['posts'])
+    const wrong = new Map(this.#wrong)
+    let after = ''
+    let done = 0
+    await inSnapshots(engine, async client => {
+      const { pairs, last } = await totalsAfter(engine, client, after)
+      const wrongHere = new Map(
+        pairs.flatMap(({ key }) => (wrong.has(key) ? [[key, wrong.get(key)!] as const] : [])),
+      )
+      const right = await correctedTotals(engine, client, wrongHere)
+      for (const { key, expected, found } of pairs) {
+        // What nobody can tell before its day is put right is left to the next run.
+        if (wrong.delete(key) && !right.has(key)) continue
+        const total = right.has(key) ? right.get(key)! : expected
+        this.#report(differences('total', `post ${key}`, total, found))
+      }
+      done += pairs.length
+      this.#progress('posts', Math.min(done, posts), posts)
+      if (last !== null) {
+        after = last
+        return { isDone: false }
+      }
+      // Posts of which neither a day nor a total is left.
+      for (const [post, total] of await correctedTotals(engine, client, wrong)) {
+        this.#report(differences('total', `post ${post}`, total, null))
+      }
+      return { isDone: true }
+    })
+  }
+}
+
+async function stateOf(client: SqlClient): Promise<State> {
+  return toState((await client.all(SELECT_STATE))[0]!)
 }
 
 function asCount(count: number | null): { view_count: number } | null {
   return count === null ? null : { view_count: count }
-}
-
-async function verifyTotals(
-  client: SqlClient,
-  corrected: Corrected,
-  report: Report,
-  progress: Progress,
-): Promise<void> {
-  const [count] = await client.all('SELECT COUNT(*) AS posts FROM post_view_totals')
-  const posts = Number(count!['posts'])
-  const totals = await correctedTotals(client, corrected)
-  let after: string | null = ''
-  let done = 0
-  while (after !== null) {
-    const { pairs, last } = await totalsAfter(client, after)
-    for (const { key, expected, found } of pairs) {
-      const total = totals.has(key) ? totals.get(key)! : expected
-      report(differences('total', `post ${key}`, total, found))
-      totals.delete(key)
-    }
-    done += pairs.length
-    progress('posts', Math.min(done, posts), posts)
-    after = last
-  }
-  // Posts of which neither a day nor a total is left.
-  for (const [post, total] of totals) report(differences('total', `post ${post}`, total, null))
 }

@@ -16,6 +16,7 @@ import { createReads } from '../sql/reads.ts'
 import { rebuild, whileAgreed } from '../sql/rebuild.ts'
 import { reopenDays } from '../sql/reopen.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
+import { givingWay } from '../sql/steps.ts'
 import { verify } from '../sql/verify.ts'
 import type { CountingSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
@@ -25,6 +26,20 @@ import { findSchema } from './schema.ts'
 
 /** SQLite's busy handler looks that often whether another process has left the file, at the least. */
 const BUSY_LOOKS_EVERY_MS = 100
+
+// Aggregates are kept by day, then by post: each day is asked for in turn.
+const DAYS_OF_POSTS = `
+  (
+    WITH RECURSIVE days(date) AS (
+      SELECT MIN(date) FROM post_view_aggregates
+      UNION ALL
+      SELECT (SELECT MIN(later.date) FROM post_view_aggregates AS later WHERE later.date > days.date)
+      FROM days
+      WHERE days.date IS NOT NULL
+    )
+    SELECT date FROM days WHERE date IS NOT NULL
+  ) AS days
+  CROSS JOIN post_view_aggregates USING (date)`
 
 /** Touches nothing: the file of `sqlite:PATH` is opened when something is first asked of it, and made by `migrate` alone. */
 export async function openSqliteStore(
@@ -64,8 +79,12 @@ export async function openSqliteStore(
     toTime: unixSeconds => unixSeconds,
     fromTime: Number,
     serverClock: null,
-    giveWayMs: BUSY_LOOKS_EVERY_MS,
+    aggregatesAreKeptBy: 'post_uuid',
+    daysOfPosts: DAYS_OF_POSTS,
   }
+
+  /** For long work. */
+  const patient = givingWay(engine, BUSY_LOOKS_EVERY_MS)
 
   const query = (client: SqlClient) => async (sql: string) => ({ rows: await client.all(sql) })
   const checkVersionOf = () => checkVersion({ engine: 'sqlite', query: query(reader) })
@@ -81,7 +100,8 @@ export async function openSqliteStore(
     ...createReads(engine),
 
     dayKey: day => learned.during(agreement => dayKey(whileAgreed(engine, agreement), day)),
-    reopenDays: progress => learned.during(agreement => reopenDays(whileAgreed(engine, agreement), progress)),
+    reopenDays: progress =>
+      learned.during(agreement => reopenDays(whileAgreed(patient, agreement), progress)),
 
     async recordViews(rows) {
       if (rows.length === 0) return { counted: 0, duplicates: 0 }
@@ -132,11 +152,11 @@ export async function openSqliteStore(
       await file.open()
       await checkVersionOf()
       if (options.adoptSettings) learned.forget()
-      return rebuild(engine, options, progress)
+      return rebuild(patient, options, progress)
     },
 
-    prune: (options, progress) => prune(engine, options, progress),
-    forget: (who, progress) => forget(engine, who, progress),
+    prune: (options, progress) => prune(patient, options, progress),
+    forget: (who, progress) => forget(patient, who, progress),
 
     warnings: () => file.warnings,
     close: () => file.close(),

@@ -1,0 +1,332 @@
+/**
+ * One day, counted again from its raw rows beside what is stored of it. However big the day, nothing of it is held as
+ * objects: both sides are kept in an SQLite file without a name, and read from there in the order of their keys.
+ */
+
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setImmediate as others } from 'node:timers/promises'
+import type { Day } from '../calendar.ts'
+import {
+  boundsOf,
+  differences,
+  type Pair,
+  rowsOfDay,
+  type StoredAggregate,
+  SumOfAggregates,
+  toStored,
+  type VisitorKey,
+} from './recount.ts'
+import { isBeingReopened, type RawRow, rowsBetween } from './rows.ts'
+import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
+
+const AT_ONCE = 5_000
+
+// Nobody else sees it, and nobody needs it after a crash.
+const TABLES = `
+  PRAGMA journal_mode = OFF;
+  PRAGMA synchronous = OFF;
+  PRAGMA cache_size = -65536;
+  CREATE TABLE posts (
+    post TEXT PRIMARY KEY,
+    has_rows INTEGER NOT NULL DEFAULT 0, own_views INTEGER NOT NULL DEFAULT 0, adopted_rows INTEGER NOT NULL DEFAULT 0,
+    seen_readers INTEGER NOT NULL DEFAULT 0, seen_logged_in INTEGER NOT NULL DEFAULT 0, seen_bots INTEGER NOT NULL DEFAULT 0,
+    first_seen INTEGER, last_seen INTEGER,
+    is_stored INTEGER NOT NULL DEFAULT 0, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+  ) WITHOUT ROWID;
+  CREATE TABLE readers (
+    post TEXT NOT NULL, slice INTEGER NOT NULL, visitor BLOB NOT NULL,
+    is_seen INTEGER NOT NULL, is_listed INTEGER NOT NULL,
+    PRIMARY KEY (post, slice, visitor)
+  ) WITHOUT ROWID;
+  BEGIN;`
+
+const SEE_READER = `
+  INSERT INTO readers (post, slice, visitor, is_seen, is_listed) VALUES (?, ?, ?, 1, 0)
+  ON CONFLICT DO NOTHING`
+
+const LIST_READER = `
+  INSERT INTO readers (post, slice, visitor, is_seen, is_listed) VALUES (?, ?, ?, 0, 1)
+  ON CONFLICT DO UPDATE SET is_listed = 1`
+
+const ADD_POST = `
+  INSERT INTO posts
+    (post, has_rows, own_views, adopted_rows, seen_readers, seen_logged_in, seen_bots, first_seen, last_seen)
+  VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET
+    own_views      = own_views + excluded.own_views,
+    adopted_rows   = adopted_rows + excluded.adopted_rows,
+    seen_readers   = seen_readers + excluded.seen_readers,
+    seen_logged_in = seen_logged_in + excluded.seen_logged_in,
+    seen_bots      = seen_bots + excluded.seen_bots,
+    first_seen     = COALESCE(MIN(first_seen, excluded.first_seen), first_seen, excluded.first_seen),
+    last_seen      = COALESCE(MAX(last_seen, excluded.last_seen), last_seen, excluded.last_seen)`
+
+const STORE_POST = `
+  INSERT INTO posts
+    (post, is_stored, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
+  VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET
+    is_stored = 1, view_count = excluded.view_count, baseline = excluded.baseline,
+    unique_views = excluded.unique_views, logged_in = excluded.logged_in, bots = excluded.bots,
+    first_viewed_at = excluded.first_viewed_at, last_viewed_at = excluded.last_viewed_at`
+
+/** What some rows of a post add. */
+interface Seen {
+  own: number
+  adopted: number
+  readers: number
+  loggedIn: number
+  bots: number
+  first: number | null
+  last: number | null
+}
+
+export class DayRecount {
+  readonly #engine: SqlEngine
+  readonly #database = new DatabaseSync('')
+  readonly #seeReader: StatementSync
+  readonly #listReader: StatementSync
+  readonly #addPost: StatementSync
+  readonly #storePost: StatementSync
+  #isBeingReopened = false
+
+  constructor(engine: SqlEngine) {
+    this.#engine = engine
+    this.#database.exec(TABLES)
+    this.#seeReader = this.#database.prepare(SEE_READER)
+    this.#listReader = this.#database.prepare(LIST_READER)
+    this.#addPost = this.#database.prepare(ADD_POST)
+    this.#storePost = this.#database.prepare(STORE_POST)
+  }
+
+  /**
+   * Reads all there is of the day; `client` sees one moment. `look` is handed every row whose moment lies on the day, whatever
+   * day it says it was counted on, and is called after each step, with no row at last.
+   */
+  async read(
+    client: SqlClient,
+    day: Day,
+    { readersAreListed, look }: { readersAreListed: boolean; look: (rows: readonly RawRow[]) => void },
+  ): Promise<void> {
+    this.#isBeingReopened = await isBeingReopened(client, day)
+    this.#database.exec('DELETE FROM posts; DELETE FROM readers')
+    const { start, end } = boundsOf(this.#engine, day)
+    for await (const rows of rowsBetween(this.#engine, client, start, end)) {
+      this.#add(rows.filter(({ derived }) => derived.day === day))
+      look(rows)
+    }
+    // Counted on the day in the zone of before, or by a mistake.
+    const { from, to } = rowsOfDay(this.#engine, day)
+    for (const [first, last] of [
+      [from, start],
+      [end, to],
+    ] as const) {
+      const counted = { where: 'day = ?', values: [day] }
+      for await (const rows of rowsBetween(this.#engine, client, first, last, counted)) {
+        this.#add(rows)
+        look([])
+      }
+    }
+    for await (const rows of storedAggregates(this.#engine, client, day)) {
+      for (const row of rows) {
+        this.#storePost.run(
+          String(row['post_uuid']),
+          ...(['view_count', 'baseline', 'unique_views', 'logged_in', 'bots'] as const).map(column =>
+            figure(row[column]),
+          ),
+          row['first_viewed_at'] as SqlValue,
+          row['last_viewed_at'] as SqlValue,
+        )
+      }
+      look([])
+    }
+    if (!readersAreListed) return
+    for await (const rows of listedReaders(client, day)) {
+      for (const { post, slice, visitor } of rows) {
+        this.#listReader.run(post, slice, Buffer.from(visitor, 'hex'))
+      }
+      look([])
+    }
+  }
+
+  #add(rows: readonly RawRow[]): void {
+    const excludesBots = this.#engine.settings.bots === 'exclude'
+    const posts = new Map<string, Seen>()
+    for (const { postUuid, viewedAt, receivedAt, derived } of rows) {
+      let seen = posts.get(postUuid)
+      if (seen === undefined) {
+        seen = { own: 0, adopted: 0, readers: 0, loggedIn: 0, bots: 0, first: null, last: null }
+        posts.set(postUuid, seen)
+      }
+      if (receivedAt === null) seen.adopted++
+      seen.bots += derived.bot ?? 0
+      if (excludesBots && derived.bot !== 0) continue
+      if (receivedAt !== null) seen.own++
+      seen.loggedIn += derived.logged_in ?? 0
+      if (seen.first === null || viewedAt < seen.first) seen.first = viewedAt
+      if (seen.last === null || viewedAt > seen.last) seen.last = viewedAt
+      // A row that does not say who read is no reader; that it does not is named as the row's own mistake.
+      if (derived.visitor === null || derived.slice === null) continue
+      const visitor = Buffer.from(derived.visitor, 'hex')
+      seen.readers += Number(this.#seeReader.run(postUuid, derived.slice, visitor).changes)
+    }
+    for (const [post, { own, adopted, readers, loggedIn, bots, first, last }] of posts) {
+      this.#addPost.run(post, own, adopted, readers, loggedIn, bots, first, last)
+    }
+  }
+
+  /** Every post of the day, in the order of their ids. */
+  async *posts(): AsyncGenerator<Pair<string, StoredAggregate>[]> {
+    const select = this.#database.prepare(`SELECT * FROM posts WHERE post > ? ORDER BY post LIMIT ${AT_ONCE}`)
+    for (let after = ''; ; ) {
+      const rows: SqlRow[] = select.all(after)
+      if (rows.length === 0) return
+      yield rows.map(row => this.#pairOf(row))
+      after = String(rows.at(-1)!['post'])
+      // Nothing here waits for anything, and who wants to end this must be heard.
+      await others()
+    }
+  }
+
+  #pairOf(row: SqlRow): Pair<string, StoredAggregate> {
+    const found = row['is_stored'] === 1 ? toStored(row) : null
+    const baseline = found?.baseline ?? 0
+    return { key: String(row['post']), expected: this.#expectedOf(row, baseline), found }
+  }
+
+  #expectedOf(row: SqlRow, baseline: number): StoredAggregate | null {
+    if (row['has_rows'] === 0 && baseline === 0) return null
+    // What was adopted is explained by its rows, or everything but its views stays unknown.
+    const isKnown = Number(row['adopted_rows']) === baseline
+    const known = (column: string) => (isKnown ? Number(row[column]) : null)
+    const time = (column: string) => {
+      const seconds = figure(row[column])
+      return seconds === null ? null : this.#engine.toTime(seconds)
+    }
+    return {
+      view_count: baseline + Number(row['own_views']),
+      baseline,
+      // Rows of one reader may be hashed under two keys for now, so what is stored is taken as it is.
+      unique_views: known(
+        this.#isBeingReopened && row['unique_views'] !== null ? 'unique_views' : 'seen_readers',
+      ),
+      logged_in: known('seen_logged_in'),
+      bots: known('seen_bots'),
+      first_viewed_at: time('first_seen'),
+      last_viewed_at: time('last_seen'),
+    }
+  }
+
+  /** Posts of which something differs, and the day's sums. */
+  async *wrongPosts(sum = new SumOfAggregates()): AsyncGenerator<Pair<string, StoredAggregate>> {
+    for await (const pairs of this.posts()) {
+      for (const pair of pairs) {
+        const { expected, found } = pair
+        if (expected !== null) sum.add(expected)
+        if (differences('aggregate', '', expected, found).length > 0) yield pair
+      }
+    }
+  }
+
+  /** Readers that only the rows of the day name, or only its list. */
+  async *wrongReaders(): AsyncGenerator<Pair<VisitorKey, 1>> {
+    const select = this.#database.prepare(
+      `SELECT post, slice, HEX(visitor) AS visitor, is_seen, is_listed
+       FROM readers
+       WHERE (post, slice, visitor) > (?, ?, ?) AND is_seen <> is_listed
+       ORDER BY post, slice, visitor
+       LIMIT ${AT_ONCE}`,
+    )
+    for (let after: [string, number, Buffer] = ['', -1, Buffer.alloc(0)]; ; ) {
+      const rows: SqlRow[] = select.all(...after)
+      if (rows.length === 0) return
+      for (const row of rows) {
+        yield {
+          key: toVisitorKey(row['post'], row),
+          expected: row['is_seen'] === 1 ? 1 : null,
+          found: row['is_listed'] === 1 ? 1 : null,
+        }
+      }
+      const { post, slice, visitor } = toVisitorKey(rows.at(-1)!['post'], rows.at(-1)!)
+      after = [post, slice, Buffer.from(visitor, 'hex')]
+      await others()
+    }
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+}
+
+/** Every post of the day in one list, for whoever can hold it. */
+export async function aggregatesOfDay(
+  engine: SqlEngine,
+  client: SqlClient,
+  day: Day,
+): Promise<Pair<string, StoredAggregate>[]> {
+  const recount = new DayRecount(engine)
+  try {
+    await recount.read(client, day, { readersAreListed: false, look: () => {} })
+    const pairs: Pair<string, StoredAggregate>[] = []
+    for await (const some of recount.posts()) pairs.push(...some)
+    return pairs
+  } finally {
+    recount.close()
+  }
+}
+
+function toVisitorKey(post: unknown, row: SqlRow): VisitorKey {
+  return { post: String(post), slice: Number(row['slice']), visitor: String(row['visitor']) }
+}
+
+/** What is stored of the day's posts, some at a time, in the order in which the engine keeps them. */
+async function* storedAggregates(
+  { aggregatesAreKeptBy: key }: SqlEngine,
+  client: SqlClient,
+  day: Day,
+): AsyncGenerator<SqlRow[]> {
+  for (let after: SqlValue[] = []; ; ) {
+    const rows = await client.all(
+      `SELECT ${key} AS place, post_uuid, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+       FROM post_view_aggregates
+       WHERE date = ? ${after.length === 0 ? '' : `AND ${key} > ?`}
+       ORDER BY ${key}
+       LIMIT ${AT_ONCE}`,
+      [day, ...after],
+    )
+    if (rows.length > 0) yield rows
+    if (rows.length < AT_ONCE) return
+    after = [rows.at(-1)!['place'] as SqlValue]
+  }
+}
+
+/** The day's list of readers, some at a time. A post that has more is gone on with, window by window. */
+async function* listedReaders(client: SqlClient, day: Day): AsyncGenerator<VisitorKey[]> {
+  const select = async (where: string, values: SqlValue[]) => {
+    const rows = await client.all(
+      `SELECT post_uuid, slice, HEX(visitor) AS visitor
+       FROM post_view_visitors
+       WHERE day = ? AND ${where}
+       ORDER BY post_uuid, slice, visitor
+       LIMIT ${AT_ONCE}`,
+      [day, ...values],
+    )
+    return rows.map(row => toVisitorKey(row['post_uuid'], row))
+  }
+  // What is left of the window, of the post, of the day.
+  const rest = [
+    ({ post, slice, visitor }: VisitorKey) =>
+      select(`post_uuid = ? AND slice = ? AND visitor > x'${visitor}'`, [post, slice]),
+    ({ post, slice }: VisitorKey) => select('post_uuid = ? AND slice > ?', [post, slice]),
+    ({ post }: VisitorKey) => select('post_uuid > ?', [post]),
+  ]
+  let readers = await select('1 = 1', [])
+  let last = readers.at(-1)
+  for (let next = rest.length; last !== undefined; next++) {
+    if (readers.length > 0) yield readers
+    last = readers.at(-1) ?? last
+    if (readers.length === AT_ONCE) next = 0
+    if (next === rest.length) return
+    readers = await rest[next]!(last)
+  }
+}

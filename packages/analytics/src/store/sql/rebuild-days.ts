@@ -1,0 +1,272 @@
+/**
+ * Puts the counters of a day right beside live consumers. What differs is found in a snapshot, where no batch waits for it, and
+ * applied in short steps: the list of readers first, by whom a batch tells a unique view; then the numbers, each by its
+ * difference, so that what batches added meanwhile stays.
+ */
+
+import type { Day } from '../calendar.ts'
+import { corrected } from './corrected.ts'
+import type { DayRecount } from './day-recount.ts'
+import {
+  type Aggregate,
+  differences,
+  hasRows,
+  type Pair,
+  readersAreListed,
+  type StoredAggregate,
+  SumOfAggregates,
+  storedSite,
+  sumOfStored,
+  toStored,
+  type VisitorKey,
+} from './recount.ts'
+import { marks, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import { inGroups } from './steps.ts'
+import { writeTotals } from './totals.ts'
+
+const READERS_AT_ONCE = 500
+const POSTS_AT_ONCE = 100
+
+export interface DayRebuild {
+  engine: SqlEngine
+  recount: DayRecount
+  /** Called after each step; ends the work by throwing. */
+  step(): void
+}
+
+/** Returns how much of the day was wrong. */
+export async function rebuildDay(rebuild: DayRebuild, day: Day): Promise<number> {
+  let fixed = 0
+  for (;;) {
+    const look = await lookAt(rebuild, day)
+    const steps = new Corrections(rebuild.engine, look.rebuilds)
+    const isRight = look.hasRows
+      ? (await rebuildReaders(rebuild, look, steps, day)) && (await rebuildCounts(rebuild, look, steps, day))
+      : await rebuildSite(look, steps, day)
+    fixed += steps.fixed
+    if (isRight) return fixed
+  }
+}
+
+/** What is known of the day from one snapshot; of its posts and readers, what the recount has read. */
+interface Look {
+  /** How often anything had been rebuilt. */
+  rebuilds: number
+  hasRows: boolean
+  readersAreListed: boolean
+  site: Pick<Pair<Day, Aggregate>, 'expected' | 'found'>
+}
+
+function lookAt({ engine, recount, step }: DayRebuild, day: Day): Promise<Look> {
+  return engine.snapshot(async client => {
+    const state = toState((await client.all(SELECT_STATE))[0]!)
+    const look: Look = {
+      rebuilds: await rebuildsSoFar(client),
+      hasRows: hasRows(state, day),
+      readersAreListed: await readersAreListed(client, state, day),
+      site: { expected: null, found: await storedSite(client, day) },
+    }
+    if (look.hasRows) await recount.read(client, day, { ...look, look: step })
+    else look.site.expected = await sumOfStored(client, day)
+    return look
+  })
+}
+
+async function rebuildsSoFar(client: SqlClient): Promise<number> {
+  const [row] = await client.all('SELECT rebuilds FROM post_view_rebuilds WHERE id = 1')
+  return Number(row!['rebuilds'])
+}
+
+/** Steps that apply what was found in a snapshot, as long as nobody else has corrected anything since. */
+class Corrections {
+  readonly #engine: SqlEngine
+  #rebuilds: number
+  fixed = 0
+
+  constructor(engine: SqlEngine, rebuilds: number) {
+    this.#engine = engine
+    this.#rebuilds = rebuilds
+  }
+
+  /** False where somebody else was at it: then nothing was changed, and what was found is void. */
+  async apply(count: number, work: (client: SqlClient, state: State) => Promise<void>): Promise<boolean> {
+    const isApplied = await this.#engine.exclusive(async (client, state) => {
+      if ((await rebuildsSoFar(client)) !== this.#rebuilds) return false
+      await work(client, state)
+      await raiseRebuilds(client)
+      return true
+    })
+    if (!isApplied) return false
+    this.#rebuilds++
+    this.fixed += count
+    return true
+  }
+}
+
+/**
+ * Whoever keeps what was read in memory learns from this that it was changed, and whoever is about to correct something that what
+ * it found is void.
+ */
+export async function raiseRebuilds(client: SqlClient): Promise<void> {
+  await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
+}
+
+/**
+ * True where nothing was wrong. Otherwise the day is looked at again: as long as the list was wrong, batches told unique views
+ * by it. A reader that a batch needs who is taken off the list meanwhile, the next look lists again.
+ */
+async function rebuildReaders(
+  { recount, step }: DayRebuild,
+  look: Look,
+  steps: Corrections,
+  day: Day,
+): Promise<boolean> {
+  if (!look.readersAreListed) return true
+  let isRight = true
+  for await (const readers of inGroups(recount.wrongReaders(), READERS_AT_ONCE)) {
+    isRight = false
+    const isApplied = await steps.apply(readers.length, async (client, state) => {
+      // Closed meanwhile, it has no list any more.
+      if (!(await readersAreListed(client, state, day))) return
+      for (const pair of readers) await writeReader(client, day, pair)
+    })
+    step()
+    if (!isApplied) return false
+  }
+  return isRight
+}
+
+async function writeReader(
+  client: SqlClient,
+  day: Day,
+  { key, expected }: Pair<VisitorKey, 1>,
+): Promise<void> {
+  const visitor = `x'${key.visitor}'`
+  await client.run(
+    `DELETE FROM post_view_visitors WHERE day = ? AND post_uuid = ? AND slice = ? AND visitor = ${visitor}`,
+    [day, key.post, key.slice],
+  )
+  if (expected === null) return
+  await client.run(
+    `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor) VALUES (?, ?, ?, ${visitor})`,
+    [day, key.post, key.slice],
+  )
+}
+
+/** True where all is certain now. */
+async function rebuildCounts(
+  { engine, recount, step }: DayRebuild,
+  look: Look,
+  steps: Corrections,
+  day: Day,
+): Promise<boolean> {
+  const sum = new SumOfAggregates()
+  let isCertain = true
+  let siteIsRight = false
+  for await (const pairs of inGroups(recount.wrongPosts(sum), POSTS_AT_ONCE)) {
+    // A group that is not full is the last: the sum is complete, and nobody sees the one without the other.
+    const isLast = pairs.length < POSTS_AT_ONCE
+    if (isLast) look.site.expected = sum.value
+    const isApplied = await steps.apply(pairs.length + Number(isLast && isWrong(look)), async client => {
+      const posts = pairs.map(({ key }) => key)
+      const stored = await storedOf(client, day, posts)
+      for (const pair of pairs) {
+        const now = stored.get(pair.key) ?? null
+        const right = corrected(now, pair)
+        isCertain &&= right.isCertain
+        await writeAggregate(client, day, pair.key, now, right.value)
+      }
+      // Totals follow in the same transaction: no reader sees days that do not add up to them.
+      await writeTotals(engine, client, posts)
+      if (isLast) isCertain = (await correctSite(client, look, day)) && isCertain
+    })
+    step()
+    if (!isApplied) return false
+    siteIsRight = isLast
+  }
+  if (siteIsRight) return isCertain
+  look.site.expected = sum.value
+  return (await rebuildSite(look, steps, day)) && isCertain
+}
+
+async function storedOf(
+  client: SqlClient,
+  day: Day,
+  posts: readonly string[],
+): Promise<Map<string, StoredAggregate>> {
+  const rows = await client.all(
+    `SELECT post_uuid, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+     FROM post_view_aggregates
+     WHERE date = ? AND post_uuid IN (${marks(posts.length)})`,
+    [day, ...posts],
+  )
+  return new Map(rows.map(row => [String(row['post_uuid']), toStored(row)]))
+}
+
+async function writeAggregate(
+  client: SqlClient,
+  day: Day,
+  post: string,
+  now: StoredAggregate | null,
+  right: StoredAggregate | null,
+): Promise<void> {
+  if (right === null) {
+    await client.run('DELETE FROM post_view_aggregates WHERE post_uuid = ? AND date = ?', [post, day])
+  } else if (now === null) {
+    await client.run(
+      `INSERT INTO post_view_aggregates
+         (view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, post_uuid, date)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      [...numbersOf(right), post, day],
+    )
+  } else {
+    await client.run(
+      `UPDATE post_view_aggregates
+       SET view_count = ?, unique_views = ?, logged_in = ?, bots = ?, first_viewed_at = ?, last_viewed_at = ?
+       WHERE post_uuid = ? AND date = ?`,
+      [...numbersOf(right), post, day],
+    )
+  }
+}
+
+function numbersOf(aggregate: Aggregate) {
+  const { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at } = aggregate
+  return [view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at]
+}
+
+/** True where it is certain now. */
+async function rebuildSite(look: Look, steps: Corrections, day: Day): Promise<boolean> {
+  if (!isWrong(look)) return true
+  let isCertain = true
+  const isApplied = await steps.apply(1, async client => {
+    isCertain = await correctSite(client, look, day)
+  })
+  return isApplied && isCertain
+}
+
+function isWrong({ site: { expected, found } }: Look): boolean {
+  return differences('site_aggregate', '', expected, found).length > 0
+}
+
+async function correctSite(client: SqlClient, look: Look, day: Day): Promise<boolean> {
+  if (!isWrong(look)) return true
+  const right = corrected(await storedSite(client, day), look.site)
+  await writeSite(client, day, right.value)
+  return right.isCertain
+}
+
+/** Sums up the site's day from what is stored of its posts, at once. */
+export async function sumUpSite(client: SqlClient, day: Day): Promise<void> {
+  await writeSite(client, day, await sumOfStored(client, day))
+}
+
+async function writeSite(client: SqlClient, day: Day, site: Aggregate | null): Promise<void> {
+  await client.run('DELETE FROM site_view_aggregates WHERE date = ?', [day])
+  if (site === null) return
+  await client.run(
+    `INSERT INTO site_view_aggregates
+       (view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, date)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    [...numbersOf(site), day],
+  )
+}

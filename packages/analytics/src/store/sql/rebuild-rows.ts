@@ -1,0 +1,106 @@
+/** Puts right what raw rows say of themselves: the columns that were derived when they were counted. */
+
+import type { Day } from '../calendar.ts'
+import { BotList } from '../row.ts'
+import type { Progress } from '../store.ts'
+import { makeKey } from './day-keys.ts'
+import { raiseRebuilds } from './rebuild-days.ts'
+import { differences } from './recount.ts'
+import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows, rowsAbout } from './rows.ts'
+import { marks, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import { groupsOf } from './steps.ts'
+
+export const WRONG_AT_ONCE = 200
+
+/** Returns how many were wrong. */
+export async function rebuildRows(engine: SqlEngine, progress: Progress): Promise<number> {
+  const total = await rowsAbout(engine.reader)
+  const bots = new BotList()
+  let fixed = 0
+  let done = 0
+  const step = () => progress('rows', done, Math.max(done, total))
+  for await (const rows of rawRows(engine, engine.reader)) {
+    const keys = await dayKeys(engine.reader)
+    const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
+    const wrong = wrongAmong(rows, engine, state, keys, bots)
+    for (const some of groupsOf(wrong, WRONG_AT_ONCE)) {
+      fixed += await engine.exclusive((client, now) => fixRows(engine, client, now, some, { bots }))
+      step()
+    }
+    done += rows.length
+    step()
+  }
+  progress('rows', done, done)
+  return fixed
+}
+
+/** Those whose derived columns are not what they must be. */
+export function wrongAmong(
+  rows: readonly RawRow[],
+  engine: SqlEngine,
+  state: State,
+  keys: ReadonlyMap<Day, string>,
+  bots: BotList,
+): RawRow[] {
+  return rows.filter(row => {
+    const expected = deriveAgain(row, engine, state, keys, agent => bots.isBot(agent))
+    return differences('row', '', expected, row.derived).length > 0
+  })
+}
+
+/**
+ * Derives these rows again, in one step. They are read again: since they were found wrong, somebody may have pruned, or erased
+ * what identified a reader.
+ *
+ * @param ownKeys keys of days that have none, which nobody keeps
+ */
+export async function fixRows(
+  engine: SqlEngine,
+  client: SqlClient,
+  state: State,
+  wrong: readonly Pick<RawRow, 'id'>[],
+  { bots, ownKeys = new Map() }: { bots: BotList; ownKeys?: ReadonlyMap<Day, string> },
+): Promise<number> {
+  const keys = new Map([...ownKeys, ...(await dayKeys(client))])
+  const isBot = (agent: string | null) => bots.isBot(agent)
+  let fixed = 0
+  const ids = wrong.map(({ id }) => id)
+  for await (const rows of rawRows(engine, client, { where: `id IN (${marks(ids.length)})`, values: ids })) {
+    for (const row of rows) {
+      const { day } = deriveAgain(row, engine, state, keys, isBot)
+      // The first row of a day that nothing else was counted on, by somebody who knows of no keys.
+      if (day !== null && !keys.has(day) && (await isOpen(client, state.openFrom, day))) {
+        keys.set(day, await makeKey(client, day))
+      }
+      fixed += await writeDerived(engine, client, row, deriveAgain(row, engine, state, keys, isBot))
+    }
+  }
+  // Where somebody is about to put the same days right, what was found of them is void.
+  if (fixed > 0) await raiseRebuilds(client)
+  return fixed
+}
+
+/** Writes the derived columns of one row. A row nobody had counted, and that was not adopted, counts from now on. */
+function writeDerived(engine: SqlEngine, client: SqlClient, row: RawRow, derived: Derived): Promise<number> {
+  const uncounted = row.derived.day === null
+  return client.run(
+    `UPDATE post_views
+     SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, logged_in = ?, bot = ?,
+         visitor = ${derived.visitor === null ? 'NULL' : `x'${derived.visitor}'`}, referer_host = ?
+     WHERE id = ?`,
+    [
+      derived.post_uuid,
+      row.receivedAt !== null
+        ? engine.toTime(row.receivedAt)
+        : uncounted
+          ? engine.toTime(row.viewedAt)
+          : null,
+      derived.day,
+      derived.slice,
+      derived.logged_in,
+      derived.bot,
+      derived.referer_host,
+      row.id,
+    ],
+  )
+}

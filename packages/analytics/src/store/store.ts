@@ -18,6 +18,11 @@ export interface CountingSettings {
   bots: 'count' | 'exclude'
 }
 
+/** The counting settings that a process asks for; `uniqueBy` null: whatever the database records. */
+export interface AskedSettings extends Omit<CountingSettings, 'uniqueBy'> {
+  uniqueBy: UniqueBy | null
+}
+
 /** The store is away or refuses to write for now. Nothing was lost: keep what is in hand and try again. */
 export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable'
@@ -47,6 +52,7 @@ export interface Recorded {
 
 export interface Store extends Reads {
   readonly engine: 'sqlite' | 'mysql' | 'clickhouse'
+  /** What was not asked for is learned by `migrate`, `checkSettings` and `rebuild`; until then it is a new database's. */
   readonly settings: CountingSettings
   readonly calendar: Calendar
 

@@ -1,6 +1,6 @@
 /** The store in MySQL or MariaDB: tables that the articles' own queries go on reading, and several consumers. */
 
-import { Learned } from '../agreement.ts'
+import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { checkVersion } from '../migrate.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
@@ -13,7 +13,7 @@ import { createReads } from '../sql/reads.ts'
 import { rebuild } from '../sql/rebuild.ts'
 import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
-import { type CountingSettings, type Store, StoreRefused } from '../store.ts'
+import { type AskedSettings, type Store, StoreRefused } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
@@ -38,7 +38,7 @@ const RECOUNT = { statementLimitMs: 3_600_000 }
  */
 export async function openMysqlStore(
   url: string,
-  settings: CountingSettings,
+  asked: AskedSettings,
   rules = NEWEST_RULES,
 ): Promise<Store> {
   const server = serverOf(url)
@@ -47,6 +47,8 @@ export async function openMysqlStore(
   const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
   const recounter = new MysqlConnection(server, RECOUNT)
+  const own = settingsInUse(asked)
+  const { settings } = own
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
 
   const exclusiveOn =
@@ -60,7 +62,7 @@ export async function openMysqlStore(
 
   const ingest: SqlEngine = {
     calendar,
-    settings,
+    ...own,
     reader,
     async snapshot(work) {
       const connection = new MysqlConnection(server, RECOUNT)

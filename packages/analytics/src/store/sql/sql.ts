@@ -20,6 +20,8 @@ export interface SqlClient {
 export interface SqlEngine {
   calendar: Calendar
   settings: CountingSettings
+  /** `settings.uniqueBy` was not asked for; see agreement.ts. */
+  learnsUniqueBy: boolean
   /** Single reads. */
   reader: SqlClient
   /** Many reads that all see one moment. */

@@ -2,7 +2,7 @@
 
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { Learned } from '../agreement.ts'
+import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
@@ -16,7 +16,7 @@ import { createReads } from '../sql/reads.ts'
 import { rebuild } from '../sql/rebuild.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
-import { type CountingSettings, type Store, StoreUnavailable } from '../store.ts'
+import { type AskedSettings, type Store, StoreUnavailable } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
 import { SqliteConnection } from './connection.ts'
@@ -24,7 +24,7 @@ import { SqliteConnection } from './connection.ts'
 /** Opens the file of `sqlite:PATH`, making it and its folder where there is none. */
 export async function openSqliteStore(
   url: string,
-  settings: CountingSettings,
+  asked: AskedSettings,
   rules = NEWEST_RULES,
 ): Promise<Store> {
   const path = resolve(url.slice('sqlite:'.length))
@@ -37,11 +37,13 @@ export async function openSqliteStore(
   // Waits for the writer to have made the file: a connection that only reads cannot.
   await writer.all('SELECT 1')
   const reader = new SqliteConnection(path, { readOnly: true })
+  const own = settingsInUse(asked)
+  const { settings } = own
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
 
   const engine: SqlEngine = {
     calendar,
-    settings,
+    ...own,
     reader,
     async snapshot(work) {
       const connection = new SqliteConnection(path, { readOnly: true })

@@ -132,7 +132,7 @@ export function countingContract(
     await assert.rejects(store.recordViews([rows[0]!, bad, rows[2]!]), RowRejected)
     await assert.rejects(store.recordViews([bad]), RowRejected)
     assert.equal((await store.siteTotals()).views, 0)
-    assert.deepEqual(await store.referrers(null, '2026-03-10', '2026-03-10', 10), [])
+    assert.deepEqual((await store.referrers(null, '2026-03-10', '2026-03-10', 10)).referrers, [])
     assert.deepEqual(await store.progress(), { lastCommittedAt: null, lastViewedAt: null })
     assert.deepEqual(await store.recordViews([rows[0]!, rows[2]!]), { counted: 2, duplicates: 0 })
   })
@@ -315,7 +315,7 @@ export function countingContract(
     assert.deepEqual(await store.topPosts(null, 10, 0), { total: 0, posts: [] })
     const day = { from: '2026-03-10', to: '2026-03-10' }
     assert.deepEqual(await store.topPosts(day, 10, 0), { total: 0, posts: [] })
-    assert.deepEqual(await store.referrers(null, day.from, day.to, 10), [])
+    assert.deepEqual((await store.referrers(null, day.from, day.to, 10)).referrers, [])
     assert.deepEqual(await store.minutes(0), [])
 
     // A person behind the same address is a reader of their own.

@@ -19,6 +19,8 @@ export interface ContractEngine {
   counters?: readonly string[]
   /** False where the totals of posts are sums made when they are asked for: nothing that could be damaged. */
   keepsTotals?: boolean
+  /** False where a day keeps every host for ever, until that engine is rebuilt. */
+  settlesDays?: boolean
 }
 
 export interface TestDatabase {

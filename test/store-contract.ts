@@ -12,6 +12,7 @@ import { readsContract } from './store-contract-reads.ts'
 import { retentionContract } from './store-contract-retention.ts'
 import { zoneRulesContract } from './store-contract-rules.ts'
 import { settingsContract } from './store-contract-settings.ts'
+import { settledContract } from './store-contract-settled.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
 /** @param options `isTwin`: another engine that differs only in where its data lie takes the long parts, unless `FULL=1` */
@@ -25,6 +26,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('hosts', () => hostsContract(promises))
+    if (engine.settlesDays !== false) describe('settled days', () => settledContract(promises))
     describe('version and settings', () => settingsContract(promises))
     describe('zone rules', () => zoneRulesContract(promises))
   })

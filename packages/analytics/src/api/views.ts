@@ -49,8 +49,8 @@ export function createViews({ store, health, now }: ViewsOptions) {
       const post = toPost('uuid', uuid)
       const { from, to } = toPeriod(query, today())
       const read = asOf()
-      const referrers = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT)
-      return { ...read, post_uuid: post, from, to, referrers }
+      const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT)
+      return { ...read, post_uuid: post, from, to, ...hosts }
     },
 
     async postsTotals({ uuids, days }: schemas.PostsQuery): Promise<schemas.PostsTotals> {
@@ -106,7 +106,7 @@ export function createViews({ store, health, now }: ViewsOptions) {
         ...read,
         from,
         to,
-        referrers: await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT),
+        ...(await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT)),
       }
     },
 

@@ -207,6 +207,13 @@ export interface Referrer {
   internal?: true
 }
 
+export interface Referrers {
+  /** Most views first, then by host. */
+  referrers: Referrer[]
+  /** The views of all hosts that are not listed: referrers and other add up to the views of the period. */
+  other: { views: number }
+}
+
 export interface PostFigures {
   post_uuid: string
   views: number
@@ -227,8 +234,8 @@ export interface Reads {
     limit: number,
     offset: number,
   ): Promise<{ total: number; posts: PostFigures[] }>
-  /** Most views first. `post` null is the whole site. */
-  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrer[]>
+  /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
+  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrers>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

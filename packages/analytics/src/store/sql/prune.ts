@@ -3,6 +3,8 @@
 import { randomUUID } from 'node:crypto'
 import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
+import { rebuildReferrers } from './referrers.ts'
+import { settleDays } from './settle.ts'
 import { marks, type SqlClient, type SqlEngine, type State } from './sql.ts'
 
 const ROWS_AT_ONCE = 2_000
@@ -20,10 +22,16 @@ export async function prune(
   if (!(await takeLease(engine, holder, options.now))) return pruned
   pruned.ran = true
   const started = Date.now()
+  // Whatever runs long keeps its lease; the clock is the caller's, so that tests may choose it.
+  let keptAt = started
+  const keepLease = async () => {
+    if (Date.now() - keptAt < (LEASE_SECONDS / 4) * 1_000) return
+    keptAt = Date.now()
+    await takeLease(engine, holder, options.now + Math.floor((keptAt - started) / 1_000))
+  }
   try {
     for (;;) {
-      // Whatever runs long keeps its lease; the clock is the caller's, so that tests may choose it.
-      await takeLease(engine, holder, options.now + Math.floor((Date.now() - started) / 1_000))
+      await keepLease()
       const rows = await engine.exclusive((client, state) => pruneRows(engine, client, state, options))
       pruned.rows += rows
       progress('rows', pruned.rows, pruned.rows)
@@ -37,6 +45,16 @@ export async function prune(
     while (await engine.exclusive(dropVisitors)) {
       // So many at a time, that no batch waits long.
     }
+    let steps = 0
+    await settleDays(
+      engine,
+      options.now,
+      day => rebuildReferrers(engine, day, progress),
+      async () => {
+        await keepLease()
+        progress('hosts', ++steps, steps)
+      },
+    )
     await engine.exclusive(client =>
       client.run('DELETE FROM site_view_minutes WHERE minute < ?', [options.now - MINUTES_KEPT_SECONDS]),
     )

@@ -118,6 +118,37 @@ export function settledContract(promises: Promises): void {
     },
   )
 
+  promises('lists the hosts of a day with very many together with those of other days', async ({ open }) => {
+    const store = await open()
+    await fill(store)
+    const hosts = [1, 1, 1, 300, 300, 300, 300, 5_000].map(hostOf)
+    await record(
+      store,
+      [...hosts, 'new.example', 'new.example'].map(host =>
+        view(`${NEXT_DAY}T12:00:00Z`, { referer: `https://${host}/`, postUuid: 'another' }),
+      ),
+    )
+    const [first, last] = [hostOf(300), hostOf(1)]
+    const views = HOSTS_OF_SITE + 10 + 3
+    assert.deepEqual(await store.referrers(null, DAY, NEXT_DAY, 5), {
+      referrers: [
+        { host: first, views: 5 },
+        { host: last, views: 5 },
+        { host: null, views: 3 },
+        { host: hostOf(0), views: 2 },
+        { host: hostOf(2), views: 2 },
+      ].toSorted((a, b) => b.views - a.views || byHost(a, b)),
+      other: { views: views + 10 - 17 },
+    })
+    const all = await store.referrers(null, DAY, NEXT_DAY, 10_000)
+    assert.equal(all.referrers.length, HOSTS_OF_SITE + 2)
+    assert.deepEqual(all.other, { views: 0 })
+    assert.deepEqual(await store.referrers(null, DAY, DAY, 1), {
+      referrers: [{ host: null, views: 3 }],
+      other: { views: views - 3 },
+    })
+  })
+
   promises('adds new hosts to the days behind it as before', async ({ open }) => {
     const store = await open()
     await store.prune(KEEPING)

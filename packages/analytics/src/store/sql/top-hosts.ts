@@ -1,9 +1,9 @@
 /** The hosts with most views of a period. */
 
-import { REMAINDER } from '../bounds.ts'
+import { KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import { POST_HOSTS, SITE_HOSTS } from './settle.ts'
-import { marks, type SqlClient, type SqlRow, type SqlValue } from './sql.ts'
+import { marks, SELECT_STATE, type SqlClient, type SqlRow, type SqlValue, toState } from './sql.ts'
 
 export interface TopHosts {
   hosts: { host: string; views: number }[]
@@ -11,8 +11,8 @@ export interface TopHosts {
   otherViews: number
 }
 
-/** From so many hosts of one day on, that day is read by itself. */
-const MANY_HOSTS = 20_000
+/** More than any settled day has: a day with so many hosts is read by itself. */
+const MANY_HOSTS = KEPT_OF_SITE + 2
 
 /** All from one moment: most views first, then by host. */
 export async function topHosts(
@@ -22,17 +22,9 @@ export async function topHosts(
   limit: number,
 ): Promise<TopHosts> {
   const { name } = post === null ? SITE_HOSTS : POST_HOSTS
-  const of = (some: readonly Day[]): { where: string; values: SqlValue[] } => ({
-    where: `date IN (${marks(some.length)}) ${post === null ? '' : 'AND post_uuid = ?'}`,
-    values: post === null ? [...some] : [...some, post],
-  })
+  const of = (some: readonly Day[]) => hostsOf(post, some)
   const all = of(days)
-  const counts = await client.all(
-    `SELECT date, COUNT(*) AS hosts FROM ${name} WHERE ${all.where} GROUP BY date ORDER BY hosts DESC LIMIT 1`,
-    all.values,
-  )
-  const biggest =
-    counts[0] !== undefined && Number(counts[0]['hosts']) >= MANY_HOSTS ? String(counts[0]['date']) : null
+  const biggest = await biggestDay(client, post, days)
 
   // Lists are named by their place, so that each row tells which it is of. One statement, so that all is of one moment.
   const lists: { sql: string; values: SqlValue[] }[] = [
@@ -58,7 +50,7 @@ export async function topHosts(
           FROM (${summed}) AS summed
           LEFT JOIN ${name} AS big
             ON big.date = ? AND big.host = summed.host ${post === null ? '' : 'AND big.post_uuid = ?'}
-          ${first}`,
+          ORDER BY views DESC, summed.host LIMIT ${limit}`,
         values: [...others.values, ...one.values],
       })
     }
@@ -80,6 +72,36 @@ export async function topHosts(
   const hosts = firstHosts(rows, limit)
   const listed = hosts.reduce((sum, { views }) => sum + views, 0)
   return { hosts, otherViews: Number(total?.['views'] ?? 0) - listed }
+}
+
+function hostsOf(post: string | null, days: readonly Day[]): { where: string; values: SqlValue[] } {
+  return {
+    where: `date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}`,
+    values: post === null ? [...days] : [...days, post],
+  }
+}
+
+/** The day with most hosts, if it has very many: it can be none that is settled and done. */
+async function biggestDay(client: SqlClient, post: string | null, days: readonly Day[]): Promise<Day | null> {
+  const { name } = post === null ? SITE_HOSTS : POST_HOSTS
+  const { boundedUntil } = toState((await client.all(SELECT_STATE))[0]!)
+  const big: Day[] = []
+  for (const day of days) {
+    if (boundedUntil !== null && day <= boundedUntil) continue
+    const { where, values } = hostsOf(post, [day])
+    const found = await client.all(
+      `SELECT host FROM ${name} WHERE ${where} ORDER BY host LIMIT 1 OFFSET ${MANY_HOSTS}`,
+      values,
+    )
+    if (found.length > 0) big.push(day)
+  }
+  if (big.length < 2) return big[0] ?? null
+  const { where, values } = hostsOf(post, big)
+  const [most] = await client.all(
+    `SELECT date, COUNT(*) AS hosts FROM ${name} WHERE ${where} GROUP BY date ORDER BY hosts DESC LIMIT 1`,
+    values,
+  )
+  return String(most!['date'])
 }
 
 /**

@@ -2,43 +2,40 @@
 
 import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
+import { byViews, type Compared, type Unkept } from './compare-hosts.ts'
 import { hasRows, hostsOfRows } from './host-rows.ts'
-import { addToStored, addViews, boundHosts, type HostTable, POST_HOSTS, SITE_HOSTS } from './settle.ts'
+import {
+  addToStored,
+  addViews,
+  boundHosts,
+  type HostTable,
+  type Place,
+  POST_HOSTS,
+  placed,
+  SITE_HOSTS,
+} from './settle.ts'
 import { figure, isSettled, marks, type SqlClient, type SqlEngine } from './sql.ts'
 import { PutRightMeanwhile, type Turn } from './turn.ts'
 
 const HOSTS_AT_ONCE = 200
-const POSTS_AT_ONCE = 20
 /** So few rows are counted in a moment. */
 const ROWS_AT_ONCE = 20_000
+
+type AfterStep = () => Promise<void>
 
 /** Keeps the hosts of a settled day that have most views by its rows. Returns how many were not kept before. */
 export async function chooseAnew(
   engine: SqlEngine,
   turn: Turn,
   day: Day,
-  afterStep: () => Promise<void>,
+  { posts, site }: Compared['unkept'],
+  afterStep: AfterStep,
 ): Promise<number> {
   let chosen = 0
-  const posts = (
-    await engine.reader.all(`SELECT post_uuid FROM ${POST_HOSTS.name} WHERE date = ? AND host = ?`, [
-      day,
-      REMAINDER,
-    ])
-  ).map(row => String(row['post_uuid']))
-  for (let at = 0; at < posts.length; at += POSTS_AT_ONCE) {
-    const some = posts.slice(at, at + POSTS_AT_ONCE)
-    chosen += await keepMore(engine, turn, POST_HOSTS, day, some, afterStep)
-    for (const post of some) await boundHosts(engine, POST_HOSTS, { day, post }, afterStep)
+  for (const [post, hosts] of posts) {
+    chosen += await keepMore(engine, turn, POST_HOSTS, { day, post }, hosts, afterStep)
   }
-  chosen += await keepMore(engine, turn, SITE_HOSTS, day, [], afterStep)
-  await boundHosts(engine, SITE_HOSTS, { day, post: null }, afterStep)
-  return chosen
-}
-
-interface Chosen {
-  post: string | null
-  host: string
+  return chosen + (await keepMore(engine, turn, SITE_HOSTS, { day, post: null }, site, afterStep))
 }
 
 /** Takes hosts out of the remainder that have more views than some that are kept, or where there is room. */
@@ -46,35 +43,25 @@ async function keepMore(
   engine: SqlEngine,
   turn: Turn,
   table: HostTable,
-  day: Day,
-  posts: readonly string[],
-  afterStep: () => Promise<void>,
+  place: Place,
+  unkept: readonly Unkept[],
+  afterStep: AfterStep,
 ): Promise<number> {
-  const { name, hasPosts, kept } = table
-  const must = hostsOfRows(engine, table, day, {
-    where: `post_views.referer_host <> '${NOWHERE}' ${hasPosts ? `AND post_views.post_uuid IN (${marks(posts.length)})` : ''}`,
-    values: [...posts],
-  })
-  const post = hasPosts ? 'ranked.post_uuid, ' : ''
-  const rows = await engine.reader.all(
-    `SELECT ${post}ranked.host
-     FROM (
-       SELECT must.*, ROW_NUMBER() OVER (${hasPosts ? 'PARTITION BY post_uuid ' : ''}ORDER BY views DESC, host) AS place
-       FROM (${must.sql}) AS must
-     ) AS ranked
-     LEFT JOIN ${name} AS kept
-       ON kept.date = ? AND kept.host = ranked.host ${hasPosts ? 'AND kept.post_uuid = ranked.post_uuid' : ''}
-     WHERE place <= ${kept} AND kept.host IS NULL`,
-    [...must.values, day],
+  if (unkept.length === 0) return 0
+  await boundHosts(engine, table, place, afterStep)
+  const { where, values } = placed(place)
+  const stored = await engine.reader.all(
+    `SELECT host, view_count FROM ${table.name} WHERE ${where} AND host NOT IN ('${NOWHERE}', '${REMAINDER}')`,
+    values,
   )
-  const chosen = rows.map(row => ({
-    post: hasPosts ? String(row['post_uuid']) : null,
-    host: String(row['host']),
-  }))
+  const kept = stored.map(row => ({ host: String(row['host']), views: Number(row['view_count']) }))
+  const best = new Set([...kept, ...unkept].sort(byViews).slice(0, table.kept))
+  const chosen = unkept.filter(host => best.has(host)).map(({ host }) => host)
   for (let at = 0; at < chosen.length; at += HOSTS_AT_ONCE) {
-    await takeOut(engine, turn, table, day, chosen.slice(at, at + HOSTS_AT_ONCE))
+    await takeOut(engine, turn, table, place, chosen.slice(at, at + HOSTS_AT_ONCE))
     await afterStep()
   }
+  await boundHosts(engine, table, place, afterStep)
   return chosen.length
 }
 
@@ -91,14 +78,21 @@ async function takeOut(
   engine: SqlEngine,
   turn: Turn,
   table: HostTable,
-  day: Day,
-  chosen: readonly Chosen[],
+  place: Place,
+  chosen: readonly string[],
 ): Promise<void> {
-  const views = new Map<string, Map<string, number>>()
+  const { day, post } = place
+  const views = new Map<string, number>()
   const count = async (client: SqlClient, after: number, last: number) => {
-    for (const row of await viewsOfRows(engine, client, table, day, chosen, after, last)) {
-      const hosts = views.get(row.post ?? '') ?? new Map<string, number>()
-      views.set(row.post ?? '', hosts.set(row.host, (hosts.get(row.host) ?? 0) + row.views))
+    const { sql, values } = hostsOfRows(engine, table, day, {
+      where: `post_views.id > ? AND post_views.id <= ? AND post_views.referer_host IN (${marks(chosen.length)})
+        ${post === null ? '' : 'AND post_views.post_uuid = ?'}`,
+      values: [after, last, ...chosen, ...(post === null ? [] : [post])],
+      areOwn: after > 0,
+    })
+    for (const row of await client.all(sql, values)) {
+      const host = String(row['host'])
+      views.set(host, (views.get(host) ?? 0) + Number(row['views']))
     }
   }
   let counted = 0
@@ -112,39 +106,8 @@ async function takeOut(
   await turn.change(async (client, state) => {
     if (!isSettled(state, day) || !hasRows(state, day)) throw new PutRightMeanwhile()
     await count(client, counted, Number.MAX_SAFE_INTEGER)
-    for (const [post, hosts] of views) {
-      const place = { day, post: table.hasPosts ? post : null }
-      for (const [host, some] of hosts) await addViews(client, table, place, host, some)
-      const all = hosts.values().reduce((sum, some) => sum + some, 0)
-      await addToStored(client, table, place, REMAINDER, -all)
-    }
+    for (const [host, some] of views) await addViews(client, table, place, host, some)
+    const all = views.values().reduce((sum, some) => sum + some, 0)
+    await addToStored(client, table, place, REMAINDER, -all)
   })
-}
-
-async function viewsOfRows(
-  engine: SqlEngine,
-  client: SqlClient,
-  table: HostTable,
-  day: Day,
-  chosen: readonly Chosen[],
-  after: number,
-  last: number,
-): Promise<(Chosen & { views: number })[]> {
-  const posts = [...new Set(chosen.flatMap(({ post }) => post ?? []))]
-  const must = hostsOfRows(engine, table, day, {
-    where: `post_views.id > ? AND post_views.id <= ? AND post_views.referer_host IN (${marks(chosen.length)})
-      ${posts.length === 0 ? '' : `AND post_views.post_uuid IN (${marks(posts.length)})`}`,
-    values: [after, last, ...chosen.map(({ host }) => host), ...posts],
-    areOwn: after > 0,
-  })
-  // Any of the hosts with any of the posts: not all of these were chosen.
-  const isChosen = new Set(chosen.map(({ post, host }) => `${post ?? ''}\n${host}`))
-  const rows = await client.all(must.sql, must.values)
-  return rows
-    .map(row => ({
-      post: table.hasPosts ? String(row['post_uuid']) : null,
-      host: String(row['host']),
-      views: Number(row['views']),
-    }))
-    .filter(({ post, host }) => isChosen.has(`${post ?? ''}\n${host}`))
 }

@@ -50,7 +50,7 @@ export function hostsOfRows(
 }
 
 /** Posts of which adopted rows do not explain the day's adopted views. */
-function unknownPosts(engine: SqlEngine, day: Day): Sql {
+export function unknownPosts(engine: SqlEngine, day: Day): Sql {
   const { where, values } = rowsOfDay(engine, day)
   return {
     sql: `

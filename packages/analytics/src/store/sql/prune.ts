@@ -49,7 +49,7 @@ export async function prune(
     await settleDays(
       engine,
       options.now,
-      day => rebuildReferrers(engine, day, progress),
+      day => rebuildReferrers(engine, day, () => progress('hosts', steps, steps)),
       async () => {
         await keepLease()
         progress('hosts', ++steps, steps)

@@ -52,7 +52,7 @@ export async function rebuild(
   )
   for (const [index, day] of days.entries()) {
     fixed += await engine.exclusive((client, now) => rebuildDay(engine, client, now, day))
-    fixed += await rebuildReferrers(engine, day)
+    fixed += await rebuildReferrers(engine, day, () => progress('days', index, days.length))
     progress('days', index + 1, days.length)
   }
   fixed += await rebuildTotals(engine, progress)

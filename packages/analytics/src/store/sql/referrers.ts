@@ -5,22 +5,22 @@
 
 import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
-import type { Difference, Progress } from '../store.ts'
+import type { Difference } from '../store.ts'
 import { chooseAnew } from './choose-hosts.ts'
-import { hasRows, hostsOfRows, type Sql } from './host-rows.ts'
+import { type Compared, compareHosts, type Wrong } from './compare-hosts.ts'
+import { hasRows, hostsOfRows } from './host-rows.ts'
 import { differences } from './recount.ts'
 import { addToStored, addViews, type HostTable, POST_HOSTS, placed, SITE_HOSTS } from './settle.ts'
-import { isSettled, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import {
+  figure,
+  isSettled,
+  SELECT_STATE,
+  type SqlClient,
+  type SqlEngine,
+  type State,
+  toState,
+} from './sql.ts'
 import { countOfRebuilds, PutRightMeanwhile, Turn } from './turn.ts'
-
-/** A host's views of a day that are not what they must be; null: none are, or none must be stored. */
-interface Wrong {
-  table: HostTable
-  post: string | null
-  host: string
-  expected: number | null
-  found: number | null
-}
 
 const AT_ONCE = 200
 /** Somebody else puts the same day right each time: then it is right soon. */
@@ -32,8 +32,10 @@ export async function verifyReferrers(
   client: SqlClient,
   state: State,
   day: Day,
+  afterStep: () => void = () => {},
 ): Promise<Difference[]> {
-  const wrong = (await wrongHosts(engine, client, state, day)).flatMap(({ table, post, host, ...views }) =>
+  const compared = await compare(engine, client, state, day, afterStep)
+  const wrong = compared.wrong.flatMap(({ table, post, host, ...views }) =>
     differences(
       table.hasPosts ? 'referrer' : 'site_referrer',
       `${post === null ? 'site' : `post ${post}`} on ${day} from ${nameOf(host)}`,
@@ -60,15 +62,21 @@ function asCount(count: number | null): { view_count: number } | null {
   return count === null ? null : { view_count: count }
 }
 
-async function wrongHosts(engine: SqlEngine, client: SqlClient, state: State, day: Day): Promise<Wrong[]> {
-  if (hasRows(state, day)) {
-    const compared = []
-    for (const table of [POST_HOSTS, SITE_HOSTS]) {
-      compared.push(...(await compare(client, table, day, hostsOfRows(engine, table, day), state)))
-    }
-    return compared
-  }
-  // A post's remainder does not tell which hosts it is of, so the site's hosts cannot be summed up from it.
+async function compare(
+  engine: SqlEngine,
+  client: SqlClient,
+  state: State,
+  day: Day,
+  afterStep: () => void,
+): Promise<Compared> {
+  return hasRows(state, day)
+    ? compareHosts(engine, client, state, day, afterStep)
+    : { wrong: await wrongSums(client, day), unkept: { posts: new Map(), site: [] } }
+}
+
+/** The site's hosts of a day whose rows are gone, against the sums of its posts' where these tell of every host. */
+async function wrongSums(client: SqlClient, day: Day): Promise<Wrong[]> {
+  // A post's remainder does not tell which hosts it is of.
   for (const { name } of [POST_HOSTS, SITE_HOSTS]) {
     const rest = await client.all(`SELECT 1 AS found FROM ${name} WHERE date = ? AND host = ? LIMIT 1`, [
       day,
@@ -76,75 +84,45 @@ async function wrongHosts(engine: SqlEngine, client: SqlClient, state: State, da
     ])
     if (rest.length > 0) return []
   }
-  const sums = {
-    sql: `SELECT host, SUM(view_count) AS views FROM ${POST_HOSTS.name} WHERE date = ? GROUP BY host`,
-    values: [day],
-  }
-  return compare(client, SITE_HOSTS, day, sums, { settledUntil: null })
-}
-
-/** Holds what is stored against what must be; the database compares, so that a million hosts that are right take no memory. */
-async function compare(
-  client: SqlClient,
-  table: HostTable,
-  day: Day,
-  must: Sql,
-  state: Pick<State, 'settledUntil'>,
-): Promise<Wrong[]> {
-  const { name, hasPosts } = table
-  const post = hasPosts ? 'post_uuid, ' : ''
-  const joined = `
-    LEFT JOIN ${name} AS kept
-      ON kept.date = ? AND kept.host = must.host ${hasPosts ? 'AND kept.post_uuid = must.post_uuid' : ''}`
-  const [host, join, joinValues] = isSettled(state, day)
-    ? [
-        `CASE WHEN kept.host IS NOT NULL OR must.host = '${NOWHERE}' THEN must.host ELSE '${REMAINDER}' END`,
-        joined,
-        [day],
-      ]
-    : ['must.host', '', []]
   const rows = await client.all(
-    `SELECT ${post}host, SUM(expected) AS expected, SUM(found) AS found, SUM(stored) AS stored
+    `SELECT host, SUM(of_posts) AS expected, SUM(of_site) AS found
      FROM (
-       SELECT ${hasPosts ? 'must.post_uuid, ' : ''}${host} AS host, views AS expected, 0 AS found, 0 AS stored
-       FROM (${must.sql}) AS must ${join}
+       SELECT host, view_count AS of_posts, NULL AS of_site FROM ${POST_HOSTS.name} WHERE date = ?
        UNION ALL
-       SELECT ${post}host, 0, view_count, 1 FROM ${name} WHERE date = ?
-     ) AS pairs
-     GROUP BY ${post}host
-     HAVING SUM(expected) <> SUM(found) OR SUM(expected) = 0
-     ORDER BY ${post}host`,
-    [...must.values, ...joinValues, day],
+       SELECT host, NULL, view_count FROM ${SITE_HOSTS.name} WHERE date = ?
+     ) AS both_tables
+     GROUP BY host
+     HAVING COALESCE(SUM(of_posts), -1) <> COALESCE(SUM(of_site), -1)`,
+    [day, day],
   )
   return rows.map(row => ({
-    table,
-    post: hasPosts ? String(row['post_uuid']) : null,
+    table: SITE_HOSTS,
+    post: null,
     host: String(row['host']),
-    expected: Number(row['expected']) || null,
-    found: Number(row['stored']) === 0 ? null : Number(row['found']),
+    expected: figure(row['expected']),
+    found: figure(row['found']),
   }))
 }
 
 /**
  * Puts the day's hosts right, beside live consumers: what differs is found in a snapshot and applied as numbers, some at a
- * time, so that what batches add meanwhile stays. Returns how many were wrong. Ended by a `progress` that throws, it is
+ * time, so that what batches add meanwhile stays. Returns how many were wrong. Ended by an `afterStep` that throws, it is
  * continued by the next run.
  */
 export async function rebuildReferrers(
   engine: SqlEngine,
   day: Day,
-  progress: Progress = () => {},
+  afterStep: () => void = () => {},
 ): Promise<number> {
   let fixed = 0
-  const afterStep = async () => progress('hosts', fixed, fixed)
   for (let tries = 1; ; tries++) {
     try {
-      const { state, rebuilds, wrong } = await engine.snapshot(async client => {
+      const { state, rebuilds, wrong, unkept } = await engine.snapshot(async client => {
         const now = toState((await client.all(SELECT_STATE))[0]!)
         return {
           state: now,
           rebuilds: await countOfRebuilds(client),
-          wrong: await wrongHosts(engine, client, now, day),
+          ...(await compare(engine, client, now, day, afterStep)),
         }
       })
       const turn = new Turn(engine, rebuilds)
@@ -152,10 +130,10 @@ export async function rebuildReferrers(
         const some = wrong.slice(at, at + AT_ONCE)
         await turn.change((client, now) => correct(client, now, day, some))
         fixed += some.length
-        await afterStep()
+        afterStep()
       }
       if (isSettled(state, day) && hasRows(state, day))
-        fixed += await chooseAnew(engine, turn, day, afterStep)
+        fixed += await chooseAnew(engine, turn, day, unkept, async () => afterStep())
       return fixed
     } catch (error) {
       if (!(error instanceof PutRightMeanwhile) || tries === TRIES) throw error

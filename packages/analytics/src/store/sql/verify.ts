@@ -91,7 +91,7 @@ async function verifyDays(
     }
     const site = await siteDay(client, day, posts)
     report(differences('site_aggregate', `site on ${day}`, site.expected, site.found))
-    report(await verifyReferrers(engine, client, state, day))
+    report(await verifyReferrers(engine, client, state, day, () => progress('days', index, days.length)))
     progress('days', index + 1, days.length)
   }
   return corrected

@@ -10,7 +10,7 @@ import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { atEnd } from './support/at-end.ts'
 import { ENGINES, type TestDatabase } from './support/engines.ts'
-import { record, view } from './support/views.ts'
+import { record, toRows, view } from './support/views.ts'
 import { RULES_2026C, WINNIPEG } from './support/zone-rules.ts'
 
 const SETTINGS: CountingSettings = { timeZone: WINNIPEG, windowHours: 6, uniqueBy: 'ip', bots: 'count' }
@@ -36,16 +36,31 @@ async function undoReopening({ query }: TestDatabase): Promise<void> {
   await query('DROP TABLE post_view_id_marks')
 }
 
-/** As the version before had left it: nothing of migration 2 is there, nor of those after it. */
+/** As the version that made the first databases had left it: nothing of migration 2 is there, nor of those after it. */
 async function undoAgreement(database: TestDatabase): Promise<void> {
   const { query } = database
   await undoReopening(database)
   await query('ALTER TABLE post_view_state RENAME COLUMN stats_timezone TO time_zone')
-  for (const column of ['agreement', 'rules_source', 'rules_release', 'rules_until', 'rules_changes']) {
+  for (const column of [
+    'agreement',
+    'rules_source',
+    'rules_release',
+    'rules_until',
+    'rules_changes',
+    ...SETTLED,
+  ]) {
     await query(`ALTER TABLE post_view_state DROP COLUMN ${column}`)
   }
   await query('DROP TABLE post_view_site_hosts')
   await query('DELETE FROM post_view_migrations WHERE version >= 2')
+}
+
+const SETTLED = ['settled_until', 'bounded_until']
+
+/** As the version left it that knew whole addresses alone: nothing of migration 5 is there, nor of those after it. */
+async function undoSettled({ query }: TestDatabase): Promise<void> {
+  for (const column of SETTLED) await query(`ALTER TABLE post_view_state DROP COLUMN ${column}`)
+  await query('DELETE FROM post_view_migrations WHERE version >= 5')
 }
 
 async function recordedRelease({ query }: TestDatabase): Promise<unknown> {
@@ -83,6 +98,7 @@ for (const engine of ENGINES) {
     const older = await storeOn(t, database)
     await older.migrate()
     await record(older, [view(IN_SUMMER)])
+    await undoSettled(database)
     await undoReopening(database)
     await database.query('DELETE FROM post_view_migrations WHERE version >= 4')
 
@@ -168,5 +184,34 @@ for (const engine of ENGINES) {
     await store.migrate()
     await store.checkSettings()
     await assertVerified(store)
+  })
+
+  test(`a database of the version before tells readers apart by whole addresses, on ${engine.name}`, async t => {
+    const database = await engine.create(t)
+    const before = await storeOn(t, database)
+    await before.migrate()
+    const readers = ['2001:db8::1', '2001:db8::2'].map(ip => view(IN_SUMMER, { ip }))
+    await record(before, readers)
+    const batch = await toRows(before, readers)
+    await undoSettled(database)
+
+    // UNIQUE_BY is not set.
+    const store = await openStore(database.url, { ...SETTINGS, uniqueBy: null })
+    atEnd(t, () => store.close())
+    await store.migrate()
+    assert.equal(store.settings.uniqueBy, 'ip')
+    await record(store, [view(IN_SUMMER, { ip: '2001:db8::3' })])
+    assert.equal((await store.siteTotals()).unique_views, 3)
+    await assertVerified(store)
+    // A consumer of that version would add hosts to days that are settled.
+    await assert.rejects(before.recordViews(batch), StoreRefused)
+
+    const networks = await openStore(database.url, { ...SETTINGS, uniqueBy: 'network' })
+    atEnd(t, () => networks.close())
+    const differs = /UNIQUE_BY is network, recorded in the database is ip.*--adopt-settings/
+    await assert.rejects(networks.checkSettings(), { constructor: StoreRefused, message: differs })
+    await networks.rebuild({ adoptSettings: true })
+    assert.equal((await networks.siteTotals()).unique_views, 1)
+    await assertVerified(networks)
   })
 }

@@ -259,6 +259,7 @@ test('tells the hosts that readers came from', async t => {
       { host: 'news.example', views: 2 },
       { host: 'search.example', views: 1 },
     ],
+    other: { views: 0 },
   })
   assert.deepEqual((await get('/api/v1/referrers?days=31&limit=2')).json(), {
     as_of: '2026-11-21T12:34:56.000Z',
@@ -268,6 +269,7 @@ test('tells the hosts that readers came from', async t => {
       { host: null, views: 3 },
       { host: 'news.example', views: 3 },
     ],
+    other: { views: 2 },
   })
 })
 

@@ -148,22 +148,22 @@ for (const engine of ENGINES) {
       const { store, query } = await databaseOf(t, engine)
       const views = viewsOf(POSTS, 1)
       await record(store, views)
-      let steps = 0
-      await store.rebuild(KEEP, step => {
-        if (step === 'days') steps++
-      })
       await query('UPDATE post_view_aggregates SET view_count = view_count + 1')
       await query('UPDATE post_view_totals SET views = views + 1')
-      // The steps of reading, and two of three that correct.
-      let left = steps + 1
-      await assert.rejects(
-        store.rebuild(KEEP, step => {
-          if (step === 'days' && --left === 0) throw new Error('ended')
-        }),
-        /ended/,
-      )
+      let wrong: Record<string, number> = {}
+      // Some steps read before the first that corrects: it ends at a later one each time, until some are right.
+      for (let last = 1; wrong['aggregate'] === undefined || wrong['aggregate'] === POSTS.length; last++) {
+        let left = last
+        await assert.rejects(
+          store.rebuild(KEEP, step => {
+            if (step === 'days' && --left === 0) throw new Error('ended')
+          }),
+          /ended/,
+        )
+        wrong = countsOf(await differencesIn(store))
+      }
       // Of each post both are wrong, or neither.
-      assert.deepEqual(countsOf(await differencesIn(store)), { aggregate: 50, total: 50 })
+      assert.equal(wrong['total'], wrong['aggregate'])
       await store.rebuild(KEEP)
       await assertVerified(store)
       await assertCounts(store, views)

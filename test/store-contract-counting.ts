@@ -1,6 +1,7 @@
 /** The contract, first part: what is counted, how often, and as what. */
 
 import assert from 'node:assert/strict'
+import { canonicalIp } from '@postviews/client'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import { type CountingSettings, RowRejected, type Store } from '../packages/analytics/src/store/store.ts'
 import {
@@ -131,7 +132,7 @@ export function countingContract(
     await assert.rejects(store.recordViews([rows[0]!, bad, rows[2]!]), RowRejected)
     await assert.rejects(store.recordViews([bad]), RowRejected)
     assert.equal((await store.siteTotals()).views, 0)
-    assert.deepEqual(await store.referrers(null, '2026-03-10', '2026-03-10', 10), [])
+    assert.deepEqual((await store.referrers(null, '2026-03-10', '2026-03-10', 10)).referrers, [])
     assert.deepEqual(await store.progress(), { lastCommittedAt: null, lastViewedAt: null })
     assert.deepEqual(await store.recordViews([rows[0]!, rows[2]!]), { counted: 2, duplicates: 0 })
   })
@@ -233,7 +234,26 @@ export function countingContract(
     assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 4 })
   })
 
-  for (const uniqueBy of ['ip', 'ip+user_agent'] as const) {
+  const ofOneNetwork = ['2001:db8:0:1::1', '2001:db8:0:1:ffff::2']
+  const addresses = [...ofOneNetwork, '2001:db8:0:2::1', '192.0.2.1', '192.0.2.2', '::ffff:192.0.2.2']
+  counts('takes the addresses of an IPv6 network for one reader', { uniqueBy: 'network' }, async store => {
+    await record(
+      store,
+      addresses.map(ip => view(NOON, { ip: canonicalIp(ip)! })),
+    )
+    await record(store, [view(NOON, { ip: ofOneNetwork[1]!, userAgent: SAFARI }), view(NOON, { ip: null })])
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 5 })
+  })
+
+  counts('tells apart the agents of a network', { uniqueBy: 'network+user_agent' }, async store => {
+    await record(
+      store,
+      ofOneNetwork.flatMap(ip => [view(NOON, { ip }), view(NOON, { ip, userAgent: SAFARI })]),
+    )
+    assert.deepEqual(await uniquesByDay(store), { '2026-03-10': 2 })
+  })
+
+  for (const uniqueBy of ['ip', 'ip+user_agent', 'network'] as const) {
     const settings = { uniqueBy, windowHours: 12 }
     counts(`counts readers without an address as one in a window (${uniqueBy})`, settings, async store => {
       const unknown = { ip: null }
@@ -295,7 +315,7 @@ export function countingContract(
     assert.deepEqual(await store.topPosts(null, 10, 0), { total: 0, posts: [] })
     const day = { from: '2026-03-10', to: '2026-03-10' }
     assert.deepEqual(await store.topPosts(day, 10, 0), { total: 0, posts: [] })
-    assert.deepEqual(await store.referrers(null, day.from, day.to, 10), [])
+    assert.deepEqual((await store.referrers(null, day.from, day.to, 10)).referrers, [])
     assert.deepEqual(await store.minutes(0), [])
 
     // A person behind the same address is a reader of their own.

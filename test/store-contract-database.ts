@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import type { ViewRow } from '../packages/analytics/src/store/row.ts'
-import type { CountingSettings, Difference, Store } from '../packages/analytics/src/store/store.ts'
+import type { AskedSettings, Difference, Store } from '../packages/analytics/src/store/store.ts'
 import type { ZoneRules } from '../packages/analytics/src/store/zone-rules.ts'
 
 /** What the suite needs to know of an engine. */
@@ -19,20 +19,22 @@ export interface ContractEngine {
   counters?: readonly string[]
   /** False where the totals of posts are sums made when they are asked for: nothing that could be damaged. */
   keepsTotals?: boolean
+  /** False where a day keeps every host for ever, until that engine is rebuilt. */
+  settlesDays?: boolean
 }
 
 export interface TestDatabase {
   url: string
   /** A store of the test's own settings and zone rules, migrated; closed after the test. */
-  open(settings?: Partial<CountingSettings>, rules?: ZoneRules): Promise<Store>
+  open(settings?: Partial<AskedSettings>, rules?: ZoneRules): Promise<Store>
   /** The same, with whatever is or is not in the database. */
-  openAsIs(settings?: Partial<CountingSettings>, rules?: ZoneRules): Promise<Store>
+  openAsIs(settings?: Partial<AskedSettings>, rules?: ZoneRules): Promise<Store>
   sql(statement: string): Promise<Record<string, unknown>[]>
   /** Another, empty one. */
   another(): Promise<TestDatabase>
 }
 
-const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
+const SETTINGS: AskedSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
 
 export type Promises = (sentence: string, body: (database: TestDatabase) => Promise<void>) => void
 
@@ -47,7 +49,7 @@ export function promisesOf(engine: ContractEngine): Promises {
         const database = await engine.create()
         databases.push(database)
         const { url } = database
-        const openAsIs = async (settings: Partial<CountingSettings> = {}, rules?: ZoneRules) => {
+        const openAsIs = async (settings: Partial<AskedSettings> = {}, rules?: ZoneRules) => {
           const store = await openStore(url, { ...SETTINGS, ...settings }, rules)
           cleanups.push(() => store.close())
           return store

@@ -189,6 +189,6 @@ async function rowsOfBefore(store: Store): Promise<ViewRow[]> {
   return rows.map(row => ({ ...row, refererHost: new URL(row.referer!).hostname }))
 }
 
-function referrers(store: Store, post: string | null = null) {
-  return store.referrers(post, DAY, DAY, 10)
+async function referrers(store: Store, post: string | null = null) {
+  return (await store.referrers(post, DAY, DAY, 10)).referrers
 }

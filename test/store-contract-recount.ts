@@ -35,10 +35,12 @@ export async function everythingIn(store: Reads, { posts, from, to }: Question):
   return {
     postTotals: await store.postTotals(posts),
     postDays: posts.map(post => days.get(post)),
-    postReferrers: await Promise.all(posts.map(post => store.referrers(post, from, to, ALL))),
+    postReferrers: await Promise.all(
+      posts.map(async post => (await store.referrers(post, from, to, ALL)).referrers),
+    ),
     siteTotals: await store.siteTotals(),
     siteDays: await store.siteDays(from, to),
-    siteReferrers: await store.referrers(null, from, to, ALL),
+    siteReferrers: (await store.referrers(null, from, to, ALL)).referrers,
     topOfAllTime: await pagesOf(store, null),
     topOfPeriod: await pagesOf(store, { from, to }),
     minutes: await store.minutes(0),

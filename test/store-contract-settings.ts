@@ -33,6 +33,7 @@ const ADOPTED = [
   { ...ALL_OTHER, timeZone: 'America/Los_Angeles' },
 ]
 
+const OF_ONE_NETWORK = ['2001:db8::1', '2001:db8::2'].map(ip => view(NOON, { ip }))
 const VIEWS = randomViews(randomOf(6), 250)
 const QUESTION = questionOf(VIEWS)
 
@@ -156,6 +157,63 @@ export function settingsContract(promises: Promises): void {
       await assertCounts(store, [...VIEWS, ...later])
     })
   }
+
+  promises(
+    'records networks in a new database where nobody says what tells readers apart',
+    async ({ open }) => {
+      const store = await open({ uniqueBy: null })
+      assert.equal(store.settings.uniqueBy, 'network')
+      await (await open({ uniqueBy: 'network' })).checkSettings()
+      const other = await open({ uniqueBy: 'ip' })
+      const differs = /UNIQUE_BY is ip, recorded in the database is network/
+      await assert.rejects(other.checkSettings(), { constructor: StoreRefused, message: differs })
+      await record(store, OF_ONE_NETWORK)
+      assert.equal((await store.siteTotals()).unique_views, 1)
+      await assertVerified(store)
+    },
+  )
+
+  promises(
+    'counts on by what is recorded where nobody says what tells readers apart',
+    async ({ open, openAsIs }) => {
+      await record(await open({ uniqueBy: 'ip+user_agent' }), OF_ONE_NETWORK)
+      const [consumer, rebuilder, adopter] = [
+        await openAsIs({ uniqueBy: null }),
+        await openAsIs({ uniqueBy: null }),
+        await openAsIs({ uniqueBy: null }),
+      ]
+      await consumer.checkSettings()
+      assert.equal(consumer.settings.uniqueBy, 'ip+user_agent')
+      await record(consumer, [view(NOON, { ip: '2001:db8::1', userAgent: SAFARI })])
+      assert.equal((await consumer.siteTotals()).unique_views, 3)
+      await assertVerified(consumer)
+      assert.equal((await rebuilder.rebuild(KEEP)).fixed, 0)
+      assert.equal((await adopter.rebuild(ADOPT)).fixed, 0)
+      // Nothing was replaced, so nobody is refused.
+      await record(consumer, [view(NOON, { ip: '2001:db8::1' })])
+      assert.equal((await consumer.siteTotals()).unique_views, 3)
+    },
+  )
+
+  promises(
+    'applies networks to addresses, and stops who learned what was before',
+    async ({ open, openAsIs }) => {
+      const before = await open({ uniqueBy: 'ip' })
+      await record(before, OF_ONE_NETWORK)
+      const learned = await openAsIs({ uniqueBy: null })
+      await learned.checkSettings()
+      const batch = await toRows(learned, OF_ONE_NETWORK)
+      await (await openAsIs({ uniqueBy: 'network' })).rebuild(ADOPT)
+      await assert.rejects(learned.recordViews(batch), StoreRefused)
+      await assert.rejects(learned.recordViews(batch), StoreRefused)
+
+      // Started again, it has learned of it.
+      await learned.checkSettings()
+      await record(learned, [view(NOON, { ip: '2001:db8::3' })])
+      assert.deepEqual((await learned.siteTotals()).unique_views, 1)
+      await assertVerified(learned)
+    },
+  )
 
   promises('goes back to the settings of before', async ({ open }) => {
     const store = await open()

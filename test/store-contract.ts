@@ -14,6 +14,7 @@ import { readsContract } from './store-contract-reads.ts'
 import { retentionContract } from './store-contract-retention.ts'
 import { zoneRulesContract } from './store-contract-rules.ts'
 import { settingsContract } from './store-contract-settings.ts'
+import { settledContract } from './store-contract-settled.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
 /** @param options `isTwin`: another engine that differs only in where its data lie takes the long parts, unless `FULL=1` */
@@ -29,6 +30,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('ending', () => endingContract(promises))
     describe('hosts', () => hostsContract(promises))
+    if (engine.settlesDays !== false) describe('settled days', () => settledContract(promises))
     describe('version and settings', () => settingsContract(promises))
     describe('zone rules', () => zoneRulesContract(promises))
   })

@@ -78,6 +78,7 @@ export function clickhouseEngine(shards: number): ContractEngine {
     unkeepable: { viewedAt: unix('2106-03-01T00:00:00Z') },
     counters: ['post_view_visitors', 'post_view_figures'],
     keepsTotals: false,
+    settlesDays: false,
   }
 }
 

@@ -22,7 +22,7 @@ test('every setting but the key has a default that works', () => {
     apiKeys: [],
     host: '127.0.0.1',
     port: 3100,
-    counting: { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' },
+    counting: { timeZone: 'UTC', windowHours: 24, uniqueBy: null, bots: 'count' },
     siteHosts: null,
     ipStorage: 'full',
     maxAgeSeconds: 30 * 86_400,

@@ -2,8 +2,8 @@
 
 import { addressOf } from './store/clickhouse/address.ts'
 import { type OwnHosts, ownHostsOf } from './store/own-hosts.ts'
-import type { IpStorage, UniqueBy } from './store/row.ts'
-import type { CountingSettings } from './store/store.ts'
+import { type IpStorage, UNIQUE_BY as READERS_BY } from './store/row.ts'
+import type { AskedSettings } from './store/store.ts'
 import { timeZoneNamed } from './store/zone-rules.ts'
 
 export interface Config {
@@ -12,7 +12,7 @@ export interface Config {
   apiKeys: string[]
   host: string
   port: number
-  counting: CountingSettings
+  counting: AskedSettings
   /** Null: whatever the database records. */
   siteHosts: OwnHosts | null
   ipStorage: IpStorage
@@ -82,11 +82,14 @@ const UNIQUE_WINDOW = setting(
   'how long a reader counts once a post: `24h` (the day), or `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`',
   text => Number.parseInt(oneOf(text, UNIQUE_WINDOWS), 10),
 )
-const UNIQUE_BY = setting('UNIQUE_BY', 'ip', 'what tells readers apart: `ip` or `ip+user_agent`', text =>
-  oneOf<UniqueBy>(text, ['ip', 'ip+user_agent']),
+const UNIQUE_BY = setting(
+  'UNIQUE_BY',
+  '',
+  'what tells readers apart: `network` (an IPv4 address, or the /64 network of an IPv6 address), `ip` (the whole address), `network+user_agent` or `ip+user_agent`. Where it is not set, what the database records holds; a new database records `network`',
+  text => (text === '' ? null : oneOf(text, READERS_BY)),
 )
 const BOTS = setting('BOTS', 'count', '`count` counts bots like any reader, `exclude` keeps them out', text =>
-  oneOf<CountingSettings['bots']>(text, ['count', 'exclude']),
+  oneOf<AskedSettings['bots']>(text, ['count', 'exclude']),
 )
 const SITE_HOSTS = setting(
   'SITE_HOSTS',

@@ -126,7 +126,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
           address: `http://${config.host}:${config.port}`,
           database: withoutSecrets(config.databaseUrl),
           broker: withoutSecrets(config.amqpUrl),
-          counting: config.counting,
+          counting: store.settings,
           siteHosts,
           zoneRules: { source: store.calendar.rules.source, release: store.calendar.rules.release },
         },

@@ -55,6 +55,8 @@ export interface SiteDays extends AsOf, Days {}
 export interface SiteReferrers extends AsOf, Period {
   /** Most views first. */
   referrers: Referrer[]
+  /** The views of the hosts that are not listed. */
+  other: { views: number }
 }
 
 export interface PostViews extends SiteViews {

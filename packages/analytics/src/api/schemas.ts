@@ -171,10 +171,17 @@ const referrers = Type.Array(
   }),
   { description: 'Most views first.' },
 )
+const other = Type.Object(
+  { views: count('Views.') },
+  {
+    description:
+      'What the list leaves out: hosts beyond `limit`, and of days that are over for a day those beyond the 500 with most views of a post (5,000 of the site). With the list it adds up to the views of the period, as far as their hosts are known.',
+  },
+)
 
 const PostTotals = Type.Object({ ...asOf, post_uuid: postUuid, ...totals })
 const PostDays = Type.Object({ ...asOf, post_uuid: postUuid, timezone, from, to, days })
-const PostReferrers = Type.Object({ ...asOf, post_uuid: postUuid, from, to, referrers })
+const PostReferrers = Type.Object({ ...asOf, post_uuid: postUuid, from, to, referrers, other })
 export const PostEntry = Type.Object({ post_uuid: postUuid, ...totals, days: Type.Optional(days) })
 const PostsTotals = Type.Object({
   ...asOf,
@@ -195,7 +202,7 @@ const TopPosts = Type.Object({
 })
 const SiteTotals = Type.Object({ ...asOf, ...totals })
 const SiteDays = Type.Object({ ...asOf, timezone, from, to, days })
-const SiteReferrers = Type.Object({ ...asOf, from, to, referrers })
+const SiteReferrers = Type.Object({ ...asOf, from, to, referrers, other })
 const Status = Type.Object({
   ...asOf,
   queued: knownCount(

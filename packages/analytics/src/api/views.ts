@@ -92,8 +92,8 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
       const post = toPost('uuid', uuid)
       const { from, to } = toPeriod(query, today())
       const read = asOf()
-      const referrers = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT)
-      return { ...read, post_uuid: post, from, to, referrers }
+      const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT)
+      return { ...read, post_uuid: post, from, to, ...hosts }
     },
 
     /** As JSON: an answer of this size is not written in one go. */
@@ -158,7 +158,7 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
         ...read,
         from,
         to,
-        referrers: await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT),
+        ...(await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT)),
       }
     },
 

@@ -6,7 +6,8 @@
  */
 
 import { addDays, Calendar, type Day } from './calendar.ts'
-import { AGREEMENT_REPLACED, type CountingSettings, StoreRefused } from './store.ts'
+import type { UniqueBy } from './row.ts'
+import { AGREEMENT_REPLACED, type AskedSettings, type CountingSettings, StoreRefused } from './store.ts'
 import {
   changeAt,
   firstAgreement,
@@ -40,7 +41,25 @@ export interface Agreed {
 /** What a process counts by. */
 export interface Own {
   settings: CountingSettings
+  /** `settings.uniqueBy` was not asked for: it becomes what the database records. */
+  learnsUniqueBy: boolean
   calendar: Calendar
+}
+
+/** What a database is made with where nobody says what tells readers apart. */
+const UNIQUE_BY_OF_NEW: UniqueBy = 'network'
+
+export function settingsInUse(asked: AskedSettings): Pick<Own, 'settings' | 'learnsUniqueBy'> {
+  const { uniqueBy } = asked
+  return {
+    settings: { ...asked, uniqueBy: uniqueBy ?? UNIQUE_BY_OF_NEW },
+    learnsUniqueBy: uniqueBy === null,
+  }
+}
+
+/** Call it before anything is compared with, derived by or replaced by the process's own settings. */
+export function learnSettings({ settings: recorded }: Agreed, { settings, learnsUniqueBy }: Own): void {
+  if (learnsUniqueBy) settings.uniqueBy = recorded.uniqueBy
 }
 
 /** Unix seconds of the earliest and the latest view that has a raw row; null without raw rows. */
@@ -54,7 +73,10 @@ const SETTING_NAMES: Record<keyof CountingSettings, string> = {
 }
 
 /** What differs between recorded settings and a process's own, and what to do about it; null when nothing does. */
-export function settingsDiffer(recorded: CountingSettings, { settings, calendar }: Own): string | null {
+export function settingsDiffer(
+  recorded: CountingSettings,
+  { settings, calendar }: Pick<Own, 'settings' | 'calendar'>,
+): string | null {
   const keys = Object.keys(SETTING_NAMES) as (keyof CountingSettings)[]
   const differing = keys
     .filter(key => recorded[key] !== settings[key])
@@ -142,6 +164,7 @@ export async function assertAgreed(
   own: Own,
   keptTimes: () => Promise<KeptTimes>,
 ): Promise<void> {
+  learnSettings(agreed, own)
   const differing = settingsDiffer(agreed.settings, own)
   if (differing !== null) throw new StoreRefused(differing)
   const calendar = recordedCalendar(agreed, own)!

@@ -1,12 +1,12 @@
 /** From `DATABASE_URL` to a store. */
 
-import type { CountingSettings, Store } from './store.ts'
+import type { AskedSettings, Store } from './store.ts'
 import { NEWEST_RULES } from './zone-rules.ts'
 
 /** Opens the store; touches nothing in it. Other zone rules are for tests alone. @throws {StoreUnavailable} */
 export async function openStore(
   databaseUrl: string,
-  settings: CountingSettings,
+  settings: AskedSettings,
   rules = NEWEST_RULES,
 ): Promise<Store> {
   // The others' clients would take memory for nothing.

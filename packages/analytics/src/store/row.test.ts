@@ -72,6 +72,28 @@ test('who is logged in is what the view says, with a user id and without', () =>
     assert.equal(toRow({ ...VIEW, userId: null, loggedIn }, VIEW.viewedAt, context()).loggedIn, loggedIn)
 })
 
+test('of an IPv6 address the network tells readers apart where that is set, and all of an IPv4 address', () => {
+  const visitor = (ip: string) => visitorOf(KEY, 'network', ip, 'Firefox')
+  const same = [
+    ['2001:db8::1', '2001:db8:0:0:ffff:ffff:ffff:ffff', '2001:DB8:0000::2', '2001:db8::192.0.2.1'],
+    ['2001:db8:0:1::1', '2001:db8:0:1:1:1:1:1', '2001:db8:0:1::'],
+    ['2001:db8:1::1', '2001:db8:1:0:1::'],
+    ['1:2:3:4:5:6:7:8', '1:2:3:4::'],
+    ['1::4:5:6:7:8', '1:0:0:4::'],
+    ['::', '::1', '::192.0.2.1'],
+    ['0:0:0:1::', '::1:0:0:0:0'],
+    ['192.0.2.1', '::ffff:192.0.2.1', '::ffff:c000:201'],
+    ['192.0.2.2'],
+  ]
+  const networks = same.map(ips => new Set(ips.map(visitor)))
+  for (const network of networks) assert.equal(network.size, 1)
+  assert.equal(new Set(networks.flatMap(network => [...network])).size, same.length)
+  // So that an adoption changes nothing of readers who have an IPv4 address.
+  assert.equal(visitor('192.0.2.1'), visitorOf(KEY, 'ip', '192.0.2.1', 'Firefox'))
+  const withAgent = (agent: string) => visitorOf(KEY, 'network+user_agent', '2001:db8::1', agent)
+  assert.notEqual(withAgent('Firefox'), withAgent('Safari'))
+})
+
 test('readers are told apart by key and address, and by agent where that is set', () => {
   const visitor = visitorOf(KEY, 'ip', '192.0.2.1', 'Firefox')
   assert.match(visitor, /^[0-9a-f]{32}$/)

@@ -1,13 +1,15 @@
 /** From a view, as it was read, to the row that is kept: everything that counting needs is decided here. */
 
 import { hash } from 'node:crypto'
-import type { View } from '@postviews/client'
+import { isIPv6 } from 'node:net'
+import { canonicalIp, type View } from '@postviews/client'
 import { entryBytes, Kept } from '@postviews/client/kept'
 import { isbot } from 'isbot'
 import type { Calendar, Day } from './calendar.ts'
 import { hostOf, withoutWww } from './hosts.ts'
 
-export type UniqueBy = 'ip' | 'ip+user_agent'
+export const UNIQUE_BY = ['network', 'ip', 'network+user_agent', 'ip+user_agent'] as const
+export type UniqueBy = (typeof UNIQUE_BY)[number]
 export type IpStorage = 'full' | 'none'
 
 /** A raw row of `post_views`, in the order and the types every engine keeps. */
@@ -56,9 +58,30 @@ export function visitorOf(
   userAgent: string | null,
 ): string {
   if (ip === null) return UNKNOWN_VISITOR
-  const reader = uniqueBy === 'ip' ? ip : `${ip}\0${userAgent ?? ''}`
+  const address = uniqueBy.startsWith('network') ? networkOf(ip) : ip
+  const reader = uniqueBy.endsWith('+user_agent') ? `${address}\0${userAgent ?? ''}` : address
   // The key goes first and has one length, and the digest is cut: nothing can be appended to what was hashed.
   return hash('sha256', key + reader).slice(0, 32)
+}
+
+/**
+ * An IPv4 address as it is; of an IPv6 address the /64: that is what a household or a host gets, and whoever has it can
+ * come from a new address of it with every request.
+ *
+ * @param ip in any spelling: rows of adopted tables hold what their consumer was sent
+ */
+function networkOf(ip: string): string {
+  const address = canonicalIp(ip) ?? ip
+  if (!isIPv6(address)) return address
+  // What stands for the missing zeros may lie within the first four groups.
+  const [before = '', after] = address.split('::')
+  const groups = before === '' ? [] : before.split(':')
+  if (after !== undefined) {
+    const behind = after === '' ? [] : after.split(':')
+    while (groups.length + behind.length < 8) groups.push('0')
+    groups.push(...behind)
+  }
+  return `${groups.slice(0, 4).join(':')}::/64`
 }
 
 /** The host of a referer, without `www.`; empty when it names none. */

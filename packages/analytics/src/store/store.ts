@@ -18,6 +18,11 @@ export interface CountingSettings {
   bots: 'count' | 'exclude'
 }
 
+/** The counting settings that a process asks for; `uniqueBy` null: whatever the database records. */
+export interface AskedSettings extends Omit<CountingSettings, 'uniqueBy'> {
+  uniqueBy: UniqueBy | null
+}
+
 /** The store is away or refuses to write for now. Nothing was lost: keep what is in hand and try again. */
 export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable'
@@ -76,6 +81,7 @@ export interface Recorded {
 
 export interface Store extends Reads {
   readonly engine: 'sqlite' | 'mysql' | 'clickhouse'
+  /** What was not asked for is learned by `migrate`, `checkSettings` and `rebuild`; until then it is a new database's. */
   readonly settings: CountingSettings
   readonly calendar: Calendar
 
@@ -276,6 +282,13 @@ export interface Referrer {
   internal?: true
 }
 
+export interface Referrers {
+  /** Most views first, then by host. */
+  referrers: Referrer[]
+  /** The views of all hosts that are not listed: referrers and other add up to the views of the period. */
+  other: { views: number }
+}
+
 export interface PostFigures {
   post_uuid: string
   views: number
@@ -296,8 +309,8 @@ export interface Reads {
     limit: number,
     offset: number,
   ): Promise<{ total: number; posts: PostFigures[] }>
-  /** Most views first. `post` null is the whole site. */
-  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrer[]>
+  /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
+  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrers>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

@@ -1,7 +1,7 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
 import { randomBytes } from 'node:crypto'
-import { type ClockChange, clockChange, EVERY_DAY, settingsDiffer } from '../agreement.ts'
+import { type ClockChange, clockChange, EVERY_DAY, learnSettings, settingsDiffer } from '../agreement.ts'
 import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
 import { WITHOUT_ADDRESS } from './day-keys.ts'
@@ -27,6 +27,7 @@ import {
  */
 export async function adoptSettings(engine: Engine, progress: Progress): Promise<void> {
   const before = await readState(engine.cluster)
+  learnSettings(before, engine)
   const change = await clockChange(before, engine, () => keptTimes(engine))
   const firstDay = await firstDayToApply(engine, before, change)
   const isReplaced = change.clocks || settingsDiffer(before.settings, engine) !== null

@@ -83,7 +83,7 @@ export function createReads(cluster: Cluster): Reads {
         post === null
           ? from('site_referrer', within(first, last))
           : from('referrer', `post_uuid = ${quoted([post])} AND ${within(first, last)}`)
-      const [rows, [holds]] = await Promise.all([
+      const [rows, [whole], [holds]] = await Promise.all([
         all(
           `SELECT host, sum(views) AS all_views FROM ${source}
            GROUP BY host
@@ -92,10 +92,14 @@ export function createReads(cluster: Cluster): Reads {
            LIMIT {limit:UInt32}`,
           { limit },
         ),
+        all(`SELECT sum(views) AS all_views FROM ${source}`),
         cluster.during(() => recordedLists(cluster)),
       ])
       const own = recordedOwnHosts(holds ?? NO_OWN_HOSTS)
-      return rows.map(row => referrerOf(own, String(row['host']), Number(row['all_views'])))
+      const referrers = rows.map(row => referrerOf(own, String(row['host']), Number(row['all_views'])))
+      const listed = referrers.reduce((sum, { views }) => sum + views, 0)
+      // Read beside the list, so a batch may have come between the two.
+      return { referrers, other: { views: Math.max(0, Number(whole!['all_views']) - listed) } }
     },
 
     async progress() {

@@ -25,6 +25,8 @@ import { newLabels } from './labels.ts'
 export interface Engine {
   calendar: Calendar
   settings: CountingSettings
+  /** `settings.uniqueBy` was not asked for; see agreement.ts. */
+  learnsUniqueBy: boolean
   cluster: Cluster
 }
 

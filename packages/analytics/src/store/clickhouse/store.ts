@@ -1,9 +1,9 @@
 /** The store in ClickHouse, on one server or on the shards of a cluster. decisions/0014-clickhouse.md tells how it counts exactly. */
 
-import { Learned } from '../agreement.ts'
+import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
-import type { CountingSettings, Store } from '../store.ts'
+import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
 import { Cluster } from './connection.ts'
@@ -25,12 +25,14 @@ import { verify } from './verify.ts'
  */
 export async function openClickhouseStore(
   url: string,
-  settings: CountingSettings,
+  asked: AskedSettings,
   rules = NEWEST_RULES,
 ): Promise<Store> {
   const address = addressOf(url)
+  const own = settingsInUse(asked)
+  const { settings } = own
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
-  const ingest: Engine = { calendar, settings, cluster: new Cluster(address) }
+  const ingest: Engine = { calendar, ...own, cluster: new Cluster(address) }
   const housekeeping: Engine = { ...ingest, cluster: new Cluster(address, { long: true }) }
   const failed = new Failed()
   const batch = <T>(work: () => Promise<T>) => ingest.cluster.during(work)

@@ -13,7 +13,7 @@ import { listVisitors, makeKey } from '../sql/day-keys.ts'
 import { aggregatesOfDay } from '../sql/day-recount.ts'
 import { sumUpSite } from '../sql/rebuild-days.ts'
 import { allDays, differences, type Pair, type StoredAggregate } from '../sql/recount.ts'
-import { rebuildSiteReferrers, referrersOfDay } from '../sql/referrers.ts'
+import { countReferrers } from '../sql/referrers.ts'
 import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
 import { selectTotals } from '../sql/totals.ts'
@@ -158,20 +158,10 @@ async function adoptDays(
   for (const [index, day] of days.entries()) {
     await transactionOn(client, async () => {
       const aggregates = await aggregatesOfDay(engine, client, day)
-      const referrers = await referrersOfDay(engine, client, day)
       await writeAggregates(client, day, aggregates)
-      await client.run('DELETE FROM post_view_referrers WHERE date = ?', [day])
-      const hosts = referrers.filter(({ expected }) => expected !== null)
-      const hostText = ({ key, expected }: (typeof hosts)[number]) =>
-        `(${quoted(key.post)},'${day}',${quoted(key.host)},${expected})`
-      for (const { texts } of partsOf(hosts, TEXTS_AT_ONCE, hostText)) {
-        await client.write(
-          `INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES ${texts.join()}`,
-        )
-      }
+      await countReferrers(engine, client, day)
       if (day >= openFrom) await listVisitors(engine, client, day)
       await sumUpSite(client, day)
-      await rebuildSiteReferrers(client, day)
     })
     progress('days', index + 1, days.length)
   }

@@ -2,6 +2,7 @@
 
 import type { BatchCounts, PostDayCount } from '../counts.ts'
 import type { MysqlClient } from './connection.ts'
+import type { KeptHosts } from './kept-hosts.ts'
 import { partsOf, postDay, quoted, statement, time } from './text.ts'
 
 const COUNTERS_AT_ONCE = 2_000
@@ -84,11 +85,15 @@ export function takeTurn({ committedAt, viewedAt }: { committedAt: number; viewe
 }
 
 /** Each is made when asked for. */
-export function* counterStatements(counts: BatchCounts, { idOf, isKnown }: KnownPostDays): Generator<string> {
+export function* counterStatements(
+  counts: BatchCounts,
+  { idOf, isKnown }: KnownPostDays,
+  { ofPost, ofSite }: KeptHosts,
+): Generator<string> {
   yield* upserts(
     ADD_TO_REFERRERS,
     counts.referrers(),
-    count => `(${postDay(count)},${quoted(count.host)},${count.views})`,
+    count => `(${postDay(count)},${quoted(ofPost(count))},${count.views})`,
   )
   yield* upserts(
     ADD_TO_POST_DAYS,
@@ -106,7 +111,7 @@ export function* counterStatements(counts: BatchCounts, { idOf, isKnown }: Known
   yield* upserts(
     ADD_TO_SITE_REFERRERS,
     counts.siteReferrers(),
-    ({ day, host, views }) => `('${day}',${quoted(host)},${views})`,
+    count => `('${count.day}',${quoted(ofSite(count))},${count.views})`,
   )
   yield* upserts(ADD_TO_MINUTES, counts.minutes(), ({ minute, views }) => `(${minute},${views})`)
   yield* upserts(

@@ -10,6 +10,7 @@ import { AGREEMENT_REPLACED, type Recorded, StoreRefused } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements, knownPostDays, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
+import { keptHosts } from './kept-hosts.ts'
 import { bytes, type Part, partsOf, postDay, quoted, statement, time, uuidBytes } from './text.ts'
 
 /** What is said as long as the state is not written. */
@@ -49,6 +50,7 @@ export function recordViews(
     for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
 
     const known = await knownPostDays(client, counts.postDays())
+    const kept = await keptHosts(client, state, counts)
     await client.write(takeTurn(progress))
     await removeListed(client, readers, firstId)
     const fresh: string[] = []
@@ -58,7 +60,7 @@ export function recordViews(
     }
     // Each statement is made while the server works on the one before.
     let running: Promise<unknown> = heard(listReaders(client, fresh))
-    for (const statement of counterStatements(counts, known)) {
+    for (const statement of counterStatements(counts, known, kept)) {
       await running
       running = heard(client.write(statement))
     }

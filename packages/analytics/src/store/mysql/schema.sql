@@ -76,7 +76,7 @@ CREATE TABLE post_view_state (
   id tinyint unsigned NOT NULL,
   stats_timezone varchar(64) COLLATE utf8mb4_bin NOT NULL,
   window_hours tinyint unsigned NOT NULL,
-  unique_by varchar(16) COLLATE utf8mb4_bin NOT NULL,
+  unique_by varchar(32) COLLATE utf8mb4_bin NOT NULL,
   bots varchar(16) COLLATE utf8mb4_bin NOT NULL,
   settings_since date NULL,
   raw_from date NULL,
@@ -88,6 +88,8 @@ CREATE TABLE post_view_state (
   rules_release varchar(16) COLLATE utf8mb4_bin NULL,
   rules_until bigint NULL,
   rules_changes mediumtext COLLATE utf8mb4_bin NULL,
+  settled_until date NULL,
+  bounded_until date NULL,
   PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 

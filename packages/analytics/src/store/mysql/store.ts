@@ -1,6 +1,6 @@
 /** The store in MySQL or MariaDB: tables that the articles' own queries go on reading, and several consumers. */
 
-import { Learned } from '../agreement.ts'
+import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { checkVersion } from '../migrate.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
@@ -14,7 +14,7 @@ import { rebuild, whileAgreed } from '../sql/rebuild.ts'
 import { reopenDays } from '../sql/reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
-import { type CountingSettings, type Store, StoreRefused } from '../store.ts'
+import { type AskedSettings, type Store, StoreRefused } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
@@ -42,7 +42,7 @@ const MIGRATION = { statementLimitMs: 2 ** 31 - 1 }
  */
 export async function openMysqlStore(
   url: string,
-  settings: CountingSettings,
+  asked: AskedSettings,
   rules = NEWEST_RULES,
 ): Promise<Store> {
   const server = serverOf(url)
@@ -51,6 +51,8 @@ export async function openMysqlStore(
   const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
   const recounter = new MysqlConnection(server, RECOUNT)
+  const own = settingsInUse(asked)
+  const { settings } = own
   /** Opened for one piece of work each. */
   const passing = new Set<MysqlConnection>()
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
@@ -80,7 +82,7 @@ export async function openMysqlStore(
 
   const ingest: SqlEngine = {
     calendar,
-    settings,
+    ...own,
     reader,
     snapshot: work =>
       onOwnConnection(RECOUNT, async client => {

@@ -1,7 +1,14 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
 import { randomBytes } from 'node:crypto'
-import { type ClockChange, clockChange, EVERY_DAY, rulesOf, settingsDiffer } from '../agreement.ts'
+import {
+  type ClockChange,
+  clockChange,
+  EVERY_DAY,
+  learnSettings,
+  rulesOf,
+  settingsDiffer,
+} from '../agreement.ts'
 import { addDays, type Day, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
@@ -26,7 +33,9 @@ export async function adoptSettings(engine: SqlEngine, progress: Progress): Prom
   const looked = await lookForAddresses(engine, () => progress('settings', 0, 1))
   const firstDay = await untilNoneIsReopened(engine, progress, async (client, state) => {
     const { calendar, settings } = engine
-    const change = await clockChange(await readAgreed(client), engine, () => keptTimes(engine, client))
+    const agreed = await readAgreed(client)
+    learnSettings(agreed, engine)
+    const change = await clockChange(agreed, engine, () => keptTimes(engine, client))
     const rest = await lastDayWithoutAddress(client, { after: looked.upTo })
     const first = firstDayToApply(engine, state, change, latest(looked.lastDay, rest))
     const { timeZone, windowHours, uniqueBy, bots } = settings

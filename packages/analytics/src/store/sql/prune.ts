@@ -6,13 +6,17 @@ import { assertClocksAgree } from '../clocks.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { giveUpLease, holdLease } from './lease.ts'
 import { pruneRows } from './prune-rows.ts'
+import { rebuildReferrers } from './referrers.ts'
 import { secretOf } from './rows.ts'
+import { settleDays } from './settle.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { Pace } from './steps.ts'
 import { dropVisitors } from './visitors.ts'
 
 const DAY_SECONDS = 86_400
 const MINUTES_KEPT_SECONDS = 2 * 3_600
+/** A fraction of what a lease lasts. */
+const LEASE_KEPT_MS = 30_000
 
 /** Does one step exclusively, with about so many rows as the pace says. */
 export type Step = <T>(
@@ -43,11 +47,34 @@ export async function prune(
     const rows = await pruneRows(engine, step, options, progress)
     const days = await closeDays(engine, step, options, progress)
     await dropClosedVisitors(engine, step, progress)
+    await settle(engine, step, options, progress)
     await dropMinutes(step, options, progress)
     return { ran, rows, days }
   } finally {
     await giveUpLease(engine, 'prune', holder)
   }
+}
+
+/** Settles days that are over, under the same lease. */
+async function settle(
+  engine: SqlEngine,
+  step: Step,
+  { now }: PruneOptions,
+  progress: Progress,
+): Promise<void> {
+  let keptAt = performance.now()
+  let steps = 0
+  await settleDays(
+    engine,
+    now,
+    day => rebuildReferrers(engine, day, () => progress('hosts', steps, steps)),
+    async () => {
+      progress('hosts', ++steps, steps)
+      if (performance.now() - keptAt < LEASE_KEPT_MS) return
+      keptAt = performance.now()
+      await step(async () => {})
+    },
+  )
 }
 
 /** Destroys the keys of the days whose views are not accepted any more. A day that is being opened again waits for that. */

@@ -6,6 +6,7 @@ import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import { ownHosts } from './own-hosts.ts'
 import { Rankings } from './rankings.ts'
 import { figure, marks, type SqlEngine, type SqlRow } from './sql.ts'
+import { topHosts } from './top-hosts.ts'
 
 export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fromTime'>): Reads {
   const rankings = new Rankings(reader)
@@ -98,22 +99,14 @@ export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fr
     },
 
     async referrers(post, from, to, limit) {
-      const days = daysFrom(from, to)
-      const [table, values] =
-        post === null ? ['site_view_referrers', days] : ['post_view_referrers', [...days, post]]
-      const [rows, own] = await Promise.all([
-        reader.all(
-          `SELECT host, SUM(view_count) AS views
-           FROM ${table}
-           WHERE date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}
-           GROUP BY host
-           ORDER BY views DESC, host
-           LIMIT ?`,
-          [...values, limit],
-        ),
+      const [{ hosts, otherViews }, own] = await Promise.all([
+        topHosts(reader, post, daysFrom(from, to), limit),
         ownHosts(reader),
       ])
-      return rows.map(row => referrerOf(own, String(row['host']), Number(row['views'])))
+      return {
+        referrers: hosts.map(({ host, views }) => referrerOf(own, host, views)),
+        other: { views: otherViews },
+      }
     },
 
     async progress() {

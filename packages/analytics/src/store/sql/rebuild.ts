@@ -73,7 +73,7 @@ async function rebuildDays(
     for (const [index, day] of days.entries()) {
       const step = () => progress('days', index, days.length)
       fixed += await rebuildDay({ engine, recount, step }, day)
-      fixed += await rebuildReferrers(engine, day)
+      fixed += await rebuildReferrers(engine, day, step)
       progress('days', index + 1, days.length)
     }
   } finally {

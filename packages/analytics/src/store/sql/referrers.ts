@@ -1,173 +1,174 @@
-/** The hosts that readers came from, by post and day and by day of the site: recounted, compared, put right. */
+/**
+ * The hosts that readers came from, by post and day and by day of the site: recounted, compared, put right. Which hosts a
+ * settled day keeps is taken as it is stored, where days are compared; `rebuild` chooses them anew.
+ */
 
+import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import type { Difference } from '../store.ts'
-import { counted, differences, type Pair, rowsOfDay } from './recount.ts'
-import type { SqlClient, SqlEngine, SqlRow, State } from './sql.ts'
+import { chooseAnew } from './choose-hosts.ts'
+import { type Compared, compareHosts, type Wrong } from './compare-hosts.ts'
+import { hasRows, hostsOfRows } from './host-rows.ts'
+import { differences } from './recount.ts'
+import { addToStored, addViews, type HostTable, POST_HOSTS, placed, SITE_HOSTS } from './settle.ts'
+import {
+  figure,
+  isSettled,
+  SELECT_STATE,
+  type SqlClient,
+  type SqlEngine,
+  type State,
+  toState,
+} from './sql.ts'
+import { countOfRebuilds, PutRightMeanwhile, Turn } from './turn.ts'
 
-interface PostHost {
-  post: string
-  host: string
-}
+const AT_ONCE = 200
+/** Somebody else puts the same day right each time: then it is right soon. */
+const TRIES = 20
 
-/** What differs of the day; where its raw rows are gone, only whether the site's hosts are the sums of the posts'. */
+/** What differs of the day; where its raw rows are gone, only whether the site's hosts add up to the posts'. */
 export async function verifyReferrers(
   engine: SqlEngine,
   client: SqlClient,
   state: State,
   day: Day,
+  afterStep: () => void = () => {},
 ): Promise<Difference[]> {
-  const posts = hasRows(state, day) ? await referrersOfDay(engine, client, day) : []
-  return [
-    ...posts.flatMap(({ key, expected, found }) =>
-      differences(
-        'referrer',
-        `post ${key.post} on ${day} from ${key.host || 'nowhere'}`,
-        asCount(expected),
-        asCount(found),
-      ),
+  const compared = await compare(engine, client, state, day, afterStep)
+  const wrong = compared.wrong.flatMap(({ table, post, host, ...views }) =>
+    differences(
+      table.hasPosts ? 'referrer' : 'site_referrer',
+      `${post === null ? 'site' : `post ${post}`} on ${day} from ${nameOf(host)}`,
+      asCount(views.expected),
+      asCount(views.found),
     ),
-    ...(await siteReferrers(client, day, posts)).flatMap(({ key, expected, found }) =>
-      differences(
-        'site_referrer',
-        `site on ${day} from ${key || 'nowhere'}`,
-        asCount(expected),
-        asCount(found),
-      ),
-    ),
-  ]
+  )
+  if (hasRows(state, day) || wrong.length > 0) return wrong
+  const [expected, found] = [await viewsOf(client, POST_HOSTS, day), await viewsOf(client, SITE_HOSTS, day)]
+  return differences('site_referrer', `site on ${day} from all hosts`, asCount(expected), asCount(found))
 }
 
-/** Puts the day's hosts right. Returns how many were wrong. */
-export function rebuildReferrers(engine: SqlEngine, day: Day): Promise<number> {
-  return engine.exclusive(async (client, state) => {
-    let fixed = 0
-    if (hasRows(state, day)) {
-      for (const { key, expected, found } of await referrersOfDay(engine, client, day)) {
-        if (expected === found) continue
-        await client.run('DELETE FROM post_view_referrers WHERE post_uuid = ? AND date = ? AND host = ?', [
-          key.post,
-          day,
-          key.host,
-        ])
-        if (expected !== null) {
-          await client.run(
-            'INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES (?, ?, ?, ?)',
-            [key.post, day, key.host, expected],
-          )
-        }
-        fixed++
-      }
-    }
-    fixed += await rebuildSiteReferrers(client, day)
-    // Whoever keeps what was read of a day in memory learns from this that it was changed.
-    if (fixed > 0) await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
-    return fixed
-  })
+function nameOf(host: string): string {
+  if (host === REMAINDER) return 'other hosts'
+  return host === NOWHERE ? 'nowhere' : host
 }
 
-/** Sums up the hosts of the site's day again. Returns how many were wrong. */
-export async function rebuildSiteReferrers(client: SqlClient, day: Day): Promise<number> {
-  let fixed = 0
-  for (const { key, expected, found } of await siteReferrers(client, day, [])) {
-    if (expected === found) continue
-    await client.run('DELETE FROM site_view_referrers WHERE date = ? AND host = ?', [day, key])
-    if (expected !== null) {
-      await client.run('INSERT INTO site_view_referrers (date, host, view_count) VALUES (?, ?, ?)', [
-        day,
-        key,
-        expected,
-      ])
-    }
-    fixed++
-  }
-  return fixed
-}
-
-function hasRows({ rawFrom }: State, day: Day): boolean {
-  return rawFrom === null || day >= rawFrom
+async function viewsOf(client: SqlClient, { name }: HostTable, day: Day): Promise<number> {
+  const [row] = await client.all(`SELECT SUM(view_count) AS views FROM ${name} WHERE date = ?`, [day])
+  return Number(row!['views'] ?? 0)
 }
 
 function asCount(count: number | null): { view_count: number } | null {
   return count === null ? null : { view_count: count }
 }
 
-/** Every post and host of the day; of days that adopted rows leave unknown, only what was counted since. */
-export async function referrersOfDay(
+async function compare(
   engine: SqlEngine,
   client: SqlClient,
+  state: State,
   day: Day,
-): Promise<Pair<PostHost, number>[]> {
-  const { where, values } = rowsOfDay(engine, day)
-  const rows = await client.all(
-    `SELECT post_uuid, referer_host AS host, COUNT(*) AS all_views, COUNT(received_at) AS own_views
-     FROM post_views
-     WHERE ${where} AND ${counted(engine)} = 1
-     GROUP BY post_uuid, referer_host`,
-    values,
-  )
-  const stored = await client.all(
-    'SELECT post_uuid, host, view_count FROM post_view_referrers WHERE date = ?',
-    [day],
-  )
-
-  const unknown = await unknownPosts(engine, client, day)
-  const pairs = new Map<string, Pair<PostHost, number>>()
-  const pairOf = (row: SqlRow): Pair<PostHost, number> => {
-    const key = { post: String(row['post_uuid']), host: String(row['host']) }
-    const text = `${key.post}\n${key.host}`
-    const pair = pairs.get(text) ?? { key, expected: null, found: null }
-    pairs.set(text, pair)
-    return pair
-  }
-  for (const row of rows) {
-    const views = Number(unknown.has(String(row['post_uuid'])) ? row['own_views'] : row['all_views'])
-    if (views > 0) pairOf(row).expected = views
-  }
-  for (const row of stored) pairOf(row).found = Number(row['view_count'])
-  return [...pairs.values()]
+  afterStep: () => void,
+): Promise<Compared> {
+  return hasRows(state, day)
+    ? compareHosts(engine, client, state, day, afterStep)
+    : { wrong: await wrongSums(client, day), unkept: { posts: new Map(), site: [] } }
 }
 
-/** Posts of which adopted rows do not explain the day's adopted views. */
-async function unknownPosts(engine: SqlEngine, client: SqlClient, day: Day): Promise<Set<string>> {
-  const { where, values } = rowsOfDay(engine, day)
+/** The site's hosts of a day whose rows are gone, against the sums of its posts' where these tell of every host. */
+async function wrongSums(client: SqlClient, day: Day): Promise<Wrong[]> {
+  // A post's remainder does not tell which hosts it is of.
+  for (const { name } of [POST_HOSTS, SITE_HOSTS]) {
+    const rest = await client.all(`SELECT 1 AS found FROM ${name} WHERE date = ? AND host = ? LIMIT 1`, [
+      day,
+      REMAINDER,
+    ])
+    if (rest.length > 0) return []
+  }
   const rows = await client.all(
-    `SELECT post_uuid
+    `SELECT host, SUM(of_posts) AS expected, SUM(of_site) AS found
      FROM (
-       SELECT post_uuid, 0 AS baseline, COUNT(*) AS adopted_rows
-       FROM post_views WHERE ${where} AND received_at IS NULL GROUP BY post_uuid
+       SELECT host, view_count AS of_posts, NULL AS of_site FROM ${POST_HOSTS.name} WHERE date = ?
        UNION ALL
-       SELECT post_uuid, baseline, 0 FROM post_view_aggregates WHERE date = ? AND baseline <> 0
-     ) AS adopted
-     GROUP BY post_uuid
-     HAVING SUM(baseline) <> SUM(adopted_rows)`,
-    [...values, day],
+       SELECT host, NULL, view_count FROM ${SITE_HOSTS.name} WHERE date = ?
+     ) AS both_tables
+     GROUP BY host
+     HAVING COALESCE(SUM(of_posts), -1) <> COALESCE(SUM(of_site), -1)`,
+    [day, day],
   )
-  return new Set(rows.map(row => String(row['post_uuid'])))
+  return rows.map(row => ({
+    table: SITE_HOSTS,
+    post: null,
+    host: String(row['host']),
+    expected: figure(row['expected']),
+    found: figure(row['found']),
+  }))
 }
 
-/** The site's hosts of a day: sums over its posts, of which `posts` may tell what they must be, and what is stored. */
-async function siteReferrers(
-  client: SqlClient,
+/**
+ * Puts the day's hosts right, beside live consumers: what differs is found in a snapshot and applied as numbers, some at a
+ * time, so that what batches add meanwhile stays. Returns how many were wrong. Ended by an `afterStep` that throws, it is
+ * continued by the next run.
+ */
+export async function rebuildReferrers(
+  engine: SqlEngine,
   day: Day,
-  posts: readonly Pair<PostHost, number>[],
-): Promise<Pair<string, number>[]> {
-  const pairs = new Map<string, Pair<string, number>>()
-  const pairOf = (host: unknown): Pair<string, number> => {
-    const key = String(host)
-    const pair = pairs.get(key) ?? { key, expected: null, found: null }
-    pairs.set(key, pair)
-    return pair
+  afterStep: () => void = () => {},
+): Promise<number> {
+  let fixed = 0
+  for (let tries = 1; ; tries++) {
+    try {
+      const { state, rebuilds, wrong, unkept } = await engine.snapshot(async client => {
+        const now = toState((await client.all(SELECT_STATE))[0]!)
+        return {
+          state: now,
+          rebuilds: await countOfRebuilds(client),
+          ...(await compare(engine, client, now, day, afterStep)),
+        }
+      })
+      const turn = new Turn(engine, rebuilds)
+      for (let at = 0; at < wrong.length; at += AT_ONCE) {
+        const some = wrong.slice(at, at + AT_ONCE)
+        await turn.change((client, now) => correct(client, now, day, some))
+        fixed += some.length
+        afterStep()
+      }
+      if (isSettled(state, day) && hasRows(state, day))
+        fixed += await chooseAnew(engine, turn, day, unkept, async () => afterStep())
+      return fixed
+    } catch (error) {
+      if (!(error instanceof PutRightMeanwhile) || tries === TRIES) throw error
+    }
   }
-  const sums =
-    'SELECT host, SUM(view_count) AS view_count FROM post_view_referrers WHERE date = ? GROUP BY host'
-  for (const row of await client.all(sums, [day])) pairOf(row['host']).expected = Number(row['view_count'])
-  for (const { key, expected, found } of posts) {
-    if (expected === found) continue
-    const pair = pairOf(key.host)
-    pair.expected = (pair.expected ?? 0) + (expected ?? 0) - (found ?? 0) || null
+}
+
+async function correct(client: SqlClient, state: State, day: Day, wrong: readonly Wrong[]): Promise<void> {
+  for (const { table, post, host, expected, found } of wrong) {
+    const place = { day, post }
+    const views = (expected ?? 0) - (found ?? 0)
+    if (views === 0) {
+      const { where, values } = placed(place)
+      await client.run(`DELETE FROM ${table.name} WHERE ${where} AND host = ? AND view_count = 0`, [
+        ...values,
+        host,
+      ])
+    } else if (!(await addToStored(client, table, place, host, views))) {
+      // The day was settled since, so that it gets no new hosts, and this one was moved where it was stored.
+      const goesOn = host === NOWHERE || !isSettled(state, day)
+      await addViews(client, table, place, goesOn ? host : REMAINDER, views)
+    }
   }
-  const stored = 'SELECT host, view_count FROM site_view_referrers WHERE date = ?'
-  for (const row of await client.all(stored, [day])) pairOf(row['host']).found = Number(row['view_count'])
-  return [...pairs.values()]
+}
+
+/** Counts the hosts of a day that nobody has counted: when tables are adopted. */
+export async function countReferrers(engine: SqlEngine, client: SqlClient, day: Day): Promise<void> {
+  for (const table of [POST_HOSTS, SITE_HOSTS]) {
+    const { sql, values } = hostsOfRows(engine, table, day)
+    const columns = table.hasPosts ? 'post_uuid, host' : 'host'
+    await client.run(`DELETE FROM ${table.name} WHERE date = ?`, [day])
+    await client.run(
+      `INSERT INTO ${table.name} (date, ${columns}, view_count)
+       SELECT '${day}', ${columns}, views FROM (${sql}) AS must`,
+      values,
+    )
+  }
 }

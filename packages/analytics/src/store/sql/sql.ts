@@ -21,6 +21,8 @@ export interface SqlClient {
 export interface SqlEngine {
   calendar: Calendar
   settings: CountingSettings
+  /** `settings.uniqueBy` was not asked for; see agreement.ts. */
+  learnsUniqueBy: boolean
   /** Single reads. */
   reader: SqlClient
   /** Many reads that all see one moment. */
@@ -53,12 +55,16 @@ export interface State {
   openFrom: Day | null
   /** The last day that adopted rows leave unknown but for its views; null when there is none. */
   unknownUntil: Day | null
+  /** The last day of which only the hosts with most views are kept, and the rest as a remainder; null when there is none. */
+  settledUntil: Day | null
+  /** The last day of which all that is not kept was moved; null when there is none. */
+  boundedUntil: Day | null
   /** Unix seconds; null when the tables are our own from the start. */
   adoptedAt: number | null
 }
 
 export const STATE_COLUMNS =
-  'agreement, stats_timezone, window_hours, unique_by, bots, settings_since, raw_from, open_from, unknown_until, adopted_at'
+  'agreement, stats_timezone, window_hours, unique_by, bots, settings_since, raw_from, open_from, unknown_until, settled_until, bounded_until, adopted_at'
 
 export const SELECT_STATE = `SELECT ${STATE_COLUMNS} FROM post_view_state WHERE id = 1`
 
@@ -75,8 +81,14 @@ export function toState(row: SqlRow): State {
     rawFrom: row['raw_from'] as Day | null,
     openFrom: row['open_from'] as Day | null,
     unknownUntil: row['unknown_until'] as Day | null,
+    settledUntil: row['settled_until'] as Day | null,
+    boundedUntil: row['bounded_until'] as Day | null,
     adoptedAt: row['adopted_at'] === null ? null : Number(row['adopted_at']),
   }
+}
+
+export function isSettled({ settledUntil }: Pick<State, 'settledUntil'>, day: Day): boolean {
+  return settledUntil !== null && day <= settledUntil
 }
 
 /** `?, ?, ?` for so many values. */

@@ -143,7 +143,7 @@ class Verifier {
       site = await sumOfStored(client, day)
     }
     this.#report(differences('site_aggregate', `site on ${day}`, site, await storedSite(client, day)))
-    this.#report(await verifyReferrers(this.#engine, client, state, day))
+    this.#report(await verifyReferrers(this.#engine, client, state, day, step))
   }
 
   /** Returns the sum of what they must be. */

@@ -1,10 +1,11 @@
 /** A batch on its way into SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import { BatchCounts } from '../counts.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
-import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
+import { isSettled, SELECT_STATE, type State, toState } from '../sql/sql.ts'
 import { AGREEMENT_REPLACED, type Recorded, StoreRefused } from '../store.ts'
 import { type Columns, rowAt } from './columns.ts'
 
@@ -32,7 +33,7 @@ export function recordViews(
     const state = toState(prepare(SELECT_STATE).get()!)
     if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
     const counts = insertRows(prepare, columns, keys, state)
-    addCounts(prepare, counts)
+    addCounts(prepare, counts, state)
     prepare(SAVE_PROGRESS).run(progress.committedAt, progress.viewedAt)
     database.exec('COMMIT')
     return { counted: counts.rows, duplicates: columns.eventId.length - counts.rows }
@@ -130,6 +131,8 @@ const ADD_TO_POST_REFERRER = `
   VALUES (?, ?, ?, ?)
   ON CONFLICT (post_uuid, date, host) DO UPDATE SET view_count = view_count + excluded.view_count`
 
+const SELECT_POST_REFERRER = 'SELECT 1 FROM post_view_referrers WHERE post_uuid = ? AND date = ? AND host = ?'
+
 const ADD_TO_SITE_DAY = `
   INSERT INTO site_view_aggregates
     (date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
@@ -147,6 +150,8 @@ const ADD_TO_SITE_REFERRER = `
   VALUES (?, ?, ?)
   ON CONFLICT (date, host) DO UPDATE SET view_count = view_count + excluded.view_count`
 
+const SELECT_SITE_REFERRER = 'SELECT 1 FROM site_view_referrers WHERE date = ? AND host = ?'
+
 const ADD_TO_MINUTE = `
   INSERT INTO site_view_minutes (minute, view_count)
   VALUES (?, ?)
@@ -159,7 +164,10 @@ const SAVE_PROGRESS = `
     last_committed_at = excluded.last_committed_at,
     last_viewed_at    = excluded.last_viewed_at`
 
-function addCounts(prepare: Prepare, counts: BatchCounts): void {
+function addCounts(prepare: Prepare, counts: BatchCounts, state: State): void {
+  // A settled day gets no new hosts.
+  const isAdded = (day: string, host: string, select: string, ...key: string[]) =>
+    host === NOWHERE || !isSettled(state, day) || prepare(select).get(...key) !== undefined
   for (const { postUuid, day, views, unique, loggedIn, bots, first, last } of counts.postDays()) {
     prepare(ADD_TO_POST_DAY).run(postUuid, day, views, unique, loggedIn, bots, first, last)
   }
@@ -167,12 +175,15 @@ function addCounts(prepare: Prepare, counts: BatchCounts): void {
     prepare(ADD_TO_POST).run(postUuid, views, detailedViews, unique, loggedIn, bots, first, last)
   }
   for (const { postUuid, day, host, views } of counts.referrers()) {
-    prepare(ADD_TO_POST_REFERRER).run(postUuid, day, host, views)
+    const added = isAdded(day, host, SELECT_POST_REFERRER, postUuid, day, host) ? host : REMAINDER
+    prepare(ADD_TO_POST_REFERRER).run(postUuid, day, added, views)
   }
   for (const { day, views, unique, loggedIn, bots, first, last } of counts.siteDays()) {
     prepare(ADD_TO_SITE_DAY).run(day, views, unique, loggedIn, bots, first, last)
   }
-  for (const { day, host, views } of counts.siteReferrers())
-    prepare(ADD_TO_SITE_REFERRER).run(day, host, views)
+  for (const { day, host, views } of counts.siteReferrers()) {
+    const added = isAdded(day, host, SELECT_SITE_REFERRER, day, host) ? host : REMAINDER
+    prepare(ADD_TO_SITE_REFERRER).run(day, added, views)
+  }
   for (const { minute, views } of counts.minutes()) prepare(ADD_TO_MINUTE).run(minute, views)
 }

@@ -70,7 +70,7 @@ CREATE TABLE post_view_state (
   open_from      TEXT,
   unknown_until  TEXT,
   adopted_at     INTEGER
-, agreement INTEGER NOT NULL DEFAULT 1, rules_source TEXT, rules_release TEXT, rules_until INTEGER, rules_changes TEXT) STRICT;
+, agreement INTEGER NOT NULL DEFAULT 1, rules_source TEXT, rules_release TEXT, rules_until INTEGER, rules_changes TEXT, settled_until TEXT, bounded_until TEXT) STRICT;
 
 CREATE TABLE post_view_totals (
   post_uuid       TEXT    PRIMARY KEY,

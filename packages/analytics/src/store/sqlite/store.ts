@@ -1,7 +1,7 @@
 /** The embedded store: one file, one writer, WAL with every commit on the disk before it is answered. */
 
 import { resolve } from 'node:path'
-import { Learned } from '../agreement.ts'
+import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
@@ -18,7 +18,7 @@ import { reopenDays } from '../sql/reopen.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
 import { givingWay } from '../sql/steps.ts'
 import { verify } from '../sql/verify.ts'
-import type { CountingSettings, Store } from '../store.ts'
+import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
 import { SqliteFile } from './file.ts'
@@ -44,7 +44,7 @@ const DAYS_OF_POSTS = `
 /** Touches nothing: the file of `sqlite:PATH` is opened when something is first asked of it, and made by `migrate` alone. */
 export async function openSqliteStore(
   url: string,
-  settings: CountingSettings,
+  asked: AskedSettings,
   rules = NEWEST_RULES,
 ): Promise<Store> {
   const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
@@ -52,11 +52,13 @@ export async function openSqliteStore(
     all: (sql, values) => file.use(({ reader }) => reader.all(sql, values)),
     run: (sql, values) => file.use(({ reader }) => reader.run(sql, values)),
   }
+  const own = settingsInUse(asked)
+  const { settings } = own
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
 
   const engine: SqlEngine = {
     calendar,
-    settings,
+    ...own,
     reader,
     snapshot: work =>
       file.use(async ({ writer, another }) => {

@@ -1,0 +1,121 @@
+/** The hosts with most views of a period. */
+
+import { KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
+import type { Day } from '../calendar.ts'
+import { POST_HOSTS, SITE_HOSTS } from './settle.ts'
+import { marks, SELECT_STATE, type SqlClient, type SqlRow, type SqlValue, toState } from './sql.ts'
+
+export interface TopHosts {
+  hosts: { host: string; views: number }[]
+  /** Those of the hosts that are not listed, and of the remainders. */
+  otherViews: number
+}
+
+/** More than any settled day has: a day with so many hosts is read by itself. */
+const MANY_HOSTS = KEPT_OF_SITE + 2
+
+/** All from one moment: most views first, then by host. */
+export async function topHosts(
+  client: SqlClient,
+  post: string | null,
+  days: readonly Day[],
+  limit: number,
+): Promise<TopHosts> {
+  const { name } = post === null ? SITE_HOSTS : POST_HOSTS
+  const of = (some: readonly Day[]) => hostsOf(post, some)
+  const all = of(days)
+  const biggest = await biggestDay(client, post, days)
+
+  // Lists are named by their place, so that each row tells which it is of. One statement, so that all is of one moment.
+  const lists: { sql: string; values: SqlValue[] }[] = [
+    {
+      sql: `SELECT NULL AS host, SUM(view_count) AS views FROM ${name} WHERE ${all.where}`,
+      values: all.values,
+    },
+  ]
+  const others = of(days.filter(day => day !== biggest))
+  const summed = `
+    SELECT host, SUM(view_count) AS views FROM ${name}
+    WHERE ${others.where} AND host <> '${REMAINDER}'
+    GROUP BY host`
+  const first = `ORDER BY views DESC, host LIMIT ${limit}`
+  if (biggest === null) {
+    lists.push({ sql: `${summed} ${first}`, values: others.values })
+  } else {
+    const one = of([biggest])
+    if (days.length > 1) {
+      lists.push({
+        sql: `
+          SELECT summed.host, summed.views + COALESCE(big.view_count, 0) AS views
+          FROM (${summed}) AS summed
+          LEFT JOIN ${name} AS big
+            ON big.date = ? AND big.host = summed.host ${post === null ? '' : 'AND big.post_uuid = ?'}
+          ORDER BY views DESC, summed.host LIMIT ${limit}`,
+        values: [...others.values, ...one.values],
+      })
+    }
+    lists.push({
+      sql: `
+        SELECT host, view_count AS views FROM ${name}
+        WHERE ${one.where} AND host <> '${REMAINDER}'
+        ORDER BY view_count DESC, host LIMIT ${limit}`,
+      values: one.values,
+    })
+  }
+  const rows = await client.all(
+    lists
+      .map(({ sql }, place) => `SELECT ${place} AS list, host, views FROM (${sql}) AS list_${place}`)
+      .join(' UNION ALL '),
+    lists.flatMap(({ values }) => values),
+  )
+  const [total] = rows.filter(({ list }) => Number(list) === 0)
+  const hosts = firstHosts(rows, limit)
+  const listed = hosts.reduce((sum, { views }) => sum + views, 0)
+  return { hosts, otherViews: Number(total?.['views'] ?? 0) - listed }
+}
+
+function hostsOf(post: string | null, days: readonly Day[]): { where: string; values: SqlValue[] } {
+  return {
+    where: `date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}`,
+    values: post === null ? [...days] : [...days, post],
+  }
+}
+
+/** The day with most hosts, if it has very many: it can be none that is settled and done. */
+async function biggestDay(client: SqlClient, post: string | null, days: readonly Day[]): Promise<Day | null> {
+  const { name } = post === null ? SITE_HOSTS : POST_HOSTS
+  const { boundedUntil } = toState((await client.all(SELECT_STATE))[0]!)
+  const big: Day[] = []
+  for (const day of days) {
+    if (boundedUntil !== null && day <= boundedUntil) continue
+    const { where, values } = hostsOf(post, [day])
+    const found = await client.all(
+      `SELECT host FROM ${name} WHERE ${where} ORDER BY host LIMIT 1 OFFSET ${MANY_HOSTS}`,
+      values,
+    )
+    if (found.length > 0) big.push(day)
+  }
+  if (big.length < 2) return big[0] ?? null
+  const { where, values } = hostsOf(post, big)
+  const [most] = await client.all(
+    `SELECT date, COUNT(*) AS hosts FROM ${name} WHERE ${where} GROUP BY date ORDER BY hosts DESC LIMIT 1`,
+    values,
+  )
+  return String(most!['date'])
+}
+
+/**
+ * A host of the biggest day that other days have as well is in the list of those, with all its views, or it is behind as
+ * many as are asked for, all the more with those of the one day. So a host's first row is the one that counts.
+ */
+function firstHosts(rows: readonly SqlRow[], limit: number): TopHosts['hosts'] {
+  const viewsOf = new Map<string, number>()
+  for (const row of rows.toSorted((a, b) => Number(a['list']) - Number(b['list']))) {
+    const host = row['host']
+    if (host !== null && !viewsOf.has(String(host))) viewsOf.set(String(host), Number(row['views']))
+  }
+  return [...viewsOf]
+    .map(([host, views]) => ({ host, views }))
+    .sort((a, b) => b.views - a.views || (a.host < b.host ? -1 : 1))
+    .slice(0, limit)
+}

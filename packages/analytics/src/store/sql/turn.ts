@@ -1,0 +1,34 @@
+/** Counters are put right in several short transactions, by one process at a time. */
+
+import type { SqlClient, SqlEngine, State } from './sql.ts'
+
+/** While something was put right, somebody else put something right as well: what differs has to be looked for again. */
+export class PutRightMeanwhile extends Error {}
+
+export async function countOfRebuilds(client: SqlClient): Promise<number> {
+  const [row] = await client.all('SELECT rebuilds FROM post_view_rebuilds WHERE id = 1')
+  return Number(row!['rebuilds'])
+}
+
+/** Short transactions that change counters, as long as nobody else does so between them. */
+export class Turn {
+  readonly #engine: SqlEngine
+  #rebuilds: number
+
+  constructor(engine: SqlEngine, rebuilds: number) {
+    this.#engine = engine
+    this.#rebuilds = rebuilds
+  }
+
+  /** @throws {PutRightMeanwhile} and nothing was changed */
+  async change<T>(work: (client: SqlClient, state: State) => Promise<T>): Promise<T> {
+    const result = await this.#engine.exclusive(async (client, state) => {
+      if ((await countOfRebuilds(client)) !== this.#rebuilds) throw new PutRightMeanwhile()
+      // Whoever keeps what was read of a day in memory learns from this that it was changed.
+      await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
+      return work(client, state)
+    })
+    this.#rebuilds++
+    return result
+  }
+}

@@ -1,0 +1,356 @@
+/** The contract, eighth part: how many hosts a day keeps that is over, whatever readers invent. */
+
+import assert from 'node:assert/strict'
+import type { View } from '@postviews/client'
+import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
+import { assertVerified, differencesIn, type Promises, type TestDatabase } from './store-contract-database.ts'
+import { POST, record, unix, untilAvailable, view } from './support/views.ts'
+
+const DAY = '2026-03-10'
+const NEXT_DAY = '2026-03-11'
+const DAY_SECONDS = 86_400
+const SETTLES = unix('2026-03-12T00:00:00Z')
+/** Keeps every row and every key. */
+const KEEPING = { now: SETTLES, rawRetentionDays: 0, maxAgeSeconds: 30 * DAY_SECONDS }
+const KEEP = { adoptSettings: false } as const
+
+/** One post with some hosts more than are kept of it, and more on the site than are kept there. */
+const OTHER_POSTS = 10
+const HOSTS_OF_POST = KEPT_OF_POST + 20
+const HOSTS_OF_OTHER = 460
+const HOSTS_OF_SITE = HOSTS_OF_POST + OTHER_POSTS * HOSTS_OF_OTHER
+
+export function settledContract(promises: Promises): void {
+  promises(
+    'keeps of a day that is over for a day the hosts with most views, the rest as one',
+    async ({ open, sql }) => {
+      const store = await open()
+      await fill(store)
+      const days = await store.siteDays(DAY, DAY)
+      await store.prune({ ...KEEPING, now: SETTLES - 1 })
+      assert.deepEqual(await storedHosts(sql, POST), { hosts: HOSTS_OF_POST, rest: 0 })
+      assert.deepEqual(await storedHosts(sql, null), { hosts: HOSTS_OF_SITE, rest: 0 })
+
+      await store.prune(KEEPING)
+      // The last by name are those that go: each has one view, but for the first ten.
+      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
+      assert.deepEqual(await storedHosts(sql, null), {
+        hosts: KEPT_OF_SITE,
+        rest: HOSTS_OF_SITE - KEPT_OF_SITE,
+      })
+      const gone = await sql(
+        `SELECT COUNT(*) AS found FROM post_view_referrers WHERE post_uuid = '${POST}' AND host >= '${hostOf(KEPT_OF_POST)}'
+       AND host <> '${REMAINDER}'`,
+      )
+      assert.equal(Number(gone[0]!['found']), 0)
+
+      const { referrers, other } = await store.referrers(POST, DAY, DAY, 100)
+      assert.deepEqual(
+        referrers.slice(0, 12),
+        [null, ...Array.from({ length: 11 }, (_, nth) => hostOf(nth))].map((host, nth) => ({
+          host,
+          views: nth === 0 ? 3 : nth <= 10 ? 2 : 1,
+        })),
+      )
+      assert.ok(referrers.every(({ host }) => host !== REMAINDER))
+      assert.equal(sum(referrers) + other.views, HOSTS_OF_POST + 10 + 3)
+      const site = await store.referrers(null, DAY, DAY, 5)
+      assert.equal(sum(site.referrers) + site.other.views, days[0]!.views)
+      assert.deepEqual(await store.siteDays(DAY, DAY), days)
+      await assertVerified(store)
+      assert.equal((await store.rebuild(KEEP)).fixed, 0)
+      await store.prune(KEEPING)
+      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
+
+      // Late views of a host that was not kept. A rebuild keeps it instead of one that has fewer.
+      const [last, lastKept] = [hostOf(HOSTS_OF_POST - 1), hostOf(KEPT_OF_POST - 1)]
+      await record(store, viewsFrom(...Array.from({ length: 5 }, () => last)))
+      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 25 })
+      await assertVerified(store)
+      assert.ok((await store.rebuild(KEEP)).fixed > 0)
+      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
+      const [first, second] = (await store.referrers(POST, DAY, DAY, 2)).referrers
+      assert.deepEqual(
+        [first, second],
+        [
+          { host: last, views: 6 },
+          { host: null, views: 3 },
+        ],
+      )
+      const left = `SELECT host FROM post_view_referrers WHERE post_uuid = '${POST}' AND host = '${lastKept}'`
+      assert.deepEqual(await sql(left), [])
+      await assertVerified(store)
+      assert.equal((await store.rebuild(KEEP)).fixed, 0)
+    },
+  )
+
+  promises(
+    'counts a late view of a settled day under its host where that is kept, else with the rest',
+    async ({ open }) => {
+      const store = await open()
+      await record(store, viewsFrom('a.example', 'b.example', 'b.example'))
+      await store.prune(KEEPING)
+      await record(store, viewsFrom('a.example', 'new.example', 'new.example', null))
+      await record(store, viewsFrom('new.example', 'other.example'))
+      const kept = [
+        { host: 'a.example', views: 2 },
+        { host: 'b.example', views: 2 },
+        { host: null, views: 1 },
+      ]
+      for (const post of [POST, null]) {
+        const { referrers, other } = await store.referrers(post, DAY, DAY, 10)
+        assert.deepEqual(referrers.toSorted(byHost), kept.toSorted(byHost))
+        assert.deepEqual(other, { views: 4 })
+      }
+      await assertVerified(store)
+
+      // From all rows a rebuild chooses the hosts anew, and there is room for them.
+      assert.ok((await store.rebuild(KEEP)).fixed > 0)
+      for (const post of [POST, null]) {
+        const { referrers, other } = await store.referrers(post, DAY, DAY, 10)
+        const chosen = [...kept, { host: 'new.example', views: 3 }, { host: 'other.example', views: 1 }]
+        assert.deepEqual(referrers.toSorted(byHost), chosen.toSorted(byHost))
+        assert.deepEqual(other, { views: 0 })
+      }
+      await assertVerified(store)
+      assert.equal((await store.rebuild(KEEP)).fixed, 0)
+    },
+  )
+
+  promises('lists the hosts of a day with very many together with those of other days', async ({ open }) => {
+    const store = await open()
+    await fill(store)
+    const hosts = [1, 1, 1, 300, 300, 300, 300, 5_000].map(hostOf)
+    await record(
+      store,
+      [...hosts, 'new.example', 'new.example'].map(host =>
+        view(`${NEXT_DAY}T12:00:00Z`, { referer: `https://${host}/`, postUuid: 'another' }),
+      ),
+    )
+    const [first, last] = [hostOf(300), hostOf(1)]
+    const views = HOSTS_OF_SITE + 10 + 3
+    assert.deepEqual(await store.referrers(null, DAY, NEXT_DAY, 5), {
+      referrers: [
+        { host: first, views: 5 },
+        { host: last, views: 5 },
+        { host: null, views: 3 },
+        { host: hostOf(0), views: 2 },
+        { host: hostOf(2), views: 2 },
+      ].toSorted((a, b) => b.views - a.views || byHost(a, b)),
+      other: { views: views + 10 - 17 },
+    })
+    const all = await store.referrers(null, DAY, NEXT_DAY, 10_000)
+    assert.equal(all.referrers.length, HOSTS_OF_SITE + 2)
+    assert.deepEqual(all.other, { views: 0 })
+    assert.deepEqual(await store.referrers(null, DAY, DAY, 1), {
+      referrers: [{ host: null, views: 3 }],
+      other: { views: views - 3 },
+    })
+  })
+
+  promises('adds new hosts to the days behind it as before', async ({ open }) => {
+    const store = await open()
+    await store.prune(KEEPING)
+    await record(store, [view(`${NEXT_DAY}T00:00:00Z`, { referer: 'https://new.example/' })])
+    assert.deepEqual(await store.referrers(POST, DAY, NEXT_DAY, 10), {
+      referrers: [{ host: 'new.example', views: 1 }],
+      other: { views: 0 },
+    })
+    await assertVerified(store)
+  })
+
+  promises('settles a day in steps, each of which can be the last for a while', async ({ open, sql }) => {
+    const store = await open()
+    await fill(store)
+    const before = await viewsByTable(sql)
+    const ended = new Error('a signal came')
+    let runs = 0
+    for (let steps = 1; ; steps *= 2) {
+      let left = steps
+      const run = store.prune(KEEPING, step => {
+        if (step === 'hosts' && left-- === 0) throw ended
+      })
+      const isOver = await run.then(
+        () => true,
+        error => {
+          assert.equal(error, ended)
+          return false
+        },
+      )
+      assert.deepEqual(await viewsByTable(sql), before)
+      await assertVerified(store)
+      runs++
+      if (isOver) break
+    }
+    assert.ok(runs > 2, `${runs} runs`)
+    assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
+    assert.deepEqual(await storedHosts(sql, null), {
+      hosts: KEPT_OF_SITE,
+      rest: HOSTS_OF_SITE - KEPT_OF_SITE,
+    })
+  })
+
+  promises('names what is wrong of a settled day, and puts it right', async ({ open, sql }) => {
+    const store = await open()
+    await record(store, viewsFrom('a.example', 'b.example', 'b.example', null))
+    await store.prune(KEEPING)
+    await record(store, viewsFrom('c.example', 'd.example'))
+    await assertVerified(store)
+    const sums = async () => {
+      const answers = [await store.referrers(POST, DAY, DAY, 10), await store.referrers(null, DAY, DAY, 10)]
+      return answers.map(({ referrers, other }) => sum(referrers) + other.views)
+    }
+    const damages: [damage: (table: string) => string, differences: number][] = [
+      [table => `UPDATE ${table} SET view_count = view_count + 1 WHERE host = 'a.example'`, 1],
+      [table => `UPDATE ${table} SET view_count = view_count + 1 WHERE host = '${REMAINDER}'`, 1],
+      [table => `DELETE FROM ${table} WHERE host = '${REMAINDER}'`, 1],
+      [table => `DELETE FROM ${table} WHERE host = ''`, 1],
+      // That it was kept nobody can tell: its views are not in the remainder.
+      [table => `DELETE FROM ${table} WHERE host = 'b.example'`, 1],
+      [table => `UPDATE ${table} SET host = 'never.example' WHERE host = 'a.example'`, 2],
+    ]
+    for (const [table, kind] of [
+      ['post_view_referrers', 'referrer'],
+      ['site_view_referrers', 'site_referrer'],
+    ] as const) {
+      for (const [nth, [damage, differences]] of damages.entries()) {
+        await record(store, viewsFrom(`${kind.replace('_', '-')}-${nth}.example`))
+        const before = await sums()
+        await sql(damage(table))
+        const kinds = (await differencesIn(store)).map(difference => difference.kind)
+        assert.deepEqual(kinds, Array(differences).fill(kind), damage(table))
+        assert.ok((await store.rebuild(KEEP)).fixed >= differences)
+        await assertVerified(store)
+        assert.deepEqual(await sums(), before)
+      }
+    }
+  })
+
+  promises('settles days whose raw rows are gone, and proves their sums', async ({ open, sql }) => {
+    const store = await open()
+    await fill(store, { receivedAt: unix(`${DAY}T13:00:00Z`) })
+    await record(store, [view('2026-06-01T12:00:00Z', { referer: 'https://a.example/' })])
+    await store.prune({
+      now: unix('2026-07-01T12:00:00Z'),
+      rawRetentionDays: 90,
+      maxAgeSeconds: 30 * DAY_SECONDS,
+    })
+    assert.equal(Number((await sql('SELECT COUNT(*) AS found FROM post_views'))[0]!['found']), 1)
+    assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
+    assert.deepEqual(await storedHosts(sql, null), {
+      hosts: KEPT_OF_SITE,
+      rest: HOSTS_OF_SITE - KEPT_OF_SITE,
+    })
+    await assertVerified(store)
+    assert.equal((await store.rebuild(KEEP)).fixed, 0)
+
+    await sql(
+      `UPDATE site_view_referrers SET view_count = view_count + 1 WHERE date = '${DAY}' AND host = '${REMAINDER}'`,
+    )
+    const views = HOSTS_OF_SITE + 10 + 3
+    assert.deepEqual(await differencesIn(store), [
+      {
+        kind: 'site_referrer',
+        name: `site on ${DAY} from all hosts`,
+        field: 'view_count',
+        expected: views,
+        found: views + 1,
+      },
+    ])
+  })
+
+  promises('counts on where a clock that was ahead settled days that are not over', async ({ open }) => {
+    const store = await open()
+    await record(store, viewsFrom('a.example'))
+    await store.prune({ ...KEEPING, now: SETTLES + 20 * DAY_SECONDS })
+    const today = '2026-03-13T12:00:00Z'
+    await record(store, [view(today, { referer: 'https://b.example/' })])
+    const { other } = await store.referrers(POST, '2026-03-13', '2026-03-13', 10)
+    assert.deepEqual(other, { views: 1 })
+
+    // A little behind or not, a clock changes nothing that is settled.
+    await store.prune({ ...KEEPING, now: unix(today) })
+    await record(store, [view(today, { referer: 'https://c.example/' })])
+    assert.deepEqual(await store.referrers(POST, '2026-03-13', '2026-03-13', 10), {
+      referrers: [
+        { host: 'b.example', views: 1 },
+        { host: 'c.example', views: 1 },
+      ],
+      other: { views: 0 },
+    })
+    await assertVerified(store)
+  })
+
+  promises('settles and rebuilds a day beside consumers that count on it', async ({ open }) => {
+    const [store, consumer] = [await open(), await open()]
+    await fill(store)
+    let isOver = false
+    let counted = 0
+    const consuming = (async () => {
+      for (let batch = 0; !isOver || batch < 5; batch++) {
+        const views = viewsFrom(
+          ...Array.from({ length: 40 }, (_, nth) => hostOf((batch * 37 + nth * 13) % 700)),
+          null,
+        )
+        await untilAvailable(() => record(consumer, views))
+        counted += views.length
+      }
+    })()
+    await untilAvailable(() => store.prune(KEEPING))
+    await untilAvailable(() => store.rebuild(KEEP))
+    isOver = true
+    await consuming
+    const { referrers, other } = await store.referrers(null, DAY, DAY, 10)
+    assert.equal(sum(referrers) + other.views, HOSTS_OF_SITE + 10 + 3 + counted)
+    await assertVerified(store)
+  })
+}
+
+/** In the order of their numbers. */
+function hostOf(nth: number): string {
+  return `host-${String(nth).padStart(5, '0')}.example`
+}
+
+function viewsFrom(...hosts: (string | null)[]): View[] {
+  return hosts.map(host => view(`${DAY}T12:00:00Z`, { referer: host === null ? null : `https://${host}/` }))
+}
+
+/** The first ten hosts of the post have two views, three views tell none. */
+async function fill(store: Store, reception?: { receivedAt: number }): Promise<void> {
+  const hosts = Array.from({ length: HOSTS_OF_SITE }, (_, nth) => hostOf(nth))
+  const views = hosts.map((host, nth) =>
+    view(`${DAY}T12:00:00Z`, {
+      referer: `https://${host}/`,
+      postUuid: nth < HOSTS_OF_POST ? POST : `post-${Math.floor((nth - HOSTS_OF_POST) / HOSTS_OF_OTHER)}`,
+    }),
+  )
+  await record(store, views, reception)
+  await record(store, viewsFrom(...hosts.slice(0, 10), null, null, null), reception)
+}
+
+function sum(referrers: readonly { views: number }[]): number {
+  return referrers.reduce((total, { views }) => total + views, 0)
+}
+
+function byHost(a: { host: string | null }, b: { host: string | null }): number {
+  return (a.host ?? '') < (b.host ?? '') ? -1 : 1
+}
+
+type Sql = TestDatabase['sql']
+
+/** How many hosts are stored, without nowhere, and the views of the others. */
+async function storedHosts(sql: Sql, post: string | null): Promise<{ hosts: number; rest: number }> {
+  const table = post === null ? 'site_view_referrers' : 'post_view_referrers'
+  const rows = await sql(
+    `SELECT host, view_count FROM ${table} WHERE date = '${DAY}' AND host <> ''${post === null ? '' : ` AND post_uuid = '${post}'`}`,
+  )
+  const [rest] = rows.filter(({ host }) => host === REMAINDER)
+  return { hosts: rows.length - (rest === undefined ? 0 : 1), rest: Number(rest?.['view_count'] ?? 0) }
+}
+
+async function viewsByTable(sql: Sql): Promise<number[]> {
+  const [ofPosts] = await sql('SELECT SUM(view_count) AS views FROM post_view_referrers')
+  const [ofSite] = await sql('SELECT SUM(view_count) AS views FROM site_view_referrers')
+  return [ofPosts, ofSite].map(row => Number(row!['views']))
+}

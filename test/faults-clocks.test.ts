@@ -1,11 +1,8 @@
 /** Clocks that are wrong, or set while the service runs, and days that another process closes too early: fault 26. */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { describe, type TestContext, test } from 'node:test'
-import { atEnd } from './support/at-end.ts'
+import { describe, test } from 'node:test'
+import { shiftedClock } from './support/clock.ts'
 import { ENGINES, type TestDatabase } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'
 import { goodEvent, type Plan, planOf } from './support/planned.ts'
@@ -18,17 +15,6 @@ const DAY_SECONDS = 86_400
 const YEAR_SECONDS = 365 * DAY_SECONDS
 /** So small that there is always a next batch. */
 const SETTINGS = { BATCH_EVENTS: '100' }
-const SHIFTED = new URL('./support/shifted-clock.ts', import.meta.url).href
-
-/** A clock that can be set: its settings are those of a process that goes by it. */
-async function clock(t: TestContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'postviews-clock-'))
-  atEnd(t, () => rm(folder, { recursive: true }))
-  const file = join(folder, 'shift')
-  const set = (aheadSeconds: number) => writeFile(file, String(aheadSeconds))
-  await set(0)
-  return { set, settings: { NODE_OPTIONS: `--import=${SHIFTED}`, CLOCK_SHIFT_FILE: file } }
-}
 
 /** Views of some readers, spread over the hours that lie so long ago. */
 function viewsOf({ fromSecondsAgo, toSecondsAgo }: { fromSecondsAgo: number; toSecondsAgo: number }): Plan {
@@ -73,7 +59,7 @@ for (const engine of ENGINES) {
       assert.deepEqual(await openDays(system.database), before)
       assert.ok(service.logged('day.key_replaced').length > 0)
 
-      const ahead = await clock(t)
+      const ahead = await shiftedClock(t)
       await ahead.set(40 * DAY_SECONDS)
       const pruned = await prune(system.surroundings, ahead.settings)
       if (engine.name === 'MariaDB') {
@@ -97,7 +83,7 @@ for (const engine of ENGINES) {
     })
 
     test('a clock that is a year ahead, and then an hour back, under a running service: exact, and retention goes on', async t => {
-      const wrong = await clock(t)
+      const wrong = await shiftedClock(t)
       const patient = { EVENT_MAX_AGE: '400d', RAW_RETENTION_DAYS: '401' }
       const usual = { EVENT_MAX_AGE: '30d', RAW_RETENTION_DAYS: '90' }
       const system = await createSystem(t, {

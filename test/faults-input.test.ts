@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { InvalidReason } from '@postviews/client'
+import { shiftedClock } from './support/clock.ts'
 import { ENGINES, SQLITE } from './support/engines.ts'
 import { deadLetters, untilStored } from './support/invariants.ts'
 import {
@@ -164,13 +165,10 @@ describe('the time of a view decides its day', () => {
       const messages = repeated.map((view, n) => [view, ...repeated.slice(n + 1, n + 3)])
       await system.publish(planOf(messages.filter((_, n) => n % 3 === 0)))
 
-      const clock = new URL('./support/clock.ts', import.meta.url).href
       for (const seconds of [30 * 3_600, -30 * 3_600]) {
-        await system.start({
-          command: 'consume',
-          nodeOptions: ['--import', clock],
-          settings: { ...settings, CLOCK_AHEAD_SECONDS: String(seconds) },
-        })
+        const clock = await shiftedClock(t)
+        await clock.set(seconds)
+        await system.start({ command: 'consume', settings: { ...settings, ...clock.settings } })
       }
       await untilStored(system.database, views.length)
       const days = Map.groupBy(TIMES, ([, day]) => day)

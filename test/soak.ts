@@ -12,6 +12,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
 import { holdFreePort } from '../tools/stack/ports.ts'
+import { shiftedClock } from './support/clock.ts'
 import { ENGINES } from './support/engines.ts'
 import { countRows } from './support/invariants.ts'
 import { PASSWORD, startPanelProcess, startPosts } from './support/panel.ts'
@@ -101,6 +102,7 @@ class Soak {
       { what: 'replay', everyMs: 31_000, once: () => this.#command('dead replay --reason bad_ip bad_user') },
       { what: 'purge', everyMs: 23_000, once: () => this.#command(`dead purge --reason ${GARBAGE}`) },
       { what: 'prune', everyMs: 20_000, once: () => this.#command('prune') },
+      { what: 'prune ahead', everyMs: 97_000, once: () => this.#pruneAhead() },
       { what: 'verify', everyMs: 30_000, once: () => this.#command('verify') },
       { what: 'rebuild', everyMs: 70_000, once: () => this.#command('rebuild') },
       { what: 'guess', everyMs: 1_000, once: () => this.#guess(panel) },
@@ -208,6 +210,22 @@ class Soak {
     const { code, output } = await postviews(this.#system.surroundings, ...line.split(' '))
     assert.equal(code, 0, `\`postviews ${line}\` failed: ${output}`)
     this.#count(line.split(' ').find(word => word !== 'dead')!)
+  }
+
+  /**
+   * Retention by a host whose clock is 40 days ahead: a database server's own clock refuses it. On SQLite every day is closed, and
+   * opens again by itself.
+   */
+  async #pruneAhead(): Promise<void> {
+    const clock = await shiftedClock(this.#t)
+    await clock.set(40 * 86_400)
+    const { settings, ...surroundings } = this.#system.surroundings
+    const { code, output } = await postviews(
+      { ...surroundings, settings: { ...settings, ...clock.settings } },
+      'prune',
+    )
+    assert.equal(code, ENGINE?.name === 'SQLite' ? 0 : 1, output)
+    this.#count('prune ahead')
   }
 
   /** A wrong password a second, from one address: it may be let off, and nobody else may be. */

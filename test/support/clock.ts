@@ -1,5 +1,19 @@
-/** Loaded before the service (`--import`): its clock is wrong by CLOCK_AHEAD_SECONDS. */
+/** A clock for a process under test that can be set while it runs. */
 
-const ahead = Number(process.env['CLOCK_AHEAD_SECONDS'])
-const now = Date.now
-Date.now = () => now() + ahead * 1_000
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { atEnd } from './at-end.ts'
+
+const SHIFTED = new URL('./shifted-clock.ts', import.meta.url).href
+
+/** `settings` are those of a process that goes by it; `set` puts it so many seconds ahead. */
+export async function shiftedClock(t: TestContext) {
+  const folder = await mkdtemp(join(tmpdir(), 'postviews-clock-'))
+  atEnd(t, () => rm(folder, { recursive: true }))
+  const file = join(folder, 'shift')
+  const set = (aheadSeconds: number) => writeFile(file, String(aheadSeconds))
+  await set(0)
+  return { set, settings: { NODE_OPTIONS: `--import=${SHIFTED}`, CLOCK_SHIFT_FILE: file } }
+}

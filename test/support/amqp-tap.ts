@@ -77,6 +77,8 @@ export function tapAmqp(proxy: TcpProxy): AmqpTap {
 const METHOD_FRAME = 1
 const HEADER_BYTES = 7
 const PROTOCOL_HEADER_BYTES = 8
+const CHANNEL = 20
+const CLOSE_OK = 41
 const BASIC = 60
 const DELIVER = 60
 const ACK = 80
@@ -99,8 +101,12 @@ class ConnectionTap {
     while (unread.length >= HEADER_BYTES) {
       const end = HEADER_BYTES + unread.readUInt32BE(3) + 1
       if (unread.length < end) break
-      if (unread[0] === METHOD_FRAME && unread.readUInt16BE(HEADER_BYTES) === BASIC) {
-        yield* this.#readBasic(direction, unread.readUInt16BE(1), unread.subarray(HEADER_BYTES + 2, end))
+      if (unread[0] === METHOD_FRAME) {
+        const channel = unread.readUInt16BE(1)
+        const method = unread.subarray(HEADER_BYTES + 2, end)
+        const ofClass = unread.readUInt16BE(HEADER_BYTES)
+        if (ofClass === BASIC) yield* this.#readBasic(direction, channel, method)
+        if (ofClass === CHANNEL && method.readUInt16BE(0) === CLOSE_OK) this.#returnAll(channel)
       }
       unread = unread.subarray(end)
     }
@@ -127,6 +133,13 @@ class ConnectionTap {
       : [`${channel}/${tag}`]
     for (const delivery of settled) this.unacknowledged.delete(delivery)
     if (id !== ACK) this.refused += settled.length
+  }
+
+  /** A channel that was closed has returned what it had. */
+  #returnAll(channel: number): void {
+    for (const delivery of this.unacknowledged) {
+      if (delivery.startsWith(`${channel}/`)) this.unacknowledged.delete(delivery)
+    }
   }
 }
 

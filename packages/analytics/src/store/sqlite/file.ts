@@ -7,7 +7,7 @@ import { MIGRATIONS_TABLE } from '../migrate.ts'
 import { StoreRefused, StoreUnavailable } from '../store.ts'
 import { SqliteConnection } from './connection.ts'
 import { HeaderFile, readHeader } from './header.ts'
-import { markIn } from './journal.ts'
+import { markIn, writtenBackIn } from './journal.ts'
 
 type Work = (writer: SqliteConnection) => Promise<void>
 
@@ -203,7 +203,8 @@ function isForeignLog(path: string, { descriptor }: HeaderFile): boolean {
   try {
     // Read-only, so that closing it does not write the log into the file.
     using together = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
-    return header.mark !== markIn(together)
+    const ahead = writtenBackIn(together) - header.writtenBack
+    return header.mark !== markIn(together) || ahead < 0 || ahead > 1
   } catch (cause) {
     throw new StoreUnavailable(`SQLite: ${path} cannot be read`, { cause })
   }

@@ -53,6 +53,30 @@ export function markIn(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()!['user_version'])
 }
 
+/**
+ * Called after the log was written back, before anything else is committed: with what is written back next, the file
+ * says once more that it was. The log is at most one ahead of the file.
+ *
+ * @param inFile what the file's header says
+ */
+export function countWrittenBack(database: DatabaseSync, inFile: number): void {
+  if (writtenBackIn(database) > inFile) return
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    // Unless another process was quicker.
+    if (writtenBackIn(database) <= inFile) database.exec(`PRAGMA application_id = ${inFile + 1}`)
+    database.exec('COMMIT')
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/** As the connection sees it, with what is in the log. */
+export function writtenBackIn(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA application_id').get()!['application_id'])
+}
+
 /** Closes the connection that writes, after those of its process that read: whatever was committed is in the file then. */
 export function giveBack(database: DatabaseSync, path: string): void {
   try {

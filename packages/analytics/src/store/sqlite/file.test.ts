@@ -5,7 +5,16 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -231,6 +240,22 @@ describe('a file that is in use and', { concurrency: true }, () => {
       assert.equal(await viewsIn(t, path), 7)
     })
   }
+
+  test('is opened by a link has its log beside the file itself', async t => {
+    const { path, store } = await counting(t, 7)
+    await store.close()
+    symlinkSync(path, `${path}.link`)
+    const linked = await opened(t, `${path}.link`)
+    await count(linked, 1)
+    const other = await opened(t, `${path}.link`)
+    await other.checkSettings()
+    assert.deepEqual(other.warnings(), [])
+    await other.close()
+    unlinkSync(`${path}-wal`)
+    await assert.rejects(count(linked, 1), StoreMisplaced)
+    await linked.close()
+    assert.equal(await viewsIn(t, path), 8)
+  })
 
   test('was written over by an older copy of itself takes nothing, and is refused until the old log is gone', async t => {
     const { path, store } = await counting(t, 7)

@@ -7,6 +7,7 @@
 import { randomInt } from 'node:crypto'
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
+import { realPath } from './place.ts'
 
 /** A log that has grown beyond this is cut back to it as soon as no reader needs it. Somewhat more than a checkpoint leaves. */
 export const LOG_KEPT_BYTES = 134_217_728
@@ -93,7 +94,7 @@ export function giveBack(database: DatabaseSync, path: string): void {
 
 /** Writes the log into the file and cuts it to nothing, if it has more than `beyondBytes` and nobody needs it any more. */
 export function emptyLog(database: DatabaseSync, path: string, beyondBytes: number): void {
-  const log = statSync(`${path}-wal`, { throwIfNoEntry: false })
+  const log = statSync(`${realPath(path)}-wal`, { throwIfNoEntry: false })
   if (log === undefined || log.size <= beyondBytes) return
   // Nearly all of it beside those who write, and only the rest while they wait.
   database.exec('PRAGMA wal_checkpoint(PASSIVE)')

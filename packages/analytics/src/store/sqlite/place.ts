@@ -3,7 +3,7 @@
  * nothing: such commits are gone with the process. Runs in the thread of a connection.
  */
 
-import { type BigIntStats, fstatSync, statSync } from 'node:fs'
+import { type BigIntStats, fstatSync, realpathSync, statSync } from 'node:fs'
 import { readHeader } from './header.ts'
 
 /** Becomes a `StoreMisplaced` on the other side of the thread. */
@@ -13,6 +13,7 @@ class Misplaced extends Error {
 
 export class Place {
   readonly #path: string
+  readonly #besides: string
   readonly #headerOf: number
   readonly #mark: number
   readonly #log: BigIntStats | undefined
@@ -30,12 +31,13 @@ export class Place {
    */
   constructor(path: string, headerOf: number, mark: number) {
     this.#path = path
+    this.#besides = realPath(path)
     this.#headerOf = headerOf
     this.#mark = mark
     // Of the open file: another may be at the path by now.
     this.#file = fstatSync(headerOf, { bigint: true })
-    this.#log = seen(`${path}-wal`)
-    this.#index = seen(`${path}-shm`)
+    this.#log = seen(`${this.#besides}-wal`)
+    this.#index = seen(`${this.#besides}-shm`)
     this.#isOverwritten = !this.#isMarked()
   }
 
@@ -57,10 +59,10 @@ export class Place {
       ['-wal', this.#log],
       ['-shm', this.#index],
     ] as const) {
-      const beside = seen(path + suffix)
+      const beside = seen(this.#besides + suffix)
       if (isSame(beside, opened)) continue
       throw new Misplaced(
-        `${path}${suffix} was ${beside === undefined ? 'deleted' : 'replaced'} while it was in use: stop this process with SIGTERM, which writes what it holds into ${path}, then start it again`,
+        `${this.#besides}${suffix} was ${beside === undefined ? 'deleted' : 'replaced'} while it was in use: stop this process with SIGTERM, which writes what it holds into ${path}, then start it again`,
       )
     }
     // Written by a checkpoint, or written over.
@@ -79,7 +81,7 @@ export class Place {
   /** Whether closing may write what the log holds into the file, and take the log away. */
   mayBeCompleted(): boolean {
     const isLeft = (suffix: string, opened: BigIntStats | undefined) => {
-      const beside = seen(this.#path + suffix)
+      const beside = seen(this.#besides + suffix)
       return beside === undefined || isSame(beside, opened)
     }
     return (
@@ -98,6 +100,16 @@ export class Place {
     if (header.writtenBack < this.#writtenBack) return false
     this.#writtenBack = header.writtenBack
     return true
+  }
+}
+
+/** Where SQLite keeps log and index: beside the file itself, not beside a link to it. */
+export function realPath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    // There is no file: whatever is done with it tells.
+    return path
   }
 }
 

@@ -5,7 +5,16 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -69,6 +78,15 @@ function backupOf(path: string): string {
   database.prepare('VACUUM INTO ?').run(backup)
   return backup
 }
+
+/** As another process does it. */
+function writeBack(path: string): void {
+  execFileSync(process.execPath, ['--input-type=module', '-e', WRITE_BACK, path])
+}
+
+const WRITE_BACK = `
+  import { DatabaseSync } from 'node:sqlite'
+  new DatabaseSync(process.argv[1]).exec('PRAGMA wal_checkpoint(TRUNCATE)')`
 
 /** As the file of a process that was killed: its latest commits are in the log alone. */
 function killed(path: string): string {
@@ -150,6 +168,7 @@ describe('a file that is in use and', { concurrency: true }, () => {
     ['was replaced by a backup', (path: string) => renameSync(backupOf(path), path)],
     ['was written over', (path: string) => execFileSync('cp', [`${path}.other`, path])],
     ['lost its log', (path: string) => unlinkSync(`${path}-wal`)],
+    ['lost the index of its log', (path: string) => unlinkSync(`${path}-shm`)],
     ['has the log of another', (path: string) => renameSync(`${path}.other`, `${path}-wal`)],
   ] as [string, (path: string) => void][]) {
     test(`${what} takes nothing and answers nothing`, async t => {
@@ -221,6 +240,44 @@ describe('a file that is in use and', { concurrency: true }, () => {
       assert.equal(await viewsIn(t, path), 7)
     })
   }
+
+  test('is opened by a link has its log beside the file itself', async t => {
+    const { path, store } = await counting(t, 7)
+    await store.close()
+    symlinkSync(path, `${path}.link`)
+    const linked = await opened(t, `${path}.link`)
+    await count(linked, 1)
+    const other = await opened(t, `${path}.link`)
+    await other.checkSettings()
+    assert.deepEqual(other.warnings(), [])
+    await other.close()
+    unlinkSync(`${path}-wal`)
+    await assert.rejects(count(linked, 1), StoreMisplaced)
+    await linked.close()
+    assert.equal(await viewsIn(t, path), 8)
+  })
+
+  test('was written over by an older copy of itself takes nothing, and is refused until the old log is gone', async t => {
+    const { path, store } = await counting(t, 7)
+    writeBack(path)
+    const older = copied(path)
+    const bytes = readFileSync(older)
+    for (let times = 0; times < 3; times++) {
+      await count(store, 200)
+      writeBack(path)
+    }
+    await count(store, 1)
+    execFileSync('cp', [older, path])
+    await assert.rejects(count(store, 1), StoreMisplaced)
+    await assert.rejects(store.postTotals([POST]), StoreMisplaced)
+    await store.close()
+    assert.ok(readFileSync(path).equals(bytes), 'nothing was written into it')
+
+    const next = await opened(t, path)
+    await assert.rejects(next.checkSettings(), /views.db-wal belongs to another file/)
+    for (const suffix of ['-wal', '-shm']) rmSync(path + suffix)
+    assert.equal(await viewsIn(t, path), 7)
+  })
 
   test('is checked through checkpoints, which write into it as well', async t => {
     const { path, store } = await counting(t, 7)

@@ -7,7 +7,8 @@ import { MIGRATIONS_TABLE } from '../migrate.ts'
 import { StoreRefused, StoreUnavailable } from '../store.ts'
 import { SqliteConnection } from './connection.ts'
 import { HeaderFile, readHeader } from './header.ts'
-import { markIn } from './journal.ts'
+import { markIn, writtenBackIn } from './journal.ts'
+import { realPath } from './place.ts'
 
 type Work = (writer: SqliteConnection) => Promise<void>
 
@@ -123,7 +124,7 @@ export class SqliteFile {
     try {
       if (fill === undefined) refuseForeignLog(path, header)
       const found = readHeader(header.descriptor)
-      const lacksLog = found?.hasLog && found.mark !== 0 && seen(`${path}-wal`) === undefined
+      const lacksLog = found?.hasLog && found.mark !== 0 && seen(logOf(path)) === undefined
       // Another process may have been quicker: then the tables are there.
       if (fill === undefined) await refuseForeign(writer, path)
       else await fill(writer)
@@ -159,6 +160,10 @@ function seen(path: string) {
   }
 }
 
+function logOf(path: string): string {
+  return `${realPath(path)}-wal`
+}
+
 function headerOf(path: string): HeaderFile {
   try {
     return new HeaderFile(path)
@@ -169,7 +174,7 @@ function headerOf(path: string): HeaderFile {
 
 /** Made anew, it would take the log of the file that is gone for its own, and empty it. */
 function refuseWithoutFile(path: string): void {
-  if ((seen(path)?.size ?? 0) > 0 || (seen(`${path}-wal`)?.size ?? 0) === 0) return
+  if ((seen(path)?.size ?? 0) > 0 || (seen(logOf(path))?.size ?? 0) === 0) return
   throw new StoreRefused(
     `${path} is not there, but ${path}-wal is, with the latest views in it: put the file back beside it, or move that away`,
   )
@@ -191,34 +196,35 @@ function refuseForeignLog(path: string, header: HeaderFile): void {
   // Looked at twice: another process that opens or closes the file in between changes both.
   if (isForeignLog(path, header) && isForeignLog(path, header)) {
     throw new StoreRefused(
-      `${path}-wal belongs to another file than ${path}: move it away, and ${path}-shm with it`,
+      `${logOf(path)} belongs to another file than ${path}: move it away, and the -shm beside it too`,
     )
   }
 }
 
 function isForeignLog(path: string, { descriptor }: HeaderFile): boolean {
-  if ((seen(`${path}-wal`)?.size ?? 0) === 0) return false
+  if ((seen(logOf(path))?.size ?? 0) === 0) return false
   const header = readHeader(descriptor)
   if (header === null || !header.hasLog) return true
   try {
     // Read-only, so that closing it does not write the log into the file.
     using together = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
-    return header.mark !== markIn(together)
+    const ahead = writtenBackIn(together) - header.writtenBack
+    return header.mark !== markIn(together) || ahead < 0 || ahead > 1
   } catch (cause) {
     throw new StoreUnavailable(`SQLite: ${path} cannot be read`, { cause })
   }
 }
 
 function withoutLog(path: string): string {
-  return `${path} was in use when it was last written, and there is no ${path}-wal: if it was copied or restored without that, its latest views are missing; put the two together back, from one moment`
+  return `${path} was in use when it was last written, and there is no ${logOf(path)}: if it was copied or restored without that, its latest views are missing; put the two together back, from one moment`
 }
 
 /** Files with readers' addresses that any user of the machine can read. Those of a mode that we set are not. */
 function openToAll(path: string): string[] {
-  const folder = seen(dirname(path))
+  const folder = seen(dirname(realPath(path)))
   if (folder === undefined || (folder.mode & 0o001) === 0) return []
   return ['', '-wal', '-shm']
-    .map(suffix => path + suffix)
+    .map(suffix => realPath(path) + suffix)
     .filter(each => ((seen(each)?.mode ?? 0) & 0o006) !== 0)
     .map(each => `${each} holds personal data, and every user of this machine can read it: chmod 600`)
 }

@@ -14,6 +14,8 @@ export interface Header {
   hasLog: boolean
   /** A random number that the file keeps as long as it is in use. */
   mark: number
+  /** How often its log was written back while it was in use: an older copy of the file has a smaller one. */
+  writtenBack: number
 }
 
 const BYTES = 100
@@ -22,7 +24,7 @@ const BYTES = 100
 export function readHeader(descriptor: number): Header | null {
   const bytes = Buffer.alloc(BYTES)
   if (readSync(descriptor, bytes, 0, BYTES, 0) < BYTES) return null
-  return { hasLog: bytes[18] === 2, mark: bytes.readInt32BE(60) }
+  return { hasLog: bytes[18] === 2, mark: bytes.readInt32BE(60), writtenBack: bytes.readInt32BE(68) }
 }
 
 interface Open {

@@ -7,6 +7,7 @@
 import { randomInt } from 'node:crypto'
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
+import { realPath } from './place.ts'
 
 /** A log that has grown beyond this is cut back to it as soon as no reader needs it. Somewhat more than a checkpoint leaves. */
 export const LOG_KEPT_BYTES = 134_217_728
@@ -53,6 +54,30 @@ export function markIn(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()!['user_version'])
 }
 
+/**
+ * Called after the log was written back, before anything else is committed: with what is written back next, the file
+ * says once more that it was. The log is at most one ahead of the file.
+ *
+ * @param inFile what the file's header says
+ */
+export function countWrittenBack(database: DatabaseSync, inFile: number): void {
+  if (writtenBackIn(database) > inFile) return
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    // Unless another process was quicker.
+    if (writtenBackIn(database) <= inFile) database.exec(`PRAGMA application_id = ${inFile + 1}`)
+    database.exec('COMMIT')
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/** As the connection sees it, with what is in the log. */
+export function writtenBackIn(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA application_id').get()!['application_id'])
+}
+
 /** Closes the connection that writes, after those of its process that read: whatever was committed is in the file then. */
 export function giveBack(database: DatabaseSync, path: string): void {
   try {
@@ -69,7 +94,7 @@ export function giveBack(database: DatabaseSync, path: string): void {
 
 /** Writes the log into the file and cuts it to nothing, if it has more than `beyondBytes` and nobody needs it any more. */
 export function emptyLog(database: DatabaseSync, path: string, beyondBytes: number): void {
-  const log = statSync(`${path}-wal`, { throwIfNoEntry: false })
+  const log = statSync(`${realPath(path)}-wal`, { throwIfNoEntry: false })
   if (log === undefined || log.size <= beyondBytes) return
   // Nearly all of it beside those who write, and only the rest while they wait.
   database.exec('PRAGMA wal_checkpoint(PASSIVE)')

@@ -8,7 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { Day } from '../calendar.ts'
 import type { SqlValue } from '../sql/sql.ts'
 import { KeyReplaced } from '../store.ts'
-import { emptyLog, giveBack, markIn, prepareWriter, takeIntoUse } from './journal.ts'
+import { countWrittenBack, emptyLog, giveBack, markIn, prepareWriter, takeIntoUse } from './journal.ts'
 import { Place } from './place.ts'
 import { type RecordBatch, recordViews } from './record.ts'
 
@@ -104,7 +104,13 @@ function answerInPlace(request: Request): unknown {
     open()
   }
   if (request.op === 'close' || request.op === 'mayBeCompleted') return answer(request)
-  if (!database.isTransaction) place?.check()
+  if (!database.isTransaction) {
+    place?.check()
+    if (!readOnly && request.op !== 'all' && place?.isWrittenBack) {
+      countWrittenBack(database, place.writtenBack)
+      place.isWrittenBack = false
+    }
+  }
   const result = answer(request)
   if (!database.isTransaction) place?.check()
   return result

@@ -32,6 +32,8 @@ export async function verifyReferrers(
   day: Day,
   afterStep: () => void = () => {},
 ): Promise<Difference[]> {
+  // Settled by a clock that was ahead, and so no more: retention is about to count its hosts anew, a step at a time.
+  if (hasRows(state, day) && !isSettled(state, day) && (await hasRemainder(client, day))) return []
   const compared = await compare(engine, client, state, day, afterStep)
   const wrong = compared.wrong.flatMap(({ table, post, host, ...views }) =>
     differences(

@@ -219,6 +219,23 @@ for (const engine of ENGINES) {
   })
 }
 
+test('a rebuild looks again however often somebody else puts something right meanwhile', async t => {
+  const { store, query } = await databaseOf(t, SQLITE)
+  await record(
+    store,
+    POSTS.map(postUuid => view(`${DAY}T12:00:00Z`, { postUuid, referer: 'https://a.example/' })),
+  )
+  await query('UPDATE site_view_referrers SET view_count = 1')
+  let left = 90
+  await store.rebuild(KEEP, step => {
+    if (step !== 'days' || --left < 0) return
+    // As a day does that is opened again. Statements of this engine are done at once.
+    void query('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1')
+  })
+  assert.ok(left < 0)
+  await assertVerified(store)
+})
+
 /** Blocks: what runs meanwhile in another program is one statement. */
 const SNAPSHOT_MS = 1_100
 
@@ -266,7 +283,8 @@ describe('verify', () => {
   test('names nothing of a day that retention removes, or closes, while another is read', async t => {
     const database = await threeDays(t)
     const differences = await differencesWhen(database, [
-      `BEGIN; DELETE FROM post_views WHERE day < '${THIRD}'; UPDATE post_view_state SET raw_from = '${THIRD}'; COMMIT`,
+      `DELETE FROM post_views WHERE day < '${THIRD}'`,
+      `UPDATE post_view_state SET raw_from = '${THIRD}'`,
     ])
     assert.deepEqual(differences, [])
   })

@@ -107,6 +107,26 @@ for (const engine of ENGINES) {
   })
 }
 
+test('a day that is closed while other settings are applied to it is hashed under one key all the same', async t => {
+  const database = await SQLITE.create(t)
+  const store = await openStore(database.url, COUNTING)
+  atEnd(t, () => store.close())
+  await store.migrate()
+  await record(store, [...views(), ...views()])
+  const other = await openStore(database.url, { ...COUNTING, uniqueBy: 'ip+user_agent' })
+  atEnd(t, () => other.close())
+  let steps = 0
+  await other.rebuild({ adoptSettings: true }, step => {
+    // Some rows are done by then. Statements of this engine are done at once.
+    if (step !== 'settings' || ++steps !== 5) return
+    void database.query('DELETE FROM post_view_day_keys')
+    void database.query(`UPDATE post_view_state SET open_from = '2026-05-02'`)
+  })
+  assert.ok(steps > 5)
+  assert.equal((await other.siteTotals()).unique_views, READERS)
+  await assertVerified(other)
+})
+
 test('a row of before that cannot be changed is no fault of the rows that come', async t => {
   const database = await SQLITE.create(t)
   const store = await openStore(database.url, COUNTING)

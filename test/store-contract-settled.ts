@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
-import type { Store } from '../packages/analytics/src/store/store.ts'
+import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, differencesIn, type Promises, type TestDatabase } from './store-contract-database.ts'
-import { POST, record, unix, untilAvailable, view } from './support/views.ts'
+import { GOOGLEBOT, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
 const NEXT_DAY = '2026-03-11'
@@ -269,6 +269,16 @@ export function settledContract(promises: Promises): void {
     const { other } = await store.referrers(POST, '2026-03-13', '2026-03-13', 10)
     assert.deepEqual(other, { views: 1 })
 
+    // Ended before the hosts of those days are counted anew, they are no differences.
+    const ended = new Error('ended')
+    await assert.rejects(
+      store.prune({ ...KEEPING, now: unix(today) }, step => {
+        if (step === 'hosts') throw ended
+      }),
+      ended,
+    )
+    await assertVerified(store)
+
     // A little behind or not, a clock changes nothing that is settled.
     await store.prune({ ...KEEPING, now: unix(today) })
     await record(store, [view(today, { referer: 'https://c.example/' })])
@@ -279,6 +289,24 @@ export function settledContract(promises: Promises): void {
       ],
       other: { views: 0 },
     })
+    await assertVerified(store)
+  })
+
+  promises('leaves hosts to those who count by what is recorded', async ({ open, openAsIs }) => {
+    const before = await open()
+    await record(before, viewsFrom('a.example'))
+    const store = await openAsIs({ bots: 'exclude' })
+    await store.rebuild({ adoptSettings: true })
+    await store.prune({ ...KEEPING, now: SETTLES + 20 * DAY_SECONDS })
+    const today = '2026-03-13T12:00:00Z'
+    await record(store, [
+      view(today, { referer: 'https://b.example/' }),
+      view(today, { referer: 'https://c.example/', userAgent: GOOGLEBOT }),
+    ])
+    // It has had nothing to count since, so that nothing has stopped it.
+    await assert.rejects(before.prune({ ...KEEPING, now: unix(today) }), StoreRefused)
+    await assert.rejects(differencesIn(before), StoreRefused)
+    await store.prune({ ...KEEPING, now: unix(today) })
     await assertVerified(store)
   })
 

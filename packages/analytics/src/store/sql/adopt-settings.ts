@@ -18,7 +18,7 @@ import { idRanges } from './id-ranges.ts'
 import { fixRows, WRONG_AT_ONCE, wrongAmong } from './rebuild-rows.ts'
 import { daysOfRows } from './recount.ts'
 import { untilNoneIsReopened } from './reopen.ts'
-import { dayKeys, isOpen, rowsBetween } from './rows.ts'
+import { dayKeys, isOpen, rowsBetween, secretOf } from './rows.ts'
 import { figure, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
 
@@ -114,20 +114,30 @@ function firstDayToApply(
 }
 
 async function applyToDay(engine: SqlEngine, day: Day, progress: Progress, step: () => void): Promise<void> {
+  while (!(await applyUnderOneKey(engine, day, progress, step))) {
+    // Closed meanwhile, or opened again: some of its readers are hashed under the key of before.
+  }
+}
+
+/** False where the day's key was another in the end: then all of it has to be done under that. */
+async function applyUnderOneKey(
+  engine: SqlEngine,
+  day: Day,
+  progress: Progress,
+  step: () => void,
+): Promise<boolean> {
   const { reader } = engine
   const { start, end } = engine.calendar.bounds(day)
   const { settingsSince } = toState((await reader.all(SELECT_STATE))[0]!)
   const where = '(day >= ? OR day IS NULL)'
   const values = [settingsSince ?? '1000-01-01']
-  const hasKey = await untilNoneIsReopened(engine, progress, async (client, state) => {
-    if ((await dayKeys(client)).has(day)) return true
-    if (!(await isOpen(client, state.openFrom, day))) return false
+  const recorded = await untilNoneIsReopened(engine, progress, async (client, state) => {
+    const secret = await secretOf(client, day)
     // In the zone of before, nothing had happened on this day; its readers may come again.
-    await makeKey(client, day)
-    return true
+    return secret === null && (await isOpen(client, state.openFrom, day)) ? makeKey(client, day) : secret
   })
   const ownKeys = new Map<Day, string>()
-  if (!hasKey) {
+  if (recorded === null) {
     const lacking = rowsBetween(engine, reader, start, end, {
       where: `${where} AND ${WITHOUT_ADDRESS}`,
       values,
@@ -140,13 +150,18 @@ async function applyToDay(engine: SqlEngine, day: Day, progress: Progress, step:
   const bots = new BotList()
   for await (const rows of rowsBetween(engine, reader, start, end, { where, values })) {
     const state = toState((await reader.all(SELECT_STATE))[0]!)
-    const keys = new Map([...ownKeys, ...(await dayKeys(reader))])
+    const keys = new Map([...(await dayKeys(reader)), ...ownKeys])
+    if (recorded !== null) keys.set(day, recorded)
     for (const wrong of groupsOf(wrongAmong(rows, engine, state, keys, bots), WRONG_AT_ONCE)) {
-      await untilNoneIsReopened(engine, progress, (client, now) =>
-        fixRows(engine, client, now, wrong, { bots, ownKeys }),
-      )
+      const isSame = await untilNoneIsReopened(engine, progress, async (client, now) => {
+        if ((await secretOf(client, day)) !== recorded) return false
+        await fixRows(engine, client, now, wrong, { bots, ownKeys })
+        return true
+      })
       step()
+      if (!isSame) return false
     }
     step()
   }
+  return true
 }

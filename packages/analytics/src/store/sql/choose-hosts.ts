@@ -3,7 +3,8 @@
 import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import { byViews, type Compared, type Unkept } from './compare-hosts.ts'
-import { hasRows, hostsOfRows } from './host-rows.ts'
+import { hostsOfRows } from './host-rows.ts'
+import { hasRows } from './recount.ts'
 import {
   addToStored,
   addViews,
@@ -82,8 +83,7 @@ async function takeOut(
   chosen: readonly string[],
 ): Promise<void> {
   const { day, post } = place
-  const views = new Map<string, number>()
-  const count = async (client: SqlClient, after: number, last: number) => {
+  const addViewsOf = async (client: SqlClient, after: number, last: number, views: Map<string, number>) => {
     const { sql, values } = hostsOfRows(engine, table, day, {
       where: `post_views.id > ? AND post_views.id <= ? AND post_views.referer_host IN (${marks(chosen.length)})
         ${post === null ? '' : 'AND post_views.post_uuid = ?'}`,
@@ -95,17 +95,20 @@ async function takeOut(
       views.set(host, (views.get(host) ?? 0) + Number(row['views']))
     }
   }
+  const before = new Map<string, number>()
   let counted = 0
   for (;;) {
     const last = await lastRow(engine)
-    await count(engine.reader, counted, last)
+    await addViewsOf(engine.reader, counted, last, before)
     const isNear = last - counted <= ROWS_AT_ONCE
     counted = last
     if (isNear) break
   }
   await turn.change(async (client, state) => {
     if (!isSettled(state, day) || !hasRows(state, day)) throw new PutRightMeanwhile()
-    await count(client, counted, Number.MAX_SAFE_INTEGER)
+    // A map of its own: a transaction that another is in the way of is done again.
+    const views = new Map(before)
+    await addViewsOf(client, counted, Number.MAX_SAFE_INTEGER, views)
     for (const [host, some] of views) await addViews(client, table, place, host, some)
     const all = views.values().reduce((sum, some) => sum + some, 0)
     await addToStored(client, table, place, REMAINDER, -all)

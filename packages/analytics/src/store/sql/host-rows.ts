@@ -3,11 +3,7 @@
 import type { Day } from '../calendar.ts'
 import { counted, rowsOfDay } from './recount.ts'
 import type { HostTable } from './settle.ts'
-import type { SqlEngine, SqlValue, State } from './sql.ts'
-
-export function hasRows({ rawFrom }: State, day: Day): boolean {
-  return rawFrom === null || day >= rawFrom
-}
+import type { SqlEngine, SqlValue } from './sql.ts'
 
 export interface Sql {
   sql: string

@@ -4,8 +4,10 @@ import { randomUUID } from 'node:crypto'
 import { addDays, type Day, latest } from '../calendar.ts'
 import { assertClocksAgree } from '../clocks.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
+import { checkAgreement } from './agreement.ts'
 import { giveUpLease, holdLease } from './lease.ts'
 import { pruneRows } from './prune-rows.ts'
+import { whileAgreed } from './rebuild.ts'
 import { rebuildReferrers } from './referrers.ts'
 import { secretOf } from './rows.ts'
 import { settleDays } from './settle.ts'
@@ -47,21 +49,22 @@ export async function prune(
     const rows = await pruneRows(engine, step, options, progress)
     const days = await closeDays(engine, step, options, progress)
     await dropClosedVisitors(engine, step, progress)
-    await settle(engine, step, options, progress)
     await dropMinutes(step, options, progress)
+    await settle(engine, step, options, progress)
     return { ran, rows, days }
   } finally {
     await giveUpLease(engine, 'prune', holder)
   }
 }
 
-/** Settles days that are over, under the same lease. */
+/** Settles days that are over, under the same lease. A process that counts by other settings than are recorded must not. */
 async function settle(
-  engine: SqlEngine,
+  given: SqlEngine,
   step: Step,
   { now }: PruneOptions,
   progress: Progress,
 ): Promise<void> {
+  const engine = whileAgreed(given, await checkAgreement(given))
   let keptAt = performance.now()
   let steps = 0
   await settleDays(

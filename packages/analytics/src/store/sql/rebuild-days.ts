@@ -23,6 +23,7 @@ import {
 import { marks, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { inGroups } from './steps.ts'
 import { writeTotals } from './totals.ts'
+import { countOfRebuilds, PutRightMeanwhile, Turn } from './turn.ts'
 
 const READERS_AT_ONCE = 500
 const POSTS_AT_ONCE = 100
@@ -61,7 +62,7 @@ function lookAt({ engine, recount, step }: DayRebuild, day: Day): Promise<Look> 
   return engine.snapshot(async client => {
     const state = toState((await client.all(SELECT_STATE))[0]!)
     const look: Look = {
-      rebuilds: await rebuildsSoFar(client),
+      rebuilds: await countOfRebuilds(client),
       hasRows: hasRows(state, day),
       readersAreListed: await readersAreListed(client, state, day),
       site: { expected: null, found: await storedSite(client, day) },
@@ -72,43 +73,26 @@ function lookAt({ engine, recount, step }: DayRebuild, day: Day): Promise<Look> 
   })
 }
 
-async function rebuildsSoFar(client: SqlClient): Promise<number> {
-  const [row] = await client.all('SELECT rebuilds FROM post_view_rebuilds WHERE id = 1')
-  return Number(row!['rebuilds'])
-}
-
 /** Steps that apply what was found in a snapshot, as long as nobody else has corrected anything since. */
 class Corrections {
-  readonly #engine: SqlEngine
-  #rebuilds: number
+  readonly #turn: Turn
   fixed = 0
 
   constructor(engine: SqlEngine, rebuilds: number) {
-    this.#engine = engine
-    this.#rebuilds = rebuilds
+    this.#turn = new Turn(engine, rebuilds)
   }
 
   /** False where somebody else was at it: then nothing was changed, and what was found is void. */
   async apply(count: number, work: (client: SqlClient, state: State) => Promise<void>): Promise<boolean> {
-    const isApplied = await this.#engine.exclusive(async (client, state) => {
-      if ((await rebuildsSoFar(client)) !== this.#rebuilds) return false
-      await work(client, state)
-      await raiseRebuilds(client)
-      return true
-    })
-    if (!isApplied) return false
-    this.#rebuilds++
+    try {
+      await this.#turn.change(work)
+    } catch (error) {
+      if (error instanceof PutRightMeanwhile) return false
+      throw error
+    }
     this.fixed += count
     return true
   }
-}
-
-/**
- * Whoever keeps what was read in memory learns from this that it was changed, and whoever is about to correct something that what
- * it found is void.
- */
-export async function raiseRebuilds(client: SqlClient): Promise<void> {
-  await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
 }
 
 /**

@@ -4,11 +4,11 @@ import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { makeKey } from './day-keys.ts'
-import { raiseRebuilds } from './rebuild-days.ts'
 import { differences } from './recount.ts'
 import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows, rowsAbout } from './rows.ts'
 import { marks, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
+import { raiseRebuilds } from './turn.ts'
 
 export const WRONG_AT_ONCE = 200
 

@@ -11,7 +11,7 @@ import {
 import { adoptSettings } from './adopt-settings.ts'
 import { checkAgreement } from './agreement.ts'
 import { DayRecount } from './day-recount.ts'
-import { raiseRebuilds, rebuildDay } from './rebuild-days.ts'
+import { rebuildDay } from './rebuild-days.ts'
 import { rebuildRows } from './rebuild-rows.ts'
 import { allDays, differences } from './recount.ts'
 import { rebuildReferrers } from './referrers.ts'
@@ -19,6 +19,7 @@ import { reopenDays } from './reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
 import { totalsAfter, writeTotals } from './totals.ts'
+import { raiseRebuilds } from './turn.ts'
 
 const TOTALS_AT_ONCE = 100
 

@@ -5,6 +5,14 @@ import type { SqlClient, SqlEngine, State } from './sql.ts'
 /** While something was put right, somebody else put something right as well: what differs has to be looked for again. */
 export class PutRightMeanwhile extends Error {}
 
+/**
+ * Whoever keeps what was read in memory learns from this that it was changed, and whoever is about to put something right that
+ * what it found is void.
+ */
+export async function raiseRebuilds(client: SqlClient): Promise<void> {
+  await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
+}
+
 export async function countOfRebuilds(client: SqlClient): Promise<number> {
   const [row] = await client.all('SELECT rebuilds FROM post_view_rebuilds WHERE id = 1')
   return Number(row!['rebuilds'])
@@ -24,8 +32,7 @@ export class Turn {
   async change<T>(work: (client: SqlClient, state: State) => Promise<T>): Promise<T> {
     const result = await this.#engine.exclusive(async (client, state) => {
       if ((await countOfRebuilds(client)) !== this.#rebuilds) throw new PutRightMeanwhile()
-      // Whoever keeps what was read of a day in memory learns from this that it was changed.
-      await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
+      await raiseRebuilds(client)
       return work(client, state)
     })
     this.#rebuilds++

@@ -7,6 +7,7 @@
 import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import { AGREEMENT_REPLACED, type Difference, type Progress, StoreRefused } from '../store.ts'
+import { checkAgreement } from './agreement.ts'
 import { DayRecount } from './day-recount.ts'
 import {
   type Aggregate,
@@ -88,7 +89,7 @@ class Verifier {
 
   async days(): Promise<void> {
     const { reader } = this.#engine
-    const { agreement } = await stateOf(reader)
+    const agreement = await checkAgreement(this.#engine)
     const total = await rowsAbout(reader)
     // A Set hands out also what is added to it meanwhile: days that nothing but a row names, which lies on another.
     const days = new Set(await allDays(this.#engine, reader))

@@ -2,6 +2,7 @@
 
 import type { Day } from '../calendar.ts'
 import type { SqlClient } from './sql.ts'
+import { raiseRebuilds } from './turn.ts'
 
 /** Removes visitors of the day, about so many; false when none are left. A big post goes in several turns. */
 export async function dropVisitors(client: SqlClient, day: Day, rows: number): Promise<boolean> {
@@ -82,6 +83,5 @@ export async function listAndCountReaders(
     ofSite,
     day,
   ])
-  // Whoever keeps what was read of a day in memory learns from this that it was changed.
-  await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
+  await raiseRebuilds(client)
 }

@@ -24,7 +24,7 @@ import { atEnd } from './support/at-end.ts'
 import { ENGINES, type TestDatabase } from './support/engines.ts'
 import { FIREFOX, GOOGLEBOT, record, SAFARI, unix, view } from './support/views.ts'
 
-const ROUNDS = Number(process.env['TOGETHER_ROUNDS'] ?? 8)
+const ROUNDS = Number(process.env['TOGETHER_ROUNDS'] ?? 4)
 const SEED = Number(process.env['TOGETHER_SEED'] ?? 1)
 
 const DAY_SECONDS = 86_400

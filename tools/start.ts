@@ -108,6 +108,8 @@ function blogPart(amqpUrl: string, sampleDay: string): Part {
   }
 }
 
+const PARENT_LOOK_MS = 500
+
 const parts: Server[] = []
 const stops: (() => Promise<unknown>)[] = []
 let isEnding = false
@@ -116,6 +118,14 @@ onStopSignal(() => {
   console.log('\nStopping ...')
   void end(0)
 })
+
+// A signal to npm alone ends npm, and would leave all of this without anybody.
+const startedBy = process.ppid
+if (process.env['npm_lifecycle_event'] === 'start') {
+  setInterval(() => {
+    if (process.ppid !== startedBy) void end(0)
+  }, PARENT_LOOK_MS).unref()
+}
 
 try {
   await start()

@@ -16,8 +16,10 @@ interface Connections {
   writer: SqliteConnection
   /** Asked nothing before the writer has the file in use: it cannot make the log. */
   reader: SqliteConnection
-  /** One more that reads, for whoever wants many reads of one moment; it is the caller's to close. */
-  another(): SqliteConnection
+  /** Lends one more that reads, to whoever wants many reads of one moment. */
+  lend<T>(work: (reader: SqliteConnection) => Promise<T>): Promise<T>
+  /** Those that nobody has: a connection is a thread, which takes longer to start than most of what is read. */
+  idle: SqliteConnection[]
   header: HeaderFile
 }
 
@@ -82,7 +84,8 @@ export class SqliteFile {
   async #close(): Promise<void> {
     const connections = await this.#opening?.catch(() => undefined)
     if (connections === undefined) return
-    const { writer, reader, header } = connections
+    const { writer, reader, idle, header } = connections
+    await Promise.all(idle.splice(0).map(connection => connection.close()))
     if (await writer.mayBeCompleted()) {
       await reader.close()
       await writer.close()
@@ -132,7 +135,19 @@ export class SqliteFile {
       this.warnings.length = 0
       if (lacksLog) this.warnings.push(withoutLog(path))
       this.warnings.push(...openToAll(path))
-      return { writer, reader, another, header }
+      const idle: SqliteConnection[] = []
+      const lend = async <T>(work: (reader: SqliteConnection) => Promise<T>): Promise<T> => {
+        const connection = idle.pop() ?? another()
+        try {
+          const result = await work(connection)
+          if (this.#closing === undefined) idle.push(connection)
+          return result
+        } finally {
+          // What went wrong may be its own end.
+          if (!idle.includes(connection)) await connection.close()
+        }
+      }
+      return { writer, reader, lend, idle, header }
     } catch (error) {
       // The first error tells. A file that is refused stays as it is.
       await Promise.allSettled([writer.abandon(), reader.close()])

@@ -61,12 +61,10 @@ export async function openSqliteStore(
     ...own,
     reader,
     snapshot: work =>
-      file.use(async ({ writer, another }) => {
+      file.use(async ({ writer, lend }) => {
         // Not from a file that has taken the place of the open one.
         await writer.all('SELECT 1')
-        const connection = another()
-        const read = connection.transaction('BEGIN', work)
-        await read.finally(() => connection.close())
+        const read = await lend(connection => connection.transaction('BEGIN', work))
         // As long as anybody reads one moment, no room of the log can be used again.
         await writer.shortenLog()
         return read

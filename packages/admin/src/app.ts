@@ -6,6 +6,8 @@ import compress from '@fastify/compress'
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
 import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client'
+import { boundConnections } from '@postviews/client/connections'
+import { createLoopTurns } from '@postviews/client/loop-turns'
 import {
   type FastifyError,
   type FastifyInstance,
@@ -15,13 +17,11 @@ import {
 } from 'fastify'
 import { Answers, Availability } from './answers.ts'
 import { loadAssets } from './assets.ts'
-import { boundConnections } from './connections.ts'
 import { daysCsv, postsCsv, referrersCsv } from './csv.ts'
 import { securityHeaders } from './headers.ts'
 import { hostCheck } from './hosts.ts'
 import { createHtml } from './html.ts'
 import { describeError, type Log } from './log.ts'
-import { createLoopTurns } from './loop-turns.ts'
 import { createRefusals } from './odd-requests.ts'
 import { readOverview } from './overview.ts'
 import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'

@@ -2,6 +2,8 @@
 
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { boundConnections } from '@postviews/client/connections'
+import { createLoopTurns } from '@postviews/client/loop-turns'
 import {
   type FastifyError,
   type FastifyInstance,
@@ -12,7 +14,6 @@ import {
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { type Store, StoreUnavailable } from '../store/store.ts'
-import { boundConnections } from './connections.ts'
 import { type BrokerHealth, type ConsumerHealth, createHealth } from './health.ts'
 import { KEY_HEADER, requireKey } from './key.ts'
 import {
@@ -26,7 +27,6 @@ import {
 } from './problem.ts'
 import { revalidate } from './revalidate.ts'
 import * as schemas from './schemas.ts'
-import { createLoopTurns } from './turns.ts'
 import { createViews } from './views.ts'
 
 export interface ApiOptions {

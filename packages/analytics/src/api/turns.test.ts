@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextLoop } from 'node:timers/promises'
 import { Problem } from './problem.ts'
-import { createLoopTurns, Turns } from './turns.ts'
+import { Turns } from './turns.ts'
 
 const NEVER = new AbortController().signal
 
@@ -80,16 +80,4 @@ test('does nothing for who has gone', async () => {
   end('stays')
   await stays
   assert.deepEqual(begun, ['first', 'stays'])
-})
-
-test('gives each turn of the event loop to one caller', async () => {
-  const loopTurn = createLoopTurns()
-  let loops = 0
-  const count = () => {
-    loops++
-    if (loops < 10) setImmediate(count)
-  }
-  setImmediate(count)
-  const seen = await Promise.all(Array.from({ length: 5 }, () => loopTurn().then(() => loops)))
-  assert.equal(new Set(seen).size, 5, seen.join())
 })

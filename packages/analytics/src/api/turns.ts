@@ -79,20 +79,3 @@ function busy(): Problem {
     headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
   })
 }
-
-/**
- * Makes a function that resolves for one caller in each turn of the event loop: whoever has much to compute asks for a
- * turn before each part of it, and requests that come meanwhile are answered in between.
- */
-export function createLoopTurns(): () => Promise<void> {
-  const waiting: (() => void)[] = []
-  const next = () => {
-    waiting.shift()?.()
-    if (waiting.length > 0) setImmediate(next)
-  }
-  return () =>
-    new Promise(resolve => {
-      waiting.push(resolve)
-      if (waiting.length === 1) setImmediate(next)
-    })
-}

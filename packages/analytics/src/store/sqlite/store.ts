@@ -62,7 +62,7 @@ export async function openSqliteStore(
     reader,
     snapshot: work =>
       file.use(async ({ writer, lend }) => {
-        // Not from a file that has taken the place of the open one.
+        // The writer refuses where another file stands at the path now: that one must not be read.
         await writer.all('SELECT 1')
         const read = await lend(connection => connection.transaction('BEGIN', work))
         // As long as anybody reads one moment, no room of the log can be used again.

@@ -4,13 +4,13 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
 export interface Connections {
-  /** Whoever talks on this one has shown a key: it is among the last to be closed. */
+  /** Whoever talks on this one is known, by a key or a session: it is among the last to be closed. */
   know(socket: Socket): void
 }
 
 /**
  * Holds a server to `max` connections. Beyond it the one of a stranger that has been quiet for longest is closed, and
- * only where there is no other stranger, that of somebody known. So whoever holds connections without a key keeps
+ * only where there is no other stranger, that of somebody known. So whoever holds connections without being known keeps
  * nobody out, least of all a health probe, whose connection is the newest.
  */
 export function boundConnections(server: Server, max: number): Connections {
@@ -27,7 +27,7 @@ export function boundConnections(server: Server, max: number): Connections {
       const [quietest] = strangers.size > 0 ? strangers : known
       quietest?.destroy()
       if (quietest !== undefined) {
-        // Its `close` comes later, and the next newcomer shall not choose it again.
+        // Its `close` event comes later; until then the next newcomer must not choose it again.
         strangers.delete(quietest)
         known.delete(quietest)
       }

@@ -1,6 +1,6 @@
 /**
- * Makes a function that resolves for one caller in each turn of the event loop: a large page takes its time to write, and
- * requests that come meanwhile are answered between one page and the next.
+ * Makes a function that resolves for one caller in each turn of the event loop: whoever has much to compute asks for a
+ * turn before each part of it, and requests that come meanwhile are answered in between.
  */
 export function createLoopTurns(): () => Promise<void> {
   const waiting: (() => void)[] = []

@@ -10,6 +10,7 @@ import { API_KEY } from './support/service.ts'
 import { until } from './support/until.ts'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const SCROLL_WIDTH = 'document.documentElement.scrollWidth'
 const MAX_PAGE_BYTES = 250 * 1_024
 
 const WIDE = { width: 1_280, height: 900 }
@@ -93,8 +94,8 @@ test('every page of the panel', async t => {
         }
         await page.setViewportSize({ width: 320, height: 700 })
         await isDrawn(page)
-        // Charts take their new size with the next frame.
-        await page.waitForFunction('document.documentElement.scrollWidth === 320', null, { timeout: 5_000 })
+        // Charts take their new size with the next frame. Asked from outside: what is tried again in the page is `eval`.
+        await until('it is no wider', async () => (await page.evaluate(SCROLL_WIDTH)) === 320)
         await page.setViewportSize(WIDE)
       },
     )

@@ -5,10 +5,9 @@
 
 import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
-import { unknownPosts } from './host-rows.ts'
-import { counted, rowsOfDay } from './recount.ts'
+import { ROWS_AT_ONCE, unknownPosts, viewsFromHosts } from './host-rows.ts'
 import { type HostTable, POST_HOSTS, SITE_HOSTS } from './settle.ts'
-import { isSettled, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
+import { isSettled, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
 
 /** A host's views of a day that are not what they must be; null: none are, or none must be stored. */
 export interface Wrong {
@@ -27,11 +26,11 @@ export interface Unkept {
 
 export interface Compared {
   wrong: Wrong[]
-  /** By post; that of the site is `SITE`. */
   unkept: { posts: Map<string, Unkept[]>; site: Unkept[] }
+  /** Posts of which adopted rows tell no hosts. */
+  unknown: ReadonlySet<string>
 }
 
-const ROWS_AT_ONCE = 20_000
 const MAX_HOSTS = 400_000
 const SITE = ''
 
@@ -46,7 +45,7 @@ export async function compareHosts(
   day: Day,
   afterStep: () => void,
 ): Promise<Compared> {
-  const unknown = await unknownOf(engine, client, state, day)
+  const unknown = await unknownPosts(engine, client, state, day)
   let parts = 1
   for (;;) {
     const sides = [POST_HOSTS, SITE_HOSTS].map(table => new Side(table, isSettled(state, day)))
@@ -68,22 +67,11 @@ export async function compareHosts(
       return {
         wrong: [...posts.outcome(), ...site.outcome()],
         unkept: { posts: posts.unkept, site: site.unkept.get(SITE) ?? [] },
+        unknown,
       }
     }
     parts *= 4
   }
-}
-
-/** Where nothing was adopted there are none, and nobody looks through all rows for them. */
-async function unknownOf(
-  engine: SqlEngine,
-  client: SqlClient,
-  { adoptedAt }: State,
-  day: Day,
-): Promise<Set<string>> {
-  if (adoptedAt === null) return new Set()
-  const { sql, values } = unknownPosts(engine, day)
-  return new Set((await client.all(sql, values)).map(({ post_uuid }) => String(post_uuid)))
 }
 
 /** The same for a host wherever it is found. */
@@ -104,13 +92,9 @@ async function viewsOfRows(
 ): Promise<[Views, Views] | null> {
   const [posts, site]: [Views, Views] = [new Map(), new Map()]
   let hosts = 0
-  for await (const rows of rowsWithHosts(engine, client, day)) {
-    for (const row of rows) {
-      const host = String(row['host'])
+  for await (const rows of viewsFromHosts(engine, client, day, unknown)) {
+    for (const { post, host } of rows) {
       if (!isOurs(host)) continue
-      const post = String(row['post_uuid'])
-      // Of days that adopted rows leave unknown, only what was counted since.
-      if (unknown.has(post) && Number(row['is_adopted']) === 1) continue
       hosts += add(posts, post, host)
       add(site, SITE, host)
     }
@@ -130,31 +114,6 @@ function add(views: Views, place: string, host: string): 0 | 1 {
   const before = hosts.get(host)
   hosts.set(host, (before ?? 0) + 1)
   return before === undefined ? 1 : 0
-}
-
-// Along the index on the time of views, and row by row: MariaDB takes several times as long to group them.
-async function* rowsWithHosts(engine: SqlEngine, client: SqlClient, day: Day): AsyncGenerator<SqlRow[]> {
-  const [from, until] = rowsOfDay(engine, day).values as [SqlValue, SqlValue]
-  let [start, first] = ['viewed_at >= ?', from]
-  for (;;) {
-    const [edge] = await client.all(
-      `SELECT viewed_at FROM post_views
-       WHERE ${start} AND viewed_at < ?
-       ORDER BY viewed_at
-       LIMIT 1 OFFSET ${ROWS_AT_ONCE}`,
-      [first, until],
-    )
-    const [end, last] =
-      edge === undefined ? ['viewed_at < ?', until] : ['viewed_at <= ?', edge['viewed_at'] as SqlValue]
-    yield await client.all(
-      `SELECT post_uuid, referer_host AS host, received_at IS NULL AS is_adopted
-       FROM post_views
-       WHERE ${start} AND ${end} AND day = ? AND ${counted(engine)} = 1`,
-      [first, last, day],
-    )
-    if (edge === undefined) return
-    ;[start, first] = ['viewed_at > ?', last]
-  }
 }
 
 async function* storedHosts(

@@ -71,7 +71,7 @@ async function compare(
 ): Promise<Compared> {
   return hasRows(state, day)
     ? compareHosts(engine, client, state, day, afterStep)
-    : { wrong: await wrongSums(client, day), unkept: { posts: new Map(), site: [] } }
+    : { wrong: await wrongSums(client, day), unkept: { posts: new Map(), site: [] }, unknown: new Set() }
 }
 
 async function hasRemainder(client: SqlClient, day: Day): Promise<boolean> {
@@ -122,14 +122,15 @@ export async function rebuildReferrers(
   let fixed = 0
   for (;;) {
     try {
-      const { state, rebuilds, wrong, unkept } = await engine.snapshot(async client => {
+      const { state, rebuilds, compared } = await engine.snapshot(async client => {
         const now = toState((await client.all(SELECT_STATE))[0]!)
         return {
           state: now,
           rebuilds: await countOfRebuilds(client),
-          ...(await compare(engine, client, now, day, afterStep)),
+          compared: await compare(engine, client, now, day, afterStep),
         }
       })
+      const { wrong } = compared
       const turn = new Turn(engine, rebuilds)
       for (let at = 0; at < wrong.length; at += AT_ONCE) {
         const some = wrong.slice(at, at + AT_ONCE)
@@ -138,7 +139,7 @@ export async function rebuildReferrers(
         afterStep()
       }
       if (isSettled(state, day) && hasRows(state, day))
-        fixed += await chooseAnew(engine, turn, day, unkept, async () => afterStep())
+        fixed += await chooseAnew(engine, turn, day, compared, async () => afterStep())
       return fixed
     } catch (error) {
       if (!(error instanceof PutRightMeanwhile)) throw error

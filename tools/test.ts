@@ -4,12 +4,12 @@ import { onStopSignal } from './stack/stop-signals.ts'
 import { spawnWatched } from './stack/watched.ts'
 
 /**
- * `npm test`: the whole suite, against one RabbitMQ and one MariaDB of its own. `npm test -- test/faults.test.ts`
- * runs that file alone; options of `node --test` (`--name=value`) are passed on. With KEEP=1 a failed run leaves the
- * servers' files.
+ * `npm test`: the suite, against one RabbitMQ and one MariaDB of its own; `npm run test:long`: the rest, in `test/long`.
+ * `npm test -- test/faults.test.ts` runs that file alone; options of `node --test` (`--name=value`) are passed on. With
+ * KEEP=1 a failed run leaves the servers' files.
  */
 const ROOT = join(import.meta.dirname, '..')
-const ALL_TESTS = ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts']
+const ALL_TESTS = ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'tools/**/*.test.ts']
 /** For a file that hangs: a connection left open keeps it from ending, and no timeout of a test covers that. */
 const RUN_TIMEOUT_MS = 30 * 60_000
 

@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, differencesIn } from './store-contract-database.ts'
-import { inBatches, questionOf, randomOf, randomViews, shuffled } from './store-contract-random.ts'
-import { everythingIn, recount } from './store-contract-recount.ts'
-import { queryShard } from './support/clickhouse.ts'
-import { onceSaid, SETTINGS, twoShards } from './support/two-shards.ts'
-import { record, unix, untilAvailable } from './support/views.ts'
+import { type Store, StoreUnavailable } from '../../packages/analytics/src/store/store.ts'
+import { assertVerified, differencesIn } from '../store-contract-database.ts'
+import { inBatches, questionOf, randomOf, randomViews, shuffled } from '../store-contract-random.ts'
+import { everythingIn, recount } from '../store-contract-recount.ts'
+import { queryShard } from '../support/clickhouse.ts'
+import { onceSaid, SETTINGS, twoShards } from '../support/two-shards.ts'
+import { record, unix, untilAvailable } from '../support/views.ts'
 
 const DAY_SECONDS = 86_400
 /** A prune of the day after tomorrow: whatever is labelled until then was labelled on a day that is over. */

@@ -17,7 +17,7 @@ import {
   ROUTING_KEY,
   VIEWS_QUEUE,
   type ViewEvent,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import Schema from 'typebox/schema'
 import { parse } from 'yaml'
 import type { DeadReason } from '../packages/analytics/src/ingest/dead-letter.ts'

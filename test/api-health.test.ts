@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { INVALID_REASONS } from '@postviews/client'
+import { INVALID_REASONS } from '@postviews/client/src/index.ts'
 import { pino } from 'pino'
 import type {
   BrokerHealth,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { newLabels } from '../packages/analytics/src/store/clickhouse/labels.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { type Store, StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/store.ts'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { decodeMessage, viewFromRequest } from '@postviews/client'
+import { decodeMessage, viewFromRequest } from '@postviews/client/src/index.ts'
 import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
 
 const contract = await readFile(new URL('../docs/contract.md', import.meta.url), 'utf8')

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
+import { DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { windowsOf } from '../packages/analytics/src/ingest/dead-queue.ts'
 import { propertiesOf, readAnyProperties } from '../packages/analytics/src/ingest/properties.ts'

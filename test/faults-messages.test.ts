@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
+import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { MAX_DEPTH } from '../packages/analytics/src/ingest/properties.ts'
 import { uuidv7 } from '../packages/client/src/uuid.ts'

@@ -20,7 +20,7 @@ import {
   isUuid,
   VIEWS_QUEUE,
   type ViewEvent,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { SQLITE } from './support/engines.ts'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
-import { createStats, type ViewEvent } from '@postviews/client'
+import { createStats, type ViewEvent } from '@postviews/client/src/index.ts'
 import { buildPanel } from '../packages/admin/src/app.ts'
 import { createLog } from '../packages/admin/src/log.ts'
 import type { Overview, OverviewAnswer, PostAnswer } from '../packages/admin/src/pages/model.ts'

@@ -1,7 +1,7 @@
 /** The contract, first part: what is counted, how often, and as what. */
 
 import assert from 'node:assert/strict'
-import { canonicalIp } from '@postviews/client'
+import { canonicalIp } from '@postviews/client/src/index.ts'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import { type CountingSettings, RowRejected, type Store } from '../packages/analytics/src/store/store.ts'
 import {

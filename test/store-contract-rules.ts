@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { mock } from 'node:test'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { NEWEST_RULES } from '../packages/analytics/src/store/zone-rules.ts'
 import { assertVerified, type Promises } from './store-contract-database.ts'

@@ -1,7 +1,7 @@
 /** The contract, fifth part: the version of a database, and the settings it counts under. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import type { IpStorage } from '../packages/analytics/src/store/row.ts'
 import {
   type CountingSettings,

@@ -1,7 +1,7 @@
 /** The contract, eighth part: how many hosts a day keeps that is over, whatever readers invent. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, differencesIn, type Promises, type TestDatabase } from './store-contract-database.ts'

@@ -1,7 +1,7 @@
 /** The contract, fourth part: what is counted is proven, and put right. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { type Difference, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { DAMAGES, DAY, ON_DAY, POST, SITE } from './store-contract-damages.ts'
 import {

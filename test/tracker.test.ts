@@ -8,7 +8,7 @@ import {
   EXCHANGE,
   QUEUE_OPTIONS,
   VIEWS_QUEUE,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { createStats } from '@postviews/client'
+import { createStats } from '@postviews/client/src/index.ts'
 import { loadPosts } from '../examples/blog/src/posts.ts'
 import { createProgressBar } from '../packages/analytics/src/progress.ts'
 import { HISTORY_DAYS, readSample, type Sample, startLife } from './life/life.ts'

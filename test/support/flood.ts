@@ -5,7 +5,7 @@
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createStats, createTracker, decodeMessage, type View } from '@postviews/client'
+import { createStats, createTracker, decodeMessage, type View } from '@postviews/client/src/index.ts'
 import { Answers, Availability } from '../../packages/admin/src/answers.ts'
 import { createLog as createPanelLog } from '../../packages/admin/src/log.ts'
 import { createPosts } from '../../packages/admin/src/posts.ts'

@@ -9,7 +9,7 @@ import {
   StatsError,
   type Tracker,
   viewFromRequest,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import Fastify, {
   type FastifyError,
   type FastifyInstance,

@@ -1,6 +1,6 @@
 /** The one place where the blog reads its environment: a pure function of it, which tells every problem at once. */
 
-import { proxyList } from '@postviews/client'
+import { proxyList } from '@postviews/client/src/index.ts'
 
 export interface Config {
   amqpUrl: string

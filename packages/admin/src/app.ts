@@ -5,9 +5,9 @@ import { constants } from 'node:zlib'
 import compress from '@fastify/compress'
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
-import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client'
-import { boundConnections } from '@postviews/client/connections'
-import { createLoopTurns } from '@postviews/client/loop-turns'
+import { boundConnections } from '@postviews/client/src/connections.ts'
+import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client/src/index.ts'
+import { createLoopTurns } from '@postviews/client/src/loop-turns.ts'
 import {
   type FastifyError,
   type FastifyInstance,

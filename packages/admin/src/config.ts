@@ -1,6 +1,6 @@
 /** The one place where the panel's environment is read: a pure function of it, which tells every problem at once. */
 
-import { proxyList } from '@postviews/client'
+import { proxyList } from '@postviews/client/src/index.ts'
 import { hostName } from './hosts.ts'
 
 export interface Config {

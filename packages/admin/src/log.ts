@@ -1,6 +1,6 @@
 /** Logs: JSON lines under fixed event names. Never an address, a password, a session or a key. */
 
-import { LogLines } from '@postviews/client/log-lines'
+import { LogLines } from '@postviews/client/src/log-lines.ts'
 import { type Logger, pino } from 'pino'
 
 export type Log = Logger

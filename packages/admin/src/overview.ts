@@ -1,6 +1,6 @@
 /** Reads what the overview shows. */
 
-import { canonicalPost, type Stats } from '@postviews/client'
+import { canonicalPost, type Stats } from '@postviews/client/src/index.ts'
 import type { Loaded } from './answers.ts'
 import { clocksFrom } from './clocks.ts'
 import type { DayFigures, Names, Overview, PostRow } from './pages/model.ts'

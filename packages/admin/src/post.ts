@@ -1,6 +1,6 @@
 /** Reads what the page of a post shows. */
 
-import type { Stats } from '@postviews/client'
+import type { Stats } from '@postviews/client/src/index.ts'
 import type { Loaded } from './answers.ts'
 import { clocksFrom } from './clocks.ts'
 import { oldest } from './overview.ts'

@@ -7,8 +7,8 @@
  * Nothing here ever rejects: a panel without titles shows ids.
  */
 
-import { canonicalPost } from '@postviews/client'
-import { entryBytes, Kept, ownCopy } from '@postviews/client/kept'
+import { canonicalPost } from '@postviews/client/src/index.ts'
+import { entryBytes, Kept, ownCopy } from '@postviews/client/src/kept.ts'
 import { describeError, type Log } from './log.ts'
 import type { Names, PostName } from './pages/model.ts'
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { Writable } from 'node:stream'
 import { describe, type TestContext, test } from 'node:test'
-import { createStats } from '@postviews/client'
+import { createStats } from '@postviews/client/src/index.ts'
 import { pino } from 'pino'
 import { buildPanel } from './app.ts'
 import { createPosts } from './posts.ts'

@@ -1,6 +1,6 @@
 /** Signing in and out, and the guard before everything else. */
 
-import { proxyList, readerAddress } from '@postviews/client'
+import { proxyList, readerAddress } from '@postviews/client/src/index.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Attempts } from './attempts.ts'
 import type { Html } from './html.ts'

@@ -1,8 +1,8 @@
 /** The command line: what the person on call types. */
 
 import { isUtf8 } from 'node:buffer'
-import { canonicalIp } from '@postviews/client'
-import { endBy, Interrupted } from '@postviews/client/ending'
+import { endBy, Interrupted } from '@postviews/client/src/ending.ts'
+import { canonicalIp } from '@postviews/client/src/index.ts'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
 import {

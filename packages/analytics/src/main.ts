@@ -2,8 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
-import { endOnSignals } from '@postviews/client/ending'
-import { LogLines } from '@postviews/client/log-lines'
+import { endOnSignals } from '@postviews/client/src/ending.ts'
+import { LogLines } from '@postviews/client/src/log-lines.ts'
 import { buildApi } from './api/app.ts'
 import { type Config, withoutSecrets } from './config.ts'
 import { Consumer } from './ingest/consumer.ts'

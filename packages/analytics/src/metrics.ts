@@ -1,6 +1,6 @@
 /** What is counted for Prometheus, on a registry of its own: each metric is named, labelled and explained here. */
 
-import { INVALID_REASONS, type TimeSource } from '@postviews/client'
+import { INVALID_REASONS, type TimeSource } from '@postviews/client/src/index.ts'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
 import type { DeadReason } from './ingest/dead-letter.ts'
 import { NEWEST_RULES, type ZoneRules } from './store/zone-rules.ts'

@@ -1,6 +1,6 @@
 /** A command's work: followed by a bar, ended by a signal, its outcome printed. */
 
-import { endOnSignals } from '@postviews/client/ending'
+import { endOnSignals } from '@postviews/client/src/ending.ts'
 import { printable } from './printable.ts'
 import { createProgressBar } from './progress.ts'
 import type { Progress } from './store/store.ts'

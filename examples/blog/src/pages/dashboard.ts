@@ -1,4 +1,4 @@
-import type { PostsViews } from '@postviews/client'
+import type { PostsViews } from '@postviews/client/src/index.ts'
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 import type { Person } from '../people.ts'

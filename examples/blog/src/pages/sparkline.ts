@@ -1,4 +1,4 @@
-import type { DayViews } from '@postviews/client'
+import type { DayViews } from '@postviews/client/src/index.ts'
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 

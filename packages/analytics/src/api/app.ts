@@ -2,8 +2,8 @@
 
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { boundConnections } from '@postviews/client/connections'
-import { createLoopTurns } from '@postviews/client/loop-turns'
+import { boundConnections } from '@postviews/client/src/connections.ts'
+import { createLoopTurns } from '@postviews/client/src/loop-turns.ts'
 import {
   type FastifyError,
   type FastifyInstance,

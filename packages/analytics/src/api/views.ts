@@ -1,6 +1,6 @@
 /** What each route of `/api/v1` answers: the question is read, the store is asked, the days are filled in. */
 
-import { canonicalPost } from '@postviews/client'
+import { canonicalPost } from '@postviews/client/src/index.ts'
 import { rulesOf } from '../store/agreement.ts'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/calendar.ts'
 import type { DayFigures, Store } from '../store/store.ts'

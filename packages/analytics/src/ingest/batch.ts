@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { InvalidView, View } from '@postviews/client'
+import type { InvalidView, View } from '@postviews/client/src/index.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Day } from '../store/calendar.ts'

@@ -14,8 +14,8 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client'
-import { channelLost } from '@postviews/client/link'
+import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client/src/index.ts'
+import { channelLost } from '@postviews/client/src/link.ts'
 import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'

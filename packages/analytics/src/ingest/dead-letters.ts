@@ -4,8 +4,8 @@
  * within `DEAD_MAX_BYTES`.
  */
 
-import { DEAD_QUEUE } from '@postviews/client'
-import { amqpCode, channelLost } from '@postviews/client/link'
+import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
+import { amqpCode, channelLost } from '@postviews/client/src/link.ts'
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError } from 'amqplib'
 import type { QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'

@@ -1,7 +1,7 @@
 /** A connection to `postviews.dead`, and its messages a window at a time. */
 
-import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
-import { brokerUrl, openConnection } from '@postviews/client/link'
+import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
+import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { withoutSecrets } from '../config.ts'
 import { readAnyProperties } from './properties.ts'

@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cut as cutText, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
+import { cut as cutText, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import type { ChannelModel, Message } from 'amqplib'
 import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'

@@ -2,16 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { findPython } from '../tools/stack/install.ts'
 import { clientNodes } from '../tools/stack/nodes.ts'
 import { clientCheckout } from './support/client-checkout.ts'
+import { encodedUrl } from './support/encoded-url.ts'
 import { SQLITE } from './support/engines.ts'
 import { API_KEY, startService } from './support/service.ts'
 import { until } from './support/until.ts'
@@ -28,21 +27,6 @@ function sample(language: string, word: string): string {
   return found
 }
 
-/** A broker URL all of whose parts have to be decoded: user, password and virtual host. */
-async function encodedUrl(t: TestContext): Promise<string> {
-  const unique = randomBytes(4).toString('hex')
-  const user = `josé@blog/${unique}`
-  const password = 'pü:s/s%40?'
-  const broker = await testRabbitmq(`read me/${unique}`)
-  const path = encodeURIComponent(user)
-  await broker.api('PUT', `/users/${path}`, { password, tags: '' })
-  t.after(() => broker.api('DELETE', `/users/${path}`))
-  const all = { configure: '.*', write: '.*', read: '.*' }
-  await broker.api('PUT', `/permissions/${encodeURIComponent(broker.name)}/${path}`, all)
-  const { host, pathname } = new URL(broker.url)
-  return `amqp://${path}:${encodeURIComponent(password)}@${host}${pathname}`
-}
-
 /** Where Composer would have put the library. */
 async function phpProject(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-php-'))
@@ -53,7 +37,7 @@ async function phpProject(t: TestContext): Promise<string> {
 }
 
 test('the samples of the README are counted as people on Node 20, 22 and 24, from PHP and Python, and read back', async t => {
-  const amqpUrl = await encodedUrl(t)
+  const { url: amqpUrl } = await encodedUrl(t)
   const database = await SQLITE.create(t)
   const service = await startService(t, { amqpUrl, databaseUrl: database.url })
   await service.untilReady()

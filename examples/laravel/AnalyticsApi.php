@@ -251,7 +251,7 @@ final class AnalyticsApi
         $config->setPort($at['port'] ?? ($isSecure ? 5671 : 5672));
         $config->setUser(rawurldecode($at['user'] ?? 'guest'));
         $config->setPassword(rawurldecode($at['pass'] ?? 'guest'));
-        $config->setVhost(isset($at['path'][1]) ? rawurldecode(substr($at['path'], 1)) : '/');
+        $config->setVhost(rawurldecode(substr($at['path'] ?? '', 1)) ?: '/');
         $config->setIsSecure($isSecure);
         $config->setConnectionTimeout($this->connectSeconds);
         $config->setReadTimeout($this->confirmSeconds);

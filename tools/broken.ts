@@ -141,6 +141,8 @@ async function copyCheckout(copy: string): Promise<void> {
     await cp(join(ROOT, file), join(copy, file), { verbatimSymlinks: true }).catch(unlessAbsent)
   }
   await linkModules(copy)
+  // What others import, and the tests of those who do.
+  await exec('npm', ['run', '--silent', 'build'], { cwd: copy })
 }
 
 /** A file that git tracks and that was removed from the checkout. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, realpath, rm, symlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -23,6 +23,11 @@ describe('npm start', () => {
     ports = { PORT: await holdFreePort(), ADMIN_PORT: await holdFreePort(), BLOG_PORT: await holdFreePort() }
   })
   after(async () => {
+    // Those of a test that failed, which would keep this file from ending.
+    for (const { child, ended } of launched) {
+      child.kill('SIGKILL')
+      await ended
+    }
     for (const { release } of Object.values(ports)) release()
     await remove(checkout)
   })
@@ -249,6 +254,8 @@ type Launched = {
   stop(signal: NodeJS.Signals): Promise<number | null>
 }
 
+const launched: { child: ChildProcess; ended: Promise<number | null> }[] = []
+
 function launch(
   checkout: string,
   ports: Ports,
@@ -274,6 +281,7 @@ function launch(
     })
   }
   const ended = new Promise<number | null>(resolve => child.once('close', resolve))
+  launched.push({ child, ended })
   return {
     output: () => output,
     ended,

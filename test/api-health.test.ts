@@ -23,7 +23,13 @@ function consumerOf(
   problem: () => string | null,
   inHand: InHand = { messages: 0, uncommittedSince: null },
 ): ConsumerHealth {
-  return { problem, warnings: () => [], inHand: () => inHand, deadBytes: () => null }
+  return {
+    problem,
+    warnings: () => [],
+    inHand: () => inHand,
+    deadBytes: () => null,
+    storeIsBroken: () => false,
+  }
 }
 
 test('lives while the process does, whatever else is down', async t => {

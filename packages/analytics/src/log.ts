@@ -27,6 +27,8 @@ export const LOG_EVENTS = {
   'view.properties_left_out':
     'a dead letter goes without the properties of its message, which cannot be written again',
   'store.lost': 'the store does not take a batch: consuming pauses, the batch is held and tried again',
+  'store.broken':
+    'the store refuses what no retry cures, at the step that is named: nothing is consumed, what was in hand is back in its queue, and the store is tried once a minute',
   'store.warning':
     'the store is used, but somebody should look at its files: what is wrong with them, and what to do',
   'store.back': 'the store takes batches again',

@@ -73,6 +73,11 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     help: '1 when the store takes writes, 0 when it does not',
     registers,
   })
+  const storeBroken = new Gauge({
+    name: 'postviews_store_broken',
+    help: '1 when the store refuses what no retry cures, such as a table or a privilege that is missing: /readyz and the log name the step; 0 otherwise; absent in a process that consumes nothing',
+    registers,
+  })
   const brokerUp = new Gauge({
     name: 'postviews_broker_up',
     help: '1 when the broker answers, 0 when it does not; absent in a process that does not talk to it',
@@ -94,6 +99,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     deadBytes,
     deadMaxBytes,
     storeUp,
+    storeBroken,
     brokerUp,
     unacknowledged,
     retentionLastSuccess,
@@ -109,6 +115,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     deadBytes,
     deadMaxBytes,
     storeUp,
+    storeBroken,
     brokerUp,
     unacknowledged,
     retentionLastSuccess,

@@ -33,8 +33,24 @@ export class StoreMisplaced extends StoreUnavailable {
   override name = 'StoreMisplaced'
 }
 
+/**
+ * The store refuses what no retry cures: a table or a privilege is missing, say. Somebody has to mend it. Nothing was
+ * written, and nothing is lost.
+ */
+export class StoreBroken extends StoreUnavailable {
+  override name = 'StoreBroken'
+  /** What was refused, as `INSERT INTO post_view_totals`: our own words, without any value. */
+  readonly step: string
+
+  constructor(message: string, step: string, options?: ErrorOptions) {
+    super(`${message}, at ${step}`, options)
+    this.step = step
+  }
+}
+
 /** What anyone may read of why the store is not to be used: nothing of the error's own words. */
 export function storeProblem(error: unknown, otherwise = 'store: does not take views'): string {
+  if (error instanceof StoreBroken) return `store: ${error.step} fails, and no retry mends it`
   return error instanceof StoreMisplaced ? 'store: its file was deleted, moved or replaced' : otherwise
 }
 
@@ -118,6 +134,16 @@ export interface Store extends Reads {
 
   /** Whether the store can take a batch now: a write that changes nothing. @throws {StoreUnavailable} */
   ping(): Promise<void>
+
+  /**
+   * Whether the store could keep these rows: does what `recordViews` does, and undoes it. Their keys need not be the
+   * recorded ones. (On ClickHouse, which cannot undo, it writes nothing to each table of a batch.)
+   *
+   * @throws {StoreUnavailable} {@link StoreBroken} tells the step that no retry gets past
+   * @throws {RowRejected} some row cannot be kept
+   * @throws {StoreRefused} as `recordViews`
+   */
+  rehearse(rows: readonly ViewRow[]): Promise<void>
 
   /**
    * Brings the database to this version, under a lock; records the zone rules of this process if they are newer, and its own

@@ -3,8 +3,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
 import { StoreUnavailable } from '../store.ts'
+import type { Server } from './address.ts'
 import { Overtaken } from './errors.ts'
-import { SERVER_WAITS_SECONDS, type Server, Session } from './session.ts'
+import { SERVER_WAITS_SECONDS, Session } from './session.ts'
 
 export interface MysqlClient extends SqlClient {
   /** `firstId`: the first number that the statement gave to a row; 0 when it gave none. */

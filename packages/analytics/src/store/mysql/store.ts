@@ -16,11 +16,11 @@ import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type AskedSettings, type Store, StoreRefused } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
+import { serverOf } from './address.ts'
 import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
-import { BEING_ADOPTED, recordViews } from './record.ts'
+import { BEING_ADOPTED, recordViews, rehearseViews } from './record.ts'
 import { findSchema } from './schema.ts'
-import { serverOf } from './session.ts'
 import { fromTimestamp, toTimestamp } from './text.ts'
 
 const READ_CONNECTIONS = 4
@@ -125,6 +125,11 @@ export async function openMysqlStore(
     recordViews: rows =>
       learned.during(agreement =>
         recordViews(writer, { rows, agreement, now: Math.floor(Date.now() / 1_000) }),
+      ),
+
+    rehearse: rows =>
+      learned.during(agreement =>
+        rehearseViews(writer, { rows, agreement, now: Math.floor(Date.now() / 1_000) }),
       ),
 
     // Refused by a server that only reads, and no batch waits for it.

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { MIGRATIONS_TABLE } from '../migrate.ts'
 import { StoreRefused, StoreUnavailable } from '../store.ts'
 import { SqliteConnection } from './connection.ts'
+import { fileError } from './errors.ts'
 import { HeaderFile, readHeader } from './header.ts'
 import { markIn, writtenBackIn } from './journal.ts'
 import { realPath } from './place.ts'
@@ -162,7 +163,7 @@ export class SqliteFile {
       closeSync(openSync(this.path, 'wx', 0o600))
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'EEXIST' && seen(this.path) !== undefined) return
-      throw new StoreUnavailable(`SQLite: ${this.path} cannot be made`, { cause })
+      throw fileError(this.path, 'made', cause)
     }
   }
 }
@@ -171,7 +172,7 @@ function seen(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false })
   } catch (cause) {
-    throw new StoreUnavailable(`SQLite: ${path} cannot be looked at`, { cause })
+    throw fileError(path, 'looked at', cause)
   }
 }
 
@@ -183,7 +184,7 @@ function headerOf(path: string): HeaderFile {
   try {
     return new HeaderFile(path)
   } catch (cause) {
-    throw new StoreUnavailable(`SQLite: ${path} cannot be opened`, { cause })
+    throw fileError(path, 'opened', cause)
   }
 }
 

@@ -108,7 +108,28 @@ export async function openSqliteStore(
       const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
       return learned.during(agreement =>
         file.use(({ writer }) =>
-          writer.record({ columns: toColumns(rows), keys: keysOf(rows), agreement, progress }),
+          writer.record({
+            columns: toColumns(rows),
+            keys: keysOf(rows),
+            agreement,
+            progress,
+            isRehearsal: false,
+          }),
+        ),
+      )
+    },
+
+    async rehearse(rows) {
+      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
+      await learned.during(agreement =>
+        file.use(({ writer }) =>
+          writer.record({
+            columns: toColumns(rows),
+            keys: keysOf(rows),
+            agreement,
+            progress,
+            isRehearsal: true,
+          }),
         ),
       )
     },

@@ -270,6 +270,7 @@ test('does not start on wrong settings, and names all of them', () => {
         Object.keys(wrong),
       )
       assert.ok(!error.message.includes('hidden'))
+      assert.match(error.message, /PORT: "65536" is not a whole number from 0 to 65535/)
       return true
     },
   )

@@ -120,7 +120,7 @@ test('dead replay leaves what is too old, until the limit is raised, and what ha
 
   assert.deepEqual(await run('dead replay --reason bad_user nul'), {
     code: 0,
-    stdout: 'replayed 0, left 2\n',
+    stdout: 'there are no such dead letters: replayed 0, left 2\n',
     stderr: '',
   })
   assert.equal(
@@ -256,7 +256,10 @@ test('what the broker gave up by itself is listed, purged by its age, and replay
   assert.equal(listed[2], '2 dead letters')
   assert.match(listed[3]!, /^ {2}2 expired: the broker gave it up because it waited too long/)
 
-  assert.equal((await run('dead purge --older-than-days 1')).stdout, 'purged 0\n')
+  assert.equal(
+    (await run('dead purge --older-than-days 1')).stdout,
+    'there are no such dead letters: purged 0\n',
+  )
   // Of the array, one view is too old and the other is not: it is not to be lost for that.
   assert.deepEqual(JSON.parse((await run('dead replay --json')).stdout), {
     replayed: 1,

@@ -7,7 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
-import { RowRejected, StoreBroken, StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
+import {
+  RowRejected,
+  StoreBroken,
+  StoreRefused,
+  StoreUnavailable,
+} from '../packages/analytics/src/store/store.ts'
 import { testMariadb } from '../tools/stack/for-tests.ts'
 import { startMariadb } from '../tools/stack/mariadb.ts'
 import { assertVerified } from './store-contract-database.ts'

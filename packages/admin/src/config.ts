@@ -1,6 +1,7 @@
 /** The one place where the panel's environment is read: a pure function of it, which tells every problem at once. */
 
 import { proxyList } from '@postviews/client'
+import { shownValue } from '@postviews/client/shown-value'
 import { hostName } from './hosts.ts'
 
 export interface Config {
@@ -19,7 +20,7 @@ export interface Config {
   logLevel: string
 }
 
-/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: …". */
+/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: VALUE …". */
 interface Setting<T> {
   name: string
   fallback: string
@@ -94,6 +95,9 @@ const LOG_LEVEL = setting('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), text => {
   return text
 })
 
+/** Their values are never shown. */
+const SECRETS = ['ADMIN_PASSWORD', 'INTERNAL_API_KEY']
+
 /** Every setting there is, in the order the documentation lists them. */
 export const SETTINGS: readonly Setting<unknown>[] = [
   ADMIN_PASSWORD,
@@ -117,7 +121,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     try {
       return parse(text)
     } catch (error) {
-      problems.push(`${name}: ${(error as Error).message}`)
+      const shown = text === '' || SECRETS.includes(name) ? '' : `${shownValue(text)} `
+      problems.push(`${name}: ${shown}${(error as Error).message}`)
       return undefined as T
     }
   }

@@ -74,19 +74,19 @@ program
 program
   .command('verify')
   .description('recount everything, each day from one snapshot, and name what differs; changes nothing')
-  .option('--json', 'print each difference as a line of JSON')
+  .option('--json', 'print each difference as a line of JSON, and a summary as the last')
   .action(({ json }: { json?: true }) =>
     withStore({}, async (store, progress, print) => {
       let differences = 0
       let ofSchema = 0
-      await store.verify(difference => {
+      const { days, rows } = await store.verify(difference => {
         differences++
         if (difference.kind === 'schema' || difference.kind === 'id') ofSchema++
         print(json ? JSON.stringify(difference) : describeDifference(difference))
       }, progress)
-      if (differences === 0) return json ? '' : 'every number adds up'
-      process.exitCode = EXIT.failed
-      if (json) return ''
+      if (differences > 0) process.exitCode = EXIT.failed
+      if (json) return JSON.stringify({ differences, by_hand: ofSchema, days, rows })
+      if (differences === 0) return `every number adds up${days === 0 ? ': no view is counted yet' : ''}`
       const byHand =
         ofSchema === 0
           ? ''
@@ -105,18 +105,26 @@ program
   .option('--from <day>', 'only from this day on (YYYY-MM-DD)', parseDay)
   .option('--to <day>', 'only up to this day', parseDay)
   .option('--json', 'print the outcome as JSON')
-  .action((options: { adoptSettings?: true; from?: Day; to?: Day; json?: true }) =>
-    withStore({ checked: false }, async (store, progress) => {
-      const { adoptSettings, from, to, json } = options
+  .action((options: { adoptSettings?: true; from?: Day; to?: Day; json?: true }, command: Command) => {
+    const { adoptSettings, from, to, json } = options
+    if (from !== undefined && to !== undefined && from > to) {
+      command.error(`--from ${from} is after --to ${to}: there is no day between them`)
+    }
+    if (adoptSettings && (from ?? to) !== undefined) {
+      command.error('--adopt-settings applies them to every day: leave out --from and --to')
+    }
+    return withStore({ checked: false }, async (store, progress) => {
       const rebuilt = await store.rebuild(
         { adoptSettings: adoptSettings === true, ...(from && { from }), ...(to && { to }) },
         progress,
       )
-      if (json) return JSON.stringify({ fixed: rebuilt.fixed, first_day: rebuilt.firstDay })
-      const since = rebuilt.firstDay === null ? 'every day' : `the days from ${rebuilt.firstDay} on`
-      return `counted ${since} again, put ${some(rebuilt.fixed, 'record')} right`
-    }),
-  )
+      const { fixed, days, firstDay } = rebuilt
+      if (json) return JSON.stringify({ fixed, days, first_day: firstDay })
+      if (days + fixed === 0) return 'there is no day to count again'
+      const since = firstDay === null ? '' : `, of those from ${firstDay} on`
+      return `counted ${some(days, 'day')} again${since}; put ${some(fixed, 'record')} right`
+    })
+  })
 
 const dead = program.command('dead').description('dead letters: look at them, replay or purge them')
 const reasonOption = () =>
@@ -162,7 +170,8 @@ dead
         ...(tooOld > 0 ? [`${tooOld} of these ${isAre(tooOld)} older than EVENT_MAX_AGE`] : []),
         ...(failed > 0 ? [`${failed} of these could not be sent`] : []),
       ]
-      return [`replayed ${replayed}, left ${left}`, ...notes].join('; ')
+      const none = replayed + tooOld + failed > 0 ? '' : `${noneOf(reason)}: `
+      return [`${none}replayed ${replayed}, left ${left}`, ...notes].join('; ')
     }),
   )
 
@@ -188,7 +197,8 @@ dead
           },
           followed,
         )
-        return json ? JSON.stringify({ purged }) : `purged ${purged}`
+        if (json) return JSON.stringify({ purged })
+        return purged > 0 ? `purged ${purged}` : `${noneOf(reason ?? olderThanDays)}: purged 0`
       })
     },
   )
@@ -204,9 +214,9 @@ program
       const now = Math.floor(Date.now() / 1_000)
       const pruned = await store.prune({ now, rawRetentionDays, maxAgeSeconds }, progress)
       if (json) return JSON.stringify(pruned)
-      return pruned.ran
-        ? `removed ${some(pruned.rows, 'raw row')}, closed ${some(pruned.days, 'day')}`
-        : 'another process is pruning: nothing was done here'
+      if (!pruned.ran) return 'another process is pruning: nothing was done here'
+      const none = pruned.rows + pruned.days > 0 ? '' : 'nothing is past its retention: '
+      return `${none}removed ${some(pruned.rows, 'raw row')}, closed ${some(pruned.days, 'day')}`
     }),
   )
 
@@ -222,7 +232,9 @@ program
     }
     return withStore({}, async (store, progress) => {
       const rows = await store.forget(user === undefined ? { ip: ip! } : { userId: user }, progress)
-      return json ? JSON.stringify({ rows }) : `erased personal data from ${some(rows, 'raw row')}`
+      if (json) return JSON.stringify({ rows })
+      const none = rows > 0 ? '' : `no raw row is of that ${user === undefined ? 'address' : 'user'}: `
+      return `${none}erased personal data from ${some(rows, 'raw row')}`
     })
   })
 
@@ -303,6 +315,11 @@ function summary(limit: number, reasons: ReadonlyMap<string, number>): string {
   return [`${some(count, 'dead letter')}${count > limit ? `, ${limit} shown` : ''}`, ...lines].join('\n')
 }
 
+/** What was asked for, if anything but all was. */
+function noneOf(asked: unknown): string {
+  return asked === undefined ? 'there are no dead letters' : 'there are no such dead letters'
+}
+
 function isAre(count: number): string {
   return count === 1 ? 'is' : 'are'
 }
@@ -327,12 +344,13 @@ function parseDay(text: string): Day {
 }
 
 function parseCount(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is not a whole number.')
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is not a whole number from 0 to 999999999.')
   return Number(text)
 }
 
 function parseUser(text: string): string {
-  if (!/^[1-9]\d{0,19}$/.test(text)) throw new InvalidArgumentError('It is not a positive integer.')
+  if (!/^[1-9]\d{0,19}$/.test(text) || BigInt(text) >= 2n ** 64n)
+    throw new InvalidArgumentError('It is not a positive integer below 2^64.')
   return text
 }
 

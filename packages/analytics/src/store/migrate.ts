@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Postgrator from 'postgrator'
 import type { SqlRow } from './sql/sql.ts'
-import { StoreRefused } from './store.ts'
+import { StoreBroken, StoreRefused } from './store.ts'
 
 export const MIGRATIONS_TABLE = 'post_view_migrations'
 
@@ -22,7 +22,15 @@ export async function applyMigrations(target: MigrationTarget): Promise<void> {
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
   refuseNewer(version, latest)
-  await migrations.migrate()
+  let step = 'reading the migrations'
+  migrations.on('migration-started', ({ version, name }) => {
+    step = `migration ${version} (${name})`
+  })
+  try {
+    await migrations.migrate()
+  } catch (error) {
+    throw error instanceof StoreBroken ? new StoreBroken(error.message, step, { cause: error.cause }) : error
+  }
 }
 
 /** @throws {StoreRefused} unless the database is of just this program's version */

@@ -169,11 +169,13 @@ export interface Store extends Reads {
    *
    * @throws {StoreRefused} when other settings or zone rules are recorded meanwhile
    */
-  verify(found: (difference: Difference) => void, progress?: Progress): Promise<void>
+  verify(found: (difference: Difference) => void, progress?: Progress): Promise<Verified>
 
   /**
    * Makes what is counted what a recount says, day by day, beside live consumers: no step of it keeps a batch waiting for long,
    * and what batches add meanwhile stays. A `progress` that throws ends it between two steps; the next run goes on.
+   *
+   * @throws {StoreRefused} also where no view is counted on any of the days that are asked for
    */
   rebuild(options: RebuildOptions, progress?: Progress): Promise<Rebuilt>
 
@@ -239,6 +241,13 @@ export interface Difference {
   found: string | number | null
 }
 
+/** What `verify` looked at. */
+export interface Verified {
+  days: number
+  /** Raw rows. */
+  rows: number
+}
+
 export interface RebuildOptions {
   /** Also record this process's counting settings, and apply them to every day that has what it takes. */
   adoptSettings: boolean
@@ -250,6 +259,8 @@ export interface RebuildOptions {
 export interface Rebuilt {
   /** What was put right. */
   fixed: number
+  /** How many days were counted again from their raw rows. */
+  days: number
   /** The first day whose raw rows are complete; null when there is none that is not. Earlier ones were left. */
   firstDay: Day | null
 }

@@ -37,7 +37,7 @@ export function problemOf(url: string): string | null {
   // A misspelt one must not mean a connection in plain text.
   for (const [name, value] of searchParams) {
     const isKnown = name === 'ssl-ca' ? value !== '' : name === 'ssl' && /^(?:true|false)$/.test(value)
-    if (!isKnown) return `: ${name} cannot be used so; there are ssl=true, ssl=false and ssl-ca=FILE`
+    if (!isKnown) return `cannot have ${name} so: there are ssl=true, ssl=false and ssl-ca=FILE`
   }
   return null
 }
@@ -45,7 +45,7 @@ export function problemOf(url: string): string | null {
 /** @throws {StoreRefused} for a URL that says what cannot be done */
 export function serverOf(url: string): Server {
   const problem = problemOf(url)
-  if (problem !== null) throw new StoreRefused(`DATABASE_URL${problem.startsWith(':') ? '' : ' '}${problem}`)
+  if (problem !== null) throw new StoreRefused(`DATABASE_URL: ${problem}`)
   const { hostname, port, username, password, pathname, searchParams } = new URL(url)
   const caFile = searchParams.get('ssl-ca')
   const usesTls = caFile !== null || searchParams.get('ssl') === 'true'

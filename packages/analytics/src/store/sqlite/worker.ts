@@ -88,7 +88,8 @@ function answer(request: Request): unknown {
     case 'run':
       return Number(prepared(request.sql).run(...request.values).changes)
     case 'script':
-      latest = request.sql
+      // Of many statements SQLite does not say which it was.
+      latest = request.sql.includes(';') ? '' : request.sql
       return database.exec(request.sql)
     case 'record':
       return recordViews(database, prepared, request)

@@ -33,5 +33,8 @@ export function createLog(level: string, lines = new LogLines()): Log {
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const cause = error.cause === undefined ? '' : `: ${describeError(error.cause)}`
+  // A name with several addresses, of which none answers: the error itself says nothing.
+  if (error instanceof AggregateError && error.message === '')
+    return `${error.errors.map(describeError).join('; ')}${cause}`
   return `${error.message}${cause}`
 }

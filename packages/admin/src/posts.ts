@@ -72,7 +72,8 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
       lostAt = null
       return posts
     } catch (error) {
-      if (lostAt === null) log.warn({ error: describeError(error) }, 'posts.lost')
+      if (lostAt === null)
+        log.warn({ error: describeError(error), service: new URL(url!).origin }, 'posts.lost')
       lostAt = now()
       return null
     }

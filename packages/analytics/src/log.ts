@@ -64,5 +64,8 @@ export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   const cause = error.cause === undefined ? '' : `: ${describeError(error.cause)}`
+  // A name with several addresses, of which none answers: the error itself says nothing.
+  if (error instanceof AggregateError && error.message === '')
+    return `${error.errors.map(describeError).join('; ')}${cause}`
   return `${error.message}${error.message.includes(code) ? '' : ` (${code})`}${cause}`
 }

@@ -73,7 +73,8 @@ export async function openConnection<T>(
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timedOut = new Promise<never>((_, reject) => {
-    const fail = () => reject(new Error(`the broker was not ready within ${options.timeoutMs} ms`))
+    const fail = () =>
+      reject(new Error(`the broker at ${nameOf(options.url)} was not ready within ${options.timeoutMs} ms`))
     timer = setTimeout(fail, options.timeoutMs).unref()
   })
   try {
@@ -83,12 +84,21 @@ export async function openConnection<T>(
   }
 }
 
+/** As it is told to people: without user, password and options. */
+function nameOf(url: string): string {
+  const { protocol, host, pathname } = new URL(url)
+  // A password with a slash in it that nobody has encoded ends in the path.
+  return `${protocol}//${host}${pathname.includes('@') ? '' : pathname}`
+}
+
 async function connectAndSetUp<T>(
   { url, signal, tls }: ConnectionOptions,
   setUp: (connection: ChannelModel, lost: Promise<Error>) => Promise<T>,
 ): Promise<T> {
   const socketOptions: SocketOptions & { signal: AbortSignal } = { ...tls, noDelay: true, signal }
-  const connection = await connect(url, socketOptions)
+  const connection = await connect(url, socketOptions).catch((cause: unknown) => {
+    throw new Error(`no connection to the broker at ${nameOf(url)}`, { cause })
+  })
   const lost = new Promise<Error>(resolve => {
     connection.on('error', resolve)
     connection.on('close', error => resolve(error ?? new Error('the connection was closed')))

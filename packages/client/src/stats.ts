@@ -277,7 +277,7 @@ class Api {
       if (cause instanceof StatsError) throw cause
       const isLate = cause instanceof Error && cause.name === 'TimeoutError'
       const why = isLate ? `did not answer within ${this.#timeoutMs} ms` : 'cannot be reached'
-      throw new StatsUnavailable(`Analytics ${why}`, { cause })
+      throw new StatsUnavailable(`Analytics at ${url.origin} ${why}`, { cause })
     }
   }
 }

@@ -19,6 +19,7 @@ import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client'
 import { channelLost } from '@postviews/client/link'
 import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
+import { withoutSecrets } from '../config.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { IpStorage } from '../store/row.ts'
@@ -132,7 +133,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         session?.wake()
         // What ended the session was told as `store.broken`.
         if (this.#gate.isBroken) return
-        log.warn({ connection: 'consumer', error: describeError(error) }, 'broker.lost')
+        const broker = withoutSecrets(amqpUrl)
+        log.warn({ connection: 'consumer', broker, error: describeError(error) }, 'broker.lost')
       },
     })
     this.#watch = setInterval(() => this.#look(), WATCH_MS)

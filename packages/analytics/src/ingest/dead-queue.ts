@@ -3,7 +3,6 @@
 import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
 import { brokerUrl, openConnection } from '@postviews/client/link'
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
-import { withoutSecrets } from '../config.ts'
 import { readAnyProperties } from './properties.ts'
 import { isStream, settleOnQueue } from './queues.ts'
 
@@ -50,9 +49,7 @@ async function workOnDeadQueue<T>(
   const { connection, lost } = await openConnection(
     { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket },
     async (connection, lost) => ({ connection, lost }),
-  ).catch((cause: unknown) => {
-    throw new Error(`no connection to the broker at ${withoutSecrets(amqpUrl)}`, { cause })
-  })
+  )
   readAnyProperties(connection)
   const failed = lost.then(error => {
     throw error

@@ -33,13 +33,16 @@ export async function applyMigrations(target: MigrationTarget): Promise<void> {
   }
 }
 
-/** @throws {StoreRefused} unless the database is of just this program's version */
-export async function checkVersion(target: Omit<MigrationTarget, 'script'>): Promise<void> {
+/**
+ * @param name what people know the database by, where it can be there without our tables
+ * @throws {StoreRefused} unless the database is of just this program's version
+ */
+export async function checkVersion(target: Omit<MigrationTarget, 'script'>, name?: string): Promise<void> {
   const migrations = migrationsOf({ ...target, script: () => Promise.reject(new Error('only reads')) })
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
   refuseNewer(version, latest)
-  refuseOlder(version, latest)
+  refuseOlder(version, latest, name)
 }
 
 /** @throws {StoreRefused} */
@@ -51,8 +54,11 @@ export function refuseNewer(version: number, latest: number): void {
 }
 
 /** @throws {StoreRefused} */
-export function refuseOlder(version: number, latest: number): void {
+export function refuseOlder(version: number, latest: number, name?: string): void {
   if (version >= latest) return
+  if (version === 0 && name !== undefined) {
+    throw new StoreRefused(`there are no tables of ours in ${name}: run \`postviews migrate\``)
+  }
   throw new StoreRefused(
     `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
   )

@@ -56,7 +56,9 @@ export async function checkVersion(cluster: Cluster): Promise<void> {
   const latest = (await readMigrations(cluster)).at(-1)!.version
   const version = await versionOf(cluster)
   refuseNewer(version, latest)
-  refuseOlder(version, latest)
+  const { database, origins } = cluster.address
+  const hosts = origins.map(origin => new URL(origin).host).join(', ')
+  refuseOlder(version, latest, `the database ${database} on ${hosts}`)
 }
 
 async function versionOf(cluster: Cluster): Promise<number> {

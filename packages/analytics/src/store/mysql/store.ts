@@ -16,7 +16,7 @@ import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type AskedSettings, type Store, StoreRefused } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
-import { serverOf } from './address.ts'
+import { nameOf, serverOf } from './address.ts'
 import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
 import { BEING_ADOPTED, recordViews, rehearseViews } from './record.ts'
@@ -47,6 +47,7 @@ export async function openMysqlStore(
 ): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
+  const name = `the database ${database} on ${nameOf(server)}`
   const writer = new MysqlConnections(server, WRITE_CONNECTIONS, BATCH)
   const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
@@ -108,7 +109,7 @@ export async function openMysqlStore(
   }
 
   const learned = new Learned(async () => {
-    await checkVersion(version)
+    await checkVersion(version, name)
     return checkAgreement(ingest)
   })
 
@@ -154,7 +155,7 @@ export async function openMysqlStore(
 
     verify: (found, progress) => verify(recount, found, progress),
     async rebuild(options, progress) {
-      await checkVersion(version)
+      await checkVersion(version, name)
       if (options.adoptSettings) learned.forget()
       return rebuild(recount, options, progress)
     },

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { canonicalIp } from '@postviews/client'
+import { rehearsalRows } from '../packages/analytics/src/ingest/trial.ts'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import { type CountingSettings, RowRejected, type Store } from '../packages/analytics/src/store/store.ts'
 import {
@@ -54,6 +55,29 @@ export function countingContract(
     assert.deepEqual(await store.recordViews(rows), { counted: 2, duplicates: 0 })
     assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 2 })
     assert.equal(await viewsOf(store), 2)
+  })
+
+  counts('keeps nothing of a rehearsal, under whatever key', {}, async (store, database) => {
+    await record(store, [view(NOON)])
+    const everything = () =>
+      Promise.all(
+        [...counters, 'post_views', 'post_view_day_keys'].map(table =>
+          database.sql(`SELECT * FROM ${table}`),
+        ),
+      )
+    const before = await everything()
+    const views = [
+      view(NOON, { referer: 'https://a.example/' }),
+      view('2026-03-11T12:00:00Z', { userId: '7' }),
+    ]
+    await store.rehearse(
+      rehearsalRows(
+        store,
+        views.map(view => ({ view, receivedAt: view.viewedAt })),
+      ),
+    )
+    assert.deepEqual(await everything(), before)
+    assert.deepEqual(await record(store, views), { counted: 2, duplicates: 0 })
   })
 
   counts('counts the new views of a batch that holds old ones', {}, async store => {

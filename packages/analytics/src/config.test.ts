@@ -152,7 +152,6 @@ const ADDRESSES: Record<string, [text: string, said: RegExp][]> = {
     ['sqlite::memory:', /gone with the process.*write the path of a file/],
     ['sqlite:file::memory:?cache=shared', /write `sqlite:/],
     ['sqlite:data/x.db?mode=ro', /takes no options/],
-    ['sqlite:data/x.db#1', /takes no options/],
     ['sqlite:file:data/x.db', /is no path: write/],
     ['sqlite:my%20views.db', /not decoded/],
     ['sqlite:~/x.db', /not expanded.*write the whole path/],
@@ -207,6 +206,7 @@ test('paths and URLs are taken as they are written', () => {
     'sqlite:./views.db',
     'sqlite:../views.2026.db',
     'sqlite:views-100%.db',
+    'sqlite:/home/me/c#/views.db',
     'mysql://root:hun%2Fter%232@[::1]:3307/my%20views?ssl-ca=/ca.pem',
     'clickhouse://root:hun%2Fter2@[::1]:8123/views',
   ]) {

@@ -14,7 +14,7 @@ export function problemOf(url: string): string | null {
   if (/^file:/i.test(path)) return `is no path: ${FORM}`
   if (path.includes(':memory:'))
     return 'would be gone with the process, and no other could read it: write the path of a file, as `sqlite:data/views.db`'
-  if (/[?#]/.test(path)) return `takes no options behind the path, and none are needed: ${FORM}`
+  if (path.includes('?')) return `takes no options behind the path, and none are needed: ${FORM}`
   if (/%[\da-f]{2}/i.test(path))
     return 'is not decoded: write the characters themselves in place of % and digits'
   if (path.startsWith('~') || /\$\w|\$\{/.test(path)) return 'is not expanded here: write the whole path'

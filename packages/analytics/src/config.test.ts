@@ -148,7 +148,7 @@ const ADDRESSES: Record<string, [text: string, said: RegExp][]> = {
   DATABASE_URL: [
     ['sqlite:', /names no file: write `sqlite:data\/views\.db`/],
     ['sqlite://data/x.db', /write `sqlite:data\/views\.db`, or `sqlite:\/var\/lib\/views\.db`/],
-    ['sqlite:///data/x.db', /slashes before it: write/],
+    ['sqlite:///data/x.db', /slashes before the path.*: write/],
     ['sqlite::memory:', /gone with the process.*write the path of a file/],
     ['sqlite:file::memory:?cache=shared', /write `sqlite:/],
     ['sqlite:data/x.db?mode=ro', /takes no options/],

@@ -10,7 +10,8 @@ export function problemOf(url: string): string | null {
   const path = url.slice('sqlite:'.length)
   if (path === '') return `names no file: ${FORM}`
   // To some programs sqlite:///x is a path from the root, and to others it is none.
-  if (path.startsWith('//')) return `is no path behind sqlite: with slashes before it: ${FORM}`
+  if (path.startsWith('//'))
+    return `has slashes before the path, which each program reads its own way: ${FORM}`
   if (/^file:/i.test(path)) return `is no path: ${FORM}`
   if (path.includes(':memory:'))
     return 'would be gone with the process, and no other could read it: write the path of a file, as `sqlite:data/views.db`'

@@ -285,6 +285,26 @@ describe('errors', () => {
     }
   })
 
+  test('a migration without the privileges for it says which step they are missing for', async t => {
+    const { url } = await testMariadb()
+    const root = await otherSession(t, url)
+    const { hostname, host, pathname } = new URL(url)
+    const name = pathname.slice(1)
+    await root.sql(`CREATE OR REPLACE USER ${name}@'${hostname}'`)
+    await root.sql(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${name}.* TO ${name}@'${hostname}'`)
+    const store = await storeOn(t, `mysql://${name}@${host}/${name}`)
+    const refused = (step: string) => (error: Error) => {
+      assert.ok(error instanceof StoreBroken)
+      assert.equal(error.step, step)
+      assert.match(error.message, /ER_TABLEACCESS_DENIED_ERROR \(1142\), at (?:CREATE|ALTER) TABLE/)
+      return true
+    }
+    await assert.rejects(store.migrate(), refused('making post_view_migrations'))
+    await root.sql(`GRANT CREATE, ALTER ON ${name}.post_view_migrations TO ${name}@'${hostname}'`)
+    await assert.rejects(store.migrate(), refused('migration 1 (initial)'))
+    await root.sql(`DROP USER ${name}@'${hostname}'`)
+  })
+
   test('a table that is gone is no fault of the views, and somebody has to mend it', async t => {
     const { url } = await testMariadb()
     const store = await storeOn(t, url)

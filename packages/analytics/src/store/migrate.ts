@@ -22,7 +22,7 @@ export async function applyMigrations(target: MigrationTarget): Promise<void> {
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
   refuseNewer(version, latest)
-  let step = 'reading the migrations'
+  let step = 'making post_view_migrations'
   migrations.on('migration-started', ({ version, name }) => {
     step = `migration ${version} (${name})`
   })

@@ -13,7 +13,7 @@ import { startMariadb } from '../tools/stack/mariadb.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { holdBatches, otherSession, storeOn, untilWaiting, waitingSince } from './support/mysql.ts'
 import { until } from './support/until.ts'
-import { record, toRows, view } from './support/views.ts'
+import { POST, record, toRows, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const HOT = Array.from({ length: 10 }, (_, index) => `hot-${index}`)
@@ -236,6 +236,28 @@ describe('errors', () => {
       })
     }
     assert.deepEqual(await store.recordViews([row!]), { counted: 1, duplicates: 0 })
+    await assertVerified(store)
+  })
+
+  test('a time is kept where the server keeps it and refused where not: TIMESTAMP ends in 2038 or in 2106', async t => {
+    const { url } = await testMariadb()
+    const store = await storeOn(t, url)
+    await store.migrate()
+    const late = '2040-01-01T12:00:00Z'
+    const other = await otherSession(t, url)
+    await other.sql('CREATE TABLE times (time TIMESTAMP)')
+    const isKept = await other.sql(`INSERT INTO times VALUES ('${late.slice(0, -1)}')`).then(
+      () => true,
+      () => false,
+    )
+    const rows = await toRows(store, [view(NOON), view(late)])
+    if (isKept) {
+      assert.deepEqual(await store.recordViews(rows), { counted: 2, duplicates: 0 })
+      assert.equal((await store.postTotals([POST]))[0]?.last_viewed_at, late)
+    } else {
+      await assert.rejects(store.recordViews(rows), RowRejected)
+      assert.deepEqual(await store.recordViews(rows.slice(0, 1)), { counted: 1, duplicates: 0 })
+    }
     await assertVerified(store)
   })
 

@@ -234,18 +234,18 @@ test('warns of a database that every user of the machine can read, and does its 
 })
 
 test('shows a bar on a terminal, takes it away again, and leaves stdout to what was asked for', async t => {
-  const { shell, database } = await system(t, [view(noon(1))])
+  const { shell, terminal, database } = await system(t, [view(noon(1))])
   await database.query('UPDATE post_view_aggregates SET view_count = 9')
-  const { stdout: terminal } = await shell(`script -qec 'postviews verify --json > verified' /dev/null`)
+  const { stdout: screen } = await terminal('postviews verify --json > verified')
   for (const step of ['rows', 'days', 'posts']) {
-    assert.match(terminal, new RegExp(`${step} .*█.* 100% \\| \\d+/\\d+ \\| `))
+    assert.match(screen, new RegExp(`${step} .*█.* 100% \\| \\d+/\\d+ \\| `))
   }
   const { stdout: kept } = await shell('cat verified')
   for (const line of kept.trimEnd().split('\n')) assert.equal(typeof JSON.parse(line), 'object')
   // The line is cleared in the end; its wrapping is left as it was.
-  assert.ok(terminal.endsWith(`${ESCAPE}[2K`))
-  assert.ok(!terminal.includes(`${ESCAPE}[?7l`))
-  for (const shown of terminal.split(ESCAPE)) assert.ok(shown.length <= 80)
+  assert.ok(screen.endsWith(`${ESCAPE}[2K`))
+  assert.ok(!screen.includes(`${ESCAPE}[?7l`))
+  for (const shown of screen.split(ESCAPE)) assert.ok(shown.length <= 80)
 })
 
 test('ends quietly when whoever reads has seen enough', async t => {

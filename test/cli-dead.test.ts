@@ -174,8 +174,10 @@ test('a dead letter keeps what its message said of itself', async t => {
   assert.equal((await run('dead replay')).stdout, 'replayed 1, left 0\n')
   const [again] = await takeMessages(url)
   assert.deepEqual(kept(again!), said)
-  // The broker counts deliveries of each message anew.
-  assert.deepEqual(again!.properties.headers, { ...own, 'x-delivery-count': 0 })
+  // The broker counts deliveries of each message anew: RabbitMQ 3.10 from 0 on, 4 says nothing of the first.
+  const { 'x-delivery-count': deliveries = 0, ...others } = again!.properties.headers!
+  assert.deepEqual(others, own)
+  assert.equal(deliveries, 0)
 })
 
 test('what is replayed counts as of when it first came, and what is still wrong comes back', async t => {

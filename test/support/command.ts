@@ -39,7 +39,7 @@ export interface CommandLine {
   terminal(line: string): Promise<Outcome>
 }
 
-/** `script` is in another package from one Debian to the next; every Python 3 has this. */
+/** As the program `script` does it, by one that the tests have installed anyway. */
 const RUN_ON_TERMINAL = 'import pty, sys; pty.spawn(sys.argv[1:])'
 /** In a chroot whose /dev is bound without what is mounted below it there are no terminals: these are the command's alone. */
 const MAKE_TERMINALS = 'mount --make-private /dev && mount -t devpts devpts /dev/pts && exec "$@"'

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { INSTALLED_PROGRAMS } from './install.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-const SOURCES = ['tools/**/*.ts', 'test/**/*.ts', '{packages,examples}/*/src/**/*.test.ts']
+const SOURCES = ['tools/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', '{packages,examples}/*/src/**/*.test.ts']
 
 /** Of packages that every Debian has (`Essential: yes`), and what the README asks for. */
 const ALWAYS_THERE = 'cat cp env head npm prlimit sh sleep touch true truncate unshare'.split(' ')

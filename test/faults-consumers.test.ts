@@ -69,7 +69,8 @@ test('a dead letter that the broker does not take even bare is discarded, and th
   // The limit is read once by each node.
   await broker.ctl('eval', 'persistent_term:put(max_message_size, 500000).')
   const service = await system.start()
-  const dead = async () => (await deadLetters(vhost.url)).length
+  // One that was on its way when the broker closed the channel is sent again, and may then be there twice.
+  const dead = async () => new Set((await deadLetters(vhost.url)).map(({ setAsideId }) => setAsideId)).size
   await until('the others have arrived', async () => (await dead()) === 10, 40_000)
   const discarded = 'postviews_events_total{outcome="discarded",reason="bad_post"}'
   await until('the large one is given up', async () => (await service.metric(discarded)) === 1, 40_000)

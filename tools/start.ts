@@ -8,7 +8,7 @@ import { HISTORY_DAYS, readSample, type Sample, startLife } from './life/life.ts
 import { ensureInstalled } from './stack/install.ts'
 import { isFree } from './stack/ports.ts'
 import { findProgram } from './stack/programs.ts'
-import { startRabbitmq } from './stack/rabbitmq.ts'
+import { findRabbitmq, startRabbitmq } from './stack/rabbitmq.ts'
 import { Server } from './stack/server.ts'
 import { onStopSignal } from './stack/stop-signals.ts'
 
@@ -187,7 +187,8 @@ function startReaders(sample: Sample, amqpUrl: string, sampleDay: string): void 
 }
 
 async function startBroker(): Promise<string> {
-  await ensureInstalled(['rabbitmq'], console.log)
+  // What is printed to be pasted needs curl; but nobody is kept from starting by that alone.
+  if (findRabbitmq() === undefined) await ensureInstalled(['rabbitmq', 'curl'], console.log)
   console.log('Starting RabbitMQ ...')
   const broker = await startRabbitmq({ dir: join(DATA, 'rabbitmq'), management: false })
   stops.push(() => broker.stop())

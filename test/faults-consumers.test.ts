@@ -10,6 +10,7 @@ import { MARIADB, SQLITE } from './support/engines.ts'
 import { deadLetters, untilStored } from './support/invariants.ts'
 import { otherSession } from './support/mysql.ts'
 import { goodEvent, plan, planOf } from './support/planned.ts'
+import { UNACKNOWLEDGED } from './support/service.ts'
 import { createSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 
@@ -75,7 +76,7 @@ test('a dead letter that the broker does not take even bare is discarded, and th
   const discarded = 'postviews_events_total{outcome="discarded",reason="bad_post"}'
   await until('the large one is given up', async () => (await service.metric(discarded)) === 1, 40_000)
   await service.untilReady()
-  assert.equal(await service.metric('postviews_unacknowledged_messages'), 0)
+  await until('all is acknowledged', async () => (await service.metric(UNACKNOWLEDGED)) === 0)
   const { stdout } = await (await commandLine(t, { AMQP_URL: vhost.url })).run('dead list --json')
   const lines = stdout
     .trim()

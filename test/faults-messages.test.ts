@@ -12,7 +12,7 @@ import { SQLITE } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
 import { messageCount, onChannel, sendTo } from './support/published.ts'
-import { postviews } from './support/service.ts'
+import { postviews, UNACKNOWLEDGED } from './support/service.ts'
 import { createSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 import {
@@ -153,7 +153,7 @@ describe('a message', () => {
     await untilStored(system.database, odd.length)
     assert.deepEqual(service.logged('broker.lost'), [])
     assert.deepEqual(service.logged('view.properties_left_out'), [])
-    assert.equal(await service.metric('postviews_unacknowledged_messages'), 0)
+    await until('all is acknowledged', async () => (await service.metric(UNACKNOWLEDGED)) === 0)
 
     const listed = (await run('dead list --json')).stdout
       .trim()
@@ -310,7 +310,7 @@ describe('where postviews.dead takes no more', () => {
       async () => (await messageCount(amqpUrl)) === 0 && service.logged('view.discarded').length > 0,
       60_000,
     )
-    const held = await service.metric('postviews_unacknowledged_messages')
+    const held = await service.metric(UNACKNOWLEDGED)
     const discarded = await service.metric('postviews_events_total{outcome="discarded",reason="bad_post"}')
     assert.ok(held > 0 && held <= 200, `${held} are held`)
     assert.equal(held + discarded, BAD)
@@ -366,7 +366,7 @@ describe('where postviews.dead takes no more', () => {
       },
       30_000,
     )
-    assert.ok((await service.metric('postviews_unacknowledged_messages')) >= 300)
+    assert.ok((await service.metric(UNACKNOWLEDGED)) >= 300)
   })
 
   test('but one now and then, it is the same', async t => {

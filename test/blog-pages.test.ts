@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { StatsUnavailable } from '@postviews/client'
 import { pino } from 'pino'
 import { buildBlog } from '../examples/blog/src/app.ts'
 import { readConfig } from '../examples/blog/src/config.ts'
@@ -38,7 +39,10 @@ test('fails, and makes nothing up, when the numbers cannot be read for a reason 
   const app = await buildBlog({
     posts: POSTS,
     tracker: { trackView: () => {} },
-    stats: { postsViews: () => Promise.reject(new Error('a mistake in the blog')) },
+    stats: {
+      postsViews: () => Promise.reject(new Error('a mistake in the blog')),
+      status: () => Promise.reject(new StatsUnavailable('away')),
+    },
     trustedProxies: [],
     publicUrl: null,
     log: pino({ level: 'silent' }),

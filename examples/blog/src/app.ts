@@ -7,7 +7,9 @@ import {
   proxyList,
   type Stats,
   StatsError,
+  type StatsZone,
   type Tracker,
+  UTC,
   viewFromRequest,
 } from '@postviews/client'
 import Fastify, {
@@ -37,7 +39,7 @@ export interface BlogOptions {
   /** Newest first. */
   posts: readonly Post[]
   tracker: Pick<Tracker, 'trackView'>
-  stats: Pick<Stats, 'postsViews'>
+  stats: Pick<Stats, 'postsViews' | 'status'>
   trustedProxies: string[]
   /** Where readers find the blog, such as `https://blog.example`; null: links that leave it are relative. */
   publicUrl: string | null
@@ -125,7 +127,8 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       )
     }
     const own = postsBy(reader.id)
-    return show(reply, dashboardPage({ posts: own, counts: await countsOf(own), reader }))
+    const [counts, zone] = await Promise.all([countsOf(own), own.length === 0 ? UTC : zoneOf()])
+    return show(reply, dashboardPage({ posts: own, counts, zone, reader }))
   })
 
   app.get<{ Querystring: { next?: string } }>('/sign-in', (request, reply) =>
@@ -215,6 +218,17 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       if (!(error instanceof StatsError)) throw error
       log.warn({ error: error.message }, 'stats.unavailable')
       return null
+    }
+  }
+
+  /** The zone whose days are counted, with its clocks; UTC while nobody tells it. */
+  async function zoneOf(): Promise<StatsZone> {
+    try {
+      return await stats.status()
+    } catch (error) {
+      // That the numbers cannot be read either is told, and logged, with the numbers.
+      if (!(error instanceof StatsError)) throw error
+      return UTC
     }
   }
 

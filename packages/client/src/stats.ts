@@ -2,6 +2,7 @@
 
 import { entryBytes, Kept, ownCopy } from './kept.ts'
 import { canonicalPost } from './view.ts'
+import type { ClockOffset } from './zone-time.ts'
 
 /** Counts of views. Only `views` is always known: data that were adopted from an older system may not tell the rest. */
 export interface Figures {
@@ -103,13 +104,6 @@ export interface Status extends AsOf {
   zone_rules: { source: string; release: string }
   /** The zone's clocks by these rules, from 1970 to two years ahead, oldest first: to show times as days are counted. */
   offsets: ClockOffset[]
-}
-
-export interface ClockOffset {
-  /** From then on. */
-  from: string
-  /** What local time is ahead of UTC; negative where it is behind. */
-  seconds: number
 }
 
 /** The last `days` days, today included (30 unless told); or from one day to another, by default to today. */

@@ -26,6 +26,7 @@ const parts = {
       sessionHours: 1,
       trustedProxies: [],
       hosts: [],
+      root: '/',
       log,
     })
   },

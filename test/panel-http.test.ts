@@ -48,6 +48,7 @@ async function startPanel(
     sessionHours: 1,
     trustedProxies: [],
     hosts: [],
+    root: '/',
     log,
   })
   t.after(() => app.close())
@@ -113,23 +114,24 @@ test('shows times by the clocks that Analytics counts by, whatever rules it has 
   const { count, get, post, overview } = await startPanel(t, { timeZone: 'America/Winnipeg' })
   const at = (timestamp: string): ViewEvent => ({ post_uuid: 'a', ip: '192.0.2.1', timestamp })
   await count([at('2026-01-15T05:30:00Z'), at('2026-11-15T05:30:00Z'), at('2026-11-21T12:30:00Z')])
-  const { total, trend, clocks } = await post('a')
+  const { total, trend, zone } = await post('a')
   assert.equal(total.views, 3)
   assert.deepEqual(
     trend.days.filter(({ views }) => views > 0).map(({ date }) => date),
     ['2026-11-15', '2026-11-21'],
   )
   // What the browser draws with.
-  assert.deepEqual(clocks.slice(0, 2), [
+  assert.equal(zone.timezone, 'America/Winnipeg')
+  assert.deepEqual(zone.offsets.slice(0, 2), [
     { from: '2025-11-02T07:00:00Z', seconds: -21_600 },
     { from: '2026-03-08T08:00:00Z', seconds: -18_000 },
   ])
-  assert.equal((await overview()).clocks[0]?.seconds, -18_000)
+  assert.equal((await overview()).zone.offsets[0]?.seconds, -18_000)
 
   const page = (await get('/posts/a')).body
-  assert.match(page, /As of <time[^>]*>07:34:56 UTC−5</)
-  assert.match(page, /first <time[^>]*>14 Jan 2026, 23:30:00 UTC−6</)
-  assert.match(page, /latest\s*<time[^>]*>\s*21 Nov 2026, 07:30:00 UTC−5</)
+  assert.match(page, /As of <time[^>]*>07:34:56 America\/Winnipeg</)
+  assert.match(page, /first <time[^>]*>14 Jan 2026, 23:30:00 America\/Winnipeg</)
+  assert.match(page, /latest\s*<time[^>]*>\s*21 Nov 2026, 07:30:00 America\/Winnipeg</)
 })
 
 test('asks for the sparklines of a page of posts in one call', async t => {
@@ -295,6 +297,7 @@ test('says that Analytics refuses the key, and not which', async t => {
     sessionHours: 1,
     trustedProxies: [],
     hosts: [],
+    root: '/',
     log: createLog('silent'),
   })
   t.after(() => panel.close())

@@ -31,7 +31,9 @@ async function hasText(locator: Locator, text: string | RegExp): Promise<void> {
 async function download(page: Page, link: Locator): Promise<{ name: string; lines: string[] }> {
   const [file] = await Promise.all([page.waitForEvent('download'), link.click()])
   const text = await readFile(await file.path(), 'utf8')
-  return { name: file.suggestedFilename(), lines: text.trimEnd().split('\r\n') }
+  // What Excel knows UTF-8 by.
+  assert.equal(text[0], '\uFEFF')
+  return { name: file.suggestedFilename(), lines: text.slice(1).trimEnd().split('\r\n') }
 }
 
 test('the panel, in a browser', async t => {
@@ -190,7 +192,7 @@ test('the panel, in a browser', async t => {
     const page = await panel.page()
     await page.goto(`/posts/${POST.id}?period=7d&compare=1`)
     const days = await download(page, page.getByRole('link', { name: 'Download CSV of days' }))
-    assert.match(days.name, /^postviews-post-01-days-20\d\d-\d\d-\d\d-20\d\d-\d\d-\d\d\.csv$/)
+    assert.match(days.name, /^postviews-post-01-days-20\d\d-\d\d-\d\d-20\d\d-\d\d-\d\d-Etc-GMT[+-]\d+\.csv$/)
     assert.equal(days.lines.length, 8)
     assert.match(days.lines[6]!, new RegExp(`^20\\d\\d-\\d\\d-\\d\\d,${viewsOf(0, 1)},.*,${viewsOf(0, 8)},`))
     const referrers = await download(page, page.getByRole('link', { name: 'Download CSV of where' }))

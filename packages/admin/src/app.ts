@@ -8,6 +8,7 @@ import formbody from '@fastify/formbody'
 import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client'
 import { boundConnections } from '@postviews/client/connections'
 import { createLoopTurns } from '@postviews/client/loop-turns'
+import { type StatsZone, UTC } from '@postviews/client/zone-time'
 import {
   type FastifyError,
   type FastifyInstance,
@@ -17,6 +18,7 @@ import {
 } from 'fastify'
 import { Answers, Availability } from './answers.ts'
 import { loadAssets } from './assets.ts'
+import { clocksFrom } from './clocks.ts'
 import { daysCsv, postsCsv, referrersCsv } from './csv.ts'
 import { securityHeaders } from './headers.ts'
 import { hostCheck } from './hosts.ts'
@@ -24,10 +26,11 @@ import { createHtml } from './html.ts'
 import { describeError, type Log } from './log.ts'
 import { createRefusals } from './odd-requests.ts'
 import { readOverview } from './overview.ts'
-import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
-import { type DayRange, readQuestion, toAddress } from './pages/question.ts'
+import type { Answer, Overview, OverviewAnswer, Post, PostAnswer, Trend } from './pages/model.ts'
+import { readQuestion, toAddress } from './pages/question.ts'
 import { readPost } from './post.ts'
 import type { Posts } from './posts.ts'
+import { belowRoot } from './root.ts'
 import { signIn } from './sign-in.ts'
 import { MessagePage } from './sign-in-page.ts'
 
@@ -39,6 +42,8 @@ export interface PanelOptions {
   trustedProxies: string[]
   /** The names it answers to, as `hostName` writes them; none: to any. */
   hosts: string[]
+  /** The path that browsers find it below, as `parseRoot` gives it. */
+  root: string
   log: Log
 }
 
@@ -62,6 +67,8 @@ const ASSETS = '/assets/'
 const WATCH_MS = 5_000
 const YEAR_SECONDS = 31_536_000
 const HTML = 'text/html; charset=utf-8'
+/** Without it Excel reads a CSV in the code page of its machine: `Inês` would be `InÃªs`. */
+const UTF8_MARK = '\uFEFF'
 
 type Query = Record<string, string | string[] | undefined>
 
@@ -80,22 +87,26 @@ class Refusal extends Error {
 
 /** Builds the panel; nothing listens yet. */
 export function buildPanel(options: PanelOptions): FastifyInstance {
-  const { stats, posts, adminPassword, sessionHours, trustedProxies, hosts, log } = options
-  const assets = loadAssets()
+  const { stats, posts, adminPassword, sessionHours, trustedProxies, hosts, root, log } = options
+  const assets = loadAssets(root)
   const html = createHtml(assets)
   const availability = new Availability(log)
   const overviews = new Answers<Overview>(availability)
   const postPages = new Answers<Post>(availability)
   const headers = securityHeaders(html.scriptHash)
-  const messagePage = (title: string, text: string) => html.plainPage(title, MessagePage({ title, text }))
+  const messagePage = (title: string, text: string) =>
+    html.plainPage(title, MessagePage({ root, title, text }))
   const refusals = createRefusals(messagePage, headers)
   const isOwnHost = hostCheck(hosts)
   const loopTurn = createLoopTurns()
+  /** As Analytics told it last. */
+  let zone: StatsZone = UTC
 
   const app = fastify({
     // Fastify logs every request with its address; what is worth a line is logged below.
     logger: false,
     trustProxy: trustedProxies.length === 0 ? false : trustedProxies,
+    rewriteUrl: ({ url = '/' }) => belowRoot(url, root),
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     http: {
@@ -161,7 +172,8 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     const question = readQuestion(query as Query)
     const known = await overviews.ask(toAddress('/', question), () => readOverview(stats, posts, question))
     await loopTurn()
-    return { page: 'overview', question, ...known }
+    zone = known.data?.zone ?? zone
+    return { page: 'overview', question, root, zone, ...known }
   }
 
   async function post({ params, query }: FastifyRequest): Promise<PostAnswer> {
@@ -170,7 +182,8 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     const question = { ...readQuestion(query as Query), search: '', page: 1 }
     const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
     await loopTurn()
-    return { page: 'post', id, question, ...known }
+    zone = known.data?.zone ?? zone
+    return { page: 'post', id, question, root, zone, ...known }
   }
 
   app.get(HEALTH_ROUTE, async () => ({ status: 'alive' }))
@@ -189,7 +202,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   })
 
   app.register(async scope => {
-    const guard = signIn(scope, { password: adminPassword, sessionHours, trustedProxies, html, log })
+    const guard = signIn(scope, { password: adminPassword, sessionHours, trustedProxies, root, html, log })
 
     scope.register(async guarded => {
       guarded.addHook('onRequest', guard)
@@ -204,16 +217,16 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
         guarded.get(`${path}/data`, async (request, reply) => sendAnswer(request, reply, await ask(request)))
         guarded.get(`${path}/days.csv`, async (request, reply) => {
           const { data, name } = forFile(await ask(request))
-          return sendCsv(reply, `${name}-days`, data.trend.period, daysCsv(data.trend))
+          return sendCsv(reply, `${name}-days`, data.trend, daysCsv(data.trend))
         })
         guarded.get(`${path}/referrers.csv`, async (request, reply) => {
           const { data, name } = forFile(await ask(request))
-          return sendCsv(reply, `${name}-referrers`, data.trend.period, referrersCsv(data.referrers))
+          return sendCsv(reply, `${name}-referrers`, data.trend, referrersCsv(data.referrers))
         })
       }
       guarded.get('/posts.csv', async (request, reply) => {
         const { data } = forFile(await overview(request))
-        return sendCsv(reply, 'posts', data.trend.period, postsCsv(data.posts))
+        return sendCsv(reply, 'posts', data.trend, postsCsv(data.posts))
       })
     })
   })
@@ -225,7 +238,11 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     timer.unref()
   })
 
-  const watch = setInterval(() => availability.check(() => stats.status()), WATCH_MS)
+  async function look(): Promise<void> {
+    const { timezone, offsets, as_of: asOf } = await stats.status()
+    zone = { timezone, offsets: clocksFrom(offsets, asOf) }
+  }
+  const watch = setInterval(() => availability.check(look), WATCH_MS)
   watch.unref()
   app.addHook('onClose', async () => clearInterval(watch))
   return app
@@ -253,11 +270,13 @@ function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; n
   return { data, name: answer.page === 'post' ? answer.id : answer.page }
 }
 
-function sendCsv(reply: FastifyReply, name: string, { from, to }: DayRange, text: string) {
+/** Its name says what it is: also in which zone days are counted. */
+function sendCsv(reply: FastifyReply, name: string, { period, timezone }: Trend, text: string) {
+  const file = `postviews-${name}-${period.from}-${period.to}-${timezone.replaceAll(/[^\w+-]+/g, '-')}.csv`
   return reply
     .type('text/csv; charset=utf-8; header=present')
-    .header('Content-Disposition', `attachment; filename="postviews-${name}-${from}-${to}.csv"`)
-    .send(text)
+    .header('Content-Disposition', `attachment; filename="${file}"`)
+    .send(UTF8_MARK + text)
 }
 
 function encodingFor(accepted = ''): 'br' | 'gzip' | null {

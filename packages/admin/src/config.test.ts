@@ -15,6 +15,7 @@ test('needs a password and a key, and nothing else', () => {
     sessionHours: 12,
     trustedProxies: [],
     hosts: [],
+    root: '/',
     logLevel: 'info',
   })
 })
@@ -47,6 +48,7 @@ test('tells every problem at once, and repeats no secret', () => {
         SESSION_HOURS: '0',
         TRUSTED_PROXIES: '127.0.0.1, ::/129',
         PANEL_HOSTS: 'panel.example, user:hunter2@panel.example',
+        PANEL_PATH: '/posts/',
         LOG_LEVEL: 'loud',
       })
     } catch (error) {
@@ -66,6 +68,7 @@ test('tells every problem at once, and repeats no secret', () => {
       'SESSION_HOURS',
       'TRUSTED_PROXIES',
       'PANEL_HOSTS',
+      'PANEL_PATH',
       'LOG_LEVEL',
     ],
   )

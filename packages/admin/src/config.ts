@@ -2,6 +2,7 @@
 
 import { proxyList } from '@postviews/client'
 import { hostName } from './hosts.ts'
+import { parseRoot } from './root.ts'
 
 export interface Config {
   adminPassword: string
@@ -16,6 +17,8 @@ export interface Config {
   trustedProxies: string[]
   /** The names it answers to; none: to any. */
   hosts: string[]
+  /** The path that browsers find it below, with a slash at its end. */
+  root: string
   logLevel: string
 }
 
@@ -89,6 +92,12 @@ const PANEL_HOSTS = setting(
       return name
     }),
 )
+const PANEL_PATH = setting(
+  'PANEL_PATH',
+  '/',
+  'the path below which browsers find the panel, where it shares a name with others: `/stats/`',
+  parseRoot,
+)
 const LOG_LEVEL = setting('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), text => {
   if (!LOG_LEVELS.includes(text)) throw new Error(`is none of ${LOG_LEVELS.join(', ')}`)
   return text
@@ -105,6 +114,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   SESSION_HOURS,
   TRUSTED_PROXIES,
   PANEL_HOSTS,
+  PANEL_PATH,
   LOG_LEVEL,
 ]
 
@@ -131,6 +141,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     sessionHours: read(SESSION_HOURS),
     trustedProxies: read(TRUSTED_PROXIES),
     hosts: read(PANEL_HOSTS),
+    root: read(PANEL_PATH),
     logLevel: read(LOG_LEVEL),
   }
   if (problems.length > 0) throw new ConfigError(problems)

@@ -26,14 +26,17 @@ export async function readOverview(
       ? topRows(stats, posts, ranges.period, ranges.shown, question.page, today)
       : foundRows(stats, posts, ranges.period, ranges.shown, question.search, today),
   ])
-  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
+  const { as_of: countedAt, offsets, timezone: zoneName, zone_rules: _rules, ...counting } = status
   const { asOf: listedAt, ...listed } = list
   return {
     asOf: oldest(countedAt, days.as_of, referrers.as_of, listedAt),
     data: {
       ...listed,
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
-      clocks: clocksFrom(offsets, oldest(countedAt, ...counting.minutes.map(({ minute }) => minute))),
+      zone: {
+        timezone: zoneName,
+        offsets: clocksFrom(offsets, oldest(countedAt, ...counting.minutes.map(({ minute }) => minute))),
+      },
       counting,
       referrers: shownReferrers(referrers.referrers),
     },

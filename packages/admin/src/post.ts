@@ -31,7 +31,7 @@ export async function readPost(
     stats.postDays(id, ranges.asked),
     stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
   ])
-  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
+  const { as_of: countedAt, offsets, timezone: zoneName, zone_rules: _rules, ...counting } = status
   const minutes = counting.minutes.map(({ minute }) => minute)
   return {
     asOf: oldest(countedAt, total.as_of, days.as_of, referrers.as_of),
@@ -44,7 +44,10 @@ export async function readPost(
         last_viewed_at: total.last_viewed_at,
       },
       trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
-      clocks: clocksFrom(offsets, oldest(countedAt, total.first_viewed_at ?? countedAt, ...minutes)),
+      zone: {
+        timezone: zoneName,
+        offsets: clocksFrom(offsets, oldest(countedAt, total.first_viewed_at ?? countedAt, ...minutes)),
+      },
       counting,
       referrers: shownReferrers(referrers.referrers),
     },

@@ -53,9 +53,9 @@ function compareLink(path: string, question: Question): VNode {
   </a>`
 }
 
-export function periodLine({ period, before, today }: Trend): VNode {
+export function periodLine({ period, before, today, timezone }: Trend): VNode {
   return html`<p class="period-line">
-    ${format.dayRange(period)}${
+    ${format.dayRange(period)} in ${timezone}${
       before !== null && html`<span> · compared with ${format.dayRange(before.period)}</span>`
     }${period.to === today && html`<span> · today is not over</span>`}
   </p>`

@@ -1,17 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  changeOf,
-  changeOfShare,
-  dayAndTime,
-  dayRange,
-  duration,
-  minute,
-  number,
-  percent,
-  shareOf,
-  time,
-} from './format.ts'
+import { changeOf, changeOfShare, dayRange, duration, number, percent, shareOf } from './format.ts'
 
 const known = (value: number) => ({ value, since: null })
 const UNKNOWN = { value: null, since: null }
@@ -53,21 +42,6 @@ test('writes days and times as Analytics counts them', () => {
   assert.equal(dayRange({ from: '2026-10-23', to: '2026-11-21' }), '23 Oct – 21 Nov 2026')
   assert.equal(dayRange({ from: '2025-12-31', to: '2026-01-01' }), '31 Dec 2025 – 1 Jan 2026')
   assert.equal(dayRange({ from: '2026-11-21', to: '2026-11-21' }), '21 Nov 2026')
-})
-
-test('writes times by the clocks that Analytics counts by, on both sides of a change', () => {
-  const warsaw = [
-    { from: '2026-03-29T01:00:00Z', seconds: 7_200 },
-    { from: '2026-10-25T01:00:00Z', seconds: 3_600 },
-  ]
-  assert.equal(dayAndTime('2026-11-21T23:30:05Z', warsaw), '22 Nov 2026, 00:30:05 UTC+1')
-  assert.equal(time('2026-10-25T00:59:59Z', warsaw), '02:59:59 UTC+2')
-  assert.equal(time('2026-10-25T01:00:00.000Z', warsaw), '02:00:00 UTC+1')
-  assert.equal(minute('2026-10-25T00:59:00Z', warsaw), '02:59')
-  assert.equal(time('2026-01-01T00:00:00Z', warsaw), '02:00:00 UTC+2')
-  assert.equal(time('2026-11-21T23:30:05Z', []), '23:30:05 UTC')
-  const newfoundland = [{ from: '1970-01-01T00:00:00Z', seconds: -12_600 }]
-  assert.equal(dayAndTime('2026-11-22T03:29:59Z', newfoundland), '21 Nov 2026, 23:59:59 UTC−3:30')
 })
 
 test('writes durations in the unit that fits', () => {

@@ -1,6 +1,7 @@
 /** Numbers, days and times as people read them. Unknown is a dash, never a 0. */
 
-import type { Clocks, Sum } from './model.ts'
+import { type StatsZone, zoneDay, zoneTime } from '@postviews/client/zone-time'
+import type { Sum } from './model.ts'
 import type { Day, DayRange } from './question.ts'
 
 export const UNKNOWN = '–'
@@ -101,47 +102,9 @@ export function dayRange({ from, to }: DayRange): string {
   return `${from.slice(0, 4) === to.slice(0, 4) ? shortDay(from) : day(from)} – ${day(to)}`
 }
 
-const timeFormat = new Intl.DateTimeFormat('en-GB', {
-  timeZone: 'UTC',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-})
-const minuteFormat = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', hour: '2-digit', minute: '2-digit' })
-
-/** `12:03:05 UTC+1`. */
-export function time(iso: string, clocks: Clocks): string {
-  return `${timeFormat.format(local(iso, clocks))} ${offsetName(offsetAt(iso, clocks))}`
-}
-
-/** `21 Nov 2026, 12:03:05 UTC+1`. */
-export function dayAndTime(iso: string, clocks: Clocks): string {
-  return `${dayFormat.format(local(iso, clocks))}, ${time(iso, clocks)}`
-}
-
-/** `12:03`. */
-export function minute(iso: string, clocks: Clocks): string {
-  return minuteFormat.format(local(iso, clocks))
-}
-
-/** As UTC would show it, what the clocks showed. */
-function local(iso: string, clocks: Clocks): Date {
-  return new Date(Date.parse(iso) + offsetAt(iso, clocks) * 1_000)
-}
-
-/** Seconds ahead of UTC. Before the first that is known it is the first. */
-function offsetAt(iso: string, clocks: Clocks): number {
-  const moment = Date.parse(iso)
-  const inForce = clocks.findLast(({ from }) => Date.parse(from) <= moment) ?? clocks[0]
-  return inForce?.seconds ?? 0
-}
-
-/** `UTC`, `UTC+1`, `UTC−3:30`. */
-function offsetName(seconds: number): string {
-  if (seconds === 0) return 'UTC'
-  const minutes = Math.round(Math.abs(seconds) / 60)
-  const rest = minutes % 60 === 0 ? '' : `:${String(minutes % 60).padStart(2, '0')}`
-  return `UTC${seconds < 0 ? '−' : '+'}${Math.floor(minutes / 60)}${rest}`
+/** `21 Nov 2026, 12:03:05 Europe/Warsaw`. */
+export function dayAndTime(iso: string, zone: StatsZone): string {
+  return `${zoneDay(iso, zone)}, ${zoneTime(iso, zone)}`
 }
 
 /** `45 s`, `3 min`, `2 h`, `5 days`. */

@@ -1,24 +1,25 @@
 /** What is round every page: brand, how fresh the numbers are, whether they are those of now, and what they mean. */
 
+import { type StatsZone, zoneTime } from '@postviews/client/zone-time'
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import * as format from './format.ts'
-import type { Answer, Clocks, Counting, Unavailable } from './model.ts'
+import type { Answer, Counting, Unavailable } from './model.ts'
 
 export function layout(answer: Answer, content: ComponentChildren): VNode {
   const { data, asOf, unavailable } = answer
-  const clocks = data?.clocks ?? []
+  const zone = data?.zone ?? answer.zone
   return html`
     <a class="skip" href="#content">Skip to the numbers</a>
     <header class="top">
       <div class="top-inner">
-        ${brand()}
-        ${freshness(asOf, data?.counting ?? null, unavailable, clocks)}
-        <form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>
+        ${brand(answer.root)}
+        ${freshness(asOf, data?.counting ?? null, unavailable, zone)}
+        <form method="post" action="${answer.root}sign-out"><button class="quiet">Sign out</button></form>
       </div>
     </header>
     <main id="content" class=${unavailable !== null && data !== null ? 'page is-old' : 'page'} tabindex="-1">
-      <div role="status">${unavailable !== null && banner(unavailable, asOf, clocks)}</div>
+      <div role="status">${unavailable !== null && banner(unavailable, asOf, zone)}</div>
       ${content}
     </main>
     <footer class="bottom">
@@ -26,13 +27,14 @@ export function layout(answer: Answer, content: ComponentChildren): VNode {
         A <dfn>unique view</dfn> is the first view of a post by a reader within a window: a day, unless Analytics
         was told another. Unique views of several days, or posts, are added up.
       </p>
-      ${data !== null && html`<p>Days are those of ${data.trend.timezone}.${deadLetters(data.counting)}</p>`}
+      ${data !== null && html`<p>Days and times are those of ${zone.timezone}.${deadLetters(data.counting)}</p>`}
     </footer>
   `
 }
 
-export function brand(): VNode {
-  return html`<a class="brand" href="/">
+/** @param root of the panel */
+export function brand(root: string): VNode {
+  return html`<a class="brand" href=${root}>
     <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
       <rect width="32" height="32" rx="8" />
       <path d="M7 22l6-8 5 5 7-10" />
@@ -46,7 +48,7 @@ function freshness(
   asOf: string | null,
   counting: Counting | null,
   unavailable: Unavailable | null,
-  clocks: Clocks,
+  zone: StatsZone,
 ): VNode {
   const isOld = unavailable !== null
   return html`<p class=${isOld ? 'freshness is-away' : 'freshness'}>
@@ -54,7 +56,7 @@ function freshness(
       ${
         asOf === null
           ? 'Nothing read yet'
-          : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${format.time(asOf, clocks)}</time>`
+          : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${zoneTime(asOf, zone)}</time>`
       }
     </span>
     <span class="behind">${counting === null || isOld ? QUEUE_UNKNOWN : behind(counting)}</span>
@@ -82,17 +84,17 @@ const REASONS: Record<Unavailable['reason'], string> = {
   panel: 'The panel cannot be reached',
 }
 
-function banner({ since, reason }: Unavailable, asOf: string | null, clocks: Clocks): VNode {
+function banner({ since, reason }: Unavailable, asOf: string | null, zone: StatsZone): VNode {
   return html`<div class="banner">
     <p>
       <strong>${REASONS[reason]}</strong> since
-      <time dateTime=${since}> ${format.dayAndTime(since, clocks)}</time>.
+      <time dateTime=${since}> ${format.dayAndTime(since, zone)}</time>.
     </p>
     <p>
       ${
         asOf === null
           ? 'No number is known until it is back; this page then fills by itself.'
-          : `What you see are the last numbers, read ${format.dayAndTime(asOf, clocks)}.`
+          : `What you see are the last numbers, read ${format.dayAndTime(asOf, zone)}.`
       }
     </p>
   </div>`

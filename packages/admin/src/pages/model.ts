@@ -1,5 +1,6 @@
 /** What the pages show: plain data, made by the server and sent to the browser as JSON. */
 
+import type { StatsZone } from '@postviews/client/zone-time'
 import type { Day, DayRange, Question } from './question.ts'
 
 /** A day's numbers; null where Analytics does not know. */
@@ -72,19 +73,13 @@ export interface Counting {
   minutes: { minute: string; views: number }[]
 }
 
-/**
- * When the clocks that Analytics counts by change, oldest first, and by how many seconds they are then ahead of UTC; none
- * is UTC. Neither the browser's rules nor those of this process need be as new.
- */
-export type Clocks = { from: string; seconds: number }[]
-
 /** Where titles and authors come from: nowhere, a posts service, or one that does not answer. */
 export type Names = 'none' | 'known' | 'away'
 
 interface Numbers {
   trend: Trend
-  /** For the times that are shown. */
-  clocks: Clocks
+  /** Whose days are counted, and what all times are shown in. */
+  zone: StatsZone
   counting: Counting
   names: Names
   /** Most first; the site's own pages, if any, are one row, which is the last. */
@@ -123,12 +118,20 @@ export interface Known<Data> {
   unavailable: Unavailable | null
 }
 
+/** What pages know beside their data. */
+interface Panel {
+  /** The path that every address of the panel begins with, and a slash ends: `/`, or `/stats/`. */
+  root: string
+  /** The zone that Analytics counts days in, as it told last; for times of pages without data. */
+  zone: StatsZone
+}
+
 interface Asked {
   question: Question
 }
 
-export type OverviewAnswer = Asked & Known<Overview> & { page: 'overview' }
-export type PostAnswer = Asked & Known<Post> & { page: 'post'; id: string }
+export type OverviewAnswer = Asked & Panel & Known<Overview> & { page: 'overview' }
+export type PostAnswer = Asked & Panel & Known<Post> & { page: 'post'; id: string }
 export type Answer = OverviewAnswer | PostAnswer
 
 export const ROWS_PER_PAGE = 20

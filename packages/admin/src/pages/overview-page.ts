@@ -10,7 +10,7 @@ import { type Question, toAddress } from './question.ts'
 import { csvLink, nowSection, numberCell, referrersSection, section, trendSection } from './sections.ts'
 
 export function OverviewPage(answer: OverviewAnswer): VNode {
-  const { data, question } = answer
+  const { data, question, root } = answer
   return layout(
     answer,
     html`<div class="page-head">
@@ -18,32 +18,32 @@ export function OverviewPage(answer: OverviewAnswer): VNode {
           <h1>Overview</h1>
           ${data !== null && periodLine(data.trend)}
         </div>
-        ${controls('/', question, data?.trend ?? null)}
+        ${controls(root, question, data?.trend ?? null)}
       </div>
       ${questionProblem(question)} ${figures(data?.trend ?? null)}
       ${
         data !== null &&
         html`<div class="columns">
-          ${trendSection(data.trend, question, '/', 'of the site')}
-          ${nowSection(data.counting, data.clocks)}
-          ${postsSection(data, question)}
+          ${trendSection(data.trend, question, root, 'of the site')}
+          ${nowSection(data.counting, data.zone)}
+          ${postsSection(data, question, root)}
           ${referrersSection(
             data.referrers,
             data.trend.sums.views.value ?? 0,
-            toAddress('/referrers.csv', question),
+            toAddress(`${root}referrers.csv`, question),
           )}
         </div>`
       }`,
   )
 }
 
-function postsSection(data: Overview, question: Question): VNode {
+function postsSection(data: Overview, question: Question, root: string): VNode {
   const { posts, names, totalPosts } = data
   return section(
     {
       id: 'posts',
       title: html`Posts <small>${question.search === '' ? format.number(totalPosts) : `${totalPosts} found`}</small>`,
-      aside: searchForm(data, question),
+      aside: searchForm(data, question, root),
     },
     html`${
       names === 'away' &&
@@ -53,19 +53,19 @@ function postsSection(data: Overview, question: Question): VNode {
     }
     ${
       posts.length === 0
-        ? noPosts(data, question)
-        : html`${postsTable(posts, question)}
+        ? noPosts(data, question, root)
+        : html`${postsTable(posts, question, root)}
             <div class="card-foot">
-              ${paging(question, totalPosts)} ${csvLink(toAddress('/posts.csv', question), 'posts')}
+              ${paging(question, totalPosts, root)} ${csvLink(toAddress(`${root}posts.csv`, question), 'posts')}
             </div>`
     }`,
   )
 }
 
-function searchForm({ names }: Overview, question: Question): VNode {
+function searchForm({ names }: Overview, question: Question, root: string): VNode {
   const { period, compare, search } = question
   const label = names === 'none' ? 'Find a post by its id' : 'Search posts by title or id'
-  return html`<form class="search" role="search" method="get" action="/#posts">
+  return html`<form class="search" role="search" method="get" action="${root}#posts">
     ${
       typeof period === 'string'
         ? html`<input type="hidden" name="period" value=${period} />`
@@ -80,12 +80,12 @@ function searchForm({ names }: Overview, question: Question): VNode {
     <button>Search</button>
     ${
       search !== '' &&
-      html`<a class="clear" href="${toAddress('/', { ...question, search: '' })}#posts">All posts</a>`
+      html`<a class="clear" href="${toAddress(root, { ...question, search: '' })}#posts">All posts</a>`
     }
   </form>`
 }
 
-function postsTable(posts: PostRow[], question: Question): VNode {
+function postsTable(posts: PostRow[], question: Question, root: string): VNode {
   const most = Math.max(1, ...posts.map(({ views }) => views))
   const first = (question.page - 1) * ROWS_PER_PAGE + 1
   // The roles are those of the elements: where a small screen lays the rows out otherwise, browsers forget them.
@@ -100,7 +100,7 @@ function postsTable(posts: PostRow[], question: Question): VNode {
       </tr>
     </thead>
     <tbody role="rowgroup">
-      ${posts.map((post, index) => postRow(post, first + index, most, question))}
+      ${posts.map((post, index) => postRow(post, first + index, most, question, root))}
     </tbody>
   </table>`
 }
@@ -110,8 +110,9 @@ function postRow(
   rank: number,
   most: number,
   question: Question,
+  root: string,
 ): VNode {
-  const href = toAddress(`/posts/${id}`, { ...question, search: '', page: 1 })
+  const href = toAddress(`${root}posts/${id}`, { ...question, search: '', page: 1 })
   return html`<tr role="row" key=${id}>
     <td role="cell" class="rank">${format.number(rank)}</td>
     <th role="rowheader" scope="row">
@@ -124,13 +125,13 @@ function postRow(
   </tr>`
 }
 
-function paging(question: Question, total: number): VNode | null {
+function paging(question: Question, total: number, root: string): VNode | null {
   const pages = Math.ceil(total / ROWS_PER_PAGE)
   if (question.search !== '' || pages <= 1) return null
   const { page } = question
   const link = (to: number, text: string, rel: string) =>
     to >= 1 && to <= pages
-      ? html`<a href="${toAddress('/', { ...question, page: to })}#posts" rel=${rel}>${text}</a>`
+      ? html`<a href="${toAddress(root, { ...question, page: to })}#posts" rel=${rel}>${text}</a>`
       : html`<span>${text}</span>`
   return html`<nav class="paging" aria-label="Pages of posts">
     ${link(page - 1, 'Previous', 'prev')}
@@ -139,7 +140,7 @@ function paging(question: Question, total: number): VNode | null {
   </nav>`
 }
 
-function noPosts({ totalPosts, names }: Overview, question: Question): VNode {
+function noPosts({ totalPosts, names }: Overview, question: Question, root: string): VNode {
   if (question.search !== '') {
     return html`<p class="empty">
       ${
@@ -153,7 +154,7 @@ function noPosts({ totalPosts, names }: Overview, question: Question): VNode {
   if (totalPosts > 0) {
     return html`<p class="empty">
       There is no page ${format.number(question.page)}.
-      <a href="${toAddress('/', { ...question, page: 1 })}#posts">Go to the first</a>
+      <a href="${toAddress(root, { ...question, page: 1 })}#posts">Go to the first</a>
     </p>`
   }
   return html`<div class="empty">

@@ -10,9 +10,9 @@ import { toAddress } from './question.ts'
 import { referrersSection, section, trendSection } from './sections.ts'
 
 export function PostPage(answer: PostAnswer): VNode {
-  const { id, data, question } = answer
-  const path = `/posts/${id}`
-  const back = toAddress('/', { ...question, search: '', page: 1 })
+  const { id, data, question, root } = answer
+  const path = `${root}posts/${id}`
+  const back = toAddress(root, { ...question, search: '', page: 1 })
   return layout(
     answer,
     html`<nav class="crumbs" aria-label="Breadcrumb"><a href=${back}>Overview</a></nav>
@@ -48,15 +48,15 @@ function byline(id: string, { name, names }: Post): VNode {
   </p>`
 }
 
-function total({ total: { views, first_viewed_at: first, last_viewed_at: last }, clocks }: Post): VNode {
+function total({ total: { views, first_viewed_at: first, last_viewed_at: last }, zone }: Post): VNode {
   if (first === null || last === null) {
     return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has read it yet</p>`
   }
   return html`<p class="total">
     <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in all
     <span class="when">
-      first <time dateTime=${first}>${format.dayAndTime(first, clocks)}</time>, latest
-      <time dateTime=${last}> ${format.dayAndTime(last, clocks)}</time>
+      first <time dateTime=${first}>${format.dayAndTime(first, zone)}</time>, latest
+      <time dateTime=${last}> ${format.dayAndTime(last, zone)}</time>
     </span>
   </p>`
 }

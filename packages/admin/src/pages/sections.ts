@@ -1,10 +1,11 @@
 /** The parts that both pages are made of. */
 
+import type { StatsZone } from '@postviews/client/zone-time'
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import { chart, legend, minutesChart, trendChart } from './chart.ts'
 import * as format from './format.ts'
-import type { Clocks, Counting, DayFigures, Referrer, Trend } from './model.ts'
+import type { Counting, DayFigures, Referrer, Trend } from './model.ts'
 import { type Question, toAddress } from './question.ts'
 
 export interface SectionOptions {
@@ -24,7 +25,7 @@ export function section({ id, title, aside }: SectionOptions, content: Component
   </section>`
 }
 
-/** @param base of the CSV's address: `/` or `/posts/ID/` */
+/** @param base of the CSV's address: the panel's root, or that of a post and a slash */
 export function trendSection(trend: Trend, question: Question, base: string, of: string): VNode {
   const spec = trendChart(trend, of)
   const isLonger = trend.days.length > daysOf(trend)
@@ -105,7 +106,7 @@ export function numberCell(value: number | null, of?: string): VNode {
 const LATEST_MINUTES = 5
 
 /** Views of the last hour, minute by minute. */
-export function nowSection(counting: Counting, clocks: Clocks): VNode {
+export function nowSection(counting: Counting, zone: StatsZone): VNode {
   const { minutes } = counting
   const sum = (part: Counting['minutes']) => part.reduce((total, { views }) => total + views, 0)
   return section(
@@ -115,7 +116,7 @@ export function nowSection(counting: Counting, clocks: Clocks): VNode {
         <span>in the last ${LATEST_MINUTES} minutes</span>
         <span class="now-hour">${format.number(sum(minutes))} in the last hour</span>
       </p>
-      ${chart(minutesChart(counting, clocks))}`,
+      ${chart(minutesChart(counting, zone))}`,
   )
 }
 

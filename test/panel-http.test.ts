@@ -175,8 +175,33 @@ test('finds a post by its id, and none that nobody read', async t => {
   assert.deepEqual(rows(await overview(`?q=${id.toUpperCase()}`)), [[id, 1, 1]])
   assert.deepEqual(rows(await overview('?q=bb')), [])
   const { body } = await get(`/?q=${encodeURIComponent('</script><script>alert(1)</script>')}`)
-  assert.match(body, /has the id “&lt;\/script>&lt;script>alert/)
+  assert.match(body, /has “&lt;\/script>&lt;script>alert\(1\)&lt;\/script>” in its id/)
   assert.ok(!body.includes('<script>alert'))
+})
+
+test('finds posts by a part of their id: what was viewed, whether a posts service knows it or not', async t => {
+  const names = async () => ({ names: new Map(), from: 'known' as const })
+  const search = async () => ({ ids: ['told'], from: 'known' as const })
+  for (const posts of [undefined, { names, search }]) {
+    const { count, overview } = await startPanel(t, posts && { posts })
+    const uuid = '0190163d-8694-739b-aea5-000000000001'
+    await count([
+      ...[uuid, 'told', 'News-2026-11', 'news-2025'].map(id => view(id, '2026-11-20')),
+      view('news-2025', '2026-11-19'),
+      view('old-news', '2025-11-01'),
+    ])
+    const found = async (query: string) =>
+      rows(await overview(query)).filter(([id]) => posts === undefined || id !== 'told')
+    assert.deepEqual(await found('?q=NEWS'), [
+      ['news-2025', 2, 2],
+      ['News-2026-11', 1, 1],
+    ])
+    assert.deepEqual(await found('?q=8694-739B'), [[uuid, 1, 1]])
+    // What was not viewed in the period is found by its whole id.
+    assert.deepEqual(await found('?q=old-news'), [['old-news', 0, 0]])
+    assert.deepEqual(await found('?q=old-new'), [])
+    assert.deepEqual(await found('?q=old-new&from=2025-11-01&to=2025-11-30'), [['old-news', 1, 1]])
+  }
 })
 
 test('shows unknown, never 0, where adopted data do not tell, and from which day on they do', async t => {

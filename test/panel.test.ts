@@ -222,7 +222,7 @@ test('the panel, in a browser', async t => {
     await page.getByRole('searchbox').fill('matters of number 7')
     await page.keyboard.press('Enter')
     await until('one is found', async () => (await rows.count()) === 1)
-    await page.getByRole('searchbox').fill('post-02')
+    await page.getByRole('searchbox').fill('OST-02')
     await page.keyboard.press('Enter')
     await page.getByRole('link', { name: '=1+1 and other sums' }).click()
     await page.getByRole('heading', { name: '=1+1 and other sums' }).waitFor()

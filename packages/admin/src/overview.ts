@@ -3,6 +3,7 @@
 import { canonicalPost, type Stats } from '@postviews/client'
 import type { Loaded } from './answers.ts'
 import { clocksFrom } from './clocks.ts'
+import { idsWith, SEARCHED_POSTS } from './ids.ts'
 import type { DayFigures, Names, Overview, PostRow } from './pages/model.ts'
 import { ROWS_PER_PAGE } from './pages/model.ts'
 import { type Day, type DayRange, daysBetween, MAX_PERIOD_DAYS, type Question } from './pages/question.ts'
@@ -80,7 +81,7 @@ async function topRows(
   }
 }
 
-/** Posts by a part of their title, or by their whole id, most views first. */
+/** Posts by a part of their title or id, most views first. */
 async function foundRows(
   stats: Stats,
   posts: Posts,
@@ -89,11 +90,17 @@ async function foundRows(
   search: string,
   today: Day,
 ): Promise<List> {
-  const found = await posts.search(search)
+  const [found, top] = await Promise.all([
+    posts.search(search),
+    stats.topPosts({ ...period, limit: SEARCHED_POSTS }),
+  ])
   const typedId = canonicalPost(search)
-  const ids = [...new Set([...(typedId === undefined ? [] : [typedId]), ...found.ids])]
+  const viewedIds = top.posts.map(({ post_uuid }) => post_uuid)
+  const ids = [
+    ...new Set([...(typedId === undefined ? [] : [typedId]), ...found.ids, ...idsWith(search, viewedIds)]),
+  ]
   if (ids.length === 0) {
-    return { posts: [], totalPosts: 0, names: found.from, asOf: new Date().toISOString() }
+    return { posts: [], totalPosts: 0, names: found.from, asOf: top.as_of }
   }
   const [totals, days, { names, from }] = await Promise.all([
     stats.postsViews(ids),

@@ -15,7 +15,7 @@ import type { Names, PostName } from './pages/model.ts'
 export interface Posts {
   /** Those that are known, by id. */
   names(ids: readonly string[]): Promise<{ names: Map<string, PostName>; from: Names }>
-  /** Posts whose title has this text; none when nobody can tell. */
+  /** Posts whose title, or whatever else the service searches, has this text; none when nobody can tell. */
   search(text: string): Promise<{ ids: string[]; from: Names }>
 }
 

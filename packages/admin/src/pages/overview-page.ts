@@ -64,7 +64,7 @@ function postsSection(data: Overview, question: Question, root: string): VNode {
 
 function searchForm({ names }: Overview, question: Question, root: string): VNode {
   const { period, compare, search } = question
-  const label = names === 'none' ? 'Find a post by its id' : 'Search posts by title or id'
+  const label = names === 'none' ? 'Search posts by id' : 'Search posts by title or id'
   return html`<form class="search" role="search" method="get" action="${root}#posts">
     ${
       typeof period === 'string'
@@ -145,10 +145,10 @@ function noPosts({ totalPosts, names }: Overview, question: Question, root: stri
     return html`<p class="empty">
       ${
         names === 'known'
-          ? `No post has “${question.search}” in its title, or as its id.`
-          : `No post that was viewed has the id “${question.search}”.`
+          ? `No post has “${question.search}” in its title or id.`
+          : `No post viewed in these days has “${question.search}” in its id.`
       }
-      ${names === 'away' && ' Titles cannot be searched just now.'}
+      ${names === 'away' && ' Titles cannot be searched right now.'}
     </p>`
   }
   if (totalPosts > 0) {

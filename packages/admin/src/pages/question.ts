@@ -23,7 +23,7 @@ export interface Question {
   period: PeriodName | DayRange
   /** Whether the chart and the table show the period before, too. */
   compare: boolean
-  /** A part of a title, or an id; empty for all posts. */
+  /** A part of a title or id; empty for all posts. */
   search: string
   /** From 1. */
   page: number

@@ -54,7 +54,7 @@ test('ends with 2 and says what is wrong when it is not used as it is meant', as
     const { code, stdout, stderr } = await run(args)
     assert.deepEqual([code, stdout], [2, ''], args)
     assert.match(stderr, said)
-    assert.match(stderr, /\(--help says what there is\)$/m)
+    assert.match(stderr, /\(run with --help for usage\)$/m)
   }
 })
 

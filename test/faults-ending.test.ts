@@ -24,7 +24,7 @@ import { until } from './support/until.ts'
 const SOON = ['--import', join(import.meta.dirname, 'support/retention-soon.ts')]
 /** A process may take its time to start beside others; to end it has 20 s. */
 const START_MS = 60_000
-const INTERRUPTED = 'postviews: interrupted: run it again to go on\n'
+const INTERRUPTED = 'postviews: interrupted: run it again to continue\n'
 const STOPPING = '{"status":"unavailable","problems":["service: stopping"]}'
 
 /** Rows that retention removes, each slowly, so that a run takes long however it goes about it. */

@@ -47,7 +47,7 @@ function setting<T>(name: string, fallback: string, help: string, parse: (text: 
   return { name, fallback, help, parse }
 }
 
-const ADMIN_PASSWORD = setting('ADMIN_PASSWORD', '', 'what one signs in with; required', text => {
+const ADMIN_PASSWORD = setting('ADMIN_PASSWORD', '', 'the password to sign in with; required', text => {
   if (text === '') throw new Error('is not set; choose one, for instance of `openssl rand -base64 18`')
   return text
 })
@@ -63,16 +63,16 @@ const INTERNAL_API_KEY = setting('INTERNAL_API_KEY', '', 'one key of the interna
 const POSTS_URL = setting(
   'POSTS_URL',
   '',
-  'a service that tells titles, authors and links of posts; without one, posts are shown by their ids',
+  'a service that returns titles, authors and links of posts; without one, posts are shown by their ids',
   text => (text === '' ? null : httpUrl(text)),
 )
-const SESSION_HOURS = setting('SESSION_HOURS', '12', 'how long one stays signed in', text =>
+const SESSION_HOURS = setting('SESSION_HOURS', '12', 'how many hours a session lasts', text =>
   integer(text, 1, 720),
 )
 const TRUSTED_PROXIES = setting(
   'TRUSTED_PROXIES',
   '',
-  'proxies in front, whose `X-Forwarded-*` are believed: addresses and networks, separated by commas',
+  'proxies in front of the panel whose `X-Forwarded-*` headers are trusted: addresses and networks, separated by commas',
   text => {
     const proxies = listOf(text)
     proxyList(proxies)
@@ -82,7 +82,7 @@ const TRUSTED_PROXIES = setting(
 const PANEL_HOSTS = setting(
   'PANEL_HOSTS',
   '',
-  'the names that browsers have for the panel, separated by commas: `panel.example`; other names are refused. Without it any name will do',
+  'the host names the panel answers to, separated by commas: `panel.example`; other names are refused. If not set, any name is accepted',
   text =>
     listOf(text).map(entry => {
       const name = hostName(entry)
@@ -95,7 +95,7 @@ const PANEL_HOSTS = setting(
 const PANEL_PATH = setting(
   'PANEL_PATH',
   '/',
-  'the path below which browsers find the panel, where it shares a name with others: `/stats/`',
+  'the path under which browsers find the panel, if it shares its host name with other sites: `/stats/`',
   parseRoot,
 )
 const LOG_LEVEL = setting('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), text => {

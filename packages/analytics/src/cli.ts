@@ -30,13 +30,15 @@ const FAILURES_NAMED = 20
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 
 const program = new Command('postviews')
-  .description('Exact post-view statistics: consumes views from RabbitMQ, keeps each one, counts each once.')
+  .description(
+    'Exact post-view statistics: consumes views from RabbitMQ, stores each one, counts each exactly once.',
+  )
   .version('0.1.0')
-  .showHelpAfterError('(--help says what there is)')
+  .showHelpAfterError('(run with --help for usage)')
   .addHelpText(
     'after',
     () =>
-      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found differences, 2 wrong usage or settings.\nA command that SIGINT or SIGTERM interrupts ends by that signal (130, 143);\nrun it again to go on.`,
+      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 success, 1 failure or differences found, 2 wrong usage or settings.\nA command interrupted by SIGINT or SIGTERM ends by that signal (130, 143);\nrun it again to continue.`,
   )
   .exitOverride()
 
@@ -62,7 +64,7 @@ for (const [name, description, parts] of [
 program
   .command('migrate')
   .description(
-    'bring the database to this version, existing post_views tables with their data, and record SITE_HOSTS',
+    'upgrade the database to this version, adopting existing post_views tables, and record SITE_HOSTS',
   )
   .action(() =>
     withStore({ checked: false }, async (store, progress, _print, { siteHosts }) => {
@@ -73,7 +75,7 @@ program
 
 program
   .command('verify')
-  .description('recount everything, each day from one snapshot, and name what differs; changes nothing')
+  .description('recount everything, each day from one snapshot, and list every difference; changes nothing')
   .option('--json', 'print each difference as a line of JSON')
   .action(({ json }: { json?: true }) =>
     withStore({}, async (store, progress, print) => {
@@ -97,13 +99,13 @@ program
 
 program
   .command('rebuild')
-  .description('count again from the raw rows and put right what differs, beside live consumers')
+  .description('recount from the raw rows and correct every difference while consumers keep running')
   .option(
     '--adopt-settings',
-    'record the counting settings of this environment, and apply them as far back as can be',
+    'record the counting settings of this environment and apply them to every day that can be recounted',
   )
-  .option('--from <day>', 'only from this day on (YYYY-MM-DD)', parseDay)
-  .option('--to <day>', 'only up to this day', parseDay)
+  .option('--from <day>', 'first day to recount (YYYY-MM-DD)', parseDay)
+  .option('--to <day>', 'last day to recount', parseDay)
   .option('--json', 'print the outcome as JSON')
   .action((options: { adoptSettings?: true; from?: Day; to?: Day; json?: true }) =>
     withStore({ checked: false }, async (store, progress) => {
@@ -118,15 +120,15 @@ program
     }),
   )
 
-const dead = program.command('dead').description('dead letters: look at them, replay or purge them')
+const dead = program.command('dead').description('list, replay or purge dead letters')
 const reasonOption = () =>
   new Option('--reason <reason...>', 'only dead letters of these reasons').choices(Object.keys(DEAD_REASONS))
 
 dead
   .command('list')
-  .description('show the dead letters, and why each is one; all of them stay')
-  .option('--limit <count>', 'at most so many', parseCount, 100)
-  .option('--body', 'show the events themselves: they may hold personal data')
+  .description('list the dead letters and their reasons; removes nothing')
+  .option('--limit <count>', 'list at most this many', parseCount, 100)
+  .option('--body', 'show the events too: they may hold personal data')
   .option('--json', 'print each message as a line of JSON')
   .action(({ limit, body, json }: { limit: number; body?: true; json?: true }) =>
     withBroker(async (config, followed, print) => {
@@ -141,7 +143,7 @@ dead
 
 dead
   .command('replay')
-  .description('send dead letters to be counted after all; views older than EVENT_MAX_AGE stay')
+  .description('send dead letters to be counted again; views older than EVENT_MAX_AGE stay')
   .addOption(reasonOption())
   .option('--json', 'print the outcome as JSON')
   .action(({ reason, json }: { reason?: string[]; json?: true }) =>
@@ -168,10 +170,10 @@ dead
 
 dead
   .command('purge')
-  .description('remove dead letters, for good')
+  .description('remove dead letters permanently')
   .addOption(reasonOption())
-  .option('--older-than-days <days>', 'only what is a dead letter for longer', parseCount)
-  .option('--all', 'everything')
+  .option('--older-than-days <days>', 'only dead letters older than this many days', parseCount)
+  .option('--all', 'all dead letters')
   .option('--json', 'print the outcome as JSON')
   .action(
     (options: { reason?: string[]; olderThanDays?: number; all?: true; json?: true }, command: Command) => {
@@ -196,7 +198,7 @@ dead
 program
   .command('prune')
   .description(
-    'remove raw rows past RAW_RETENTION_DAYS, and the keys of days whose views are accepted no more',
+    'remove raw rows older than RAW_RETENTION_DAYS, and the keys of days that accept no more views',
   )
   .option('--json', 'print the outcome as JSON')
   .action(({ json }: { json?: true }) =>

@@ -79,52 +79,61 @@ const STATS_TIMEZONE = setting('STATS_TIMEZONE', 'UTC', 'IANA time zone whose da
 const UNIQUE_WINDOW = setting(
   'UNIQUE_WINDOW',
   '24h',
-  'how long a reader counts once a post: `24h` (the day), or `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`',
+  'each reader counts once per post per window: `24h` (the day), or `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`',
   text => Number.parseInt(oneOf(text, UNIQUE_WINDOWS), 10),
 )
 const UNIQUE_BY = setting(
   'UNIQUE_BY',
   '',
-  'what tells readers apart: `network` (an IPv4 address, or the /64 network of an IPv6 address), `ip` (the whole address), `network+user_agent` or `ip+user_agent`. Where it is not set, what the database records holds; a new database records `network`',
+  'what tells readers apart: `network` (an IPv4 address, or the /64 network of an IPv6 address), `ip` (the whole address), `network+user_agent` or `ip+user_agent`. If not set, the value recorded in the database; a new database records `network`',
   text => (text === '' ? null : oneOf(text, READERS_BY)),
 )
-const BOTS = setting('BOTS', 'count', '`count` counts bots like any reader, `exclude` keeps them out', text =>
-  oneOf<AskedSettings['bots']>(text, ['count', 'exclude']),
+const BOTS = setting(
+  'BOTS',
+  'count',
+  '`count` counts bots like other readers, `exclude` leaves them out of all other numbers',
+  text => oneOf<AskedSettings['bots']>(text, ['count', 'exclude']),
 )
 const SITE_HOSTS = setting(
   'SITE_HOSTS',
   '',
-  "the site's own hosts, separated by commas, so that its own pages are not taken for places readers came from: `blog.example`; `*.blog.example` for all below it; `none`. Where it is not set, what the database records holds",
+  "the site's own hosts, separated by commas, so that links between its own pages do not count as referrers: `blog.example`; `*.blog.example` for all hosts below it; `none`. If not set, the list recorded in the database",
   text => (text === '' ? null : ownHostsOf(text)),
 )
 const IP_STORAGE = setting(
   'IP_STORAGE',
   'full',
-  '`full` keeps addresses in raw rows, `none` keeps none',
+  '`full` stores addresses in raw rows, `none` stores none',
   text => oneOf<IpStorage>(text, ['full', 'none']),
 )
 const EVENT_MAX_AGE = setting(
   'EVENT_MAX_AGE',
   '30d',
-  'views older than this when received become dead letters, as `90m`, `12h` or `30d`',
+  'views older than this when received become dead letters: `90m`, `12h`, `30d`',
   durationSeconds,
 )
-const RAW_RETENTION_DAYS = setting('RAW_RETENTION_DAYS', '90', 'days raw rows are kept; 0 for ever', text =>
-  integer(text, 0, 36_500),
+const RAW_RETENTION_DAYS = setting(
+  'RAW_RETENTION_DAYS',
+  '90',
+  'how many days raw rows are kept; 0: for ever',
+  text => integer(text, 0, 36_500),
 )
-const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days dead letters are kept', text =>
-  integer(text, 1, 36_500),
+const DEAD_RETENTION_DAYS = setting(
+  'DEAD_RETENTION_DAYS',
+  '30',
+  'how many days dead letters are kept',
+  text => integer(text, 1, 36_500),
 )
 const DEAD_MAX_BYTES = setting(
   'DEAD_MAX_BYTES',
   '1GiB',
-  'what dead letters may take on the broker, bodies and headers, as `500000000`, `512MiB` or `1GiB`; beyond it bad events are discarded',
+  'the most that dead letters may take on the broker, bodies and headers: `500000000`, `512MiB`, `1GiB`; above it bad events are discarded',
   byteCount,
 )
 const BATCH_EVENTS = setting(
   'BATCH_EVENTS',
   '5000',
-  'views committed together, at most about, on SQLite in half as many messages; on ClickHouse 10000 unless it is set',
+  'most views per commit (approximately); on SQLite also at most half that many messages. Default on ClickHouse: 10000',
   text => integer(text, 1, 20_000),
 )
 // There a batch of three times the size takes but twice as long.
@@ -132,7 +141,7 @@ const BATCH_EVENTS_ON_CLICKHOUSE = { ...BATCH_EVENTS, fallback: '10000' }
 const BATCH_WAIT_MS = setting(
   'BATCH_WAIT_MS',
   '100',
-  'how long a batch waits to fill; on ClickHouse 1000 unless it is set',
+  'how long a batch waits to fill. Default on ClickHouse: 1000',
   text => integer(text, 0, 5_000),
 )
 // Each batch is a part of three tables there, which have to be merged.

@@ -5,7 +5,7 @@ import { printable } from './printable.ts'
 import { createProgressBar } from './progress.ts'
 import type { Progress } from './store/store.ts'
 
-export const INTERRUPTED = 'interrupted: run it again to go on'
+export const INTERRUPTED = 'interrupted: run it again to continue'
 
 export type Print = (line: string) => void
 

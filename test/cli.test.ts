@@ -16,8 +16,8 @@ test('explains every command, every setting and the exit codes', async t => {
   assert.equal(stderr, '')
   for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
   for (const { name } of SETTINGS) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
-  assert.match(stdout, /^Exit codes: 0 done, 1 failed or found differences, 2 wrong usage or settings\.$/m)
-  assert.match(stdout, /^A command that SIGINT or SIGTERM interrupts ends by that signal \(130, 143\);$/m)
+  assert.match(stdout, /^Exit codes: 0 success, 1 failure or differences, 2 wrong usage or settings\.$/m)
+  assert.match(stdout, /^A command interrupted by SIGINT or SIGTERM ends by that signal \(130, 143\);$/m)
   for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line)
 
   for (const name of COMMANDS) {

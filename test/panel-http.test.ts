@@ -131,7 +131,7 @@ test('shows times by the clocks that Analytics counts by, whatever rules it has 
   const page = (await get('/posts/a')).body
   assert.match(page, /As of <time[^>]*>07:34:56 America\/Winnipeg</)
   assert.match(page, /first <time[^>]*>14 Jan 2026, 23:30:00 America\/Winnipeg</)
-  assert.match(page, /latest\s*<time[^>]*>\s*21 Nov 2026, 07:30:00 America\/Winnipeg</)
+  assert.match(page, /last\s*<time[^>]*>\s*21 Nov 2026, 07:30:00 America\/Winnipeg</)
 })
 
 test('asks for the sparklines of a page of posts in one call', async t => {
@@ -226,7 +226,7 @@ test('shows unknown, never 0, where adopted data do not tell, and from which day
   const page = (await get('/posts/b?from=2026-11-10&to=2026-11-10')).body
   assert.match(page, /<dt>Views<\/dt><dd class="value">1<\/dd>/)
   assert.match(page, /<dt>Unique views<\/dt><dd class="value"><span title="Unknown">/)
-  assert.match(page, /Who was logged in is unknown for these days/)
+  assert.match(page, /Logged-in views are unknown for these days/)
   assert.match((await get('/posts/a')).body, /2 <small>since 11 Nov 2026; earlier is unknown<\/small>/)
   const csv = (await get('/posts/a/days.csv')).body
   assert.match(csv, /\r\n2026-11-10,1,,,,\r\n/)
@@ -239,16 +239,16 @@ test('says how old the numbers are and how far counting is behind, on every page
   for (const url of ['/', '/posts/a', '/?period=today']) {
     const { body } = await get(url)
     assert.match(body, /As of <time datetime="2026-11-21T12:34:56.000Z">12:34:56 UTC<\/time>/)
-    assert.match(body, /12 messages waiting/)
-    assert.match(body, /2 dead letters could not be counted/)
+    assert.match(body, /12 messages queued/)
+    assert.match(body, /2 dead letters cannot be counted/)
   }
 })
 
 test('says that the queue is unknown where nobody can tell', async t => {
   const { get } = await startPanel(t)
   const { body } = await get('/')
-  assert.match(body, /<span class="behind">queue unknown<\/span>/)
-  assert.match(body, /How many dead letters there are is unknown/)
+  assert.match(body, /<span class="behind">queue length unknown<\/span>/)
+  assert.match(body, /The number of dead letters is unknown/)
 })
 
 test('answers a browser that has it already with 304 and when it was read, all the way from the store', async t => {
@@ -331,6 +331,6 @@ test('says that Analytics refuses the key, and not which', async t => {
   const { cookies } = await panel.inject({ method: 'POST', url: '/sign-in', headers, payload })
   const cookie = `${cookies[0]!.name}=${cookies[0]!.value}`
   const { body } = await panel.inject({ url: '/', headers: { cookie, accept: 'text/html' } })
-  assert.match(body, /it does not take this panel’s key/)
+  assert.match(body, /it refuses this panel’s key/)
   assert.ok(!body.includes(KEY))
 })

@@ -46,7 +46,7 @@ test('the panel, in a browser', async t => {
     assert.equal(new URL(page.url()).pathname, '/sign-in')
     await page.keyboard.type('not the password')
     await page.keyboard.press('Enter')
-    await page.getByText('That is not the password.').waitFor()
+    await page.getByText('Wrong password.').waitFor()
     assert.equal((await context.cookies()).length, 0)
 
     await page.keyboard.type(PASSWORD)
@@ -246,7 +246,10 @@ test('the panel, in a browser', async t => {
       await page.getByText(/since \d+ \w+ 20\d\d, \d\d:\d\d:\d\d/).waitFor()
       assert.equal(await views.textContent(), before)
       assert.equal(await page.locator('main.is-old').count(), 1)
-      assert.match((await page.locator('.freshness').textContent()) ?? '', /^Last read .*queue unknown$/)
+      assert.match(
+        (await page.locator('.freshness').textContent()) ?? '',
+        /^Last read .*queue length unknown$/,
+      )
 
       // A page that was never read has no number at all, rather than 0.
       const other = await panel.page()

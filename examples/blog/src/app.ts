@@ -173,7 +173,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(SECURITY_HEADERS)
     const isSaid = request.raw.headers.host !== undefined || request.raw.httpVersion !== '1.1'
-    if (!isSaid) return show(reply.code(400), message('That did not work', 'This request names no host.'))
+    if (!isSaid) return show(reply.code(400), message('That did not work', 'The request has no Host header.'))
     // A form on somebody else's page must not sign anybody in or out here.
     if (request.method !== 'POST' || isOwnForm(request, options.publicUrl)) return
     return show(reply.code(403), message('Not from here', 'This form was sent by another site.'))
@@ -196,7 +196,8 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     const status = error.statusCode ?? 500
     // What the request asked for stays out of the log: it may be personal.
     if (status >= 500) log.error({ error: error.message, stack: error.stack }, 'request.failed')
-    const text = status >= 500 ? 'It is our fault, and it is in the log.' : 'This request cannot be answered.'
+    const text =
+      status >= 500 ? 'Something went wrong on our side. It was logged.' : 'This request cannot be answered.'
     // What the framework refuses has come past no hook.
     return show(reply.code(status).headers(SECURITY_HEADERS), message('That did not work', text))
   }

@@ -132,7 +132,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   app.addHook('onRequest', async ({ raw, url, host }, reply) => {
     reply.headers(headers)
     if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
-      throw new Refusal(400, 'Not understood', 'The request does not say by what name it asks.')
+      throw new Refusal(400, 'Not understood', 'The request has no Host header.')
     }
     // What the page of the refusal is drawn with is nobody's secret.
     const isForAnybody = url === HEALTH_ROUTE || url.startsWith(ASSETS)
@@ -140,7 +140,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
       throw new Refusal(
         421,
         'Not here',
-        'The panel does not answer to this name. PANEL_HOSTS lists its names.',
+        'The panel does not answer to this host name. PANEL_HOSTS lists the names it answers to.',
       )
     }
   })
@@ -157,7 +157,9 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     return refuse(reply, status, title, message)
   }
   app.setErrorHandler(answerError)
-  app.setNotFoundHandler((_request, reply) => refuse(reply, 404, 'Not found', 'There is no such page.'))
+  app.setNotFoundHandler((_request, reply) =>
+    refuse(reply, 404, 'Not found', 'There is no page at this address.'),
+  )
 
   function refuse(reply: FastifyReply, status: number, title: string, text: string) {
     // What the framework refuses has come past no hook.
@@ -178,7 +180,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
 
   async function post({ params, query }: FastifyRequest): Promise<PostAnswer> {
     const id = canonicalPost((params as { id: string }).id)
-    if (id === undefined) throw new Refusal(404, 'No such post', 'This is not an id that a post can have.')
+    if (id === undefined) throw new Refusal(404, 'No such post', 'This is not a valid post id.')
     const question = { ...readQuestion(query as Query), search: '', page: 1 }
     const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
     await loopTurn()
@@ -264,7 +266,7 @@ function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; n
     throw new Refusal(
       503,
       'Unavailable',
-      'Analytics is unavailable, so there are no numbers of now to download.',
+      'Analytics is unavailable, so there are no current numbers to download.',
     )
   }
   return { data, name: answer.page === 'post' ? answer.id : answer.page }
@@ -288,11 +290,11 @@ function encodingFor(accepted = ''): 'br' | 'gzip' | null {
 function toRefusal(error: FastifyError | Error): Refusal {
   if (error instanceof Refusal) return error
   if (error instanceof StatsBadRequest) {
-    return new Refusal(400, 'Cannot be shown', 'Analytics does not answer such a question.')
+    return new Refusal(400, 'Cannot be shown', 'Analytics cannot answer this request.')
   }
   const { statusCode = 500 } = error as Partial<FastifyError>
   if (statusCode >= 400 && statusCode < 500) {
     return new Refusal(statusCode, 'Not understood', 'The request cannot be read.')
   }
-  return new Refusal(500, 'Something went wrong', 'Something unexpected happened; it was logged.')
+  return new Refusal(500, 'Something went wrong', 'An unexpected error occurred. It was logged.')
 }

@@ -46,7 +46,7 @@ test('the page names that row in words, and measures every bar by the longest', 
   }))
   assert.deepEqual(rows, [
     { name: 'news.example', width: '50.0' },
-    { name: 'Direct, or not told', width: '25.0' },
+    { name: 'Direct or unknown', width: '25.0' },
     { name: 'This site’s own pages', width: '100.0' },
   ])
   assert.ok(!page.includes('blog.example'))

@@ -87,7 +87,7 @@ describe('signing in', () => {
     for (const password of ['', 'correct horse', `${PASSWORD} `, PASSWORD.toUpperCase()]) {
       const answer = await signIn(password)
       assert.equal(answer.statusCode, 401)
-      assert.match(answer.body, /That is not the password/)
+      assert.match(answer.body, /Wrong password/)
       assert.equal(answer.cookies.length, 0)
     }
   })

@@ -64,7 +64,7 @@ export function signIn(
     if (typeof given !== 'string' || given.length > MAX_PASSWORD_CHARACTERS || !isPassword(given)) {
       attempts.failed(asker)
       log.warn({ reason: 'wrong_password' }, 'sign_in.refused')
-      return page(reply.code(401), path, 'That is not the password.')
+      return page(reply.code(401), path, 'Wrong password.')
     }
     // Whatever session there was: nobody shall go on in one that somebody else gave them.
     sessions.end(request.cookies[cookies.session])
@@ -89,7 +89,7 @@ export function signIn(
         ? origin === undefined || URL.parse(origin)?.host === request.host
         : site === 'same-origin'
     if (isOwn) return
-    const text = 'This form was sent from another site, so nothing was done.'
+    const text = 'This form was sent from another site and was ignored.'
     return reply
       .code(403)
       .type('text/html; charset=utf-8')

@@ -38,7 +38,7 @@ const program = new Command('postviews')
   .addHelpText(
     'after',
     () =>
-      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 success, 1 failure or differences found, 2 wrong usage or settings.\nA command interrupted by SIGINT or SIGTERM ends by that signal (130, 143);\nrun it again to continue.`,
+      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 success, 1 failure or differences, 2 wrong usage or settings.\nA command interrupted by SIGINT or SIGTERM ends by that signal (130, 143);\nrun it again to continue.`,
   )
   .exitOverride()
 

@@ -37,8 +37,8 @@ export function dashboardPage({ posts, counts, zone, reader }: DashboardOptions)
 function summary(counts: PostsViews | null, zone: StatsZone): VNode {
   if (counts === null) {
     return html`<p class="notice" role="status">
-      <b>View counts are unavailable right now.</b> Views go on being collected, and will show here as soon as they can
-      be read.
+      <b>View counts are unavailable right now.</b> Views are still being collected and will be shown here as soon as
+      they can be read.
     </p>`
   }
   const recent = counts.posts.map(({ days }) => sum(days?.map(({ views }) => views) ?? []))
@@ -49,7 +49,7 @@ function summary(counts: PostsViews | null, zone: StatsZone): VNode {
         <dd>${shown(sum(recent))}</dd>
       </div>
       <div>
-        <dt>Views in all</dt>
+        <dt>Views in total</dt>
         <dd>${shown(sum(counts.posts.map(({ views }) => views)))}</dd>
       </div>
     </dl>

@@ -38,7 +38,7 @@ export function controls(path: string, question: Question, trend: Trend | null):
     </nav>
     ${
       trend !== null && trend.before === null
-        ? html`<p class="compare">So long a period is not compared</p>`
+        ? html`<p class="compare">A period this long is not compared</p>`
         : compareLink(path, question)
     }
   </div>`
@@ -57,12 +57,12 @@ export function periodLine({ period, before, today, timezone }: Trend): VNode {
   return html`<p class="period-line">
     ${format.dayRange(period)} in ${timezone}${
       before !== null && html`<span> · compared with ${format.dayRange(before.period)}</span>`
-    }${period.to === today && html`<span> · today is not over</span>`}
+    }${period.to === today && html`<span> · includes today so far</span>`}
   </p>`
 }
 
 export function questionProblem({ problem }: Question): VNode | null {
   return problem === null
     ? null
-    : html`<p class="problem" role="alert">${problem} These are the last 30 days.</p>`
+    : html`<p class="problem" role="alert">${problem} Showing the last 30 days instead.</p>`
 }

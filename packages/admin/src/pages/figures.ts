@@ -23,7 +23,7 @@ export function figures(trend: Trend | null): VNode {
       'Unique views',
       amount(sums.unique_views),
       change('unique_views'),
-      'First views of a post by a reader within a window',
+      'Each reader counts once per post per day',
     )}
     ${figure(
       'Logged-in share',
@@ -85,9 +85,9 @@ function changeText(change: format.Change | null, before: number | null, isShare
 
 function readers(loggedIn: Sum, anonymous: Sum): string {
   if (loggedIn.value === null || anonymous.value === null) {
-    return 'Who was logged in is unknown for these days'
+    return 'Logged-in views are unknown for these days'
   }
-  if (loggedIn.value + anonymous.value === 0) return 'No views, so no share'
+  if (loggedIn.value + anonymous.value === 0) return 'No views'
   return `${format.number(loggedIn.value)} logged in, ${format.number(anonymous.value)} anonymous`
 }
 

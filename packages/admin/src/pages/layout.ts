@@ -24,8 +24,8 @@ export function layout(answer: Answer, content: ComponentChildren): VNode {
     </main>
     <footer class="bottom">
       <p>
-        A <dfn>unique view</dfn> is the first view of a post by a reader within a window: a day, unless Analytics
-        was told another. Unique views of several days, or posts, are added up.
+        <dfn>Unique views</dfn>: each reader counts once per post per day, or per shorter window where
+        ${' '}<code>UNIQUE_WINDOW</code> is set. Unique views of several days or posts are added up.
       </p>
       ${data !== null && html`<p>Days and times are those of ${zone.timezone}.${deadLetters(data.counting)}</p>`}
     </footer>
@@ -55,7 +55,7 @@ function freshness(
     <span class="as-of">
       ${
         asOf === null
-          ? 'Nothing read yet'
+          ? 'No numbers yet'
           : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${zoneTime(asOf, zone)}</time>`
       }
     </span>
@@ -63,24 +63,25 @@ function freshness(
   </p>`
 }
 
-const QUEUE_UNKNOWN = 'queue unknown'
+const QUEUE_UNKNOWN = 'queue length unknown'
 
 /** How far counting is behind what was published. */
 export function behind({ queued, lag_seconds: lag }: Counting): string {
   if (queued === null) return QUEUE_UNKNOWN
-  const waiting = queued === 0 ? 'queue empty' : `${format.some(queued, 'message')} waiting`
+  const late = lag === null ? '' : `${format.duration(lag)} behind`
+  if (queued > 0) return `${format.some(queued, 'message')} queued${late && `, ${late}`}`
   // With an empty queue the rest may be in a consumer's hands.
-  return lag === null || (queued === 0 && lag === 0) ? waiting : `${waiting}, ${format.duration(lag)} behind`
+  return late === '' ? 'queue empty' : lag === 0 ? 'up to date' : late
 }
 
 function deadLetters({ dead }: Counting): string {
-  if (dead === null) return ' How many dead letters there are is unknown.'
-  return dead === 0 ? '' : ` ${format.some(dead, 'dead letter')} could not be counted.`
+  if (dead === null) return ' The number of dead letters is unknown.'
+  return dead === 0 ? '' : ` ${format.some(dead, 'dead letter')} cannot be counted.`
 }
 
 const REASONS: Record<Unavailable['reason'], string> = {
   away: 'Analytics is unavailable',
-  refused: 'Analytics is unavailable: it does not take this panel’s key',
+  refused: 'Analytics is unavailable: it refuses this panel’s key',
   panel: 'The panel cannot be reached',
 }
 
@@ -93,8 +94,8 @@ function banner({ since, reason }: Unavailable, asOf: string | null, zone: Stats
     <p>
       ${
         asOf === null
-          ? 'No number is known until it is back; this page then fills by itself.'
-          : `What you see are the last numbers, read ${format.dayAndTime(asOf, zone)}.`
+          ? 'No numbers are known until it is back. This page will then show them without a reload.'
+          : `These are the last numbers, read ${format.dayAndTime(asOf, zone)}.`
       }
     </p>
   </div>`

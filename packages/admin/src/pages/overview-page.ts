@@ -48,7 +48,7 @@ function postsSection(data: Overview, question: Question, root: string): VNode {
     html`${
       names === 'away' &&
       html`<p class="quiet-note">
-        The service that knows titles does not answer: posts it has not told yet are shown by their ids.
+        The posts service does not answer: posts whose titles are not known yet are shown by their ids.
       </p>`
     }
     ${
@@ -159,6 +159,6 @@ function noPosts({ totalPosts, names }: Overview, question: Question, root: stri
   }
   return html`<div class="empty">
     <p><strong>No views in these days.</strong></p>
-    <p>As soon as a post is read, it appears here by itself.</p>
+    <p>As soon as a post is viewed, it appears here.</p>
   </div>`
 }

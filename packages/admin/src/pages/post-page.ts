@@ -43,19 +43,19 @@ function byline(id: string, { name, names }: Post): VNode {
     ${name?.author && html`<span>${name.author}</span>`}
     ${name !== null && html`<span class="id">${id}</span>`}
     ${name?.url && html`<a href=${name.url} rel="noopener noreferrer">Open the post</a>`}
-    ${name === null && names === 'away' && html`<span>The service that knows its title does not answer.</span>`}
-    ${name === null && names === 'known' && html`<span>No title is known for this id.</span>`}
+    ${name === null && names === 'away' && html`<span>The posts service does not answer, so the title is unknown.</span>`}
+    ${name === null && names === 'known' && html`<span>The posts service knows no post with this id.</span>`}
   </p>`
 }
 
 function total({ total: { views, first_viewed_at: first, last_viewed_at: last }, zone }: Post): VNode {
   if (first === null || last === null) {
-    return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has read it yet</p>`
+    return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has viewed it yet</p>`
   }
   return html`<p class="total">
-    <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in all
+    <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in total
     <span class="when">
-      first <time dateTime=${first}>${format.dayAndTime(first, zone)}</time>, latest
+      first <time dateTime=${first}>${format.dayAndTime(first, zone)}</time>, last
       <time dateTime=${last}> ${format.dayAndTime(last, zone)}</time>
     </span>
   </p>`

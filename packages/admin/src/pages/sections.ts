@@ -141,7 +141,7 @@ export function referrersSection(referrers: Referrer[], viewed: number, csv: str
               ${referrers.map(
                 ({ host, views, internal }) => html`<tr key=${internal ? OWN_PAGES : host}>
                   <th scope="row">
-                    ${host ?? html`<span class="no-place">${internal ? OWN_PAGES : 'Direct, or not told'}</span>`}
+                    ${host ?? html`<span class="no-place">${internal ? OWN_PAGES : 'Direct or unknown'}</span>`}
                     <svg class="bar" aria-hidden="true">
                       <rect width="${share(views, most)}%" height="100%" rx="2" />
                     </svg>

@@ -291,7 +291,7 @@ test('what nobody expected is a 500 that tells nothing, and a line in the log th
     type: 'about:blank',
     title: 'Internal Server Error',
     status: 500,
-    detail: 'something unexpected happened; it was logged',
+    detail: 'an unexpected error occurred; it was logged',
   })
   assert.deepEqual(
     lines.map(line => JSON.parse(line)).map(({ event, route, status }) => ({ event, route, status })),

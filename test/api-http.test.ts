@@ -20,7 +20,7 @@ test('says which parameter is wrong, and what is allowed', async t => {
     ['posts/42/views/daily?from=0000-01-01', 'from', `from ${day}`],
     ['posts/42/views/daily?from=2100-01-01&to=2100-01-02', 'from', `from ${day}`],
     ['posts/42/views/daily?from=2026-11-01&to=yesterday', 'to', `to ${day}`],
-    ['posts/42/views/daily?to=2026-11-01', 'to', 'to must have a from beside it'],
+    ['posts/42/views/daily?to=2026-11-01', 'to', 'to needs from'],
     ['posts/42/views/daily?from=2026-11-02&to=2026-11-01', 'from', 'from must not be after to'],
     ['posts/42/views/daily?from=2026-11-22', 'from', 'from must not be after today'],
     ['posts/42/views/daily?from=2024-09-12', 'from', 'from must be at most 800 days from today'],

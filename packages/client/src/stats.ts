@@ -7,7 +7,7 @@ import type { ClockOffset } from './zone-time.ts'
 /** Counts of views. Only `views` is always known: data that were adopted from an older system may not tell the rest. */
 export interface Figures {
   views: number
-  /** First views of a post by a reader within a window, summed over posts and windows. */
+  /** Each reader counts once per post per day, or per shorter UNIQUE_WINDOW; summed over posts and windows. */
   unique_views: number | null
   logged_in: number | null
   anonymous: number | null

@@ -203,7 +203,7 @@ const DOCUMENT = {
       title: 'postviews internal API',
       version: '1.0.0',
       description:
-        'How often the posts of a blog were viewed. Read-only, for other services on the inside. A number may be a few seconds old: `as_of` says when it was read. Every answer has a weak `ETag` over all but `as_of`; send it as `If-None-Match`, and 304 says with `X-As-Of` that what you have still holds.',
+        'How often the posts of a blog were viewed. Read-only, for other services on the internal network. A number may be a few seconds old: `as_of` says when it was read. Every answer has a weak `ETag` of everything but `as_of`. Send it as `If-None-Match`: 304 means that your copy was still current at `X-As-Of`.',
     },
     components: {
       securitySchemes: { key: { type: 'apiKey' as const, in: 'header' as const, name: KEY_HEADER } },
@@ -221,7 +221,8 @@ async function refuseWrites({ method }: FastifyRequest) {
 }
 
 async function requireHost({ raw: { httpVersion, headers } }: FastifyRequest) {
-  if (headers.host === undefined && httpVersion === '1.1') throw new Problem(400, 'there is no Host header')
+  if (headers.host === undefined && httpVersion === '1.1')
+    throw new Problem(400, 'the Host header is missing')
 }
 
 async function noRoute() {
@@ -243,7 +244,7 @@ function toProblem(error: FastifyError | Error, request: FastifyRequest): Proble
   }
   if (statusCode >= 400 && statusCode < 500)
     return new Problem(statusCode, 'the request cannot be read', { cause: error })
-  return new Problem(500, 'something unexpected happened; it was logged', { cause: error })
+  return new Problem(500, 'an unexpected error occurred; it was logged', { cause: error })
 }
 
 function storeAway(detail: string, cause: Error): Problem {

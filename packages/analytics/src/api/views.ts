@@ -222,7 +222,7 @@ function toPeriod({ days, from, to }: schemas.DaysQuery, today: Day): Period {
     throw badParameter('days', 'cannot go together with from and to')
   }
   if (from !== undefined) return between(from, to, today)
-  if (to !== undefined) throw badParameter('to', 'must have a from beside it')
+  if (to !== undefined) throw badParameter('to', 'needs from')
   return lastDays(days ?? schemas.DEFAULT_DAYS, today)
 }
 

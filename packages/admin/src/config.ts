@@ -48,7 +48,7 @@ function setting<T>(name: string, fallback: string, help: string, parse: (text: 
 }
 
 const ADMIN_PASSWORD = setting('ADMIN_PASSWORD', '', 'the password to sign in with; required', text => {
-  if (text === '') throw new Error('is not set; choose one, for instance of `openssl rand -base64 18`')
+  if (text === '') throw new Error('is not set; choose one, for example with `openssl rand -base64 18`')
   return text
 })
 const HOST = setting('HOST', '127.0.0.1', 'address the panel listens on', text => text)

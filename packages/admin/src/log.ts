@@ -8,20 +8,21 @@ export type Log = Logger
 /** Every event that is logged, and what it means to the person on call. */
 export const LOG_EVENTS = {
   'panel.started': 'the panel listens',
-  'panel.stopping': 'a signal came: what was asked is still answered',
+  'panel.stopping': 'a signal came; requests under way are still answered',
   'panel.stopped': 'the process ends',
-  'panel.overdue': 'something has not ended within 18 s: the process ends itself by the signal',
-  'panel.failed': 'the process ends because it cannot go on',
+  'panel.overdue': 'a part has not ended within 18 s: the process ends itself with the signal',
+  'panel.failed': 'the process ends because it cannot continue',
   'password.short': 'ADMIN_PASSWORD has under 12 characters',
   'sign_in.done': 'somebody signed in',
-  'sign_in.refused': 'a wrong password, or too many attempts: many of these in a row are somebody guessing',
-  'analytics.lost': 'the internal API does not answer, or refuses the key: the last numbers are shown as old',
+  'sign_in.refused': 'a wrong password, or too many attempts; many in a row: somebody is guessing',
+  'analytics.lost':
+    'the internal API does not answer or refuses the key; the last numbers are shown, marked as old',
   'analytics.back': 'the internal API answers again',
-  'posts.lost': 'the posts service does not answer: ids are shown where titles are not known yet',
+  'posts.lost': 'the posts service does not answer; posts without a known title are shown by their ids',
   'posts.back': 'the posts service answers again',
   'log.dropped':
-    'whoever reads the log did not: so many lines were dropped since, and nothing else waited for them',
-  'request.failed': 'a page could not be made',
+    'this many log lines were dropped because stdout was not read in time; nothing else was delayed',
+  'request.failed': 'a page could not be created',
 } as const
 
 /** `lines` takes what is logged; nothing waits for whoever reads them. */

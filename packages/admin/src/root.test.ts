@@ -34,8 +34,8 @@ test('is nothing that a browser or a proxy would read as something else', () => 
 
 test('begins like no page of the panel: a proxy that takes it off could not be told from one that does not', async t => {
   for (const part of OWN_PARTS) {
-    assert.throws(() => parseRoot(`/${part}/`), /a page of the panel's own/, part)
-    assert.throws(() => parseRoot(`/${part}/x/`), /a page of the panel's own/, part)
+    assert.throws(() => parseRoot(`/${part}/`), /one of the panel's own pages/, part)
+    assert.throws(() => parseRoot(`/${part}/x/`), /one of the panel's own pages/, part)
   }
   const log = createLog('silent')
   const panel = buildPanel({

@@ -21,7 +21,7 @@ export function parseRoot(text: string): string {
   }
   // Whether a proxy has taken the path off, or left it there, could not be told.
   if (OWN_PARTS.includes(parts[0]!)) {
-    throw new Error(`begins with ${parts[0]}, which is a page of the panel's own: choose another name`)
+    throw new Error(`begins with ${parts[0]}, which is one of the panel's own pages; choose another name`)
   }
   return `/${parts.join('/')}/`
 }

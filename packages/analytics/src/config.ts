@@ -217,12 +217,12 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
 
   if (needs.apiKey && config.apiKeys?.length === 0) {
     problems.push(
-      'INTERNAL_API_KEY: is not set; give the internal API a key, for instance of `openssl rand -hex 32`',
+      'INTERNAL_API_KEY: is not set; choose a key for the internal API, for example with `openssl rand -hex 32`',
     )
   }
   if (config.rawRetentionDays > 0 && config.rawRetentionDays * 86_400 < config.maxAgeSeconds) {
     problems.push(
-      'RAW_RETENTION_DAYS: is shorter than EVENT_MAX_AGE: a view could come again after its id was forgotten; raise the one or lower the other',
+      'RAW_RETENTION_DAYS: is shorter than EVENT_MAX_AGE: a view could be delivered again after its id was forgotten; raise RAW_RETENTION_DAYS or lower EVENT_MAX_AGE',
     )
   }
   if (problems.length > 0) throw new ConfigError(problems)

@@ -190,7 +190,8 @@ test('refuses a database that a newer program has migrated, and leaves it alone'
     `INSERT INTO post_view_migrations (version, name, md5, run_at) VALUES (999, 'from the future', '', '2099-01-01')`,
   )
   await database.query('UPDATE post_view_aggregates SET view_count = 9')
-  const refusal = /^the database is of version 999, newer than this program \(\d+\): run the newer program$/
+  const refusal =
+    /^the database has version 999, newer than this program \(\d+\): use a newer version of postviews$/
   for (const args of [
     'migrate',
     'verify',

@@ -43,7 +43,7 @@ test('the service says within seconds that nothing moves, until it has counted a
   // For as long as the lock lasts: the store answers, and the broker is there.
   for (let times = 0; times < 20; times++) said.push(await service.readiness())
   assert.ok(!said.includes('ready'), said.join())
-  assert.match(said.at(-1)!, /consumer: the broker took back what it had in hand/)
+  assert.match(said.at(-1)!, /consumer: the broker took back its messages/)
 
   await other.sql('UNLOCK TABLES')
   await service.untilReady(60_000)

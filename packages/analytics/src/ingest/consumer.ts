@@ -142,10 +142,10 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { session } = this.#connection
     if (session === undefined || !this.#deadLetters.isConnected()) return 'broker: not connected'
     if (this.#isUnproven)
-      return 'consumer: the broker took back what it had in hand, and nothing is committed since'
+      return 'consumer: the broker took back its messages, and nothing was committed since'
     const stuckMs = this.#stuckSince === undefined ? 0 : Date.now() - this.#stuckSince
     return stuckMs > STUCK_AFTER_MS
-      ? `consumer: its batch is not through after ${Math.round(stuckMs / 1_000)} s`
+      ? `consumer: its batch is not committed after ${Math.round(stuckMs / 1_000)} s`
       : null
   }
 
@@ -155,9 +155,9 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       ([queue, why]) => `queue: ${queue} is ${LEFT_ALONE[why]}, and is not consumed`,
     )
     if (this.#deadLetters.isRefusing)
-      warnings.push(`dead letters: ${DEAD_QUEUE} takes none; what is bad may be discarded`)
+      warnings.push(`dead letters: ${DEAD_QUEUE} refuses them; bad events may be discarded`)
     if (this.#deadLetters.isFull)
-      warnings.push(`dead letters: ${DEAD_QUEUE} holds DEAD_MAX_BYTES; what is bad is discarded`)
+      warnings.push(`dead letters: ${DEAD_QUEUE} has reached DEAD_MAX_BYTES; bad events are discarded`)
     return warnings
   }
 

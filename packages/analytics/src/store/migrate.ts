@@ -38,7 +38,7 @@ export async function checkVersion(target: Omit<MigrationTarget, 'script'>): Pro
 export function refuseNewer(version: number, latest: number): void {
   if (version <= latest) return
   throw new StoreRefused(
-    `the database is of version ${version}, newer than this program (${latest}): run the newer program`,
+    `the database has version ${version}, newer than this program (${latest}): use a newer version of postviews`,
   )
 }
 
@@ -46,7 +46,7 @@ export function refuseNewer(version: number, latest: number): void {
 export function refuseOlder(version: number, latest: number): void {
   if (version >= latest) return
   throw new StoreRefused(
-    `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
+    `the database has version ${version}, this program needs ${latest}: run \`postviews migrate\``,
   )
 }
 

@@ -69,7 +69,7 @@ export class ClocksDiffer extends Error {
 
 /** Why a batch is refused whose rows were made by settings or zone rules that no longer hold. */
 export const AGREEMENT_REPLACED =
-  'what all processes must agree on was replaced in the database since this process started: restart it'
+  'a value that all processes must share was replaced in the database since this process started: restart it'
 
 /** What came of a batch. */
 export interface Recorded {

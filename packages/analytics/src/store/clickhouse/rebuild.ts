@@ -63,7 +63,7 @@ async function inTurn({ cluster }: Engine, work: () => Promise<Rebuilt>): Promis
     const rebuilt = await underLease(first, 'prune', Math.floor(Date.now() / 1_000), work)
     if (rebuilt !== null) return rebuilt
     if (performance.now() > giveUpAt) {
-      throw new StoreUnavailable('a prune or another rebuild is under way: run it again when that is over')
+      throw new StoreUnavailable('a prune or another rebuild is running: run this again afterwards')
     }
     await sleep(PAUSE_MS)
   }

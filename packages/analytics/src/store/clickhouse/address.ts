@@ -25,10 +25,9 @@ export function addressOf(url: string): Address {
   const options = new URLSearchParams(query ?? '')
   const unknown = [...options.keys()].find(key => key !== 'cluster')
   if (unknown !== undefined)
-    throw new StoreRefused(`the URL's option ${unknown} is not supported for ClickHouse`)
+    throw new StoreRefused(`the URL's option ${unknown} is none of ClickHouse's here`)
   const cluster = options.get('cluster')
-  if (cluster !== null && !/^\w+$/.test(cluster))
-    throw new StoreRefused('the name of the cluster is not valid')
+  if (cluster !== null && !/^\w+$/.test(cluster)) throw new StoreRefused('the cluster has no such name')
   const origins = hosts!.split(',').map(host => originOf(tls === 's' ? 'https' : 'http', host))
   if (origins.length > 1 && cluster === null) {
     throw new StoreRefused('several hosts are a cluster: add its name to the URL, as ?cluster=postviews')

@@ -57,7 +57,7 @@ export function serverOf(url: string): Server {
   for (const [name, value] of searchParams) {
     if (name !== 'ssl-ca' && !(name === 'ssl' && /^(true|false)$/.test(value))) {
       throw new StoreRefused(
-        `DATABASE_URL: ${name} is not supported; supported are ssl=true, ssl=false and ssl-ca=FILE`,
+        `DATABASE_URL: ${name} cannot be used so; there are ssl=true, ssl=false and ssl-ca=FILE`,
       )
     }
   }
@@ -121,7 +121,7 @@ export class Session {
     const bytes = Number(row!['bytes'])
     if (bytes >= LEAST_PACKET_BYTES) return
     throw new StoreUnavailable(
-      `MySQL: max_allowed_packet is ${bytes}, and must be at least ${LEAST_PACKET_BYTES}: raise it on the server`,
+      `MySQL: max_allowed_packet is ${bytes}, and has to be ${LEAST_PACKET_BYTES} at least: raise it on the server`,
     )
   }
 

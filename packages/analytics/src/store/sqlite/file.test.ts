@@ -298,7 +298,7 @@ describe('a file that is not ours, or not whole,', { concurrency: true }, () => 
     const before = new DatabaseSync(path)
     before.exec('PRAGMA page_size = 8192; PRAGMA journal_mode = WAL')
     before.close()
-    await assertRefused(t, path, /is not empty and has none of our tables/)
+    await assertRefused(t, path, /is no new file, and has no table of ours/)
   })
 
   test('is refused where it is of another program, and left as it is', async t => {
@@ -306,7 +306,7 @@ describe('a file that is not ours, or not whole,', { concurrency: true }, () => 
     using other = new DatabaseSync(path)
     other.exec('CREATE TABLE theirs (id INTEGER)')
     other.close()
-    await assertRefused(t, path, /is not empty and has none of our tables/)
+    await assertRefused(t, path, /is no new file, and has no table of ours/)
     assert.ok(statSync(path).size > 0)
   })
 
@@ -315,7 +315,7 @@ describe('a file that is not ours, or not whole,', { concurrency: true }, () => 
     const remains = killed(path)
     unlinkSync(remains)
     const store = await opened(t, remains)
-    await assert.rejects(store.migrate(), /does not exist, but .*-wal does, with the latest views in it/)
+    await assert.rejects(store.migrate(), /is not there, but .*-wal is, with the latest views in it/)
     assert.equal(existsSync(remains), false)
     assert.ok(statSync(`${remains}-wal`).size > 0)
   })

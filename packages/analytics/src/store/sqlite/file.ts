@@ -162,7 +162,7 @@ export class SqliteFile {
       closeSync(openSync(this.path, 'wx', 0o600))
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'EEXIST' && seen(this.path) !== undefined) return
-      throw new StoreUnavailable(`SQLite: ${this.path} cannot be created`, { cause })
+      throw new StoreUnavailable(`SQLite: ${this.path} cannot be made`, { cause })
     }
   }
 }
@@ -171,7 +171,7 @@ function seen(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false })
   } catch (cause) {
-    throw new StoreUnavailable(`SQLite: ${path} cannot be examined`, { cause })
+    throw new StoreUnavailable(`SQLite: ${path} cannot be looked at`, { cause })
   }
 }
 
@@ -191,7 +191,7 @@ function headerOf(path: string): HeaderFile {
 function refuseWithoutFile(path: string): void {
   if ((seen(path)?.size ?? 0) > 0 || (seen(logOf(path))?.size ?? 0) === 0) return
   throw new StoreRefused(
-    `${path} does not exist, but ${path}-wal does, with the latest views in it: put the file back beside it, or move the -wal away`,
+    `${path} is not there, but ${path}-wal is, with the latest views in it: put the file back beside it, or move that away`,
   )
 }
 
@@ -202,7 +202,7 @@ async function refuseForeign(writer: SqliteConnection, path: string): Promise<vo
   const [{ page_count: pages } = {}] = await writer.all('PRAGMA page_count')
   if (Number(pages) === 0) throw new StoreRefused(`${path} is empty: run \`postviews migrate\``)
   throw new StoreRefused(
-    `${path} is not empty and has none of our tables: it lost its -wal when it was copied, or belongs to another program. Put the complete database there, or move it away to start a new one`,
+    `${path} is no new file, and has no table of ours: it lost its -wal when it was copied, or belongs to another program. Put the whole database there, or move it away to begin a new one`,
   )
 }
 
@@ -211,7 +211,7 @@ function refuseForeignLog(path: string, header: HeaderFile): void {
   // Looked at twice: another process that opens or closes the file in between changes both.
   if (isForeignLog(path, header) && isForeignLog(path, header)) {
     throw new StoreRefused(
-      `${logOf(path)} belongs to another file than ${path}: move it and the -shm beside it away`,
+      `${logOf(path)} belongs to another file than ${path}: move it away, and the -shm beside it too`,
     )
   }
 }

@@ -254,7 +254,7 @@ test('what the broker gave up by itself is listed, purged by its age, and replay
   const yesterday = new Date(Date.now() - 3_600_000).toISOString().slice(0, 10)
   assert.match(listed[0]!, new RegExp(`^(${today}|${yesterday})T\\S+Z {2}expired {2}from theirs$`))
   assert.equal(listed[2], '2 dead letters')
-  assert.match(listed[3]!, /^ {2}2 expired: the broker gave it up because it waited too long/)
+  assert.match(listed[3]!, /^ {2}2 expired: the broker dead-lettered it because it waited too long/)
 
   assert.equal((await run('dead purge --older-than-days 1')).stdout, 'purged 0\n')
   // Of the array, one view is too old and the other is not: it is not to be lost for that.

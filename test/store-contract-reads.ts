@@ -254,6 +254,13 @@ export function readsContract(promises: Promises): void {
       { host: 'c.example', views: 2 },
     ])
     assert.deepEqual((await store.referrers('another', '2026-03-10', '2026-03-10', 10)).referrers, [])
+    assert.deepEqual(await store.referrers(null, '2026-03-10', '2026-03-12', 2, 1), {
+      referrers: [
+        { host: 'a.example', views: 2 },
+        { host: 'c.example', views: 2 },
+      ],
+      other: { views: 3 },
+    })
   })
 
   promises('tells the views of each minute by their own times', async ({ open }) => {

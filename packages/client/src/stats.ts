@@ -55,7 +55,7 @@ export interface SiteDays extends AsOf, Days {}
 export interface SiteReferrers extends AsOf, Period {
   /** Most views first. */
   referrers: Referrer[]
-  /** The views of the hosts that are not listed. */
+  /** The views of the hosts that are not listed, also of those passed over. */
   other: { views: number }
 }
 
@@ -121,17 +121,23 @@ export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: st
   offset?: number
 }
 
+export type ReferrersQuery = PeriodQuery & {
+  /** 1 to 1,000; 10 unless told. */
+  limit?: number
+  offset?: number
+}
+
 /** Every method rejects with a `StatsError` when the number is not known; none makes one up. */
 export interface Stats {
   postViews(post: string | number): Promise<PostViews>
   postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
-  postReferrers(post: string | number, query?: PeriodQuery & { limit?: number }): Promise<PostReferrers>
+  postReferrers(post: string | number, query?: ReferrersQuery): Promise<PostReferrers>
   /** Up to 200 posts in one call; with `days`, the last so many days of each: posts times days at most 20,000. */
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
   siteViews(): Promise<SiteViews>
   siteDays(period?: PeriodQuery): Promise<SiteDays>
-  siteReferrers(query?: PeriodQuery & { limit?: number }): Promise<SiteReferrers>
+  siteReferrers(query?: ReferrersQuery): Promise<SiteReferrers>
   status(): Promise<Status>
   /** The API's own description, OpenAPI 3.1. */
   openapi(): Promise<Record<string, unknown>>

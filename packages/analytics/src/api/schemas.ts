@@ -55,6 +55,8 @@ function limit(maximum: number) {
   return integer(1, maximum, 'How many at most.', DEFAULT_LIMIT)
 }
 
+const offset = integer(0, 10_000_000, 'How many to pass over.', 0)
+
 /** An object that has no other members: a misspelt parameter is told, not passed over. */
 function parameters<T extends TProperties>(properties: T) {
   return Type.Object(properties, { additionalProperties: false })
@@ -62,7 +64,7 @@ function parameters<T extends TProperties>(properties: T) {
 
 const PostParameter = parameters({ uuid: Type.String({ description: `${POST_RULE}. The post.` }) })
 const DaysQuery = parameters(period)
-const ReferrersQuery = parameters({ ...period, limit: limit(100) })
+const ReferrersQuery = parameters({ ...period, limit: limit(1_000), offset })
 const PostsQuery = parameters({
   uuids: Type.String({ description: `1 to ${MAX_POSTS} posts, separated by commas, each ${POST_RULE}.` }),
   days: integer(
@@ -83,7 +85,7 @@ const TopQuery = parameters({
   from: period.from,
   to: period.to,
   limit: limit(1_000),
-  offset: integer(0, 10_000_000, 'How many to pass over.', 0),
+  offset,
 })
 
 export type DaysQuery = Static<typeof DaysQuery>
@@ -175,7 +177,7 @@ const other = Type.Object(
   { views: count('Views.') },
   {
     description:
-      'What the list leaves out: hosts beyond `limit`, and of days that are over for a day those beyond the 500 with most views of a post (5,000 of the site). With the list it adds up to the views of the period, as far as their hosts are known.',
+      'What the list leaves out: hosts passed over by `offset` or beyond `limit`, and of days that are over for a day those beyond the 500 with most views of a post (5,000 of the site). With the list it adds up to the views of the period, as far as their hosts are known.',
   },
 )
 

@@ -92,7 +92,7 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
       const post = toPost('uuid', uuid)
       const { from, to } = toPeriod(query, today())
       const read = asOf()
-      const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT)
+      const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)
       return { ...read, post_uuid: post, from, to, ...hosts }
     },
 
@@ -158,7 +158,7 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
         ...read,
         from,
         to,
-        ...(await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT)),
+        ...(await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)),
       }
     },
 

@@ -285,7 +285,7 @@ export interface Referrer {
 export interface Referrers {
   /** Most views first, then by host. */
   referrers: Referrer[]
-  /** The views of all hosts that are not listed: referrers and other add up to the views of the period. */
+  /** The views of all hosts that are not listed, also of those passed over: with the list, the views of the period. */
   other: { views: number }
 }
 
@@ -310,7 +310,7 @@ export interface Reads {
     offset: number,
   ): Promise<{ total: number; posts: PostFigures[] }>
   /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
-  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrers>
+  referrers(post: string | null, from: Day, to: Day, limit: number, offset?: number): Promise<Referrers>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

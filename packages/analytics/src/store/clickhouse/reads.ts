@@ -78,7 +78,7 @@ export function createReads(cluster: Cluster): Reads {
       }
     },
 
-    async referrers(post, first, last, limit) {
+    async referrers(post, first, last, limit, offset = 0) {
       const source =
         post === null
           ? from('site_referrer', within(first, last))
@@ -89,8 +89,8 @@ export function createReads(cluster: Cluster): Reads {
            GROUP BY host
            HAVING all_views > 0
            ORDER BY all_views DESC, host
-           LIMIT {limit:UInt32}`,
-          { limit },
+           LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
+          { limit, offset },
         ),
         all(`SELECT sum(views) AS all_views FROM ${source}`),
         cluster.during(() => recordedLists(cluster)),

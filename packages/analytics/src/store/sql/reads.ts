@@ -98,9 +98,9 @@ export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fr
       }
     },
 
-    async referrers(post, from, to, limit) {
+    async referrers(post, from, to, limit, offset = 0) {
       const [{ hosts, otherViews }, own] = await Promise.all([
-        topHosts(reader, post, daysFrom(from, to), limit),
+        topHosts(reader, post, daysFrom(from, to), limit, offset),
         ownHosts(reader),
       ])
       return {

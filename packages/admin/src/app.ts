@@ -1,6 +1,7 @@
 /** The panel: the table of routes, what guards them, and the one place where an error becomes an answer. */
 
 import { hash } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { constants } from 'node:zlib'
 import compress from '@fastify/compress'
 import cookie from '@fastify/cookie'
@@ -17,7 +18,8 @@ import {
 } from 'fastify'
 import { Answers, Availability } from './answers.ts'
 import { loadAssets } from './assets.ts'
-import { daysCsv, postsCsv, referrersCsv } from './csv.ts'
+import { daysCsv } from './csv.ts'
+import { type Download, fileName, postsDownload, referrersDownload, StillToCome } from './downloads.ts'
 import { securityHeaders } from './headers.ts'
 import { hostCheck } from './hosts.ts'
 import { createHtml } from './html.ts'
@@ -25,7 +27,7 @@ import { describeError, type Log } from './log.ts'
 import { createRefusals } from './odd-requests.ts'
 import { readOverview } from './overview.ts'
 import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
-import { type DayRange, readQuestion, toAddress } from './pages/question.ts'
+import { readQuestion, toAddress } from './pages/question.ts'
 import { readPost } from './post.ts'
 import type { Posts } from './posts.ts'
 import { signIn } from './sign-in.ts'
@@ -62,6 +64,9 @@ const ASSETS = '/assets/'
 const WATCH_MS = 5_000
 const YEAR_SECONDS = 31_536_000
 const HTML = 'text/html; charset=utf-8'
+
+/** What is compressed is held back at first, and a stream that breaks meanwhile would be answered with a page. */
+const STREAMED = { compress: false } as const
 
 type Query = Record<string, string | string[] | undefined>
 
@@ -164,13 +169,33 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     return { page: 'overview', question, ...known }
   }
 
-  async function post({ params, query }: FastifyRequest): Promise<PostAnswer> {
-    const id = canonicalPost((params as { id: string }).id)
-    if (id === undefined) throw new Refusal(404, 'No such post', 'This is not an id that a post can have.')
-    const question = { ...readQuestion(query as Query), search: '', page: 1 }
+  async function post(request: FastifyRequest): Promise<PostAnswer> {
+    const id = postOf(request)
+    const question = { ...readQuestion(request.query as Query), search: '', page: 1 }
     const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
     await loopTurn()
     return { page: 'post', id, question, ...known }
+  }
+
+  /** Once the first page of it is there; a page that fails later ends the connection. */
+  async function sendDownload(request: FastifyRequest, reply: FastifyReply, read: () => Promise<Download>) {
+    const download = await read().catch((error: unknown) => {
+      availability.failed(error)
+      throw unavailableFile()
+    })
+    availability.answered()
+    asCsv(reply, download.name)
+    if (request.method === 'HEAD') return reply.send()
+    return reply.send(Readable.from(told(download), { objectMode: false }))
+  }
+
+  async function* told({ parts }: Download): AsyncGenerator<string> {
+    try {
+      yield* parts
+    } catch (error) {
+      log.warn({ error: describeError(error) }, 'request.cut')
+      throw error
+    }
   }
 
   app.get(HEALTH_ROUTE, async () => ({ status: 'alive' }))
@@ -203,17 +228,21 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
         )
         guarded.get(`${path}/data`, async (request, reply) => sendAnswer(request, reply, await ask(request)))
         guarded.get(`${path}/days.csv`, async (request, reply) => {
-          const { data, name } = forFile(await ask(request))
-          return sendCsv(reply, `${name}-days`, data.trend.period, daysCsv(data.trend))
+          const { data, post } = forFile(await ask(request))
+          const { days } = data.trend
+          if (days.length === 0) throw new StillToCome()
+          const range = { from: days[0]!.date, to: days.at(-1)!.date }
+          return asCsv(reply, fileName(post, 'days', range)).send(daysCsv(data.trend))
         })
-        guarded.get(`${path}/referrers.csv`, async (request, reply) => {
-          const { data, name } = forFile(await ask(request))
-          return sendCsv(reply, `${name}-referrers`, data.trend.period, referrersCsv(data.referrers))
+        guarded.get(`${path}/referrers.csv`, STREAMED, async (request, reply) => {
+          const post = path === '' ? null : postOf(request)
+          const question = readQuestion(request.query as Query)
+          return sendDownload(request, reply, () => referrersDownload(stats, post, question))
         })
       }
-      guarded.get('/posts.csv', async (request, reply) => {
-        const { data } = forFile(await overview(request))
-        return sendCsv(reply, 'posts', data.trend.period, postsCsv(data.posts))
+      guarded.get('/posts.csv', STREAMED, async (request, reply) => {
+        const question = readQuestion(request.query as Query)
+        return sendDownload(request, reply, () => postsDownload(stats, posts, question))
       })
     })
   })
@@ -241,23 +270,30 @@ function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer
 }
 
 /** A file outlives any mark on it: what is old, or unknown, is not made one. */
-function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; name: string } {
+function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; post: string | null } {
   const { data, unavailable } = answer
-  if (data === null || unavailable !== null) {
-    throw new Refusal(
-      503,
-      'Unavailable',
-      'Analytics is unavailable, so there are no numbers of now to download.',
-    )
-  }
-  return { data, name: answer.page === 'post' ? answer.id : answer.page }
+  if (data === null || unavailable !== null) throw unavailableFile()
+  return { data, post: answer.page === 'post' ? answer.id : null }
 }
 
-function sendCsv(reply: FastifyReply, name: string, { from, to }: DayRange, text: string) {
+function unavailableFile(): Refusal {
+  return new Refusal(
+    503,
+    'Unavailable',
+    'Analytics is unavailable, so there are no numbers of now to download.',
+  )
+}
+
+function asCsv(reply: FastifyReply, name: string): FastifyReply {
   return reply
     .type('text/csv; charset=utf-8; header=present')
-    .header('Content-Disposition', `attachment; filename="postviews-${name}-${from}-${to}.csv"`)
-    .send(text)
+    .header('Content-Disposition', `attachment; filename="${name}"`)
+}
+
+function postOf({ params }: FastifyRequest): string {
+  const id = canonicalPost((params as { id: string }).id)
+  if (id === undefined) throw new Refusal(404, 'No such post', 'This is not an id that a post can have.')
+  return id
 }
 
 function encodingFor(accepted = ''): 'br' | 'gzip' | null {
@@ -270,6 +306,9 @@ function toRefusal(error: FastifyError | Error): Refusal {
   if (error instanceof Refusal) return error
   if (error instanceof StatsBadRequest) {
     return new Refusal(400, 'Cannot be shown', 'Analytics does not answer such a question.')
+  }
+  if (error instanceof StillToCome) {
+    return new Refusal(400, 'Nothing to download', 'These days are still to come.')
   }
   const { statusCode = 500 } = error as Partial<FastifyError>
   if (statusCode >= 400 && statusCode < 500) {

@@ -22,6 +22,7 @@ export const LOG_EVENTS = {
   'log.dropped':
     'whoever reads the log did not: so many lines were dropped since, and nothing else waited for them',
   'request.failed': 'a page could not be made',
+  'request.cut': 'a file could not be read to its end, so its connection was ended: it does not look whole',
 } as const
 
 /** `lines` takes what is logged; nothing waits for whoever reads them. */

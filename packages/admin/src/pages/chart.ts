@@ -120,13 +120,13 @@ export function minutesChart({ minutes }: Counting, clocks: Clocks): ChartSpec {
   }
 }
 
-export function sparkChart(spark: NonNullable<PostRow['spark']>): ChartSpec {
+export function sparkChart({ points, isUnfinished }: PostRow['spark']): ChartSpec {
   return {
     size: 'spark',
     label: '',
-    points: spark.map(() => ({ name: '', tick: '' })),
-    isUnfinished: false,
-    series: [{ name: 'Views', tone: 'main', shape: 'area', values: spark }],
+    points: points.map(() => ({ name: '', tick: '' })),
+    isUnfinished,
+    series: [{ name: 'Views', tone: 'main', shape: 'area', values: points }],
   }
 }
 

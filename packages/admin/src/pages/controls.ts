@@ -3,8 +3,9 @@
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 import * as format from './format.ts'
-import type { Trend } from './model.ts'
+import type { Comparison, Trend } from './model.ts'
 import { PERIODS, type PeriodName, type Question, toAddress } from './question.ts'
+import { isToCome } from './sections.ts'
 
 /** @param trend null while nothing is known */
 export function controls(path: string, question: Question, trend: Trend | null): VNode {
@@ -37,9 +38,11 @@ export function controls(path: string, question: Question, trend: Trend | null):
       </details>
     </nav>
     ${
-      trend !== null && trend.before === null
-        ? html`<p class="compare">So long a period is not compared</p>`
-        : compareLink(path, question)
+      trend !== null && isToCome(trend)
+        ? null
+        : trend !== null && trend.before === null
+          ? html`<p class="compare">So long a period is not compared</p>`
+          : compareLink(path, question)
     }
   </div>`
 }
@@ -56,9 +59,13 @@ function compareLink(path: string, question: Question): VNode {
 export function periodLine({ period, before, today }: Trend): VNode {
   return html`<p class="period-line">
     ${format.dayRange(period)}${
-      before !== null && html`<span> · compared with ${format.dayRange(before.period)}</span>`
+      before !== null && html`<span> · compared with ${comparedWith(before)}</span>`
     }${period.to === today && html`<span> · today is not over</span>`}
   </p>`
+}
+
+function comparedWith({ period, isWithoutToday, over }: Comparison): string {
+  return `${format.dayRange(period)}${isWithoutToday && over !== null ? ', without today' : ''}`
 }
 
 export function questionProblem({ problem }: Question): VNode | null {

@@ -28,25 +28,27 @@ test('tells a change by its direction and how much it is', () => {
   assert.deepEqual(changeOf(known(75), known(100)), { direction: 'down', text: '25.0 %' })
   assert.deepEqual(changeOf(known(5), known(5)), { direction: 'same', text: '' })
   assert.deepEqual(changeOf(known(5), known(0)), { direction: 'up', text: '' })
-  assert.deepEqual(changeOf(known(2_100), known(100)), { direction: 'up', text: '×21' })
+  assert.deepEqual(changeOf(known(2_100), known(100)), { direction: 'up', text: '21-fold' })
 })
 
 test('tells no change where either is unknown, or stands for fewer days', () => {
   assert.equal(changeOf(known(1), UNKNOWN), null)
   assert.equal(changeOf(UNKNOWN, known(1)), null)
   assert.equal(changeOf({ value: 5, since: '2026-11-20' }, known(1)), null)
-  assert.equal(changeOfShare(0.5, null), null)
+  assert.equal(changeOfShare(known(0.5), UNKNOWN), null)
+  assert.equal(changeOfShare(known(0.5), { value: 0.4, since: '2026-11-20' }), null)
 })
 
 test('tells a change of shares in points', () => {
-  assert.deepEqual(changeOfShare(0.311, 0.3), { direction: 'up', text: '1.1 pts' })
-  assert.deepEqual(changeOfShare(0.3004, 0.3), { direction: 'same', text: '' })
+  assert.deepEqual(changeOfShare(known(0.311), known(0.3)), { direction: 'up', text: '1.1 pts' })
+  assert.deepEqual(changeOfShare(known(0.3004), known(0.3)), { direction: 'same', text: '' })
 })
 
 test('there is no share of nothing', () => {
-  assert.equal(shareOf(known(1), known(3)), 0.25)
-  assert.equal(shareOf(known(0), known(0)), null)
-  assert.equal(shareOf(known(1), UNKNOWN), null)
+  assert.deepEqual(shareOf(known(1), known(3)), known(0.25))
+  assert.deepEqual(shareOf({ value: 1, since: '2026-11-20' }, known(3)), { value: 0.25, since: '2026-11-20' })
+  assert.deepEqual(shareOf(known(0), known(0)), UNKNOWN)
+  assert.deepEqual(shareOf(known(1), UNKNOWN), UNKNOWN)
 })
 
 test('writes days and times as Analytics counts them', () => {

@@ -28,10 +28,12 @@ export function some(count: number, noun: string): string {
   return `${number(count)} ${noun}${count === 1 ? '' : 's'}`
 }
 
-/** The part that `part` is of both; null where that is unknown, or both are nothing. */
-export function shareOf(part: Sum, rest: Sum): number | null {
-  if (part.value === null || rest.value === null || part.value + rest.value === 0) return null
-  return part.value / (part.value + rest.value)
+/** The part that `part` is of both; unknown where either is, or both are nothing. */
+export function shareOf(part: Sum, rest: Sum): Sum {
+  if (part.value === null || rest.value === null || part.value + rest.value === 0) {
+    return { value: null, since: null }
+  }
+  return { value: part.value / (part.value + rest.value), since: part.since ?? rest.since }
 }
 
 export interface Change {
@@ -47,15 +49,15 @@ export function changeOf(now: Sum, before: Sum): Change | null {
   const direction = now.value > before.value ? 'up' : 'down'
   if (before.value === 0) return { direction, text: '' }
   const share = Math.abs(now.value - before.value) / before.value
-  return { direction, text: share >= 10 ? `×${whole.format(Math.round(share + 1))}` : percent(share) }
+  return { direction, text: share >= 10 ? `${whole.format(Math.round(share + 1))}-fold` : percent(share) }
 }
 
 /** Of shares, in percentage points. */
-export function changeOfShare(now: number | null, before: number | null): Change | null {
-  if (now === null || before === null) return null
-  const points = tenth.format(Math.abs(now - before) * 100)
+export function changeOfShare(now: Sum, before: Sum): Change | null {
+  if (now.value === null || before.value === null || now.since !== null || before.since !== null) return null
+  const points = tenth.format(Math.abs(now.value - before.value) * 100)
   if (points === '0.0') return { direction: 'same', text: '' }
-  return { direction: now > before ? 'up' : 'down', text: `${points} pts` }
+  return { direction: now.value > before.value ? 'up' : 'down', text: `${points} pts` }
 }
 
 const dayFormat = new Intl.DateTimeFormat('en-GB', {

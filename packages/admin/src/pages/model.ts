@@ -23,15 +23,31 @@ export interface Sum {
 export type FigureName = Exclude<keyof DayFigures, 'date'>
 export type Sums = Record<FigureName, Sum>
 
+/**
+ * A period beside the one before it, like with like: today is not over, so neither it nor the day that would stand
+ * beside it is among these.
+ */
+export interface Comparison {
+  /** The days before, of which `sums` are. */
+  period: DayRange
+  sums: Sums
+  /** Of the days of the period itself that are over; null where none is, for it is today alone. */
+  over: Sums | null
+  isWithoutToday: boolean
+  /** The first day with a view, where the days before begin earlier: what was viewed then is unknown. */
+  countedSince: Day | null
+}
+
 /** A period's numbers beside those of the period before. */
 export interface Trend {
   /** IANA name: what a day is. */
   timezone: string
   today: Day
+  /** May be still to come as a whole: then its sums are unknown and it has no days. */
   period: DayRange
   sums: Sums
-  /** As many days right before; null where that is more than Analytics tells at once. */
-  before: { period: DayRange; sums: Sums } | null
+  /** Null where it is more days than Analytics tells at once. */
+  before: Comparison | null
   /** For the chart and the table, oldest first. A short period is shown with some days before it. */
   days: DayFigures[]
   /** As many days, the first beside the first; null unless asked to compare. */
@@ -47,20 +63,42 @@ export interface PostName {
 
 export interface PostRow {
   id: string
+  /** Its place among all posts that were viewed in the period; null where that is not known, or it has none. */
+  rank: number | null
   /** Null when nobody tells it. */
   name: PostName | null
   views: number
   unique_views: number | null
-  /** Views over the days of the chart, summed up where there are many; null where they are not at hand. */
-  spark: number[] | null
+  /** Views over the days of the chart. */
+  spark: Spark
 }
 
-export interface Referrer {
-  /** Null: readers who came from nowhere that they told; or, where `internal` is there, from the site's own hosts. */
+export interface Spark {
+  /** Oldest first, summed up where there are many. */
+  points: number[]
+  /** The last point is, or has in it, today. */
+  isUnfinished: boolean
+}
+
+/** What a list leaves out, so that its rows add up to the whole. */
+export interface OtherPosts {
+  posts: number
+  views: number
+  unique_views: number | null
+}
+
+/** Views of readers who came from one host, or a row of another kind. */
+export interface ReferrerRow {
+  /**
+   * `host`: from that host; `direct`: from nowhere that they told; `other`: from hosts that the list leaves out;
+   * `internal`: from the site's own pages, which is no place that they came from; `unknown`: nobody knows.
+   */
+  kind: 'host' | 'direct' | 'other' | 'internal' | 'unknown'
+  /** Only of the kind `host`. */
   host: string | null
   views: number
-  /** Readers who went on from one of the site's own pages: no place that they came from. */
-  internal?: true
+  /** Only of the kind `other`: how many hosts; `isMore`: at least so many. */
+  hosts?: { count: number; isMore: boolean }
 }
 
 /** How far counting is behind; null where Analytics cannot tell. */
@@ -87,14 +125,19 @@ interface Numbers {
   clocks: Clocks
   counting: Counting
   names: Names
-  /** Most first; the site's own pages, if any, are one row, which is the last. */
-  referrers: Referrer[]
+  /** Hosts first, most views first; the other kinds, where there are any, are one row each, below. */
+  referrers: ReferrerRow[]
 }
 
 export interface Overview extends Numbers {
   posts: PostRow[]
-  /** How many there are to page through. */
+  /** How many there are to page through, or were found. */
   totalPosts: number
+  /** A search found as many as the posts service tells at once: there may be more. */
+  mayBeMore: boolean
+  /** Views of the first of all posts in the period: what bars are measured by, whatever part of the list is shown. */
+  mostViews: number
+  others: OtherPosts | null
 }
 
 export interface Post extends Numbers {
@@ -132,3 +175,5 @@ export type PostAnswer = Asked & Known<Post> & { page: 'post'; id: string }
 export type Answer = OverviewAnswer | PostAnswer
 
 export const ROWS_PER_PAGE = 20
+/** As many as Analytics lists at once: what a search finds further down has a rank that is not known. */
+export const RANKED_POSTS = 1_000

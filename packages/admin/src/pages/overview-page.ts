@@ -5,9 +5,25 @@ import { controls, periodLine, questionProblem } from './controls.ts'
 import { figures } from './figures.ts'
 import * as format from './format.ts'
 import { layout } from './layout.ts'
-import { type Overview, type OverviewAnswer, type PostRow, ROWS_PER_PAGE } from './model.ts'
+import {
+  type OtherPosts,
+  type Overview,
+  type OverviewAnswer,
+  type PostRow,
+  RANKED_POSTS,
+  ROWS_PER_PAGE,
+} from './model.ts'
 import { type Question, toAddress } from './question.ts'
-import { csvLink, nowSection, numberCell, referrersSection, section, trendSection } from './sections.ts'
+import {
+  csvLink,
+  isToCome,
+  nowSection,
+  numberCell,
+  referrersSection,
+  section,
+  stillToCome,
+  trendSection,
+} from './sections.ts'
 
 export function OverviewPage(answer: OverviewAnswer): VNode {
   const { data, question } = answer
@@ -27,11 +43,7 @@ export function OverviewPage(answer: OverviewAnswer): VNode {
           ${trendSection(data.trend, question, '/', 'of the site')}
           ${nowSection(data.counting, data.clocks)}
           ${postsSection(data, question)}
-          ${referrersSection(
-            data.referrers,
-            data.trend.sums.views.value ?? 0,
-            toAddress('/referrers.csv', question),
-          )}
+          ${referrersSection(data.referrers, data.trend, toAddress('/referrers.csv', question))}
         </div>`
       }`,
   )
@@ -42,7 +54,7 @@ function postsSection(data: Overview, question: Question): VNode {
   return section(
     {
       id: 'posts',
-      title: html`Posts <small>${question.search === '' ? format.number(totalPosts) : `${totalPosts} found`}</small>`,
+      title: html`Posts${!isToCome(data.trend) && html` <small>${howMany(data, question)}</small>`}`,
       aside: searchForm(data, question),
     },
     html`${
@@ -54,12 +66,17 @@ function postsSection(data: Overview, question: Question): VNode {
     ${
       posts.length === 0
         ? noPosts(data, question)
-        : html`${postsTable(posts, question)}
+        : html`${postsTable(data, question)}
             <div class="card-foot">
               ${paging(question, totalPosts)} ${csvLink(toAddress('/posts.csv', question), 'posts')}
             </div>`
     }`,
   )
+}
+
+function howMany({ totalPosts, mayBeMore }: Overview, { search }: Question): string {
+  if (search === '') return format.number(totalPosts)
+  return mayBeMore ? `the first ${totalPosts} found` : `${totalPosts} found`
 }
 
 function searchForm({ names }: Overview, question: Question): VNode {
@@ -85,9 +102,9 @@ function searchForm({ names }: Overview, question: Question): VNode {
   </form>`
 }
 
-function postsTable(posts: PostRow[], question: Question): VNode {
-  const most = Math.max(1, ...posts.map(({ views }) => views))
-  const first = (question.page - 1) * ROWS_PER_PAGE + 1
+function postsTable({ posts, others, mostViews }: Overview, question: Question): VNode {
+  // The first of the list may be a moment older than what a search finds.
+  const most = Math.max(1, mostViews, ...posts.map(({ views }) => views))
   // The roles are those of the elements: where a small screen lays the rows out otherwise, browsers forget them.
   return html`<table class="posts" role="table">
     <thead role="rowgroup">
@@ -100,27 +117,42 @@ function postsTable(posts: PostRow[], question: Question): VNode {
       </tr>
     </thead>
     <tbody role="rowgroup">
-      ${posts.map((post, index) => postRow(post, first + index, most, question))}
+      ${posts.map(post => postRow(post, most, question))} ${others !== null && othersRow(others)}
     </tbody>
   </table>`
 }
 
 function postRow(
-  { id, name, views, unique_views, spark }: PostRow,
-  rank: number,
+  { id, rank, name, views, unique_views, spark }: PostRow,
   most: number,
   question: Question,
 ): VNode {
   const href = toAddress(`/posts/${id}`, { ...question, search: '', page: 1 })
   return html`<tr role="row" key=${id}>
-    <td role="cell" class="rank">${format.number(rank)}</td>
+    <td role="cell" class="rank">${rankText(rank, views)}</td>
     <th role="rowheader" scope="row">
       <a href=${href} class=${name === null ? 'id' : ''}>${name?.title ?? id}</a>
       ${name?.author && html`<span class="author">${name.author}</span>`}
       <svg class="bar" aria-hidden="true"><rect width="${((views / most) * 100).toFixed(1)}%" height="100%" rx="2" /></svg>
     </th>
     ${numberCell(views, 'views')} ${numberCell(unique_views, 'unique')}
-    <td role="cell" class="spark-cell" aria-hidden="true">${spark !== null && spark.length > 1 && chart(sparkChart(spark))}</td>
+    <td role="cell" class="spark-cell" aria-hidden="true">${spark.points.length > 1 && chart(sparkChart(spark))}</td>
+  </tr>`
+}
+
+/** The place in the whole list, also of what a search found. */
+function rankText(rank: number | null, views: number): string {
+  if (rank !== null) return format.number(rank)
+  return views > 0 ? `>${format.number(RANKED_POSTS)}` : format.UNKNOWN
+}
+
+/** What the rows leave out, so that all of them add up to the views of the period. */
+function othersRow({ posts, views, unique_views }: OtherPosts): VNode {
+  return html`<tr role="row" class="others" key="">
+    <td role="cell" class="rank"></td>
+    <th role="rowheader" scope="row">${format.some(posts, 'other post')}</th>
+    ${numberCell(views, 'views')} ${numberCell(unique_views, 'unique')}
+    <td role="cell" class="spark-cell"></td>
   </tr>`
 }
 
@@ -139,7 +171,8 @@ function paging(question: Question, total: number): VNode | null {
   </nav>`
 }
 
-function noPosts({ totalPosts, names }: Overview, question: Question): VNode {
+function noPosts({ totalPosts, names, trend }: Overview, question: Question): VNode {
+  if (isToCome(trend)) return stillToCome()
   if (question.search !== '') {
     return html`<p class="empty">
       ${

@@ -7,7 +7,7 @@ import * as format from './format.ts'
 import { layout } from './layout.ts'
 import type { Post, PostAnswer, Trend } from './model.ts'
 import { toAddress } from './question.ts'
-import { referrersSection, section, trendSection } from './sections.ts'
+import { isToCome, referrersSection, section, stillToCome, trendSection } from './sections.ts'
 
 export function PostPage(answer: PostAnswer): VNode {
   const { id, data, question } = answer
@@ -28,11 +28,7 @@ export function PostPage(answer: PostAnswer): VNode {
         data !== null &&
         html`<div class="columns even">
           ${trendSection(data.trend, question, `${path}/`, 'of this post')} ${readersSection(data.trend)}
-          ${referrersSection(
-            data.referrers,
-            data.trend.sums.views.value ?? 0,
-            toAddress(`${path}/referrers.csv`, question),
-          )}
+          ${referrersSection(data.referrers, data.trend, toAddress(`${path}/referrers.csv`, question))}
         </div>`
       }`,
   )
@@ -62,8 +58,9 @@ function total({ total: { views, first_viewed_at: first, last_viewed_at: last },
 }
 
 function readersSection(trend: Trend): VNode {
+  if (isToCome(trend)) return section({ id: 'readers', title: 'Logged in and anonymous' }, stillToCome())
   const { logged_in, anonymous } = trend.sums
-  const share = format.shareOf(logged_in, anonymous)
+  const { value: share } = format.shareOf(logged_in, anonymous)
   return section(
     { id: 'readers', title: 'Logged in and anonymous' },
     html`<dl class="split">

@@ -15,6 +15,8 @@ interface DashboardOptions {
   reader: Person
 }
 
+// Days by themselves know no zone.
+const DAY = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' })
 const NUMBER = new Intl.NumberFormat('en')
 const TIME = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium', timeZone: 'UTC' })
 
@@ -80,7 +82,7 @@ function table(posts: readonly Post[], counts: PostsViews | null): VNode {
             ${publishedOn(post)}
           </th>
           <td class="number" data-label="Views">${shown(count?.views)}</td>
-          <td class="number" data-label="Unique views">${shown(count?.unique_views)}</td>
+          <td class="number" data-label="Unique views">${shown(count?.unique_views)}${sinceWhen(count?.details_since)}</td>
           ${trendTitle && html`<td class="trend" data-label=${trendTitle}>${count?.days && sparkline(count.days)}</td>`}
         </tr>`
       })}
@@ -92,6 +94,11 @@ function table(posts: readonly Post[], counts: PostsViews | null): VNode {
 function shown(count: number | null | undefined): string | VNode {
   if (count !== null && count !== undefined) return NUMBER.format(count)
   return html`<span class="unknown"><span aria-hidden="true">–</span><span class="hidden">unavailable</span></span>`
+}
+
+/** Where older days are known by their views alone, the number beside them is that of fewer days. */
+function sinceWhen(day: string | undefined): VNode | false {
+  return day !== undefined && html`<small class="since">since ${DAY.format(new Date(day))}</small>`
 }
 
 function lengthOf(counts: PostsViews): number {

@@ -136,7 +136,7 @@ test('compares with nothing that nobody counted', async t => {
   // The first view of all: the period before, of seven days from the 8th on, is known from then.
   await count([view('a', { timestamp: '2026-11-12T10:00:00Z' }), view('a')])
   assert.equal((await overview('?period=7d')).trend.before?.countedSince, '2026-11-12')
-  assert.match((await get('/?period=7d')).body, /not comparable: views are counted since 12 Nov 2026/)
+  assert.match((await get('/?period=7d')).body, /not compared: views are counted since 12 Nov 2026/)
   await count([view('b', { timestamp: '2026-11-01T10:00:00Z' })])
   assert.equal((await overview('?period=7d&compare=1')).trend.before?.countedSince, null)
   assert.match((await get('/posts/a?period=7d&compare=1')).body, /no change without today/)

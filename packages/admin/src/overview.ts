@@ -26,7 +26,7 @@ export async function readOverview(
   const { period, shown } = ranges
   const isToCome = period.from > today
   const [days, referrers, list]: [Pick<SiteDays, 'days' | 'as_of'>, SiteReferrers | null, List] = isToCome
-    ? [{ days: [], as_of: status.as_of }, null, emptyList(status.as_of)]
+    ? [{ days: [], as_of: status.as_of }, null, await emptyList(posts, status.as_of)]
     : await Promise.all([
         stats.siteDays(ranges.asked),
         stats.siteReferrers({ ...period, limit: ASKED_REFERRERS }),
@@ -57,6 +57,7 @@ export function oldest(...times: string[]): string {
   return times.reduce((a, b) => (b < a ? b : a))
 }
 
-function emptyList(asOf: string): List {
-  return { posts: [], totalPosts: 0, viewedPosts: 0, mayBeMore: false, mostViews: 0, names: 'none', asOf }
+async function emptyList(posts: Posts, asOf: string): Promise<List> {
+  const { from: names } = await posts.names([])
+  return { posts: [], totalPosts: 0, viewedPosts: 0, mayBeMore: false, mostViews: 0, names, asOf }
 }

@@ -59,13 +59,15 @@ function compareLink(path: string, question: Question): VNode {
 export function periodLine({ period, before, today }: Trend): VNode {
   return html`<p class="period-line">
     ${format.dayRange(period)}${
-      before !== null && html`<span> · compared with ${comparedWith(before)}</span>`
+      before !== null && html`<span> · ${comparedWith(before)}</span>`
     }${period.to === today && html`<span> · today is not over</span>`}
   </p>`
 }
 
-function comparedWith({ period, isWithoutToday, over }: Comparison): string {
-  return `${format.dayRange(period)}${isWithoutToday && over !== null ? ', without today' : ''}`
+function comparedWith({ period, isWithoutToday, over, countedSince }: Comparison): string {
+  if (countedSince !== null) return `not compared: views are counted since ${format.day(countedSince)}`
+  const without = isWithoutToday && over !== null ? ', without today' : ''
+  return `compared with ${format.dayRange(period)}${without}`
 }
 
 export function questionProblem({ problem }: Question): VNode | null {

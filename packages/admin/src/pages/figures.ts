@@ -12,7 +12,7 @@ export function figures(trend: Trend | null): VNode {
   const { sums, before } = trend
   const share = format.shareOf(sums.logged_in, sums.anonymous)
   const change = (name: 'views' | 'unique_views' | 'bots', tone: ChangeTone) =>
-    before === null
+    before === null || before.countedSince !== null
       ? null
       : compared(
           before,
@@ -30,7 +30,7 @@ export function figures(trend: Trend | null): VNode {
     ${figure(
       'Logged-in share',
       share.value === null ? format.UNKNOWN : amountAs(format.percent, share),
-      before !== null && shareChange(before),
+      before !== null && before.countedSince === null && shareChange(before),
       readers(sums.logged_in, sums.anonymous),
     )}
     ${figure('Bots', amount(sums.bots), change('bots', 'plain'), 'Views by known bots')}
@@ -102,12 +102,10 @@ const ARROWS = { up: '▲', down: '▼' }
  * always fewer than a day, and that is no fall.
  */
 function compared(
-  { countedSince, isWithoutToday }: Comparison,
+  { isWithoutToday }: Comparison,
   { now, was }: { now: Sum | null; was: Sum },
   { write, changeOf, none, tone }: Wording,
 ): VNode {
-  if (countedSince !== null)
-    return quiet(`not comparable: views are counted since ${format.day(countedSince)}`)
   if (now === null) {
     return was.value === null
       ? quiet('not comparable: the day before is unknown')

@@ -23,6 +23,11 @@ test('writes unknown as a dash, never as 0', () => {
   assert.equal(percent(0), '0.0 %')
 })
 
+test('writes a little not as nothing, nor nearly all as all', () => {
+  assert.deepEqual([0, 0.000_4, 0.000_5, 0.001].map(percent), ['0.0 %', '<0.1 %', '0.1 %', '0.1 %'])
+  assert.deepEqual([0.999, 0.999_6, 1, 1.5].map(percent), ['99.9 %', '>99.9 %', '100.0 %', '150.0 %'])
+})
+
 test('tells a change by its direction and how much it is', () => {
   assert.deepEqual(changeOf(known(150), known(100)), { direction: 'up', text: '50.0 %' })
   assert.deepEqual(changeOf(known(75), known(100)), { direction: 'down', text: '25.0 %' })

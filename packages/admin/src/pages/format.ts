@@ -18,9 +18,12 @@ export function shortNumber(value: number): string {
   return compact.format(value)
 }
 
-/** `share` from 0 to 1. */
+/** `share` from 0 to 1; a little is not written as nothing, nor nearly all as all. */
 export function percent(share: number | null): string {
-  return share === null ? UNKNOWN : `${tenth.format(share * 100)} %`
+  if (share === null) return UNKNOWN
+  if (share > 0 && share < 0.000_5) return '<0.1 %'
+  if (share < 1 && share >= 0.999_5) return '>99.9 %'
+  return `${tenth.format(share * 100)} %`
 }
 
 /** `3 views`, `1 view`. */

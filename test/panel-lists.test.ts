@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import type { ViewEvent } from '@postviews/client'
 import type { PostName } from '../packages/admin/src/pages/model.ts'
-import { startPanel } from './support/panel-server.ts'
+import { KEY, startPanel } from './support/panel-server.ts'
+import { until } from './support/until.ts'
 
 const DAY = '2026-11-19'
 const NAME_END = '-2026-10-23-to-2026-11-21.csv'
@@ -190,7 +191,7 @@ test('reads a long list page by page, each row once although others rise meanwhi
   }
   const search = async () => ({ ids: [], from: 'known' as const })
   let rise = async () => {}
-  const { count, get, overview } = await startPanel(t, {
+  const { app, count, get, overview } = await startPanel(t, {
     posts: { names, search },
     beforeAsked: async path => {
       if (path.includes('offset=2000')) await rise()
@@ -201,8 +202,14 @@ test('reads a long list page by page, each row once although others rise meanwhi
     count,
     ids.map(id => view(id)),
   )
+  const top = `/api/v1/posts/top?from=2026-10-23&to=2026-11-21&limit=1`
   rise = async () => {
     await count([view('p2250'), view('p2251'), view('p0007')])
+    // A list may be some seconds old.
+    await until('the list has risen', async () => {
+      const { body } = await app.inject({ url: top, headers: { 'x-internal-api-key': KEY } })
+      return JSON.parse(body).posts[0].views === 2
+    })
   }
   const { headers, body } = await get('/posts.csv')
   assert.match(String(headers['content-type']), /^text\/csv/)

@@ -44,6 +44,8 @@ export async function startApi(t: TestContext, options: TestApiOptions = {}) {
     metrics,
     log: options.log ?? createLog('silent'),
     now: options.now ?? (() => Date.parse(NOW)),
+    // By a clock that stands still nothing is older than the question.
+    listMaxAgeMs: 0,
   })
   let closing: Promise<void> | undefined
   /** The nearest thing to a store that went away: it answers nothing from then on. */

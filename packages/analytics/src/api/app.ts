@@ -41,6 +41,8 @@ export interface ApiOptions {
   log: Log
   /** Unix milliseconds. */
   now?: () => number
+  /** How old a list of posts may be that takes a while to read. */
+  listMaxAgeMs?: number
 }
 
 // Slow and oversized requests are ended by these, long before they could take what consuming needs.
@@ -56,6 +58,8 @@ const IDLE_TIMEOUT_MS = 5_000
 const CLOSE_TIMEOUT_MS = 3_000
 /** Below the 1,024 files that some systems let a process open. */
 const MAX_CONNECTIONS = 500
+/** `as_of` is promised to be at most 5 s ago when the answer is there. */
+const LIST_MAX_AGE_MS = 4_000
 const JSON_TYPE = 'application/json; charset=utf-8'
 const POST_ENTRY: Record<string, unknown> = { ...schemas.PostEntry }
 const RETRY_AFTER_SECONDS = 5
@@ -70,6 +74,7 @@ export function buildApi({
   metrics,
   log,
   now = Date.now,
+  listMaxAgeMs = LIST_MAX_AGE_MS,
 }: ApiOptions): FastifyInstance {
   const app = fastify({
     // Fastify logs every request with its URL; what is worth a line is logged below.
@@ -155,7 +160,7 @@ export function buildApi({
   if (apiKeys.length === 0) return app
 
   const loopTurn = createLoopTurns()
-  const views = createViews({ store, health, now, loopTurn })
+  const views = createViews({ store, health, now, listMaxAgeMs, loopTurn })
   app.register(
     async guarded => {
       guarded.addHook('onRequest', requireKey(apiKeys))

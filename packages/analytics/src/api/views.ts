@@ -5,7 +5,6 @@ import { rulesOf } from '../store/agreement.ts'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/calendar.ts'
 import type { DayFigures, Store } from '../store/store.ts'
 import type { Health } from './health.ts'
-import { HeldAnswers } from './held-answers.ts'
 import { badParameter } from './problem.ts'
 import * as schemas from './schemas.ts'
 import { assertAwaited, Turns } from './turns.ts'
@@ -15,6 +14,8 @@ export interface ViewsOptions {
   health: Pick<Health, 'backlog'>
   /** Unix milliseconds. */
   now: () => number
+  /** How old a list of posts may be that takes a while to read. */
+  listMaxAgeMs: number
   /** Of `createLoopTurns`. */
   loopTurn: () => Promise<void>
 }
@@ -40,12 +41,11 @@ interface Period {
   to: Day
 }
 
-export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
+export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: ViewsOptions) {
   // Taken before the store is asked: what is read cannot be older.
   const asOf = () => ({ as_of: new Date(now()).toISOString() })
   const today = () => store.calendar.dayOf(Math.floor(now() / 1_000))
   const timezone = store.calendar.timeZone
-  const held = new HeldAnswers()
   const turns = new Turns({ atOnce: DEAR_AT_ONCE, maxWaiting: DEAR_WAITING, maxWaitMs: DEAR_WAIT_MS })
 
   /** Read and written a part at a time, so that neither store nor event loop are taken for long. */
@@ -128,16 +128,15 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
     async topPosts(query: schemas.TopQuery): Promise<schemas.TopPosts> {
       const { name, period } = toTopPeriod(query, today())
       const { limit = schemas.DEFAULT_LIMIT, offset = 0 } = query
-      const from = period?.from ?? null
-      const to = period?.to ?? null
-      // On a big site this is the one answer that takes a while.
-      return held.get([name, from, to, limit, offset].join(' '), async () => ({
-        ...asOf(),
+      const askedMs = now()
+      const { ageMs, ...page } = await store.topPosts(period, limit, offset, listMaxAgeMs)
+      return {
+        as_of: new Date(askedMs - ageMs).toISOString(),
         period: name,
-        from,
-        to,
-        ...(await store.topPosts(period, limit, offset)),
-      }))
+        from: period?.from ?? null,
+        to: period?.to ?? null,
+        ...page,
+      }
     },
 
     async siteTotals(): Promise<schemas.SiteTotals> {

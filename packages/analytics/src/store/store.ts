@@ -295,6 +295,14 @@ export interface PostFigures {
   unique_views: number | null
 }
 
+export interface TopPosts {
+  /** How long before it was asked for it was read; 0: since. */
+  ageMs: number
+  /** How many posts there are to page through. */
+  total: number
+  posts: PostFigures[]
+}
+
 /** What the internal API reads. Days without views are left out; the route fills them in. */
 export interface Reads {
   /** In the order asked; zeros for a post never viewed. */
@@ -303,12 +311,18 @@ export interface Reads {
   postDays(posts: readonly string[], from: Day, to: Day): Promise<Map<string, DayFigures[]>>
   siteTotals(): Promise<Totals>
   siteDays(from: Day, to: Day): Promise<DayFigures[]>
-  /** Most views first, then by id; `period` null is all time. `total` counts the posts there are to page through. */
+  /**
+   * Most views first, then by id; `period` null is all time.
+   *
+   * @param maxAgeMs how long before it was asked for the answer may have been read, where it takes a while to read it; 0: it
+   *   misses nothing that was committed by then
+   */
   topPosts(
     period: { from: Day; to: Day } | null,
     limit: number,
     offset: number,
-  ): Promise<{ total: number; posts: PostFigures[] }>
+    maxAgeMs?: number,
+  ): Promise<TopPosts>
   /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
   referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrers>
   progress(): Promise<IngestProgress>

@@ -3,13 +3,13 @@
 import { readFileSync } from 'node:fs'
 import { connect, isIP, type Socket } from 'node:net'
 import {
-  type Connection,
-  type ConnectionOptions,
+  type Connection as CoreConnection,
   createConnection,
   format,
   type ResultSetHeader,
   type RowDataPacket,
-} from 'mysql2/promise'
+} from 'mysql2'
+import type { Connection, ConnectionOptions } from 'mysql2/promise'
 import type { SqlValue } from '../sql/sql.ts'
 import { StoreRefused, StoreUnavailable } from '../store.ts'
 import { isServers, storeError } from './errors.ts'
@@ -29,6 +29,9 @@ const END_LIMIT_MS = 1_000
 /** So long the server waits for a word from us: then it takes us for gone, ends the transaction and frees its locks. */
 export const SERVER_WAITS_SECONDS = 30
 const LOCK_WAIT_SECONDS = 10
+
+/** At a time, where they are used as they come. */
+const ROWS_HANDED_OVER = 1_000
 
 /** Every statement of ours is shorter. Servers take 16 MB or more unless they are told to take less. */
 const LEAST_PACKET_BYTES = 1_048_576
@@ -83,14 +86,18 @@ function readAuthority(file: string): string {
 
 export class Session {
   readonly #connection: Connection
+  /** The same, without promises: it hands over rows as they come. */
+  readonly #core: CoreConnection
   readonly #socket: Socket
   readonly #statementLimitMs: number
   #isOver = false
   #isLate = false
   #hasAnswered = false
 
-  private constructor(connection: Connection, socket: Socket, statementLimitMs: number) {
+  private constructor(core: CoreConnection, socket: Socket, statementLimitMs: number) {
+    const connection = core.promise()
     this.#connection = connection
+    this.#core = core
     this.#socket = socket
     this.#statementLimitMs = statementLimitMs
     // What breaks while nothing is asked of it is told to nobody; the next to ask opens another.
@@ -104,8 +111,9 @@ export class Session {
     socket.setNoDelay(true)
     socket.setKeepAlive(true, CONNECT_LIMIT_MS)
     try {
-      const connection = await createConnection(optionsFor(server, socket))
-      const session = new Session(connection, socket, statementLimitMs)
+      const core = createConnection(optionsFor(server, socket))
+      await core.promise().connect()
+      const session = new Session(core, socket, statementLimitMs)
       for (const statement of SETTINGS) await session.write(statement)
       await session.#refuseShortPackets()
       return session
@@ -147,6 +155,34 @@ export class Session {
   async all(sql: string, values: readonly SqlValue[] = []): Promise<RowDataPacket[]> {
     const [rows] = await this.#ask(() => this.#connection.query<RowDataPacket[]>(sql, [...values]))
     return rows
+  }
+
+  /** Hands over rows as they come, some at a time, each as an array of its columns. */
+  async each(sql: string, values: readonly SqlValue[], use: (rows: unknown[][]) => void): Promise<void> {
+    await this.#ask(() => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      let rows: unknown[][] = []
+      const hand = () => {
+        const some = rows
+        rows = []
+        use(some)
+      }
+      // A connection that breaks tells those alone who have called back.
+      const broke = () => reject(new Error('the connection broke'))
+      this.#socket.once('close', broke)
+      this.#core
+        .query({ sql, values: [...values], rowsAsArray: true })
+        .on('result', (row: unknown[]) => {
+          rows.push(row)
+          if (rows.length >= ROWS_HANDED_OVER) hand()
+        })
+        .on('error', reject)
+        .on('end', () => {
+          hand()
+          resolve()
+        })
+      return promise.finally(() => this.#socket.off('close', broke))
+    })
   }
 
   async write(sql: string, values: readonly SqlValue[] = []): Promise<ResultSetHeader> {

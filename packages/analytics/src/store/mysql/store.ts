@@ -9,6 +9,7 @@ import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
+import { Rankings } from '../sql/rankings.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild, whileAgreed } from '../sql/rebuild.ts'
 import { reopenDays } from '../sql/reopen.ts'
@@ -44,6 +45,7 @@ export async function openMysqlStore(
   url: string,
   asked: AskedSettings,
   rules = NEWEST_RULES,
+  rankingBytes?: number,
 ): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
@@ -51,6 +53,10 @@ export async function openMysqlStore(
   const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
   const recounter = new MysqlConnection(server, RECOUNT)
+  const rankings = new Rankings(
+    async () => ({ module: new URL('./ranking-source.ts', import.meta.url).href, options: server }),
+    rankingBytes,
+  )
   const own = settingsInUse(asked)
   const { settings } = own
   /** Opened for one piece of work each. */
@@ -116,7 +122,7 @@ export async function openMysqlStore(
     engine: 'mysql',
     settings,
     calendar,
-    ...createReads(ingest),
+    ...createReads(ingest, rankings),
 
     dayKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
     reopenDays: progress =>
@@ -159,7 +165,7 @@ export async function openMysqlStore(
     warnings: () => [],
 
     async close() {
-      await Promise.all([writer, reader, keeper, recounter, ...passing].map(each => each.close()))
+      await Promise.all([rankings, writer, reader, keeper, recounter, ...passing].map(each => each.close()))
     },
   }
 }

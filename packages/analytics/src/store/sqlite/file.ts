@@ -9,6 +9,7 @@ import { SqliteConnection } from './connection.ts'
 import { HeaderFile, readHeader } from './header.ts'
 import { markIn, writtenBackIn } from './journal.ts'
 import { realPath } from './place.ts'
+import type { FileInUse } from './ranking-source.ts'
 
 type Work = (writer: SqliteConnection) => Promise<void>
 
@@ -21,6 +22,8 @@ interface Connections {
   /** Those that nobody has: a connection is a thread, which takes longer to start than most of what is read. */
   idle: SqliteConnection[]
   header: HeaderFile
+  /** What else opens the file to read it; it is to be closed before `close`. */
+  inUse: FileInUse
 }
 
 export class SqliteFile {
@@ -147,7 +150,7 @@ export class SqliteFile {
           if (!idle.includes(connection)) await connection.close()
         }
       }
-      return { writer, reader, lend, idle, header }
+      return { writer, reader, lend, idle, header, inUse: opened }
     } catch (error) {
       // The first error tells. A file that is refused stays as it is.
       await Promise.allSettled([writer.abandon(), reader.close()])

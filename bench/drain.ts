@@ -68,7 +68,7 @@ export async function drain(options: DrainOptions): Promise<Drained> {
   throw new Error('there was nothing to count')
 }
 
-async function countedBy(consumer: RunningProcess): Promise<number> {
+export async function countedBy(consumer: RunningProcess): Promise<number> {
   if (!consumer.isRunning) {
     await consumer.stop() // Tells how it ended.
   }

@@ -1,6 +1,6 @@
 /** The events that every contender gets: the same ones for the same seed, but for the random bits of their ids. */
 
-import type { ViewEvent } from '@postviews/client'
+import type { ViewEvent } from '@postviews/client/src/index.ts'
 import { Outbox } from '../packages/client/src/outbox.ts'
 import { uuidv7 } from '../packages/client/src/uuid.ts'
 import { Random } from '../tools/life/random.ts'

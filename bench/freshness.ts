@@ -2,7 +2,13 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createStats, createTracker, DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
+import {
+  createStats,
+  createTracker,
+  DEAD_QUEUE,
+  declareTopology,
+  VIEWS_QUEUE,
+} from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import type { Bench } from './bench.ts'
 import type { SteadyOptions, SteadyPublished } from './contenders/steady-publisher.ts'

@@ -1,6 +1,6 @@
 /** Whether the panel's server and the sample blog keep up: one figure each. */
 
-import { createTracker } from '@postviews/client'
+import { createTracker } from '@postviews/client/src/index.ts'
 import { loadPosts } from '../examples/blog/src/posts.ts'
 import { publishAll } from '../tools/life/publish.ts'
 import { historyViews } from '../tools/life/visits.ts'

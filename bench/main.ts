@@ -8,12 +8,13 @@ import { FRESHNESS } from './freshness.ts'
 import { FRONTENDS } from './frontends.ts'
 import { GROWTH } from './growth.ts'
 import { INGEST } from './ingest.ts'
+import { LISTS } from './lists.ts'
 import type { Part } from './part.ts'
 import { PUBLISHER } from './publisher.ts'
 import { READS } from './reads.ts'
 import { describeMachine, publish, readResults, saveResult } from './report.ts'
 
-const PARTS: readonly Part[] = [INGEST, CONSUMERS, FRESHNESS, PUBLISHER, GROWTH, READS, FRONTENDS]
+const PARTS: readonly Part[] = [INGEST, CONSUMERS, FRESHNESS, PUBLISHER, GROWTH, READS, LISTS, FRONTENDS]
 const ROUNDS = { full: 5, quick: 3 }
 const ROWS = { full: 10_000_000, quick: 200_000 }
 

@@ -1,6 +1,12 @@
 /** Puts messages into the service's own queue, as fast as the broker confirms them; properties as the client sets them. */
 
-import { DEAD_QUEUE, declareTopology, EXCHANGE, ROUTING_KEY, VIEWS_QUEUE } from '@postviews/client'
+import {
+  DEAD_QUEUE,
+  declareTopology,
+  EXCHANGE,
+  ROUTING_KEY,
+  VIEWS_QUEUE,
+} from '@postviews/client/src/index.ts'
 import { type ChannelModel, connect } from 'amqplib'
 import type { BenchMessage } from './events.ts'
 

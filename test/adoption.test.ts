@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
-import { assertVerified } from './store-contract-database.ts'
+import { assertVerified, topOf } from './store-contract-database.ts'
 import { POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-sql.ts'
 import { migratedStore, OLD, oldTables, RECENT, TODAY } from './support/article-tables.ts'
 import { GOOGLEBOT, POST, record, SAFARI, view } from './support/views.ts'
@@ -37,7 +37,7 @@ test('a day whose rows explain its count has all its numbers', async t => {
     { host: null, views: 3 },
     { host: 'news.example', views: 1 },
   ])
-  assert.deepEqual(await store.topPosts(null, 10, 0), {
+  assert.deepEqual(await topOf(store, null, 10, 0), {
     total: 1,
     posts: [{ post_uuid: POST, views: 4, unique_views: 3 }],
   })

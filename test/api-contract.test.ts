@@ -17,7 +17,7 @@ import {
   ROUTING_KEY,
   VIEWS_QUEUE,
   type ViewEvent,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import Schema from 'typebox/schema'
 import { parse } from 'yaml'
 import type { DeadReason } from '../packages/analytics/src/ingest/dead-letter.ts'
@@ -98,7 +98,7 @@ test('names every field of a view and every reason, with the limits of the code'
   const headers = schemas['deadLetterHeaders']!['properties'] as Node
   const reasons: Record<DeadReason, string> = {
     ...INVALID_REASONS,
-    unstorable: 'the store cannot keep it, now or ever, though it is well',
+    unstorable: 'the event is valid, but the store refuses to store it',
   }
   const described = headers['reason']!['oneOf'] as unknown as { const: string; description: string }[]
   assert.deepEqual(Object.fromEntries(described.map(reason => [reason.const, reason.description])), reasons)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { INVALID_REASONS } from '@postviews/client'
+import { INVALID_REASONS } from '@postviews/client/src/index.ts'
 import { pino } from 'pino'
 import type {
   BrokerHealth,
@@ -23,7 +23,13 @@ function consumerOf(
   problem: () => string | null,
   inHand: InHand = { messages: 0, uncommittedSince: null },
 ): ConsumerHealth {
-  return { problem, warnings: () => [], inHand: () => inHand, deadBytes: () => null }
+  return {
+    problem,
+    warnings: () => [],
+    inHand: () => inHand,
+    deadBytes: () => null,
+    storeIsBroken: () => false,
+  }
 }
 
 test('lives while the process does, whatever else is down', async t => {
@@ -291,7 +297,7 @@ test('what nobody expected is a 500 that tells nothing, and a line in the log th
     type: 'about:blank',
     title: 'Internal Server Error',
     status: 500,
-    detail: 'something unexpected happened; it was logged',
+    detail: 'an unexpected error occurred; it was logged',
   })
   assert.deepEqual(
     lines.map(line => JSON.parse(line)).map(({ event, route, status }) => ({ event, route, status })),

@@ -271,6 +271,9 @@ test('tells the hosts that readers came from', async t => {
     ],
     other: { views: 2 },
   })
+  const { referrers, other } = (await get('/api/v1/posts/42/referrers?limit=1&offset=1')).json()
+  assert.deepEqual(referrers, [{ host: 'news.example', views: 2 }])
+  assert.deepEqual(other, { views: 4 }, 'also those that were passed over')
 })
 
 test("marks the site's own hosts among referrers, by the list that is recorded, and nothing else", async t => {

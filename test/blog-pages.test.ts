@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { StatsUnavailable, UTC } from '@postviews/client/src/index.ts'
 import { pino } from 'pino'
+import { renderToString } from 'preact-render-to-string'
 import { buildBlog } from '../examples/blog/src/app.ts'
 import { readConfig } from '../examples/blog/src/config.ts'
+import { dashboardPage } from '../examples/blog/src/pages/dashboard.ts'
 import { loadPosts, type Post } from '../examples/blog/src/posts.ts'
 import { ADA, type BlogSetup, INES, NOOR, POST, POSTS, startBlog } from './support/blog.ts'
 
@@ -38,7 +41,10 @@ test('fails, and makes nothing up, when the numbers cannot be read for a reason 
   const app = await buildBlog({
     posts: POSTS,
     tracker: { trackView: () => {} },
-    stats: { postsViews: () => Promise.reject(new Error('a mistake in the blog')) },
+    stats: {
+      postsViews: () => Promise.reject(new Error('a mistake in the blog')),
+      status: () => Promise.reject(new StatsUnavailable('away')),
+    },
     trustedProxies: [],
     publicUrl: null,
     log: pino({ level: 'silent' }),
@@ -49,6 +55,56 @@ test('fails, and makes nothing up, when the numbers cannot be read for a reason 
   const failed = await app.inject({ url: '/dashboard', cookies })
   assert.equal(failed.statusCode, 500)
   assert.ok(!failed.body.includes('a mistake in the blog'))
+})
+
+test('says of numbers that stand for fewer days from which on, and that today is not over', () => {
+  const day = { date: '2026-11-21', views: 4, unique_views: 3, logged_in: 0, anonymous: 4, bots: 0 }
+  const counts = {
+    as_of: '2026-11-21T12:00:00Z',
+    timezone: 'UTC',
+    posts: [
+      {
+        ...day,
+        post_uuid: POST.id,
+        first_viewed_at: '2026-11-01T12:00:00Z',
+        last_viewed_at: '2026-11-21T12:00:00Z',
+        details_since: '2026-11-11',
+        days: [day],
+      },
+    ],
+  }
+  const page = renderToString(
+    dashboardPage({ posts: [POST], counts, zone: UTC, reader: { ...POST.author, role: 'author' } }),
+  )
+  assert.match(page, /data-label="Unique views">3<small class="since">since 11 Nov 2026<\/small>/)
+  assert.match(page, /aria-label="Views a day, last 1 days: at most 4, today 4 so far"/)
+})
+
+test('asks for no more posts at once than Analytics tells', async t => {
+  const many = Array.from({ length: 450 }, (_, index) => ({ ...POST, id: `post-${index}` }))
+  const asked: number[] = []
+  const postsViews = async (ids: readonly (string | number)[]) => {
+    asked.push(ids.length)
+    const figures = { views: 1, unique_views: 1, logged_in: 0, anonymous: 1, bots: 0 }
+    const times = { first_viewed_at: null, last_viewed_at: null }
+    const posts = ids.map(id => ({ post_uuid: String(id), ...figures, ...times, days: [] }))
+    return { as_of: '2026-11-21T12:00:00Z', posts }
+  }
+  const app = await buildBlog({
+    posts: many,
+    tracker: { trackView: () => {} },
+    stats: { postsViews, status: () => Promise.reject(new StatsUnavailable('away')) },
+    trustedProxies: [],
+    publicUrl: null,
+    log: pino({ level: 'silent' }),
+  })
+  t.after(() => app.close())
+  const payload = { person: String(POST.author.id) }
+  const signedIn = await app.inject({ method: 'POST', url: '/sign-in', payload })
+  const cookies = Object.fromEntries(signedIn.cookies.map(({ name, value }) => [name, value]))
+  const { body } = await app.inject({ url: '/dashboard', cookies })
+  assert.deepEqual(asked, [200, 200, 50])
+  assert.match(body, /<dd>450<\/dd>/)
 })
 
 test('takes nobody for signed in whose cookie it has not given, or who has signed out', async t => {
@@ -270,6 +326,7 @@ test('does not start on wrong settings, and names all of them', () => {
         Object.keys(wrong),
       )
       assert.ok(!error.message.includes('hidden'))
+      assert.match(error.message, /PORT: "65536" is not a whole number from 0 to 65535/)
       return true
     },
   )

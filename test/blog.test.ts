@@ -20,7 +20,11 @@ import { FIREFOX } from './support/views.ts'
 test('the blog, on a real broker and the real service', async t => {
   const broker = await testRabbitmq()
   const database = await SQLITE.create(t)
-  const service = await startService(t, { amqpUrl: broker.url, databaseUrl: database.url })
+  const service = await startService(t, {
+    amqpUrl: broker.url,
+    databaseUrl: database.url,
+    settings: { STATS_TIMEZONE: 'Asia/Kolkata' },
+  })
   await service.untilReady()
   const system = { amqpUrl: broker.url, analyticsUrl: service.url }
 
@@ -88,11 +92,16 @@ test('the blog, on a real broker and the real service', async t => {
       [...countsIn(dashboard.body)],
       own.map(({ title }, index) => [title, counts[index] ?? ['0', '0']]),
     )
-    assert.equal(asked.length, 1)
-    assert.match(asked[0]!, /\/api\/v1\/posts\/views\?.*days=30/)
+    // The other is for the zone whose days are counted, and its clocks.
+    assert.deepEqual(asked.map(url => new URL(url).pathname).toSorted(), [
+      '/api/v1/posts/views',
+      '/api/v1/status',
+    ])
+    assert.match(asked.join(), /\/api\/v1\/posts\/views\?.*days=30/)
     assert.equal(dashboard.body.match(/<svg class="spark"/g)?.length, own.length)
-    assert.match(dashboard.body, /aria-label="Views a day, last 30 days: at most 2, today 2"/)
-    assert.match(dashboard.body, /As of <time datetime="\d{4}-\d\d-\d\dT/)
+    assert.match(dashboard.body, /aria-label="Views a day, last 30 days: at most 2, today 2 so far"/)
+    assert.match(dashboard.body, /As of <time datetime="\d{4}-\d\d-\d\dT[^>]*>\d\d:\d\d:\d\d Asia\/Kolkata</)
+    assert.match(dashboard.body, /Days are those of\s+Asia\/Kolkata\./)
     assert.equal((await get('/dashboard/maren', maren)).statusCode, 200)
   })
 

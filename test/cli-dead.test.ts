@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
+import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { connect, type GetMessage, type Options } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { commandLine } from './support/command.ts'
@@ -120,7 +120,7 @@ test('dead replay leaves what is too old, until the limit is raised, and what ha
 
   assert.deepEqual(await run('dead replay --reason bad_user nul'), {
     code: 0,
-    stdout: 'replayed 0, left 2\n',
+    stdout: 'there are no such dead letters: replayed 0, left 2\n',
     stderr: '',
   })
   assert.equal(
@@ -174,8 +174,10 @@ test('a dead letter keeps what its message said of itself', async t => {
   assert.equal((await run('dead replay')).stdout, 'replayed 1, left 0\n')
   const [again] = await takeMessages(url)
   assert.deepEqual(kept(again!), said)
-  // The broker counts deliveries of each message anew.
-  assert.deepEqual(again!.properties.headers, { ...own, 'x-delivery-count': 0 })
+  // The broker counts deliveries of each message anew: RabbitMQ 3.10 from 0 on, 4 says nothing of the first.
+  const { 'x-delivery-count': deliveries = 0, ...others } = again!.properties.headers!
+  assert.deepEqual(others, own)
+  assert.equal(deliveries, 0)
 })
 
 test('what is replayed counts as of when it first came, and what is still wrong comes back', async t => {
@@ -254,9 +256,12 @@ test('what the broker gave up by itself is listed, purged by its age, and replay
   const yesterday = new Date(Date.now() - 3_600_000).toISOString().slice(0, 10)
   assert.match(listed[0]!, new RegExp(`^(${today}|${yesterday})T\\S+Z {2}expired {2}from theirs$`))
   assert.equal(listed[2], '2 dead letters')
-  assert.match(listed[3]!, /^ {2}2 expired: the broker gave it up because it waited too long/)
+  assert.match(listed[3]!, /^ {2}2 expired: the broker dead-lettered it because it waited too long/)
 
-  assert.equal((await run('dead purge --older-than-days 1')).stdout, 'purged 0\n')
+  assert.equal(
+    (await run('dead purge --older-than-days 1')).stdout,
+    'there are no such dead letters: purged 0\n',
+  )
   // Of the array, one view is too old and the other is not: it is not to be lost for that.
   assert.deepEqual(JSON.parse((await run('dead replay --json')).stdout), {
     replayed: 1,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { VIEWS_QUEUE, type ViewEvent } from '@postviews/client'
+import { VIEWS_QUEUE, type ViewEvent } from '@postviews/client/src/index.ts'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
 import { samples } from './support/api.ts'

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { access, chmod, mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { commandLine } from './support/command.ts'
 import { SQLITE } from './support/engines.ts'
@@ -38,7 +38,9 @@ function noon(daysAgo: number): string {
 test('verify is silent but for one line, and ends with 0, when every number adds up', async t => {
   const { run } = await system(t, [view(noon(1)), view(noon(1), { userId: '7' })])
   assert.deepEqual(await run('verify'), { code: 0, stdout: 'every number adds up\n', stderr: '' })
-  assert.deepEqual(await run('verify --json'), { code: 0, stdout: '', stderr: '' })
+  const { code, stdout } = await run('verify --json')
+  assert.equal(code, 0)
+  assert.deepEqual(JSON.parse(stdout), { differences: 0, by_hand: 0, days: 1, rows: 2 })
 })
 
 test('verify names what was tampered with and ends with 1; rebuild puts it right', async t => {
@@ -66,6 +68,8 @@ test('verify names what was tampered with and ends with 1; rebuild puts it right
   const asJson = await run('verify --json')
   assert.equal(asJson.code, 1)
   const differences = asJson.stdout.trimEnd().split('\n')
+  const summary = { differences: lines.length - 1, by_hand: 0, days: 1, rows: 3 }
+  assert.deepEqual(JSON.parse(differences.pop()!), summary)
   assert.equal(differences.length, lines.length - 1)
   assert.deepEqual(JSON.parse(differences[0]!), {
     kind: 'aggregate',
@@ -77,12 +81,12 @@ test('verify names what was tampered with and ends with 1; rebuild puts it right
 
   assert.deepEqual(await run('rebuild'), {
     code: 0,
-    stdout: 'counted every day again, put 2 records right\n',
+    stdout: 'counted 1 day again; put 2 records right\n',
     stderr: '',
   })
   assert.equal((await run('verify')).code, 0)
   assert.deepEqual({ ...(await total()) }, { views: 3, uniques: 2 })
-  assert.deepEqual(JSON.parse((await run('rebuild --json')).stdout), { fixed: 0, first_day: null })
+  assert.deepEqual(JSON.parse((await run('rebuild --json')).stdout), { fixed: 0, days: 1, first_day: null })
 })
 
 test('rebuild refuses days whose raw rows are gone, and says where to begin', async t => {
@@ -94,7 +98,29 @@ test('rebuild refuses days whose raw rows are gone, and says where to begin', as
   const [, first] = /--from (\S+)\n/.exec(stderr)!
   const rebuilt = await run(`rebuild --from ${first}`)
   assert.deepEqual([rebuilt.code, rebuilt.stderr], [0, ''])
-  assert.equal(rebuilt.stdout, `counted the days from ${first} on again, put 0 records right\n`)
+  assert.equal(rebuilt.stdout, `counted 1 day again, of those from ${first} on; put 0 records right\n`)
+})
+
+test('rebuild refuses days on which nothing is counted, and every command says that it found nothing', async t => {
+  const { run } = await system(t, [view(noon(2)), view(noon(1))])
+  const [first, last] = [noon(2).slice(0, 10), noon(1).slice(0, 10)]
+  for (const asked of ['from 2099-01-01', 'to 2001-01-01', 'from 2001-01-01 to 2001-01-02']) {
+    const options = asked.replaceAll(/(?=from|to)/g, '--')
+    assert.deepEqual(await run(`rebuild ${options}`), {
+      code: 1,
+      stdout: '',
+      stderr: `postviews: no views are counted on any day ${asked}: there are days from ${first} to ${last}\n`,
+    })
+  }
+  assert.equal((await run(`rebuild --from ${last}`)).stdout, 'counted 1 day again; put 0 records right\n')
+  assert.equal((await run('rebuild')).stdout, 'counted 2 days again; put 0 records right\n')
+  assert.match((await run('forget --ip 203.0.113.99')).stdout, /^no raw row is of that address: /)
+
+  const nothing = await system(t, [])
+  assert.equal((await nothing.run('verify')).stdout, 'every number adds up: no view is counted yet\n')
+  assert.equal((await nothing.run('rebuild')).stdout, 'there is no day to count again\n')
+  assert.match((await nothing.run('rebuild --to 2026-01-01')).stderr, /: there are none at all yet$/m)
+  assert.match((await nothing.run('prune')).stdout, /^nothing is past its retention: /)
 })
 
 test('a process that would count otherwise does not start until rebuild --adopt-settings has run', async t => {
@@ -114,7 +140,7 @@ test('a process that would count otherwise does not start until rebuild --adopt-
 
   const adopted = await run('rebuild --adopt-settings', others)
   assert.deepEqual([adopted.code, adopted.stderr], [0, ''])
-  assert.match(adopted.stdout, /^counted every day again, put \d+ records right\n$/)
+  assert.match(adopted.stdout, /^counted 1 day again; put \d+ records right\n$/)
   assert.equal((await run('verify', others)).code, 0)
   assert.equal((await run('verify')).code, 1)
   const [total] = await database.query('SELECT views, bots FROM post_view_totals')
@@ -134,7 +160,10 @@ test('prune removes raw rows past their retention, once, and no number with them
     stdout: 'removed 2 raw rows, closed 0 days\n',
     stderr: '',
   })
-  assert.equal((await run('prune')).stdout, 'removed 0 raw rows, closed 0 days\n')
+  assert.equal(
+    (await run('prune')).stdout,
+    'nothing is past its retention: removed 0 raw rows, closed 0 days\n',
+  )
   assert.deepEqual(await total(), before)
   assert.equal((await run('verify')).code, 0)
 
@@ -155,7 +184,10 @@ test('forget erases a user or an address, however it is spelled, and no number w
   const before = await total()
   assert.equal((await run('forget --user 7')).stdout, 'erased personal data from 2 raw rows\n')
   assert.deepEqual(JSON.parse((await run('forget --json --ip 2001:DB8:0::0:7')).stdout), { rows: 1 })
-  assert.equal((await run('forget --user 7')).stdout, 'erased personal data from 0 raw rows\n')
+  assert.equal(
+    (await run('forget --user 7')).stdout,
+    'no raw row is of that user: erased personal data from 0 raw rows\n',
+  )
   const rows = await database.query('SELECT user_id, ip, user_agent, referer FROM post_views ORDER BY id')
   const erased = { user_id: null, ip: null, user_agent: null, referer: null }
   assert.deepEqual(
@@ -190,7 +222,8 @@ test('refuses a database that a newer program has migrated, and leaves it alone'
     `INSERT INTO post_view_migrations (version, name, md5, run_at) VALUES (999, 'from the future', '', '2099-01-01')`,
   )
   await database.query('UPDATE post_view_aggregates SET view_count = 9')
-  const refusal = /^the database is of version 999, newer than this program \(\d+\): run the newer program$/
+  const refusal =
+    /^the database has version 999, newer than this program \(\d+\): use a newer version of postviews$/
   for (const args of [
     'migrate',
     'verify',
@@ -234,18 +267,18 @@ test('warns of a database that every user of the machine can read, and does its 
 })
 
 test('shows a bar on a terminal, takes it away again, and leaves stdout to what was asked for', async t => {
-  const { shell, database } = await system(t, [view(noon(1))])
+  const { shell, terminal, database } = await system(t, [view(noon(1))])
   await database.query('UPDATE post_view_aggregates SET view_count = 9')
-  const { stdout: terminal } = await shell(`script -qec 'postviews verify --json > verified' /dev/null`)
+  const { stdout: screen } = await terminal('postviews verify --json > verified')
   for (const step of ['rows', 'days', 'posts']) {
-    assert.match(terminal, new RegExp(`${step} .*█.* 100% \\| \\d+/\\d+ \\| `))
+    assert.match(screen, new RegExp(`${step} .*█.* 100% \\| \\d+/\\d+ \\| `))
   }
   const { stdout: kept } = await shell('cat verified')
   for (const line of kept.trimEnd().split('\n')) assert.equal(typeof JSON.parse(line), 'object')
   // The line is cleared in the end; its wrapping is left as it was.
-  assert.ok(terminal.endsWith(`${ESCAPE}[2K`))
-  assert.ok(!terminal.includes(`${ESCAPE}[?7l`))
-  for (const shown of terminal.split(ESCAPE)) assert.ok(shown.length <= 80)
+  assert.ok(screen.endsWith(`${ESCAPE}[2K`))
+  assert.ok(!screen.includes(`${ESCAPE}[?7l`))
+  for (const shown of screen.split(ESCAPE)) assert.ok(shown.length <= 80)
 })
 
 test('ends quietly when whoever reads has seen enough', async t => {

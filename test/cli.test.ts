@@ -16,8 +16,8 @@ test('explains every command, every setting and the exit codes', async t => {
   assert.equal(stderr, '')
   for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
   for (const { name } of SETTINGS) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
-  assert.match(stdout, /^Exit codes: 0 done, 1 failed or found differences, 2 wrong usage or settings\.$/m)
-  assert.match(stdout, /^A command that SIGINT or SIGTERM interrupts ends by that signal \(130, 143\);$/m)
+  assert.match(stdout, /^Exit codes: 0 success, 1 failure or differences, 2 wrong usage or settings\.$/m)
+  assert.match(stdout, /^A command interrupted by SIGINT or SIGTERM ends by that signal \(130, 143\);$/m)
   for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line)
 
   for (const name of COMMANDS) {
@@ -43,18 +43,23 @@ test('ends with 2 and says what is wrong when it is not used as it is meant', as
     ['verify --quick', /unknown option '--quick'/],
     ['migrate now', /too many arguments for 'migrate'/],
     ['rebuild --from 2026-02-30', /'2026-02-30' is invalid\. It is not a day such as/],
-    ['dead list --limit few', /'few' is invalid\. It is not a whole number/],
+    ['dead list --limit few', /'few' is invalid\. It is not a whole number from 0 to 999999999/],
+    ['dead list --limit -1', /'-1' is invalid\. It is not a whole number from 0 to 999999999/],
+    ['dead purge --older-than-days -1', /'-1' is invalid\. It is not a whole number from 0 to/],
+    ['rebuild --from 2026-03-02 --to 2026-03-01', /--from 2026-03-02 is after --to 2026-03-01/],
+    ['rebuild --adopt-settings --to 2026-03-01', /applies them to every day: leave out --from and --to/],
     ['dead replay --reason badip', /'badip' is invalid\. Allowed choices are .*\bbad_ip\b/],
     ['dead purge', /say what to purge: --reason, --older-than-days or --all/],
     ['forget', /say whom to forget: --user or --ip, one of them/],
     ['forget --user 7 --ip 203.0.113.7', /say whom to forget: --user or --ip, one of them/],
-    ['forget --user me', /'me' is invalid\. It is not a positive integer/],
+    ['forget --user me', /'me' is invalid\. It is not a positive integer below 2\^64/],
+    ['forget --user 18446744073709551616', /is invalid\. It is not a positive integer below 2\^64/],
     ['forget --ip 203.0.113', /'203\.0\.113' is invalid\. It is not an IPv4 or IPv6 address/],
   ] as const) {
     const { code, stdout, stderr } = await run(args)
     assert.deepEqual([code, stdout], [2, ''], args)
     assert.match(stderr, said)
-    assert.match(stderr, /\(--help says what there is\)$/m)
+    assert.match(stderr, /\(run with --help for usage\)$/m)
   }
 })
 
@@ -91,6 +96,8 @@ test('names every wrong setting in one message, and none of the secrets in them'
   assert.equal(stdout, '')
   assert.doesNotMatch(stderr, /geheim/)
   assert.match(stderr, /^postviews: settings are wrong:\n/)
+  assert.match(stderr, /^ {2}- PORT: "70000" is not a whole number from 0 to 65535$/m)
+  assert.match(stderr, /^ {2}- AMQP_URL: "http:\/\/…@127\.0\.0\.1:5672" is not a URL of the form/m)
   const named = [...stderr.matchAll(/^ {2}- ([A-Z_]+): /gm)].map(([, name]) => name)
   assert.deepEqual(
     named,
@@ -103,7 +110,7 @@ test('names settings that contradict each other, and a key that is missing', asy
   const { code, stderr } = await run('api', { RAW_RETENTION_DAYS: '5', EVENT_MAX_AGE: '6d' })
   assert.equal(code, 2)
   assert.match(stderr, /^ {2}- INTERNAL_API_KEY: is not set/m)
-  assert.match(stderr, /^ {2}- RAW_RETENTION_DAYS: is shorter than EVENT_MAX_AGE/m)
+  assert.match(stderr, /^ {2}- RAW_RETENTION_DAYS: "5" is shorter than EVENT_MAX_AGE, "6d"/m)
 })
 
 test('takes a setting that is empty for one that is not set', async t => {

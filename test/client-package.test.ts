@@ -1,62 +1,95 @@
-/** The client as somebody else gets it: built, packed, installed in an empty folder, imported, type-checked. */
+/** The client as somebody else gets it: in the clone, installed from the clone's folder, and packed; imported, type-checked. */
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { cp, glob, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { clientNodes } from '../tools/stack/nodes.ts'
+import { type ClientCheckout, clientCheckout } from './support/client-checkout.ts'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '..')
 const tsc = join(root, 'node_modules/typescript/bin/tsc')
+// Its dependency comes from this repository, so that the test needs no registry.
+const QUIET = ['--offline', '--no-audit', '--no-fund', '--loglevel=error']
 
-/** The Node of this machine, which may be older than the repository's, and that. */
-const searched = (process.env['PATH'] ?? '')
-  .split(delimiter)
-  .filter(folder => !folder.includes('node_modules'))
-const system = searched.map(folder => join(folder, 'node')).find(existsSync)
-const nodes = [...new Set([process.execPath, ...(system === undefined ? [] : [system])])]
-
-let folder: string
+let clone: ClientCheckout
+/** Projects of somebody else: one that installed what was packed, and one that installed the folder of the clone. */
+let [packed, linked] = ['', '']
 before(async () => {
-  folder = await mkdtemp(join(await realpath(tmpdir()), 'postviews-client-'))
-  const [built, packed] = [join(folder, 'built'), join(folder, 'packed')]
-  await mkdir(packed)
-  await run(process.execPath, [join(root, 'packages/client/build.ts'), built])
-  const quiet = ['--offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-  // Its dependency comes from this repository, so that the test needs no registry.
-  for (const source of [built, join(root, 'node_modules/amqplib')]) {
-    await run('npm', ['pack', source, '--pack-destination', packed, ...quiet], { cwd: folder })
+  clone = await clientCheckout()
+  packed = await newProject()
+  const tarballs = await mkdtemp(join(packed, 'tarballs-'))
+  // Packing builds it first, whatever lies in dist.
+  await writeFile(join(clone.client, 'dist/index.js'), 'throw new Error("old")')
+  for (const source of [clone.client, join(root, 'node_modules/amqplib')]) {
+    await run('npm', ['pack', source, '--pack-destination', tarballs, ...QUIET], { cwd: packed })
   }
-  const tarballs = (await readdir(packed)).map(name => join(packed, name))
-  await writeFile(join(folder, 'package.json'), '{"type":"module","private":true}')
-  await run('npm', ['install', ...tarballs, ...quiet], { cwd: folder })
+  const files = (await readdir(tarballs)).map(name => join(tarballs, name))
+  await run('npm', ['install', ...files, ...QUIET], { cwd: packed })
+  linked = await newProject()
+  await run('npm', ['install', clone.client, ...QUIET], { cwd: linked })
 })
-after(() => rm(folder, { recursive: true }))
+after(async () => {
+  for (const folder of [packed, linked]) if (folder !== '') await rm(folder, { recursive: true })
+  await clone?.remove()
+})
 
-test('holds JavaScript, types and README, and no source or test', async () => {
-  const files = await readdir(join(folder, 'node_modules/@postviews/client'))
-  for (const file of ['package.json', 'README.md', 'index.js', 'index.d.ts'])
-    assert.ok(files.includes(file), file)
+async function newProject(): Promise<string> {
+  const folder = await mkdtemp(join(await realpath(tmpdir()), 'postviews-client-'))
+  await writeFile(join(folder, 'package.json'), '{"type":"module","private":true}')
+  return folder
+}
+
+/** What was built of the package in that folder: the name of each file, and its text. */
+async function builtIn(client: string): Promise<Record<string, string>> {
+  const dist = join(client, 'dist')
+  const names = await readdir(dist).catch(() => [] as string[])
+  const files = names.sort().map(async name => [name, await readFile(join(dist, name), 'utf8')] as const)
+  return Object.fromEntries(await Promise.all(files))
+}
+
+test('holds JavaScript, types, licence and README, and no source or test', async () => {
+  const folder = join(packed, 'node_modules/@postviews/client')
+  assert.deepEqual((await readdir(folder)).sort(), ['LICENSE', 'README.md', 'dist', 'package.json'])
+  assert.equal(await readFile(join(folder, 'LICENSE'), 'utf8'), await readFile(join(root, 'LICENSE'), 'utf8'))
+  const files = Object.keys(await builtIn(folder))
+  for (const file of ['index.js', 'index.d.ts']) assert.ok(files.includes(file), file)
   for (const file of files) {
     assert.ok(file.endsWith('.d.ts') || !file.endsWith('.ts'), file)
     assert.doesNotMatch(file, /test/)
   }
-  const manifest = JSON.parse(
-    await readFile(join(folder, 'node_modules/@postviews/client/package.json'), 'utf8'),
-  )
+  const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'))
   assert.deepEqual(Object.keys(manifest.dependencies), ['amqplib'])
   assert.equal(manifest.engines.node, '>=20')
 })
 
+test('what is built in this checkout is what its source makes', async () => {
+  const [here, made] = [await builtIn(join(root, 'packages/client')), await builtIn(clone.client)]
+  const names = new Set([...Object.keys(here), ...Object.keys(made)])
+  const stale = [...names].filter(name => here[name] !== made[name])
+  assert.deepEqual(stale, [], 'npm run build makes packages/client/dist anew')
+})
+
+test('programs of this repository import the source, so that a change of it is never waited for', async () => {
+  const options = { cwd: root, exclude: (path: string) => /(^|\/)(node_modules|dist)(\/|$)/.test(path) }
+  for await (const path of glob('{packages,examples,test,tools,bench}/**/*.{ts,mjs}', options)) {
+    const source = await readFile(join(root, path), 'utf8')
+    for (const [, name] of source.matchAll(/^(?:import|export|\}).*from '(@postviews\/client[^']*)'$/gm))
+      assert.match(name!, /^@postviews\/client\/src\/[a-z-]+\.ts$/, path)
+  }
+})
+
 test('exports what the source exports', async () => {
-  const source = await import('@postviews/client')
+  const source = await import('@postviews/client/src/index.ts')
   const list = 'console.log(JSON.stringify(Object.keys(await import("@postviews/client"))))'
-  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', list], { cwd: folder })
-  assert.deepEqual(JSON.parse(stdout), Object.keys(source))
+  for (const folder of [clone.folder, packed, linked]) {
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', list], { cwd: folder })
+    assert.deepEqual(JSON.parse(stdout), Object.keys(source))
+  }
 })
 
 const PROGRAM = `
@@ -80,25 +113,54 @@ const PROGRAM = `
   console.log(JSON.stringify([reason, views[0].ip, views[0].referer, error instanceof StatsUnavailable]))
 `
 
-for (const node of nodes) {
-  test(`works under plain Node: ${node}`, async t => {
-    await writeFile(join(folder, 'program.js'), PROGRAM)
-    const { stdout } = await run(node, ['program.js'], { cwd: folder })
-    assert.deepEqual(JSON.parse(stdout), ['closed', '203.0.113.7', 'https://example.org/\ufffd', true])
-    const required = 'console.log(typeof require("@postviews/client").createTracker, process.version)'
-    const { stdout: said } = await run(node, ['--input-type=commonjs', '-e', required], { cwd: folder })
-    assert.match(said, /^function /)
-    t.diagnostic(said.trim().slice('function '.length))
-  })
-}
+test('works under Node 20, 22 and 24: in the clone, from its folder and packed', async t => {
+  const required = 'console.log(typeof require("@postviews/client").createTracker, process.version)'
+  const majors: string[] = []
+  for (const node of await clientNodes(line => t.diagnostic(line))) {
+    for (const folder of [clone.folder, packed, linked]) {
+      await writeFile(join(folder, 'program.mjs'), PROGRAM)
+      const { stdout } = await run(node, ['program.mjs'], { cwd: folder })
+      assert.deepEqual(JSON.parse(stdout), ['closed', '203.0.113.7', 'https://example.org/\ufffd', true])
+    }
+    const { stdout: said } = await run(node, ['--input-type=commonjs', '-e', required], { cwd: packed })
+    majors.push(/^function v(\d+)\./.exec(said)?.[1] ?? said)
+  }
+  assert.deepEqual(majors, ['20', '22', '24'])
+})
 
-test('is typed, for a strict consumer', async () => {
-  const types = join(folder, 'node_modules/@types')
-  await mkdir(types, { recursive: true })
-  await cp(join(root, 'node_modules/@types/node'), join(types, 'node'), { recursive: true })
-  await cp(join(root, 'node_modules/undici-types'), join(folder, 'node_modules/undici-types'), {
-    recursive: true,
+const GOOD = `
+  import { createServer } from 'node:http'
+  import { createStats, createTracker, proxyList, viewFromRequest } from '@postviews/client'
+  import type { DropReason, PostViews, Tracker, ViewEvent } from '@postviews/client'
+  const tracker: Tracker = createTracker({ url: 'amqp://broker', onDrop: (event: ViewEvent, reason: DropReason) => {} })
+  const trustedProxies = proxyList(['10.0.0.0/8'])
+  createServer(request => {
+    const view = viewFromRequest(request, { post_uuid: 7, trustedProxies })
+    if (view !== null) tracker.trackView(view)
   })
+  tracker.trackView({ post_uuid: 7n, user_id: 2n ** 63n, logged_in: true, timestamp: new Date() })
+  tracker.trackView({ post_uuid: 7, viewed_at: { date: '', timezone_type: 3, timezone: 'UTC' } })
+  const answer: PostViews = await createStats({ baseUrl: 'http://analytics', key: 'key' }).postViews('hello')
+  const unique: number | null = answer.unique_views
+  const pending: number = await tracker.flush(1_000)
+  export { pending, unique }
+`
+
+const WRONG = `
+  declare const request: import('node:http').IncomingMessage
+  import { createStats, createTracker, viewFromRequest } from '@postviews/client'
+  createTracker({})
+  createTracker({ url: '' }).trackView({ post_uuid: {} })
+  createTracker({ url: '' }).trackView(viewFromRequest(request, { post_uuid: 7 }))
+  const unique: number = (await createStats({ baseUrl: '', key: '' }).postViews('hello')).unique_views
+  export { unique }
+`
+
+/** What the compiler says of a program in that project, which checks the declarations that it imports as well. */
+async function complaintsOf(folder: string, program: string): Promise<string> {
+  for (const name of ['@types/node', 'undici-types']) {
+    await cp(join(root, 'node_modules', name), join(folder, 'node_modules', name), { recursive: true })
+  }
   const compilerOptions = {
     strict: true,
     module: 'nodenext',
@@ -106,44 +168,20 @@ test('is typed, for a strict consumer', async () => {
     types: ['node'],
     noEmit: true,
   }
-  const check = async (program: string) => {
-    await writeFile(join(folder, 'consumer.ts'), program)
-    await writeFile(
-      join(folder, 'tsconfig.json'),
-      JSON.stringify({ compilerOptions, files: ['consumer.ts'] }),
-    )
-    return await run(process.execPath, [tsc, '-p', folder], { cwd: folder }).then(
-      () => '',
-      ({ stdout }: { stdout: string }) => stdout,
-    )
-  }
-  const good = `
-    import { createServer } from 'node:http'
-    import { createStats, createTracker, proxyList, viewFromRequest } from '@postviews/client'
-    import type { DropReason, PostViews, Tracker, ViewEvent } from '@postviews/client'
-    const tracker: Tracker = createTracker({ url: 'amqp://broker', onDrop: (event: ViewEvent, reason: DropReason) => {} })
-    const trustedProxies = proxyList(['10.0.0.0/8'])
-    createServer(request => {
-      const view = viewFromRequest(request, { post_uuid: 7, trustedProxies })
-      if (view !== null) tracker.trackView(view)
-    })
-    tracker.trackView({ post_uuid: 7n, user_id: 2n ** 63n, logged_in: true, timestamp: new Date() })
-    tracker.trackView({ post_uuid: 7, viewed_at: { date: '', timezone_type: 3, timezone: 'UTC' } })
-    const answer: PostViews = await createStats({ baseUrl: 'http://analytics', key: 'key' }).postViews('hello')
-    const unique: number | null = answer.unique_views
-    const pending: number = await tracker.flush(1_000)
-    export { pending, unique }
-  `
-  assert.equal(await check(good), '')
-  const wrong = `
-    declare const request: import('node:http').IncomingMessage
-    import { createStats, createTracker, viewFromRequest } from '@postviews/client'
-    createTracker({})
-    createTracker({ url: '' }).trackView({ post_uuid: {} })
-    createTracker({ url: '' }).trackView(viewFromRequest(request, { post_uuid: 7 }))
-    const unique: number = (await createStats({ baseUrl: '', key: '' }).postViews('hello')).unique_views
-    export { unique }
-  `
-  const lines = [...(await check(wrong)).matchAll(/consumer\.ts\((\d+),/g)].map(([, line]) => line)
-  assert.deepEqual(lines, ['4', '5', '6', '7'])
+  await writeFile(join(folder, 'consumer.ts'), program)
+  const config = { compilerOptions: { ...compilerOptions, skipLibCheck: false }, files: ['consumer.ts'] }
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config))
+  return await run(process.execPath, [tsc, '-p', folder], { cwd: folder }).then(
+    () => '',
+    ({ stdout }: { stdout: string }) => stdout,
+  )
+}
+
+test('is typed, for a strict consumer', async () => {
+  for (const folder of [packed, linked]) assert.equal(await complaintsOf(folder, GOOD), '')
+  const complaints = (await complaintsOf(packed, WRONG)).matchAll(/consumer\.ts\((\d+),/g)
+  assert.deepEqual(
+    [...complaints].map(([, line]) => line),
+    ['4', '5', '6', '7'],
+  )
 })

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import { decodeMessage, viewFromRequest } from '@postviews/client'
+import { decodeMessage, viewFromRequest } from '@postviews/client/src/index.ts'
+import { BotList } from '../packages/analytics/src/store/row.ts'
 import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
 
 const contract = await readFile(new URL('../docs/contract.md', import.meta.url), 'utf8')
@@ -63,5 +64,15 @@ test('the requests that are no view are none for viewFromRequest', () => {
     const [name, value] = request.split(': ')
     const shown = value === undefined ? isView(name!, {}) : isView('GET', { [name!.toLowerCase()]: value })
     assert.equal(shown, false, request)
+  }
+})
+
+test('the examples of user agents are bots, or are not', () => {
+  const bots = new BotList()
+  const rows = tableOf('| user_agent | bot |')
+  assert.equal(rows.length, 6)
+  for (const [cell, expected] of rows) {
+    const agents = cell!.startsWith('`') ? codeIn(cell!) : ['', null]
+    for (const agent of agents) assert.equal(bots.isBot(agent) ? 'yes' : 'no', expected, cell)
   }
 })

@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { decodeMessage, type PhpDateTime, type ZoneTime } from '@postviews/client'
+import { decodeMessage, type PhpDateTime, type ZoneTime } from '@postviews/client/src/index.ts'
 import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
 
 const SECONDS = ['2026-01-15 23:59:59.999999', '2026-07-15 00:00:00']

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
+import { DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { SQLITE } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'

@@ -10,6 +10,7 @@ import { MARIADB, SQLITE } from './support/engines.ts'
 import { deadLetters, untilStored } from './support/invariants.ts'
 import { otherSession } from './support/mysql.ts'
 import { goodEvent, plan, planOf } from './support/planned.ts'
+import { UNACKNOWLEDGED } from './support/service.ts'
 import { createSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 
@@ -43,7 +44,7 @@ test('the service says within seconds that nothing moves, until it has counted a
   // For as long as the lock lasts: the store answers, and the broker is there.
   for (let times = 0; times < 20; times++) said.push(await service.readiness())
   assert.ok(!said.includes('ready'), said.join())
-  assert.match(said.at(-1)!, /consumer: the broker took back what it had in hand/)
+  assert.match(said.at(-1)!, /consumer: the broker took back its messages/)
 
   await other.sql('UNLOCK TABLES')
   await service.untilReady(60_000)
@@ -69,12 +70,13 @@ test('a dead letter that the broker does not take even bare is discarded, and th
   // The limit is read once by each node.
   await broker.ctl('eval', 'persistent_term:put(max_message_size, 500000).')
   const service = await system.start()
-  const dead = async () => (await deadLetters(vhost.url)).length
+  // One that was on its way when the broker closed the channel is sent again, and may then be there twice.
+  const dead = async () => new Set((await deadLetters(vhost.url)).map(({ setAsideId }) => setAsideId)).size
   await until('the others have arrived', async () => (await dead()) === 10, 40_000)
   const discarded = 'postviews_events_total{outcome="discarded",reason="bad_post"}'
   await until('the large one is given up', async () => (await service.metric(discarded)) === 1, 40_000)
   await service.untilReady()
-  assert.equal(await service.metric('postviews_unacknowledged_messages'), 0)
+  await until('all is acknowledged', async () => (await service.metric(UNACKNOWLEDGED)) === 0)
   const { stdout } = await (await commandLine(t, { AMQP_URL: vhost.url })).run('dead list --json')
   const lines = stdout
     .trim()

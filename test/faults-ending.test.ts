@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client'
+import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { testMariadb, testRabbitmq } from '../tools/stack/for-tests.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
 import { oldConsumer } from './support/article-tables.ts'
@@ -24,7 +24,7 @@ import { until } from './support/until.ts'
 const SOON = ['--import', join(import.meta.dirname, 'support/retention-soon.ts')]
 /** A process may take its time to start beside others; to end it has 20 s. */
 const START_MS = 60_000
-const INTERRUPTED = 'postviews: interrupted: run it again to go on\n'
+const INTERRUPTED = 'postviews: interrupted: run it again to continue\n'
 const STOPPING = '{"status":"unavailable","problems":["service: stopping"]}'
 
 /** Rows that retention removes, each slowly, so that a run takes long however it goes about it. */
@@ -328,7 +328,7 @@ describe('a signal ends', { concurrency: 4 }, () => {
   test('a process with a thread that cannot be ended, after 18 s; a second signal ends it at once', async t => {
     const stuck = `
       import { Worker } from 'node:worker_threads'
-      import { endOnSignals } from '@postviews/client/ending'
+      import { endOnSignals } from '@postviews/client/src/ending.ts'
       endOnSignals({ onOverdue: () => console.error('overdue') })
       const waits = \`
         import { spawnSync } from 'node:child_process'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { InvalidReason } from '@postviews/client'
+import type { InvalidReason } from '@postviews/client/src/index.ts'
 import { shiftedClock } from './support/clock.ts'
 import { ENGINES, SQLITE } from './support/engines.ts'
 import { deadLetters, untilStored } from './support/invariants.ts'

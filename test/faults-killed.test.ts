@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { EXCHANGE, ROUTING_KEY } from '@postviews/client'
+import { EXCHANGE, ROUTING_KEY } from '@postviews/client/src/index.ts'
 import { SQLITE_POINTS } from './support/die-at.ts'
 import { ENGINES, MARIADB, SQLITE } from './support/engines.ts'
 import { countRows } from './support/invariants.ts'

@@ -20,9 +20,9 @@ const VIEWS = 1_000
 test('what was acknowledged is on the disk, on SQLite', async t => {
   const disk = await makeDisk(t, 64)
   if (disk !== undefined) return survivesPowerCut(t, disk)
-  t.diagnostic('no root or no loop device here: the order of the calls to the kernel is looked at instead')
+  t.diagnostic('no disk can be made here: the order of the calls to the kernel is looked at instead')
   const strace = findProgram('strace')
-  assert.ok(strace, 'this needs root and a loop device, or strace')
+  assert.ok(strace, 'this needs strace, or root, a loop device and mkfs.ext4')
   return syncsBeforeAcknowledging(t, strace)
 })
 

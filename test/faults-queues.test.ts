@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { CONSUMED_QUEUES, DEAD_QUEUE, EXCHANGE, ROUTING_KEY, VIEWS_QUEUE } from '@postviews/client'
+import {
+  CONSUMED_QUEUES,
+  DEAD_QUEUE,
+  EXCHANGE,
+  ROUTING_KEY,
+  VIEWS_QUEUE,
+} from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { type TestVhost, testRabbitmq } from '../tools/stack/for-tests.ts'
 import { ENGINES, SQLITE } from './support/engines.ts'

@@ -75,9 +75,9 @@ for (const engine of ENGINES) {
       // Enough for a batch of each, however much of the first was left.
       await system.publish(plan({ views: VIEWS, seed: 2 }))
       for (const consumer of consumers) {
-        assert.match(await refusalOf(consumer), /2026a.*run a newer program/)
+        assert.match(await refusalOf(consumer), /2026a.*use a newer version of postviews/)
       }
-      assert.match(await refusalOf(await older('consume')), /2026a.*run a newer program/)
+      assert.match(await refusalOf(await older('consume')), /2026a.*use a newer version of postviews/)
       await published
       await system.check()
     })
@@ -100,8 +100,8 @@ for (const engine of ENGINES) {
       const { code, output } = await postviews(system.surroundings, 'rebuild', '--adopt-settings')
       assert.equal(code, 0, output)
       await system.publish(plan({ views: VIEWS, seed: 2 }))
-      assert.match(await refusalOf(first), /2026a.*run a newer program/)
-      assert.match(await refusalOf(await older('serve')), /2026a.*run a newer program/)
+      assert.match(await refusalOf(first), /2026a.*use a newer version of postviews/)
+      assert.match(await refusalOf(await older('serve')), /2026a.*use a newer version of postviews/)
       const newer = await system.start({ oneOfSeveral: true })
       await newer.untilReady()
       await published

@@ -105,7 +105,7 @@ describe('when the store is away', { concurrency: true }, () => {
     )
     holder.close()
     await until('it is through', async () => (await status()).lag_seconds === 0)
-    assert.equal(await service.metric(UNACKNOWLEDGED), 0)
+    await until('all is acknowledged', async () => (await service.metric(UNACKNOWLEDGED)) === 0)
     await system.check()
   })
 

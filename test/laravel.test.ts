@@ -20,9 +20,10 @@ import {
   isUuid,
   VIEWS_QUEUE,
   type ViewEvent,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
+import { encodedUrl } from './support/encoded-url.ts'
 import { SQLITE } from './support/engines.ts'
 import { eventsOf, messageCount, onChannel, takeMessages } from './support/published.ts'
 import { startService } from './support/service.ts'
@@ -133,6 +134,13 @@ test('counts what a page tracks, in the shape of either article, with reader and
   for (const row of [rows[0]!, rows[2]!]) {
     assert.ok(Number(row['viewed_at']) >= startedAt && Number(row['viewed_at']) <= Date.now() / 1_000)
   }
+})
+
+test('finds the broker by a URL whose user, password and virtual host are encoded', async t => {
+  const { url, broker } = await encodedUrl(t)
+  const { log } = await showPages(url, { pages: [[BY_ID]] })
+  assert.deepEqual(log, [])
+  assert.equal(await messageCount(broker.url, VIEWS_QUEUE), 1)
 })
 
 test('publishes persistently, with ids and times, once connected and in one message', async t => {

@@ -7,13 +7,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
-import { RowRejected, StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
+import {
+  RowRejected,
+  StoreBroken,
+  StoreRefused,
+  StoreUnavailable,
+} from '../packages/analytics/src/store/store.ts'
 import { testMariadb } from '../tools/stack/for-tests.ts'
 import { startMariadb } from '../tools/stack/mariadb.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { holdBatches, otherSession, storeOn, untilWaiting, waitingSince } from './support/mysql.ts'
 import { until } from './support/until.ts'
-import { record, toRows, view } from './support/views.ts'
+import { POST, record, toRows, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const HOT = Array.from({ length: 10 }, (_, index) => `hot-${index}`)
@@ -229,13 +234,35 @@ describe('errors', () => {
     for (const fields of unkeepable) {
       await assert.rejects(store.recordViews([{ ...row!, ...fields }]), (error: Error) => {
         assert.ok(error instanceof RowRejected, `${JSON.stringify(fields)}: ${error.message}`)
-        assert.match(error.message, /^MySQL: [A-Z_]+ \(\d+\)$/)
+        assert.match(error.message, /^MySQL at 127\.0\.0\.1:\d+: [A-Z_]+ \(\d+\)$/)
         assert.doesNotMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)), /sekret/)
         assert.equal(error.cause, undefined)
         return true
       })
     }
     assert.deepEqual(await store.recordViews([row!]), { counted: 1, duplicates: 0 })
+    await assertVerified(store)
+  })
+
+  test('a time is kept where the server keeps it and refused where not: TIMESTAMP ends in 2038 or in 2106', async t => {
+    const { url } = await testMariadb()
+    const store = await storeOn(t, url)
+    await store.migrate()
+    const late = '2040-01-01T12:00:00Z'
+    const other = await otherSession(t, url)
+    await other.sql('CREATE TABLE times (time TIMESTAMP)')
+    const isKept = await other.sql(`INSERT INTO times VALUES ('${late.slice(0, -1)}')`).then(
+      () => true,
+      () => false,
+    )
+    const rows = await toRows(store, [view(NOON), view(late)])
+    if (isKept) {
+      assert.deepEqual(await store.recordViews(rows), { counted: 2, duplicates: 0 })
+      assert.equal((await store.postTotals([POST]))[0]?.last_viewed_at, late)
+    } else {
+      await assert.rejects(store.recordViews(rows), RowRejected)
+      assert.deepEqual(await store.recordViews(rows.slice(0, 1)), { counted: 1, duplicates: 0 })
+    }
     await assertVerified(store)
   })
 
@@ -255,7 +282,7 @@ describe('errors', () => {
     await assertVerified(store)
   })
 
-  test('an address, a user or a password is in no error', async t => {
+  test('an error names host and port, and neither user nor password', async t => {
     const { url } = await testMariadb()
     const { port } = new URL(url)
     for (const wrong of [
@@ -263,6 +290,7 @@ describe('errors', () => {
       'mysql://somebody:sekret@127.0.0.1:1/none',
     ]) {
       const store = await storeOn(t, wrong)
+      const { host } = new URL(wrong)
       for (const work of [
         () => store.ping(),
         () => store.siteTotals(),
@@ -271,23 +299,41 @@ describe('errors', () => {
       ]) {
         await assert.rejects(work(), (error: Error) => {
           assert.ok(error instanceof StoreUnavailable)
-          assert.doesNotMatch(
-            JSON.stringify(error, Object.getOwnPropertyNames(error)).replace(error.stack!, ''),
-            /sekret|somebody|127\.0\.0\.1/,
-          )
+          assert.ok(error.message.startsWith(`MySQL at ${host}: `), error.message)
+          assert.doesNotMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)), /sekret|somebody/)
           return true
         })
       }
     }
   })
 
-  test('a table that is gone is an outage and no fault of the views', async t => {
+  test('a migration without the privileges for it says which step they are missing for', async t => {
+    const { url } = await testMariadb()
+    const root = await otherSession(t, url)
+    const { hostname, host, pathname } = new URL(url)
+    const name = pathname.slice(1)
+    await root.sql(`CREATE OR REPLACE USER ${name}@'${hostname}'`)
+    await root.sql(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${name}.* TO ${name}@'${hostname}'`)
+    const store = await storeOn(t, `mysql://${name}@${host}/${name}`)
+    const refused = (step: string) => (error: Error) => {
+      assert.ok(error instanceof StoreBroken)
+      assert.equal(error.step, step)
+      assert.match(error.message, /ER_TABLEACCESS_DENIED_ERROR \(1142\), at (?:CREATE|ALTER) TABLE/)
+      return true
+    }
+    await assert.rejects(store.migrate(), refused('making post_view_migrations'))
+    await root.sql(`GRANT CREATE, ALTER ON ${name}.post_view_migrations TO ${name}@'${hostname}'`)
+    await assert.rejects(store.migrate(), refused('migration 1 (initial)'))
+    await root.sql(`DROP USER ${name}@'${hostname}'`)
+  })
+
+  test('a table that is gone is no fault of the views, and somebody has to mend it', async t => {
     const { url } = await testMariadb()
     const store = await storeOn(t, url)
     await store.migrate()
     const other = await otherSession(t, url)
     await other.sql('RENAME TABLE post_view_visitors TO elsewhere')
-    await assert.rejects(record(store, [view(NOON)]), StoreUnavailable)
+    await assert.rejects(record(store, [view(NOON)]), StoreBroken)
     await other.sql('RENAME TABLE elsewhere TO post_view_visitors')
     assert.equal((await record(store, [view(NOON)])).counted, 1)
     await assertVerified(store)

@@ -6,7 +6,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { createStats } from '@postviews/client'
+import { createStats } from '@postviews/client/src/index.ts'
 import { pino } from 'pino'
 import { buildBlog } from '../examples/blog/src/app.ts'
 import { buildPanel } from '../packages/admin/src/app.ts'
@@ -26,6 +26,7 @@ const parts = {
       sessionHours: 1,
       trustedProxies: [],
       hosts: [],
+      root: '/',
       log,
     })
   },

@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import type { BrowserContext, Page } from 'playwright-core'
-import { POST, startPanel, viewsOf } from './support/panel.ts'
+import { PASSWORD, POST, startPanel, startPanelProcess, viewsOf } from './support/panel.ts'
+import { startPathProxy } from './support/path-proxy.ts'
 import { API_KEY } from './support/service.ts'
 import { until } from './support/until.ts'
 
@@ -20,6 +21,8 @@ const COMPARED = `/posts/${POST.id}?compare=1`
 const PAGES = {
   'the overview': '/',
   'a year of the overview, compared': '/?period=365d&compare=1',
+  'the second page of posts': '/?page=2',
+  'days to come': '/?from=2099-01-01&to=2099-01-31',
   'a search without result': '/?q=nothing+of+the+kind',
   'a post': COMPARED,
   'a year of a post, compared': `/posts/${POST.id}?period=365d&compare=1`,
@@ -58,6 +61,10 @@ async function isDrawn(page: Page): Promise<void> {
     async () => (await page.locator('.chart canvas').count()) === (await charts.count()),
   )
 }
+
+/** Where the page leads: every address in it. */
+const ADDRESSES =
+  "[...document.querySelectorAll('[href], [src], [action]')].flatMap(it => ['href', 'src', 'action'].map(name => it.getAttribute(name))).filter(address => address !== null)"
 
 /** What axe finds wrong, in short. */
 async function violations(page: Page): Promise<string[]> {
@@ -140,7 +147,7 @@ test('every page of the panel', async t => {
   await t.test('shows its numbers and tables without scripts', async () => {
     const page = await panel.page({ javaScriptEnabled: false })
     await page.goto('/')
-    assert.equal(await page.locator('.posts tbody tr').count(), 20)
+    assert.equal(await page.locator('.posts tbody tr:not(.others)').count(), 20)
     await page.getByRole('link', { name: POST.title, exact: true }).click()
     await page.getByRole('heading', { name: POST.title }).waitFor()
     await page.getByText('Table of days').click()
@@ -151,4 +158,70 @@ test('every page of the panel', async t => {
     assert.equal(await page.locator('.chart').first().isVisible(), false)
     await page.context().close()
   })
+
+  for (const strips of [true, false]) {
+    await t.test(
+      `is whole below a path of its own, behind a proxy that ${strips ? 'takes the path off' : 'leaves the path there'}`,
+      async t => {
+        const root = '/team/stats/'
+        const upstream = await startPanelProcess(t, { ...panel.settings, PANEL_PATH: '/team/stats' })
+        const proxy = await startPathProxy(t, { upstream, path: root, strips })
+        const context = await panel.open({ baseURL: proxy.url, viewport: WIDE })
+        const seen = watch(context)
+        const page = await context.newPage()
+
+        await page.goto(`${root}posts/${POST.id}?period=7d`)
+        await page.waitForURL(`**${root}sign-in?next=*`)
+        await page.getByLabel('Password').fill(PASSWORD)
+        await page.keyboard.press('Enter')
+        await page.waitForURL(`**${root}posts/${POST.id}?period=7d`)
+        assert.deepEqual(new Set((await context.cookies()).map(({ path }) => path)), new Set(['/team/stats']))
+
+        for (const path of Object.values(PAGES)) {
+          await page.goto(root + path.slice(1))
+          await isDrawn(page)
+          for (const address of await page.evaluate<string[]>(ADDRESSES)) {
+            if (address !== '#content' && !address.startsWith('https://blog.example/'))
+              assert.ok(address.startsWith(root), `${path} leads to ${address}`)
+          }
+        }
+
+        await page.goto(root)
+        const refreshed = (status: number) =>
+          page.waitForResponse(
+            response => response.url() === `${proxy.url}${root}data` && response.status() === status,
+          )
+        await refreshed(200)
+        await refreshed(304)
+        await page.getByRole('link', { name: 'Next' }).click()
+        await page.waitForURL(`**${root}?page=2#posts`)
+        await page.getByRole('searchbox').fill('matters of number 7')
+        await page.keyboard.press('Enter')
+        await page.waitForURL(`**${root}?*q=matters+of+number+7*`)
+        await page.getByRole('link', { name: 'On matters of number 7', exact: true }).click()
+        await page.waitForURL(`**${root}posts/post-07`)
+        const [file] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('link', { name: 'Download CSV of days' }).click(),
+        ])
+        assert.match(file.suggestedFilename(), /^postviews-post-post-07-days-/)
+        await page.getByRole('link', { name: 'Overview' }).click()
+        await page.waitForURL(`**${root}`)
+        await page.getByText('Custom').click()
+        await page.getByRole('button', { name: 'Show' }).click()
+        await page.waitForURL(`**${root}?from=*`)
+        await page.getByRole('button', { name: 'Sign out' }).click()
+        await page.waitForURL(`**${root}sign-in`)
+        await page.goto(root)
+        await page.waitForURL(`**${root}sign-in?next=*`)
+
+        assert.deepEqual(proxy.strays, [])
+        assert.deepEqual(
+          seen.complaints.filter(text => !text.includes('status of 404')),
+          [],
+        )
+        await context.close()
+      },
+    )
+  }
 })

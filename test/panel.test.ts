@@ -31,7 +31,9 @@ async function hasText(locator: Locator, text: string | RegExp): Promise<void> {
 async function download(page: Page, link: Locator): Promise<{ name: string; lines: string[] }> {
   const [file] = await Promise.all([page.waitForEvent('download'), link.click()])
   const text = await readFile(await file.path(), 'utf8')
-  return { name: file.suggestedFilename(), lines: text.trimEnd().split('\r\n') }
+  // What Excel knows UTF-8 by.
+  assert.equal(text[0], '\uFEFF')
+  return { name: file.suggestedFilename(), lines: text.slice(1).trimEnd().split('\r\n') }
 }
 
 test('the panel, in a browser', async t => {
@@ -44,7 +46,7 @@ test('the panel, in a browser', async t => {
     assert.equal(new URL(page.url()).pathname, '/sign-in')
     await page.keyboard.type('not the password')
     await page.keyboard.press('Enter')
-    await page.getByText('That is not the password.').waitFor()
+    await page.getByText('Wrong password.').waitFor()
     assert.equal((await context.cookies()).length, 0)
 
     await page.keyboard.type(PASSWORD)
@@ -85,7 +87,8 @@ test('the panel, in a browser', async t => {
     await page.waitForURL('**/posts/post-01?period=7d')
     // Six days of the past, and today's one view.
     await hasText(figure(page, 'Views').locator('.value'), String(viewsInDays(6) + 1))
-    const change = `from ${viewsInDays(7, 7)}`
+    // Today is not over, so six days stand beside six.
+    const change = `without today, from ${viewsInDays(6, 8)} to ${viewsInDays(6)}`
     assert.match((await figure(page, 'Views').textContent()) ?? '', new RegExp(change))
 
     const other = await panel.page()
@@ -190,7 +193,10 @@ test('the panel, in a browser', async t => {
     const page = await panel.page()
     await page.goto(`/posts/${POST.id}?period=7d&compare=1`)
     const days = await download(page, page.getByRole('link', { name: 'Download CSV of days' }))
-    assert.match(days.name, /^postviews-post-01-days-20\d\d-\d\d-\d\d-20\d\d-\d\d-\d\d\.csv$/)
+    assert.match(
+      days.name,
+      /^postviews-post-post-01-days-20\d\d-\d\d-\d\d-to-20\d\d-\d\d-\d\d-Etc-GMT[+-]\d+\.csv$/,
+    )
     assert.equal(days.lines.length, 8)
     assert.match(days.lines[6]!, new RegExp(`^20\\d\\d-\\d\\d-\\d\\d,${viewsOf(0, 1)},.*,${viewsOf(0, 8)},`))
     const referrers = await download(page, page.getByRole('link', { name: 'Download CSV of where' }))
@@ -205,6 +211,9 @@ test('the panel, in a browser', async t => {
     const posts = await download(page, page.getByRole('link', { name: 'Download CSV of posts' }))
     assert.equal(posts.lines[1]!.split(',').slice(0, 3).join(), `post-01,${POST.title},Inês`)
     assert.match(posts.lines[2]!, /^post-02,'=1\+1 and other sums,Dov,\d+,\d+$/)
+    assert.match(posts.name, /^postviews-posts-20\d\d-\d\d-\d\d-to-20\d\d-\d\d-\d\d-Etc-GMT[+-]\d+\.csv$/)
+    // The page shows twenty, and those that were viewed in these days are all in the file.
+    assert.equal(posts.lines.length, 1 + POSTS.length)
     await page.context().close()
   })
 
@@ -213,14 +222,17 @@ test('the panel, in a browser', async t => {
     await page.goto('/')
     const rows = page.locator('.posts tbody tr')
     await hasText(page.locator('#posts h2'), `Posts ${POSTS.length}`)
-    assert.equal(await rows.count(), 20)
+    assert.equal(await rows.count(), 21)
     await page.getByRole('link', { name: 'Next' }).click()
-    await until('the second page is shown', async () => (await rows.count()) === 4)
+    // The other twenty are one row.
+    await until('the second page is shown', async () => (await rows.count()) === 5)
+    assert.deepEqual(await rows.locator('.rank').allTextContents(), ['21', '22', '23', '24', ''])
 
     await page.getByRole('searchbox').fill('matters of number 7')
     await page.keyboard.press('Enter')
-    await until('one is found', async () => (await rows.count()) === 1)
-    await page.getByRole('searchbox').fill('post-02')
+    await until('one is found', async () => (await rows.count()) === 2)
+    assert.equal(await rows.locator('.rank').first().textContent(), '7')
+    await page.getByRole('searchbox').fill('OST-02')
     await page.keyboard.press('Enter')
     await page.getByRole('link', { name: '=1+1 and other sums' }).click()
     await page.getByRole('heading', { name: '=1+1 and other sums' }).waitFor()
@@ -244,7 +256,10 @@ test('the panel, in a browser', async t => {
       await page.getByText(/since \d+ \w+ 20\d\d, \d\d:\d\d:\d\d/).waitFor()
       assert.equal(await views.textContent(), before)
       assert.equal(await page.locator('main.is-old').count(), 1)
-      assert.match((await page.locator('.freshness').textContent()) ?? '', /^Last read .*queue unknown$/)
+      assert.match(
+        (await page.locator('.freshness').textContent()) ?? '',
+        /^Last read .*queue length unknown$/,
+      )
 
       // A page that was never read has no number at all, rather than 0.
       const other = await panel.page()

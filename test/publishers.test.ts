@@ -3,24 +3,19 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import { ARTICLE_QUEUES } from '@postviews/client'
+import { ARTICLE_QUEUES } from '@postviews/client/src/index.ts'
 import type { Options } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { findPython } from '../tools/stack/install.ts'
-import { holdFreePort } from '../tools/stack/ports.ts'
-import { commandLine } from './support/command.ts'
 import { MARIADB, SQLITE } from './support/engines.ts'
 import { messageCount, onChannel } from './support/published.ts'
 import { startService } from './support/service.ts'
 import { until } from './support/until.ts'
 
 const run = promisify(execFile)
-const ROOT = join(import.meta.dirname, '..')
 const PUBLISHERS = join(import.meta.dirname, 'publishers')
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
 const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'
@@ -273,47 +268,3 @@ test('an older service reads the tables in MariaDB with the statements it has', 
 function dateTime(unixSeconds: number): string {
   return new Date(unixSeconds * 1_000).toISOString().slice(0, 19).replace('T', ' ')
 }
-
-test('the examples of the README count, and read what they counted', async t => {
-  const { broker, database, rows } = await system(t)
-  const port = await holdFreePort()
-  t.after(() => port.release())
-  const env = {
-    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
-    AMQP_URL: broker.url,
-    DATABASE_URL: database.url,
-    INTERNAL_API_KEY: 'a-key-for-the-examples',
-    PORT: String(port.port),
-  }
-  const { start } = await commandLine(t, env)
-  const service = start('serve')
-  await until('the service consumes', () => service.output().includes('"event":"broker.connected"'))
-
-  const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
-  const exampleOf = (language: string, word: string) => {
-    const examples = [...readme.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'))]
-    const [, code] = examples.find(([, code]) => code!.includes(word))!
-    return code!.replaceAll('127.0.0.1:3100', `127.0.0.1:${port.port}`)
-  }
-  // Where Composer would have put the library.
-  const php = await mkdtemp(join(tmpdir(), 'postviews-php-'))
-  t.after(() => rm(php, { recursive: true }))
-  await mkdir(join(php, 'vendor'))
-  await writeFile(join(php, 'vendor', 'autoload.php'), "<?php require 'PhpAmqpLib/autoload.php';")
-  const javascript = (code: string) =>
-    run(process.execPath, ['--input-type=module', '-e', code], { env, cwd: ROOT })
-
-  await javascript(exampleOf('js', 'createTracker'))
-  await run('php', ['-r', exampleOf('php', 'basic_publish').replace('<?php', '')], { env, cwd: php })
-  await run(findPython()!, ['-c', exampleOf('python', 'basic_publish')], { env })
-
-  const views = await rows(3)
-  assert.deepEqual(new Set(views.map(({ ip }) => ip)), new Set(['203.0.113.7', '203.0.113.8', '203.0.113.9']))
-  const withId = await database.query('SELECT COUNT(*) AS views FROM post_views WHERE event_id IS NOT NULL')
-  assert.equal(withId[0]!['views'], 3)
-
-  const { stdout: answer } = await run('/bin/sh', ['-c', exampleOf('sh', 'curl')], { env })
-  assert.equal(JSON.parse(answer).views, 3)
-  const { stdout: printed } = await javascript(exampleOf('js', 'createStats'))
-  assert.equal(printed, '{ views: 3, unique_views: 3 }\n')
-})

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
-import { DEAD_QUEUE, declareTopology } from '@postviews/client'
+import { DEAD_QUEUE, declareTopology } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { purgeOldDead } from '../packages/analytics/src/ingest/dead.ts'
 import { scheduleRetention } from '../packages/analytics/src/ingest/retention.ts'

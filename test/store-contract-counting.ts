@@ -1,7 +1,8 @@
 /** The contract, first part: what is counted, how often, and as what. */
 
 import assert from 'node:assert/strict'
-import { canonicalIp } from '@postviews/client'
+import { canonicalIp } from '@postviews/client/src/index.ts'
+import { rehearsalRows } from '../packages/analytics/src/ingest/trial.ts'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import { type CountingSettings, RowRejected, type Store } from '../packages/analytics/src/store/store.ts'
 import {
@@ -9,6 +10,7 @@ import {
   type ContractEngine,
   type Promises,
   type TestDatabase,
+  topOf,
 } from './store-contract-database.ts'
 import { GOOGLEBOT, POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
 
@@ -54,6 +56,29 @@ export function countingContract(
     assert.deepEqual(await store.recordViews(rows), { counted: 2, duplicates: 0 })
     assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 2 })
     assert.equal(await viewsOf(store), 2)
+  })
+
+  counts('keeps nothing of a rehearsal, under whatever key', {}, async (store, database) => {
+    await record(store, [view(NOON)])
+    const everything = () =>
+      Promise.all(
+        [...counters, 'post_views', 'post_view_day_keys'].map(table =>
+          database.sql(`SELECT * FROM ${table}`),
+        ),
+      )
+    const before = await everything()
+    const views = [
+      view(NOON, { referer: 'https://a.example/' }),
+      view('2026-03-11T12:00:00Z', { userId: '7' }),
+    ]
+    await store.rehearse(
+      rehearsalRows(
+        store,
+        views.map(view => ({ view, receivedAt: view.viewedAt })),
+      ),
+    )
+    assert.deepEqual(await everything(), before)
+    assert.deepEqual(await record(store, views), { counted: 2, duplicates: 0 })
   })
 
   counts('counts the new views of a batch that holds old ones', {}, async store => {
@@ -312,9 +337,9 @@ export function countingContract(
       { post_uuid: 'bots-alone', ...nothing, bots: 1 },
     ])
     assert.deepEqual(await store.siteTotals(), { ...nothing, bots: 3 })
-    assert.deepEqual(await store.topPosts(null, 10, 0), { total: 0, posts: [] })
+    assert.deepEqual(await topOf(store, null, 10, 0), { total: 0, posts: [] })
     const day = { from: '2026-03-10', to: '2026-03-10' }
-    assert.deepEqual(await store.topPosts(day, 10, 0), { total: 0, posts: [] })
+    assert.deepEqual(await topOf(store, day, 10, 0), { total: 0, posts: [] })
     assert.deepEqual((await store.referrers(null, day.from, day.to, 10)).referrers, [])
     assert.deepEqual(await store.minutes(0), [])
 
@@ -352,7 +377,7 @@ export function countingContract(
       ids.map(post_uuid => ({ post_uuid, views: ids.length, unique_views: 1 })),
     )
     const sorted = ids.toSorted()
-    const { posts } = await store.topPosts(null, 100, 0)
+    const { posts } = await topOf(store, null, 100, 0)
     assert.deepEqual(
       posts.map(({ post_uuid }) => post_uuid),
       sorted,

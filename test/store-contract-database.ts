@@ -2,9 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Day } from '../packages/analytics/src/store/calendar.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import type { ViewRow } from '../packages/analytics/src/store/row.ts'
-import type { AskedSettings, Difference, Store } from '../packages/analytics/src/store/store.ts'
+import type {
+  AskedSettings,
+  Difference,
+  Reads,
+  Store,
+  TopPosts,
+} from '../packages/analytics/src/store/store.ts'
 import type { ZoneRules } from '../packages/analytics/src/store/zone-rules.ts'
 
 /** What the suite needs to know of an engine. */
@@ -26,9 +33,9 @@ export interface ContractEngine {
 export interface TestDatabase {
   url: string
   /** A store of the test's own settings and zone rules, migrated; closed after the test. */
-  open(settings?: Partial<AskedSettings>, rules?: ZoneRules): Promise<Store>
+  open(settings?: Partial<AskedSettings>, rules?: ZoneRules, rankingBytes?: number): Promise<Store>
   /** The same, with whatever is or is not in the database. */
-  openAsIs(settings?: Partial<AskedSettings>, rules?: ZoneRules): Promise<Store>
+  openAsIs(settings?: Partial<AskedSettings>, rules?: ZoneRules, rankingBytes?: number): Promise<Store>
   sql(statement: string): Promise<Record<string, unknown>[]>
   /** Another, empty one. */
   another(): Promise<TestDatabase>
@@ -49,16 +56,16 @@ export function promisesOf(engine: ContractEngine): Promises {
         const database = await engine.create()
         databases.push(database)
         const { url } = database
-        const openAsIs = async (settings: Partial<AskedSettings> = {}, rules?: ZoneRules) => {
-          const store = await openStore(url, { ...SETTINGS, ...settings }, rules)
+        const openAsIs: TestDatabase['openAsIs'] = async (settings, rules, rankingBytes) => {
+          const store = await openStore(url, { ...SETTINGS, ...settings }, rules, rankingBytes)
           cleanups.push(() => store.close())
           return store
         }
         return {
           url,
           openAsIs,
-          async open(settings, rules) {
-            const store = await openAsIs(settings, rules)
+          async open(settings, rules, rankingBytes) {
+            const store = await openAsIs(settings, rules, rankingBytes)
             await store.migrate()
             return store
           },
@@ -79,6 +86,17 @@ export function promisesOf(engine: ContractEngine): Promises {
       for (const { remove } of databases) await remove()
     })
   }
+}
+
+/** A page of the posts with most views, whenever it was read. */
+export async function topOf(
+  store: Reads,
+  period: { from: Day; to: Day } | null,
+  limit: number,
+  offset: number,
+): Promise<Omit<TopPosts, 'ageMs'>> {
+  const { ageMs: _, ...page } = await store.topPosts(period, limit, offset)
+  return page
 }
 
 /** Everything that `verify` finds. */

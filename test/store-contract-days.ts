@@ -1,7 +1,7 @@
 /** The contract, fourth part: days that are closed, and opened again. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { KeyReplaced, type Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, type Promises } from './store-contract-database.ts'
 import { POST, record, toRows, unix, untilAvailable, view } from './support/views.ts'

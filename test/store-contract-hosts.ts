@@ -1,7 +1,7 @@
 /** The contract, sixth part: the hosts that readers came from, and which of them are the site's own. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
 import type { ViewRow } from '../packages/analytics/src/store/row.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'

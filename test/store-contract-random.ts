@@ -1,7 +1,7 @@
 /** The contract, against chance: views in any order, any number of times, to two stores at once. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings, Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, type Promises } from './store-contract-database.ts'

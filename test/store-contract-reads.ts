@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
-import { assertVerified, type Promises } from './store-contract-database.ts'
+import { assertVerified, type Promises, topOf } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { FIREFOX, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
@@ -152,10 +152,10 @@ export function readsContract(promises: Promises): void {
       { post_uuid: 'c', views: 1, unique_views: 1 },
     ]
     for (const period of [null, { from: '2026-03-10', to: '2026-03-10' }]) {
-      assert.deepEqual(await store.topPosts(period, 2, 0), { total: 5, posts: ranked.slice(0, 2) })
-      assert.deepEqual(await store.topPosts(period, 2, 2), { total: 5, posts: ranked.slice(2, 4) })
-      assert.deepEqual(await store.topPosts(period, 2, 4), { total: 5, posts: ranked.slice(4) })
-      assert.deepEqual(await store.topPosts(period, 100, 5), { total: 5, posts: [] })
+      assert.deepEqual(await topOf(store, period, 2, 0), { total: 5, posts: ranked.slice(0, 2) })
+      assert.deepEqual(await topOf(store, period, 2, 2), { total: 5, posts: ranked.slice(2, 4) })
+      assert.deepEqual(await topOf(store, period, 2, 4), { total: 5, posts: ranked.slice(4) })
+      assert.deepEqual(await topOf(store, period, 100, 5), { total: 5, posts: [] })
     }
   })
 
@@ -167,7 +167,7 @@ export function readsContract(promises: Promises): void {
       ...[1, 2, 3, 4].map(() => view('2026-03-09T23:59:59Z', { postUuid: 'before' })),
       ...[1, 2, 3].map(() => view('2026-03-11T12:00:00Z', { postUuid: 'on-the-last' })),
     ])
-    assert.deepEqual(await store.topPosts({ from: '2026-03-10', to: '2026-03-11' }, 10, 0), {
+    assert.deepEqual(await topOf(store, { from: '2026-03-10', to: '2026-03-11' }, 10, 0), {
       total: 2,
       posts: [
         { post_uuid: 'on-the-last', views: 3, unique_views: 1 },
@@ -180,19 +180,19 @@ export function readsContract(promises: Promises): void {
     const store = await open()
     const another = await open()
     const period = { from: '2025-11-03', to: '2026-03-11' }
-    const topOf = async () => (await store.topPosts(period, 10, 0)).posts.map(post => Object.values(post))
+    const listed = async () => (await topOf(store, period, 10, 0)).posts.map(post => Object.values(post))
     await record(another, [view('2026-03-10T12:00:00Z', { postUuid: 'a' })])
-    assert.deepEqual(await topOf(), [['a', 1, 1]])
+    assert.deepEqual(await listed(), [['a', 1, 1]])
     // A day of a whole month, of a part of one, of the last days, and one that is not asked for.
     for (const day of ['2025-12-31', '2025-11-03', '2026-03-11', '2026-03-12']) {
       await record(another, [view(`${day}T12:00:00Z`, { postUuid: 'b' })])
     }
-    assert.deepEqual(await topOf(), [
+    assert.deepEqual(await listed(), [
       ['b', 3, 3],
       ['a', 1, 1],
     ])
     await record(another, [view('2025-12-01T12:00:00Z', { postUuid: 'c' })])
-    assert.deepEqual(await topOf(), [
+    assert.deepEqual(await listed(), [
       ['b', 3, 3],
       ['a', 1, 1],
       ['c', 1, 1],
@@ -254,6 +254,13 @@ export function readsContract(promises: Promises): void {
       { host: 'c.example', views: 2 },
     ])
     assert.deepEqual((await store.referrers('another', '2026-03-10', '2026-03-10', 10)).referrers, [])
+    assert.deepEqual(await store.referrers(null, '2026-03-10', '2026-03-12', 2, 1), {
+      referrers: [
+        { host: 'a.example', views: 2 },
+        { host: 'c.example', views: 2 },
+      ],
+      other: { views: 3 },
+    })
   })
 
   promises('tells the views of each minute by their own times', async ({ open }) => {

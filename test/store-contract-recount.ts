@@ -3,7 +3,7 @@
  * shared with the code under test.
  */
 
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { type Day, daysFrom } from '../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings, Figures, Reads, Totals } from '../packages/analytics/src/store/store.ts'
 import { GOOGLEBOT } from './support/views.ts'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { mock } from 'node:test'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { NEWEST_RULES } from '../packages/analytics/src/store/zone-rules.ts'
 import { assertVerified, type Promises } from './store-contract-database.ts'
@@ -76,7 +76,7 @@ export function zoneRulesContract(promises: Promises): void {
       assert.equal((await newer.rebuild(KEEP)).fixed, 0)
 
       // Whoever has the older rules stops before its next batch, and never comes back with them.
-      const isOlder = { constructor: StoreRefused, message: /2026c.*run a newer program/ }
+      const isOlder = { constructor: StoreRefused, message: /2026c.*use a newer version of postviews/ }
       await assert.rejects(record(older, VIEWS), isOlder)
       await assert.rejects(older.checkSettings(), isOlder)
       await assert.rejects(older.migrate(), isOlder)
@@ -144,7 +144,7 @@ export function zoneRulesContract(promises: Promises): void {
     assert.match(replaced[0]!, new RegExp(`2026c.*${NEWEST_RULES.release}.*${SET_BACK_AT}`))
     await assert.rejects(record(older, [view(AFTER_MIDNIGHT)]), {
       constructor: StoreRefused,
-      message: /2026c.*run a newer program/,
+      message: /2026c.*use a newer version of postviews/,
     })
     assert.equal((await newer.siteTotals()).views, 2)
 
@@ -161,7 +161,7 @@ export function zoneRulesContract(promises: Promises): void {
     const older = await openAsIs(IN_WINNIPEG, RULES_2026C)
     const isOlder = {
       constructor: StoreRefused,
-      message: new RegExp(`${NEWEST_RULES.release}.*2026c.*${SET_BACK_AT}.*run a newer program`),
+      message: new RegExp(`${NEWEST_RULES.release}.*2026c.*${SET_BACK_AT}.*use a newer version of postviews`),
     }
     for (const start of [() => older.migrate(), () => older.checkSettings(), () => older.rebuild(ADOPT)]) {
       await assert.rejects(start(), isOlder)
@@ -186,7 +186,7 @@ export function zoneRulesContract(promises: Promises): void {
       const elsewhere = await openAsIs(IN_WINNIPEG, RULES_2026C)
       await assert.rejects(elsewhere.rebuild(ADOPT), {
         constructor: StoreRefused,
-        message: /run a newer program/,
+        message: /use a newer version of postviews/,
       })
       await assertVerified(newer)
     },

@@ -1,7 +1,7 @@
 /** The contract, eighth part: how many hosts a day keeps that is over, whatever readers invent. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, differencesIn, type Promises, type TestDatabase } from './store-contract-database.ts'
@@ -143,6 +143,13 @@ export function settledContract(promises: Promises): void {
     const all = await store.referrers(null, DAY, NEXT_DAY, 10_000)
     assert.equal(all.referrers.length, HOSTS_OF_SITE + 2)
     assert.deepEqual(all.other, { views: 0 })
+    // A page further down is of the same list, though it is read without the shortcut of the first.
+    const sum = all.referrers.reduce((total, { views }) => total + views, 0)
+    for (const offset of [3, 4_000, HOSTS_OF_SITE, HOSTS_OF_SITE + 2]) {
+      const { referrers, other } = await store.referrers(null, DAY, NEXT_DAY, 10, offset)
+      assert.deepEqual(referrers, all.referrers.slice(offset, offset + 10), `from ${offset}`)
+      assert.equal(other.views, sum - referrers.reduce((total, { views }) => total + views, 0))
+    }
     assert.deepEqual(await store.referrers(null, DAY, DAY, 1), {
       referrers: [{ host: null, views: 3 }],
       other: { views: views - 3 },

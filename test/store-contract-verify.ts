@@ -1,7 +1,7 @@
 /** The contract, fourth part: what is counted is proven, and put right. */
 
 import assert from 'node:assert/strict'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { type Difference, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { DAMAGES, DAY, ON_DAY, POST, SITE } from './store-contract-damages.ts'
 import {
@@ -9,6 +9,7 @@ import {
   type ContractEngine,
   differencesIn,
   type Promises,
+  topOf,
 } from './store-contract-database.ts'
 import { inBatches, questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'
@@ -219,12 +220,12 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     const store = await open()
     await record(store, VIEWS)
     const period = { from: DAY, to: DAY }
-    const right = await store.topPosts(period, 10, 0)
+    const right = await topOf(store, period, 10, 0)
     await sql(`UPDATE post_view_aggregates SET view_count = view_count + 5 WHERE ${ON_DAY}`)
     const reader = await open()
-    assert.notDeepEqual(await reader.topPosts(period, 10, 0), right)
+    assert.notDeepEqual(await topOf(reader, period, 10, 0), right)
     await store.rebuild(REBUILD)
-    assert.deepEqual(await reader.topPosts(period, 10, 0), right)
+    assert.deepEqual(await topOf(reader, period, 10, 0), right)
   })
 
   promises('proves and puts right the sums of days whose raw rows are gone', async ({ open, sql }) => {
@@ -240,7 +241,8 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
       ...(keepsTotals ? [`total post ${POST} views`] : []),
     ]
     assert.deepEqual(linesOf(await differencesIn(store)).split('\n'), wrong)
-    assert.deepEqual(await store.rebuild(REBUILD), { fixed: wrong.length, firstDay: '2026-03-30' })
+    const { fixed, firstDay } = await store.rebuild(REBUILD)
+    assert.deepEqual([fixed, firstDay], [wrong.length, '2026-03-30'])
     await assertVerified(store)
     assert.deepEqual(await everythingIn(store, QUESTION), before)
   })

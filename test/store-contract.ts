@@ -15,6 +15,7 @@ import { retentionContract } from './store-contract-retention.ts'
 import { zoneRulesContract } from './store-contract-rules.ts'
 import { settingsContract } from './store-contract-settings.ts'
 import { settledContract } from './store-contract-settled.ts'
+import { topContract } from './store-contract-top.ts'
 import { verifyContract } from './store-contract-verify.ts'
 
 /** @param options `isTwin`: another engine that differs only in where its data lie takes the long parts, unless `FULL=1` */
@@ -23,6 +24,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
   describe(`a store on ${name}`, () => {
     describe('counting', () => countingContract(promises, engine))
     describe('reads', () => readsContract(promises))
+    describe('top posts', () => topContract(promises))
     describe('retention', () => retentionContract(promises))
     describe('days', () => daysContract(promises))
     describe('against chance', () => randomContract(promises))

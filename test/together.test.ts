@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import {
   type CountingSettings,

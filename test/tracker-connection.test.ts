@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
+import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import {

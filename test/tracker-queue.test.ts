@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DEAD_QUEUE, declareTopology, EXCHANGE, ROUTING_KEY, VIEWS_QUEUE } from '@postviews/client'
+import {
+  DEAD_QUEUE,
+  declareTopology,
+  EXCHANGE,
+  ROUTING_KEY,
+  VIEWS_QUEUE,
+} from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import {

@@ -141,6 +141,8 @@ async function copyCheckout(copy: string): Promise<void> {
     await cp(join(ROOT, file), join(copy, file), { verbatimSymlinks: true }).catch(unlessAbsent)
   }
   await linkModules(copy)
+  // What others import, and the tests of those who do.
+  await exec('npm', ['run', '--silent', 'build'], { cwd: copy })
 }
 
 /** A file that git tracks and that was removed from the checkout. */
@@ -151,7 +153,7 @@ function unlessAbsent(error: NodeJS.ErrnoException): void {
 /** Links every installed module, but our own packages to the copy's: a mistake in one must reach the others. */
 async function linkModules(copy: string): Promise<void> {
   const packages = (await readdir(join(copy, 'packages'))).map(name => join('packages', name))
-  for (const folder of ['.', 'tools/clickhouse', ...packages]) {
+  for (const folder of ['.', 'tools/clickhouse', 'tools/nodes', ...packages]) {
     const installed = join(ROOT, folder, 'node_modules')
     const names = await readdir(installed).catch(() => [] as string[])
     if (names.length > 0) await mkdir(join(copy, folder, 'node_modules'))

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createStats, createTracker } from '@postviews/client'
+import { createStats, createTracker } from '@postviews/client/src/index.ts'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { AUTHORS } from '../examples/blog/src/people.ts'
 import { loadPosts } from '../examples/blog/src/posts.ts'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, realpath, rm, symlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { createStats, createTracker } from '@postviews/client'
+import { createStats, createTracker } from '@postviews/client/src/index.ts'
 import { type HeldPort, holdFreePort, isFree } from './stack/ports.ts'
 import { listenerOn } from './stack/proc.ts'
 import { startRabbitmq } from './stack/rabbitmq.ts'
@@ -23,13 +23,18 @@ describe('npm start', () => {
     ports = { PORT: await holdFreePort(), ADMIN_PORT: await holdFreePort(), BLOG_PORT: await holdFreePort() }
   })
   after(async () => {
+    // Those of a test that failed, which would keep this file from ending.
+    for (const { child, ended } of launched) {
+      child.kill('SIGKILL')
+      await ended
+    }
     for (const { release } of Object.values(ports)) release()
     await remove(checkout)
   })
 
   test('counts what the commands it prints publish, and keeps queue and counts for the next start', async () => {
     const first = await startIn(checkout, ports, ['--quiet'])
-    await sh(commandIn(first.output(), 'createTracker'), checkout)
+    await pasted(first.output(), 'createTracker', checkout)
     await untilViews(first.output(), 1)
     assert.equal(await first.stop('SIGINT'), 0)
     await assertNothingRuns(ports, first.output())
@@ -45,7 +50,7 @@ describe('npm start', () => {
     await broker.stop()
 
     const second = await startIn(checkout, ports, ['--quiet'], {}, ['npm', 'start', '--'])
-    await sh(commandIn(second.output(), 'amqp-publish'), checkout)
+    await pasted(second.output(), 'amqp-publish', checkout)
     await untilViews(second.output(), 3)
     assert.equal((await statsOf(second.output(), ports).siteViews()).views, 3, 'nobody was made up')
     // Which reaches npm alone.
@@ -73,18 +78,54 @@ describe('npm start', () => {
   })
 
   test('says what it can be told when it is told something else', async () => {
-    const refused = launch(checkout, ports, ['--loud'])
-    assert.equal(await refused.ended, 2)
-    assert.match(refused.output(), /^npm start \[-- --quiet\]/)
+    for (const told of ['--loud', 'loud', '--restart-after=soon', '--restart-after=0']) {
+      const refused = launch(checkout, ports, [told])
+      assert.equal(await refused.ended, 2, told)
+      assert.match(refused.output(), /^npm start \[-- --quiet --restart-after=20\]$/m)
+    }
   })
 
-  test('stops the rest and fails when a part ends by itself', async () => {
-    const started = await startIn(checkout, ports, ['--quiet'])
+  test('goes on without a part that was killed by its process id, and starts it again, as the README says', async () => {
+    const started = await startIn(checkout, ports, ['--quiet', '--restart-after=5'])
+    const { output } = started
+    const isUpAgain = (name: string) => output().includes(`${name} is up again, as process `)
+    const blog = `http://127.0.0.1:${ports.BLOG_PORT.port}`
+    const page = async (path: string) => {
+      const answer = await fetch(blog + path, { headers: { cookie: await author(blog) } })
+      assert.equal(answer.status, 200, path)
+      return answer.text()
+    }
+    assert.doesNotMatch(await page('/dashboard'), /unavailable right now/)
+
+    await sh(`kill ${processIn(output(), 'analytics')}`, checkout)
+    await until(() => /^analytics has ended/m.test(output()), output)
+    assert.match(await page('/dashboard'), /unavailable right now/)
+    assert.match(await page('/'), /<h1/)
+    await pasted(output(), 'createTracker', checkout)
+    await until(() => isUpAgain('analytics'), output)
+    await untilViews(output(), 1)
+
+    await sh(`kill -KILL ${processIn(output(), 'RabbitMQ')}`, checkout)
+    await until(() => /^RabbitMQ has ended \(SIGKILL\)/m.test(output()), output)
+    assert.doesNotMatch(await page('/dashboard'), /unavailable right now/)
+    await until(() => isUpAgain('RabbitMQ'), output)
+    await pasted(output(), 'createTracker', checkout)
+    await untilViews(output(), 2)
+    assert.equal(await started.stop('SIGINT'), 0)
+    await assertNothingRuns(ports, output())
+  })
+
+  test('stops the rest and fails when a part cannot be started again', async () => {
+    const started = await startIn(checkout, ports, ['--quiet', '--restart-after=3'])
     const service = listenerOn(ports.PORT.port)
     assert.ok(service)
     process.kill(service, 'SIGKILL')
+    await until(() => /^analytics has ended \(SIGKILL\)/m.test(started.output()), started.output)
+    const stranger = createServer(socket => socket.destroy())
+    await new Promise<void>(resolve => stranger.listen(ports.PORT.port, '127.0.0.1', resolve))
     assert.equal(await started.ended, 1)
-    assert.match(started.output(), /^analytics ended by itself \(SIGKILL\)/m)
+    await new Promise(resolve => stranger.close(resolve))
+    assert.match(started.output(), /^analytics could not be started again\. analytics ended while starting/m)
     await assertNothingRuns(ports, started.output())
   })
 
@@ -130,7 +171,7 @@ describe('npm start', () => {
     t.after(() => remove(own))
     const settings = { DATABASE_URL: `sqlite:${join(own, 'own.db')}`, ADMIN_PASSWORD: 'a password of my own' }
     const started = await startIn(own, ports, [], settings)
-    await sh(commandIn(started.output(), 'createTracker'), own)
+    await pasted(started.output(), 'createTracker', own)
     await untilViews(started.output(), 1)
     assert.equal((await statsOf(started.output(), ports).siteViews()).views, 1)
     assert.match(started.output(), /Readers +none made up/)
@@ -180,6 +221,28 @@ function statsOf(output: string, { PORT }: Ports) {
   return createStats({ baseUrl: `http://127.0.0.1:${PORT.port}`, key })
 }
 
+/** Signs in to the blog as an author, who has a dashboard; the cookie that tells it. */
+async function author(blog: string): Promise<string> {
+  const body = new URLSearchParams({ person: '1' })
+  const answer = await fetch(`${blog}/sign-in`, { method: 'POST', body, redirect: 'manual' })
+  return answer.headers
+    .getSetCookie()
+    .map(cookie => cookie.split(';')[0])
+    .join('; ')
+}
+
+/** What is said to be pasted, and then the command among those it prints that has this word in it. */
+function pasted(output: string, word: string, cwd: string): Promise<string> {
+  return sh(`${commandIn(output, 'export ')}\n${commandIn(output, word)}`, cwd)
+}
+
+/** The process id that it printed for a part. */
+function processIn(output: string, name: string): string {
+  const [, id] = new RegExp(`^ {2}Processes .*\\b${name} (\\d+)`, 'm').exec(output) ?? []
+  assert.ok(id, output)
+  return id
+}
+
 async function sh(command: string, cwd: string): Promise<string> {
   return (await exec('/bin/sh', ['-c', command], { cwd })).stdout
 }
@@ -190,6 +253,8 @@ type Launched = {
   ended: Promise<number | null>
   stop(signal: NodeJS.Signals): Promise<number | null>
 }
+
+const launched: { child: ChildProcess; ended: Promise<number | null> }[] = []
 
 function launch(
   checkout: string,
@@ -216,6 +281,7 @@ function launch(
     })
   }
   const ended = new Promise<number | null>(resolve => child.once('close', resolve))
+  launched.push({ child, ended })
   return {
     output: () => output,
     ended,
@@ -252,7 +318,7 @@ async function untilViews(output: string, views: number): Promise<void> {
   let answer = ''
   await until(
     async () => {
-      answer = await sh(commandIn(output, 'curl'), ROOT)
+      answer = await pasted(output, 'curl', ROOT)
       return (JSON.parse(answer) as { views: number }).views >= views
     },
     () => answer,

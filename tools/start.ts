@@ -1,14 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { createStats } from '@postviews/client'
+import { parseArgs } from 'node:util'
+import { createStats } from '@postviews/client/src/index.ts'
 import { loadPosts } from '../examples/blog/src/posts.ts'
 import { createProgressBar } from '../packages/analytics/src/progress.ts'
 import { HISTORY_DAYS, readSample, type Sample, startLife } from './life/life.ts'
 import { ensureInstalled } from './stack/install.ts'
+import { type KeptUp, keepUp } from './stack/keep-up.ts'
 import { isFree } from './stack/ports.ts'
 import { findProgram } from './stack/programs.ts'
-import { startRabbitmq } from './stack/rabbitmq.ts'
+import { findRabbitmq, startRabbitmq } from './stack/rabbitmq.ts'
 import { Server } from './stack/server.ts'
 import { onStopSignal } from './stack/stop-signals.ts'
 
@@ -16,7 +18,8 @@ import { onStopSignal } from './stack/stop-signals.ts'
  * `npm start`: the whole system on this machine, for trying it. A private RabbitMQ whose data stay in
  * data/rabbitmq (unless AMQP_URL names another), then the parts below, each a process with its log in data/log; and
  * simulated readers, in this process (not with `--quiet`, and never on a broker or database of somebody's own).
- * Whatever ends this program ends them too, and nothing else.
+ * Whatever ends this program ends them too, and nothing else. A part that ends by itself is started again after a while, so
+ * that an outage can be tried; only one that cannot be started ends all.
  */
 const ROOT = join(import.meta.dirname, '..')
 const DATA = join(ROOT, 'data')
@@ -35,7 +38,7 @@ type Part = {
   readyPath: string
 }
 
-const isQuiet = readArguments()
+const { isQuiet, restartSeconds } = readArguments()
 const isOwnBroker = !setting('AMQP_URL')
 const isOwnKey = !setting('INTERNAL_API_KEY')
 const isOwnPassword = !setting('ADMIN_PASSWORD')
@@ -111,8 +114,9 @@ function blogPart(amqpUrl: string, sampleDay: string): Part {
 const PARENT_LOOK_MS = 500
 
 const parts: Server[] = []
+const kept: KeptUp[] = []
 const stops: (() => Promise<unknown>)[] = []
-let isEnding = false
+const ending = new AbortController()
 
 onStopSignal(() => {
   console.log('\nStopping ...')
@@ -131,7 +135,7 @@ try {
   await start()
 } catch (error) {
   // Ctrl-C while a part was starting fails that start, which is no news.
-  if (!isEnding) {
+  if (!ending.signal.aborted) {
     console.error((error as Error).message)
     await end(1)
   }
@@ -187,11 +191,21 @@ function startReaders(sample: Sample, amqpUrl: string, sampleDay: string): void 
 }
 
 async function startBroker(): Promise<string> {
-  await ensureInstalled(['rabbitmq'], console.log)
+  // What is printed to be pasted needs curl; but nobody is kept from starting by that alone.
+  if (findRabbitmq() === undefined) await ensureInstalled(['rabbitmq', 'curl'], console.log)
   console.log('Starting RabbitMQ ...')
   const broker = await startRabbitmq({ dir: join(DATA, 'rabbitmq'), management: false })
   stops.push(() => broker.stop())
-  endIfItEnds('RabbitMQ', broker.untilEnded(), join(DATA, 'rabbitmq', 'log'))
+  keep({
+    name: 'RabbitMQ',
+    get pid() {
+      return broker.pid
+    },
+    log: join(DATA, 'rabbitmq', 'log'),
+    untilEnded: () => broker.untilEnded(),
+    startAgain: () => broker.restart(),
+    logTail: () => Promise.resolve(''),
+  })
   return broker.url
 }
 
@@ -199,37 +213,44 @@ async function startPart({ name, args, env, readyPath }: Part): Promise<void> {
   console.log(`Starting ${name} ...`)
   const logFile = join(LOGS, `${name}.log`)
   rmSync(logFile, { force: true })
+  let hasBeenReady = false
   const server = new Server({
     name,
     command: [process.execPath, ...args],
     env: { ...process.env, ...env, HOST: host, PORT: String(ports[name]) },
     cwd: ROOT,
     logFile,
-    ready: () => answers200(urlOf(name) + readyPath),
+    // Later, when something else is away as well, it is up when it answers: it waits for that by itself.
+    ready: () => answers200(urlOf(name) + (hasBeenReady ? '/livez' : readyPath)),
     startTimeoutMs: 60_000,
     stopTimeoutMs: 30_000,
   })
   parts.push(server)
   await server.start()
-  endIfItEnds(name, server.untilEnded(), logFile, () => server.logTail())
+  hasBeenReady = true
+  keep({
+    name,
+    get pid() {
+      return server.pid
+    },
+    log: logFile,
+    untilEnded: () => server.untilEnded(),
+    startAgain: () => server.start(),
+    logTail: () => server.logTail(),
+  })
 }
 
-function endIfItEnds(
-  name: string,
-  ended: Promise<string>,
-  log: string,
-  logTail = () => Promise.resolve(''),
-): void {
-  void ended.then(async why => {
-    if (isEnding) return
-    console.error([`${name} ended by itself (${why}); its log: ${log}`, await logTail()].join('\n').trimEnd())
-    await end(1)
+function keep(one: KeptUp): void {
+  kept.push(one)
+  keepUp(one, restartSeconds, ending.signal).catch((error: Error) => {
+    console.error(error.message)
+    return end(1)
   })
 }
 
 async function end(exitCode: number): Promise<void> {
-  if (isEnding) return
-  isEnding = true
+  if (ending.signal.aborted) return
+  ending.abort()
   // Whatever hangs is killed when this process ends, and a kill harms nothing.
   setTimeout(() => process.exit(1), END_DEADLINE_MS).unref()
   for (const stop of stops.reverse()) await stop()
@@ -244,11 +265,25 @@ async function answers200(url: string): Promise<boolean> {
   }
 }
 
-function readArguments(): boolean {
-  const given = process.argv.slice(2)
-  if (given.every(argument => argument === '--quiet')) return given.length > 0
-  console.error('npm start [-- --quiet]: --quiet is without history and simulated readers')
-  process.exit(2)
+function readArguments(): { isQuiet: boolean; restartSeconds: number } {
+  const options = { quiet: { type: 'boolean' }, 'restart-after': { type: 'string' } } as const
+  try {
+    const { values } = parseArgs({ options })
+    const seconds = values['restart-after'] ?? '20'
+    if (!/^[1-9]\d{0,3}$/.test(seconds))
+      throw new TypeError('--restart-after is no number of seconds from 1 to 9999')
+    return { isQuiet: values.quiet ?? false, restartSeconds: Number(seconds) }
+  } catch (error) {
+    console.error(
+      [
+        (error as Error).message,
+        'npm start [-- --quiet --restart-after=20]',
+        '  --quiet          without history and simulated readers',
+        '  --restart-after  seconds until a part that has ended is started again',
+      ].join('\n'),
+    )
+    process.exit(2)
+  }
 }
 
 /** A setting that is empty counts as not set, as it does for the service. */
@@ -269,11 +304,6 @@ function urlOf(name: Part['name']): string {
 
 function greeting(amqpUrl: string): string {
   const api = `${analyticsUrl}/api/v1`
-  // What the user has set may hold a password, and the shell that set it knows it.
-  const keyHeader = isOwnKey
-    ? `'X-Internal-Api-Key: ${apiKey}'`
-    : `"X-Internal-Api-Key: \${INTERNAL_API_KEY%%,*}"`
-  const broker = isOwnBroker ? `'${amqpUrl}'` : '"$AMQP_URL"'
   const publish = [
     "import { createTracker } from '@postviews/client'",
     'const tracker = createTracker({ url: process.env.AMQP_URL })',
@@ -292,29 +322,45 @@ function greeting(amqpUrl: string): string {
     `  RabbitMQ  ${isOwnBroker ? `${amqpUrl}   (private; data in data/rabbitmq)` : 'as AMQP_URL says'}`,
     `  Database  ${setting('DATABASE_URL') ? 'as DATABASE_URL says' : 'data/postviews.db'}`,
     '  Logs      data/log',
+    `  Processes ${kept.map(({ name, pid }) => `${name} ${pid}`).join(', ')}`,
     `  Readers   ${readersSay()}`,
     '',
-    'Publish a view of post 42, from another terminal in this folder:',
+    'Paste this into another terminal in this folder. The examples of README.md and the commands below then run there as they are:',
     '',
-    `  AMQP_URL=${broker} npx node --input-type=module -e "${publish}"`,
+    `  ${exportLine(amqpUrl)}`,
+    '',
+    'Publish a view of post 42:',
+    '',
+    `  node --input-type=module -e "${publish}"`,
     '',
   ]
   if (findProgram('amqp-publish')) {
     lines.push(
       'or, with the program from amqp-tools:',
       '',
-      `  amqp-publish --url=${broker} -e post.events -r post.viewed -p -C application/json -b '{"post_uuid":"42"}'`,
+      `  amqp-publish --url="$AMQP_URL" -e post.events -r post.viewed -p -C application/json -b '{"post_uuid":"42"}'`,
       '',
     )
   }
   lines.push(
     'Read its count:',
     '',
-    `  curl -s -H ${keyHeader} ${api}/posts/42/views`,
+    '  curl -s -H "X-Internal-Api-Key: $INTERNAL_API_KEY" "$ANALYTICS_URL/api/v1/posts/42/views"',
     '',
+    `To try an outage, kill one of the processes: it is started again after ${restartSeconds} s.`,
     'Ctrl-C stops all of it.',
   )
   return lines.join('\n')
+}
+
+/** What the user has set may hold a password, and is not shown: the other shell has to know it as the one that set it does. */
+function exportLine(amqpUrl: string): string {
+  const settings = [
+    isOwnBroker ? `AMQP_URL='${amqpUrl}'` : 'AMQP_URL="$AMQP_URL"',
+    `ANALYTICS_URL='${analyticsUrl}'`,
+    isOwnKey ? `INTERNAL_API_KEY='${apiKey}'` : `INTERNAL_API_KEY="\${INTERNAL_API_KEY%%,*}"`,
+  ]
+  return `export ${settings.join(' ')}`
 }
 
 function readersSay(): string {

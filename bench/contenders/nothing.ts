@@ -1,6 +1,6 @@
 /** The limit: takes every message, throws it away and acknowledges it. */
 
-import { VIEWS_QUEUE } from '@postviews/client'
+import { VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { serveCount } from './count-server.ts'
 

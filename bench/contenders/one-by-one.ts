@@ -3,7 +3,7 @@
  * would add is left out, and the statements are prepared once: it is as fast as this way can be.
  */
 
-import { VIEWS_QUEUE } from '@postviews/client'
+import { VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { type ConsumeMessage, connect } from 'amqplib'
 import { createConnection } from 'mysql2/promise'
 import { COUNT_VIEW, INSERT_VIEW } from '../../test/support/article-sql.ts'

@@ -1,6 +1,6 @@
 /** Rows as the service makes them, for contenders that begin where it has them. */
 
-import { decodeMessage } from '@postviews/client'
+import { decodeMessage } from '@postviews/client/src/index.ts'
 import { Calendar, type Day } from '../../packages/analytics/src/store/calendar.ts'
 import { BotList, toRow, type ViewRow } from '../../packages/analytics/src/store/row.ts'
 import type { BenchEvent } from '../events.ts'

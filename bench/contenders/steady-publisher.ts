@@ -1,6 +1,6 @@
 /** A Frontend under load: so many views a second, evenly, through the client. Prints the client's own account of it. */
 
-import { createTracker, type TrackerStats } from '@postviews/client'
+import { createTracker, type TrackerStats } from '@postviews/client/src/index.ts'
 import { makeEvents } from '../events.ts'
 
 /** The one argument, as JSON. */

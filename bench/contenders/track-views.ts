@@ -1,6 +1,6 @@
 /** Calls `trackView` many times and tells what that cost this process. Prints what `Tracked` says. */
 
-import { createTracker, type TrackerStats } from '@postviews/client'
+import { createTracker, type TrackerStats } from '@postviews/client/src/index.ts'
 import { makeEvents } from '../events.ts'
 import { peakResidentBytes, percentile, residentBytes } from '../measure.ts'
 

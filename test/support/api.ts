@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { decodeMessage, type ViewEvent } from '@postviews/client'
+import { decodeMessage, type ViewEvent } from '@postviews/client/src/index.ts'
 import { type ApiOptions, buildApi } from '../../packages/analytics/src/api/app.ts'
 import { createLog } from '../../packages/analytics/src/log.ts'
 import { createMetrics } from '../../packages/analytics/src/metrics.ts'
@@ -44,6 +44,8 @@ export async function startApi(t: TestContext, options: TestApiOptions = {}) {
     metrics,
     log: options.log ?? createLog('silent'),
     now: options.now ?? (() => Date.parse(NOW)),
+    // By a clock that stands still nothing is older than the question.
+    listMaxAgeMs: 0,
   })
   let closing: Promise<void> | undefined
   /** The nearest thing to a store that went away: it answers nothing from then on. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
-import { createStats } from '@postviews/client'
+import { createStats } from '@postviews/client/src/index.ts'
 import { pino } from 'pino'
 import { buildBlog } from '../../examples/blog/src/app.ts'
 import { loadPosts, type Post } from '../../examples/blog/src/posts.ts'

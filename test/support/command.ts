@@ -1,11 +1,12 @@
 /** One command of the program, run to its end as the person on call runs it. */
 
 import { execFile } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { findPython } from '../../tools/stack/install.ts'
 import { spawnWatched } from '../../tools/stack/watched.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/postviews.mjs')
@@ -34,7 +35,14 @@ export interface CommandLine {
   start(args: string, settings?: Record<string, string>): Started
   /** Runs a line of the shell, in which `postviews` is the program. */
   shell(line: string): Promise<Outcome>
+  /** As `shell`, on a terminal; stdout is what that shows. */
+  terminal(line: string): Promise<Outcome>
 }
+
+/** As the program `script` does it, by one that the tests have installed anyway. */
+const RUN_ON_TERMINAL = 'import pty, sys; pty.spawn(sys.argv[1:])'
+/** In a chroot whose /dev is bound without what is mounted below it there are no terminals: these are the command's alone. */
+const MAKE_TERMINALS = 'mount --make-private /dev && mount -t devpts devpts /dev/pts && exec "$@"'
 
 /** The program in a folder of its own, in an environment that has the given settings and no others. */
 export async function commandLine(
@@ -71,6 +79,30 @@ export async function commandLine(
       t.after(() => end('SIGKILL'))
       return { output: () => readFileSync(file, 'utf8'), end }
     },
-    shell: line => execute('/bin/sh', ['-c', line.replaceAll('postviews', `${process.execPath} ${CLI}`)], {}),
+    shell: line => execute('/bin/sh', ['-c', inFull(line)], {}),
+    terminal: line => {
+      const [program, ...args] = [...onTerminal(), '/bin/sh', '-c', inFull(line)]
+      return execute(program!, args, {})
+    },
   }
+}
+
+function inFull(line: string): string {
+  return line.replaceAll('postviews', `${process.execPath} ${CLI}`)
+}
+
+/** The words to put before a command so that it runs on a terminal of its own. */
+function onTerminal(): string[] {
+  const python = [findPython()!, '-c', RUN_ON_TERMINAL]
+  if (readdirSync('/dev/pts').length > 0) return python
+  return [
+    'unshare',
+    '--mount',
+    '--propagation=unchanged',
+    '/bin/sh',
+    '-c',
+    MAKE_TERMINALS,
+    'terminal',
+    ...python,
+  ]
 }

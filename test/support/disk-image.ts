@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { findProgram } from '../../tools/stack/programs.ts'
 import { atEnd } from './at-end.ts'
 
 const run = promisify(execFile)
@@ -17,14 +18,15 @@ export interface Disk {
   afterPowerCut(): Promise<Disk>
 }
 
-/** Undefined where no disk can be made: it takes root and a loop device. */
+/** Undefined where no disk can be made: it takes root, a loop device and `mkfs.ext4`. */
 export async function makeDisk(t: TestContext, mebibytes: number): Promise<Disk | undefined> {
-  if (process.getuid?.() !== 0) return undefined
+  const format = findProgram('mkfs.ext4')
+  if (process.getuid?.() !== 0 || format === undefined) return undefined
   const parent = mkdtempSync(join(tmpdir(), 'postviews-disk-'))
   atEnd(t, () => rmSync(parent, { recursive: true }))
   const image = join(parent, 'image')
   await run('truncate', [`--size=${mebibytes}M`, image])
-  await run('mkfs.ext4', ['-q', image])
+  await run(format, ['-q', image])
   return mount(t, image).catch(() => undefined)
 }
 

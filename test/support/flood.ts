@@ -5,12 +5,12 @@
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createStats, createTracker, decodeMessage, type View } from '@postviews/client'
+import { createStats, createTracker, decodeMessage, type View } from '@postviews/client/src/index.ts'
 import { Answers, Availability } from '../../packages/admin/src/answers.ts'
 import { createLog as createPanelLog } from '../../packages/admin/src/log.ts'
 import { createPosts } from '../../packages/admin/src/posts.ts'
-import { HeldAnswers } from '../../packages/analytics/src/api/held-answers.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
+import { HeldAnswers } from '../../packages/analytics/src/store/clickhouse/held-answers.ts'
 import { BotList, toRow } from '../../packages/analytics/src/store/row.ts'
 
 /** Each returns what holds the part, so that it is alive when the heap is measured. */
@@ -82,7 +82,7 @@ const FLOODS: Record<string, () => unknown> = {
         views: 1,
         unique_views: 1,
       }))
-    for (let n = 0; n < 5_000; n++) await held.get(question(n), async () => ({ posts: posts(n) }))
+    for (let n = 0; n < 5_000; n++) await held.get(question(n), 4_000, async () => ({ posts: posts(n) }))
     return held
   },
 }

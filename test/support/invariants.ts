@@ -11,7 +11,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { CONSUMED_QUEUES, DEAD_QUEUE } from '@postviews/client'
+import { CONSUMED_QUEUES, DEAD_QUEUE } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { NEWEST_RULES } from '../../packages/analytics/src/store/zone-rules.ts'
 import type { AmqpTap } from './amqp-tap.ts'

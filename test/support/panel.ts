@@ -70,10 +70,8 @@ export async function startPanel(
   // What stands between the panel and Analytics.
   const proxy = await startTcpProxy(Number(new URL(service.url).port))
   atEnd(t, () => proxy.close())
-  const url = await startPanelProcess(t, {
-    ANALYTICS_URL: proxy.through(service.url),
-    POSTS_URL: await startPosts(t),
-  })
+  const settings = { ANALYTICS_URL: proxy.through(service.url), POSTS_URL: await startPosts(t) }
+  const url = await startPanelProcess(t, settings)
   const browser = await launchChromium()
   atEnd(t, () => browser.close())
   /** A browser of its own, as it were: with no session. */
@@ -85,6 +83,8 @@ export async function startPanel(
   let session: Awaited<ReturnType<BrowserContext['storageState']>> | undefined
   return {
     url,
+    /** Where it asks, for another panel beside it. */
+    settings,
     service,
     tracker,
     proxy,

@@ -1,6 +1,6 @@
 /** Views to publish, made up from a seed, with what must come of them: good ones, repeated ones and bad ones. */
 
-import { ARTICLE_QUEUES, EXCHANGE, ROUTING_KEY } from '@postviews/client'
+import { ARTICLE_QUEUES, EXCHANGE, ROUTING_KEY } from '@postviews/client/src/index.ts'
 import type { Options } from 'amqplib'
 import { uuidv7 } from '../../packages/client/src/uuid.ts'
 import { badId, type LedgerMessage } from './ledger.ts'

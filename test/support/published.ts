@@ -10,7 +10,7 @@ import {
   type TrackerOptions,
   VIEWS_QUEUE,
   type ViewEvent,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import { type Channel, connect, type GetMessage } from 'amqplib'
 
 export type TestTracker = Tracker & { logged: LogEntry[] }

@@ -1,7 +1,7 @@
 /** Broker, database, ledger and service of one test, put together; and the invariants, to end it with. */
 
 import type { TestContext } from 'node:test'
-import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology } from '@postviews/client'
+import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { testRabbitmq } from '../../tools/stack/for-tests.ts'
 import { type AmqpTap, tapAmqp } from './amqp-tap.ts'

@@ -5,7 +5,7 @@
 
 import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createTracker } from '@postviews/client'
+import { createTracker } from '@postviews/client/src/index.ts'
 import { numbered } from './published.ts'
 
 const tracker = createTracker({ url: process.argv[2] ?? '', log: () => {} })

@@ -1,7 +1,7 @@
 /** Views for tests, made into rows just as the consumer makes them; what a test does not name is dull. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import type { Day } from '../../packages/analytics/src/store/calendar.ts'
 import { BotList, type IpStorage, toRow, type ViewRow } from '../../packages/analytics/src/store/row.ts'
 import { type Recorded, type Store, StoreUnavailable } from '../../packages/analytics/src/store/store.ts'

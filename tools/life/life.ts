@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createStats, createTracker, type Stats, StatsUnavailable } from '@postviews/client'
+import { createStats, createTracker, type Stats, StatsUnavailable } from '@postviews/client/src/index.ts'
 import { publishAll, publishLive } from './publish.ts'
 import type { SimulatedPost } from './rhythm.ts'
 import { historyViews, liveViews } from './visits.ts'

@@ -1,7 +1,7 @@
 /** Publishes what the simulated readers do as any Frontend would: through the client, and in no other way. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Tracker } from '@postviews/client'
+import type { Tracker } from '@postviews/client/src/index.ts'
 import type { TimedView } from './visits.ts'
 
 /** Unconfirmed at most: far below what the tracker would drop. */

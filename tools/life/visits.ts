@@ -1,6 +1,6 @@
 /** Visits: a reader comes from somewhere, reads a post, and perhaps some more. The same ones for the same seed. */
 
-import type { ViewEvent } from '@postviews/client'
+import type { ViewEvent } from '@postviews/client/src/index.ts'
 import { Random } from './random.ts'
 import { Crowd, type Reader } from './readers.ts'
 import { freshness, popularity, type SimulatedPost, siteActivity } from './rhythm.ts'

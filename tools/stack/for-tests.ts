@@ -9,10 +9,13 @@ export type TestVhost = Vhost & {
   api(method: string, path: string, body?: unknown): Promise<unknown>
 }
 
-/** A virtual host of its own for a test, on the run's shared broker; deleted after the file's last test. */
-export async function testRabbitmq(): Promise<TestVhost> {
+/**
+ * A virtual host of its own for a test, on the run's shared broker; deleted after the file's last test.
+ * @param name one that nobody else has; made up where it does not matter
+ */
+export async function testRabbitmq(name?: string): Promise<TestVhost> {
   const broker = shared()?.rabbitmq ?? (await ownRabbitmq())
-  const vhost = await createVhost(broker)
+  const vhost = await createVhost(broker, name)
   atEnd.push(vhost.delete)
   return { ...vhost, api: (method, path, body) => callApi(broker, method, path, body) }
 }

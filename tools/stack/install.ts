@@ -3,27 +3,56 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { findChromium } from './chromium.ts'
-import { findMariadb } from './mariadb.ts'
 import { hold } from './ports.ts'
 import { findProgram } from './programs.ts'
 import { findRabbitmq } from './rabbitmq.ts'
 
-/** What can be installed, and how to tell that it is there. The packages are Debian's and Ubuntu's. */
-const PARTS = {
-  rabbitmq: { packages: ['rabbitmq-server'], isThere: () => findRabbitmq() !== undefined },
-  mariadb: {
-    packages: ['mariadb-server-core', 'mariadb-client-core'],
-    isThere: () => findMariadb() !== undefined,
-  },
-  php: { packages: ['php-cli', 'php-amqplib', 'php-mbstring', 'php-mysql'], isThere: hasPhp },
-  pika: { packages: ['python3-pika'], isThere: () => findPython() !== undefined },
-  curl: { packages: ['curl'], isThere: () => findProgram('curl') !== undefined },
-  'amqp-tools': { packages: ['amqp-tools'], isThere: () => findProgram('amqp-publish') !== undefined },
-  // A browser without any font draws no text at all.
-  chromium: { packages: ['chromium', 'fonts-dejavu-core'], isThere: () => findChromium() !== undefined },
+type Package = {
+  /** Debian's and Ubuntu's names. */
+  packages: string[]
+  /** What of it is started, here and by the tests. */
+  programs: string[]
+  /** How to tell that it is there; where nothing is said, by its programs. */
+  isThere?: () => boolean
 }
 
+/** What can be installed. A minimal Debian has nothing of it. */
+const PARTS = {
+  rabbitmq: {
+    packages: ['rabbitmq-server'],
+    programs: ['rabbitmq-server', 'rabbitmqctl', 'epmd'],
+    isThere: () => findRabbitmq() !== undefined,
+  },
+  mariadb: {
+    packages: ['mariadb-server-core', 'mariadb-client-core'],
+    programs: ['mariadbd', 'mariadb-install-db', 'my_print_defaults'],
+  },
+  php: {
+    packages: ['php-cli', 'php-amqplib', 'php-mbstring', 'php-mysql'],
+    programs: ['php'],
+    isThere: hasPhp,
+  },
+  pika: { packages: ['python3-pika'], programs: ['python3'], isThere: () => findPython() !== undefined },
+  curl: { packages: ['curl'], programs: ['curl'] },
+  'amqp-tools': { packages: ['amqp-tools'], programs: ['amqp-publish'] },
+  chromium: {
+    // A browser without any font draws no text at all.
+    packages: ['chromium', 'fonts-dejavu-core'],
+    programs: ['chromium'],
+    isThere: () => findChromium() !== undefined,
+  },
+  // A power cut is tried on a disk in a file; where none can be made, strace tells what was synced before what.
+  disk: { packages: ['mount', 'e2fsprogs'], programs: ['mount', 'umount', 'mkfs.ext4'] },
+  strace: { packages: ['strace'], programs: ['strace'] },
+} satisfies Record<string, Package>
+
 export type Part = keyof typeof PARTS
+
+/** What the tests need: all of it. */
+export const EVERY_PART = Object.keys(PARTS) as Part[]
+
+/** Every program that `ensureInstalled` can bring. */
+export const INSTALLED_PROGRAMS = Object.values(PARTS).flatMap(({ programs }) => programs)
 
 const PHP_CHECK = `
 require 'PhpAmqpLib/autoload.php';
@@ -82,7 +111,11 @@ export async function ensureInstalled(parts: Part[], say: (line: string) => void
 }
 
 function missingOf(parts: Part[]): Part[] {
-  return parts.filter(part => !PARTS[part].isThere())
+  return parts.filter(part => !isThere(PARTS[part]))
+}
+
+function isThere({ programs, isThere: tell }: Package): boolean {
+  return tell ? tell() : programs.every(program => findProgram(program) !== undefined)
 }
 
 function packagesOf(parts: Part[]): string[] {

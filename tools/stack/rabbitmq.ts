@@ -168,7 +168,7 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
     },
     ctl,
     settle: async () => {
-      await ctl('eval', '[ok = dets:sync(Table) || Table <- dets:all()], ok = mnesia:sync_log().')
+      await ctl('eval', SETTLE)
     },
     api: (method, path, body) => callApi(address, method, path, body),
     vhost: name => createVhost(address, name),
@@ -197,6 +197,11 @@ async function holdDir(dir: string): Promise<Hold> {
 }
 
 const run = promisify(execFile)
+/** Where Mnesia does not run, Khepri has written everything before it answers: the default from RabbitMQ 4.2 on. */
+const SETTLE = `
+  [ok = dets:sync(Table) || Table <- dets:all()],
+  case mnesia:system_info(is_running) of yes -> ok = mnesia:sync_log(); _ -> ok end.
+`
 const AMQP_PROTOCOL_HEADER = 'AMQP\x00\x00\x09\x01'
 /** Length 1, request `n`: the names that are registered. epmd says nothing unasked. */
 const EPMD_NAMES_REQUEST = '\x00\x01n'

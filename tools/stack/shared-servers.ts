@@ -1,4 +1,4 @@
-import { ensureInstalled } from './install.ts'
+import { EVERY_PART, ensureInstalled } from './install.ts'
 import { type MariadbAddress, startMariadb } from './mariadb.ts'
 import { type RabbitmqAddress, startRabbitmq } from './rabbitmq.ts'
 import type { StopOptions } from './server.ts'
@@ -17,7 +17,7 @@ export type SharedServers = {
 
 /** One broker and one database server for a whole test run; what is missing for the tests is installed first. */
 export async function startSharedServers(say: (line: string) => void): Promise<SharedServers> {
-  await ensureInstalled(['rabbitmq', 'mariadb', 'php', 'pika', 'amqp-tools', 'curl', 'chromium'], say)
+  await ensureInstalled(EVERY_PART, say)
   const startedAt = performance.now()
   const [rabbitmq, mariadb] = await Promise.all([startRabbitmq(), startMariadb()])
   say(`RabbitMQ and MariaDB are up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`)

@@ -7,9 +7,11 @@ import {
   proxyList,
   type Stats,
   StatsError,
+  type StatsZone,
   type Tracker,
+  UTC,
   viewFromRequest,
-} from '@postviews/client'
+} from '@postviews/client/src/index.ts'
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -37,7 +39,7 @@ export interface BlogOptions {
   /** Newest first. */
   posts: readonly Post[]
   tracker: Pick<Tracker, 'trackView'>
-  stats: Pick<Stats, 'postsViews'>
+  stats: Pick<Stats, 'postsViews' | 'status'>
   trustedProxies: string[]
   /** Where readers find the blog, such as `https://blog.example`; null: links that leave it are relative. */
   publicUrl: string | null
@@ -45,6 +47,8 @@ export interface BlogOptions {
 }
 
 const DASHBOARD_DAYS = 30
+/** As many as Analytics tells in one call. */
+const POSTS_OF_CALL = 200
 const MAX_BODY_BYTES = 1_024
 const MAX_HEADER_BYTES = 16_384
 /** For the headers, and for a whole request; Node exchanges the two where the first is the longer. */
@@ -125,7 +129,8 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       )
     }
     const own = postsBy(reader.id)
-    return show(reply, dashboardPage({ posts: own, counts: await countsOf(own), reader }))
+    const [counts, zone] = await Promise.all([countsOf(own), own.length === 0 ? UTC : zoneOf()])
+    return show(reply, dashboardPage({ posts: own, counts, zone, reader }))
   })
 
   app.get<{ Querystring: { next?: string } }>('/sign-in', (request, reply) =>
@@ -170,7 +175,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(SECURITY_HEADERS)
     const isSaid = request.raw.headers.host !== undefined || request.raw.httpVersion !== '1.1'
-    if (!isSaid) return show(reply.code(400), message('That did not work', 'This request names no host.'))
+    if (!isSaid) return show(reply.code(400), message('That did not work', 'The request has no Host header.'))
     // A form on somebody else's page must not sign anybody in or out here.
     if (request.method !== 'POST' || isOwnForm(request, options.publicUrl)) return
     return show(reply.code(403), message('Not from here', 'This form was sent by another site.'))
@@ -193,7 +198,8 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     const status = error.statusCode ?? 500
     // What the request asked for stays out of the log: it may be personal.
     if (status >= 500) log.error({ error: error.message, stack: error.stack }, 'request.failed')
-    const text = status >= 500 ? 'It is our fault, and it is in the log.' : 'This request cannot be answered.'
+    const text =
+      status >= 500 ? 'Something went wrong on our side. It was logged.' : 'This request cannot be answered.'
     // What the framework refuses has come past no hook.
     return show(reply.code(status).headers(SECURITY_HEADERS), message('That did not work', text))
   }
@@ -203,18 +209,34 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     return posts.filter(({ author }) => author.id === authorId)
   }
 
-  /** The numbers of all these posts in one call; null when nobody knows them now, which is not the same as 0. */
+  /** The numbers of all these posts, in one call for most authors; null when nobody knows them now, which is not the same as 0. */
   async function countsOf(own: readonly Post[]): Promise<PostsViews | null> {
     if (own.length === 0) return null
+    const ids = own.map(({ id }) => id)
     try {
-      return await stats.postsViews(
-        own.map(({ id }) => id),
-        { days: DASHBOARD_DAYS },
+      const [first, ...more] = await Promise.all(
+        Array.from({ length: Math.ceil(ids.length / POSTS_OF_CALL) }, (_, call) =>
+          stats.postsViews(ids.slice(call * POSTS_OF_CALL, (call + 1) * POSTS_OF_CALL), {
+            days: DASHBOARD_DAYS,
+          }),
+        ),
       )
+      return { ...first!, posts: [first!, ...more].flatMap(({ posts }) => posts) }
     } catch (error) {
       if (!(error instanceof StatsError)) throw error
       log.warn({ error: error.message }, 'stats.unavailable')
       return null
+    }
+  }
+
+  /** The zone whose days are counted, with its clocks; UTC while nobody tells it. */
+  async function zoneOf(): Promise<StatsZone> {
+    try {
+      return await stats.status()
+    } catch (error) {
+      // That the numbers cannot be read either is told, and logged, with the numbers.
+      if (!(error instanceof StatsError)) throw error
+      return UTC
     }
   }
 

@@ -1,6 +1,7 @@
 /** The one place where the blog reads its environment: a pure function of it, which tells every problem at once. */
 
-import { proxyList } from '@postviews/client'
+import { proxyList } from '@postviews/client/src/index.ts'
+import { shownValue } from '@postviews/client/src/shown-value.ts'
 
 export interface Config {
   amqpUrl: string
@@ -36,7 +37,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     try {
       return parse(text)
     } catch (error) {
-      problems.push(`${name}: ${(error as Error).message}`)
+      const shown = text === '' || name === 'INTERNAL_API_KEY' ? '' : `${shownValue(text)} `
+      problems.push(`${name}: ${shown}${(error as Error).message}`)
       return undefined as T
     }
   }
@@ -55,7 +57,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return config
 }
 
-// A URL may hold a password, so no message repeats it.
+// A URL may hold a password, so no message repeats it; `shownValue` knows what can be shown.
 function urlOf(text: string, protocols: readonly string[]): string {
   const url = URL.parse(text)
   if (url === null || url.hostname === '' || !protocols.includes(url.protocol)) {

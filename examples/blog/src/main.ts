@@ -1,9 +1,12 @@
-/** The blog's one wiring: everything is built here, in the order it starts, and ended in reverse. */
+/**
+ * The blog's one wiring: everything is built here, in the order it starts, and ended in reverse. A copy of it imports
+ * '@postviews/client'; here the blog runs with the client's source, as the rest of this repository does.
+ */
 
 import { once } from 'node:events'
-import { createStats, createTracker } from '@postviews/client'
-import { endOnSignals } from '@postviews/client/ending'
-import { LogLines } from '@postviews/client/log-lines'
+import { endOnSignals } from '@postviews/client/src/ending.ts'
+import { createStats, createTracker } from '@postviews/client/src/index.ts'
+import { LogLines } from '@postviews/client/src/log-lines.ts'
 import { pino } from 'pino'
 import { buildBlog } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'

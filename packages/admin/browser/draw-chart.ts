@@ -136,7 +136,7 @@ function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'w
     series: [
       {},
       ...spec.series.map(series => seriesOf(series, place, isSpark)),
-      ...(spec.isUnfinished ? spec.series.map(series => unfinishedOf(series, place)) : []),
+      ...(spec.isUnfinished ? spec.series.map(series => unfinishedOf(series, place, isSpark)) : []),
     ],
     cursor: isSpark
       ? { show: false }
@@ -200,9 +200,14 @@ function seriesOf({ tone, shape }: Series, place: HTMLElement, isSpark: boolean)
   return { ...common, width: isSpark ? 1.5 : width, ...(shape === 'area' && fill) }
 }
 
-function unfinishedOf({ tone }: Series, place: HTMLElement): uPlot.Series {
+function unfinishedOf({ tone }: Series, place: HTMLElement, isSpark: boolean): uPlot.Series {
   const { colour: name, width } = TONES[tone]
-  return { stroke: () => colour(place, name), width, dash: [3, 4], points: { show: false } }
+  return {
+    stroke: () => colour(place, name),
+    width: isSpark ? 1.5 : width,
+    dash: isSpark ? [2, 2] : [3, 4],
+    points: { show: false },
+  }
 }
 
 /** From the colour, thin, to nothing. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { StatsBadRequest, StatsRefused, StatsUnavailable } from '@postviews/client'
+import { StatsBadRequest, StatsRefused, StatsUnavailable } from '@postviews/client/src/index.ts'
 import { Answers, Availability } from './answers.ts'
 import { createLog } from './log.ts'
 

@@ -3,8 +3,8 @@
  * Analytics is away the last answer is given, marked as old with the time since when.
  */
 
-import { StatsRefused, StatsUnavailable } from '@postviews/client'
-import { entryBytes, Kept } from '@postviews/client/kept'
+import { StatsRefused, StatsUnavailable } from '@postviews/client/src/index.ts'
+import { entryBytes, Kept } from '@postviews/client/src/kept.ts'
 import { describeError, type Log } from './log.ts'
 import type { Known, Unavailable } from './pages/model.ts'
 

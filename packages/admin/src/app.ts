@@ -1,13 +1,15 @@
 /** The panel: the table of routes, what guards them, and the one place where an error becomes an answer. */
 
 import { hash } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { constants } from 'node:zlib'
 import compress from '@fastify/compress'
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
-import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client'
-import { boundConnections } from '@postviews/client/connections'
-import { createLoopTurns } from '@postviews/client/loop-turns'
+import { boundConnections } from '@postviews/client/src/connections.ts'
+import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client/src/index.ts'
+import { createLoopTurns } from '@postviews/client/src/loop-turns.ts'
+import { type StatsZone, UTC } from '@postviews/client/src/zone-time.ts'
 import {
   type FastifyError,
   type FastifyInstance,
@@ -17,7 +19,9 @@ import {
 } from 'fastify'
 import { Answers, Availability } from './answers.ts'
 import { loadAssets } from './assets.ts'
-import { daysCsv, postsCsv, referrersCsv } from './csv.ts'
+import { clocksFrom } from './clocks.ts'
+import { daysCsv } from './csv.ts'
+import { type Download, fileName, postsDownload, referrersDownload, StillToCome } from './downloads.ts'
 import { securityHeaders } from './headers.ts'
 import { hostCheck } from './hosts.ts'
 import { createHtml } from './html.ts'
@@ -25,9 +29,10 @@ import { describeError, type Log } from './log.ts'
 import { createRefusals } from './odd-requests.ts'
 import { readOverview } from './overview.ts'
 import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
-import { type DayRange, readQuestion, toAddress } from './pages/question.ts'
+import { readQuestion, toAddress } from './pages/question.ts'
 import { readPost } from './post.ts'
 import type { Posts } from './posts.ts'
+import { belowRoot } from './root.ts'
 import { signIn } from './sign-in.ts'
 import { MessagePage } from './sign-in-page.ts'
 
@@ -39,6 +44,8 @@ export interface PanelOptions {
   trustedProxies: string[]
   /** The names it answers to, as `hostName` writes them; none: to any. */
   hosts: string[]
+  /** The path that browsers find it below, as `parseRoot` gives it. */
+  root: string
   log: Log
 }
 
@@ -62,6 +69,11 @@ const ASSETS = '/assets/'
 const WATCH_MS = 5_000
 const YEAR_SECONDS = 31_536_000
 const HTML = 'text/html; charset=utf-8'
+/** Without it Excel reads a CSV in the code page of its machine: `Inês` would be `InÃªs`. */
+const UTF8_MARK = '\uFEFF'
+
+/** What is compressed is held back at first, and a stream that breaks meanwhile would be answered with a page. */
+const STREAMED = { compress: false } as const
 
 type Query = Record<string, string | string[] | undefined>
 
@@ -80,22 +92,26 @@ class Refusal extends Error {
 
 /** Builds the panel; nothing listens yet. */
 export function buildPanel(options: PanelOptions): FastifyInstance {
-  const { stats, posts, adminPassword, sessionHours, trustedProxies, hosts, log } = options
-  const assets = loadAssets()
+  const { stats, posts, adminPassword, sessionHours, trustedProxies, hosts, root, log } = options
+  const assets = loadAssets(root)
   const html = createHtml(assets)
   const availability = new Availability(log)
   const overviews = new Answers<Overview>(availability)
   const postPages = new Answers<Post>(availability)
   const headers = securityHeaders(html.scriptHash)
-  const messagePage = (title: string, text: string) => html.plainPage(title, MessagePage({ title, text }))
+  const messagePage = (title: string, text: string) =>
+    html.plainPage(title, MessagePage({ root, title, text }))
   const refusals = createRefusals(messagePage, headers)
   const isOwnHost = hostCheck(hosts)
   const loopTurn = createLoopTurns()
+  /** As Analytics told it last. */
+  let zone: StatsZone = UTC
 
   const app = fastify({
     // Fastify logs every request with its address; what is worth a line is logged below.
     logger: false,
     trustProxy: trustedProxies.length === 0 ? false : trustedProxies,
+    rewriteUrl: ({ url = '/' }) => belowRoot(url, root),
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     http: {
@@ -121,7 +137,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   app.addHook('onRequest', async ({ raw, url, host }, reply) => {
     reply.headers(headers)
     if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
-      throw new Refusal(400, 'Not understood', 'The request does not say by what name it asks.')
+      throw new Refusal(400, 'Not understood', 'The request has no Host header.')
     }
     // What the page of the refusal is drawn with is nobody's secret.
     const isForAnybody = url === HEALTH_ROUTE || url.startsWith(ASSETS)
@@ -129,7 +145,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
       throw new Refusal(
         421,
         'Not here',
-        'The panel does not answer to this name. PANEL_HOSTS lists its names.',
+        'The panel does not answer to this host name. PANEL_HOSTS lists the names it answers to.',
       )
     }
   })
@@ -146,7 +162,9 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     return refuse(reply, status, title, message)
   }
   app.setErrorHandler(answerError)
-  app.setNotFoundHandler((_request, reply) => refuse(reply, 404, 'Not found', 'There is no such page.'))
+  app.setNotFoundHandler((_request, reply) =>
+    refuse(reply, 404, 'Not found', 'There is no page at this address.'),
+  )
 
   function refuse(reply: FastifyReply, status: number, title: string, text: string) {
     // What the framework refuses has come past no hook.
@@ -161,16 +179,39 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     const question = readQuestion(query as Query)
     const known = await overviews.ask(toAddress('/', question), () => readOverview(stats, posts, question))
     await loopTurn()
-    return { page: 'overview', question, ...known }
+    zone = known.data?.zone ?? zone
+    return { page: 'overview', question, root, zone, ...known }
   }
 
-  async function post({ params, query }: FastifyRequest): Promise<PostAnswer> {
-    const id = canonicalPost((params as { id: string }).id)
-    if (id === undefined) throw new Refusal(404, 'No such post', 'This is not an id that a post can have.')
-    const question = { ...readQuestion(query as Query), search: '', page: 1 }
+  async function post(request: FastifyRequest): Promise<PostAnswer> {
+    const id = postOf(request)
+    const question = { ...readQuestion(request.query as Query), search: '', page: 1 }
     const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
     await loopTurn()
-    return { page: 'post', id, question, ...known }
+    zone = known.data?.zone ?? zone
+    return { page: 'post', id, question, root, zone, ...known }
+  }
+
+  /** Once the first page of it is there; a page that fails later ends the connection. */
+  async function sendDownload(request: FastifyRequest, reply: FastifyReply, read: () => Promise<Download>) {
+    const download = await read().catch((error: unknown) => {
+      availability.failed(error)
+      throw unavailableFile()
+    })
+    availability.answered()
+    asCsv(reply, download.name)
+    if (request.method === 'HEAD') return reply.send()
+    return reply.send(Readable.from(told(download), { objectMode: false }))
+  }
+
+  async function* told({ parts }: Download): AsyncGenerator<string> {
+    yield UTF8_MARK
+    try {
+      yield* parts
+    } catch (error) {
+      log.warn({ error: describeError(error) }, 'request.cut')
+      throw error
+    }
   }
 
   app.get(HEALTH_ROUTE, async () => ({ status: 'alive' }))
@@ -189,7 +230,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   })
 
   app.register(async scope => {
-    const guard = signIn(scope, { password: adminPassword, sessionHours, trustedProxies, html, log })
+    const guard = signIn(scope, { password: adminPassword, sessionHours, trustedProxies, root, html, log })
 
     scope.register(async guarded => {
       guarded.addHook('onRequest', guard)
@@ -203,17 +244,22 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
         )
         guarded.get(`${path}/data`, async (request, reply) => sendAnswer(request, reply, await ask(request)))
         guarded.get(`${path}/days.csv`, async (request, reply) => {
-          const { data, name } = forFile(await ask(request))
-          return sendCsv(reply, `${name}-days`, data.trend.period, daysCsv(data.trend))
+          const { data, post } = forFile(await ask(request))
+          const { days } = data.trend
+          if (days.length === 0) throw new StillToCome()
+          const range = { from: days[0]!.date, to: days.at(-1)!.date }
+          const name = fileName(post, 'days', range, data.trend.timezone)
+          return asCsv(reply, name).send(UTF8_MARK + daysCsv(data.trend))
         })
-        guarded.get(`${path}/referrers.csv`, async (request, reply) => {
-          const { data, name } = forFile(await ask(request))
-          return sendCsv(reply, `${name}-referrers`, data.trend.period, referrersCsv(data.referrers))
+        guarded.get(`${path}/referrers.csv`, STREAMED, async (request, reply) => {
+          const post = path === '' ? null : postOf(request)
+          const question = readQuestion(request.query as Query)
+          return sendDownload(request, reply, () => referrersDownload(stats, post, question))
         })
       }
-      guarded.get('/posts.csv', async (request, reply) => {
-        const { data } = forFile(await overview(request))
-        return sendCsv(reply, 'posts', data.trend.period, postsCsv(data.posts))
+      guarded.get('/posts.csv', STREAMED, async (request, reply) => {
+        const question = readQuestion(request.query as Query)
+        return sendDownload(request, reply, () => postsDownload(stats, posts, question))
       })
     })
   })
@@ -225,7 +271,11 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     timer.unref()
   })
 
-  const watch = setInterval(() => availability.check(() => stats.status()), WATCH_MS)
+  async function look(): Promise<void> {
+    const { timezone, offsets, as_of: asOf } = await stats.status()
+    zone = { timezone, offsets: clocksFrom(offsets, asOf) }
+  }
+  const watch = setInterval(() => availability.check(look), WATCH_MS)
   watch.unref()
   app.addHook('onClose', async () => clearInterval(watch))
   return app
@@ -241,23 +291,30 @@ function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer
 }
 
 /** A file outlives any mark on it: what is old, or unknown, is not made one. */
-function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; name: string } {
+function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; post: string | null } {
   const { data, unavailable } = answer
-  if (data === null || unavailable !== null) {
-    throw new Refusal(
-      503,
-      'Unavailable',
-      'Analytics is unavailable, so there are no numbers of now to download.',
-    )
-  }
-  return { data, name: answer.page === 'post' ? answer.id : answer.page }
+  if (data === null || unavailable !== null) throw unavailableFile()
+  return { data, post: answer.page === 'post' ? answer.id : null }
 }
 
-function sendCsv(reply: FastifyReply, name: string, { from, to }: DayRange, text: string) {
+function unavailableFile(): Refusal {
+  return new Refusal(
+    503,
+    'Unavailable',
+    'Analytics is unavailable, so there are no current numbers to download.',
+  )
+}
+
+function asCsv(reply: FastifyReply, name: string): FastifyReply {
   return reply
     .type('text/csv; charset=utf-8; header=present')
-    .header('Content-Disposition', `attachment; filename="postviews-${name}-${from}-${to}.csv"`)
-    .send(text)
+    .header('Content-Disposition', `attachment; filename="${name}"`)
+}
+
+function postOf({ params }: FastifyRequest): string {
+  const id = canonicalPost((params as { id: string }).id)
+  if (id === undefined) throw new Refusal(404, 'No such post', 'This is not a valid post id.')
+  return id
 }
 
 function encodingFor(accepted = ''): 'br' | 'gzip' | null {
@@ -269,11 +326,14 @@ function encodingFor(accepted = ''): 'br' | 'gzip' | null {
 function toRefusal(error: FastifyError | Error): Refusal {
   if (error instanceof Refusal) return error
   if (error instanceof StatsBadRequest) {
-    return new Refusal(400, 'Cannot be shown', 'Analytics does not answer such a question.')
+    return new Refusal(400, 'Cannot be shown', 'Analytics cannot answer this request.')
+  }
+  if (error instanceof StillToCome) {
+    return new Refusal(400, 'Nothing to download', 'These days are still to come.')
   }
   const { statusCode = 500 } = error as Partial<FastifyError>
   if (statusCode >= 400 && statusCode < 500) {
     return new Refusal(statusCode, 'Not understood', 'The request cannot be read.')
   }
-  return new Refusal(500, 'Something went wrong', 'Something unexpected happened; it was logged.')
+  return new Refusal(500, 'Something went wrong', 'An unexpected error occurred. It was logged.')
 }

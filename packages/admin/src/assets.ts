@@ -13,13 +13,14 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 const PACKAGE = join(import.meta.dirname, '..')
 const OWN_FOLDERS = ['browser', 'src/pages']
 
-/** What the modules import by name, and the file in the package that is made for browsers. */
+/** What the modules import by name, and the file in the package that is made for browsers, or runs there as it is. */
 const LIBRARIES = {
   preact: () => esm('preact'),
   'preact/hooks': () => esm('preact/hooks'),
   htm: () => esm('htm'),
   'htm/preact': () => esm('htm/preact'),
   // Only its script for pages is minified; this makes a module of it.
+  '@postviews/client/src/zone-time.ts': () => stripTypeScriptTypes(esm('@postviews/client/src/zone-time.ts')),
   uplot: () => `${read(join(uplotFolder, 'uPlot.iife.min.js'))}\nexport default uPlot\n`,
 }
 
@@ -54,7 +55,8 @@ export interface Assets {
   address(path: string): string
 }
 
-export function loadAssets(): Assets {
+/** @param root of the panel, which every address begins with */
+export function loadAssets(root: string): Assets {
   const texts = new Map<string, string>()
   for (const [name, load] of Object.entries(LIBRARIES)) texts.set(`lib/${name}.js`, load())
   for (const folder of OWN_FOLDERS) {
@@ -71,7 +73,7 @@ export function loadAssets(): Assets {
   texts.set('browser/panel.css', `${uplotStyles}\n${texts.get('browser/panel.css')}`)
 
   const version = hash('sha256', JSON.stringify([...texts]), 'base64url').slice(0, 12)
-  const address = (path: string) => `/assets/${version}/${path}`
+  const address = (path: string) => `${root}assets/${version}/${path}`
   return {
     version,
     files: new Map([...texts].map(([path, text]) => [path, toAsset(path, text)])),

@@ -1,7 +1,14 @@
-import type { Clocks } from './pages/model.ts'
+import type { ClockOffset } from '@postviews/client/src/index.ts'
 
-/** The clocks from a time on, ISO 8601: nothing earlier is shown. */
-export function clocksFrom(offsets: Clocks, time: string): Clocks {
-  const inForce = offsets.findLastIndex(({ from }) => Date.parse(from) <= Date.parse(time))
+/** No clock is ever set back by more. */
+const LONGEST_CHANGE_MS = 86_400_000
+
+/**
+ * The clocks from a time on, ISO 8601, for nothing earlier is shown; and those of the day before, which tell whether an
+ * hour is there twice.
+ */
+export function clocksFrom(offsets: readonly ClockOffset[], time: string): ClockOffset[] {
+  const sinceMs = Date.parse(time) - LONGEST_CHANGE_MS
+  const inForce = offsets.findLastIndex(({ from }) => Date.parse(from) <= sinceMs)
   return offsets.slice(Math.max(0, inForce))
 }

@@ -15,6 +15,7 @@ test('needs a password and a key, and nothing else', () => {
     sessionHours: 12,
     trustedProxies: [],
     hosts: [],
+    root: '/',
     logLevel: 'info',
   })
 })
@@ -32,7 +33,7 @@ test('takes names as browsers write them, and nothing that is more than a name',
     '10.0.0.1',
   ])
   for (const wrong of ['panel.example:3200', 'https://panel.example', 'panel.example/x', 'a b', '*', '::1'])
-    assert.throws(() => hosts(wrong), /PANEL_HOSTS: is not a list of host names/, wrong)
+    assert.throws(() => hosts(wrong), /PANEL_HOSTS: ".+" is not a list of host names/, wrong)
 })
 
 test('tells every problem at once, and repeats no secret', () => {
@@ -47,6 +48,7 @@ test('tells every problem at once, and repeats no secret', () => {
         SESSION_HOURS: '0',
         TRUSTED_PROXIES: '127.0.0.1, ::/129',
         PANEL_HOSTS: 'panel.example, user:hunter2@panel.example',
+        PANEL_PATH: '/posts/',
         LOG_LEVEL: 'loud',
       })
     } catch (error) {
@@ -66,8 +68,12 @@ test('tells every problem at once, and repeats no secret', () => {
       'SESSION_HOURS',
       'TRUSTED_PROXIES',
       'PANEL_HOSTS',
+      'PANEL_PATH',
       'LOG_LEVEL',
     ],
   )
   for (const secret of ['hunter2', 'schlüssel']) assert.ok(!problems.message.includes(secret))
+  assert.match(problems.message, /^ {2}- PORT: "3200x" is not a whole number from 0 to 65535$/m)
+  assert.match(problems.message, /^ {2}- ANALYTICS_URL: "http:\/\/…@127\.0\.0\.1:3100" may not hold/m)
+  assert.match(problems.message, /^ {2}- ADMIN_PASSWORD: is not set/m)
 })

@@ -1,7 +1,9 @@
 /** The one place where the panel's environment is read: a pure function of it, which tells every problem at once. */
 
-import { proxyList } from '@postviews/client'
+import { proxyList } from '@postviews/client/src/index.ts'
+import { shownValue } from '@postviews/client/src/shown-value.ts'
 import { hostName } from './hosts.ts'
+import { parseRoot } from './root.ts'
 
 export interface Config {
   adminPassword: string
@@ -16,10 +18,12 @@ export interface Config {
   trustedProxies: string[]
   /** The names it answers to; none: to any. */
   hosts: string[]
+  /** The path that browsers find it below, with a slash at its end. */
+  root: string
   logLevel: string
 }
 
-/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: …". */
+/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: VALUE …". */
 interface Setting<T> {
   name: string
   fallback: string
@@ -44,8 +48,8 @@ function setting<T>(name: string, fallback: string, help: string, parse: (text: 
   return { name, fallback, help, parse }
 }
 
-const ADMIN_PASSWORD = setting('ADMIN_PASSWORD', '', 'what one signs in with; required', text => {
-  if (text === '') throw new Error('is not set; choose one, for instance of `openssl rand -base64 18`')
+const ADMIN_PASSWORD = setting('ADMIN_PASSWORD', '', 'the password to sign in with; required', text => {
+  if (text === '') throw new Error('is not set; choose one, for example with `openssl rand -base64 18`')
   return text
 })
 const HOST = setting('HOST', '127.0.0.1', 'address the panel listens on', text => text)
@@ -60,16 +64,16 @@ const INTERNAL_API_KEY = setting('INTERNAL_API_KEY', '', 'one key of the interna
 const POSTS_URL = setting(
   'POSTS_URL',
   '',
-  'a service that tells titles, authors and links of posts; without one, posts are shown by their ids',
+  'a service that returns titles, authors and links of posts; without one, posts are shown by their ids',
   text => (text === '' ? null : httpUrl(text)),
 )
-const SESSION_HOURS = setting('SESSION_HOURS', '12', 'how long one stays signed in', text =>
+const SESSION_HOURS = setting('SESSION_HOURS', '12', 'how many hours a session lasts', text =>
   integer(text, 1, 720),
 )
 const TRUSTED_PROXIES = setting(
   'TRUSTED_PROXIES',
   '',
-  'proxies in front, whose `X-Forwarded-*` are believed: addresses and networks, separated by commas',
+  'proxies in front of the panel whose `X-Forwarded-*` headers are trusted: addresses and networks, separated by commas',
   text => {
     const proxies = listOf(text)
     proxyList(proxies)
@@ -79,7 +83,7 @@ const TRUSTED_PROXIES = setting(
 const PANEL_HOSTS = setting(
   'PANEL_HOSTS',
   '',
-  'the names that browsers have for the panel, separated by commas: `panel.example`; other names are refused. Without it any name will do',
+  'the host names the panel answers to, separated by commas: `panel.example`; other names are refused. If not set, any name is accepted',
   text =>
     listOf(text).map(entry => {
       const name = hostName(entry)
@@ -89,10 +93,19 @@ const PANEL_HOSTS = setting(
       return name
     }),
 )
+const PANEL_PATH = setting(
+  'PANEL_PATH',
+  '/',
+  'the path under which browsers find the panel, if it shares its host name with other sites: `/stats/`',
+  parseRoot,
+)
 const LOG_LEVEL = setting('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), text => {
   if (!LOG_LEVELS.includes(text)) throw new Error(`is none of ${LOG_LEVELS.join(', ')}`)
   return text
 })
+
+/** Their values are never shown. */
+const SECRETS = ['ADMIN_PASSWORD', 'INTERNAL_API_KEY']
 
 /** Every setting there is, in the order the documentation lists them. */
 export const SETTINGS: readonly Setting<unknown>[] = [
@@ -105,6 +118,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   SESSION_HOURS,
   TRUSTED_PROXIES,
   PANEL_HOSTS,
+  PANEL_PATH,
   LOG_LEVEL,
 ]
 
@@ -117,7 +131,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     try {
       return parse(text)
     } catch (error) {
-      problems.push(`${name}: ${(error as Error).message}`)
+      const shown = text === '' || SECRETS.includes(name) ? '' : `${shownValue(text)} `
+      problems.push(`${name}: ${shown}${(error as Error).message}`)
       return undefined as T
     }
   }
@@ -131,6 +146,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     sessionHours: read(SESSION_HOURS),
     trustedProxies: read(TRUSTED_PROXIES),
     hosts: read(PANEL_HOSTS),
+    root: read(PANEL_PATH),
     logLevel: read(LOG_LEVEL),
   }
   if (problems.length > 0) throw new ConfigError(problems)

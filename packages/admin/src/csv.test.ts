@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { daysCsv, postsCsv, referrersCsv } from './csv.ts'
+import { daysCsv, otherPostsCsv, POSTS_HEAD, postsCsv, REFERRERS_HEAD, referrersCsv } from './csv.ts'
 
 const DAY = { date: '2026-11-21', views: 12_345, unique_views: null, logged_in: 3, anonymous: 9, bots: 0 }
-const ROW = { id: 'a', views: 2, unique_views: 1, spark: null }
+const ROW = { id: 'a', views: 2, unique_views: 1 }
+const TODAY = '2026-11-22'
+
+function host(name: string) {
+  return { kind: 'host' as const, host: name, views: 1 }
+}
 
 function post(title: string, author: string | null = null) {
   return { ...ROW, name: { title, author, url: null } }
@@ -11,16 +16,26 @@ function post(title: string, author: string | null = null) {
 
 test('writes days with plain numbers, and nothing where a number is unknown', () => {
   assert.equal(
-    daysCsv({ days: [DAY], daysBefore: null }),
-    'date,views,unique_views,logged_in,anonymous,bots\r\n2026-11-21,12345,,3,9,0\r\n',
+    daysCsv({ days: [DAY], daysBefore: null, today: TODAY }),
+    'date,views,unique_views,logged_in,anonymous,bots,is_whole_day\r\n2026-11-21,12345,,3,9,0,yes\r\n',
   )
+})
+
+test('marks the day that is not over, for a file outlives it', () => {
+  const [, yesterday, today] = daysCsv({
+    days: [DAY, { ...DAY, date: TODAY }],
+    daysBefore: null,
+    today: TODAY,
+  }).split('\r\n')
+  assert.match(yesterday!, /^2026-11-21,.*,yes$/)
+  assert.match(today!, /^2026-11-22,.*,no$/)
 })
 
 test('writes the day compared with beside each day', () => {
   const before = { ...DAY, date: '2026-11-20', views: 1, unique_views: 1 }
-  const [head, row] = daysCsv({ days: [DAY], daysBefore: [before] }).split('\r\n')
-  assert.equal(head!.split(',')[6], 'date_before')
-  assert.equal(row, '2026-11-21,12345,,3,9,0,2026-11-20,1,1,3,9,0')
+  const [head, row] = daysCsv({ days: [DAY], daysBefore: [before], today: TODAY }).split('\r\n')
+  assert.equal(head!.split(',')[7], 'date_before')
+  assert.equal(row, '2026-11-21,12345,,3,9,0,yes,2026-11-20,1,1,3,9,0,yes')
 })
 
 test('keeps a spreadsheet from running a cell as a formula', () => {
@@ -40,10 +55,10 @@ test('keeps a spreadsheet from running a cell as a formula', () => {
     '＠A1',
   ]
   for (const title of titles) {
-    const cell = postsCsv([post(title)]).split('\r\na,')[1]!
+    const cell = postsCsv([post(title)]).slice('a,'.length)
     assert.match(cell, /^"?'/, JSON.stringify(title))
   }
-  assert.match(referrersCsv([{ host: '=cmd|calc', views: 1 }]), /\r\n'=cmd\|calc,1\r\n$/)
+  assert.match(referrersCsv([host('=cmd|calc')]), /^'=cmd\|calc,1\r\n$/)
   assert.match(postsCsv([post('fine', '=HYPERLINK("x")')]), /,fine,"'=HYPERLINK\(""x""\)",2,1\r\n$/)
 })
 
@@ -51,8 +66,7 @@ test('keeps a spreadsheet whose list separator is a semicolon from it too', () =
   for (const separator of [';', '; ', ';"', '\t', '|', '\n', '\r\n', ';;']) {
     for (const formula of ['=1+1', '+1', '-1', '@A1', '＝1']) {
       const csv =
-        postsCsv([post(`x${separator}${formula};y`)]) +
-        referrersCsv([{ host: `x${separator}${formula}`, views: 1 }])
+        postsCsv([post(`x${separator}${formula};y`)]) + referrersCsv([host(`x${separator}${formula}`)])
       // Quotes mean nothing to it where they do not begin a cell.
       const cells = csv.split(/[;|\t\r\n]/).map(cell => cell.replace(/^["\s]+/, ''))
       assert.deepEqual(
@@ -62,7 +76,7 @@ test('keeps a spreadsheet whose list separator is a semicolon from it too', () =
       )
     }
   }
-  assert.match(referrersCsv([{ host: 'x;=1+1;y', views: 1 }]), /\r\nx;'=1\+1;y,1\r\n$/)
+  assert.match(referrersCsv([host('x;=1+1;y')]), /^x;'=1\+1;y,1\r\n$/)
 })
 
 test('leaves alone what only holds such a character', () => {
@@ -70,20 +84,37 @@ test('leaves alone what only holds such a character', () => {
   assert.match(postsCsv([post('Salt; a - b; c@d')]), /,Salt; a - b; c@d,/)
 })
 
-test("tells the views of the site's own pages by that name, and of nowhere by none", () => {
+test("names what is no host: the site's own pages, others, not recorded; and nowhere by nothing", () => {
   const referrers = [
-    { host: 'news.example', views: 3 },
-    { host: null, views: 2 },
-    { host: null, views: 7, internal: true as const },
-  ]
-  assert.equal(referrersCsv(referrers), "host,views\r\nnews.example,3\r\n,2\r\nthis site's own pages,7\r\n")
+    { kind: 'host', host: 'news.example', views: 3 },
+    { kind: 'direct', host: null, views: 2 },
+    { kind: 'other', host: null, views: 9 },
+    { kind: 'internal', host: null, views: 7 },
+    { kind: 'unknown', host: null, views: 1 },
+  ] as const
+  assert.equal(
+    REFERRERS_HEAD + referrersCsv(referrers),
+    "host,views\r\nnews.example,3\r\n,2\r\nother hosts,9\r\nthis site's own pages,7\r\nnot recorded,1\r\n",
+  )
 })
 
 test('quotes what holds a comma, a quote or a line break', () => {
-  assert.match(postsCsv([post('Bread, "again"')]), /\r\na,"Bread, ""again""",,2,1\r\n$/)
+  assert.match(postsCsv([post('Bread, "again"')]), /^a,"Bread, ""again""",,2,1\r\n$/)
   assert.match(postsCsv([post('two\nlines')]), /,"two\nlines",/)
 })
 
 test('writes a post by its id alone where nobody tells its title', () => {
-  assert.equal(postsCsv([{ ...ROW, name: null }]), 'id,title,author,views,unique_views\r\na,,,2,1\r\n')
+  assert.equal(
+    POSTS_HEAD + postsCsv([{ ...ROW, name: null }]),
+    'id,title,author,views,unique_views\r\na,,,2,1\r\n',
+  )
+})
+
+test('says in one line, without an id, what a list of posts leaves out', () => {
+  assert.equal(otherPostsCsv({ posts: 9, views: 70, unique_views: null }), ',9 other posts,,70,\r\n')
+  assert.equal(otherPostsCsv({ posts: 1, views: 7, unique_views: 6 }), ',1 other post,,7,6\r\n')
+  assert.equal(
+    otherPostsCsv({ posts: 0, views: 2, unique_views: 2 }),
+    ',views while this file was made,,2,2\r\n',
+  )
 })

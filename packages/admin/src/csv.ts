@@ -1,11 +1,17 @@
-/** Tables as CSV (RFC 4180), for spreadsheets: what a page shows, with plain numbers; unknown is empty. */
+/** Lines of CSV (RFC 4180), for spreadsheets: plain numbers; unknown is empty. */
 
-import type { DayFigures, PostRow, Referrer, Trend } from './pages/model.ts'
+import type { DayFigures, OtherPosts, PostRow, ReferrerRow, Trend } from './pages/model.ts'
 
 type Cell = string | number | null
 
-export function daysCsv({ days, daysBefore }: Pick<Trend, 'days' | 'daysBefore'>): string {
-  const columns = ['date', 'views', 'unique_views', 'logged_in', 'anonymous', 'bots']
+// A spreadsheet runs a cell that begins so as a formula, and texts come from anybody: a title, a host. Where the list
+// separator is a semicolon it begins a cell at every semicolon, and at every line break, for quotes within a cell mean
+// nothing to it.
+const FORMULAS = /(^|[;|\t\r\n])(?=["\s]*[=+\-@\t\r＝＋－＠])/g
+
+/** A file outlives the day: the one that was not over when it was made is marked. */
+export function daysCsv({ days, daysBefore, today }: Pick<Trend, 'days' | 'daysBefore' | 'today'>): string {
+  const columns = ['date', 'views', 'unique_views', 'logged_in', 'anonymous', 'bots', 'is_whole_day']
   const cells = ({ date, views, unique_views, logged_in, anonymous, bots }: DayFigures): Cell[] => [
     date,
     views,
@@ -13,6 +19,7 @@ export function daysCsv({ days, daysBefore }: Pick<Trend, 'days' | 'daysBefore'>
     logged_in,
     anonymous,
     bots,
+    date < today ? 'yes' : 'no',
   ]
   if (daysBefore === null) return toCsv([columns, ...days.map(cells)])
   return toCsv([
@@ -21,34 +28,42 @@ export function daysCsv({ days, daysBefore }: Pick<Trend, 'days' | 'daysBefore'>
   ])
 }
 
-export function postsCsv(posts: readonly PostRow[]): string {
-  return toCsv([
-    ['id', 'title', 'author', 'views', 'unique_views'],
-    ...posts.map(({ id, name, views, unique_views }) => [
+export const POSTS_HEAD = toCsv([['id', 'title', 'author', 'views', 'unique_views']])
+
+export function postsCsv(posts: readonly Pick<PostRow, 'id' | 'name' | 'views' | 'unique_views'>[]): string {
+  return toCsv(
+    posts.map(({ id, name, views, unique_views }) => [
       id,
       name?.title ?? null,
       name?.author ?? null,
       views,
       unique_views,
     ]),
-  ])
+  )
 }
 
-export function referrersCsv(referrers: readonly Referrer[]): string {
-  return toCsv([
-    ['host', 'views'],
-    ...referrers.map(({ host, views, internal }) => [internal ? "this site's own pages" : host, views]),
-  ])
+/** What the lines above leave out: no post has an empty id. */
+export function otherPostsCsv({ posts, views, unique_views }: OtherPosts): string {
+  const title =
+    posts === 0 ? 'views while this file was made' : `${posts} other post${posts === 1 ? '' : 's'}`
+  return toCsv([[null, title, null, views, unique_views]])
+}
+
+export const REFERRERS_HEAD = toCsv([['host', 'views']])
+
+export function referrersCsv(referrers: readonly ReferrerRow[]): string {
+  return toCsv(referrers.map(row => [nameOf(row), row.views]))
+}
+
+function nameOf({ kind, host }: ReferrerRow): string | null {
+  if (kind === 'host' || kind === 'direct') return host
+  if (kind === 'internal') return "this site's own pages"
+  return kind === 'unknown' ? 'not recorded' : 'other hosts'
 }
 
 function toCsv(rows: readonly (readonly Cell[])[]): string {
   return rows.map(row => `${row.map(toCell).join(',')}\r\n`).join('')
 }
-
-// A spreadsheet runs a cell that begins so as a formula, and texts come from anybody: a title, a host. Where the list
-// separator is a semicolon it begins a cell at every semicolon, and at every line break, for quotes within a cell mean
-// nothing to it.
-const FORMULAS = /(^|[;|\t\r\n])(?=["\s]*[=+\-@\t\r＝＋－＠])/g
 
 function toCell(cell: Cell): string {
   if (cell === null) return ''

@@ -1,9 +1,9 @@
 /** The panel's one wiring: everything is built here, in the order it starts, and ended in reverse. */
 
 import { once } from 'node:events'
-import { createStats } from '@postviews/client'
-import { endOnSignals } from '@postviews/client/ending'
-import { LogLines } from '@postviews/client/log-lines'
+import { endOnSignals } from '@postviews/client/src/ending.ts'
+import { createStats } from '@postviews/client/src/index.ts'
+import { LogLines } from '@postviews/client/src/log-lines.ts'
 import { buildPanel } from './app.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { createLog, describeError } from './log.ts'

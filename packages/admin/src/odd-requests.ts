@@ -9,11 +9,11 @@ export type Page = (title: string, text: string) => string
 
 const REFUSALS: Record<number, { title: string; text: string }> = {
   400: { title: 'Not understood', text: 'The request cannot be read.' },
-  405: { title: 'Not understood', text: 'The panel answers no such request.' },
+  405: { title: 'Not understood', text: 'The panel does not support this kind of request.' },
   408: { title: 'Too slow', text: 'The request took too long to arrive.' },
   431: {
     title: 'Too long',
-    text: 'The address of the page, with what the browser sends along, is too long.',
+    text: 'The address and headers of the request are too long.',
   },
 }
 const STATUS_OF: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }

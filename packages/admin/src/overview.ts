@@ -1,14 +1,14 @@
 /** Reads what the overview shows. */
 
-import { canonicalPost, type Stats } from '@postviews/client'
+import type { SiteDays, SiteReferrers, Stats } from '@postviews/client/src/index.ts'
 import type { Loaded } from './answers.ts'
 import { clocksFrom } from './clocks.ts'
-import type { DayFigures, Names, Overview, PostRow } from './pages/model.ts'
-import { ROWS_PER_PAGE } from './pages/model.ts'
-import { type Day, type DayRange, daysBetween, MAX_PERIOD_DAYS, type Question } from './pages/question.ts'
+import { foundRows, type List, otherPosts, topRows } from './lists.ts'
+import type { Overview } from './pages/model.ts'
+import type { Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
 import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
-import { rangesOf, sparkOf, sumOf, trendOf, within } from './trend.ts'
+import { dayOf, rangesOf, trendOf, trendToCome } from './trend.ts'
 
 /** @throws {StatsError} */
 export async function readOverview(
@@ -17,25 +17,40 @@ export async function readOverview(
   question: Question,
 ): Promise<Loaded<Overview>> {
   // What day it is depends on the time zone that Analytics counts in.
-  const [{ timezone, to: today }, status] = await Promise.all([stats.siteDays({ days: 1 }), stats.status()])
-  const ranges = rangesOf(question.period, today)
-  const [days, referrers, list] = await Promise.all([
-    stats.siteDays(ranges.asked),
-    stats.siteReferrers({ ...ranges.period, limit: ASKED_REFERRERS }),
-    question.search === ''
-      ? topRows(stats, posts, ranges.period, ranges.shown, question.page, today)
-      : foundRows(stats, posts, ranges.period, ranges.shown, question.search, today),
+  const [{ timezone, to: today }, status, site] = await Promise.all([
+    stats.siteDays({ days: 1 }),
+    stats.status(),
+    stats.siteViews(),
   ])
-  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
-  const { asOf: listedAt, ...listed } = list
+  const ranges = rangesOf(question.period, today)
+  const { period, shown } = ranges
+  const isToCome = period.from > today
+  const [days, referrers, list]: [Pick<SiteDays, 'days' | 'as_of'>, SiteReferrers | null, List] = isToCome
+    ? [{ days: [], as_of: status.as_of }, null, await emptyList(posts, status.as_of)]
+    : await Promise.all([
+        stats.siteDays(ranges.asked),
+        stats.siteReferrers({ ...period, limit: ASKED_REFERRERS }),
+        question.search === ''
+          ? topRows(stats, posts, { period, shown, today }, question.page)
+          : foundRows(stats, posts, { period, shown, today }, question.search),
+      ])
+  const { as_of: countedAt, offsets, timezone: zoneName, zone_rules: _rules, ...counting } = status
+  const { asOf: listedAt, viewedPosts, ...listed } = list
+  const firstDay = site.first_viewed_at === null ? null : dayOf(site.first_viewed_at, offsets)
+  const place = { timezone, today, firstDay }
+  const trend = isToCome ? trendToCome(ranges, place) : trendOf(days.days, ranges, place, question.compare)
   return {
-    asOf: oldest(countedAt, days.as_of, referrers.as_of, listedAt),
+    asOf: oldest(countedAt, site.as_of, days.as_of, referrers?.as_of ?? countedAt, listedAt),
     data: {
       ...listed,
-      trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
-      clocks: clocksFrom(offsets, oldest(countedAt, ...counting.minutes.map(({ minute }) => minute))),
+      others: otherPosts(listed.posts, viewedPosts, trend.sums),
+      trend,
+      zone: {
+        timezone: zoneName,
+        offsets: clocksFrom(offsets, oldest(countedAt, ...counting.minutes.map(({ minute }) => minute))),
+      },
       counting,
-      referrers: shownReferrers(referrers.referrers),
+      referrers: referrers === null ? [] : shownReferrers(referrers, trend.sums),
     },
   }
 }
@@ -45,101 +60,7 @@ export function oldest(...times: string[]): string {
   return times.reduce((a, b) => (b < a ? b : a))
 }
 
-interface List {
-  posts: PostRow[]
-  totalPosts: number
-  names: Names
-  asOf: string
-}
-
-async function topRows(
-  stats: Stats,
-  posts: Posts,
-  period: DayRange,
-  shown: DayRange,
-  page: number,
-  today: Day,
-): Promise<List> {
-  const top = await stats.topPosts({ ...period, limit: ROWS_PER_PAGE, offset: (page - 1) * ROWS_PER_PAGE })
-  const ids = top.posts.map(post => post.post_uuid)
-  const [days, { names, from }] = await Promise.all([daysOfPosts(stats, ids, shown, today), posts.names(ids)])
-  return {
-    posts: top.posts.map(({ post_uuid: id, views, unique_views }) => ({
-      id,
-      name: names.get(id) ?? null,
-      views,
-      unique_views,
-      spark: sparkOf(days.get(id) ?? [], today),
-    })),
-    totalPosts: top.total,
-    names: from,
-    asOf: top.as_of,
-  }
-}
-
-/** Posts by a part of their title, or by their whole id, most views first. */
-async function foundRows(
-  stats: Stats,
-  posts: Posts,
-  period: DayRange,
-  shown: DayRange,
-  search: string,
-  today: Day,
-): Promise<List> {
-  const found = await posts.search(search)
-  const typedId = canonicalPost(search)
-  const ids = [...new Set([...(typedId === undefined ? [] : [typedId]), ...found.ids])]
-  if (ids.length === 0) {
-    return { posts: [], totalPosts: 0, names: found.from, asOf: new Date().toISOString() }
-  }
-  const [totals, days, { names, from }] = await Promise.all([
-    stats.postsViews(ids),
-    daysOfPosts(stats, ids, shown, today),
-    posts.names(ids),
-  ])
-  const rows = totals.posts
-    // Any word may be an id: that of no post that somebody viewed, or knows, is just a word.
-    .filter(({ post_uuid: id, views }) => views > 0 || names.has(id))
-    .map(({ post_uuid: id }) => {
-      const ofPost = days.get(id) ?? []
-      const inPeriod = within(ofPost, period)
-      return {
-        id,
-        name: names.get(id) ?? null,
-        views: sumOf(inPeriod, 'views').value ?? 0,
-        unique_views: sumOf(inPeriod, 'unique_views').value,
-        spark: sparkOf(ofPost, today),
-      }
-    })
-    .toSorted((a, b) => b.views - a.views)
-  return {
-    posts: rows,
-    totalPosts: rows.length,
-    names: found.from === 'away' ? 'away' : from,
-    asOf: totals.as_of,
-  }
-}
-
-/** What Analytics tells in one call: posts times days. */
-const MAX_POST_DAYS = 20_000
-
-/** In few calls, which reach back from today; only for what lies further back than those go, in one for each post. */
-async function daysOfPosts(
-  stats: Stats,
-  ids: readonly string[],
-  { from, to }: DayRange,
-  today: Day,
-): Promise<Map<string, DayFigures[]>> {
-  if (ids.length === 0) return new Map()
-  const count = daysBetween(from, today) + 1
-  if (count >= 1 && count <= MAX_PERIOD_DAYS) {
-    const inCall = Math.floor(MAX_POST_DAYS / count)
-    const calls = Array.from({ length: Math.ceil(ids.length / inCall) }, (_, index) =>
-      stats.postsViews(ids.slice(index * inCall, (index + 1) * inCall), { days: count }),
-    )
-    const told = (await Promise.all(calls)).flatMap(({ posts }) => posts)
-    return new Map(told.map(({ post_uuid, days = [] }) => [post_uuid, within(days, { from, to })]))
-  }
-  const answers = await Promise.all(ids.map(id => stats.postDays(id, { from, to })))
-  return new Map(answers.map(({ post_uuid, days }) => [post_uuid, days]))
+async function emptyList(posts: Posts, asOf: string): Promise<List> {
+  const { from: names } = await posts.names([])
+  return { posts: [], totalPosts: 0, viewedPosts: 0, mayBeMore: false, mostViews: 0, names, asOf }
 }

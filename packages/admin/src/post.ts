@@ -1,6 +1,6 @@
 /** Reads what the page of a post shows. */
 
-import type { Stats } from '@postviews/client'
+import type { Stats } from '@postviews/client/src/index.ts'
 import type { Loaded } from './answers.ts'
 import { clocksFrom } from './clocks.ts'
 import { oldest } from './overview.ts'
@@ -8,7 +8,7 @@ import type { Post } from './pages/model.ts'
 import type { Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
 import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
-import { rangesOf, trendOf } from './trend.ts'
+import { dayOf, rangesOf, trendOf, trendToCome } from './trend.ts'
 
 /**
  * @param id as `canonicalPost` gives it
@@ -20,21 +20,30 @@ export async function readPost(
   id: string,
   question: Question,
 ): Promise<Loaded<Post>> {
-  const [{ timezone, to: today }, status, total, { names, from }] = await Promise.all([
+  const [{ timezone, to: today }, status, site, total, { names, from }] = await Promise.all([
     stats.postDays(id, { days: 1 }),
     stats.status(),
+    stats.siteViews(),
     stats.postViews(id),
     posts.names([id]),
   ])
   const ranges = rangesOf(question.period, today)
-  const [days, referrers] = await Promise.all([
-    stats.postDays(id, ranges.asked),
-    stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
-  ])
-  const { as_of: countedAt, offsets, timezone: _timezone, zone_rules: _rules, ...counting } = status
+  const isToCome = ranges.period.from > today
+  const [days, referrers] = isToCome
+    ? [null, null]
+    : await Promise.all([
+        stats.postDays(id, ranges.asked),
+        stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
+      ])
+  const { as_of: countedAt, offsets, timezone: zoneName, zone_rules: _rules, ...counting } = status
+  // Before the site's first view nobody counted; a post that was new then was not viewed.
+  const firstDay = site.first_viewed_at === null ? null : dayOf(site.first_viewed_at, offsets)
+  const place = { timezone, today, firstDay }
+  const trend =
+    days === null ? trendToCome(ranges, place) : trendOf(days.days, ranges, place, question.compare)
   const minutes = counting.minutes.map(({ minute }) => minute)
   return {
-    asOf: oldest(countedAt, total.as_of, days.as_of, referrers.as_of),
+    asOf: oldest(countedAt, site.as_of, total.as_of, days?.as_of ?? countedAt, referrers?.as_of ?? countedAt),
     data: {
       name: names.get(id) ?? null,
       names: from,
@@ -43,10 +52,13 @@ export async function readPost(
         first_viewed_at: total.first_viewed_at,
         last_viewed_at: total.last_viewed_at,
       },
-      trend: trendOf(days.days, ranges, { timezone, today }, question.compare),
-      clocks: clocksFrom(offsets, oldest(countedAt, total.first_viewed_at ?? countedAt, ...minutes)),
+      trend,
+      zone: {
+        timezone: zoneName,
+        offsets: clocksFrom(offsets, oldest(countedAt, total.first_viewed_at ?? countedAt, ...minutes)),
+      },
       counting,
-      referrers: shownReferrers(referrers.referrers),
+      referrers: referrers === null ? [] : shownReferrers(referrers, trend.sums),
     },
   }
 }

@@ -7,15 +7,15 @@
  * Nothing here ever rejects: a panel without titles shows ids.
  */
 
-import { canonicalPost } from '@postviews/client'
-import { entryBytes, Kept, ownCopy } from '@postviews/client/kept'
+import { canonicalPost } from '@postviews/client/src/index.ts'
+import { entryBytes, Kept, ownCopy } from '@postviews/client/src/kept.ts'
 import { describeError, type Log } from './log.ts'
 import type { Names, PostName } from './pages/model.ts'
 
 export interface Posts {
   /** Those that are known, by id. */
   names(ids: readonly string[]): Promise<{ names: Map<string, PostName>; from: Names }>
-  /** Posts whose title has this text; none when nobody can tell. */
+  /** Posts whose title, or whatever else the service searches, has this text; none when nobody can tell. */
   search(text: string): Promise<{ ids: string[]; from: Names }>
 }
 
@@ -35,7 +35,10 @@ const PAUSE_MS = 5_000
 const NAME_HOLDS_MS = 60_000
 /** Of five thousand posts with titles and links as they are; a service may send longer ones. */
 const KNOWN_BYTES = 8 * 1_048_576
-const MAX_FOUND = 50
+/** What a search is asked for at most: where it finds as many, there may be more. */
+export const MAX_FOUND = 50
+/** Of UUIDs, an address of 4 KB, which any server takes; and an answer within the bytes below. */
+const IDS_OF_CALL = 100
 const MAX_TEXT_CHARACTERS = 300
 const MAX_URL_CHARACTERS = 2_000
 /** More than fifty posts with the longest texts. */
@@ -72,7 +75,8 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
       lostAt = null
       return posts
     } catch (error) {
-      if (lostAt === null) log.warn({ error: describeError(error) }, 'posts.lost')
+      if (lostAt === null)
+        log.warn({ error: describeError(error), service: new URL(url!).origin }, 'posts.lost')
       lostAt = now()
       return null
     }
@@ -86,17 +90,20 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
   return {
     async names(ids) {
       const wanted = ids.filter(id => now() - (known.get(id)?.at ?? Number.NEGATIVE_INFINITY) > NAME_HOLDS_MS)
-      const told = wanted.length === 0 ? [] : await ask({ ids: wanted.join(',') })
-      if (told !== null) {
-        const byId = new Map(told.map(({ id, name }) => [id, name]))
-        for (const id of wanted) keep(id, byId.get(id) ?? null)
+      let isAway = false
+      for (let first = 0; first < wanted.length && !isAway; first += IDS_OF_CALL) {
+        const group = wanted.slice(first, first + IDS_OF_CALL)
+        const told = await ask({ ids: group.join(',') })
+        isAway = told === null
+        const byId = new Map(told?.map(({ id, name }) => [id, name]))
+        if (told !== null) for (const id of group) keep(id, byId.get(id) ?? null)
       }
       const names = new Map<string, PostName>()
       for (const id of ids) {
         const name = known.get(id)?.name
         if (name) names.set(id, name)
       }
-      return { names, from: told === null ? 'away' : 'known' }
+      return { names, from: isAway ? 'away' : 'known' }
     },
 
     async search(text) {

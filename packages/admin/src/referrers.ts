@@ -1,14 +1,62 @@
-/** Where readers came from, as the panel shows it: the site's own pages are no such place, so they are one row below. */
+/**
+ * Where readers came from, as the panel shows it. The site's own pages are no such place, so they are one row below the
+ * others; and so are the hosts that are not listed, so that all rows add up to the views of the period.
+ */
 
-import type { Referrer } from './pages/model.ts'
+import type { Referrer, SiteReferrers } from '@postviews/client/src/index.ts'
+import type { ReferrerRow, Sums } from './pages/model.ts'
 
 /** The most that Analytics tells at once, since any number of them may be the site's own. */
-export const ASKED_REFERRERS = 100
-const MAX_REFERRERS = 10
+export const ASKED_REFERRERS = 1_000
+const MAX_HOSTS = 10
 
-/** @param told by Analytics, most views first */
-export function shownReferrers(told: readonly Referrer[]): Referrer[] {
-  const places = told.filter(({ internal }) => internal !== true).slice(0, MAX_REFERRERS)
-  const ownViews = told.reduce((sum, { views, internal }) => sum + (internal === true ? views : 0), 0)
-  return ownViews === 0 ? places : [...places, { host: null, views: ownViews, internal: true }]
+/**
+ * @param told the first `ASKED_REFERRERS`, most views first
+ * @param sums of the same days
+ */
+export function shownReferrers(
+  { referrers, other }: Pick<SiteReferrers, 'referrers' | 'other'>,
+  sums: Pick<Sums, 'views' | 'unique_views'>,
+): ReferrerRow[] {
+  const rows = referrers.map(referrerRow)
+  const hosts = rows.filter(({ kind }) => kind === 'host')
+  const left = new Set(hosts.slice(MAX_HOSTS))
+  const otherViews = viewsOf([...left]) + other.views
+  // What Analytics lists no more, because of the limit or because it was not kept, is a host at least.
+  const isMore = other.views > 0
+  return [
+    ...rows.filter(row => row.kind !== 'internal' && !left.has(row)),
+    ...rowOf('other', otherViews, { hosts: { count: left.size + (isMore ? 1 : 0), isMore } }),
+    ...rowOf('internal', viewsOf(rows.filter(({ kind }) => kind === 'internal'))),
+    ...rowOf('unknown', unknownViews(viewsOf(rows) + other.views, sums)),
+  ]
+}
+
+export function referrerRow({ host, views, internal }: Referrer): ReferrerRow {
+  return { kind: internal === true ? 'internal' : host === null ? 'direct' : 'host', host, views }
+}
+
+/** A row of what is no host, where there are such views. */
+export function rowOf(
+  kind: ReferrerRow['kind'],
+  views: number,
+  more: Pick<ReferrerRow, 'hosts'> = {},
+): ReferrerRow[] {
+  return views === 0 ? [] : [{ kind, host: null, views, ...more }]
+}
+
+/**
+ * Views of adopted days may be known by their number alone. Where all else is known of a period, so are the hosts: what
+ * then is between the two was viewed between the two answers.
+ */
+export function unknownViews(
+  knownViews: number,
+  { views, unique_views }: Pick<Sums, 'views' | 'unique_views'>,
+): number {
+  const isKnown = unique_views.value !== null && unique_views.since === null
+  return isKnown || views.value === null ? 0 : Math.max(0, views.value - knownViews)
+}
+
+function viewsOf(rows: readonly ReferrerRow[]): number {
+  return rows.reduce((sum, { views }) => sum + views, 0)
 }

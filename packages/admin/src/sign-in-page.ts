@@ -3,17 +3,19 @@ import type { VNode } from 'preact'
 import { brand } from './pages/layout.ts'
 
 export interface SignIn {
-  /** Where to go then: a path of the panel. */
+  /** The panel's, `/` or `/stats/`. */
+  root: string
+  /** Where to go then: a path of the panel, from its root on. */
   next: string
   /** Why one is asked again. */
   problem: string | null
 }
 
-export function SignInPage({ next, problem }: SignIn): VNode {
+export function SignInPage({ root, next, problem }: SignIn): VNode {
   return html`<main class="alone">
-    ${brand()}
+    ${brand(root)}
     <h1>Sign in</h1>
-    <form method="post" action="/sign-in" class="sign-in">
+    <form method="post" action="${root}sign-in" class="sign-in">
       <input type="hidden" name="next" value=${next} />
       <input class="visually-hidden" name="username" value="admin" autocomplete="username" tabindex="-1" aria-hidden="true" readonly />
       <label for="password">Password</label>
@@ -35,11 +37,11 @@ export function SignInPage({ next, problem }: SignIn): VNode {
 }
 
 /** What is said instead of a page. */
-export function MessagePage({ title, text }: { title: string; text: string }): VNode {
+export function MessagePage({ root, title, text }: { root: string; title: string; text: string }): VNode {
   return html`<main class="alone">
-    ${brand()}
+    ${brand(root)}
     <h1>${title}</h1>
     <p>${text}</p>
-    <p><a href="/">Go to the overview</a></p>
+    <p><a href=${root}>Go to the overview</a></p>
   </main>`
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { Writable } from 'node:stream'
 import { describe, type TestContext, test } from 'node:test'
-import { createStats } from '@postviews/client'
+import { createStats } from '@postviews/client/src/index.ts'
 import { pino } from 'pino'
 import { buildPanel } from './app.ts'
 import { createPosts } from './posts.ts'
@@ -14,7 +14,7 @@ const KEY = 'a-key-of-the-tests-alone'
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const PAGE = { accept: 'text/html' }
 
-function startPanel(t: TestContext, trustedProxies: string[] = [], hosts: string[] = []) {
+function startPanel(t: TestContext, trustedProxies: string[] = [], hosts: string[] = [], root = '/') {
   const lines: string[] = []
   const log = pino(
     { messageKey: 'event' },
@@ -33,6 +33,7 @@ function startPanel(t: TestContext, trustedProxies: string[] = [], hosts: string
     sessionHours: 12,
     trustedProxies,
     hosts,
+    root,
     log,
   })
   t.after(() => app.close())
@@ -86,7 +87,7 @@ describe('signing in', () => {
     for (const password of ['', 'correct horse', `${PASSWORD} `, PASSWORD.toUpperCase()]) {
       const answer = await signIn(password)
       assert.equal(answer.statusCode, 401)
-      assert.match(answer.body, /That is not the password/)
+      assert.match(answer.body, /Wrong password/)
       assert.equal(answer.cookies.length, 0)
     }
   })
@@ -221,6 +222,51 @@ describe('signing in', () => {
       ],
     )
   })
+})
+
+test('below a path of its own, all that it tells a browser is below that path', async t => {
+  const { signIn, get, app } = startPanel(t, ['192.0.2.1'], [], '/stats/')
+  // A proxy in front may take the path off, or leave it there.
+  for (const url of ['/stats/posts/42?period=7d', '/posts/42?period=7d']) {
+    const away = await get(url)
+    assert.equal(away.headers.location, '/stats/sign-in?next=%2Fposts%2F42%3Fperiod%3D7d', url)
+  }
+  for (const url of ['/stats/sign-in?next=/x', '/sign-in?next=/x']) {
+    const { body } = await get(url)
+    assert.match(body, /<form method="post" action="\/stats\/sign-in"/)
+    for (const [, address] of body.matchAll(/(?:href|src|action)="([^"]*)"/g))
+      assert.match(address!, /^\/stats\//)
+  }
+  for (const next of [
+    '/posts/42?period=7d',
+    '/',
+    '//evil.example',
+    '/.//evil.example',
+    'https://evil.example/',
+  ])
+    assert.match(
+      String((await signIn(PASSWORD, { next })).headers.location),
+      /^\/stats\/(posts\/42\?period=7d)?$/,
+    )
+
+  const { cookies } = await signIn(PASSWORD, { headers: { 'x-forwarded-proto': 'https' } })
+  assert.deepEqual(
+    cookies.map(({ name, path, secure }) => [name, path, secure]),
+    [
+      // Browsers take `__Host-` for the path `/` alone.
+      ['__Secure-panel_session', '/stats', true],
+      ['__Secure-panel_browser', '/stats', true],
+    ],
+  )
+  const session = cookieOf((await signIn(PASSWORD)).cookies, 'panel_session')
+  const out = await app.inject({ method: 'POST', url: '/stats/sign-out', headers: { cookie: session } })
+  assert.deepEqual(
+    [out.statusCode, out.headers.location, out.cookies[0]?.path],
+    [303, '/stats/sign-in', '/stats'],
+  )
+  const missing = await get('/stats/nowhere')
+  assert.deepEqual([missing.statusCode, missing.body.match(/href="\/stats\/"/g)?.length], [404, 2])
+  assert.equal((await get('/stats/livez')).statusCode, 200)
 })
 
 test('signing out ends the session, whatever the browser keeps', async t => {

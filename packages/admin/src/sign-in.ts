@@ -1,6 +1,6 @@
 /** Signing in and out, and the guard before everything else. */
 
-import { proxyList, readerAddress } from '@postviews/client'
+import { proxyList, readerAddress } from '@postviews/client/src/index.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Attempts } from './attempts.ts'
 import type { Html } from './html.ts'
@@ -13,6 +13,8 @@ export interface SignInOptions {
   password: string
   sessionHours: number
   trustedProxies: readonly string[]
+  /** The panel's, `/` or `/stats/`. */
+  root: string
   html: Html
   log: Log
 }
@@ -27,16 +29,19 @@ const YEAR_SECONDS = 31_536_000
  */
 export function signIn(
   app: FastifyInstance,
-  { password, sessionHours, trustedProxies, html, log }: SignInOptions,
+  { password, sessionHours, trustedProxies, root, html, log }: SignInOptions,
 ) {
   const sessions = new Sessions({ hours: sessionHours })
   const isPassword = passwordCheck(password)
   const attempts = new Attempts()
   const browsers = new KnownBrowsers(password)
   const proxies = proxyList(trustedProxies)
+  const addressOf = (path: string) => root + path.slice(1)
 
   const page = (reply: FastifyReply, next: string, problem: string | null) =>
-    reply.type('text/html; charset=utf-8').send(html.plainPage('Sign in', SignInPage({ next, problem })))
+    reply
+      .type('text/html; charset=utf-8')
+      .send(html.plainPage('Sign in', SignInPage({ root, next, problem })))
 
   app.get('/sign-in', (request, reply) => {
     const { next } = request.query as Record<string, unknown>
@@ -46,7 +51,7 @@ export function signIn(
   app.post('/sign-in', { preHandler: sameSite }, async (request, reply) => {
     const { password: given, next } = (request.body ?? {}) as Record<string, unknown>
     const path = localPath(next)
-    const cookies = cookiesOf(request)
+    const cookies = cookiesOf(request, root)
     const browser = request.cookies[cookies.browser]
     const asker = { address: readerAddress(request.raw, proxies), browser: browsers.nameOf(browser) }
     const seconds = attempts.waitSeconds(asker)
@@ -59,7 +64,7 @@ export function signIn(
     if (typeof given !== 'string' || given.length > MAX_PASSWORD_CHARACTERS || !isPassword(given)) {
       attempts.failed(asker)
       log.warn({ reason: 'wrong_password' }, 'sign_in.refused')
-      return page(reply.code(401), path, 'That is not the password.')
+      return page(reply.code(401), path, 'Wrong password.')
     }
     // Whatever session there was: nobody shall go on in one that somebody else gave them.
     sessions.end(request.cookies[cookies.session])
@@ -67,13 +72,13 @@ export function signIn(
     const token = browser !== undefined && asker.browser !== null ? browser : browsers.token()
     reply.setCookie(cookies.browser, token, { ...cookies.options, maxAge: YEAR_SECONDS })
     log.info('sign_in.done')
-    return reply.redirect(path, 303)
+    return reply.redirect(addressOf(path), 303)
   })
 
   app.post('/sign-out', { preHandler: sameSite }, async (request, reply) => {
-    const cookies = cookiesOf(request)
+    const cookies = cookiesOf(request, root)
     sessions.end(request.cookies[cookies.session])
-    return reply.clearCookie(cookies.session, cookies.options).redirect('/sign-in', 303)
+    return reply.clearCookie(cookies.session, cookies.options).redirect(addressOf('/sign-in'), 303)
   })
 
   /** A form of another site may not post here. SameSite keeps the session from it, this keeps it from signing in. */
@@ -84,15 +89,15 @@ export function signIn(
         ? origin === undefined || URL.parse(origin)?.host === request.host
         : site === 'same-origin'
     if (isOwn) return
-    const text = 'This form was sent from another site, so nothing was done.'
+    const text = 'This form was sent from another site and was ignored.'
     return reply
       .code(403)
       .type('text/html; charset=utf-8')
-      .send(html.plainPage('Refused', MessagePage({ title: 'Refused', text })))
+      .send(html.plainPage('Refused', MessagePage({ root, title: 'Refused', text })))
   }
 
   return async function guard(request: FastifyRequest, reply: FastifyReply) {
-    if (sessions.has(request.cookies[cookiesOf(request).session])) return
+    if (sessions.has(request.cookies[cookiesOf(request, root).session])) return
     const wantsPage = request.headers.accept?.includes('text/html') ?? false
     if (!wantsPage) return reply.code(401).send({ error: 'sign in first' })
     // Who follows a link from another site comes without the session, which is SameSite=Strict, and may well have
@@ -102,22 +107,30 @@ export function signIn(
         .type('text/html; charset=utf-8')
         .send('<!doctype html><meta http-equiv="refresh" content="0">')
     }
-    return reply.redirect(`/sign-in?${new URLSearchParams({ next: request.url })}`, 303)
+    return reply.redirect(addressOf(`/sign-in?${new URLSearchParams({ next: request.url })}`), 303)
   }
 }
 
-/** `__Host-` keeps a cookie from being set by a neighbouring host; browsers allow it over TLS alone. */
-function cookiesOf({ protocol }: FastifyRequest) {
+/**
+ * `__Host-` keeps a cookie from being set by a neighbouring host; browsers allow it over TLS alone, and for a whole host:
+ * below a path of its own the panel keeps its cookies from what else is there.
+ */
+function cookiesOf({ protocol }: FastifyRequest, root: string) {
   const secure = protocol === 'https'
-  const prefix = secure ? '__Host-' : ''
+  const prefix = !secure ? '' : root === '/' ? '__Host-' : '__Secure-'
   return {
     session: `${prefix}panel_session`,
     browser: `${prefix}panel_browser`,
-    options: { path: '/', httpOnly: true, sameSite: 'strict', secure } as const,
+    options: {
+      path: root === '/' ? '/' : root.slice(0, -1),
+      httpOnly: true,
+      sameSite: 'strict',
+      secure,
+    } as const,
   }
 }
 
-/** Where to go after signing in: a path of this panel, whatever a link says. */
+/** Where to go after signing in: a path of this panel, from its root on, whatever a link says. */
 export function localPath(next: unknown): string {
   const here = 'http://panel.invalid'
   const url = typeof next === 'string' && next.startsWith('/') ? URL.parse(next, here) : null

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { DayFigures } from './pages/model.ts'
 import { addDays } from './pages/question.ts'
-import { rangesOf, sparkOf, sumOf, trendOf } from './trend.ts'
+import { dayOf, rangesOf, sparkOf, sumOf, trendOf, trendToCome } from './trend.ts'
 
 const TODAY = '2026-11-21'
 
@@ -69,10 +69,10 @@ describe('a sum', () => {
 
 test('sums the period and the one before, and shows the days of both side by side when asked', () => {
   const asked = days('2026-11-08', [1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2])
-  const place = { timezone: 'UTC', today: TODAY }
+  const place = { timezone: 'UTC', today: TODAY, firstDay: '2026-01-01' }
   const trend = trendOf(asked, rangesOf('7d', TODAY), place, true)
   assert.equal(trend.sums.views.value, 14)
-  assert.equal(trend.before?.sums.views.value, 7)
+  assert.equal(trend.before?.sums.views.value, 6, 'without the day that would stand beside today')
   assert.deepEqual(
     trend.days.map(({ views }, index) => [views, trend.daysBefore?.[index]?.views]),
     Array.from({ length: 7 }, () => [2, 1]),
@@ -80,16 +80,77 @@ test('sums the period and the one before, and shows the days of both side by sid
   assert.equal(trendOf(asked, rangesOf('7d', TODAY), place, false).daysBefore, null)
 })
 
+describe('a comparison', () => {
+  const place = { timezone: 'UTC', today: TODAY, firstDay: '2026-01-01' }
+  const views = days('2026-11-08', [1, 1, 1, 1, 1, 1, 90, 2, 2, 2, 2, 2, 2, 5])
+
+  function compared(period: Parameters<typeof rangesOf>[0], firstDay: string | null = place.firstDay) {
+    return trendOf(views, rangesOf(period, TODAY), { ...place, firstDay }, false).before!
+  }
+
+  test('leaves out today, which is not over, and the day that would stand beside it', () => {
+    const { period, sums, over, isWithoutToday } = compared('7d')
+    assert.deepEqual(period, { from: '2026-11-08', to: '2026-11-13' })
+    assert.deepEqual([over?.views.value, sums.views.value, isWithoutToday], [12, 6, true])
+  })
+
+  test('is of whole periods where they are over', () => {
+    const { period, sums, over, isWithoutToday } = compared({ from: '2026-11-15', to: '2026-11-20' })
+    assert.deepEqual(period, { from: '2026-11-09', to: '2026-11-14' })
+    assert.deepEqual([over?.views.value, sums.views.value, isWithoutToday], [12, 95, false])
+  })
+
+  test('has nothing to compare of today alone, and tells the day before', () => {
+    const { period, sums, over } = compared('today')
+    assert.deepEqual(period, { from: '2026-11-20', to: '2026-11-20' })
+    assert.deepEqual([over, sums.views.value], [null, 2])
+  })
+
+  test('says since when views are counted, where that is not the whole period before', () => {
+    assert.equal(compared('7d').countedSince, null)
+    assert.equal(compared('7d', '2026-11-08').countedSince, null)
+    assert.equal(compared('7d', null).countedSince, null, 'days with views are known, whatever times are not')
+    const young = trendOf(
+      days('2026-11-08', [0, 0, 0, 0, 0, 1, 90, 2, 2, 2, 2, 2, 2, 5]),
+      rangesOf('7d', TODAY),
+      { ...place, firstDay: '2026-11-13' },
+      false,
+    )
+    assert.equal(young.before?.countedSince, '2026-11-13')
+  })
+})
+
+test('of a period that is still to come nothing is known', () => {
+  const ranges = rangesOf({ from: '2026-12-01', to: '2026-12-05' }, TODAY)
+  const trend = trendToCome(ranges, { timezone: 'UTC', today: TODAY, firstDay: null })
+  assert.deepEqual(trend.sums.views, { value: null, since: null })
+  assert.deepEqual([trend.days, trend.before], [[], null])
+})
+
+test('the day of a time is that of the clocks that days are counted by', () => {
+  const offsets = [
+    { from: '1970-01-01T00:00:00Z', seconds: 0 },
+    { from: '2026-10-25T01:00:00Z', seconds: 3_600 },
+  ]
+  assert.equal(dayOf('2026-11-20T23:30:00Z', offsets), '2026-11-21')
+  assert.equal(dayOf('2026-10-20T23:30:00Z', offsets), '2026-10-20')
+})
+
 describe('a sparkline', () => {
-  test('leaves today out, which is not over', () => {
-    assert.deepEqual(sparkOf(days('2026-11-18', [3, 4, 5, 1]), TODAY), [3, 4, 5])
-    assert.deepEqual(sparkOf([], TODAY), [])
+  test('has today in it, so far: a post of today is not flat', () => {
+    assert.deepEqual(sparkOf(days('2026-11-18', [3, 4, 5, 1]), TODAY), {
+      points: [3, 4, 5, 1],
+      isUnfinished: true,
+    })
+    assert.deepEqual(sparkOf(days('2026-11-19', [0, 0, 7]), TODAY).points, [0, 0, 7])
+    assert.equal(sparkOf(days('2026-11-17', [3, 4]), TODAY).isUnfinished, false)
+    assert.deepEqual(sparkOf([], TODAY), { points: [], isUnfinished: false })
   })
 
   test('adds many days up to few points of as many days each', () => {
-    const year = days(addDays(TODAY, -365), [...Array(365).fill(1), 9])
-    const spark = sparkOf(year, TODAY)
-    assert.equal(spark.length, 52)
-    assert.deepEqual(new Set(spark), new Set([7]))
+    const year = days(addDays(TODAY, -364), Array(365).fill(1))
+    const { points, isUnfinished } = sparkOf(year, TODAY)
+    assert.equal(points.length, 52)
+    assert.deepEqual([new Set(points), isUnfinished], [new Set([7]), true])
   })
 })

@@ -1,6 +1,7 @@
 /** From a question to the days it is about, and from days to sums: what both pages show first. */
 
-import type { DayFigures, FigureName, Sum, Sums, Trend } from './pages/model.ts'
+import type { ClockOffset } from '@postviews/client/src/index.ts'
+import type { Comparison, DayFigures, FigureName, Spark, Sum, Sums, Trend } from './pages/model.ts'
 import {
   addDays,
   type Day,
@@ -56,29 +57,84 @@ function upTo(today: Day, { from, to }: DayRange): DayRange {
   return { from, to: from <= today && to > today ? today : to }
 }
 
+export interface Place {
+  timezone: string
+  today: Day
+  /** The day of the site's first view; null without any. */
+  firstDay: Day | null
+}
+
 /** @param days those of `ranges.asked`, oldest first */
 export function trendOf(
   days: readonly DayFigures[],
   ranges: Ranges,
-  place: { timezone: string; today: Day },
+  { timezone, today, firstDay }: Place,
   compare: boolean,
 ): Trend {
   const { period, before, shown, shownBefore } = ranges
   return {
-    ...place,
+    timezone,
+    today,
     period,
     sums: sumsOf(within(days, period)),
-    before: before && { period: before, sums: sumsOf(within(days, before)) },
+    before: before && comparisonOf(days, period, before, today, earliest(firstDay, days)),
     days: within(days, shown),
     daysBefore: compare && shownBefore ? within(days, shownBefore) : null,
   }
+}
+
+/** Of a period that is still to come nothing is known: it has no views yet, which is not the same as none. */
+export function trendToCome({ period }: Ranges, { timezone, today }: Place): Trend {
+  const unknown: Sum = { value: null, since: null }
+  const sums = Object.fromEntries(FIGURE_NAMES.map(name => [name, unknown])) as Sums
+  return { timezone, today, period, sums, before: null, days: [], daysBefore: null }
+}
+
+function comparisonOf(
+  days: readonly DayFigures[],
+  period: DayRange,
+  before: DayRange,
+  today: Day,
+  firstDay: Day | null,
+): Comparison {
+  const isWithoutToday = period.to === today
+  const isToday = period.from === today
+  // A day alone stands beside the whole day before: there is no other to leave out.
+  const then = isWithoutToday && !isToday ? { from: before.from, to: addDays(before.to, -1) } : before
+  const over = isWithoutToday ? { from: period.from, to: addDays(today, -1) } : period
+  return {
+    period: then,
+    sums: sumsOf(within(days, then)),
+    over: isToday ? null : sumsOf(within(days, over)),
+    isWithoutToday,
+    countedSince: firstDay !== null && firstDay > then.from ? firstDay : null,
+  }
+}
+
+/** Days of adopted tables have views without times, so that there may be earlier ones than the first that is told. */
+function earliest(firstDay: Day | null, days: readonly DayFigures[]): Day | null {
+  const firstWithViews = days.find(({ views }) => views > 0)?.date ?? null
+  if (firstDay === null || firstWithViews === null) return firstDay ?? firstWithViews
+  return firstWithViews < firstDay ? firstWithViews : firstDay
+}
+
+/**
+ * The day of a time, by the clocks that days are counted by.
+ *
+ * @param time ISO 8601
+ * @param offsets oldest first
+ */
+export function dayOf(time: string, offsets: readonly ClockOffset[]): Day {
+  const ms = Date.parse(time)
+  const { seconds } = offsets.findLast(({ from }) => Date.parse(from) <= ms) ?? offsets[0] ?? { seconds: 0 }
+  return new Date(ms + seconds * 1_000).toISOString().slice(0, 10)
 }
 
 export function within(days: readonly DayFigures[], { from, to }: DayRange): DayFigures[] {
   return days.filter(({ date }) => date >= from && date <= to)
 }
 
-function sumsOf(days: readonly DayFigures[]): Sums {
+export function sumsOf(days: readonly DayFigures[]): Sums {
   return Object.fromEntries(FIGURE_NAMES.map(name => [name, sumOf(days, name)])) as Sums
 }
 
@@ -95,11 +151,8 @@ export function sumOf(days: readonly DayFigures[], name: FigureName): Sum {
 
 const MAX_SPARK_POINTS = 60
 
-/**
- * The views of the days that are over, oldest first; many days are added up to few points, each of as many days.
- */
-export function sparkOf(all: readonly DayFigures[], today: Day): number[] {
-  const days = all.filter(({ date }) => date < today)
+/** The views of days, oldest first, today so far among them; many days are added up to few points, of as many days each. */
+export function sparkOf(days: readonly DayFigures[], today: Day): Spark {
   const daysPerPoint = Math.max(1, Math.ceil(days.length / MAX_SPARK_POINTS))
   // The last point is whole: one of fewer days would look like a fall. The first days may be left out for it.
   const first = days.length % daysPerPoint
@@ -107,5 +160,5 @@ export function sparkOf(all: readonly DayFigures[], today: Day): number[] {
   for (let index = first; index < days.length; index += daysPerPoint) {
     points.push(days.slice(index, index + daysPerPoint).reduce((sum, { views }) => sum + views, 0))
   }
-  return points
+  return { points, isUnfinished: days.at(-1)?.date === today }
 }

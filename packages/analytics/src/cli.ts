@@ -1,8 +1,8 @@
 /** The command line: what the person on call types. */
 
 import { isUtf8 } from 'node:buffer'
-import { canonicalIp } from '@postviews/client'
-import { endBy, Interrupted } from '@postviews/client/ending'
+import { endBy, Interrupted } from '@postviews/client/src/ending.ts'
+import { canonicalIp } from '@postviews/client/src/index.ts'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
 import {
@@ -30,13 +30,15 @@ const FAILURES_NAMED = 20
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 
 const program = new Command('postviews')
-  .description('Exact post-view statistics: consumes views from RabbitMQ, keeps each one, counts each once.')
+  .description(
+    'Exact post-view statistics: consumes views from RabbitMQ, stores each one, counts each exactly once.',
+  )
   .version('0.1.0')
-  .showHelpAfterError('(--help says what there is)')
+  .showHelpAfterError('(run with --help for usage)')
   .addHelpText(
     'after',
     () =>
-      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 done, 1 failed or found differences, 2 wrong usage or settings.\nA command that SIGINT or SIGTERM interrupts ends by that signal (130, 143);\nrun it again to go on.`,
+      `\nSettings come from the environment:\n\n${settingsHelp()}\n\nExit codes: 0 success, 1 failure or differences, 2 wrong usage or settings.\nA command interrupted by SIGINT or SIGTERM ends by that signal (130, 143);\nrun it again to continue.`,
   )
   .exitOverride()
 
@@ -62,7 +64,7 @@ for (const [name, description, parts] of [
 program
   .command('migrate')
   .description(
-    'bring the database to this version, existing post_views tables with their data, and record SITE_HOSTS',
+    'upgrade the database to this version, adopting existing post_views tables, and record SITE_HOSTS',
   )
   .action(() =>
     withStore({ checked: false }, async (store, progress, _print, { siteHosts }) => {
@@ -73,20 +75,20 @@ program
 
 program
   .command('verify')
-  .description('recount everything, each day from one snapshot, and name what differs; changes nothing')
-  .option('--json', 'print each difference as a line of JSON')
+  .description('recount everything, each day from one snapshot, and list every difference; changes nothing')
+  .option('--json', 'print each difference as a line of JSON, and a summary as the last line')
   .action(({ json }: { json?: true }) =>
     withStore({}, async (store, progress, print) => {
       let differences = 0
       let ofSchema = 0
-      await store.verify(difference => {
+      const { days, rows } = await store.verify(difference => {
         differences++
         if (difference.kind === 'schema' || difference.kind === 'id') ofSchema++
         print(json ? JSON.stringify(difference) : describeDifference(difference))
       }, progress)
-      if (differences === 0) return json ? '' : 'every number adds up'
-      process.exitCode = EXIT.failed
-      if (json) return ''
+      if (differences > 0) process.exitCode = EXIT.failed
+      if (json) return JSON.stringify({ differences, by_hand: ofSchema, days, rows })
+      if (differences === 0) return `every number adds up${days === 0 ? ': no view is counted yet' : ''}`
       const byHand =
         ofSchema === 0
           ? ''
@@ -97,36 +99,44 @@ program
 
 program
   .command('rebuild')
-  .description('count again from the raw rows and put right what differs, beside live consumers')
+  .description('recount from the raw rows and correct every difference while consumers keep running')
   .option(
     '--adopt-settings',
-    'record the counting settings of this environment, and apply them as far back as can be',
+    'record the counting settings of this environment and apply them to every day that can be recounted',
   )
-  .option('--from <day>', 'only from this day on (YYYY-MM-DD)', parseDay)
-  .option('--to <day>', 'only up to this day', parseDay)
+  .option('--from <day>', 'first day to recount (YYYY-MM-DD)', parseDay)
+  .option('--to <day>', 'last day to recount', parseDay)
   .option('--json', 'print the outcome as JSON')
-  .action((options: { adoptSettings?: true; from?: Day; to?: Day; json?: true }) =>
-    withStore({ checked: false }, async (store, progress) => {
-      const { adoptSettings, from, to, json } = options
+  .action((options: { adoptSettings?: true; from?: Day; to?: Day; json?: true }, command: Command) => {
+    const { adoptSettings, from, to, json } = options
+    if (from !== undefined && to !== undefined && from > to) {
+      command.error(`--from ${from} is after --to ${to}: there is no day between them`)
+    }
+    if (adoptSettings && (from ?? to) !== undefined) {
+      command.error('--adopt-settings applies them to every day: leave out --from and --to')
+    }
+    return withStore({ checked: false }, async (store, progress) => {
       const rebuilt = await store.rebuild(
         { adoptSettings: adoptSettings === true, ...(from && { from }), ...(to && { to }) },
         progress,
       )
-      if (json) return JSON.stringify({ fixed: rebuilt.fixed, first_day: rebuilt.firstDay })
-      const since = rebuilt.firstDay === null ? 'every day' : `the days from ${rebuilt.firstDay} on`
-      return `counted ${since} again, put ${some(rebuilt.fixed, 'record')} right`
-    }),
-  )
+      const { fixed, days, firstDay } = rebuilt
+      if (json) return JSON.stringify({ fixed, days, first_day: firstDay })
+      if (days + fixed === 0) return 'there is no day to count again'
+      const since = firstDay === null ? '' : `, of those from ${firstDay} on`
+      return `counted ${some(days, 'day')} again${since}; put ${some(fixed, 'record')} right`
+    })
+  })
 
-const dead = program.command('dead').description('dead letters: look at them, replay or purge them')
+const dead = program.command('dead').description('list, replay or purge dead letters')
 const reasonOption = () =>
   new Option('--reason <reason...>', 'only dead letters of these reasons').choices(Object.keys(DEAD_REASONS))
 
 dead
   .command('list')
-  .description('show the dead letters, and why each is one; all of them stay')
-  .option('--limit <count>', 'at most so many', parseCount, 100)
-  .option('--body', 'show the events themselves: they may hold personal data')
+  .description('list the dead letters and their reasons; removes nothing')
+  .option('--limit <count>', 'list at most this many', parseCount, 100)
+  .option('--body', 'show the events too: they may hold personal data')
   .option('--json', 'print each message as a line of JSON')
   .action(({ limit, body, json }: { limit: number; body?: true; json?: true }) =>
     withBroker(async (config, followed, print) => {
@@ -141,7 +151,7 @@ dead
 
 dead
   .command('replay')
-  .description('send dead letters to be counted after all; views older than EVENT_MAX_AGE stay')
+  .description('send dead letters to be counted again; views older than EVENT_MAX_AGE stay')
   .addOption(reasonOption())
   .option('--json', 'print the outcome as JSON')
   .action(({ reason, json }: { reason?: string[]; json?: true }) =>
@@ -162,16 +172,17 @@ dead
         ...(tooOld > 0 ? [`${tooOld} of these ${isAre(tooOld)} older than EVENT_MAX_AGE`] : []),
         ...(failed > 0 ? [`${failed} of these could not be sent`] : []),
       ]
-      return [`replayed ${replayed}, left ${left}`, ...notes].join('; ')
+      const none = replayed + tooOld + failed > 0 ? '' : `${noneOf(reason)}: `
+      return [`${none}replayed ${replayed}, left ${left}`, ...notes].join('; ')
     }),
   )
 
 dead
   .command('purge')
-  .description('remove dead letters, for good')
+  .description('remove dead letters permanently')
   .addOption(reasonOption())
-  .option('--older-than-days <days>', 'only what is a dead letter for longer', parseCount)
-  .option('--all', 'everything')
+  .option('--older-than-days <days>', 'only dead letters older than this many days', parseCount)
+  .option('--all', 'all dead letters')
   .option('--json', 'print the outcome as JSON')
   .action(
     (options: { reason?: string[]; olderThanDays?: number; all?: true; json?: true }, command: Command) => {
@@ -188,7 +199,8 @@ dead
           },
           followed,
         )
-        return json ? JSON.stringify({ purged }) : `purged ${purged}`
+        if (json) return JSON.stringify({ purged })
+        return purged > 0 ? `purged ${purged}` : `${noneOf(reason ?? olderThanDays)}: purged 0`
       })
     },
   )
@@ -196,7 +208,7 @@ dead
 program
   .command('prune')
   .description(
-    'remove raw rows past RAW_RETENTION_DAYS, and the keys of days whose views are accepted no more',
+    'remove raw rows older than RAW_RETENTION_DAYS, and the keys of days that accept no more views',
   )
   .option('--json', 'print the outcome as JSON')
   .action(({ json }: { json?: true }) =>
@@ -204,9 +216,9 @@ program
       const now = Math.floor(Date.now() / 1_000)
       const pruned = await store.prune({ now, rawRetentionDays, maxAgeSeconds }, progress)
       if (json) return JSON.stringify(pruned)
-      return pruned.ran
-        ? `removed ${some(pruned.rows, 'raw row')}, closed ${some(pruned.days, 'day')}`
-        : 'another process is pruning: nothing was done here'
+      if (!pruned.ran) return 'another process is pruning: nothing was done here'
+      const none = pruned.rows + pruned.days > 0 ? '' : 'nothing is past its retention: '
+      return `${none}removed ${some(pruned.rows, 'raw row')}, closed ${some(pruned.days, 'day')}`
     }),
   )
 
@@ -222,7 +234,9 @@ program
     }
     return withStore({}, async (store, progress) => {
       const rows = await store.forget(user === undefined ? { ip: ip! } : { userId: user }, progress)
-      return json ? JSON.stringify({ rows }) : `erased personal data from ${some(rows, 'raw row')}`
+      if (json) return JSON.stringify({ rows })
+      const none = rows > 0 ? '' : `no raw row is of that ${user === undefined ? 'address' : 'user'}: `
+      return `${none}erased personal data from ${some(rows, 'raw row')}`
     })
   })
 
@@ -303,6 +317,11 @@ function summary(limit: number, reasons: ReadonlyMap<string, number>): string {
   return [`${some(count, 'dead letter')}${count > limit ? `, ${limit} shown` : ''}`, ...lines].join('\n')
 }
 
+/** What was asked for, if anything but all was. */
+function noneOf(asked: unknown): string {
+  return asked === undefined ? 'there are no dead letters' : 'there are no such dead letters'
+}
+
 function isAre(count: number): string {
   return count === 1 ? 'is' : 'are'
 }
@@ -327,12 +346,13 @@ function parseDay(text: string): Day {
 }
 
 function parseCount(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is not a whole number.')
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is not a whole number from 0 to 999999999.')
   return Number(text)
 }
 
 function parseUser(text: string): string {
-  if (!/^[1-9]\d{0,19}$/.test(text)) throw new InvalidArgumentError('It is not a positive integer.')
+  if (!/^[1-9]\d{0,19}$/.test(text) || BigInt(text) >= 2n ** 64n)
+    throw new InvalidArgumentError('It is not a positive integer below 2^64.')
   return text
 }
 

@@ -135,6 +135,97 @@ for (const [name, texts] of Object.entries(WRONG)) {
   })
 }
 
+/** What is refused, and what its message says to write instead. */
+const ADDRESSES: Record<string, [text: string, said: RegExp][]> = {
+  AMQP_URL: [
+    ['amqp://broker.example:99999', /a port is a number up to 65535/],
+    ['amqp://broker.example:0', /port 0/],
+    ['amqp://guest:a#b@broker.example', /# %23/],
+    ['amqp://broker.example/vhost#1', /bare #: write it as %23/],
+    ['amqp://guest:100%@broker.example', /bare %: write it as %25/],
+    ['amqp://broker.example/50%', /bare %: write it as %25/],
+  ],
+  DATABASE_URL: [
+    ['sqlite:', /names no file: write `sqlite:data\/views\.db`/],
+    ['sqlite://data/x.db', /write `sqlite:data\/views\.db`, or `sqlite:\/var\/lib\/views\.db`/],
+    ['sqlite:///data/x.db', /slashes before the path.*: write/],
+    ['sqlite::memory:', /gone with the process.*write the path of a file/],
+    ['sqlite:file::memory:?cache=shared', /write `sqlite:/],
+    ['sqlite:data/x.db?mode=ro', /takes no options/],
+    ['sqlite:file:data/x.db', /is no path: write/],
+    ['sqlite:my%20views.db', /not decoded/],
+    ['sqlite:~/x.db', /not expanded.*write the whole path/],
+    ['sqlite:$HOME/x.db', /not expanded/],
+    [`sqlite:\${HOME}/x.db`, /not expanded/],
+    ['sqlite: data/x.db', /begins with a space/],
+    ['sqlite:data/', /is a folder/],
+    ['sqlite:.', /is a folder/],
+    ['sqlite:data/..', /is a folder/],
+    [':memory:', /write sqlite: and its path/],
+    ['data/x.db', /write sqlite: and its path/],
+    ['file:data/x.db', /write sqlite: and its path/],
+    ['sqlite3:data/x.db', /write sqlite: and its path/],
+    ['mysql://db.example', /names no database/],
+    ['mysql://db.example/', /names no database/],
+    ['mysql://db.example/views/', /more than one \/ behind the server/],
+    ['mysql://db.example/a/b', /more than one \/ behind the server/],
+    [
+      'mysql://db.example/views?tls=true',
+      /cannot have tls so: there are ssl=true, ssl=false and ssl-ca=FILE/,
+    ],
+    ['mysql://db.example/views?ssl=yes', /cannot have ssl so/],
+    ['mysql://db.example/views?ssl-ca=', /cannot have ssl-ca so/],
+    ['mysql://db.example/views#1', /bare #/],
+    ['mysql://db.example:99999/views', /a port is a number up to 65535/],
+    ['mysql://db.example:0/views', /port 0/],
+    ['mysql://root:100%@db.example/views', /bare %: write it as %25/],
+    ['mysqls://db.example/views', /write mysql: and \?ssl=true at the end/],
+    ['mariadb://db.example/views', /: write mysql:/],
+    ['mysql2://db.example/views', /: write mysql:/],
+    ['clickhouse://db.example:99999/views', /a port that is none/],
+    ['clickhouse://root:100%@db.example/views', /bare %: write it as %25/],
+    ['clickhouse://db.example/views/', /is not of the form/],
+    ['clickhouse://db.example/views?ssl=true', /cannot have ssl: there is cluster=NAME alone/],
+  ],
+}
+
+for (const [name, texts] of Object.entries(ADDRESSES)) {
+  test(`an ${name} that would mean something else is refused, with what to write instead`, () => {
+    for (const [text, said] of texts) {
+      const problems = problemsOf({ [name]: text })
+      assert.equal(problems.length, 1, text)
+      assert.match(problems[0]!, said)
+    }
+  })
+}
+
+test('paths and URLs are taken as they are written', () => {
+  for (const url of [
+    'sqlite:data/views.db',
+    'sqlite:/var/lib/my views/views.db',
+    'sqlite:./views.db',
+    'sqlite:../views.2026.db',
+    'sqlite:views-100%.db',
+    'sqlite:/home/me/c#/views.db',
+    'mysql://root:hun%2Fter%232@[::1]:3307/my%20views?ssl-ca=/ca.pem',
+    'clickhouse://root:hun%2Fter2@[::1]:8123/views',
+  ]) {
+    assert.equal(readConfig({ DATABASE_URL: url }, CONSUMER).databaseUrl, url)
+  }
+})
+
+test('a wrong value is shown, on one line', () => {
+  assert.deepEqual(problemsOf({ PORT: '70000', BOTS: 'may\nbe', BATCH_EVENTS: '-1' }), [
+    'PORT: "70000" is not a whole number from 0 to 65535',
+    String.raw`BOTS: "may\nbe" is none of count, exclude`,
+    'BATCH_EVENTS: "-1" is not a whole number from 1 to 20000',
+  ])
+  assert.match(
+    problemsOf({ AMQP_URL: 'http://guest:hunter2@broker.example' })[0]!,
+    /^AMQP_URL: "http:\/\/…@broker\.example" is not a URL/,
+  )
+})
+
 test('every problem is named in one message', () => {
   const env = Object.fromEntries(Object.entries(WRONG).map(([name, texts]) => [name, texts[0]!]))
   const names = problemsOf(env, API).map(problem => problem.split(':')[0])

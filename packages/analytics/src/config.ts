@@ -1,8 +1,11 @@
 /** The one place where the environment is read: a pure function of it, which tells every problem at once. */
 
+import { shownValue } from '@postviews/client/src/shown-value.ts'
 import { addressOf } from './store/clickhouse/address.ts'
+import { problemOf as problemOfMysql } from './store/mysql/address.ts'
 import { type OwnHosts, ownHostsOf } from './store/own-hosts.ts'
 import { type IpStorage, UNIQUE_BY as READERS_BY } from './store/row.ts'
+import { problemOf as problemOfSqlite } from './store/sqlite/address.ts'
 import type { AskedSettings } from './store/store.ts'
 import { timeZoneNamed } from './store/zone-rules.ts'
 
@@ -25,11 +28,13 @@ export interface Config {
   logLevel: string
 }
 
-/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: …". */
+/** A setting as it is documented and read. `parse` throws an Error whose message completes "NAME: VALUE …". */
 interface Setting<T> {
   name: string
   fallback: string
   help: string
+  /** Its value is never shown. */
+  isSecret?: true
   parse(text: string): T
 }
 
@@ -61,14 +66,15 @@ const DATABASE_URL = setting(
   'DATABASE_URL',
   'sqlite:data/postviews.db',
   '`sqlite:PATH`; `mysql://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority); or `clickhouse://user:password@host:port,host:port/database` (`clickhouses:` for TLS; a host of each shard, and `?cluster=NAME`, where there are several)',
-  text => (/^sqlite:./.test(text) ? text : databaseUrl(text)),
+  databaseUrl,
 )
-const INTERNAL_API_KEY = setting(
-  'INTERNAL_API_KEY',
-  '',
-  'one or more keys of the internal API, separated by commas; needed by `serve` and `api`',
-  keysOf,
-)
+const INTERNAL_API_KEY: Setting<string[]> = {
+  name: 'INTERNAL_API_KEY',
+  fallback: '',
+  help: 'one or more keys of the internal API, separated by commas; needed by `serve` and `api`',
+  isSecret: true,
+  parse: keysOf,
+}
 const HOST = setting('HOST', '127.0.0.1', 'address the internal API listens on', text => text)
 const PORT = setting('PORT', '3100', 'port the internal API listens on', text => integer(text, 0, 65_535))
 const STATS_TIMEZONE = setting('STATS_TIMEZONE', 'UTC', 'IANA time zone whose days are counted', text => {
@@ -79,52 +85,61 @@ const STATS_TIMEZONE = setting('STATS_TIMEZONE', 'UTC', 'IANA time zone whose da
 const UNIQUE_WINDOW = setting(
   'UNIQUE_WINDOW',
   '24h',
-  'how long a reader counts once a post: `24h` (the day), or `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`',
+  'each reader counts once per post per window: `24h` (the day), or `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`',
   text => Number.parseInt(oneOf(text, UNIQUE_WINDOWS), 10),
 )
 const UNIQUE_BY = setting(
   'UNIQUE_BY',
   '',
-  'what tells readers apart: `network` (an IPv4 address, or the /64 network of an IPv6 address), `ip` (the whole address), `network+user_agent` or `ip+user_agent`. Where it is not set, what the database records holds; a new database records `network`',
+  'what tells readers apart: `network` (an IPv4 address, or the /64 network of an IPv6 address), `ip` (the whole address), `network+user_agent` or `ip+user_agent`. If not set, the value recorded in the database; a new database records `network`',
   text => (text === '' ? null : oneOf(text, READERS_BY)),
 )
-const BOTS = setting('BOTS', 'count', '`count` counts bots like any reader, `exclude` keeps them out', text =>
-  oneOf<AskedSettings['bots']>(text, ['count', 'exclude']),
+const BOTS = setting(
+  'BOTS',
+  'count',
+  '`count` counts bots like other readers, `exclude` leaves them out of all other numbers',
+  text => oneOf<AskedSettings['bots']>(text, ['count', 'exclude']),
 )
 const SITE_HOSTS = setting(
   'SITE_HOSTS',
   '',
-  "the site's own hosts, separated by commas, so that its own pages are not taken for places readers came from: `blog.example`; `*.blog.example` for all below it; `none`. Where it is not set, what the database records holds",
+  "the site's own hosts, separated by commas, so that links between its own pages do not count as referrers: `blog.example`; `*.blog.example` for all hosts below it; `none`. If not set, the list recorded in the database",
   text => (text === '' ? null : ownHostsOf(text)),
 )
 const IP_STORAGE = setting(
   'IP_STORAGE',
   'full',
-  '`full` keeps addresses in raw rows, `none` keeps none',
+  '`full` stores addresses in raw rows, `none` stores none',
   text => oneOf<IpStorage>(text, ['full', 'none']),
 )
 const EVENT_MAX_AGE = setting(
   'EVENT_MAX_AGE',
   '30d',
-  'views older than this when received become dead letters, as `90m`, `12h` or `30d`',
+  'views older than this when received become dead letters: `90m`, `12h`, `30d`',
   durationSeconds,
 )
-const RAW_RETENTION_DAYS = setting('RAW_RETENTION_DAYS', '90', 'days raw rows are kept; 0 for ever', text =>
-  integer(text, 0, 36_500),
+const RAW_RETENTION_DAYS = setting(
+  'RAW_RETENTION_DAYS',
+  '90',
+  'how many days raw rows are kept; 0: for ever',
+  text => integer(text, 0, 36_500),
 )
-const DEAD_RETENTION_DAYS = setting('DEAD_RETENTION_DAYS', '30', 'days dead letters are kept', text =>
-  integer(text, 1, 36_500),
+const DEAD_RETENTION_DAYS = setting(
+  'DEAD_RETENTION_DAYS',
+  '30',
+  'how many days dead letters are kept',
+  text => integer(text, 1, 36_500),
 )
 const DEAD_MAX_BYTES = setting(
   'DEAD_MAX_BYTES',
   '1GiB',
-  'what dead letters may take on the broker, bodies and headers, as `500000000`, `512MiB` or `1GiB`; beyond it bad events are discarded',
+  'the most that dead letters may take on the broker, bodies and headers: `500000000`, `512MiB`, `1GiB`; above it bad events are discarded',
   byteCount,
 )
 const BATCH_EVENTS = setting(
   'BATCH_EVENTS',
   '5000',
-  'views committed together, at most about, on SQLite in half as many messages; on ClickHouse 10000 unless it is set',
+  'most views per commit (approximately); on SQLite also at most half that many messages. Default on ClickHouse: 10000',
   text => integer(text, 1, 20_000),
 )
 // There a batch of three times the size takes but twice as long.
@@ -132,7 +147,7 @@ const BATCH_EVENTS_ON_CLICKHOUSE = { ...BATCH_EVENTS, fallback: '10000' }
 const BATCH_WAIT_MS = setting(
   'BATCH_WAIT_MS',
   '100',
-  'how long a batch waits to fill; on ClickHouse 1000 unless it is set',
+  'how long a batch waits to fill. Default on ClickHouse: 1000',
   text => integer(text, 0, 5_000),
 )
 // Each batch is a part of three tables there, which have to be merged.
@@ -169,13 +184,15 @@ export const SETTINGS: readonly Setting<unknown>[] = [
  */
 export function readConfig(env: Record<string, string | undefined>, needs: { apiKey: boolean }): Config {
   const problems: string[] = []
-  const read = <T>({ name, fallback, parse }: Setting<T>): T => {
-    // An empty variable is how compose files and shells say "not set".
-    const text = env[name]?.trim() || fallback
+  // An empty variable is how compose files and shells say "not set".
+  const textOf = ({ name, fallback }: Setting<unknown>) => env[name]?.trim() || fallback
+  const read = <T>(setting: Setting<T>): T => {
+    const text = textOf(setting)
     try {
-      return parse(text)
+      return setting.parse(text)
     } catch (error) {
-      problems.push(`${name}: ${(error as Error).message}`)
+      const shown = setting.isSecret ? '' : `${shownValue(text)} `
+      problems.push(`${setting.name}: ${shown}${(error as Error).message}`)
       return undefined as T
     }
   }
@@ -208,12 +225,13 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
 
   if (needs.apiKey && config.apiKeys?.length === 0) {
     problems.push(
-      'INTERNAL_API_KEY: is not set; give the internal API a key, for instance of `openssl rand -hex 32`',
+      'INTERNAL_API_KEY: is not set; choose a key for the internal API, for example with `openssl rand -hex 32`',
     )
   }
   if (config.rawRetentionDays > 0 && config.rawRetentionDays * 86_400 < config.maxAgeSeconds) {
+    const [kept, accepted] = [RAW_RETENTION_DAYS, EVENT_MAX_AGE].map(each => shownValue(textOf(each)))
     problems.push(
-      'RAW_RETENTION_DAYS: is shorter than EVENT_MAX_AGE: a view could come again after its id was forgotten; raise the one or lower the other',
+      `RAW_RETENTION_DAYS: ${kept} is shorter than EVENT_MAX_AGE, ${accepted}: a view could be delivered again after its id was forgotten; raise RAW_RETENTION_DAYS or lower EVENT_MAX_AGE`,
     )
   }
   if (problems.length > 0) throw new ConfigError(problems)
@@ -247,7 +265,7 @@ const DURATION_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_
 
 function durationSeconds(text: string): number {
   const match = /^([1-9]\d{0,6})([smhd])$/.exec(text)
-  if (match === null) throw new Error('is not a duration such as 90m, 12h or 30d')
+  if (match === null) throw new Error('is not a duration above 0 such as 90m, 12h or 30d, below 10000000d')
   return Number(match[1]) * DURATION_SECONDS[match[2]!]!
 }
 
@@ -256,33 +274,53 @@ const UNIT_BYTES: Record<string, number> = { '': 1, KiB: 1_024, MiB: 1_048_576, 
 function byteCount(text: string): number {
   const match = /^([1-9]\d{0,14})(KiB|MiB|GiB)?$/.exec(text)
   const bytes = match === null ? Number.NaN : Number(match[1]) * UNIT_BYTES[match[2] ?? '']!
-  if (!Number.isSafeInteger(bytes)) throw new Error('is not a size above 0 such as 500000000, 512MiB or 1GiB')
+  if (!Number.isSafeInteger(bytes))
+    throw new Error('is not a size above 0 such as 500000000, 512MiB or 1GiB, below 8388608GiB')
   return bytes
 }
 
-// The text of a URL may hold a password, so the message never repeats it.
+// The text of a URL may hold a password, so no message repeats it; `shownValue` knows what can be shown.
 function urlOf(text: string, protocols: readonly string[]): string {
   const parsed = URL.parse(text)
   if (parsed === null || parsed.hostname === '' || !protocols.includes(parsed.protocol)) {
     throw new Error(
-      `is not a URL of the form ${protocols.map(protocol => `${protocol}//user:password@host:port`).join(' or ')}`,
+      `is not a URL of the form ${protocols.map(protocol => `${protocol}//user:password@host:port`).join(' or ')}: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23 and @ %40`,
     )
+  }
+  if (parsed.hash !== '') throw new Error('holds a bare #: write it as %23')
+  if (parsed.port === '0') throw new Error('names port 0, which no broker has')
+  try {
+    for (const part of [parsed.username, parsed.password, parsed.pathname]) decodeURIComponent(part)
+  } catch {
+    throw new Error('holds a bare %: write it as %25')
   }
   return text
 }
+
+const DATABASE_FORMS =
+  'sqlite:PATH, mysql://user:password@host:port/database and clickhouse://user:password@host:port/database'
 
 function databaseUrl(text: string): string {
   if (/^clickhouses?:/.test(text)) {
     addressOf(text)
     return text
   }
-  const parsed = URL.parse(text)
-  if (parsed?.protocol !== 'mysql:' || parsed.hostname === '' || !/^\/[^/]+$/.test(parsed.pathname)) {
-    throw new Error(
-      'is none of sqlite:PATH, mysql://user:password@host:port/database and clickhouse://user:password@host:port/database',
-    )
-  }
+  const problem = text.startsWith('sqlite:')
+    ? problemOfSqlite(text)
+    : text.startsWith('mysql:')
+      ? problemOfMysql(text)
+      : `is none of ${DATABASE_FORMS}${meantBy(text)}`
+  if (problem !== null) throw new Error(problem)
   return text
+}
+
+/** What to write in place of what other programs take. */
+function meantBy(text: string): string {
+  if (/^(?:mysqls|mariadbs):/i.test(text)) return ': write mysql: and ?ssl=true at the end'
+  if (/^(?:mariadb|jdbc:m\w+|mysql2?|mysql\+\w+):/i.test(text)) return ': write mysql:'
+  if (/^(?:sqlite3?|file):/i.test(text) || text === ':memory:' || !text.includes(':'))
+    return ': for a file write sqlite: and its path, as `sqlite:data/views.db`'
+  return ''
 }
 
 function keysOf(text: string): string[] {

@@ -44,6 +44,15 @@ test('an error is described with its code, and what caused it', () => {
   assert.equal(describeError(undefined), 'undefined')
 })
 
+test('of a name with several addresses, of which none answers, each is told', () => {
+  const refused = (address: string) => new Error(`connect ECONNREFUSED ${address}`)
+  const error = new Error('fetch failed', {
+    cause: new AggregateError([refused('::1:1'), refused('127.0.0.1:1')]),
+  })
+  const said = 'fetch failed: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1'
+  assert.equal(describeError(error), said)
+})
+
 test('an error is described without its stack and without what else hangs on it', () => {
   const error = Object.assign(new Error('refused'), { sql: `INSERT '192.0.2.1'`, password: 'hunter2' })
   assert.equal(describeError(error), 'refused')

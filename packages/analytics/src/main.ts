@@ -2,18 +2,19 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
-import { endOnSignals } from '@postviews/client/ending'
-import { LogLines } from '@postviews/client/log-lines'
+import { endOnSignals } from '@postviews/client/src/ending.ts'
+import { LogLines } from '@postviews/client/src/log-lines.ts'
 import { buildApi } from './api/app.ts'
 import { type Config, withoutSecrets } from './config.ts'
 import { Consumer } from './ingest/consumer.ts'
 import { BrokerWatch } from './ingest/depths.ts'
 import { type Retention, scheduleRetention } from './ingest/retention.ts'
+import { rehearse } from './ingest/trial.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { openStore } from './store/open.ts'
 import type { OwnHosts } from './store/own-hosts.ts'
-import { type Store, StoreRefused } from './store/store.ts'
+import { type Store, StoreBroken, StoreRefused } from './store/store.ts'
 
 export interface Parts {
   consumer: boolean
@@ -81,6 +82,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
       consumer: parts.consumer
         ? {
             problem: () => (late.consumer ? late.consumer.problem() : 'consumer: waits for the store'),
+            storeIsBroken: () => late.consumer?.storeIsBroken() ?? false,
             warnings: () => late.consumer?.warnings() ?? [],
             inHand: () => late.consumer?.inHand() ?? { messages: 0, uncommittedSince: null },
             deadBytes: () => late.consumer?.deadBytes() ?? null,
@@ -157,7 +159,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
 async function storeIsReady(
   store: Store,
   { siteHosts }: Config,
-  { migrates }: Parts,
+  { migrates, consumer }: Parts,
   log: Log,
   signal: AbortSignal,
 ): Promise<OwnHosts | undefined> {
@@ -178,13 +180,15 @@ async function storeIsReady(
         if (replaced.length > 0) log.warn({ replaced }, 'agreement.replaced')
       }
       const { ownHosts, isReplaced } = await store.checkSettings(siteHosts)
+      // What a batch needs is found out now, and not by the first view.
+      if (consumer) await rehearse(store)
       if (failures > 0) log.info({ failures }, 'store.back')
       for (const warning of store.warnings()) log.warn({ warning }, 'store.warning')
       if (isReplaced) log.warn({ set: siteHosts, used: ownHosts }, 'hosts.outdated')
       return ownHosts
     } catch (error) {
       if (signal.aborted) break
-      if (error instanceof StoreRefused) throw error
+      if (error instanceof StoreRefused || error instanceof StoreBroken) throw error
       if (failures === 0) log.error({ error: describeError(error) }, 'store.lost')
     }
     // Rejects when the signal comes: then there is nothing to wait for any more.

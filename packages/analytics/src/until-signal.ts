@@ -1,11 +1,11 @@
 /** A command's work: followed by a bar, ended by a signal, its outcome printed. */
 
-import { endOnSignals } from '@postviews/client/ending'
+import { endOnSignals } from '@postviews/client/src/ending.ts'
 import { printable } from './printable.ts'
 import { createProgressBar } from './progress.ts'
 import type { Progress } from './store/store.ts'
 
-export const INTERRUPTED = 'interrupted: run it again to go on'
+export const INTERRUPTED = 'interrupted: run it again to continue'
 
 export type Print = (line: string) => void
 

@@ -8,7 +8,6 @@ export {
 } from './request.ts'
 export {
   type AsOf,
-  type ClockOffset,
   createStats,
   type Days,
   type DayViews,
@@ -76,3 +75,4 @@ export {
   type ViewEvent,
   type ViewTime,
 } from './view.ts'
+export { type ClockOffset, type StatsZone, UTC, zoneDay, zoneMinute, zoneTime } from './zone-time.ts'

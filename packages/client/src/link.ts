@@ -1,4 +1,11 @@
-import { type Channel, type ChannelModel, type ConfirmChannel, connect, type SocketOptions } from 'amqplib'
+import {
+  type Channel,
+  type ChannelModel,
+  type ConfirmChannel,
+  connect,
+  credentials,
+  type SocketOptions,
+} from 'amqplib'
 import { amqpCode, DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from './topology.ts'
 
 export { amqpCode, type ChannelSource, onOwnChannel } from './topology.ts'
@@ -54,6 +61,20 @@ export function brokerUrl(url: string, heartbeatSeconds: number): string {
   return parsed.href
 }
 
+/**
+ * User and password of a URL, whose percent-encoded bytes are UTF-8: amqplib takes them for Latin-1, and a password with an ü
+ * for another. Undefined, and so left to amqplib, where there is none, and where the bytes are no UTF-8.
+ */
+export function credentialsOf(url: string): SocketOptions['credentials'] {
+  const { username, password } = new URL(url)
+  if (username === '' && password === '') return undefined
+  try {
+    return credentials.plain(decodeURIComponent(username), decodeURIComponent(password))
+  } catch {
+    return undefined
+  }
+}
+
 /** Connects, declares the topology and opens a channel with confirms. When it rejects, abort the signal. */
 export function openLink(options: LinkOptions): Promise<Link> {
   return openConnection(options, (connection, lost) => {
@@ -73,7 +94,8 @@ export async function openConnection<T>(
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timedOut = new Promise<never>((_, reject) => {
-    const fail = () => reject(new Error(`the broker was not ready within ${options.timeoutMs} ms`))
+    const fail = () =>
+      reject(new Error(`the broker at ${nameOf(options.url)} was not ready within ${options.timeoutMs} ms`))
     timer = setTimeout(fail, options.timeoutMs).unref()
   })
   try {
@@ -83,12 +105,27 @@ export async function openConnection<T>(
   }
 }
 
+/** As it is told to people: without user, password and options. */
+function nameOf(url: string): string {
+  const { protocol, host, pathname } = new URL(url)
+  // A password with a slash in it that nobody has encoded ends in the path.
+  return `${protocol}//${host}${pathname.includes('@') ? '' : pathname}`
+}
+
 async function connectAndSetUp<T>(
   { url, signal, tls }: ConnectionOptions,
   setUp: (connection: ChannelModel, lost: Promise<Error>) => Promise<T>,
 ): Promise<T> {
-  const socketOptions: SocketOptions & { signal: AbortSignal } = { ...tls, noDelay: true, signal }
-  const connection = await connect(url, socketOptions)
+  const user = credentialsOf(url)
+  const socketOptions: SocketOptions & { signal: AbortSignal } = {
+    ...(user === undefined ? {} : { credentials: user }),
+    ...tls,
+    noDelay: true,
+    signal,
+  }
+  const connection = await connect(url, socketOptions).catch((cause: unknown) => {
+    throw new Error(`no connection to the broker at ${nameOf(url)}`, { cause })
+  })
   const lost = new Promise<Error>(resolve => {
     connection.on('error', resolve)
     connection.on('close', error => resolve(error ?? new Error('the connection was closed')))

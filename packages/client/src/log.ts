@@ -53,6 +53,13 @@ export function callSafely<Args extends unknown[]>(
 /** The message of an error; some that Node throws have none, only a code. */
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
+  const cause = error.cause === undefined ? '' : `: ${describe(error.cause)}`
+  return `${ownWords(error)}${cause}`
+}
+
+function ownWords(error: Error): string {
   if (error.message !== '') return error.message
+  // A name with several addresses, of which none answers: the error itself says nothing.
+  if (error instanceof AggregateError) return error.errors.map(describe).join('; ')
   return 'code' in error ? String(error.code) : error.name
 }

@@ -2,11 +2,12 @@
 
 import { entryBytes, Kept, ownCopy } from './kept.ts'
 import { canonicalPost } from './view.ts'
+import type { ClockOffset } from './zone-time.ts'
 
 /** Counts of views. Only `views` is always known: data that were adopted from an older system may not tell the rest. */
 export interface Figures {
   views: number
-  /** First views of a post by a reader within a window, summed over posts and windows. */
+  /** Each reader counts once per post per day, or per shorter UNIQUE_WINDOW; summed over posts and windows. */
   unique_views: number | null
   logged_in: number | null
   anonymous: number | null
@@ -55,7 +56,7 @@ export interface SiteDays extends AsOf, Days {}
 export interface SiteReferrers extends AsOf, Period {
   /** Most views first. */
   referrers: Referrer[]
-  /** The views of the hosts that are not listed. */
+  /** The views of the hosts that are not listed, also of those passed over. */
   other: { views: number }
 }
 
@@ -105,13 +106,6 @@ export interface Status extends AsOf {
   offsets: ClockOffset[]
 }
 
-export interface ClockOffset {
-  /** From then on. */
-  from: string
-  /** What local time is ahead of UTC; negative where it is behind. */
-  seconds: number
-}
-
 /** The last `days` days, today included (30 unless told); or from one day to another, by default to today. */
 export type PeriodQuery = { days?: number } | { from: string; to?: string }
 
@@ -121,17 +115,23 @@ export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: st
   offset?: number
 }
 
+export type ReferrersQuery = PeriodQuery & {
+  /** 1 to 1,000; 10 unless told. */
+  limit?: number
+  offset?: number
+}
+
 /** Every method rejects with a `StatsError` when the number is not known; none makes one up. */
 export interface Stats {
   postViews(post: string | number): Promise<PostViews>
   postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
-  postReferrers(post: string | number, query?: PeriodQuery & { limit?: number }): Promise<PostReferrers>
+  postReferrers(post: string | number, query?: ReferrersQuery): Promise<PostReferrers>
   /** Up to 200 posts in one call; with `days`, the last so many days of each: posts times days at most 20,000. */
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
   siteViews(): Promise<SiteViews>
   siteDays(period?: PeriodQuery): Promise<SiteDays>
-  siteReferrers(query?: PeriodQuery & { limit?: number }): Promise<SiteReferrers>
+  siteReferrers(query?: ReferrersQuery): Promise<SiteReferrers>
   status(): Promise<Status>
   /** The API's own description, OpenAPI 3.1. */
   openapi(): Promise<Record<string, unknown>>
@@ -277,7 +277,7 @@ class Api {
       if (cause instanceof StatsError) throw cause
       const isLate = cause instanceof Error && cause.name === 'TimeoutError'
       const why = isLate ? `did not answer within ${this.#timeoutMs} ms` : 'cannot be reached'
-      throw new StatsUnavailable(`Analytics ${why}`, { cause })
+      throw new StatsUnavailable(`Analytics at ${url.origin} ${why}`, { cause })
     }
   }
 }

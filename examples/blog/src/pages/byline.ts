@@ -1,8 +1,7 @@
+import { type StatsZone, UTC, zoneDay } from '@postviews/client/src/index.ts'
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 import type { Post } from '../posts.ts'
-
-const DAY = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeZone: 'UTC' })
 
 export function byline({ author, minutes }: Post): VNode {
   return html`<p class="byline">
@@ -10,6 +9,6 @@ export function byline({ author, minutes }: Post): VNode {
   </p>`
 }
 
-export function publishedOn({ publishedAt }: Post): VNode {
-  return html`<time datetime=${publishedAt.toISOString()}>${DAY.format(publishedAt)}</time>`
+export function publishedOn({ publishedAt }: Post, zone: StatsZone = UTC): VNode {
+  return html`<time datetime=${publishedAt.toISOString()}>${zoneDay(publishedAt, zone)}</time>`
 }

@@ -1,4 +1,4 @@
-import type { PostsViews } from '@postviews/client'
+import { type PostsViews, type StatsZone, zoneTime } from '@postviews/client/src/index.ts'
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 import type { Person } from '../people.ts'
@@ -12,13 +12,16 @@ interface DashboardOptions {
   posts: readonly Post[]
   /** Null: nobody knows them now. */
   counts: PostsViews | null
+  /** Whose days are counted: every day and time of this page is shown in it. */
+  zone: StatsZone
   reader: Person
 }
 
+// Days by themselves know no zone.
+const DAY = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' })
 const NUMBER = new Intl.NumberFormat('en')
-const TIME = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium', timeZone: 'UTC' })
 
-export function dashboardPage({ posts, counts, reader }: DashboardOptions): VNode {
+export function dashboardPage({ posts, counts, zone, reader }: DashboardOptions): VNode {
   return layout({
     title: 'Dashboard',
     reader,
@@ -26,18 +29,18 @@ export function dashboardPage({ posts, counts, reader }: DashboardOptions): VNod
     children: html`
       <header class="page-head">
         <h1>Your posts</h1>
-        ${posts.length > 0 && summary(counts)}
+        ${posts.length > 0 && summary(counts, zone)}
       </header>
-      ${posts.length > 0 ? table(posts, counts) : html`<p>You have not published anything yet.</p>`}
+      ${posts.length > 0 ? table(posts, counts, zone) : html`<p>You have not published anything yet.</p>`}
     `,
   })
 }
 
-function summary(counts: PostsViews | null): VNode {
+function summary(counts: PostsViews | null, zone: StatsZone): VNode {
   if (counts === null) {
     return html`<p class="notice" role="status">
-      <b>View counts are unavailable right now.</b> Views go on being collected, and will show here as soon as they can
-      be read.
+      <b>View counts are unavailable right now.</b> Views are still being collected and will be shown here as soon as
+      they can be read.
     </p>`
   }
   const recent = counts.posts.map(({ days }) => sum(days?.map(({ views }) => views) ?? []))
@@ -48,18 +51,19 @@ function summary(counts: PostsViews | null): VNode {
         <dd>${shown(sum(recent))}</dd>
       </div>
       <div>
-        <dt>Views in all</dt>
+        <dt>Views in total</dt>
         <dd>${shown(sum(counts.posts.map(({ views }) => views)))}</dd>
       </div>
     </dl>
     <p class="fine">
-      As of <time datetime=${counts.as_of}>${TIME.format(new Date(counts.as_of))} UTC</time>. A unique view is a reader’s
-      first view of a post within a window, by default a day.
+      As of <time datetime=${counts.as_of}>${zoneTime(counts.as_of, zone)}</time>. Days are those of
+      ${' '}${counts.timezone ?? zone.timezone}. Unique views: each reader counts once per post per day, or per shorter
+      window where Analytics is set to one.
     </p>
   `
 }
 
-function table(posts: readonly Post[], counts: PostsViews | null): VNode {
+function table(posts: readonly Post[], counts: PostsViews | null, zone: StatsZone): VNode {
   const ofPost = new Map(counts?.posts.map(post => [post.post_uuid, post]))
   const trendTitle = counts && `Last ${lengthOf(counts)} days`
   return html`<table class="dashboard">
@@ -77,10 +81,10 @@ function table(posts: readonly Post[], counts: PostsViews | null): VNode {
         return html`<tr>
           <th scope="row">
             <a href=${`/posts/${post.slug}`}>${post.title}</a>
-            ${publishedOn(post)}
+            ${publishedOn(post, zone)}
           </th>
           <td class="number" data-label="Views">${shown(count?.views)}</td>
-          <td class="number" data-label="Unique views">${shown(count?.unique_views)}</td>
+          <td class="number" data-label="Unique views">${shown(count?.unique_views)}${sinceWhen(count?.details_since)}</td>
           ${trendTitle && html`<td class="trend" data-label=${trendTitle}>${count?.days && sparkline(count.days)}</td>`}
         </tr>`
       })}
@@ -92,6 +96,11 @@ function table(posts: readonly Post[], counts: PostsViews | null): VNode {
 function shown(count: number | null | undefined): string | VNode {
   if (count !== null && count !== undefined) return NUMBER.format(count)
   return html`<span class="unknown"><span aria-hidden="true">–</span><span class="hidden">unavailable</span></span>`
+}
+
+/** Where older days are known by their views alone, the number beside them is that of fewer days. */
+function sinceWhen(day: string | undefined): VNode | false {
+  return day !== undefined && html`<small class="since">since ${DAY.format(new Date(day))}</small>`
 }
 
 function lengthOf(counts: PostsViews): number {

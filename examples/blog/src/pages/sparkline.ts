@@ -1,4 +1,4 @@
-import type { DayViews } from '@postviews/client'
+import type { DayViews } from '@postviews/client/src/index.ts'
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 
@@ -20,7 +20,7 @@ export function sparkline(days: readonly DayViews[]): VNode {
   }))
   const pathOf = (part: typeof points) => part.map(({ x, y }) => `${x.toFixed(1)} ${y.toFixed(1)}`).join('L')
   const last = points.at(-1) ?? { x: MARGIN, y: HEIGHT - MARGIN }
-  const label = `Views a day, last ${days.length} days: at most ${Math.max(0, ...views)}, today ${views.at(-1) ?? 0}`
+  const label = `Views a day, last ${days.length} days: at most ${Math.max(0, ...views)}, today ${views.at(-1) ?? 0} so far`
   return html`<svg class="spark" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${label}>
     <path class="area" d=${`M${MARGIN} ${HEIGHT - MARGIN}L${pathOf(points)}L${WIDTH - MARGIN} ${HEIGHT - MARGIN}Z`} />
     <path class="line" d=${`M${pathOf(points.slice(0, -1))}`} />

@@ -25,5 +25,6 @@ export function titleOf(answer: Answer): string {
 
 /** Where the answer comes from, anew. */
 export function dataPath(answer: Answer): string {
-  return answer.page === 'overview' ? '/data' : `/posts/${answer.id}/data`
+  const { root } = answer
+  return answer.page === 'overview' ? `${root}data` : `${root}posts/${answer.id}/data`
 }

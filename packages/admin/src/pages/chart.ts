@@ -1,10 +1,11 @@
 /** Charts as data; drawing them is the browser's matter. Without it, the tables beside them say the same. */
 
+import { type StatsZone, shortMinute, zoneMinute } from '@postviews/client/src/zone-time.ts'
 import { html } from 'htm/preact'
 import { createContext, type VNode } from 'preact'
 import { useContext, useEffect, useRef } from 'preact/hooks'
 import * as format from './format.ts'
-import type { Clocks, Counting, DayFigures, PostRow, Trend } from './model.ts'
+import type { Counting, DayFigures, PostRow, Trend } from './model.ts'
 
 /** `main`, `second`: a colour each; `before`: quieter than both. */
 export type Tone = 'main' | 'second' | 'before'
@@ -64,11 +65,11 @@ export function legend({ series }: ChartSpec): VNode {
   </ul>`
 }
 
-export function trendChart({ days, daysBefore, today }: Trend, of: string): ChartSpec {
+export function trendChart({ days, daysBefore, today, timezone }: Trend, of: string): ChartSpec {
   const range = { from: days[0]!.date, to: days.at(-1)!.date }
   return {
     size: 'large',
-    label: `Views and unique views ${of} by day, ${format.dayRange(range)}`,
+    label: `Views and unique views ${of} by day in ${timezone}, ${format.dayRange(range)}`,
     points: points(days),
     isUnfinished: days.at(-1)!.date === today,
     series: [
@@ -94,10 +95,10 @@ function seriesBefore(days: DayFigures[]): Series {
   }
 }
 
-export function readersChart({ days, today }: Trend): ChartSpec {
+export function readersChart({ days, today, timezone }: Trend): ChartSpec {
   return {
     size: 'small',
-    label: `Logged-in and anonymous views by day, ${format.dayRange({ from: days[0]!.date, to: days.at(-1)!.date })}`,
+    label: `Logged-in and anonymous views by day in ${timezone}, ${format.dayRange({ from: days[0]!.date, to: days.at(-1)!.date })}`,
     points: points(days),
     isUnfinished: days.at(-1)!.date === today,
     series: [
@@ -107,26 +108,26 @@ export function readersChart({ days, today }: Trend): ChartSpec {
   }
 }
 
-export function minutesChart({ minutes }: Counting, clocks: Clocks): ChartSpec {
+export function minutesChart({ minutes }: Counting, zone: StatsZone): ChartSpec {
   return {
     size: 'small',
     label: 'Views in each of the last 60 minutes',
-    points: minutes.map(({ minute }) => {
-      const text = format.minute(minute, clocks)
-      return { name: text, tick: text }
-    }),
+    points: minutes.map(({ minute }) => ({
+      name: zoneMinute(minute, zone),
+      tick: shortMinute(minute, zone),
+    })),
     isUnfinished: false,
     series: [{ name: 'Views', tone: 'main', shape: 'bars', values: minutes.map(({ views }) => views) }],
   }
 }
 
-export function sparkChart(spark: NonNullable<PostRow['spark']>): ChartSpec {
+export function sparkChart({ points, isUnfinished }: PostRow['spark']): ChartSpec {
   return {
     size: 'spark',
     label: '',
-    points: spark.map(() => ({ name: '', tick: '' })),
-    isUnfinished: false,
-    series: [{ name: 'Views', tone: 'main', shape: 'area', values: spark }],
+    points: points.map(() => ({ name: '', tick: '' })),
+    isUnfinished,
+    series: [{ name: 'Views', tone: 'main', shape: 'area', values: points }],
   }
 }
 

@@ -3,8 +3,9 @@
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 import * as format from './format.ts'
-import type { Trend } from './model.ts'
+import type { Comparison, Trend } from './model.ts'
 import { PERIODS, type PeriodName, type Question, toAddress } from './question.ts'
+import { isToCome } from './sections.ts'
 
 /** @param trend null while nothing is known */
 export function controls(path: string, question: Question, trend: Trend | null): VNode {
@@ -37,9 +38,11 @@ export function controls(path: string, question: Question, trend: Trend | null):
       </details>
     </nav>
     ${
-      trend !== null && trend.before === null
-        ? html`<p class="compare">So long a period is not compared</p>`
-        : compareLink(path, question)
+      trend !== null && isToCome(trend)
+        ? null
+        : trend !== null && trend.before === null
+          ? html`<p class="compare">A period this long is not compared</p>`
+          : compareLink(path, question)
     }
   </div>`
 }
@@ -53,16 +56,22 @@ function compareLink(path: string, question: Question): VNode {
   </a>`
 }
 
-export function periodLine({ period, before, today }: Trend): VNode {
+export function periodLine({ period, before, today, timezone }: Trend): VNode {
   return html`<p class="period-line">
-    ${format.dayRange(period)}${
-      before !== null && html`<span> · compared with ${format.dayRange(before.period)}</span>`
-    }${period.to === today && html`<span> · today is not over</span>`}
+    ${format.dayRange(period)} in ${timezone}${
+      before !== null && html`<span> · ${comparedWith(before)}</span>`
+    }${period.to === today && html`<span> · includes today so far</span>`}
   </p>`
+}
+
+function comparedWith({ period, isWithoutToday, over, countedSince }: Comparison): string {
+  if (countedSince !== null) return `not compared: views are counted since ${format.day(countedSince)}`
+  const without = isWithoutToday && over !== null ? ', without today' : ''
+  return `compared with ${format.dayRange(period)}${without}`
 }
 
 export function questionProblem({ problem }: Question): VNode | null {
   return problem === null
     ? null
-    : html`<p class="problem" role="alert">${problem} These are the last 30 days.</p>`
+    : html`<p class="problem" role="alert">${problem} Showing the last 30 days instead.</p>`
 }

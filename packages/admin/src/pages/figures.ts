@@ -3,36 +3,55 @@
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import * as format from './format.ts'
-import type { Sum, Trend } from './model.ts'
+import type { Comparison, Sum, Trend } from './model.ts'
+import { isToCome, STILL_TO_COME } from './sections.ts'
 
 export function figures(trend: Trend | null): VNode {
-  if (trend === null) return unknownFigures()
+  if (trend === null) return unknownFigures('Unknown while Analytics is unavailable')
+  if (isToCome(trend)) return unknownFigures(STILL_TO_COME)
   const { sums, before } = trend
   const share = format.shareOf(sums.logged_in, sums.anonymous)
-  const shareBefore = before && format.shareOf(before.sums.logged_in, before.sums.anonymous)
-  const change = (name: 'views' | 'unique_views' | 'bots') => {
-    if (before === null) return null
-    const was = before.sums[name]
-    return isTodayAlone(trend) && was.value !== null
-      ? wholeDay(was)
-      : changeText(format.changeOf(sums[name], was), was.value)
-  }
+  const change = (name: 'views' | 'unique_views' | 'bots', tone: ChangeTone) =>
+    before === null || before.countedSince !== null
+      ? null
+      : compared(
+          before,
+          { now: before.over?.[name] ?? null, was: before.sums[name] },
+          { write: format.number, changeOf: format.changeOf, none: 'none in the period before', tone },
+        )
   return html`<dl class="figures">
-    ${figure('Views', amount(sums.views), change('views'))}
+    ${figure('Views', amount(sums.views), change('views', 'good'))}
     ${figure(
       'Unique views',
       amount(sums.unique_views),
-      change('unique_views'),
-      'First views of a post by a reader within a window',
+      change('unique_views', 'good'),
+      'Each reader counts once per post per day',
     )}
     ${figure(
       'Logged-in share',
-      format.percent(share),
-      shareBefore !== null && changeText(format.changeOfShare(share, shareBefore), shareBefore, true),
+      share.value === null ? format.UNKNOWN : amountAs(format.percent, share),
+      before !== null && before.countedSince === null && shareChange(before),
       readers(sums.logged_in, sums.anonymous),
     )}
-    ${figure('Bots', amount(sums.bots), change('bots'), 'Views by known bots')}
+    ${figure('Bots', amount(sums.bots), change('bots', 'plain'), 'Views by known bots')}
   </dl>`
+}
+
+function shareChange(before: Comparison): VNode {
+  const { over, sums } = before
+  return compared(
+    before,
+    {
+      now: over && format.shareOf(over.logged_in, over.anonymous),
+      was: format.shareOf(sums.logged_in, sums.anonymous),
+    },
+    {
+      write: format.percent,
+      changeOf: format.changeOfShare,
+      none: 'none logged in in the period before',
+      tone: 'plain',
+    },
+  )
 }
 
 function figure(
@@ -49,10 +68,14 @@ function figure(
 }
 
 /** A sum; unknown is a dash that says so, and a part says from when it is. */
-export function amount({ value, since }: Sum): ComponentChildren {
+export function amount(sum: Sum): ComponentChildren {
+  return amountAs(format.number, sum)
+}
+
+function amountAs(write: (value: number) => string, { value, since }: Sum): ComponentChildren {
   if (value === null) return unknown()
-  if (since === null) return format.number(value)
-  return html`${format.number(value)} <small>since ${format.day(since)}; earlier is unknown</small>`
+  if (since === null) return write(value)
+  return html`${write(value)} <small>since ${format.day(since)}; earlier is unknown</small>`
 }
 
 function unknown(): VNode {
@@ -61,38 +84,59 @@ function unknown(): VNode {
   >`
 }
 
-function isTodayAlone({ period, today }: Trend): boolean {
-  return period.from === today && period.to === today
-}
+/** `good`: more is better, and has a colour that says so. More bots are not. */
+type ChangeTone = 'good' | 'plain'
 
-/** Some hours are always fewer than a day: that is no fall. */
-function wholeDay(before: Sum): VNode {
-  return html`<span class="same">so far; the day before had ${amount(before)}</span>`
+interface Wording {
+  write(value: number): string
+  changeOf(now: Sum, was: Sum): format.Change | null
+  /** What is said of nothing before. */
+  none: string
+  tone: ChangeTone
 }
 
 const ARROWS = { up: '▲', down: '▼' }
 
-function changeText(change: format.Change | null, before: number | null, isShare = false): VNode {
-  if (before === null) return html`<span class="same">not comparable: the period before is unknown</span>`
-  const was = isShare ? format.percent(before) : format.number(before)
-  if (change === null) return html`<span class="same">${was} before</span>`
-  if (change.direction === 'same') return html`<span class="same">no change</span>`
-  return html`<span class=${change.direction}
+/**
+ * What is known of a change: of how much, from what. `now` is null where no day of the period is over: some hours are
+ * always fewer than a day, and that is no fall.
+ */
+function compared(
+  { isWithoutToday }: Comparison,
+  { now, was }: { now: Sum | null; was: Sum },
+  { write, changeOf, none, tone }: Wording,
+): VNode {
+  if (now === null) {
+    return was.value === null
+      ? quiet('not comparable: the day before is unknown')
+      : html`<span class="same">so far; the day before had ${amountAs(write, was)}</span>`
+  }
+  if (was.value === null) return quiet('not comparable: the period before is unknown')
+  const change = changeOf(now, was)
+  if (change === null) return html`<span class="same">not comparable; ${amountAs(write, was)} before</span>`
+  const without = isWithoutToday ? 'without today' : ''
+  if (change.direction === 'same') return quiet(`no change ${without}`.trim())
+  if (was.value === 0) return quiet(none)
+  const values = `from ${write(was.value)}${isWithoutToday ? ` to ${write(now.value!)}` : ''}`
+  return html`<span class="${change.direction} ${tone}"
       ><span aria-hidden="true">${ARROWS[change.direction]} </span
       ><span class="visually-hidden">${change.direction} </span>${change.text}</span
-    >${' '}<span class="was">from ${was}</span>`
+    >${' '}<span class="was">${[without, values].filter(text => text !== '').join(', ')}</span>`
+}
+
+function quiet(text: string): VNode {
+  return html`<span class="same">${text}</span>`
 }
 
 function readers(loggedIn: Sum, anonymous: Sum): string {
   if (loggedIn.value === null || anonymous.value === null) {
-    return 'Who was logged in is unknown for these days'
+    return 'Logged-in views are unknown for these days'
   }
-  if (loggedIn.value + anonymous.value === 0) return 'No views, so no share'
+  if (loggedIn.value + anonymous.value === 0) return 'No views'
   return `${format.number(loggedIn.value)} logged in, ${format.number(anonymous.value)} anonymous`
 }
 
-function unknownFigures(): VNode {
-  const note = 'Unknown while Analytics is unavailable'
+function unknownFigures(note: string): VNode {
   return html`<dl class="figures">
     ${['Views', 'Unique views', 'Logged-in share', 'Bots'].map(name => figure(name, unknown(), null, note))}
   </dl>`

@@ -1,6 +1,7 @@
 /** Numbers, days and times as people read them. Unknown is a dash, never a 0. */
 
-import type { Clocks, Sum } from './model.ts'
+import { type StatsZone, zoneDay, zoneTime } from '@postviews/client/src/zone-time.ts'
+import type { Sum } from './model.ts'
 import type { Day, DayRange } from './question.ts'
 
 export const UNKNOWN = '–'
@@ -18,9 +19,12 @@ export function shortNumber(value: number): string {
   return compact.format(value)
 }
 
-/** `share` from 0 to 1. */
+/** `share` from 0 to 1; a little is not written as nothing, nor nearly all as all. */
 export function percent(share: number | null): string {
-  return share === null ? UNKNOWN : `${tenth.format(share * 100)} %`
+  if (share === null) return UNKNOWN
+  if (share > 0 && share < 0.000_5) return '<0.1 %'
+  if (share < 1 && share >= 0.999_5) return '>99.9 %'
+  return `${tenth.format(share * 100)} %`
 }
 
 /** `3 views`, `1 view`. */
@@ -28,10 +32,12 @@ export function some(count: number, noun: string): string {
   return `${number(count)} ${noun}${count === 1 ? '' : 's'}`
 }
 
-/** The part that `part` is of both; null where that is unknown, or both are nothing. */
-export function shareOf(part: Sum, rest: Sum): number | null {
-  if (part.value === null || rest.value === null || part.value + rest.value === 0) return null
-  return part.value / (part.value + rest.value)
+/** The part that `part` is of both; unknown where either is, or both are nothing. */
+export function shareOf(part: Sum, rest: Sum): Sum {
+  if (part.value === null || rest.value === null || part.value + rest.value === 0) {
+    return { value: null, since: null }
+  }
+  return { value: part.value / (part.value + rest.value), since: part.since ?? rest.since }
 }
 
 export interface Change {
@@ -47,15 +53,15 @@ export function changeOf(now: Sum, before: Sum): Change | null {
   const direction = now.value > before.value ? 'up' : 'down'
   if (before.value === 0) return { direction, text: '' }
   const share = Math.abs(now.value - before.value) / before.value
-  return { direction, text: share >= 10 ? `×${whole.format(Math.round(share + 1))}` : percent(share) }
+  return { direction, text: share >= 10 ? `${whole.format(Math.round(share + 1))}-fold` : percent(share) }
 }
 
 /** Of shares, in percentage points. */
-export function changeOfShare(now: number | null, before: number | null): Change | null {
-  if (now === null || before === null) return null
-  const points = tenth.format(Math.abs(now - before) * 100)
+export function changeOfShare(now: Sum, before: Sum): Change | null {
+  if (now.value === null || before.value === null || now.since !== null || before.since !== null) return null
+  const points = tenth.format(Math.abs(now.value - before.value) * 100)
   if (points === '0.0') return { direction: 'same', text: '' }
-  return { direction: now > before ? 'up' : 'down', text: `${points} pts` }
+  return { direction: now.value > before.value ? 'up' : 'down', text: `${points} pts` }
 }
 
 const dayFormat = new Intl.DateTimeFormat('en-GB', {
@@ -101,47 +107,9 @@ export function dayRange({ from, to }: DayRange): string {
   return `${from.slice(0, 4) === to.slice(0, 4) ? shortDay(from) : day(from)} – ${day(to)}`
 }
 
-const timeFormat = new Intl.DateTimeFormat('en-GB', {
-  timeZone: 'UTC',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-})
-const minuteFormat = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', hour: '2-digit', minute: '2-digit' })
-
-/** `12:03:05 UTC+1`. */
-export function time(iso: string, clocks: Clocks): string {
-  return `${timeFormat.format(local(iso, clocks))} ${offsetName(offsetAt(iso, clocks))}`
-}
-
-/** `21 Nov 2026, 12:03:05 UTC+1`. */
-export function dayAndTime(iso: string, clocks: Clocks): string {
-  return `${dayFormat.format(local(iso, clocks))}, ${time(iso, clocks)}`
-}
-
-/** `12:03`. */
-export function minute(iso: string, clocks: Clocks): string {
-  return minuteFormat.format(local(iso, clocks))
-}
-
-/** As UTC would show it, what the clocks showed. */
-function local(iso: string, clocks: Clocks): Date {
-  return new Date(Date.parse(iso) + offsetAt(iso, clocks) * 1_000)
-}
-
-/** Seconds ahead of UTC. Before the first that is known it is the first. */
-function offsetAt(iso: string, clocks: Clocks): number {
-  const moment = Date.parse(iso)
-  const inForce = clocks.findLast(({ from }) => Date.parse(from) <= moment) ?? clocks[0]
-  return inForce?.seconds ?? 0
-}
-
-/** `UTC`, `UTC+1`, `UTC−3:30`. */
-function offsetName(seconds: number): string {
-  if (seconds === 0) return 'UTC'
-  const minutes = Math.round(Math.abs(seconds) / 60)
-  const rest = minutes % 60 === 0 ? '' : `:${String(minutes % 60).padStart(2, '0')}`
-  return `UTC${seconds < 0 ? '−' : '+'}${Math.floor(minutes / 60)}${rest}`
+/** `21 Nov 2026, 12:03:05 Europe/Warsaw`. */
+export function dayAndTime(iso: string, zone: StatsZone): string {
+  return `${zoneDay(iso, zone)}, ${zoneTime(iso, zone)}`
 }
 
 /** `45 s`, `3 min`, `2 h`, `5 days`. */

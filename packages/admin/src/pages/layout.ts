@@ -1,38 +1,40 @@
 /** What is round every page: brand, how fresh the numbers are, whether they are those of now, and what they mean. */
 
+import { type StatsZone, zoneTime } from '@postviews/client/src/zone-time.ts'
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import * as format from './format.ts'
-import type { Answer, Clocks, Counting, Unavailable } from './model.ts'
+import type { Answer, Counting, Unavailable } from './model.ts'
 
 export function layout(answer: Answer, content: ComponentChildren): VNode {
   const { data, asOf, unavailable } = answer
-  const clocks = data?.clocks ?? []
+  const zone = data?.zone ?? answer.zone
   return html`
     <a class="skip" href="#content">Skip to the numbers</a>
     <header class="top">
       <div class="top-inner">
-        ${brand()}
-        ${freshness(asOf, data?.counting ?? null, unavailable, clocks)}
-        <form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>
+        ${brand(answer.root)}
+        ${freshness(asOf, data?.counting ?? null, unavailable, zone)}
+        <form method="post" action="${answer.root}sign-out"><button class="quiet">Sign out</button></form>
       </div>
     </header>
     <main id="content" class=${unavailable !== null && data !== null ? 'page is-old' : 'page'} tabindex="-1">
-      <div role="status">${unavailable !== null && banner(unavailable, asOf, clocks)}</div>
+      <div role="status">${unavailable !== null && banner(unavailable, asOf, zone)}</div>
       ${content}
     </main>
     <footer class="bottom">
       <p>
-        A <dfn>unique view</dfn> is the first view of a post by a reader within a window: a day, unless Analytics
-        was told another. Unique views of several days, or posts, are added up.
+        <dfn>Unique views</dfn>: each reader counts once per post per day, or per shorter window where
+        ${' '}<code>UNIQUE_WINDOW</code> is set. Unique views of several days or posts are added up.
       </p>
-      ${data !== null && html`<p>Days are those of ${data.trend.timezone}.${deadLetters(data.counting)}</p>`}
+      ${data !== null && html`<p>Days and times are those of ${zone.timezone}.${deadLetters(data.counting)}</p>`}
     </footer>
   `
 }
 
-export function brand(): VNode {
-  return html`<a class="brand" href="/">
+/** @param root of the panel */
+export function brand(root: string): VNode {
+  return html`<a class="brand" href=${root}>
     <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
       <rect width="32" height="32" rx="8" />
       <path d="M7 22l6-8 5 5 7-10" />
@@ -46,53 +48,54 @@ function freshness(
   asOf: string | null,
   counting: Counting | null,
   unavailable: Unavailable | null,
-  clocks: Clocks,
+  zone: StatsZone,
 ): VNode {
   const isOld = unavailable !== null
   return html`<p class=${isOld ? 'freshness is-away' : 'freshness'}>
     <span class="as-of">
       ${
         asOf === null
-          ? 'Nothing read yet'
-          : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${format.time(asOf, clocks)}</time>`
+          ? 'No numbers yet'
+          : html`${isOld ? 'Last read' : 'As of'} <time dateTime=${asOf}>${zoneTime(asOf, zone)}</time>`
       }
     </span>
     <span class="behind">${counting === null || isOld ? QUEUE_UNKNOWN : behind(counting)}</span>
   </p>`
 }
 
-const QUEUE_UNKNOWN = 'queue unknown'
+const QUEUE_UNKNOWN = 'queue length unknown'
 
 /** How far counting is behind what was published. */
 export function behind({ queued, lag_seconds: lag }: Counting): string {
   if (queued === null) return QUEUE_UNKNOWN
-  const waiting = queued === 0 ? 'queue empty' : `${format.some(queued, 'message')} waiting`
+  const late = lag === null ? '' : `${format.duration(lag)} behind`
+  if (queued > 0) return `${format.some(queued, 'message')} queued${late && `, ${late}`}`
   // With an empty queue the rest may be in a consumer's hands.
-  return lag === null || (queued === 0 && lag === 0) ? waiting : `${waiting}, ${format.duration(lag)} behind`
+  return late === '' ? 'queue empty' : lag === 0 ? 'up to date' : late
 }
 
 function deadLetters({ dead }: Counting): string {
-  if (dead === null) return ' How many dead letters there are is unknown.'
-  return dead === 0 ? '' : ` ${format.some(dead, 'dead letter')} could not be counted.`
+  if (dead === null) return ' The number of dead letters is unknown.'
+  return dead === 0 ? '' : ` ${format.some(dead, 'dead letter')} cannot be counted.`
 }
 
 const REASONS: Record<Unavailable['reason'], string> = {
   away: 'Analytics is unavailable',
-  refused: 'Analytics is unavailable: it does not take this panel’s key',
+  refused: 'Analytics is unavailable: it refuses this panel’s key',
   panel: 'The panel cannot be reached',
 }
 
-function banner({ since, reason }: Unavailable, asOf: string | null, clocks: Clocks): VNode {
+function banner({ since, reason }: Unavailable, asOf: string | null, zone: StatsZone): VNode {
   return html`<div class="banner">
     <p>
       <strong>${REASONS[reason]}</strong> since
-      <time dateTime=${since}> ${format.dayAndTime(since, clocks)}</time>.
+      <time dateTime=${since}> ${format.dayAndTime(since, zone)}</time>.
     </p>
     <p>
       ${
         asOf === null
-          ? 'No number is known until it is back; this page then fills by itself.'
-          : `What you see are the last numbers, read ${format.dayAndTime(asOf, clocks)}.`
+          ? 'No numbers are known until it is back. This page will then show them without a reload.'
+          : `These are the last numbers, read ${format.dayAndTime(asOf, zone)}.`
       }
     </p>
   </div>`

@@ -7,12 +7,12 @@ import * as format from './format.ts'
 import { layout } from './layout.ts'
 import type { Post, PostAnswer, Trend } from './model.ts'
 import { toAddress } from './question.ts'
-import { referrersSection, section, trendSection } from './sections.ts'
+import { isToCome, referrersSection, section, stillToCome, trendSection } from './sections.ts'
 
 export function PostPage(answer: PostAnswer): VNode {
-  const { id, data, question } = answer
-  const path = `/posts/${id}`
-  const back = toAddress('/', { ...question, search: '', page: 1 })
+  const { id, data, question, root } = answer
+  const path = `${root}posts/${id}`
+  const back = toAddress(root, { ...question, search: '', page: 1 })
   return layout(
     answer,
     html`<nav class="crumbs" aria-label="Breadcrumb"><a href=${back}>Overview</a></nav>
@@ -28,11 +28,7 @@ export function PostPage(answer: PostAnswer): VNode {
         data !== null &&
         html`<div class="columns even">
           ${trendSection(data.trend, question, `${path}/`, 'of this post')} ${readersSection(data.trend)}
-          ${referrersSection(
-            data.referrers,
-            data.trend.sums.views.value ?? 0,
-            toAddress(`${path}/referrers.csv`, question),
-          )}
+          ${referrersSection(data.referrers, data.trend, toAddress(`${path}/referrers.csv`, question))}
         </div>`
       }`,
   )
@@ -43,27 +39,28 @@ function byline(id: string, { name, names }: Post): VNode {
     ${name?.author && html`<span>${name.author}</span>`}
     ${name !== null && html`<span class="id">${id}</span>`}
     ${name?.url && html`<a href=${name.url} rel="noopener noreferrer">Open the post</a>`}
-    ${name === null && names === 'away' && html`<span>The service that knows its title does not answer.</span>`}
-    ${name === null && names === 'known' && html`<span>No title is known for this id.</span>`}
+    ${name === null && names === 'away' && html`<span>The posts service does not answer, so the title is unknown.</span>`}
+    ${name === null && names === 'known' && html`<span>The posts service knows no post with this id.</span>`}
   </p>`
 }
 
-function total({ total: { views, first_viewed_at: first, last_viewed_at: last }, clocks }: Post): VNode {
+function total({ total: { views, first_viewed_at: first, last_viewed_at: last }, zone }: Post): VNode {
   if (first === null || last === null) {
-    return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has read it yet</p>`
+    return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has viewed it yet</p>`
   }
   return html`<p class="total">
-    <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in all
+    <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in total
     <span class="when">
-      first <time dateTime=${first}>${format.dayAndTime(first, clocks)}</time>, latest
-      <time dateTime=${last}> ${format.dayAndTime(last, clocks)}</time>
+      first <time dateTime=${first}>${format.dayAndTime(first, zone)}</time>, last
+      <time dateTime=${last}> ${format.dayAndTime(last, zone)}</time>
     </span>
   </p>`
 }
 
 function readersSection(trend: Trend): VNode {
+  if (isToCome(trend)) return section({ id: 'readers', title: 'Logged in and anonymous' }, stillToCome())
   const { logged_in, anonymous } = trend.sums
-  const share = format.shareOf(logged_in, anonymous)
+  const { value: share } = format.shareOf(logged_in, anonymous)
   return section(
     { id: 'readers', title: 'Logged in and anonymous' },
     html`<dl class="split">

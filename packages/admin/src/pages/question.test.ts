@@ -38,7 +38,7 @@ describe('a period of one’s own', () => {
   for (const [query, problem] of [
     ['from=2026-02-30&to=2026-03-01', /first and a last day/],
     ['from=2026-03-01', /first and a last day/],
-    ['from=2026-03-02&to=2026-03-01', /cannot come after/],
+    ['from=2026-03-02&to=2026-03-01', /cannot be after/],
     ['from=2020-01-01&to=2026-01-01', /at most 800 days/],
   ] as const) {
     test(`is told what is wrong with ${query}`, () => {

@@ -23,7 +23,7 @@ export interface Question {
   period: PeriodName | DayRange
   /** Whether the chart and the table show the period before, too. */
   compare: boolean
-  /** A part of a title, or an id; empty for all posts. */
+  /** A part of a title or id; empty for all posts. */
   search: string
   /** From 1. */
   page: number
@@ -65,8 +65,8 @@ function ownPeriod(from: string, to: string): { period: DayRange | null; problem
 }
 
 function ownPeriodProblem(from: string, to: string): string | null {
-  if (!isDay(from) || !isDay(to)) return 'A period of your own needs a first and a last day.'
-  if (from > to) return 'The first day of a period cannot come after the last.'
+  if (!isDay(from) || !isDay(to)) return 'A custom period needs a first and a last day.'
+  if (from > to) return 'The first day cannot be after the last day.'
   if (daysBetween(from, to) >= MAX_PERIOD_DAYS) return `A period has at most ${MAX_PERIOD_DAYS} days.`
   return null
 }

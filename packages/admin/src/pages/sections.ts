@@ -1,10 +1,11 @@
 /** The parts that both pages are made of. */
 
+import type { StatsZone } from '@postviews/client/src/zone-time.ts'
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import { chart, legend, minutesChart, trendChart } from './chart.ts'
 import * as format from './format.ts'
-import type { Clocks, Counting, DayFigures, Referrer, Trend } from './model.ts'
+import type { Counting, DayFigures, ReferrerRow, Trend } from './model.ts'
 import { type Question, toAddress } from './question.ts'
 
 export interface SectionOptions {
@@ -24,8 +25,9 @@ export function section({ id, title, aside }: SectionOptions, content: Component
   </section>`
 }
 
-/** @param base of the CSV's address: `/` or `/posts/ID/` */
+/** @param base of the CSV's address: the panel's root, or that of a post and a slash */
 export function trendSection(trend: Trend, question: Question, base: string, of: string): VNode {
+  if (isToCome(trend)) return section({ id: 'trend', title: 'Trend' }, stillToCome())
   const spec = trendChart(trend, of)
   const isLonger = trend.days.length > daysOf(trend)
   return section(
@@ -45,6 +47,17 @@ export function trendSection(trend: Trend, question: Question, base: string, of:
   )
 }
 
+/** Of days to come nothing is known, which is not the same as no views. */
+export function isToCome({ period, today }: Trend): boolean {
+  return period.from > today
+}
+
+export const STILL_TO_COME = 'These days are still to come'
+
+export function stillToCome(): VNode {
+  return html`<p class="empty">${STILL_TO_COME}.</p>`
+}
+
 function daysOf({ days, period }: Trend): number {
   return days.filter(({ date }) => date >= period.from).length
 }
@@ -54,7 +67,7 @@ export function csvLink(href: string, of: string): VNode {
   return html`<p class="csv"><a href=${href} download>Download CSV<span class="visually-hidden"> of ${of}</span></a></p>`
 }
 
-function daysTable({ days, daysBefore }: Trend): VNode {
+function daysTable({ days, daysBefore, today }: Trend): VNode {
   const rows = days.map((day, index) => ({ day, before: daysBefore?.[index] })).toReversed()
   return html`<div class="scroll" tabindex="0" role="group" aria-label="Table of days">
     <table class="days">
@@ -75,15 +88,15 @@ function daysTable({ days, daysBefore }: Trend): VNode {
         </tr>
       </thead>
       <tbody>
-        ${rows.map(({ day, before }) => dayRow(day, before))}
+        ${rows.map(({ day, before }) => dayRow(day, before, today))}
       </tbody>
     </table>
   </div>`
 }
 
-function dayRow(day: DayFigures, before: DayFigures | undefined): VNode {
+function dayRow(day: DayFigures, before: DayFigures | undefined, today: string): VNode {
   return html`<tr key=${day.date}>
-    <th scope="row">${format.weekday(day.date)}</th>
+    <th scope="row">${format.weekday(day.date)}${day.date === today && html` <small>so far</small>`}</th>
     ${[day.views, day.unique_views, day.logged_in, day.anonymous, day.bots].map(value => numberCell(value))}
     ${
       before !== undefined &&
@@ -105,7 +118,7 @@ export function numberCell(value: number | null, of?: string): VNode {
 const LATEST_MINUTES = 5
 
 /** Views of the last hour, minute by minute. */
-export function nowSection(counting: Counting, clocks: Clocks): VNode {
+export function nowSection(counting: Counting, zone: StatsZone): VNode {
   const { minutes } = counting
   const sum = (part: Counting['minutes']) => part.reduce((total, { views }) => total + views, 0)
   return section(
@@ -115,20 +128,21 @@ export function nowSection(counting: Counting, clocks: Clocks): VNode {
         <span>in the last ${LATEST_MINUTES} minutes</span>
         <span class="now-hour">${format.number(sum(minutes))} in the last hour</span>
       </p>
-      ${chart(minutesChart(counting, clocks))}`,
+      ${chart(minutesChart(counting, zone))}`,
   )
 }
 
-const OWN_PAGES = 'This site’s own pages'
-
-/** @param viewed views of the same days, that the bars are parts of */
-export function referrersSection(referrers: Referrer[], viewed: number, csv: string): VNode {
-  const most = Math.max(...referrers.map(({ views }) => views))
+/** @param trend of the same days; the CSV holds the whole list */
+export function referrersSection(referrers: ReferrerRow[], trend: Trend, csv: string): VNode {
+  const viewed = trend.sums.views.value ?? 0
+  const most = Math.max(...referrers.filter(hasBar).map(({ views }) => views))
   return section(
     { id: 'referrers', title: 'Where readers came from' },
-    referrers.length === 0
-      ? html`<p class="empty">No views in these days, so nobody came from anywhere.</p>`
-      : html`<table class="referrers">
+    isToCome(trend)
+      ? stillToCome()
+      : referrers.length === 0
+        ? html`<p class="empty">No views in these days, so nobody came from anywhere.</p>`
+        : html`<table class="referrers">
             <thead class="visually-hidden">
               <tr>
                 <th scope="col">Site</th>
@@ -138,21 +152,41 @@ export function referrersSection(referrers: Referrer[], viewed: number, csv: str
             </thead>
             <tbody>
               ${referrers.map(
-                ({ host, views, internal }) => html`<tr key=${internal ? OWN_PAGES : host}>
+                row => html`<tr key=${row.host ?? row.kind}>
                   <th scope="row">
-                    ${host ?? html`<span class="no-place">${internal ? OWN_PAGES : 'Direct, or not told'}</span>`}
-                    <svg class="bar" aria-hidden="true">
-                      <rect width="${share(views, most)}%" height="100%" rx="2" />
-                    </svg>
+                    ${row.host !== null && row.kind === 'host' ? row.host : html`<span class="no-place">${nameOf(row)}</span>`}
+                    ${
+                      hasBar(row) &&
+                      html`<svg class="bar" aria-hidden="true">
+                        <rect width="${share(row.views, most)}%" height="100%" rx="2" />
+                      </svg>`
+                    }
                   </th>
-                  <td class="number quiet">${format.percent(viewed === 0 ? null : views / viewed)}</td>
-                  ${numberCell(views)}
+                  <td class="number quiet">${format.percent(viewed === 0 ? null : row.views / viewed)}</td>
+                  ${numberCell(row.views)}
                 </tr>`,
               )}
             </tbody>
           </table>
           ${csvLink(csv, 'where readers came from')}`,
   )
+}
+
+/** A row that stands for many hosts is no longer than the others for that. */
+function hasBar({ kind }: ReferrerRow): boolean {
+  return kind !== 'other' && kind !== 'unknown'
+}
+
+function nameOf({ kind, hosts }: ReferrerRow): string {
+  if (kind === 'internal') return 'This site’s own pages'
+  if (kind === 'unknown') return 'Not recorded'
+  return kind === 'other' ? otherHosts(hosts) : 'Direct or unknown'
+}
+
+/** `3 other hosts`, `1 other host`; with a plus where there may be more. */
+export function otherHosts(hosts: ReferrerRow['hosts']): string {
+  const { count, isMore } = hosts ?? { count: 1, isMore: true }
+  return isMore ? `${format.number(count)}+ other hosts` : format.some(count, 'other host')
 }
 
 function share(part: number, whole: number): string {

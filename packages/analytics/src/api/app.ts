@@ -2,8 +2,8 @@
 
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { boundConnections } from '@postviews/client/connections'
-import { createLoopTurns } from '@postviews/client/loop-turns'
+import { boundConnections } from '@postviews/client/src/connections.ts'
+import { createLoopTurns } from '@postviews/client/src/loop-turns.ts'
 import {
   type FastifyError,
   type FastifyInstance,
@@ -41,6 +41,8 @@ export interface ApiOptions {
   log: Log
   /** Unix milliseconds. */
   now?: () => number
+  /** How old a list of posts may be that takes a while to read. */
+  listMaxAgeMs?: number
 }
 
 // Slow and oversized requests are ended by these, long before they could take what consuming needs.
@@ -56,6 +58,8 @@ const IDLE_TIMEOUT_MS = 5_000
 const CLOSE_TIMEOUT_MS = 3_000
 /** Below the 1,024 files that some systems let a process open. */
 const MAX_CONNECTIONS = 500
+/** `as_of` is promised to be at most 5 s ago when the answer is there. */
+const LIST_MAX_AGE_MS = 4_000
 const JSON_TYPE = 'application/json; charset=utf-8'
 const POST_ENTRY: Record<string, unknown> = { ...schemas.PostEntry }
 const RETRY_AFTER_SECONDS = 5
@@ -70,6 +74,7 @@ export function buildApi({
   metrics,
   log,
   now = Date.now,
+  listMaxAgeMs = LIST_MAX_AGE_MS,
 }: ApiOptions): FastifyInstance {
   const app = fastify({
     // Fastify logs every request with its URL; what is worth a line is logged below.
@@ -155,7 +160,7 @@ export function buildApi({
   if (apiKeys.length === 0) return app
 
   const loopTurn = createLoopTurns()
-  const views = createViews({ store, health, now, loopTurn })
+  const views = createViews({ store, health, now, listMaxAgeMs, loopTurn })
   app.register(
     async guarded => {
       guarded.addHook('onRequest', requireKey(apiKeys))
@@ -203,7 +208,7 @@ const DOCUMENT = {
       title: 'postviews internal API',
       version: '1.0.0',
       description:
-        'How often the posts of a blog were viewed. Read-only, for other services on the inside. A number may be a few seconds old: `as_of` says when it was read. Every answer has a weak `ETag` over all but `as_of`; send it as `If-None-Match`, and 304 says with `X-As-Of` that what you have still holds.',
+        'How often the posts of a blog were viewed. Read-only, for other services on the internal network. A number may be a few seconds old: `as_of` says when it was read. Every answer has a weak `ETag` of everything but `as_of`. Send it as `If-None-Match`: 304 means that your copy was still current at `X-As-Of`.',
     },
     components: {
       securitySchemes: { key: { type: 'apiKey' as const, in: 'header' as const, name: KEY_HEADER } },
@@ -221,7 +226,8 @@ async function refuseWrites({ method }: FastifyRequest) {
 }
 
 async function requireHost({ raw: { httpVersion, headers } }: FastifyRequest) {
-  if (headers.host === undefined && httpVersion === '1.1') throw new Problem(400, 'there is no Host header')
+  if (headers.host === undefined && httpVersion === '1.1')
+    throw new Problem(400, 'the Host header is missing')
 }
 
 async function noRoute() {
@@ -243,7 +249,7 @@ function toProblem(error: FastifyError | Error, request: FastifyRequest): Proble
   }
   if (statusCode >= 400 && statusCode < 500)
     return new Problem(statusCode, 'the request cannot be read', { cause: error })
-  return new Problem(500, 'something unexpected happened; it was logged', { cause: error })
+  return new Problem(500, 'an unexpected error occurred; it was logged', { cause: error })
 }
 
 function storeAway(detail: string, cause: Error): Problem {

@@ -31,6 +31,8 @@ export interface ConsumerHealth {
    * it: no address, no credential, nothing of an error's own words.
    */
   problem(): string | null
+  /** Whether the store refuses what no retry cures. */
+  storeIsBroken(): boolean
   /** What somebody should look at though all that can be counted is: as open to anyone as `problem`. */
   warnings(): string[]
   /** What the broker has handed to this process and not been told of yet. */
@@ -129,6 +131,7 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
         ),
       ])
       metrics.storeUp.set(Number(problem === null))
+      setKnown(metrics.storeBroken, consumer === null ? null : Number(consumer.storeIsBroken()))
       setKnown(metrics.brokerUp, broker === null ? null : Number(found !== null))
       setKnown(metrics.dead, found?.dead ?? null)
       setKnown(metrics.deadBytes, consumer?.deadBytes() ?? null)

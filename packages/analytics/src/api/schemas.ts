@@ -43,17 +43,19 @@ const period = {
   days: integer(
     1,
     MAX_DAYS,
-    'The last so many days, today included; not together with `from` and `to`.',
+    'How many days, ending today, which is included; not together with `from` and `to`.',
     DEFAULT_DAYS,
   ),
   from: day('The first day.'),
   to: day(
-    `The last day: today by default, at most ${MAX_DAYS} days from \`from\`. Days to come have no views.`,
+    `The last day; today by default. A period has at most ${MAX_DAYS} days. Days in the future have no views.`,
   ),
 }
 function limit(maximum: number) {
-  return integer(1, maximum, 'How many at most.', DEFAULT_LIMIT)
+  return integer(1, maximum, 'The most entries to return.', DEFAULT_LIMIT)
 }
+
+const offset = integer(0, 10_000_000, 'How many entries to skip.', 0)
 
 /** An object that has no other members: a misspelt parameter is told, not passed over. */
 function parameters<T extends TProperties>(properties: T) {
@@ -62,13 +64,13 @@ function parameters<T extends TProperties>(properties: T) {
 
 const PostParameter = parameters({ uuid: Type.String({ description: `${POST_RULE}. The post.` }) })
 const DaysQuery = parameters(period)
-const ReferrersQuery = parameters({ ...period, limit: limit(100) })
+const ReferrersQuery = parameters({ ...period, limit: limit(1_000), offset })
 const PostsQuery = parameters({
   uuids: Type.String({ description: `1 to ${MAX_POSTS} posts, separated by commas, each ${POST_RULE}.` }),
   days: integer(
     1,
     MAX_DAYS,
-    `Adds the days of each post: the last so many, today included. Posts times days are at most ${MAX_POST_DAYS.toLocaleString('en')}.`,
+    `Adds the days of each post: this many, ending today, which is included. Posts times days are at most ${MAX_POST_DAYS.toLocaleString('en')}.`,
   ),
 })
 const TopQuery = parameters({
@@ -77,13 +79,13 @@ const TopQuery = parameters({
       type: 'string',
       default: 'all',
       description:
-        'one of all, today, 7d, 30d. The last so many days, today included; not together with `from` and `to`.',
+        'one of all, today, 7d, 30d. `7d` and `30d` end today, which is included; not together with `from` and `to`.',
     }),
   ),
   from: period.from,
   to: period.to,
   limit: limit(1_000),
-  offset: integer(0, 10_000_000, 'How many to pass over.', 0),
+  offset,
 })
 
 export type DaysQuery = Static<typeof DaysQuery>
@@ -125,22 +127,22 @@ function text(description: string) {
 }
 
 const asOf = { as_of: time('When the data was read, in UTC.') }
-const timezone = text('STATS_TIMEZONE: an IANA name; its days are meant.')
+const timezone = text('STATS_TIMEZONE, an IANA name: the time zone whose days are counted.')
 const from = date('The first day.')
 const to = date('The last day.')
 const postUuid = text('The post; a UUID in lower case.')
 
 const views = count('Views.')
 const uniqueViews = knownCount(
-  'First views of a post by a reader within a window (UNIQUE_WINDOW), summed over posts and windows; null where adopted data do not tell.',
+  'Each reader counts once per post per day, or per shorter UNIQUE_WINDOW; summed over posts and windows. Null where adopted data do not say.',
 )
 const figures = {
   views,
   unique_views: uniqueViews,
-  logged_in: knownCount('Views by readers who were logged in; null where adopted data do not tell.'),
-  anonymous: knownCount('Views by readers who were not; null where adopted data do not tell.'),
+  logged_in: knownCount('Views by readers who were logged in; null where adopted data do not say.'),
+  anonymous: knownCount('Views by readers who were not logged in; null where adopted data do not say.'),
   bots: knownCount(
-    'Views by known bots; counted among the rest unless BOTS=exclude; null where adopted data do not tell.',
+    'Views by known bots; also part of the other numbers unless BOTS=exclude. Null where adopted data do not say.',
   ),
 }
 const totals = {
@@ -149,7 +151,7 @@ const totals = {
   last_viewed_at: knownTime('The time of the latest view; null without views.'),
   details_since: Type.Optional(
     date(
-      'Only where older days of adopted data are known by their views alone: all but `views` sums the days from this one on.',
+      'Present only if older days of adopted data have nothing but `views`: all other numbers are sums from this day on.',
     ),
   ),
 }
@@ -159,13 +161,13 @@ const referrers = Type.Array(
   Type.Object({
     host: Type.Unsafe<string | null>({
       type: ['string', 'null'],
-      description: 'The host of the referer; null for readers who came from nowhere that they told.',
+      description: 'The host of the referer; null for direct or unknown.',
     }),
     views,
     internal: Type.Optional(
       Type.Literal(true, {
         description:
-          "Only where the host is one of the site's own (SITE_HOSTS): readers who went on from page to page. Told by the list that is recorded now, for days before it too.",
+          "Present only if the host is one of the site's own (SITE_HOSTS): readers who went from one of its pages to another. Decided by the list recorded now, for earlier days too.",
       }),
     ),
   }),
@@ -175,7 +177,7 @@ const other = Type.Object(
   { views: count('Views.') },
   {
     description:
-      'What the list leaves out: hosts beyond `limit`, and of days that are over for a day those beyond the 500 with most views of a post (5,000 of the site). With the list it adds up to the views of the period, as far as their hosts are known.',
+      'Views that the list leaves out: those from hosts skipped by `offset` or beyond `limit`, and, on days that ended more than a day ago, from hosts beyond the 500 with the most views of a post (5,000 of the site). List and `other` add up to the views of the period whose hosts are known.',
   },
 )
 
@@ -206,32 +208,32 @@ const SiteReferrers = Type.Object({ ...asOf, from, to, referrers, other })
 const Status = Type.Object({
   ...asOf,
   queued: knownCount(
-    'Messages (of up to 1,000 events each) that wait in the queues, without those that a consumer has in hand; null when the broker cannot be asked.',
+    'Messages in the queues, of up to 1,000 events each, without those being processed; null if the broker does not answer.',
   ),
-  dead: knownCount('Dead letters; null when the broker cannot be asked.'),
+  dead: knownCount('Dead letters; null if the broker does not answer.'),
   lag_seconds: knownCount(
-    'How far the numbers are behind: 0 when nothing waits in the queues and the process that answers has had nothing uncommitted in hand for more than 10 s, else the age of the latest view counted; null when unknown. A process that only serves the API does not know what consumers have in hand.',
+    'How far behind the numbers are: 0 if the queues are empty and this process has had nothing uncommitted for more than 10 s, else the age of the latest counted view; null if unknown. A process that only serves the API does not know what consumers are processing.',
   ),
-  last_committed_at: knownTime('When views were last counted; null before the first.'),
-  minutes: Type.Array(Type.Object({ minute: time('Its first second, in UTC.'), views }), {
-    description: `Views by the minute of their own time: the last ${STATUS_MINUTES} minutes, this one included, oldest first.`,
+  last_committed_at: knownTime('When views were last committed; null before the first.'),
+  minutes: Type.Array(Type.Object({ minute: time('The start of the minute, in UTC.'), views }), {
+    description: `Views per minute, by their own time: the last ${STATUS_MINUTES} minutes, the current one included, oldest first.`,
   }),
   timezone,
   zone_rules: Type.Object(
     {
-      source: text('Who packed the data.'),
+      source: text('The package that the data come from.'),
       release: text("The release of IANA's time zone database, such as 2026f."),
     },
-    { description: 'The rules that days are counted by.' },
+    { description: 'The time zone rules by which days are counted.' },
   ),
   offsets: Type.Array(
     Type.Object({
-      from: time('From then on, in UTC.'),
-      seconds: Type.Integer({ description: 'What local time is ahead of UTC; negative where it is behind.' }),
+      from: time('The start of this offset, in UTC.'),
+      seconds: Type.Integer({ description: 'Seconds that local time is ahead of UTC; negative if behind.' }),
     }),
     {
       description:
-        'The clocks of the time zone by these rules, from 1970 to two years ahead, oldest first: to show times as days are counted, whatever rules the reader has.',
+        'The offsets of the time zone by these rules, from 1970 to two years ahead, oldest first: with them a client shows times by the same rules by which days are counted, whatever its own are.',
     },
   ),
 })
@@ -252,7 +254,7 @@ const ProblemBody = Type.Object(
     type: text('Always about:blank: the status says what kind of problem it is.'),
     title: text('The name of the status.'),
     status: Type.Integer({ description: 'The HTTP status.' }),
-    detail: text('What is wrong, and what would be right.'),
+    detail: text('What is wrong, and what is allowed.'),
     parameter: Type.Optional(text('Which parameter is wrong.')),
   },
   { $id: 'Problem', title: 'Problem', description: 'RFC 9457.' },
@@ -269,14 +271,17 @@ function described<T extends object>(description: string, schema: T) {
   return { description, content: { 'application/json': { schema } } }
 }
 
-const refused = { 401: problem('No key, or a wrong one.') }
+const refused = { 401: problem('The key is missing or wrong.') }
 const unavailable = {
   503: problem(
-    'The store does not answer, or too many large answers are asked for at once; ask again after `Retry-After` seconds.',
+    'The store does not answer, or too many large requests came at once; try again after `Retry-After` seconds.',
   ),
 }
 const notModified = {
-  304: { type: 'null', description: 'As `If-None-Match` has it, and still so at `X-As-Of`.' } as const,
+  304: {
+    type: 'null',
+    description: 'The answer named by `If-None-Match` was still current at `X-As-Of`.',
+  } as const,
 }
 
 function answers<T extends object>(description: string, answer: T) {
@@ -302,7 +307,7 @@ export const getPostTotals = {
 
 export const getPostDays = {
   operationId: 'getPostDays',
-  summary: "A post's views a day",
+  summary: "A post's views, day by day",
   tags: ['posts'],
   params: PostParameter,
   querystring: DaysQuery,
@@ -324,7 +329,7 @@ export const getPostsTotals = {
   tags: ['posts'],
   querystring: PostsQuery,
   response: answers(
-    'Totals of the posts; with `days`, each has its days, and time zone and period are told.',
+    'Totals of the posts; with `days`, also the days of each, the time zone and the period.',
     PostsTotals,
   ),
 } as const
@@ -347,7 +352,7 @@ export const getSiteTotals = {
 
 export const getSiteDays = {
   operationId: 'getSiteDays',
-  summary: "The whole site's views a day",
+  summary: "The whole site's views, day by day",
   tags: ['site'],
   querystring: DaysQuery,
   response: answers('Days of the site.', SiteDays),
@@ -363,7 +368,7 @@ export const getSiteReferrers = {
 
 export const getStatus = {
   operationId: 'getStatus',
-  summary: 'How far behind the numbers are, and the last hour',
+  summary: 'How far behind the numbers are, and the views of the last hour',
   tags: ['service'],
   querystring: parameters({}),
   response: answers('The state of counting.', Status),
@@ -385,29 +390,29 @@ export const getLivez = {
   summary: 'Whether the process runs',
   tags: ['health'],
   security: [],
-  response: { 200: described('It does.', Type.Object({ status: Type.Literal('alive') })) },
+  response: { 200: described('The process runs.', Type.Object({ status: Type.Literal('alive') })) },
 } as const
 
 const WARNINGS = Type.Optional(
   Type.Array(Type.String(), {
     description:
-      'What somebody should look at, though all that can be counted is: `queue: …`, `dead letters: …`. Absent when there is nothing.',
+      'Problems that do not stop the counting but need attention: `queue: …`, `dead letters: …`. Absent if there are none.',
   }),
 )
 
 export const getReadyz = {
   operationId: 'getReadyz',
-  summary: 'Whether the service does its work',
+  summary: 'Whether the service is ready',
   tags: ['health'],
   security: [],
   response: {
-    200: described('It does.', Type.Object({ status: Type.Literal('ready'), warnings: WARNINGS })),
+    200: described('The service works.', Type.Object({ status: Type.Literal('ready'), warnings: WARNINGS })),
     503: described(
-      'Something it needs does not move.',
+      'A part that the service needs does not work.',
       Type.Object({
         status: Type.Literal('unavailable'),
         problems: Type.Array(Type.String(), {
-          description: 'Each names the part: `store: …`, `broker: …`, `consumer: …`.',
+          description: 'One for each part that does not work: `store: …`, `broker: …`, `consumer: …`.',
         }),
         warnings: WARNINGS,
       }),

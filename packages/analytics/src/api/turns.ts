@@ -71,11 +71,11 @@ export function assertAwaited(signal: AbortSignal): void {
 }
 
 function nobodyWaits(): Problem {
-  return new Problem(408, 'who asked did not wait for the answer')
+  return new Problem(408, 'the client did not wait for the answer')
 }
 
 function busy(): Problem {
-  return new Problem(503, 'too many large answers are being made at once; ask again later', {
+  return new Problem(503, 'too many large requests at once; try again later', {
     headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
   })
 }

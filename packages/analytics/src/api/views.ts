@@ -1,11 +1,10 @@
 /** What each route of `/api/v1` answers: the question is read, the store is asked, the days are filled in. */
 
-import { canonicalPost } from '@postviews/client'
+import { canonicalPost } from '@postviews/client/src/index.ts'
 import { rulesOf } from '../store/agreement.ts'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/calendar.ts'
 import type { DayFigures, Store } from '../store/store.ts'
 import type { Health } from './health.ts'
-import { HeldAnswers } from './held-answers.ts'
 import { badParameter } from './problem.ts'
 import * as schemas from './schemas.ts'
 import { assertAwaited, Turns } from './turns.ts'
@@ -15,6 +14,8 @@ export interface ViewsOptions {
   health: Pick<Health, 'backlog'>
   /** Unix milliseconds. */
   now: () => number
+  /** How old a list of posts may be that takes a while to read. */
+  listMaxAgeMs: number
   /** Of `createLoopTurns`. */
   loopTurn: () => Promise<void>
 }
@@ -40,12 +41,11 @@ interface Period {
   to: Day
 }
 
-export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
+export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: ViewsOptions) {
   // Taken before the store is asked: what is read cannot be older.
   const asOf = () => ({ as_of: new Date(now()).toISOString() })
   const today = () => store.calendar.dayOf(Math.floor(now() / 1_000))
   const timezone = store.calendar.timeZone
-  const held = new HeldAnswers()
   const turns = new Turns({ atOnce: DEAR_AT_ONCE, maxWaiting: DEAR_WAITING, maxWaitMs: DEAR_WAIT_MS })
 
   /** Read and written a part at a time, so that neither store nor event loop are taken for long. */
@@ -92,7 +92,7 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
       const post = toPost('uuid', uuid)
       const { from, to } = toPeriod(query, today())
       const read = asOf()
-      const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT)
+      const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)
       return { ...read, post_uuid: post, from, to, ...hosts }
     },
 
@@ -128,16 +128,15 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
     async topPosts(query: schemas.TopQuery): Promise<schemas.TopPosts> {
       const { name, period } = toTopPeriod(query, today())
       const { limit = schemas.DEFAULT_LIMIT, offset = 0 } = query
-      const from = period?.from ?? null
-      const to = period?.to ?? null
-      // On a big site this is the one answer that takes a while.
-      return held.get([name, from, to, limit, offset].join(' '), async () => ({
-        ...asOf(),
+      const askedMs = now()
+      const { ageMs, ...page } = await store.topPosts(period, limit, offset, listMaxAgeMs)
+      return {
+        as_of: new Date(askedMs - ageMs).toISOString(),
         period: name,
-        from,
-        to,
-        ...(await store.topPosts(period, limit, offset)),
-      }))
+        from: period?.from ?? null,
+        to: period?.to ?? null,
+        ...page,
+      }
     },
 
     async siteTotals(): Promise<schemas.SiteTotals> {
@@ -158,7 +157,7 @@ export function createViews({ store, health, now, loopTurn }: ViewsOptions) {
         ...read,
         from,
         to,
-        ...(await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT)),
+        ...(await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)),
       }
     },
 
@@ -222,7 +221,7 @@ function toPeriod({ days, from, to }: schemas.DaysQuery, today: Day): Period {
     throw badParameter('days', 'cannot go together with from and to')
   }
   if (from !== undefined) return between(from, to, today)
-  if (to !== undefined) throw badParameter('to', 'must have a from beside it')
+  if (to !== undefined) throw badParameter('to', 'needs from')
   return lastDays(days ?? schemas.DEFAULT_DAYS, today)
 }
 

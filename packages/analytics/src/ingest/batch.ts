@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { InvalidView, View } from '@postviews/client'
+import type { InvalidView, View } from '@postviews/client/src/index.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Day } from '../store/calendar.ts'
@@ -14,6 +14,7 @@ import {
   type Recorded,
   RowRejected,
   type Store,
+  StoreBroken,
   StoreRefused,
   storeProblem,
 } from '../store/store.ts'
@@ -22,6 +23,7 @@ import type { DeadLetter, DeadReason } from './dead-letter.ts'
 import type { DeadLetters, Sending } from './dead-letters.ts'
 import type { ReceivedMessage } from './received.ts'
 import { Reopening } from './reopening.ts'
+import { rehearsalRows, rehearse } from './trial.ts'
 
 /** A message in hand: read, not yet acknowledged. */
 export interface Delivery {
@@ -59,6 +61,8 @@ export class Batches {
   readonly #keys = new Map<Day, Promise<string>>()
   readonly #reopening: Reopening
   #storeProblem: string | null = null
+  /** What the store could not keep until somebody mends it. Its messages are back in their queues; this is no copy to count. */
+  #unstored: readonly ViewRow[] = []
   /** Unix milliseconds of the last word on it. */
   #loggedAt = 0
 
@@ -74,6 +78,18 @@ export class Batches {
     return this.#reopening.stop()
   }
 
+  /**
+   * Whether the store could keep by now what `commit` failed to; undone again. Nothing has to be delivered for it, as
+   * each delivery in vain would count against the limit of a queue that has one.
+   *
+   * @throws {StoreUnavailable} also {@link StoreBroken}
+   * @throws {StoreRefused} this process must not write to the store
+   */
+  async rehearse(): Promise<void> {
+    await rehearse(this.#options.store, this.#unstored)
+    this.#unstored = []
+  }
+
   /** Why the store takes no batch at present; null when it does. Anyone may read it. */
   get storeProblem(): string | null {
     return this.#storeProblem
@@ -83,6 +99,7 @@ export class Batches {
    * Fulfilled once every view of the deliveries is committed. Events that cannot be counted are on their way to
    * `postviews.dead` by then; the map tells, for each delivery that has some, when they have arrived.
    *
+   * @throws {StoreBroken} no retry would get past it: nothing is to be held for it
    * @throws {StoreRefused} this process must not write to the store
    * @throws whatever `signal` was aborted with; what was not committed is not acknowledged then
    */
@@ -143,6 +160,15 @@ export class Batches {
       } catch (error) {
         if (error instanceof RowRejected || error instanceof StoreRefused) {
           this.#storeProblem = null
+          throw error
+        }
+        if (error instanceof StoreBroken) {
+          this.#storeProblem = null
+          this.#keys.clear()
+          this.#unstored = rehearsalRows(
+            store,
+            entries.map(({ view, delivery }) => ({ view, receivedAt: Math.floor(delivery.receivedAt) })),
+          )
           throw error
         }
         if (error instanceof KeyReplaced) {

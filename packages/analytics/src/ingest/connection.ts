@@ -1,7 +1,7 @@
 /** A connection to the broker that is tried again for ever. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { brokerUrl, openConnection } from '@postviews/client/link'
+import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
 import type { ChannelModel } from 'amqplib'
 import { readAnyProperties } from './properties.ts'
 

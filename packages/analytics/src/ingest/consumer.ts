@@ -5,6 +5,7 @@
  * |---|---|
  * | all its views are committed (counted now, or before) and its bad events confirmed in `postviews.dead` | ack |
  * | the store is away | nothing: it stays in hand, unacknowledged, and its batch is tried again |
+ * | the store is broken: no retry cures it | the consumer ends, so the broker has it back; a new one begins once the store could keep it |
  * | its dead letters are not confirmed just now | nothing for this message; its neighbours are acknowledged |
  * | they are refused for long, and a quarter of the prefetch is held for such | ack; they are counted as discarded |
  * | there is no room for them within `DEAD_MAX_BYTES` | ack; they are counted as discarded |
@@ -14,14 +15,15 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client'
-import { channelLost } from '@postviews/client/link'
+import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client/src/index.ts'
+import { channelLost } from '@postviews/client/src/link.ts'
 import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
+import { withoutSecrets } from '../config.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { IpStorage } from '../store/row.ts'
-import { type Store, StoreRefused, storeProblem } from '../store/store.ts'
+import { type Store, StoreBroken, StoreRefused } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
@@ -30,6 +32,7 @@ import { Prefetch } from './prefetch.ts'
 import { propertiesOf } from './properties.ts'
 import { findQueues, type LeftAlone, lookAtQueues, type Queues, settleOnQueue } from './queues.ts'
 import { ReceivedMessage } from './received.ts'
+import { StoreGate } from './store-gate.ts'
 
 export interface ConsumerOptions {
   amqpUrl: string
@@ -39,6 +42,8 @@ export interface ConsumerOptions {
   deadMaxBytes: number
   batchEvents: number
   batchWaitMs: number
+  /** How often a store that is broken is tried. */
+  brokenRetryMs?: number
   metrics: Metrics
   log: Log
   /** The store refuses this process for good; it must end. */
@@ -48,7 +53,7 @@ export interface ConsumerOptions {
 /** A batch is through in less while the store is well. */
 const STUCK_AFTER_MS = 60_000
 const DEAD_LETTER_PATIENCE_MS = 500
-const STORE_RETRY_MS = 2_000
+const GIVE_BACK_MS = 2_000
 const WATCH_MS = 1_000
 const LOOK_AGAIN_MS = 15_000
 /** A new consumer is handed what waits for it in less. */
@@ -92,6 +97,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #options: ConsumerOptions
   readonly #deadLetters: DeadLetters
   readonly #batches: Batches
+  readonly #gate: StoreGate
   readonly #connection: Connection<ConsumerSession>
   readonly #batchMessages: number
   readonly #watch: NodeJS.Timeout
@@ -102,7 +108,6 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   /** A session ended with batches under way, and nothing has been committed since. */
   #isUnproven = false
   #working: Promise<void> = Promise.resolve()
-  #storeProblem: string | null = null
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
@@ -112,9 +117,10 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#batchMessages = store.engine === 'sqlite' ? Math.ceil(batchEvents / 2) : batchEvents
     this.#deadLetters = new DeadLetters(options)
     this.#batches = new Batches({ ...options, deadLetters: this.#deadLetters })
+    this.#gate = new StoreGate({ ...options, rehearse: () => this.#batches.rehearse() })
     this.#connection = new Connection<ConsumerSession>({
       url: amqpUrl,
-      ready: signal => this.#storeAnswers(signal),
+      ready: signal => this.#gate.passes(signal),
       setUp: connection => this.#consume(connection),
       onUp: session => {
         log.info({ queues: session.queues.consumed }, 'broker.connected')
@@ -125,7 +131,10 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         if (session !== undefined && session.underWay.length > 0) this.#isUnproven = true
         session?.over.abort(error)
         session?.wake()
-        log.warn({ connection: 'consumer', error: describeError(error) }, 'broker.lost')
+        // What ended the session was told as `store.broken`.
+        if (this.#gate.isBroken) return
+        const broker = withoutSecrets(amqpUrl)
+        log.warn({ connection: 'consumer', broker, error: describeError(error) }, 'broker.lost')
       },
     })
     this.#watch = setInterval(() => this.#look(), WATCH_MS)
@@ -136,17 +145,20 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   problem(): string | null {
-    // What its error says, a path perhaps, is for the log.
-    const storeProblem = this.#batches.storeProblem ?? this.#storeProblem
+    const storeProblem = this.#batches.storeProblem ?? this.#gate.problem
     if (storeProblem !== null) return storeProblem
     const { session } = this.#connection
     if (session === undefined || !this.#deadLetters.isConnected()) return 'broker: not connected'
     if (this.#isUnproven)
-      return 'consumer: the broker took back what it had in hand, and nothing is committed since'
+      return 'consumer: the broker took back its messages, and nothing was committed since'
     const stuckMs = this.#stuckSince === undefined ? 0 : Date.now() - this.#stuckSince
     return stuckMs > STUCK_AFTER_MS
-      ? `consumer: its batch is not through after ${Math.round(stuckMs / 1_000)} s`
+      ? `consumer: its batch is not committed after ${Math.round(stuckMs / 1_000)} s`
       : null
+  }
+
+  storeIsBroken(): boolean {
+    return this.#gate.isBroken
   }
 
   warnings(): string[] {
@@ -155,9 +167,9 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       ([queue, why]) => `queue: ${queue} is ${LEFT_ALONE[why]}, and is not consumed`,
     )
     if (this.#deadLetters.isRefusing)
-      warnings.push(`dead letters: ${DEAD_QUEUE} takes none; what is bad may be discarded`)
+      warnings.push(`dead letters: ${DEAD_QUEUE} refuses them; bad events may be discarded`)
     if (this.#deadLetters.isFull)
-      warnings.push(`dead letters: ${DEAD_QUEUE} holds DEAD_MAX_BYTES; what is bad is discarded`)
+      warnings.push(`dead letters: ${DEAD_QUEUE} has reached DEAD_MAX_BYTES; bad events are discarded`)
     return warnings
   }
 
@@ -208,22 +220,16 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     for (const queue of queues.consumed) await settleOnQueue(channel, queue)
   }
 
-  // While the store is away nothing is consumed that would only be held: it waits in the queue, unharmed.
-  async #storeAnswers(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await this.#options.store.ping()
-        if (this.#storeProblem !== null) this.#options.log.info('store.back')
-        this.#storeProblem = null
-        return
-      } catch (error) {
-        if (this.#storeProblem === null)
-          this.#options.log.error({ error: describeError(error) }, 'store.lost')
-        this.#storeProblem = storeProblem(error)
-      }
-      // Rejects when the signal comes: then there is nothing to wait for any more.
-      await sleep(STORE_RETRY_MS, undefined, { signal }).catch(() => {})
-    }
+  /** Ends the session in order: what was acknowledged arrives, and the broker has all else back for whoever can store it. */
+  async #giveBack(session: ConsumerSession, error: StoreBroken): Promise<void> {
+    this.#gate.shut(error)
+    const timer = new AbortController()
+    const closed = session.channel.close().catch(() => {
+      // It is lost already.
+    })
+    await Promise.race([closed, sleep(GIVE_BACK_MS, undefined, { signal: timer.signal }).catch(() => {})])
+    timer.abort()
+    session.end(error)
   }
 
   async #consume(connection: ChannelModel): Promise<ConsumerSession> {
@@ -309,6 +315,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       }
     } catch (error) {
       if (error instanceof StoreRefused) return this.#options.onRefused(error)
+      if (error instanceof StoreBroken) return await this.#giveBack(session, error)
       // The session is over: its deliveries come again.
       if (!signal.aborted) session.channel.emit('error', error)
     }

@@ -1,7 +1,7 @@
 /** An event, or a whole message, that cannot be counted, and how it is published as a dead letter. */
 
 import { hash } from 'node:crypto'
-import type { InvalidReason } from '@postviews/client'
+import type { InvalidReason } from '@postviews/client/src/index.ts'
 import type { Options } from 'amqplib'
 import { type CarriedOver, namesOf } from './carry-over.ts'
 import type { ReceivedMessage } from './received.ts'

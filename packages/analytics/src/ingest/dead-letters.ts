@@ -4,10 +4,11 @@
  * within `DEAD_MAX_BYTES`.
  */
 
-import { DEAD_QUEUE } from '@postviews/client'
-import { amqpCode, channelLost } from '@postviews/client/link'
+import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
+import { amqpCode, channelLost } from '@postviews/client/src/link.ts'
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError } from 'amqplib'
 import type { QueueDepths } from '../api/health.ts'
+import { withoutSecrets } from '../config.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { Connection, type Session } from './connection.ts'
@@ -146,7 +147,8 @@ export class DeadLetters {
       },
       onLost: (error, session) => {
         if (session !== undefined && CONTENT_REFUSED.includes(amqpCode(error) ?? 0)) this.#suspect(session)
-        log.warn({ connection: 'publisher', error: describeError(error) }, 'broker.lost')
+        const broker = withoutSecrets(url)
+        log.warn({ connection: 'publisher', broker, error: describeError(error) }, 'broker.lost')
       },
     })
     // A binding or a queue that somebody removed would leave us silently idle.

@@ -1,9 +1,8 @@
 /** A connection to `postviews.dead`, and its messages a window at a time. */
 
-import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client'
-import { brokerUrl, openConnection } from '@postviews/client/link'
+import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
+import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
-import { withoutSecrets } from '../config.ts'
 import { readAnyProperties } from './properties.ts'
 import { isStream, settleOnQueue } from './queues.ts'
 
@@ -50,9 +49,7 @@ async function workOnDeadQueue<T>(
   const { connection, lost } = await openConnection(
     { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket },
     async (connection, lost) => ({ connection, lost }),
-  ).catch((cause: unknown) => {
-    throw new Error(`no connection to the broker at ${withoutSecrets(amqpUrl)}`, { cause })
-  })
+  )
   readAnyProperties(connection)
   const failed = lost.then(error => {
     throw error
@@ -61,7 +58,7 @@ async function workOnDeadQueue<T>(
     await declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE])
     if (await isStream(connection, DEAD_QUEUE))
       throw new Error(
-        `${DEAD_QUEUE} is a stream: nothing can be taken out of it; delete it, and it is made anew as a queue`,
+        `${DEAD_QUEUE} is a stream, from which messages cannot be removed: delete it, and it is declared again as a queue`,
       )
     const channel = await connection.createChannel()
     let isClosed = false
@@ -138,7 +135,7 @@ async function startConsumer(channel: Channel, prefetch: number, arrived: Consum
     /** Waits for so many, or until there are no more. @throws {Error} when the broker hands none out, though there are */
     async until(size: number): Promise<void> {
       for (let quietMs = 0; arrived.length < size; ) {
-        if (quietMs >= NOTHING_COMES_MS) throw new Error(`the broker hands out nothing of ${DEAD_QUEUE}`)
+        if (quietMs >= NOTHING_COMES_MS) throw new Error(`the broker delivers nothing from ${DEAD_QUEUE}`)
         const before = arrived.length
         await quiet()
         if (arrived.length > before) quietMs = 0

@@ -1,6 +1,6 @@
 /** How much room `DEAD_MAX_BYTES` leaves in `postviews.dead`, for the one who publishes there. */
 
-import { DEAD_QUEUE } from '@postviews/client'
+import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
 import type { ChannelModel } from 'amqplib'
 import { windowsOf } from './dead-queue.ts'
 import { addTo, DeadSize, type Sizes } from './dead-size.ts'

@@ -4,7 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cut as cutText, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client'
+import { cut as cutText, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import type { ChannelModel, Message } from 'amqplib'
 import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'
@@ -17,12 +17,12 @@ import { type Fields, type FieldValue, plain, propertiesOf } from './properties.
 /** Why a message may be in `postviews.dead`: our own reasons, then those of a broker that dead-letters by a policy. */
 export const DEAD_REASONS = {
   ...INVALID_REASONS,
-  unstorable: 'the store keeps no such row',
-  delivery_limit: 'the broker gave it up after too many deliveries, as some policy says',
-  expired: 'the broker gave it up because it waited too long, as some policy says',
-  maxlen: 'the broker gave it up because its queue was full, as some policy says',
+  unstorable: 'the store refuses to store this row',
+  delivery_limit: 'the broker dead-lettered it after too many deliveries (a policy)',
+  expired: 'the broker dead-lettered it because it waited too long (a policy)',
+  maxlen: 'the broker dead-lettered it because its queue was full (a policy)',
   rejected: 'another consumer rejected it',
-  unknown: 'it came without a reason: not from this service',
+  unknown: 'it has no reason, so it is not from this service',
 } as const satisfies Record<DeadReason, string> & Record<string, string>
 
 /** A message in `postviews.dead`. What of it cannot be read is null. */

@@ -1,7 +1,7 @@
 /** Which queues views are consumed from: all that there are, but those that cannot be emptied or are somebody's own. */
 
-import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, QUEUE_OPTIONS } from '@postviews/client'
-import { amqpCode, type ChannelSource, onOwnChannel } from '@postviews/client/link'
+import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, QUEUE_OPTIONS } from '@postviews/client/src/index.ts'
+import { amqpCode, type ChannelSource, onOwnChannel } from '@postviews/client/src/link.ts'
 import type { Channel } from 'amqplib'
 
 /** A stream keeps what was read, and hands it out from wherever a reader says. An exclusive queue is its connection's alone. */

@@ -1,7 +1,7 @@
 /** A message as long as it is in hand. */
 
 import { hash } from 'node:crypto'
-import { elementTexts, readMessageTime } from '@postviews/client'
+import { elementTexts, readMessageTime } from '@postviews/client/src/index.ts'
 import type { ConsumeMessage } from 'amqplib'
 import { type CarriedOver, carryOver, OWN_HEADERS } from './carry-over.ts'
 import { Properties, propertiesOf } from './properties.ts'

@@ -2,10 +2,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError, type Log } from '../log.ts'
-import { type Store, StoreRefused } from '../store/store.ts'
+import { type Store, StoreBroken, StoreRefused } from '../store/store.ts'
 
 /** Another process is at it, and may die; or the store is away. */
 const LOOK_AGAIN_MS = 5_000
+/** What no retry cures may be mended meanwhile. */
+const BROKEN_AGAIN_MS = 60_000
 /** For a day that another process has left half opened. */
 const ASK_AGAIN_MS = 3_600_000
 /** A step takes a fraction of it. */
@@ -49,6 +51,7 @@ export class Reopening {
     const { signal } = this.#ended
     while (this.#isAskedAgain && !signal.aborted) {
       this.#isAskedAgain = false
+      let againMs = LOOK_AGAIN_MS
       try {
         const { days, isDone } = await this.#store.reopenDays(() => signal.throwIfAborted())
         if (days.length > 0) this.#log.info({ days }, 'day.reopened')
@@ -59,11 +62,12 @@ export class Reopening {
           this.#isAskedAgain = false
           return
         }
+        if (error instanceof StoreBroken) againMs = BROKEN_AGAIN_MS
         this.#log.debug({ error: describeError(error) }, 'day.reopening_waits')
       }
       this.#isAskedAgain = true
       // Rejects when the signal comes: the loop sees to that.
-      await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => {})
+      await sleep(againMs, undefined, { signal }).catch(() => {})
     }
   }
 }

@@ -211,7 +211,7 @@ export function changeOfRules(
   refuseKept(recorded, calendar, kept)
   if (!isNewer(rules.release, recorded.release)) {
     throw new StoreRefused(
-      `${counted(recorded)}, this program has others that claim the same release (${named(rules)}); they differ from ${iso(differsAt)} on: ${ADOPT}`,
+      `${counted(recorded)}, this program has different ones under the same release (${named(rules)}); they differ from ${iso(differsAt)} on: ${ADOPT}`,
     )
   }
   return {
@@ -227,7 +227,7 @@ function refuseOlder(recorded: RecordedRules, { rules, timeZone }: Calendar, dif
   if (!isNewer(recorded.release, rules.release)) return
   const from = differsAt === null ? '' : `; the clocks of ${timeZone} differ from ${iso(differsAt)} on`
   throw new StoreRefused(
-    `${counted(recorded)}, this program has the older ${named(rules)}${from}: run a newer program`,
+    `${counted(recorded)}, this program has the older ${named(rules)}${from}: use a newer version of postviews`,
   )
 }
 

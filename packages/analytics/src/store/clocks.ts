@@ -14,7 +14,7 @@ export async function assertClocksAgree(serverClock: () => Promise<number>): Pro
   const own = Date.now() / 1_000
   if (Math.abs(own - server) <= MAY_DIFFER_SECONDS) return
   throw new ClocksDiffer(
-    `the clock of this host says ${iso(own)}, that of the database server ${iso(server)}: set right the one that is wrong, then run it again; nothing was removed`,
+    `the clock of this host says ${iso(own)}, that of the database server ${iso(server)}: correct the wrong one, then run this again; nothing was removed`,
   )
 }
 

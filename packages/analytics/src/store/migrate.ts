@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Postgrator from 'postgrator'
 import type { SqlRow } from './sql/sql.ts'
-import { StoreRefused } from './store.ts'
+import { StoreBroken, StoreRefused } from './store.ts'
 
 export const MIGRATIONS_TABLE = 'post_view_migrations'
 
@@ -22,31 +22,45 @@ export async function applyMigrations(target: MigrationTarget): Promise<void> {
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
   refuseNewer(version, latest)
-  await migrations.migrate()
+  let step = 'making post_view_migrations'
+  migrations.on('migration-started', ({ version, name }) => {
+    step = `migration ${version} (${name})`
+  })
+  try {
+    await migrations.migrate()
+  } catch (error) {
+    throw error instanceof StoreBroken ? new StoreBroken(error.message, step, { cause: error.cause }) : error
+  }
 }
 
-/** @throws {StoreRefused} unless the database is of just this program's version */
-export async function checkVersion(target: Omit<MigrationTarget, 'script'>): Promise<void> {
+/**
+ * @param name what people know the database by, where it can be there without our tables
+ * @throws {StoreRefused} unless the database is of just this program's version
+ */
+export async function checkVersion(target: Omit<MigrationTarget, 'script'>, name?: string): Promise<void> {
   const migrations = migrationsOf({ ...target, script: () => Promise.reject(new Error('only reads')) })
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
   refuseNewer(version, latest)
-  refuseOlder(version, latest)
+  refuseOlder(version, latest, name)
 }
 
 /** @throws {StoreRefused} */
 export function refuseNewer(version: number, latest: number): void {
   if (version <= latest) return
   throw new StoreRefused(
-    `the database is of version ${version}, newer than this program (${latest}): run the newer program`,
+    `the database has version ${version}, newer than this program (${latest}): use a newer version of postviews`,
   )
 }
 
 /** @throws {StoreRefused} */
-export function refuseOlder(version: number, latest: number): void {
+export function refuseOlder(version: number, latest: number, name?: string): void {
   if (version >= latest) return
+  if (version === 0 && name !== undefined) {
+    throw new StoreRefused(`there are no tables of ours in ${name}: run \`postviews migrate\``)
+  }
   throw new StoreRefused(
-    `the database is of version ${version}, this program needs ${latest}: run \`postviews migrate\``,
+    `the database has version ${version}, this program needs ${latest}: run \`postviews migrate\``,
   )
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import type { View } from '@postviews/client'
+import type { View } from '@postviews/client/src/index.ts'
 import { Calendar } from './calendar.ts'
 import { BotList, type RowContext, refererHost, toRow, UNKNOWN_VISITOR, visitorOf } from './row.ts'
 

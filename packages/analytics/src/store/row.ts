@@ -2,8 +2,8 @@
 
 import { hash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import { canonicalIp, type View } from '@postviews/client'
-import { entryBytes, Kept } from '@postviews/client/kept'
+import { canonicalIp, type View } from '@postviews/client/src/index.ts'
+import { entryBytes, Kept } from '@postviews/client/src/kept.ts'
 import { isbot } from 'isbot'
 import type { Calendar, Day } from './calendar.ts'
 import { hostOf, withoutWww } from './hosts.ts'

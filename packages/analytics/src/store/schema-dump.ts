@@ -6,8 +6,8 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { MIGRATIONS_TABLE } from './migrate.ts'
+import { serverOf } from './mysql/address.ts'
 import { MysqlConnection } from './mysql/connection.ts'
-import { serverOf } from './mysql/session.ts'
 import type { SqlClient, SqlRow } from './sql/sql.ts'
 
 export function dumpSchema(databaseUrl: string): Promise<string> {

@@ -33,8 +33,24 @@ export class StoreMisplaced extends StoreUnavailable {
   override name = 'StoreMisplaced'
 }
 
+/**
+ * The store refuses what no retry cures: a table or a privilege is missing, say. Somebody has to mend it. Nothing was
+ * written, and nothing is lost.
+ */
+export class StoreBroken extends StoreUnavailable {
+  override name = 'StoreBroken'
+  /** What was refused, as `INSERT INTO post_view_totals`: our own words, without any value. */
+  readonly step: string
+
+  constructor(message: string, step: string, options?: ErrorOptions) {
+    super(`${message}, at ${step}`, options)
+    this.step = step
+  }
+}
+
 /** What anyone may read of why the store is not to be used: nothing of the error's own words. */
 export function storeProblem(error: unknown, otherwise = 'store: does not take views'): string {
+  if (error instanceof StoreBroken) return `store: ${error.step} fails, and no retry mends it`
   return error instanceof StoreMisplaced ? 'store: its file was deleted, moved or replaced' : otherwise
 }
 
@@ -69,7 +85,7 @@ export class ClocksDiffer extends Error {
 
 /** Why a batch is refused whose rows were made by settings or zone rules that no longer hold. */
 export const AGREEMENT_REPLACED =
-  'what all processes must agree on was replaced in the database since this process started: restart it'
+  'a value that all processes must share was replaced in the database since this process started: restart it'
 
 /** What came of a batch. */
 export interface Recorded {
@@ -120,6 +136,16 @@ export interface Store extends Reads {
   ping(): Promise<void>
 
   /**
+   * Whether the store could keep these rows: does what `recordViews` does, and undoes it. Their keys need not be the
+   * recorded ones. (On ClickHouse, which cannot undo, it writes nothing to each table of a batch.)
+   *
+   * @throws {StoreUnavailable} {@link StoreBroken} tells the step that no retry gets past
+   * @throws {RowRejected} some row cannot be kept
+   * @throws {StoreRefused} as `recordViews`
+   */
+  rehearse(rows: readonly ViewRow[]): Promise<void>
+
+  /**
    * Brings the database to this version, under a lock; records the zone rules of this process if they are newer, and its own
    * hosts if they differ. It can be interrupted at any moment, also by a `progress` that throws; the next run goes on.
    *
@@ -143,11 +169,13 @@ export interface Store extends Reads {
    *
    * @throws {StoreRefused} when other settings or zone rules are recorded meanwhile
    */
-  verify(found: (difference: Difference) => void, progress?: Progress): Promise<void>
+  verify(found: (difference: Difference) => void, progress?: Progress): Promise<Verified>
 
   /**
    * Makes what is counted what a recount says, day by day, beside live consumers: no step of it keeps a batch waiting for long,
    * and what batches add meanwhile stays. A `progress` that throws ends it between two steps; the next run goes on.
+   *
+   * @throws {StoreRefused} also where no view is counted on any of the days that are asked for
    */
   rebuild(options: RebuildOptions, progress?: Progress): Promise<Rebuilt>
 
@@ -213,6 +241,13 @@ export interface Difference {
   found: string | number | null
 }
 
+/** What `verify` looked at. */
+export interface Verified {
+  days: number
+  /** Raw rows. */
+  rows: number
+}
+
 export interface RebuildOptions {
   /** Also record this process's counting settings, and apply them to every day that has what it takes. */
   adoptSettings: boolean
@@ -224,6 +259,8 @@ export interface RebuildOptions {
 export interface Rebuilt {
   /** What was put right. */
   fixed: number
+  /** How many days were counted again from their raw rows. */
+  days: number
   /** The first day whose raw rows are complete; null when there is none that is not. Earlier ones were left. */
   firstDay: Day | null
 }
@@ -285,7 +322,7 @@ export interface Referrer {
 export interface Referrers {
   /** Most views first, then by host. */
   referrers: Referrer[]
-  /** The views of all hosts that are not listed: referrers and other add up to the views of the period. */
+  /** The views of all hosts that are not listed, also of those passed over: with the list, the views of the period. */
   other: { views: number }
 }
 
@@ -293,6 +330,14 @@ export interface PostFigures {
   post_uuid: string
   views: number
   unique_views: number | null
+}
+
+export interface TopPosts {
+  /** How long before it was asked for it was read; 0: since. */
+  ageMs: number
+  /** How many posts there are to page through. */
+  total: number
+  posts: PostFigures[]
 }
 
 /** What the internal API reads. Days without views are left out; the route fills them in. */
@@ -303,14 +348,20 @@ export interface Reads {
   postDays(posts: readonly string[], from: Day, to: Day): Promise<Map<string, DayFigures[]>>
   siteTotals(): Promise<Totals>
   siteDays(from: Day, to: Day): Promise<DayFigures[]>
-  /** Most views first, then by id; `period` null is all time. `total` counts the posts there are to page through. */
+  /**
+   * Most views first, then by id; `period` null is all time.
+   *
+   * @param maxAgeMs how long before it was asked for the answer may have been read, where it takes a while to read it; 0: it
+   *   misses nothing that was committed by then
+   */
   topPosts(
     period: { from: Day; to: Day } | null,
     limit: number,
     offset: number,
-  ): Promise<{ total: number; posts: PostFigures[] }>
+    maxAgeMs?: number,
+  ): Promise<TopPosts>
   /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
-  referrers(post: string | null, from: Day, to: Day, limit: number): Promise<Referrers>
+  referrers(post: string | null, from: Day, to: Day, limit: number, offset?: number): Promise<Referrers>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

@@ -53,46 +53,50 @@ export class Shard {
   /** As the cluster counts them, from 1. */
   readonly number: number
   readonly database: string
+  readonly #server: string
   readonly #client: ClickHouseClient
 
-  constructor(number: number, database: string, client: ClickHouseClient) {
+  /** @param server `HOST:PORT` */
+  constructor(number: number, server: string, database: string, client: ClickHouseClient) {
     this.number = number
     this.database = database
+    this.#server = server
     this.#client = client
   }
 
   all(sql: string, params: Params = {}): Promise<Row[]> {
-    return asking(async () => {
+    return this.#asking(sql, async () => {
       const result = await this.#client.query({ query: sql, query_params: params, format: 'JSONEachRow' })
       return result.json<Row>()
     })
   }
 
   run(sql: string, params: Params = {}): Promise<void> {
-    return asking(async () => {
+    return this.#asking(sql, async () => {
       await this.#client.command({ query: sql, query_params: params })
     })
   }
 
   /** One insert of one block. `lines`: a JSON array of values for each row, in the order of the columns. */
   insert(table: string, columns: string, lines: string): Promise<void> {
+    const query = `INSERT INTO ${table} (${columns}) FORMAT JSONCompactEachRow`
     const insert = async () => {
       const { stream } = await this.#client.exec({
-        query: `INSERT INTO ${table} (${columns}) FORMAT JSONCompactEachRow`,
+        query,
         values: Readable.from([Buffer.from(lines)], { objectMode: false }),
       })
       // The answer is empty; read to its end, the connection is free for the next.
       await finished(stream.resume())
     }
-    return asking(insert, { ofViews: table === 'post_view_deliveries' })
+    return this.#asking(query, insert, table === 'post_view_deliveries')
   }
-}
 
-async function asking<T>(ask: () => Promise<T>, options?: { ofViews: boolean }): Promise<T> {
-  try {
-    return await ask()
-  } catch (error) {
-    throw storeError(error, options)
+  async #asking<T>(sql: string, ask: () => Promise<T>, ofViews = false): Promise<T> {
+    try {
+      return await ask()
+    } catch (error) {
+      throw storeError(error, { server: this.#server, database: this.database, sql, ofViews })
+    }
   }
 }
 
@@ -189,12 +193,14 @@ export class Cluster {
   }
 
   async #find(): Promise<Shard[]> {
-    const { cluster, database } = this.#address
-    const found = this.#clients.map(client => new Shard(1, database, client))
+    const { cluster, database, origins } = this.#address
+    const servers = origins.map(origin => new URL(origin).host)
+    const found = this.#clients.map((client, index) => new Shard(1, servers[index]!, database, client))
     if (cluster === null) return found
     const shards = await Promise.all(
       found.map(
-        async (shard, index) => new Shard(await numberOf(shard, cluster), database, this.#clients[index]!),
+        async (shard, index) =>
+          new Shard(await numberOf(shard, cluster), servers[index]!, database, this.#clients[index]!),
       ),
     )
     shards.sort((a, b) => a.number - b.number)

@@ -1,7 +1,8 @@
 /** What the errors of a server and of the way to it mean to the store. */
 
 import { ClickHouseError } from '@clickhouse/client'
-import { RowRejected, StoreRefused, StoreUnavailable } from '../store.ts'
+import { stepOf } from '../step.ts'
+import { RowRejected, StoreBroken, StoreRefused, StoreUnavailable } from '../store.ts'
 
 /**
  * https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp: what is the fault of a value. All else
@@ -26,30 +27,86 @@ const VALUE_REFUSED = new Set([
 /** UNKNOWN_TABLE: nobody has migrated this database, or not yet. */
 export const UNKNOWN_TABLE = 60
 
+const UNKNOWN_DATABASE = 81
+
+/** The same list: what stays as it is until somebody mends it. */
+const BROKEN = new Set([
+  8, // THERE_IS_NO_COLUMN
+  10, // NOT_FOUND_COLUMN_IN_BLOCK
+  16, // NO_SUCH_COLUMN_IN_TABLE
+  20, // NUMBER_OF_COLUMNS_DOESNT_MATCH
+  42, // NUMBER_OF_ARGUMENTS_DOESNT_MATCH
+  43, // ILLEGAL_TYPE_OF_ARGUMENT
+  46, // UNKNOWN_FUNCTION
+  47, // UNKNOWN_IDENTIFIER
+  48, // NOT_IMPLEMENTED
+  50, // UNKNOWN_TYPE
+  56, // UNKNOWN_STORAGE
+  UNKNOWN_TABLE,
+  62, // SYNTAX_ERROR
+  UNKNOWN_DATABASE,
+  115, // UNKNOWN_SETTING
+  164, // READONLY: a setting of the user
+  192, // UNKNOWN_USER
+  193, // WRONG_PASSWORD
+  194, // REQUIRED_PASSWORD
+  195, // IP_ADDRESS_NOT_ALLOWED
+  291, // DATABASE_ACCESS_DENIED
+  497, // ACCESS_DENIED
+  516, // AUTHENTICATION_FAILED
+  701, // CLUSTER_DOESNT_EXIST
+])
+
 /** The server has said so itself: it has done nothing, or no more than a part of what it was asked. */
 export class ServerError extends StoreUnavailable {
   readonly code: number
 
-  constructor(name: string, code: number) {
-    super(`ClickHouse: ${name} (${code})`)
+  constructor(message: string, code: number) {
+    super(message)
     this.code = code
   }
 }
 
+/** The same, of what no retry cures. */
+export class ServerBroken extends StoreBroken {
+  readonly code: number
+
+  constructor(message: string, step: string, code: number) {
+    super(message, step)
+    this.code = code
+  }
+}
+
+export function isServers(error: unknown): error is ServerError | ServerBroken {
+  return error instanceof ServerError || error instanceof ServerBroken
+}
+
+/** Where something was asked, and what. */
+export interface Asked {
+  /** `HOST:PORT`. */
+  server: string
+  database: string
+  sql: string
+  /** An insert of views. */
+  ofViews?: boolean
+}
+
 /**
  * The error of the store that an error of the client is. The server's messages quote values and statements, those of
- * the client addresses, so nothing is kept but the code. Only an insert of views can be refused for a value: anything else
+ * the client addresses, so nothing is kept but the code and what the statement does. Only an insert of views can be refused for a value: anything else
  * that looks like it is a fault of ours, for which no view may become a dead letter.
  */
-export function storeError(error: unknown, { ofViews = false }: { ofViews?: boolean } = {}): Error {
+export function storeError(error: unknown, { server, database, sql, ofViews = false }: Asked): Error {
   if (error instanceof StoreUnavailable || error instanceof StoreRefused) return error
   if (error instanceof ClickHouseError) {
     const code = Number(error.code)
     const name = error.type ?? 'error'
-    return ofViews && VALUE_REFUSED.has(code)
-      ? new RowRejected(`ClickHouse: ${name} (${code})`)
-      : new ServerError(name, code)
+    const message = `ClickHouse at ${server}: ${name} (${code})`
+    if (ofViews && VALUE_REFUSED.has(code)) return new RowRejected(message)
+    if (!BROKEN.has(code)) return new ServerError(message, code)
+    const why = code === UNKNOWN_DATABASE ? `: there is no database ${database}: create it` : ''
+    return new ServerBroken(`${message}${why}`, stepOf(sql), code)
   }
   const code = (error as { code?: string }).code
-  return new StoreUnavailable(`ClickHouse: ${code ?? 'no answer'}`)
+  return new StoreUnavailable(`ClickHouse at ${server}: ${code ?? 'no answer'}`)
 }

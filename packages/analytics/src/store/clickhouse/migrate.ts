@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
 import type { Progress } from '../store.ts'
 import { type Cluster, overAll } from './connection.ts'
-import { ServerError, UNKNOWN_TABLE } from './errors.ts'
+import { isServers, UNKNOWN_TABLE } from './errors.ts'
 import { type Engine, ownState, recordSettings } from './state.ts'
 
 const MIGRATIONS = new URL('./migrations/', import.meta.url)
@@ -56,7 +56,9 @@ export async function checkVersion(cluster: Cluster): Promise<void> {
   const latest = (await readMigrations(cluster)).at(-1)!.version
   const version = await versionOf(cluster)
   refuseNewer(version, latest)
-  refuseOlder(version, latest)
+  const { database, origins } = cluster.address
+  const hosts = origins.map(origin => new URL(origin).host).join(', ')
+  refuseOlder(version, latest, `the database ${database} on ${hosts}`)
 }
 
 async function versionOf(cluster: Cluster): Promise<number> {
@@ -64,7 +66,7 @@ async function versionOf(cluster: Cluster): Promise<number> {
     const [row] = await cluster.all('SELECT max(version) AS version FROM post_view_migrations')
     return Number(row!['version'])
   } catch (error) {
-    if (error instanceof ServerError && error.code === UNKNOWN_TABLE) return 0
+    if (isServers(error) && error.code === UNKNOWN_TABLE) return 0
     throw error
   }
 }

@@ -4,6 +4,7 @@ import type { Day } from '../calendar.ts'
 import { NO_OWN_HOSTS, recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import type { Cluster, Row } from './connection.ts'
+import { HeldAnswers } from './held-answers.ts'
 import { recordedLists } from './own-hosts.ts'
 
 const SUMS = `sum(views) AS all_views, sum(unique_views) AS all_unique, sum(logged_in) AS all_logged_in,
@@ -18,6 +19,29 @@ export function createReads(cluster: Cluster): Reads {
     cluster.during(() => cluster.all(sql, params))
   const from = (kind: string, where = 'true') =>
     cluster.from(`SELECT * FROM post_view_sums WHERE kind = '${kind}' AND ${where}`)
+
+  const held = new HeldAnswers()
+  const topPosts = async (period: { from: Day; to: Day } | null, limit: number, offset: number) => {
+    const readMs = performance.now()
+    const where = period === null ? 'true' : within(period.from, period.to)
+    const posts = `SELECT post_uuid, ${SUMS} FROM ${from('post', where)} GROUP BY post_uuid HAVING all_views > 0`
+    const rows = await all(
+      `SELECT post_uuid, all_views, all_unique, count() OVER () AS posts FROM (${posts})
+       ORDER BY all_views DESC, post_uuid
+       LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
+      { limit, offset },
+    )
+    const [counted] = rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM (${posts})`)
+    return {
+      readMs,
+      total: Number(counted!['posts']),
+      posts: rows.map(row => ({
+        post_uuid: String(row['post_uuid']),
+        views: Number(row['all_views']),
+        unique_views: Number(row['all_unique']),
+      })),
+    }
+  }
 
   return {
     async postTotals(posts) {
@@ -58,27 +82,14 @@ export function createReads(cluster: Cluster): Reads {
       return rows.map(dayFigures)
     },
 
-    async topPosts(period, limit, offset) {
-      const where = period === null ? 'true' : within(period.from, period.to)
-      const posts = `SELECT post_uuid, ${SUMS} FROM ${from('post', where)} GROUP BY post_uuid HAVING all_views > 0`
-      const rows = await all(
-        `SELECT post_uuid, all_views, all_unique, count() OVER () AS posts FROM (${posts})
-         ORDER BY all_views DESC, post_uuid
-         LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
-        { limit, offset },
-      )
-      const [counted] = rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM (${posts})`)
-      return {
-        total: Number(counted!['posts']),
-        posts: rows.map(row => ({
-          post_uuid: String(row['post_uuid']),
-          views: Number(row['all_views']),
-          unique_views: Number(row['all_unique']),
-        })),
-      }
+    async topPosts(period, limit, offset, maxAgeMs = 0) {
+      const askedMs = performance.now()
+      const question = [period?.from, period?.to, limit, offset].join(' ')
+      const { readMs, ...page } = await held.get(question, maxAgeMs, () => topPosts(period, limit, offset))
+      return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
-    async referrers(post, first, last, limit) {
+    async referrers(post, first, last, limit, offset = 0) {
       const source =
         post === null
           ? from('site_referrer', within(first, last))
@@ -89,8 +100,8 @@ export function createReads(cluster: Cluster): Reads {
            GROUP BY host
            HAVING all_views > 0
            ORDER BY all_views DESC, host
-           LIMIT {limit:UInt32}`,
-          { limit },
+           LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
+          { limit, offset },
         ),
         all(`SELECT sum(views) AS all_views FROM ${source}`),
         cluster.during(() => recordedLists(cluster)),

@@ -1,6 +1,7 @@
 /** Makes what is counted what a recount says, beside live consumers: nobody waits for it. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isAsked, refuseNoDays } from '../asked-days.ts'
 import { type Day, latest } from '../calendar.ts'
 import { differences } from '../sql/recount.ts'
 import { type Progress, type RebuildOptions, type Rebuilt, StoreRefused, StoreUnavailable } from '../store.ts'
@@ -63,47 +64,54 @@ async function inTurn({ cluster }: Engine, work: () => Promise<Rebuilt>): Promis
     const rebuilt = await underLease(first, 'prune', Math.floor(Date.now() / 1_000), work)
     if (rebuilt !== null) return rebuilt
     if (performance.now() > giveUpAt) {
-      throw new StoreUnavailable('a prune or another rebuild is under way: run it again when that is over')
+      throw new StoreUnavailable('a prune or another rebuild is running: run this again afterwards')
     }
     await sleep(PAUSE_MS)
   }
 }
 
 async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Progress): Promise<Rebuilt> {
+  refuseNoDays(options, (await allDays(engine)).flat())
   if (options.adoptSettings) await adoptSettings(engine, progress)
   const state = await checkedState(engine)
 
   let fixed = await rebuildRows(engine, state, progress)
   fixed += await completeLeftOvers(engine, state)
   await rollUpLateBatches(engine)
+  let days = 0
   if (options.adoptSettings) {
     for (let pass = 1; pass <= PASSES; pass++) {
-      if ((await rebuildAllDays(engine, state, {}, progress)) === 0) break
+      const rebuilt = await rebuildAllDays(engine, state, {}, progress)
+      days = rebuilt.days
+      if (rebuilt.fixed === 0) break
     }
   } else {
-    fixed += await rebuildAllDays(engine, state, options, progress)
+    const rebuilt = await rebuildAllDays(engine, state, options, progress)
+    days = rebuilt.days
+    fixed += rebuilt.fixed
   }
   // Totals are sums over days, made when they are asked for.
   progress('posts', 0, 0)
-  return { fixed, firstDay: latest(state.rawFrom, state.settingsSince) }
+  return { fixed, days, firstDay: latest(state.rawFrom, state.settingsSince) }
 }
 
 async function rebuildAllDays(
   engine: Engine,
   state: State,
-  { from, to }: Pick<RebuildOptions, 'from' | 'to'>,
+  asked: Pick<RebuildOptions, 'from' | 'to'>,
   progress: Progress,
-): Promise<number> {
-  const isAsked = (day: Day) => (from === undefined || day >= from) && (to === undefined || day <= to)
-  const groups = (await allDays(engine)).map(days => days.filter(isAsked))
-  const total = groups.flat().length
+): Promise<Pick<Rebuilt, 'fixed' | 'days'>> {
+  const groups = (await allDays(engine)).map(days => days.filter(day => isAsked(asked, day)))
+  const all = groups.flat()
+  const total = all.length
   let [fixed, done] = [0, 0]
   for (const days of groups) {
     fixed += await rebuildDays(engine, state, days)
     done += days.length
     progress('days', done, total)
   }
-  return fixed
+  const { rawFrom } = state
+  return { fixed, days: all.filter(day => rawFrom === null || day >= rawFrom).length }
 }
 
 async function rebuildRows(engine: Engine, state: State, progress: Progress): Promise<number> {

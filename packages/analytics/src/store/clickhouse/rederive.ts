@@ -5,7 +5,7 @@ import { BotList } from '../row.ts'
 import { type Derived, deriveAgain } from '../sql/rows.ts'
 import { numbersOf } from './batch.ts'
 import type { Row, Shard } from './connection.ts'
-import { ServerError } from './errors.ts'
+import { isServers } from './errors.ts'
 import { newLabels } from './labels.ts'
 import { dayKeys, type Engine, makeKey, type State } from './state.ts'
 
@@ -194,7 +194,7 @@ class Change {
       )
     } catch (error) {
       // The server would try for ever, and change nothing else before. Where it did not say so, it may be at it still.
-      if (error instanceof ServerError) {
+      if (isServers(error)) {
         await this.#shard.run(
           `KILL MUTATION WHERE database = currentDatabase() AND table = 'post_view_deliveries'
              AND position(command, '${table}') > 0`,

@@ -18,6 +18,18 @@ import { Failed, recordViews } from './record.ts'
 import { agreeOnRules, checkedState, type Engine } from './state.ts'
 import { verify } from './verify.ts'
 
+const TABLES_OF_BATCH = ['post_view_deliveries', 'post_view_visitors', 'post_view_figures'] as const
+
+/** Refused by a server that only reads, and leaves nothing behind. */
+async function writeNothing(cluster: Cluster, tables: readonly string[]): Promise<void> {
+  const shards = await cluster.shards()
+  await Promise.all(
+    shards.flatMap(shard =>
+      tables.map(table => shard.run(`INSERT INTO ${table} SELECT * FROM ${table} WHERE false`)),
+    ),
+  )
+}
+
 /**
  * Touches nothing: the servers may be away, now and later. Whatever is asked of them then fails as `StoreUnavailable`.
  *
@@ -57,12 +69,8 @@ export async function openClickhouseStore(
     recordViews: rows =>
       learned.during(agreement => batch(() => recordViews(ingest, failed, rows, agreement))),
 
-    // Refused by a server that only reads, and leaves nothing behind.
-    ping: () =>
-      batch(async () => {
-        const nothing = 'INSERT INTO post_view_deliveries SELECT * FROM post_view_deliveries WHERE false'
-        await Promise.all((await ingest.cluster.shards()).map(shard => shard.run(nothing)))
-      }),
+    ping: () => batch(() => writeNothing(ingest.cluster, ['post_view_deliveries'])),
+    rehearse: () => batch(() => writeNothing(ingest.cluster, TABLES_OF_BATCH)),
 
     async migrate(progress, hosts) {
       const { replaced } = await long(async () => {

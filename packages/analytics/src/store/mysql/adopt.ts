@@ -6,7 +6,7 @@
  * written last: until then nobody records, and nothing else counts.
  */
 
-import { canonicalPost } from '@postviews/client'
+import { canonicalPost } from '@postviews/client/src/index.ts'
 import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import { listVisitors, makeKey } from '../sql/day-keys.ts'

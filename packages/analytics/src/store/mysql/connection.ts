@@ -3,12 +3,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
 import { StoreUnavailable } from '../store.ts'
+import type { Server } from './address.ts'
 import { Overtaken } from './errors.ts'
-import { SERVER_WAITS_SECONDS, type Server, Session } from './session.ts'
+import { SERVER_WAITS_SECONDS, Session } from './session.ts'
 
 export interface MysqlClient extends SqlClient {
   /** `firstId`: the first number that the statement gave to a row; 0 when it gave none. */
   write(sql: string, values?: readonly SqlValue[]): Promise<{ changed: number; firstId: number }>
+  /** Hands over rows as they come, some at a time, each as an array of its columns. */
+  each(sql: string, values: readonly SqlValue[], use: (rows: unknown[][]) => void): Promise<void>
   /** Ends the connection at once. The server then undoes what was not committed. */
   abandon(): void
 }
@@ -162,6 +165,7 @@ function clientOf(session: Session): MysqlClient {
       const { affectedRows, insertId } = await session.write(sql, values)
       return { changed: affectedRows, firstId: insertId }
     },
+    each: (sql, values, use) => session.each(sql, values, use),
     abandon: () => session.destroy(),
   }
 }

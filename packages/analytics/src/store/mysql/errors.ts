@@ -1,6 +1,7 @@
 /** What the errors of a server and of its connection mean to the store. */
 
-import { RowRejected, StoreUnavailable } from '../store.ts'
+import { stepOf } from '../step.ts'
+import { RowRejected, StoreBroken, StoreUnavailable } from '../store.ts'
 
 /** Another transaction was in the way, and this one is undone: done again at once it may well succeed. */
 export class Overtaken extends StoreUnavailable {}
@@ -41,18 +42,77 @@ const VALUE_REFUSED = new Set([
   4025, // check of the users' own (MariaDB)
 ])
 
+const UNKNOWN_DATABASE = 1049
+
+/**
+ * The same lists: what stays as it is until somebody mends it. A server that takes no writes (1290, 1792, 1836) is not
+ * among them: it is about to be made the primary, or somebody is at work on it.
+ */
+const BROKEN = new Set([
+  1044, // no privilege on the database
+  1045, // wrong user or password
+  1698, // the same, without a password
+  UNKNOWN_DATABASE,
+  1142, // no privilege on the table
+  1143, // no privilege on the column
+  1227, // no such privilege
+  1370, // no privilege on the routine
+  1054, // no such column
+  1060, // the column is there already
+  1061, // the key is there already
+  1072, // no such column for a key
+  1091, // no such column or key to drop
+  1109, // no such table in the statement
+  1146, // no such table
+  1347, // it is a table, or a view, where the other is needed
+  1356, // the view is of something that is gone
+  1176, // no such key
+  1064, // syntax
+  1149, // syntax
+  1128, // no such function that was loaded
+  1305, // no such function or procedure
+  1630, // no such function
+  1136, // as many values as there were columns once
+  1364, // a column of the users' own that has no default
+  1442, // a trigger of the users' own that writes to the table it is of
+  1449, // the definer of a trigger or view is gone
+  1115, // no such character set
+  1273, // no such collation
+  1286, // no such engine
+  1193, // no such variable
+  1231, // no such value of a variable
+])
+
+/** Where something was asked of a server, and what. */
+export interface Asked {
+  /** `HOST:PORT`. */
+  server: string
+  database: string
+  /** Null while connecting. */
+  sql: string | null
+}
+
 /**
  * The error of the store that an error of mysql2 is. The server's messages quote values, addresses and user names, and
- * mysql2 attaches the whole statement, so nothing is kept but the code.
+ * mysql2 attaches the whole statement, so nothing is kept but the code; of the statement, what it does to which table.
  */
-export function storeError(error: unknown): Error {
+export function storeError(error: unknown, { server, database, sql }: Asked): Error {
   const code = (error as { code?: string }).code ?? 'the connection broke'
-  if (!isServers(error)) return new StoreUnavailable(`MySQL: ${code}`)
+  const at = `MySQL at ${server}`
+  if (!isServers(error)) return new StoreUnavailable(`${at}: ${code}`)
   const { errno, sqlMessage } = error
-  const message = `MySQL: ${code} (${errno})`
+  const message = `${at}: ${code} (${errno})`
   if (errno === DUPLICATE_ENTRY) return new DuplicateKey(message, keyOf(sqlMessage))
   if (OVERTAKEN.has(errno)) return new Overtaken(message)
-  return VALUE_REFUSED.has(errno) ? new RowRejected(message) : new StoreUnavailable(message)
+  if (VALUE_REFUSED.has(errno)) return new RowRejected(message)
+  if (!BROKEN.has(errno)) return new StoreUnavailable(message)
+  const step = sql === null ? 'signing in' : stepOf(sql)
+  return errno === UNKNOWN_DATABASE
+    ? new StoreBroken(
+        `${at}: there is no database ${database} (${errno}): create it, then run \`postviews migrate\``,
+        step,
+      )
+    : new StoreBroken(message, step)
 }
 
 /** Whether the server has said so itself: otherwise the connection is what failed. */

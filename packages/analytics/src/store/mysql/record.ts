@@ -27,46 +27,79 @@ const TRIES = 5
  * have hot posts and returning readers in common: without taking turns they wait for each other all the same, and then
  * do again what another was quicker with.
  */
-export function recordViews(
-  connection: MysqlConnections,
-  { rows, agreement, now }: { rows: readonly ViewRow[]; agreement: number; now: number },
+export function recordViews(connection: MysqlConnections, batch: Batch): Promise<Recorded> {
+  if (batch.rows.length === 0) return Promise.resolve({ counted: 0, duplicates: 0 })
+  return connection.transaction(client => recordOn(client, batch))
+}
+
+const UNDONE = new Error('all of it worked, and is undone')
+
+/** The same, undone in the end; the rows' keys are taken for the recorded ones. */
+export async function rehearseViews(connection: MysqlConnections, batch: Batch): Promise<void> {
+  const rehearsed = connection.transaction(async client => {
+    await recordOn(client, batch, putKeys)
+    throw UNDONE
+  })
+  await rehearsed.catch((error: unknown) => {
+    if (error !== UNDONE) throw error
+  })
+}
+
+async function putKeys(client: MysqlClient, keys: ReadonlyMap<Day, string>): Promise<void> {
+  for (const [day, key] of keys) {
+    await client.write(
+      `INSERT INTO post_view_day_keys (day, secret) VALUES ('${day}', ${quoted(key)})
+       ON DUPLICATE KEY UPDATE secret = VALUES(secret), reopening = NULL`,
+    )
+  }
+}
+
+interface Batch {
+  rows: readonly ViewRow[]
+  agreement: number
+  /** Unix seconds. */
+  now: number
+}
+
+async function recordOn(
+  client: MysqlClient,
+  { rows, agreement, now }: Batch,
+  first: (client: MysqlClient, keys: ReadonlyMap<Day, string>) => Promise<void> = async () => {},
 ): Promise<Recorded> {
-  if (rows.length === 0) return Promise.resolve({ counted: 0, duplicates: 0 })
   const candidates = eachIdOnce(rows)
   const keys = keysOf(candidates)
   const progress = { committedAt: now, viewedAt: latestViewedAt(rows) }
-  return connection.transaction(async client => {
-    const state = await shareState(client, agreement)
-    const counts = new BatchCounts(state.settings.bots)
-    const readers = new BatchReaders()
-    let firstId = 0
-    for await (const inserted of insertViews(client, candidates)) {
-      firstId ||= inserted.firstId
-      for (const row of inserted.rows) {
-        counts.add(row, false)
-        if (counts.counts(row)) readers.add(row)
-      }
+  const state = await shareState(client, agreement)
+  await first(client, keys)
+  const counts = new BatchCounts(state.settings.bots)
+  const readers = new BatchReaders()
+  let firstId = 0
+  for await (const inserted of insertViews(client, candidates)) {
+    firstId ||= inserted.firstId
+    for (const row of inserted.rows) {
+      counts.add(row, false)
+      if (counts.counts(row)) readers.add(row)
     }
-    for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
+  }
+  for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
 
-    const known = await knownPostDays(client, counts.postDays())
-    const kept = await keptHosts(client, state, counts)
-    await client.write(takeTurn(progress))
-    await removeListed(client, readers, firstId)
-    const fresh: string[] = []
-    for (const window of readers.windows()) {
-      counts.addUnique(window.postUuid, window.day, window.visitors.size)
-      fresh.push(...readerTexts(window))
-    }
-    // Each statement is made while the server works on the one before.
-    let running: Promise<unknown> = heard(listReaders(client, fresh))
-    for (const statement of counterStatements(counts, known, kept)) {
-      await running
-      running = heard(client.write(statement))
-    }
+  const known = await knownPostDays(client, counts.postDays())
+  const kept = await keptHosts(client, state, counts)
+  await client.write(takeTurn(progress))
+  await removeListed(client, readers, firstId)
+  const fresh: string[] = []
+  for (const window of readers.windows()) {
+    counts.addUnique(window.postUuid, window.day, window.visitors.size)
+    fresh.push(...readerTexts(window))
+  }
+  // Each statement is made while the server works on the one before.
+  let running: Promise<unknown> = heard(listReaders(client, fresh))
+  for (const statement of counterStatements(counts, known, kept)) {
     await running
-    return { counted: counts.rows, duplicates: rows.length - counts.rows }
-  })
+    running = heard(client.write(statement))
+  }
+  await running
+  return { counted: counts.rows, duplicates: rows.length - counts.rows }
 }
 
 /** What fails before it is awaited fails there, and not as a rejection that nobody heard of. */

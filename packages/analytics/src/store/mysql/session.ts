@@ -1,27 +1,18 @@
 /** One connection to a server, from its greeting to its end. It does not mend: who finds it over opens another. */
 
-import { readFileSync } from 'node:fs'
 import { connect, isIP, type Socket } from 'node:net'
 import {
-  type Connection,
-  type ConnectionOptions,
+  type Connection as CoreConnection,
   createConnection,
   format,
   type ResultSetHeader,
   type RowDataPacket,
-} from 'mysql2/promise'
+} from 'mysql2'
+import type { Connection, ConnectionOptions } from 'mysql2/promise'
 import type { SqlValue } from '../sql/sql.ts'
-import { StoreRefused, StoreUnavailable } from '../store.ts'
-import { isServers, storeError } from './errors.ts'
-
-export interface Server {
-  host: string
-  port: number
-  user: string
-  password: string
-  database: string
-  tls: { ca?: string } | null
-}
+import { StoreUnavailable } from '../store.ts'
+import { nameOf, type Server } from './address.ts'
+import { type Asked, isServers, storeError } from './errors.ts'
 
 const CONNECT_LIMIT_MS = 10_000
 const END_LIMIT_MS = 1_000
@@ -29,6 +20,9 @@ const END_LIMIT_MS = 1_000
 /** So long the server waits for a word from us: then it takes us for gone, ends the transaction and frees its locks. */
 export const SERVER_WAITS_SECONDS = 30
 const LOCK_WAIT_SECONDS = 10
+
+/** At a time, where they are used as they come. */
+const ROWS_HANDED_OVER = 1_000
 
 /** Every statement of ours is shorter. Servers take 16 MB or more unless they are told to take less. */
 const LEAST_PACKET_BYTES = 1_048_576
@@ -46,51 +40,27 @@ const SETTINGS = [
      lock_wait_timeout = ${LOCK_WAIT_SECONDS}`,
 ]
 
-/**
- * The server of `mysql://user:password@host:port/database`, with `?ssl=true` for TLS, or `?ssl-ca=FILE` for TLS
- * under an authority of one's own.
- *
- * @throws {StoreRefused} for a parameter that is not known: a misspelt one must not mean a connection in plain text
- */
-export function serverOf(url: string): Server {
-  const { hostname, port, username, password, pathname, searchParams } = new URL(url)
-  for (const [name, value] of searchParams) {
-    if (name !== 'ssl-ca' && !(name === 'ssl' && /^(true|false)$/.test(value))) {
-      throw new StoreRefused(
-        `DATABASE_URL: ${name} cannot be used so; there are ssl=true, ssl=false and ssl-ca=FILE`,
-      )
-    }
-  }
-  const caFile = searchParams.get('ssl-ca')
-  const usesTls = caFile !== null || searchParams.get('ssl') === 'true'
-  return {
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: Number(port || 3306),
-    user: decodeURIComponent(username),
-    password: decodeURIComponent(password),
-    database: decodeURIComponent(pathname.slice(1)),
-    tls: usesTls ? (caFile === null ? {} : { ca: readAuthority(caFile) }) : null,
-  }
-}
-
-function readAuthority(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new StoreRefused('DATABASE_URL: the file of ssl-ca cannot be read', { cause })
-  }
-}
-
 export class Session {
   readonly #connection: Connection
+  /** The same, without promises: it hands over rows as they come. */
+  readonly #core: CoreConnection
   readonly #socket: Socket
   readonly #statementLimitMs: number
+  readonly #asked: Omit<Asked, 'sql'>
   #isOver = false
   #isLate = false
   #hasAnswered = false
 
-  private constructor(connection: Connection, socket: Socket, statementLimitMs: number) {
+  private constructor(
+    core: CoreConnection,
+    socket: Socket,
+    asked: Omit<Asked, 'sql'>,
+    statementLimitMs: number,
+  ) {
+    const connection = core.promise()
     this.#connection = connection
+    this.#core = core
+    this.#asked = asked
     this.#socket = socket
     this.#statementLimitMs = statementLimitMs
     // What breaks while nothing is asked of it is told to nobody; the next to ask opens another.
@@ -100,18 +70,20 @@ export class Session {
 
   /** @throws {StoreUnavailable} */
   static async open(server: Server, statementLimitMs: number, signal?: AbortSignal): Promise<Session> {
+    const asked = { server: nameOf(server), database: server.database }
     const socket = connect({ port: server.port, host: server.host, ...(signal && { signal }) })
     socket.setNoDelay(true)
     socket.setKeepAlive(true, CONNECT_LIMIT_MS)
     try {
-      const connection = await createConnection(optionsFor(server, socket))
-      const session = new Session(connection, socket, statementLimitMs)
+      const core = createConnection(optionsFor(server, socket))
+      await core.promise().connect()
+      const session = new Session(core, socket, asked, statementLimitMs)
       for (const statement of SETTINGS) await session.write(statement)
       await session.#refuseShortPackets()
       return session
     } catch (error) {
       socket.destroy()
-      throw error instanceof StoreUnavailable ? error : storeError(error)
+      throw error instanceof StoreUnavailable ? error : storeError(error, { ...asked, sql: null })
     }
   }
 
@@ -121,7 +93,7 @@ export class Session {
     const bytes = Number(row!['bytes'])
     if (bytes >= LEAST_PACKET_BYTES) return
     throw new StoreUnavailable(
-      `MySQL: max_allowed_packet is ${bytes}, and has to be ${LEAST_PACKET_BYTES} at least: raise it on the server`,
+      `MySQL at ${this.#asked.server}: max_allowed_packet is ${bytes}, and has to be ${LEAST_PACKET_BYTES} at least: raise it on the server`,
     )
   }
 
@@ -145,12 +117,40 @@ export class Session {
   }
 
   async all(sql: string, values: readonly SqlValue[] = []): Promise<RowDataPacket[]> {
-    const [rows] = await this.#ask(() => this.#connection.query<RowDataPacket[]>(sql, [...values]))
+    const [rows] = await this.#ask(sql, () => this.#connection.query<RowDataPacket[]>(sql, [...values]))
     return rows
   }
 
+  /** Hands over rows as they come, some at a time, each as an array of its columns. */
+  async each(sql: string, values: readonly SqlValue[], use: (rows: unknown[][]) => void): Promise<void> {
+    await this.#ask(sql, () => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      let rows: unknown[][] = []
+      const hand = () => {
+        const some = rows
+        rows = []
+        use(some)
+      }
+      // A connection that breaks tells those alone who have called back.
+      const broke = () => reject(new Error('the connection broke'))
+      this.#socket.once('close', broke)
+      this.#core
+        .query({ sql, values: [...values], rowsAsArray: true })
+        .on('result', (row: unknown[]) => {
+          rows.push(row)
+          if (rows.length >= ROWS_HANDED_OVER) hand()
+        })
+        .on('error', reject)
+        .on('end', () => {
+          hand()
+          resolve()
+        })
+      return promise.finally(() => this.#socket.off('close', broke))
+    })
+  }
+
   async write(sql: string, values: readonly SqlValue[] = []): Promise<ResultSetHeader> {
-    const [header] = await this.#ask(() => this.#connection.query<ResultSetHeader>(sql, [...values]))
+    const [header] = await this.#ask(sql, () => this.#connection.query<ResultSetHeader>(sql, [...values]))
     return header
   }
 
@@ -169,8 +169,9 @@ export class Session {
     this.#socket.destroy()
   }
 
-  async #ask<T>(question: () => Promise<T>): Promise<T> {
-    if (this.#isOver) throw new StoreUnavailable('MySQL: the connection is lost')
+  async #ask<T>(sql: string, question: () => Promise<T>): Promise<T> {
+    const { server } = this.#asked
+    if (this.#isOver) throw new StoreUnavailable(`MySQL at ${server}: the connection is lost`)
     const timer = setTimeout(() => {
       this.#isLate = true
       this.destroy()
@@ -184,8 +185,8 @@ export class Session {
       if (isServers(error)) this.#hasAnswered = true
       else this.destroy()
       throw this.#isLate
-        ? new StoreUnavailable(`MySQL: no answer within ${this.#statementLimitMs / 1_000} s`)
-        : storeError(error)
+        ? new StoreUnavailable(`MySQL at ${server}: no answer within ${this.#statementLimitMs / 1_000} s`)
+        : storeError(error, { ...this.#asked, sql })
     } finally {
       clearTimeout(timer)
     }

@@ -9,6 +9,7 @@ import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
+import { Rankings } from '../sql/rankings.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild, whileAgreed } from '../sql/rebuild.ts'
 import { reopenDays } from '../sql/reopen.ts'
@@ -16,11 +17,11 @@ import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
 import { verify } from '../sql/verify.ts'
 import { type AskedSettings, type Store, StoreRefused } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
+import { nameOf, serverOf } from './address.ts'
 import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
-import { BEING_ADOPTED, recordViews } from './record.ts'
+import { BEING_ADOPTED, recordViews, rehearseViews } from './record.ts'
 import { findSchema } from './schema.ts'
-import { serverOf } from './session.ts'
 import { fromTimestamp, toTimestamp } from './text.ts'
 
 const READ_CONNECTIONS = 4
@@ -44,13 +45,19 @@ export async function openMysqlStore(
   url: string,
   asked: AskedSettings,
   rules = NEWEST_RULES,
+  rankingBytes?: number,
 ): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
+  const name = `the database ${database} on ${nameOf(server)}`
   const writer = new MysqlConnections(server, WRITE_CONNECTIONS, BATCH)
   const reader = new MysqlConnections(server, READ_CONNECTIONS, READ)
   const keeper = new MysqlConnection(server, HOUSEKEEPING)
   const recounter = new MysqlConnection(server, RECOUNT)
+  const rankings = new Rankings(
+    async () => ({ module: new URL('./ranking-source.ts', import.meta.url).href, options: server }),
+    rankingBytes,
+  )
   const own = settingsInUse(asked)
   const { settings } = own
   /** Opened for one piece of work each. */
@@ -108,7 +115,7 @@ export async function openMysqlStore(
   }
 
   const learned = new Learned(async () => {
-    await checkVersion(version)
+    await checkVersion(version, name)
     return checkAgreement(ingest)
   })
 
@@ -116,7 +123,7 @@ export async function openMysqlStore(
     engine: 'mysql',
     settings,
     calendar,
-    ...createReads(ingest),
+    ...createReads(ingest, rankings),
 
     dayKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
     reopenDays: progress =>
@@ -125,6 +132,11 @@ export async function openMysqlStore(
     recordViews: rows =>
       learned.during(agreement =>
         recordViews(writer, { rows, agreement, now: Math.floor(Date.now() / 1_000) }),
+      ),
+
+    rehearse: rows =>
+      learned.during(agreement =>
+        rehearseViews(writer, { rows, agreement, now: Math.floor(Date.now() / 1_000) }),
       ),
 
     // Refused by a server that only reads, and no batch waits for it.
@@ -149,7 +161,7 @@ export async function openMysqlStore(
 
     verify: (found, progress) => verify(recount, found, progress),
     async rebuild(options, progress) {
-      await checkVersion(version)
+      await checkVersion(version, name)
       if (options.adoptSettings) learned.forget()
       return rebuild(recount, options, progress)
     },
@@ -159,7 +171,7 @@ export async function openMysqlStore(
     warnings: () => [],
 
     async close() {
-      await Promise.all([writer, reader, keeper, recounter, ...passing].map(each => each.close()))
+      await Promise.all([rankings, writer, reader, keeper, recounter, ...passing].map(each => each.close()))
     },
   }
 }

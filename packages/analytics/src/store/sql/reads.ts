@@ -3,13 +3,16 @@
 import { addDays, type Day, daysFrom } from '../calendar.ts'
 import { referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
+import { monotonicMs } from './held-rankings.ts'
 import { ownHosts } from './own-hosts.ts'
-import { Rankings } from './rankings.ts'
+import type { Rankings } from './rankings.ts'
 import { figure, marks, type SqlEngine, type SqlRow } from './sql.ts'
 import { topHosts } from './top-hosts.ts'
 
-export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fromTime'>): Reads {
-  const rankings = new Rankings(reader)
+export function createReads(
+  { reader, fromTime }: Pick<SqlEngine, 'reader' | 'fromTime'>,
+  rankings: Rankings,
+): Reads {
   const iso = (time: unknown): string | null =>
     time === null || time === undefined
       ? null
@@ -75,32 +78,12 @@ export function createReads({ reader, fromTime }: Pick<SqlEngine, 'reader' | 'fr
       return rows.map(dayFigures)
     },
 
-    async topPosts(period, limit, offset) {
-      if (period !== null) return rankings.top(period, limit, offset)
-      const [posts, [count]] = await Promise.all([
-        reader.all(
-          `SELECT post_uuid, views, unique_views
-           FROM post_view_totals
-           WHERE views > 0
-           ORDER BY views DESC, post_uuid
-           LIMIT ? OFFSET ?`,
-          [limit, offset],
-        ),
-        reader.all('SELECT COUNT(*) AS posts FROM post_view_totals WHERE views > 0'),
-      ])
-      return {
-        total: Number(count?.['posts']),
-        posts: posts.map(row => ({
-          post_uuid: String(row['post_uuid']),
-          views: Number(row['views']),
-          unique_views: figure(row['unique_views']),
-        })),
-      }
-    },
+    topPosts: (period, limit, offset, maxAgeMs = 0) =>
+      rankings.page({ period, limit, offset, askedMs: monotonicMs(), maxAgeMs }),
 
-    async referrers(post, from, to, limit) {
+    async referrers(post, from, to, limit, offset = 0) {
       const [{ hosts, otherViews }, own] = await Promise.all([
-        topHosts(reader, post, daysFrom(from, to), limit),
+        topHosts(reader, post, daysFrom(from, to), limit, offset),
         ownHosts(reader),
       ])
       return {

@@ -1,6 +1,7 @@
 /** Makes what is counted what a recount says, beside live consumers: raw rows first, then each day, then the totals. */
 
-import { latest } from '../calendar.ts'
+import { isAsked, refuseNoDays } from '../asked-days.ts'
+import { type Day, latest } from '../calendar.ts'
 import {
   AGREEMENT_REPLACED,
   type Progress,
@@ -13,7 +14,7 @@ import { checkAgreement } from './agreement.ts'
 import { DayRecount } from './day-recount.ts'
 import { rebuildDay } from './rebuild-days.ts'
 import { rebuildRows } from './rebuild-rows.ts'
-import { allDays, differences } from './recount.ts'
+import { allDays, differences, hasRows } from './recount.ts'
 import { rebuildReferrers } from './referrers.ts'
 import { reopenDays } from './reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
@@ -36,6 +37,7 @@ export async function rebuild(
       `raw rows before ${rawFrom} are gone, so ${gone} cannot be counted again: begin with --from ${rawFrom}`,
     )
   }
+  refuseNoDays(options, await allDays(given, given.reader))
   if (options.adoptSettings) await adoptSettings(given, progress)
   const engine = whileAgreed(given, await checkAgreement(given))
   const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
@@ -43,9 +45,15 @@ export async function rebuild(
   await reopenDays(engine, progress)
 
   let fixed = await rebuildRows(engine, progress)
-  fixed += await rebuildDays(engine, options.adoptSettings ? {} : options, progress)
+  const asked = options.adoptSettings ? {} : options
+  const days = (await allDays(engine, engine.reader)).filter(day => isAsked(asked, day))
+  fixed += await rebuildDays(engine, days, progress)
   fixed += await rebuildTotals(engine, progress)
-  return { fixed, firstDay: latest(state.rawFrom, state.settingsSince) }
+  return {
+    fixed,
+    days: days.filter(day => hasRows(state, day)).length,
+    firstDay: latest(state.rawFrom, state.settingsSince),
+  }
 }
 
 /** What is put right by one's own calendar must not be, once others count by another. */
@@ -60,14 +68,7 @@ export function whileAgreed(engine: SqlEngine, agreement: number): SqlEngine {
   }
 }
 
-async function rebuildDays(
-  engine: SqlEngine,
-  { from, to }: Pick<RebuildOptions, 'from' | 'to'>,
-  progress: Progress,
-): Promise<number> {
-  const days = (await allDays(engine, engine.reader)).filter(
-    day => (from === undefined || day >= from) && (to === undefined || day <= to),
-  )
+async function rebuildDays(engine: SqlEngine, days: readonly Day[], progress: Progress): Promise<number> {
   const recount = new DayRecount(engine)
   let fixed = 0
   try {

@@ -1,6 +1,6 @@
 /** What a raw row must say about itself: the columns that were derived when it was counted, derived again. */
 
-import { canonicalPost } from '@postviews/client'
+import { canonicalPost } from '@postviews/client/src/index.ts'
 import type { Day, Moment } from '../calendar.ts'
 import { refererHost, UNKNOWN_VISITOR, visitorOf } from '../row.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'

@@ -20,11 +20,13 @@ export async function topHosts(
   post: string | null,
   days: readonly Day[],
   limit: number,
+  offset: number,
 ): Promise<TopHosts> {
   const { name } = post === null ? SITE_HOSTS : POST_HOSTS
   const of = (some: readonly Day[]) => hostsOf(post, some)
   const all = of(days)
-  const biggest = await biggestDay(client, post, days)
+  // Further down the list the shortcut of the biggest day ends: all hosts of all days are summed and sorted.
+  const biggest = offset === 0 ? await biggestDay(client, post, days) : null
 
   // Lists are named by their place, so that each row tells which it is of. One statement, so that all is of one moment.
   const lists: { sql: string; values: SqlValue[] }[] = [
@@ -38,7 +40,7 @@ export async function topHosts(
     SELECT host, SUM(view_count) AS views FROM ${name}
     WHERE ${others.where} AND host <> '${REMAINDER}'
     GROUP BY host`
-  const first = `ORDER BY views DESC, host LIMIT ${limit}`
+  const first = `ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`
   if (biggest === null) {
     lists.push({ sql: `${summed} ${first}`, values: others.values })
   } else {

@@ -6,7 +6,7 @@
 
 import type { Day } from '../calendar.ts'
 import { BotList } from '../row.ts'
-import { AGREEMENT_REPLACED, type Difference, type Progress, StoreRefused } from '../store.ts'
+import { AGREEMENT_REPLACED, type Difference, type Progress, StoreRefused, type Verified } from '../store.ts'
 import { checkAgreement } from './agreement.ts'
 import { DayRecount } from './day-recount.ts'
 import {
@@ -31,13 +31,14 @@ export async function verify(
   engine: SqlEngine,
   found: (difference: Difference) => void,
   progress: Progress = () => {},
-): Promise<void> {
+): Promise<Verified> {
   await verifySchema(engine, found)
   const recount = new DayRecount(engine)
   try {
     const verifier = new Verifier(engine, recount, found, progress)
-    await verifier.days()
+    const verified = await verifier.days()
     await verifier.totals()
+    return verified
   } finally {
     recount.close()
   }
@@ -87,7 +88,7 @@ class Verifier {
     })
   }
 
-  async days(): Promise<void> {
+  async days(): Promise<Verified> {
     const { reader } = this.#engine
     const agreement = await checkAgreement(this.#engine)
     const total = await rowsAbout(reader)
@@ -113,6 +114,7 @@ class Verifier {
     })
     this.#progress('rows', this.#rows, this.#rows)
     this.#progress('days', done, days.size)
+    return { days: done, rows: this.#rows }
   }
 
   async #verifyDay(

@@ -2,17 +2,11 @@
 
 import { Worker } from 'node:worker_threads'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
-import {
-  KeyReplaced,
-  type Recorded,
-  RowRejected,
-  StoreMisplaced,
-  StoreRefused,
-  StoreUnavailable,
-} from '../store.ts'
+import { type Recorded, StoreUnavailable } from '../store.ts'
+import { storeError } from './errors.ts'
 import { LOG_KEPT_BYTES } from './journal.ts'
 import type { RecordBatch } from './record.ts'
-import type { Opened, Reply, Request, SqliteFailure } from './worker.ts'
+import type { Opened, Reply, Request } from './worker.ts'
 
 interface Waiting {
   resolve(result: unknown): void
@@ -34,7 +28,7 @@ export class SqliteConnection implements SqlClient {
     this.#worker.on('message', ({ id, reply }: { id: number; reply: Reply }) => {
       const waiting = this.#waiting.get(id)!
       this.#waiting.delete(id)
-      if ('error' in reply) waiting.reject(storeError(reply.error))
+      if ('error' in reply) waiting.reject(storeError(reply.error, opened.path))
       else waiting.resolve(reply.result)
     })
     this.#worker.on('error', error => this.#end(error))
@@ -135,20 +129,4 @@ export class SqliteConnection implements SqlClient {
     for (const { reject } of this.#waiting.values()) reject(this.#ended)
     this.#waiting.clear()
   }
-}
-
-// https://www.sqlite.org/rescode.html: a value that does not fit, never a condition that passes.
-const TOO_BIG = 18
-const CONSTRAINT = 19
-const MISMATCH = 20
-
-function storeError({ name, message, code, day }: SqliteFailure): Error {
-  if (name === 'StoreRefused') return new StoreRefused(message)
-  if (name === 'StoreMisplaced') return new StoreMisplaced(`SQLite: ${message}`)
-  if (day !== undefined) return new KeyReplaced(day)
-  const primary = code === null ? null : code & 0xff
-  if (primary === TOO_BIG || primary === CONSTRAINT || primary === MISMATCH) {
-    return new RowRejected(`SQLite refuses a row: ${message}`)
-  }
-  return new StoreUnavailable(`SQLite: ${message}`)
 }

@@ -6,9 +6,11 @@ import { DatabaseSync } from 'node:sqlite'
 import { MIGRATIONS_TABLE } from '../migrate.ts'
 import { StoreRefused, StoreUnavailable } from '../store.ts'
 import { SqliteConnection } from './connection.ts'
+import { fileError } from './errors.ts'
 import { HeaderFile, readHeader } from './header.ts'
 import { markIn, writtenBackIn } from './journal.ts'
 import { realPath } from './place.ts'
+import type { FileInUse } from './ranking-source.ts'
 
 type Work = (writer: SqliteConnection) => Promise<void>
 
@@ -21,6 +23,8 @@ interface Connections {
   /** Those that nobody has: a connection is a thread, which takes longer to start than most of what is read. */
   idle: SqliteConnection[]
   header: HeaderFile
+  /** What else opens the file to read it; it is to be closed before `close`. */
+  inUse: FileInUse
 }
 
 export class SqliteFile {
@@ -147,7 +151,7 @@ export class SqliteFile {
           if (!idle.includes(connection)) await connection.close()
         }
       }
-      return { writer, reader, lend, idle, header }
+      return { writer, reader, lend, idle, header, inUse: opened }
     } catch (error) {
       // The first error tells. A file that is refused stays as it is.
       await Promise.allSettled([writer.abandon(), reader.close()])
@@ -162,7 +166,7 @@ export class SqliteFile {
       closeSync(openSync(this.path, 'wx', 0o600))
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'EEXIST' && seen(this.path) !== undefined) return
-      throw new StoreUnavailable(`SQLite: ${this.path} cannot be made`, { cause })
+      throw fileError(this.path, 'made', cause)
     }
   }
 }
@@ -171,7 +175,7 @@ function seen(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false })
   } catch (cause) {
-    throw new StoreUnavailable(`SQLite: ${path} cannot be looked at`, { cause })
+    throw fileError(path, 'looked at', cause)
   }
 }
 
@@ -183,7 +187,7 @@ function headerOf(path: string): HeaderFile {
   try {
     return new HeaderFile(path)
   } catch (cause) {
-    throw new StoreUnavailable(`SQLite: ${path} cannot be opened`, { cause })
+    throw fileError(path, 'opened', cause)
   }
 }
 

@@ -73,7 +73,7 @@ export class Place {
     }
     if (this.#isOverwritten) {
       throw new Misplaced(
-        `${path} was written over while it was in use: stop this process, put a whole database in its place and move ${path}-wal away`,
+        `${path} was overwritten while it was in use: stop this process, put a complete database in its place and move ${path}-wal away`,
       )
     }
   }

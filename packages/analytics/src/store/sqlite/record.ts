@@ -18,6 +18,8 @@ export interface RecordBatch {
   agreement: number
   /** Unix seconds. */
   progress: { committedAt: number; viewedAt: number }
+  /** All of it is undone in the end; the keys are then taken for the recorded ones. */
+  isRehearsal: boolean
 }
 
 type Prepare = (sql: string) => StatementSync
@@ -25,17 +27,18 @@ type Prepare = (sql: string) => StatementSync
 export function recordViews(
   database: DatabaseSync,
   prepare: Prepare,
-  { columns, keys, agreement, progress }: RecordBatch,
+  { columns, keys, agreement, progress, isRehearsal }: RecordBatch,
 ): Recorded {
   // The one writer's lock from the start: a transaction that began as a reader cannot wait for it.
   database.exec('BEGIN IMMEDIATE')
   try {
     const state = toState(prepare(SELECT_STATE).get()!)
     if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
+    if (isRehearsal) for (const [day, key] of keys) prepare(PUT_DAY_KEY).run(day, key)
     const counts = insertRows(prepare, columns, keys, state)
     addCounts(prepare, counts, state)
     prepare(SAVE_PROGRESS).run(progress.committedAt, progress.viewedAt)
-    database.exec('COMMIT')
+    database.exec(isRehearsal ? 'ROLLBACK' : 'COMMIT')
     return { counted: counts.rows, duplicates: columns.eventId.length - counts.rows }
   } catch (error) {
     // A failed COMMIT (disk full, say) has ended the transaction already.
@@ -51,6 +54,11 @@ const INSERT_VIEW = `
   VALUES (?, ?, ?, ?, ?, ?, unhex(?, '-'), ?, ?, ?, ?, ?, unhex(?), ?)
   ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING`
 
+const PUT_DAY_KEY = `
+  INSERT INTO post_view_day_keys (day, secret)
+  VALUES (?, ?)
+  ON CONFLICT (day) DO UPDATE SET secret = excluded.secret, reopening = NULL`
+
 const SELECT_DAY_KEY = `SELECT ${KEY_COLUMNS} FROM post_view_day_keys WHERE day = ?`
 
 const INSERT_VISITOR = `
@@ -64,13 +72,11 @@ function insertRows(
   keys: ReadonlyMap<Day, string>,
   { settings }: State,
 ): BatchCounts {
-  const insertView = prepare(INSERT_VIEW)
-  const insertVisitor = prepare(INSERT_VISITOR)
   const counts = new BatchCounts(settings.bots)
   const lists = new Map<Day, boolean>()
   for (let index = 0; index < columns.eventId.length; index++) {
     const row = rowAt(columns, index)
-    const { changes } = insertView.run(
+    const { changes } = prepare(INSERT_VIEW).run(
       row.postUuid,
       row.userId,
       row.ip,
@@ -95,7 +101,7 @@ function insertRows(
     const unique =
       isListed &&
       counts.counts(row) &&
-      insertVisitor.run(row.day, row.postUuid, row.slice, row.visitor).changes === 1
+      prepare(INSERT_VISITOR).run(row.day, row.postUuid, row.slice, row.visitor).changes === 1
     counts.add(row, unique)
   }
   return counts

@@ -12,6 +12,7 @@ import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
+import { Rankings } from '../sql/rankings.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild, whileAgreed } from '../sql/rebuild.ts'
 import { reopenDays } from '../sql/reopen.ts'
@@ -46,12 +47,21 @@ export async function openSqliteStore(
   url: string,
   asked: AskedSettings,
   rules = NEWEST_RULES,
+  rankingBytes?: number,
 ): Promise<Store> {
   const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
   const reader: SqlClient = {
     all: (sql, values) => file.use(({ reader }) => reader.all(sql, values)),
     run: (sql, values) => file.use(({ reader }) => reader.run(sql, values)),
   }
+  const rankings = new Rankings(
+    () =>
+      file.use(async ({ inUse }) => ({
+        module: new URL('./ranking-source.ts', import.meta.url).href,
+        options: inUse,
+      })),
+    rankingBytes,
+  )
   const own = settingsInUse(asked)
   const { settings } = own
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
@@ -97,7 +107,7 @@ export async function openSqliteStore(
     engine: 'sqlite',
     settings,
     calendar,
-    ...createReads(engine),
+    ...createReads(engine, rankings),
 
     dayKey: day => learned.during(agreement => dayKey(whileAgreed(engine, agreement), day)),
     reopenDays: progress =>
@@ -108,7 +118,28 @@ export async function openSqliteStore(
       const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
       return learned.during(agreement =>
         file.use(({ writer }) =>
-          writer.record({ columns: toColumns(rows), keys: keysOf(rows), agreement, progress }),
+          writer.record({
+            columns: toColumns(rows),
+            keys: keysOf(rows),
+            agreement,
+            progress,
+            isRehearsal: false,
+          }),
+        ),
+      )
+    },
+
+    async rehearse(rows) {
+      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
+      await learned.during(agreement =>
+        file.use(({ writer }) =>
+          writer.record({
+            columns: toColumns(rows),
+            keys: keysOf(rows),
+            agreement,
+            progress,
+            isRehearsal: true,
+          }),
         ),
       )
     },
@@ -159,6 +190,10 @@ export async function openSqliteStore(
     forget: (who, progress) => forget(patient, who, progress),
 
     warnings: () => file.warnings,
-    close: () => file.close(),
+    async close() {
+      // Before the file: the last to close it is one that writes.
+      await rankings.close()
+      await file.close()
+    },
   }
 }

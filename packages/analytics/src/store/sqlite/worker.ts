@@ -7,6 +7,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Day } from '../calendar.ts'
 import type { SqlValue } from '../sql/sql.ts'
+import { stepOf } from '../step.ts'
 import { KeyReplaced } from '../store.ts'
 import { countWrittenBack, emptyLog, giveBack, markIn, prepareWriter, takeIntoUse } from './journal.ts'
 import { Place } from './place.ts'
@@ -33,6 +34,8 @@ export interface SqliteFailure {
   message: string
   /** SQLite's extended result code, if SQLite it was. */
   code: number | null
+  /** What it was at: see `stepOf`. */
+  step: string
   /** Of `KeyReplaced`. */
   day?: Day
 }
@@ -50,6 +53,8 @@ const statements = new Map<string, StatementSync>()
 const database = new DatabaseSync(path, { readOnly, timeout: 5_000, open: false })
 /** Unknown while a new file is being made: nobody has acknowledged anything into it. */
 let place: Place | undefined
+/** The statement that ran last: what a failure is told to have been at. */
+let latest = ''
 
 function open(): void {
   database.open()
@@ -65,6 +70,7 @@ function open(): void {
 }
 
 function prepared(sql: string): StatementSync {
+  latest = sql
   let statement = statements.get(sql)
   if (statement === undefined) {
     statement = database.prepare(sql)
@@ -82,10 +88,13 @@ function answer(request: Request): unknown {
     case 'run':
       return Number(prepared(request.sql).run(...request.values).changes)
     case 'script':
+      // Of many statements SQLite does not say which it was.
+      latest = request.sql.includes(';') ? '' : request.sql
       return database.exec(request.sql)
     case 'record':
       return recordViews(database, prepared, request)
     case 'takeIntoUse':
+      latest = 'PRAGMA journal_mode'
       place = new Place(path, headerOf, takeIntoUse(database))
       return null
     case 'emptyLog':
@@ -100,6 +109,7 @@ function answer(request: Request): unknown {
 /** What was written to a file that is gone is never answered as if it were kept. Of a transaction its end is. */
 function answerInPlace(request: Request): unknown {
   if (!database.isOpen) {
+    latest = 'PRAGMA busy_timeout'
     if (request.op === 'close') return null
     open()
   }
@@ -117,12 +127,14 @@ function answerInPlace(request: Request): unknown {
 }
 
 function failureOf(error: unknown): SqliteFailure {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error), code: null }
+  if (!(error instanceof Error))
+    return { name: 'Error', message: String(error), code: null, step: stepOf(latest) }
   const code = 'errcode' in error ? Number(error.errcode) : null
   return {
     name: error.name,
     message: error.message,
     code,
+    step: stepOf(latest),
     ...(error instanceof KeyReplaced && { day: error.day }),
   }
 }

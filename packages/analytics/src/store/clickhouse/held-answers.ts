@@ -1,7 +1,6 @@
 /** Answers that were dear to make, to be given more than once. */
 
 const TIMES_AS_LONG = 10
-/** `as_of` is promised to be at most 5 s ago. */
 const LONGEST_MS = 3_000
 const MAX_ANSWERS = 200
 
@@ -11,7 +10,7 @@ const MAX_ANSWERS = 200
  * an answer that is made at once is always made anew. What it was read at is part of the answer.
  */
 export class HeldAnswers {
-  readonly #held = new Map<string, { answer: Promise<unknown>; untilMs: number }>()
+  readonly #held = new Map<string, { answer: Promise<unknown>; askedMs: number; untilMs: number }>()
   readonly #nowMs: () => number
 
   /** @param nowMs a clock that never goes back */
@@ -19,12 +18,13 @@ export class HeldAnswers {
     this.#nowMs = nowMs
   }
 
-  get<T>(question: string, make: () => Promise<T>): Promise<T> {
+  get<T>(question: string, maxAgeMs: number, make: () => Promise<T>): Promise<T> {
+    const startedAt = this.#nowMs()
     const found = this.#held.get(question)
     // Whoever asks the same asks for the same type.
-    if (found !== undefined && this.#nowMs() < found.untilMs) return found.answer as Promise<T>
-    const startedAt = this.#nowMs()
-    const held = { answer: make(), untilMs: startedAt + LONGEST_MS }
+    if (found !== undefined && startedAt < Math.min(found.untilMs, found.askedMs + maxAgeMs))
+      return found.answer as Promise<T>
+    const held = { answer: make(), askedMs: startedAt, untilMs: startedAt + LONGEST_MS }
     if (this.#held.size >= MAX_ANSWERS) this.#held.clear()
     this.#held.set(question, held)
     held.answer.then(

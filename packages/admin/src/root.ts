@@ -1,0 +1,35 @@
+/**
+ * Where the panel is, on the host that browsers know it by: its *root*, a path with a slash at its end, `/` or
+ * `/stats/`. All that the panel tells a browser, links, forms, redirects, files, cookies, begins with it; the routes know
+ * nothing of it.
+ */
+
+/** The first part of the address of each page and file. */
+export const OWN_PARTS: readonly string[] =
+  'assets data days.csv livez posts posts.csv referrers.csv sign-in sign-out'.split(' ')
+
+/**
+ * Reads a root from what somebody typed: `stats`, `/stats` and `/stats/` are one.
+ *
+ * @throws {Error} whose message completes "PANEL_PATH: …"
+ */
+export function parseRoot(text: string): string {
+  const parts = text.replace(/^\//, '').replace(/\/$/, '').split('/')
+  if (parts.length === 1 && parts[0] === '') return '/'
+  if (parts.some(part => !/^[\w~-][\w.~-]*$/.test(part))) {
+    throw new Error('is not a path such as /stats/, of letters, digits, and . _ ~ -')
+  }
+  // Whether a proxy has taken the path off, or left it there, could not be told.
+  if (OWN_PARTS.includes(parts[0]!)) {
+    throw new Error(`begins with ${parts[0]}, which is one of the panel's own pages; choose another name`)
+  }
+  return `/${parts.join('/')}/`
+}
+
+/** The address without the root, whether a proxy in front has taken that off or not. */
+export function belowRoot(url: string, root: string): string {
+  if (url.startsWith(root)) return url.slice(root.length - 1)
+  const [path] = url.split('?', 1)
+  // `/stats`, as people type it.
+  return `${path}/` === root ? `/${url.slice(path!.length)}` : url
+}

@@ -1,0 +1,73 @@
+/** From `DATABASE_URL` to a server of MySQL or MariaDB. */
+
+import { readFileSync } from 'node:fs'
+import { StoreRefused } from '../store.ts'
+
+export interface Server {
+  host: string
+  port: number
+  user: string
+  password: string
+  database: string
+  tls: { ca?: string } | null
+}
+
+const FORM = 'mysql://user:password@host:port/database'
+
+/**
+ * What is wrong with a URL of the form above, with `?ssl=true` for TLS, or `?ssl-ca=FILE` for TLS under an authority of
+ * one's own; null when it can be used. It may hold a password, so it is not repeated.
+ */
+export function problemOf(url: string): string | null {
+  const parsed = URL.parse(url)
+  if (parsed === null || parsed.hostname === '') {
+    return `is not of the form ${FORM}: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23 and @ %40`
+  }
+  const { port, username, password, pathname, searchParams, hash } = parsed
+  if (port === '0') return 'names port 0, which no server has'
+  if (hash !== '') return 'holds a bare #: write it as %23'
+  try {
+    for (const part of [username, password, pathname]) decodeURIComponent(part)
+  } catch {
+    return 'holds a bare %: write it as %25'
+  }
+  const [, database, ...more] = pathname.split('/')
+  if (database === undefined || database === '') return `names no database: ${FORM}`
+  if (more.length > 0) return `has more than one / behind the server: ${FORM}`
+  // A misspelt one must not mean a connection in plain text.
+  for (const [name, value] of searchParams) {
+    const isKnown = name === 'ssl-ca' ? value !== '' : name === 'ssl' && /^(?:true|false)$/.test(value)
+    if (!isKnown) return `cannot have ${name} so: there are ssl=true, ssl=false and ssl-ca=FILE`
+  }
+  return null
+}
+
+/** @throws {StoreRefused} for a URL that says what cannot be done */
+export function serverOf(url: string): Server {
+  const problem = problemOf(url)
+  if (problem !== null) throw new StoreRefused(`DATABASE_URL: ${problem}`)
+  const { hostname, port, username, password, pathname, searchParams } = new URL(url)
+  const caFile = searchParams.get('ssl-ca')
+  const usesTls = caFile !== null || searchParams.get('ssl') === 'true'
+  return {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 3306),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    database: decodeURIComponent(pathname.slice(1)),
+    tls: usesTls ? (caFile === null ? {} : { ca: readAuthority(caFile) }) : null,
+  }
+}
+
+/** `HOST:PORT`, as it is told to people. */
+export function nameOf({ host, port }: Pick<Server, 'host' | 'port'>): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function readAuthority(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new StoreRefused('DATABASE_URL: the file of ssl-ca cannot be read', { cause })
+  }
+}

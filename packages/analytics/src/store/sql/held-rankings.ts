@@ -1,0 +1,329 @@
+/**
+ * The posts of a period in the order of their views, kept in memory so that any page is a slice of it. Runs in a thread of
+ * its own: a day may have a million rows, and none of them is an object anywhere else.
+ */
+
+import { setImmediate as turn } from 'node:timers/promises'
+import { addDays, type Day, daysFrom } from '../calendar.ts'
+import { PostNumbers } from './post-numbers.ts'
+import { bytesOf, type Column, pageOf, type RankedPost, Sums } from './ranking.ts'
+import type { SqlValue } from './sql.ts'
+
+/** Of so many days before the end of a period each is kept by itself: these are counted on. Older ones by months. */
+const SINGLE_DAYS = 62
+/** What is read anew in less is waited for; else whoever asks gets what there is, if that is not too old. */
+const WAITED_FOR_MS = 25
+/** A ranking is given again for so many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
+const TIMES_AS_LONG = 10
+
+/** From one day to another, both included. */
+export interface Period {
+  from: Day
+  to: Day
+}
+
+export interface RankingQuestion {
+  /** Null: all time. */
+  period: Period | null
+  limit: number
+  offset: number
+  /** By `monotonicMs`. */
+  askedMs: number
+  /** How long before it was asked the answer may have been read; 0: it misses nothing that was committed by then. */
+  maxAgeMs: number
+}
+
+export interface RankingPage {
+  /** How long before it was asked it was read, or found to be what would be read; 0: since. */
+  ageMs: number
+  /** The posts with views. */
+  total: number
+  /** Most views first, then by id. */
+  posts: RankedPost[]
+}
+
+/** Post, views and unique views of each. */
+export type UsePosts = (rows: readonly unknown[][]) => void
+
+/** What is read of one moment. */
+export interface RankingMoment {
+  /** A few rows, as arrays of their columns. */
+  rows(sql: string, values: readonly SqlValue[]): Promise<unknown[][]>
+  /** The posts with views of a day, or of all time, some thousand at a time and with turns of the event loop in between. */
+  posts(day: Day | null, use: UsePosts): Promise<void>
+}
+
+/** Where rankings are read from: a connection of the thread's own. */
+export interface RankingSource {
+  /** Asked before each answer. @throws {StoreUnavailable} where what was read must not be answered any more */
+  check(): void
+  /** One after the other; `work` sees one moment. @throws {StoreUnavailable} */
+  snapshot<T>(work: (moment: RankingMoment) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** What is read and kept as one. */
+interface Span {
+  /** Null: the posts' totals. */
+  period: Period | null
+  key: string
+}
+
+interface Held {
+  bytes: number
+  /** Of which asking it was last used. */
+  usedIn: number
+}
+
+interface HeldColumn extends Held {
+  version: string
+  column: Column
+}
+
+interface HeldRanking extends Held {
+  versions: string
+  ranking: Column
+  numbers: PostNumbers
+  /** By `monotonicMs`, when reading began. */
+  readMs: number
+  /** To find out whether it is what would be read, and to read it where it was not. */
+  tookMs: number
+  /** To read it. */
+  readingMs: number
+}
+
+export class HeldRankings {
+  readonly #source: RankingSource
+  readonly #maxBytes: number
+  #numbers = new PostNumbers()
+  #columns = new Map<string, HeldColumn>()
+  #rankings = new Map<string, HeldRanking>()
+  readonly #renewing = new Map<string, Promise<HeldRanking>>()
+  #askings = 0
+
+  /** @param maxBytes what is kept from one answer to the next; what one answer needs beside it is not bounded */
+  constructor(source: RankingSource, maxBytes: number) {
+    this.#source = source
+    this.#maxBytes = maxBytes
+  }
+
+  get bytes(): number {
+    const held = [...this.#columns.values(), ...this.#rankings.values()]
+    return held.reduce((sum, { bytes }) => sum + bytes, this.#numbers.bytes)
+  }
+
+  /** @throws {StoreUnavailable} */
+  async page(question: RankingQuestion): Promise<RankingPage> {
+    this.#source.check()
+    const { limit, offset, askedMs } = question
+    const { ranking, numbers, readMs } = await this.#ranking(question)
+    return {
+      ageMs: Math.max(0, askedMs - readMs),
+      total: ranking.posts.length,
+      posts: pageOf(ranking, numbers, limit, offset),
+    }
+  }
+
+  async #ranking({ period, askedMs, maxAgeMs }: RankingQuestion): Promise<HeldRanking> {
+    const key = keyOf(period)
+    const oldestMs = askedMs - maxAgeMs
+    const held = this.#rankings.get(key)
+    if (held !== undefined && held.readMs >= oldestMs) {
+      this.#use(key, held)
+      if (held.readingMs <= WAITED_FOR_MS) return this.#renew(key, period)
+      if (askedMs - held.readMs <= renewedAfterMs(held.tookMs, maxAgeMs)) return held
+      const renewed = this.#renew(key, period)
+      // Whoever asks when this one is too old waits for the next, and hears why there is none.
+      renewed.catch(() => {})
+      return held
+    }
+    for (;;) {
+      const renewed = await this.#renew(key, period)
+      // Another may have begun it, before something was counted that this one must not miss.
+      if (renewed.readMs >= oldestMs) return renewed
+    }
+  }
+
+  /** Once for all who ask meanwhile. */
+  #renew(key: string, period: Period | null): Promise<HeldRanking> {
+    const renewing = this.#renewing.get(key)
+    if (renewing !== undefined) return renewing
+    const begun = this.#read(key, period).finally(() => this.#renewing.delete(key))
+    this.#renewing.set(key, begun)
+    return begun
+  }
+
+  async #read(key: string, period: Period | null): Promise<HeldRanking> {
+    const readMs = monotonicMs()
+    const asking = ++this.#askings
+    const versions = await this.#source.snapshot(moment => versionsIn(moment, period))
+    const held = this.#rankings.get(key)
+    if (held?.versions === versions.join()) {
+      const found = { ...held, readMs, tookMs: monotonicMs() - readMs }
+      this.#rankings.set(key, found)
+      return found
+    }
+    const numbers = this.#numbers
+    const sums = new Sums()
+    const read: string[] = []
+    for (const span of spansOf(period)) {
+      const wanted = period === null ? versions : versions.filter(version => isWithin(version, span.period!))
+      if (wanted.length === 0) continue
+      const { version, column } = await this.#column(span, wanted.join(), numbers, asking)
+      if (version !== '') read.push(version)
+      await sums.addColumn(column, turn)
+    }
+    const ranking = await sums.toRanking(numbers, turn)
+    const tookMs = monotonicMs() - readMs
+    const renewed: HeldRanking = {
+      versions: read.join(),
+      ranking,
+      numbers,
+      bytes: bytesOf(ranking),
+      usedIn: asking,
+      readMs,
+      tookMs,
+      readingMs: tookMs,
+    }
+    if (numbers === this.#numbers) this.#use(key, renewed)
+    this.#trim(key)
+    return renewed
+  }
+
+  async #column(
+    { key, period }: Span,
+    version: string,
+    numbers: PostNumbers,
+    asking: number,
+  ): Promise<Pick<HeldColumn, 'version' | 'column'>> {
+    const held = numbers === this.#numbers ? this.#columns.get(key) : undefined
+    if (held?.version === version) {
+      held.usedIn = asking
+      // The last one to be used goes to the end.
+      this.#columns.delete(key)
+      this.#columns.set(key, held)
+      return held
+    }
+    // Its version and its rows are of one moment, whatever was counted since the version that was asked for.
+    const read = await this.#source.snapshot(async moment => {
+      const versionRead = (await versionsIn(moment, period)).join()
+      // Another list of the same day was in line before.
+      const meanwhile = numbers === this.#numbers ? this.#columns.get(key) : undefined
+      if (meanwhile?.version === versionRead) return meanwhile
+      const sums = new Sums()
+      const use: UsePosts = rows => {
+        for (const [post, views, unique] of rows)
+          sums.add(numbers.numberOf(String(post)), Number(views), unique === null ? null : Number(unique))
+      }
+      // Day after day: for a month in one statement MariaDB takes ten times as long.
+      const days = period === null ? [null] : daysFrom(period.from, period.to)
+      for (const day of days) await moment.posts(day, use)
+      return { version: versionRead, column: await sums.toColumn(turn) }
+    })
+    this.#columns.delete(key)
+    if (numbers === this.#numbers) {
+      this.#columns.set(key, {
+        version: read.version,
+        column: read.column,
+        bytes: bytesOf(read.column),
+        usedIn: asking,
+      })
+      this.#makeRoom(asking, key)
+    }
+    return read
+  }
+
+  #use(key: string, held: HeldRanking): void {
+    this.#rankings.delete(key)
+    this.#rankings.set(key, held)
+  }
+
+  /**
+   * Days that were not used for longest go first. Where all that are left are of the same asking, the latest one is not
+   * kept: of days that are all needed again, as many as there is room for stay.
+   */
+  #makeRoom(asking: number, latest: string): void {
+    for (const [key, { usedIn }] of this.#columns) {
+      if (this.bytes <= this.#maxBytes) return
+      if (usedIn < asking) this.#columns.delete(key)
+    }
+    if (this.bytes > this.#maxBytes) this.#columns.delete(latest)
+  }
+
+  /** After an answer: days go before rankings, and all posts where they alone are too many. */
+  #trim(latest: string): void {
+    for (const key of this.#columns.keys()) {
+      if (this.bytes <= this.#maxBytes) return
+      this.#columns.delete(key)
+    }
+    for (const key of this.#rankings.keys()) {
+      if (this.bytes <= this.#maxBytes) return
+      if (key !== latest) this.#rankings.delete(key)
+    }
+    if (this.bytes <= this.#maxBytes) return
+    this.#numbers = new PostNumbers()
+    this.#columns = new Map()
+    this.#rankings = new Map()
+  }
+}
+
+/** The age at which a ranking is read anew: early enough to be read before it is too old to be given. */
+function renewedAfterMs(tookMs: number, maxAgeMs: number): number {
+  return Math.min(tookMs * TIMES_AS_LONG, Math.max(maxAgeMs / 4, maxAgeMs - 2 * tookMs))
+}
+
+/** Milliseconds of a clock that never goes back, and is the same in all threads. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1_000n) / 1_000
+}
+
+function keyOf(period: Period | null): string {
+  return period === null ? 'all' : `${period.from} ${period.to}`
+}
+
+/**
+ * What tells of each day with views whether anything was counted on it, oldest first; of all time, of all days at once. A
+ * batch that changes a post's day changes the site's day in the same transaction; what may not, raises `rebuilds`.
+ */
+async function versionsIn(moment: RankingMoment, period: Period | null): Promise<string[]> {
+  const found =
+    period === null
+      ? await moment.rows(
+          `SELECT 'all', COUNT(*), SUM(view_count), SUM(unique_views), MAX(rebuilds)
+           FROM site_view_aggregates, post_view_rebuilds`,
+          [],
+        )
+      : await moment.rows(
+          `SELECT date, view_count, unique_views, rebuilds
+           FROM site_view_aggregates, post_view_rebuilds
+           WHERE date BETWEEN ? AND ?
+           ORDER BY date`,
+          [period.from, period.to],
+        )
+  return found.map(row => row.join(' '))
+}
+
+function isWithin(version: string, { from, to }: Period): boolean {
+  const day = version.slice(0, from.length)
+  return day >= from && day <= to
+}
+
+/** The days of a period, those of long ago by the month where it is whole; null is one span. */
+function spansOf(period: Period | null): Span[] {
+  if (period === null) return [{ period, key: 'all' }]
+  const single = addDays(period.to, -SINGLE_DAYS)
+  const spans: Span[] = []
+  for (let day = period.from; day <= period.to; ) {
+    const last = lastOfMonth(day)
+    const span = { from: day, to: day.endsWith('-01') && last <= single ? last : day }
+    spans.push({ period: span, key: keyOf(span) })
+    day = addDays(span.to, 1)
+  }
+  return spans
+}
+
+function lastOfMonth(day: Day): Day {
+  // No month has 32 days, and from the first of one the next begins within them.
+  const inNext = addDays(`${day.slice(0, 8)}01`, 31)
+  return addDays(`${inNext.slice(0, 8)}01`, -1)
+}

@@ -1,0 +1,18 @@
+/** Long computing in steps, so that whoever asks meanwhile is answered between two of them. */
+
+/** Resolves when others have had their turn. */
+export type LoopTurn = () => Promise<void>
+
+/** Some milliseconds of adding up or moving numbers. */
+const STEP = 100_000
+
+export async function inSteps(
+  count: number,
+  turn: LoopTurn,
+  step: (from: number, to: number) => void,
+): Promise<void> {
+  for (let from = 0; from < count; from += STEP) {
+    step(from, Math.min(count, from + STEP))
+    await turn()
+  }
+}

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { PostNumbers } from './post-numbers.ts'
+import { bytesOf, pageOf, Sums } from './ranking.ts'
+
+const turn = () => Promise.resolve()
+
+test('gives each post one number, and its id back', () => {
+  const numbers = new PostNumbers()
+  const ids = [
+    '7',
+    '70',
+    '7-',
+    'a',
+    'A',
+    'é',
+    'Ã©',
+    '日本',
+    'x'.repeat(36),
+    'ё'.repeat(36),
+    'a'.repeat(4),
+    'a'.repeat(5),
+  ]
+  const given = ids.map(id => numbers.numberOf(id))
+  assert.deepEqual(given, [...ids.keys()])
+  assert.deepEqual(
+    ids.map(id => numbers.numberOf(id)),
+    given,
+  )
+  assert.deepEqual(
+    given.map(number => numbers.idOf(number)),
+    ids,
+  )
+})
+
+test('orders posts by the bytes of their ids, whether few are new or many, whenever they came', async () => {
+  const numbers = new PostNumbers()
+  const ids = new Set<string>()
+  // Numbers that look random, and are the same in each run.
+  let seed = 1
+  const random = () => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
+    return seed
+  }
+  for (const many of [3, 40, 20_000, 10, 7_000]) {
+    for (let count = 0; count < many; count++) {
+      const id = random().toString(36) + (random() % 3 === 0 ? '-é' : random().toString(16))
+      ids.add(id)
+      numbers.numberOf(id)
+    }
+    const sorted = [...ids].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    const inOrder = await numbers.inOrder(turn)
+    assert.deepEqual(
+      Array.from(inOrder, number => numbers.idOf(number)),
+      sorted,
+    )
+  }
+})
+
+test('ranks posts by any number of views there can be', async () => {
+  const numbers = new PostNumbers()
+  const sums = new Sums()
+  const views = [
+    1,
+    2,
+    255,
+    256,
+    65_535,
+    65_536,
+    65_537,
+    2 ** 31,
+    2 ** 32 - 1,
+    2 ** 32,
+    2 ** 48 + 1,
+    2 ** 53 - 1,
+  ]
+  for (const [index, count] of views.entries())
+    sums.add(numbers.numberOf(`post-${index % 5}-${index}`), count, null)
+  sums.add(numbers.numberOf('nobody'), 0, 0)
+  const ranking = await sums.toRanking(numbers, turn)
+  assert.deepEqual(
+    pageOf(ranking, numbers, 100, 0).map(post => post.views),
+    views.toReversed(),
+  )
+  assert.deepEqual(pageOf(ranking, numbers, 1, views.length - 1), [
+    { post_uuid: 'post-0-0', views: 1, unique_views: null },
+  ])
+})
+
+test('adds up days, and what is unknown of one adds nothing to what is known of another', async () => {
+  const numbers = new PostNumbers()
+  const days = [
+    { a: [5, 2], b: [1, null], c: [300, 300] },
+    { a: [70_000, 3], b: [1, null] },
+    { a: [5, null], b: [1, 0], d: [2, 0] },
+  ] as Record<string, [number, number | null]>[]
+  const total = new Sums()
+  for (const day of days) {
+    const sums = new Sums()
+    for (const [id, [views, unique]] of Object.entries(day)) sums.add(numbers.numberOf(id), views, unique)
+    await total.addColumn(await sums.toColumn(turn), turn)
+  }
+  const ranking = await total.toRanking(numbers, turn)
+  assert.deepEqual(pageOf(ranking, numbers, 10, 0), [
+    { post_uuid: 'a', views: 70_010, unique_views: 5 },
+    { post_uuid: 'c', views: 300, unique_views: 300 },
+    { post_uuid: 'b', views: 3, unique_views: 0 },
+    { post_uuid: 'd', views: 2, unique_views: 0 },
+  ])
+})
+
+test('takes 64 bytes for a post at most, and 6 for each of its days while it has few views', async () => {
+  const numbers = new PostNumbers()
+  const sums = new Sums()
+  const posts = 200_000
+  for (let post = 0; post < posts; post++)
+    sums.add(
+      numbers.numberOf(`0190a000-0000-7000-8000-${String(post).padStart(12, '0')}`),
+      1 + (post % 200),
+      1,
+    )
+  await numbers.inOrder(turn)
+  assert.ok(numbers.bytes / posts < 64, `${numbers.bytes / posts} bytes for a post`)
+  assert.ok(bytesOf(await sums.toColumn(turn)) / posts <= 6)
+})

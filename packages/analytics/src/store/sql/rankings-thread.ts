@@ -1,0 +1,53 @@
+/** The thread that keeps rankings; see `held-rankings.ts`. It is asked by `rankings.ts`. */
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { StoreMisplaced } from '../store.ts'
+import { HeldRankings, type RankingPage, type RankingQuestion, type RankingSource } from './held-rankings.ts'
+
+/** How the thread gets at the database: a module that exports `openRankingSource`, and what that is called with. */
+export interface RankingPlace {
+  /** Its URL. */
+  module: string
+  /** What can be copied from thread to thread. */
+  options: unknown
+}
+
+export interface RankingThreadData extends RankingPlace {
+  maxBytes: number
+}
+
+export interface RankingRequest {
+  id: number
+  question: RankingQuestion | 'close'
+}
+
+export type RankingReply = { id: number } & (
+  | { page: RankingPage }
+  | { error: { isMisplaced: boolean; message: string } }
+)
+
+interface RankingModule {
+  openRankingSource(options: unknown): RankingSource
+}
+
+const { module, options, maxBytes } = workerData as RankingThreadData
+const { openRankingSource } = (await import(module)) as RankingModule
+const source = openRankingSource(options)
+const rankings = new HeldRankings(source, maxBytes)
+const port = parentPort!
+
+port.on('message', async ({ id, question }: RankingRequest) => {
+  if (question === 'close') {
+    await source.close()
+    port.close()
+    return
+  }
+  let reply: RankingReply
+  try {
+    reply = { id, page: await rankings.page(question) }
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    reply = { id, error: { isMisplaced: error instanceof StoreMisplaced, message } }
+  }
+  port.postMessage(reply)
+})

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { closeSync, openSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../../../../../test/support/until.ts'
+import { addDays, daysFrom } from '../calendar.ts'
+import { openRankingSource } from '../sqlite/ranking-source.ts'
+import { openSqliteStore } from '../sqlite/store.ts'
+import { StoreUnavailable } from '../store.ts'
+import { HeldRankings, monotonicMs, type Period } from './held-rankings.ts'
+import { Rankings } from './rankings.ts'
+
+const TODAY = '2026-03-10'
+const MONTH = { from: addDays(TODAY, -29), to: TODAY }
+const DYING_SOURCE = new URL('../../../../../test/support/dying-ranking-source.ts', import.meta.url).href
+
+/** A store in which each of so many posts has views on every day of a month, in use by this process. */
+async function bigStore(t: TestContext, posts: number, days = daysFrom(MONTH.from, MONTH.to)) {
+  const folder = await mkdtemp(join(tmpdir(), 'postviews-rankings-'))
+  const path = join(folder, 'views.db')
+  const store = await openSqliteStore(`sqlite:${path}`, {
+    timeZone: 'UTC',
+    windowHours: 24,
+    uniqueBy: 'ip',
+    bots: 'count',
+  })
+  await store.migrate()
+  using database = new DatabaseSync(path, { timeout: 5_000 })
+  database.exec(`
+    CREATE TEMP TABLE posts AS
+      WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${posts})
+      SELECT n, printf('0190a000-0000-7000-8000-%012d', n * 7919 % ${posts}) AS id FROM numbers;
+    CREATE TEMP TABLE days (date TEXT);
+    INSERT INTO days VALUES ${days.map(day => `('${day}')`).join()};
+    INSERT INTO post_view_aggregates (date, post_uuid, view_count, unique_views, logged_in, bots)
+      SELECT date, id, 1 + n % 9, 1, 0, 0 FROM days, posts;
+    INSERT INTO site_view_aggregates (date, view_count, unique_views, logged_in, bots)
+      SELECT date, SUM(view_count), SUM(unique_views), 0, 0 FROM post_view_aggregates GROUP BY date;`)
+  const headerOf = openSync(path, 'r')
+  t.after(async () => {
+    await store.close()
+    closeSync(headerOf)
+    await rm(folder, { recursive: true })
+  })
+  return { store, file: { path, headerOf } }
+}
+
+const asked = (period: Period | null, limit = 10, offset = 0) => ({
+  period,
+  limit,
+  offset,
+  askedMs: monotonicMs(),
+  maxAgeMs: 0,
+})
+
+test('reads and ranks a day in another thread', async t => {
+  const posts = 100_000
+  const { store } = await bigStore(t, posts, [TODAY])
+  // The thread is there from then on.
+  await store.topPosts({ from: '2025-01-01', to: '2025-01-01' }, 1, 0)
+  const before = process.threadCpuUsage()
+  const { total, posts: page } = await store.topPosts({ from: TODAY, to: TODAY }, 100, 90_000)
+  const { user, system } = process.threadCpuUsage(before)
+  assert.deepEqual([total, page.length], [posts, 100])
+  // Of this thread alone, so the load of the machine does not matter. To read the rows here would take 100 ms or more.
+  assert.ok(user + system < 40_000, `this thread computed for ${user + system} µs`)
+})
+
+test('answers others while it reads and ranks', async t => {
+  const { file } = await bigStore(t, 150_000, [TODAY])
+  const source = openRankingSource(file)
+  t.after(() => source.close())
+  const rankings = new HeldRankings(source, 2 ** 28)
+  const spent = () => process.threadCpuUsage().user / 1_000
+  const startMs = spent()
+  let [longestMs, lastMs, isDone] = [0, startMs, false]
+  const looking = (async () => {
+    while (!isDone) {
+      await new Promise(resolve => setImmediate(resolve))
+      longestMs = Math.max(longestMs, spent() - lastMs)
+      lastMs = spent()
+    }
+  })()
+  await rankings.page(asked({ from: TODAY, to: TODAY }))
+  isDone = true
+  await looking
+  // Both by what this thread has computed, so neither the load of the machine nor its speed matters.
+  const totalMs = spent() - startMs
+  assert.ok(longestMs < totalMs / 3, `it computed for ${longestMs} ms of ${totalMs} ms in one go`)
+})
+
+test('gives the list that there is while a slow store reads it anew', async t => {
+  const { file } = await bigStore(t, 10, [TODAY])
+  const sqlite = openRankingSource(file)
+  t.after(() => sqlite.close())
+  let gate = sleep(SLOW_MS)
+  let snapshots = 0
+  const rankings = new HeldRankings(
+    {
+      check: () => sqlite.check(),
+      close: () => sqlite.close(),
+      async snapshot(work) {
+        snapshots++
+        await gate
+        return sqlite.snapshot(work)
+      },
+    },
+    2 ** 28,
+  )
+  const mostViewed = async () => {
+    const { posts } = await rankings.page({ ...asked({ from: TODAY, to: TODAY }), maxAgeMs: 60_000 })
+    return posts[0]?.views
+  }
+  assert.equal(await mostViewed(), 9)
+  {
+    using database = new DatabaseSync(file.path, { timeout: 5_000 })
+    for (const table of ['post_view_aggregates', 'site_view_aggregates'])
+      database.exec(`UPDATE ${table} SET view_count = view_count + 1`)
+  }
+  const { promise, resolve } = Promise.withResolvers<void>()
+  gate = promise
+  const before = snapshots
+  await until('it is read anew', async () => {
+    assert.equal(await mostViewed(), 9)
+    return snapshots > before
+  })
+  assert.equal(await mostViewed(), 9)
+  resolve()
+  await until('the new list is given', async () => (await mostViewed()) === 10)
+})
+
+/** Reading that takes longer than anybody waits for. */
+const SLOW_MS = 40
+
+test('keeps no more in memory than it may, whatever it is asked', async t => {
+  const { file } = await bigStore(t, 2_000)
+  const source = openRankingSource(file)
+  t.after(() => source.close())
+  const periods = [MONTH, { from: TODAY, to: TODAY }, { from: addDays(TODAY, -7), to: TODAY }, null]
+  for (const maxBytes of [0, 100_000, 300_000, 400_000, 2 ** 28]) {
+    const rankings = new HeldRankings(source, maxBytes)
+    for (const period of [...periods, ...periods]) {
+      const { total, posts } = await rankings.page(asked(period, 1_000, 1_500))
+      const expected = period === null ? 0 : 2_000
+      assert.deepEqual([total, posts.length], [expected, expected && 500])
+      assert.ok(rankings.bytes <= Math.max(maxBytes, EMPTY_BYTES), `${rankings.bytes} of ${maxBytes}`)
+    }
+  }
+})
+
+/** Of what has forgotten everything. */
+const EMPTY_BYTES = 4_096
+
+test('is started anew when its thread has died', async t => {
+  const { file } = await bigStore(t, 10, [TODAY])
+  let started = 0
+  const rankings = new Rankings(async () => {
+    started++
+    return { module: DYING_SOURCE, options: file }
+  })
+  t.after(() => rankings.close())
+  const today = { from: TODAY, to: TODAY }
+  assert.equal((await rankings.page(asked(today))).total, 10)
+  const all = [asked({ from: '1999-01-01', to: '1999-01-01' }), asked({ from: '1999-01-01', to: TODAY })]
+  for (const result of await Promise.allSettled(all.map(question => rankings.page(question)))) {
+    assert.ok(result.status === 'rejected' && result.reason instanceof StoreUnavailable)
+  }
+  assert.equal((await rankings.page(asked(today))).total, 10)
+  assert.equal(started, 2)
+})
+
+test('is asked again when it could not be started', async t => {
+  const { file } = await bigStore(t, 10, [TODAY])
+  let isThere = false
+  const rankings = new Rankings(async () => {
+    if (!isThere) throw new StoreUnavailable('away')
+    return { module: DYING_SOURCE, options: file }
+  })
+  t.after(() => rankings.close())
+  await assert.rejects(rankings.page(asked(null)), StoreUnavailable)
+  isThere = true
+  assert.equal((await rankings.page(asked(null))).total, 0)
+})
+
+test('ends what is asked when it is closed, and its thread', async t => {
+  const { file } = await bigStore(t, 3_000)
+  const rankings = new Rankings(async () => ({ module: DYING_SOURCE, options: file }))
+  const outcome = rankings.page(asked(MONTH)).then(
+    () => 'answered',
+    error => error,
+  )
+  await rankings.close()
+  assert.ok((await outcome) instanceof StoreUnavailable)
+  await assert.rejects(rankings.page(asked(null)), StoreUnavailable)
+})

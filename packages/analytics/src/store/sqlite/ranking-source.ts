@@ -1,0 +1,143 @@
+/** What rankings are read from on SQLite: a connection of their own thread, which blocks nobody else. */
+
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { Day } from '../calendar.ts'
+import type { RankingMoment, RankingSource, UsePosts } from '../sql/held-rankings.ts'
+import type { SqlValue } from '../sql/sql.ts'
+import { StoreMisplaced, StoreUnavailable } from '../store.ts'
+import { markIn } from './journal.ts'
+import { Place } from './place.ts'
+
+/** A file that a writer of this process has in use. */
+export interface FileInUse {
+  path: string
+  /** A descriptor of the file, for its header. */
+  headerOf: number
+}
+
+/** Some milliseconds: the thread can do nothing else meanwhile. Page by page takes half of what row by row does. */
+const ROWS_AT_ONCE = 5_000
+
+const DAY_PAGE = `
+  SELECT post_uuid, view_count, unique_views
+  FROM post_view_aggregates
+  WHERE date = ? AND post_uuid > ? AND view_count > 0
+  ORDER BY post_uuid
+  LIMIT ${ROWS_AT_ONCE}`
+
+const TOTALS_PAGE = `
+  SELECT post_uuid, views, unique_views
+  FROM post_view_totals
+  WHERE post_uuid > ? AND views > 0
+  ORDER BY post_uuid
+  LIMIT ${ROWS_AT_ONCE}`
+
+export function openRankingSource(file: FileInUse): RankingSource {
+  return new SqliteRankingSource(file)
+}
+
+class SqliteRankingSource implements RankingSource {
+  readonly #file: FileInUse
+  readonly #statements = new Map<string, StatementSync>()
+  #database: DatabaseSync | undefined
+  #place: Place | undefined
+  #last: Promise<unknown> = Promise.resolve()
+  #isClosed = false
+
+  constructor(file: FileInUse) {
+    this.#file = file
+  }
+
+  check(): void {
+    orUnavailable(() => this.#place?.check())
+  }
+
+  snapshot<T>(work: (moment: RankingMoment) => Promise<T>): Promise<T> {
+    const done = this.#last.then(() => this.#snapshot(work))
+    // Whoever asked hears of the error; the next in line only waits for the end.
+    this.#last = done.catch(() => {})
+    return done
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#last
+    this.#database?.close()
+  }
+
+  async #snapshot<T>(work: (moment: RankingMoment) => Promise<T>): Promise<T> {
+    const database = orUnavailable(() => this.#begin())
+    let result: T
+    try {
+      result = await work({
+        rows: async (sql, values) => orUnavailable(() => this.#rows(database, sql, values)),
+        posts: (day, use) => this.#posts(database, day, use),
+      })
+    } catch (error) {
+      // The first error tells; SQLite has rolled back by itself where this one says so.
+      if (database.isTransaction) database.exec('ROLLBACK')
+      throw error
+    }
+    orUnavailable(() => database.exec('COMMIT'))
+    this.check()
+    return result
+  }
+
+  #begin(): DatabaseSync {
+    this.#assertOpen()
+    const { path, headerOf } = this.#file
+    if (this.#database === undefined) {
+      const database = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
+      try {
+        // KiB. What is read is in the system's own cache as well, and most of it is read once.
+        database.exec('PRAGMA cache_size = -2048')
+        this.#place = new Place(path, headerOf, markIn(database))
+      } catch (error) {
+        database.close()
+        throw error
+      }
+      this.#database = database
+    }
+    this.#place?.check()
+    this.#database.exec('BEGIN')
+    return this.#database
+  }
+
+  async #posts(database: DatabaseSync, day: Day | null, use: UsePosts): Promise<void> {
+    for (let after = ''; ; ) {
+      const [sql, values] = day === null ? [TOTALS_PAGE, [after]] : [DAY_PAGE, [day, after]]
+      const rows = orUnavailable(() => this.#rows(database, sql, values))
+      use(rows)
+      if (rows.length < ROWS_AT_ONCE) return
+      after = String(rows.at(-1)![0])
+      await turn()
+    }
+  }
+
+  #rows(database: DatabaseSync, sql: string, values: readonly SqlValue[]): unknown[][] {
+    this.#assertOpen()
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      statement = database.prepare(sql)
+      statement.setReturnArrays(true)
+      this.#statements.set(sql, statement)
+    }
+    return statement.all(...values) as unknown as unknown[][]
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new Error('the store is closed')
+  }
+}
+
+function orUnavailable<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    const message = `SQLite: ${cause instanceof Error ? cause.message : cause}`
+    if (cause instanceof Error && cause.name === 'StoreMisplaced')
+      throw new StoreMisplaced(message, { cause })
+    throw new StoreUnavailable(message, { cause })
+  }
+}

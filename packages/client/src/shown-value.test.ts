@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { shownValue } from './shown-value.ts'
+
+test('shows what was set, in quotes and on one line', () => {
+  assert.equal(shownValue('70000'), '"70000"')
+  assert.equal(shownValue('a\nmonth\u001b[2J'), String.raw`"a\nmonth\u001b[2J"`)
+  assert.equal(shownValue('::1'), '"::1"')
+  assert.equal(shownValue('sqlite://data/x.db'), '"sqlite://data/x.db"')
+  assert.equal(shownValue('mysql://db.example:99999/views'), '"mysql://db.example:99999/views"')
+  assert.equal([...shownValue('x'.repeat(500))].length, 103)
+})
+
+test('shows no user, no password and no value of a query, wherever a password ends', () => {
+  for (const [text, shown] of [
+    ['http://guest:hunter2@broker.example:5672', 'http://…@broker.example:5672'],
+    ['guest:hunter2@broker.example', '…@broker.example'],
+    ['mysql://root:hun/ter2@db.example/views', 'mysql://…@db.example/views'],
+    ['mysql://root:hun?ter2@db.example/views', 'mysql://…@db.example/views'],
+    ['mysql://root:hun#ter2@db.example/views', 'mysql://…@db.example/views'],
+    ['mysql://root:hunter@2@db.example/views', 'mysql://…@db.example/views'],
+    ['mysql://root:hunter2/views', 'mysql://root:…/views'],
+    ['mysql:root:hunter2', 'mysql:…'],
+    ['amqp:hunter2', 'amqp:…'],
+    ['mysql://db.example/views?password=hunter2&ssl=hunter2', 'mysql://db.example/views?password=…&ssl=…'],
+    ['sqlite:views.db?key=hunter2', 'sqlite:views.db?key=…'],
+    ['blog.example,https://root:hunter2@blog.example/', '…@blog.example/'],
+    ['amqp://a:hunter2@one,amqp://b:hunter2@two', 'amqp://…@two'],
+  ] as const) {
+    assert.equal(shownValue(text), JSON.stringify(shown))
+  }
+})

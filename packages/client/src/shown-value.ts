@@ -1,0 +1,21 @@
+/** How a setting that is wrong is shown to whoever has set it. Belongs to no published package. */
+
+const MOST_CHARACTERS = 100
+const SCHEME = /^[a-z][a-z\d+.-]*:/i
+/** What is written `scheme:` where `scheme://` is meant may have a password behind it. */
+const WITHOUT_SLASHES = /^((?:amqps?|https?|mysqls?|mariadb|postgres(?:ql)?|clickhouses?):)(?!\/\/).*$/is
+
+/**
+ * In quotes, on one line, and without what is secret in a URL: user and password, and the values behind a `?`. Where they
+ * end is told by the last @, as a password in which nobody has encoded / ? # or @ ends anywhere.
+ */
+export function shownValue(text: string): string {
+  const shown = text
+    .replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1…@')
+    .replace(WITHOUT_SLASHES, '$1…')
+    // `mysql://root:password/database`: the host was forgotten.
+    .replace(/^([a-z][a-z\d+.-]*:\/\/[^/:?#]*):(?!\d{1,5}(?:[/?#,]|$))[^/?#]*/i, '$1:…')
+    .replace(/([?&#][^=&#]*)=[^&#]*/g, SCHEME.test(text) ? '$1=…' : '$&')
+  const cut = [...shown]
+  return JSON.stringify(cut.length > MOST_CHARACTERS ? `${cut.slice(0, MOST_CHARACTERS).join('')}…` : shown)
+}

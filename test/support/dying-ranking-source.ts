@@ -1,0 +1,25 @@
+/** The rankings' way to SQLite, in a thread that dies when it is asked for the year 1999. */
+
+import type { RankingSource } from '../../packages/analytics/src/store/sql/held-rankings.ts'
+import {
+  type FileInUse,
+  openRankingSource as openSqlite,
+} from '../../packages/analytics/src/store/sqlite/ranking-source.ts'
+
+export function openRankingSource(file: FileInUse): RankingSource {
+  const source = openSqlite(file)
+  return {
+    check: () => source.check(),
+    close: () => source.close(),
+    snapshot: work =>
+      source.snapshot(moment =>
+        work({
+          ...moment,
+          rows(sql, values) {
+            if (values[0] === '1999-01-01') process.exit(1)
+            return moment.rows(sql, values)
+          },
+        }),
+      ),
+  }
+}

@@ -1,0 +1,16 @@
+import { join } from 'node:path'
+import { ensurePackage } from './registry-package.ts'
+
+const NODES_PACKAGE = join(import.meta.dirname, '..', 'nodes')
+
+/**
+ * The Nodes that `@postviews/client` promises to work on, as programs: the oldest, those between, and this one. The older
+ * ones are downloaded by the first who asks.
+ * @param say takes one line for every step that is not already done
+ * @throws {Error} with what npm said
+ */
+export async function clientNodes(say: (line: string) => void): Promise<string[]> {
+  await ensurePackage({ folder: NODES_PACKAGE, name: 'Node 20 and 22', size: '80 MB' }, say)
+  const older = ['node-20', 'node-22'].map(name => join(NODES_PACKAGE, 'node_modules', name, 'bin/node'))
+  return [...older, process.execPath]
+}

@@ -1,0 +1,79 @@
+import { closeSync, openSync } from 'node:fs'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { holdInstall } from './install.ts'
+import { findProgram } from './programs.ts'
+import { spawnWatched } from './watched.ts'
+
+/** What tests and measurements need of the package registry, too large to be a dependency of the root. */
+export interface RegistryPackage {
+  /** Holds package.json and package-lock.json; what they name is installed there. */
+  folder: string
+  /** How messages call it: `ClickHouse`. */
+  name: string
+  /** What is downloaded: `550 MB`. */
+  size: string
+}
+
+/**
+ * Makes sure that what the lock file names is there, by npm.
+ * @param say takes one line for every step that is not already done
+ * @throws {Error} with what npm said
+ */
+export async function ensurePackage(wanted: RegistryPackage, say: (line: string) => void): Promise<void> {
+  const { folder, name, size } = wanted
+  const lockFile = join(folder, 'package-lock.json')
+  /** What was installed, whole: npm removes it together with the rest before it installs anything. */
+  const installed = join(folder, 'node_modules', '.installed-package-lock.json')
+  if (await isSame(lockFile, installed)) return
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new Error(`the ${name} of the tests is there for Linux on x86-64 alone`)
+  }
+  const turn = await holdInstall(say)
+  try {
+    // Another run may have installed it while we waited for our turn.
+    if (await isSame(lockFile, installed)) return
+    say(`Installing ${name} for the tests (${size}; npm ci in ${folder}) ...`)
+    const startedAt = performance.now()
+    await npmCi(wanted)
+    await writeFile(installed, await readFile(lockFile))
+    say(`Installed ${name} in ${((performance.now() - startedAt) / 1000).toFixed(0)} s.`)
+  } finally {
+    turn.release()
+  }
+}
+
+async function isSame(lockFile: string, installed: string): Promise<boolean> {
+  const [wanted, there] = await Promise.all([
+    readFile(lockFile, 'utf8'),
+    readFile(installed, 'utf8').catch(() => undefined), // Never installed, or not to the end.
+  ])
+  return wanted === there
+}
+
+async function npmCi({ folder, name }: RegistryPackage): Promise<void> {
+  const npm = findProgram('npm')
+  if (!npm) throw new Error(`${name} cannot be installed: there is no npm`)
+  const dir = await mkdtemp(join(tmpdir(), 'postviews-npm-'))
+  const logFile = join(dir, 'npm.log')
+  const output = openSync(logFile, 'a')
+  try {
+    // If we are killed, npm does not go on beside the next run's.
+    const { ended } = spawnWatched([npm, 'ci', `--prefix=${folder}`], {
+      cwd: folder,
+      env: process.env,
+      output,
+      removeDir: dir,
+    })
+    const { why, code } = await ended
+    if (code !== 0) {
+      const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(0, 12)
+      // The cause comes first, and then how to use npm.
+      throw new Error(`npm could not install ${name} (${why}):\n  | ${lines.join('\n  | ')}`)
+    }
+  } finally {
+    closeSync(output)
+    await rm(dir, { recursive: true, force: true })
+  }
+}

@@ -101,7 +101,10 @@ test('what is beyond DEAD_MAX_BYTES is discarded and told of, and good views nev
 
   const ready = await service.get('/readyz')
   assert.equal(ready.status, 200)
-  assert.match(JSON.parse(ready.text).warnings[0], /^dead letters: postviews\.dead holds DEAD_MAX_BYTES/)
+  assert.match(
+    JSON.parse(ready.text).warnings[0],
+    /^dead letters: postviews\.dead has reached DEAD_MAX_BYTES/,
+  )
   assert.equal((await service.end('SIGTERM')).code, 0)
   const told = service.logged('view.discarded')
   const countOf = ({ reasons }: LogEntry) => (reasons as { bad_post: number }).bad_post

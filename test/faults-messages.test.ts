@@ -319,7 +319,7 @@ describe('where postviews.dead takes no more', () => {
     assert.equal(held + discarded, BAD)
     const ready = await service.get('/readyz')
     assert.equal(ready.status, 200)
-    assert.match(JSON.parse(ready.text).warnings[0], /^dead letters: postviews\.dead takes none/)
+    assert.match(JSON.parse(ready.text).warnings[0], /^dead letters: postviews\.dead refuses them/)
 
     await onChannel(amqpUrl, async channel => {
       await channel.deleteQueue(DEAD_QUEUE)

@@ -322,7 +322,7 @@ describe('verify', () => {
     const database = await threeDays(t)
     await assert.rejects(
       differencesWhen(database, ['UPDATE post_view_state SET agreement = agreement + 1']),
-      /agree on was replaced/,
+      /all processes must share was replaced/,
     )
   })
 })

@@ -96,6 +96,7 @@ describe('npm start', () => {
       return answer.text()
     }
     assert.doesNotMatch(await page('/dashboard'), /unavailable right now/)
+    const before = await viewsNow(output())
 
     await sh(`kill ${processIn(output(), 'analytics')}`, checkout)
     await until(() => /^analytics has ended/m.test(output()), output)
@@ -103,14 +104,14 @@ describe('npm start', () => {
     assert.match(await page('/'), /<h1/)
     await pasted(output(), 'createTracker', checkout)
     await until(() => isUpAgain('analytics'), output)
-    await untilViews(output(), 1)
+    await untilViews(output(), before + 1)
 
     await sh(`kill -KILL ${processIn(output(), 'RabbitMQ')}`, checkout)
     await until(() => /^RabbitMQ has ended \(SIGKILL\)/m.test(output()), output)
     assert.doesNotMatch(await page('/dashboard'), /unavailable right now/)
     await until(() => isUpAgain('RabbitMQ'), output)
     await pasted(output(), 'createTracker', checkout)
-    await untilViews(output(), 2)
+    await untilViews(output(), before + 2)
     assert.equal(await started.stop('SIGINT'), 0)
     await assertNothingRuns(ports, output())
   })
@@ -314,16 +315,20 @@ function brokerPortIn(output: string): number {
   return Number(/amqp:.*@127\.0\.0\.1:(\d+)/.exec(output)?.[1])
 }
 
+async function viewsNow(output: string): Promise<number> {
+  return (JSON.parse(await pasted(output, 'curl', ROOT)) as { views: number }).views
+}
+
 async function untilViews(output: string, views: number): Promise<void> {
-  let answer = ''
+  let now = 0
   await until(
     async () => {
-      answer = await pasted(output, 'curl', ROOT)
-      return (JSON.parse(answer) as { views: number }).views >= views
+      now = await viewsNow(output)
+      return now >= views
     },
-    () => answer,
+    () => `${now} views`,
   )
-  assert.equal((JSON.parse(answer) as { views: number }).views, views)
+  assert.equal(now, views)
 }
 
 async function until(condition: () => boolean | Promise<boolean>, last: () => string): Promise<void> {

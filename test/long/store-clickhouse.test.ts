@@ -1,0 +1,4 @@
+import { storeContract } from '../store-contract.ts'
+import { clickhouseEngine } from '../support/clickhouse.ts'
+
+storeContract('ClickHouse', clickhouseEngine(1))

@@ -52,6 +52,9 @@ const BROKEN = new Set([
   1044, // no privilege on the database
   1045, // wrong user or password
   1698, // the same, without a password
+  1130, // this host may not connect
+  3118, // the user is locked (MySQL)
+  4151, // the user is locked (MariaDB)
   UNKNOWN_DATABASE,
   1142, // no privilege on the table
   1143, // no privilege on the column
@@ -64,6 +67,7 @@ const BROKEN = new Set([
   1091, // no such column or key to drop
   1109, // no such table in the statement
   1146, // no such table
+  1932, // no such table in the engine: its file is gone
   1347, // it is a table, or a view, where the other is needed
   1356, // the view is of something that is gone
   1176, // no such key

@@ -33,6 +33,7 @@ describe('an error is one that a retry may cure, one of a row, or one that someb
       [1045, 'wrong password', StoreBroken],
       [1130, 'no user may come from this host', StoreBroken],
       [1932, "the table's file is gone", StoreBroken],
+      [1644, 'SIGNAL in a trigger', StoreBroken],
       [1213, 'deadlock', Overtaken],
       [1205, 'lock wait', Overtaken],
       [1290, 'read-only for now, in a failover', StoreUnavailable],

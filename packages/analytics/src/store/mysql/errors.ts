@@ -79,6 +79,7 @@ const BROKEN = new Set([
   1136, // as many values as there were columns once
   1364, // a column of the users' own that has no default
   1442, // a trigger of the users' own that writes to the table it is of
+  1644, // a trigger of the users' own that says no
   1449, // the definer of a trigger or view is gone
   1115, // no such character set
   1273, // no such collation

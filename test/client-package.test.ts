@@ -71,7 +71,9 @@ test('everything that is published is part of what is imported, and whoever may 
   const built = await builtIn(clone.client)
   const reached = new Set(['index.js', 'index.d.ts'])
   for (const name of reached) {
-    for (const [, module] of (built[name] ?? '').matchAll(/(?:from|import) ?\(?['"]\.\/([\w-]+)\.(?:js|ts)['"]/g))
+    for (const [, module] of (built[name] ?? '').matchAll(
+      /(?:from|import) ?\(?['"]\.\/([\w-]+)\.(?:js|ts)['"]/g,
+    ))
       for (const suffix of ['.js', '.d.ts']) reached.add(module + suffix)
   }
   assert.deepEqual(Object.keys(built).sort(), [...reached].sort())

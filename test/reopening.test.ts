@@ -156,7 +156,10 @@ test('what keeps a day from being opened again, and no retry cures, is told with
   await until('it is told', () => told.length > 0)
   await reopening.stop()
   assert.equal(told.length, 1)
-  assert.deepEqual([told[0]!['event'], told[0]!['level']], ['day.reopening_waits', pino.levels.values['error']])
+  assert.deepEqual(
+    [told[0]!['event'], told[0]!['level']],
+    ['day.reopening_waits', pino.levels.values['error']],
+  )
   assert.match(String(told[0]!['step']), /\bpost_view_reopened\b/)
   await database.query('ALTER TABLE elsewhere RENAME TO post_view_reopened')
   assert.equal((await store.reopenDays()).isDone, true)

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { cp, glob, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { cp, glob, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -65,6 +65,19 @@ test('holds JavaScript, types, licence and README, and no source or test', async
   const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'))
   assert.deepEqual(Object.keys(manifest.dependencies), ['amqplib'])
   assert.equal(manifest.engines.node, '>=20')
+})
+
+test('everything that is published is part of what is imported, and whoever may read the package may read it', async () => {
+  const built = await builtIn(clone.client)
+  const reached = new Set(['index.js', 'index.d.ts'])
+  for (const name of reached) {
+    for (const [, module] of (built[name] ?? '').matchAll(
+      /(?:from|import) ?\(?['"]\.\/([\w-]+)\.(?:js|ts)['"]/g,
+    ))
+      for (const suffix of ['.js', '.d.ts']) reached.add(module + suffix)
+  }
+  assert.deepEqual(Object.keys(built).sort(), [...reached].sort())
+  assert.equal((await stat(join(clone.client, 'dist'))).mode & 0o777, 0o777 & ~process.umask())
 })
 
 test('what is built in this checkout is what its source makes', async () => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
+import { pino } from 'pino'
 import { Reopening } from '../packages/analytics/src/ingest/reopening.ts'
 import { createLog } from '../packages/analytics/src/log.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
@@ -141,4 +142,26 @@ test('a row of before that cannot be changed is no fault of the rows that come',
   await database.query('DROP TRIGGER kept')
   await record(store, [view(NOON)])
   assert.equal((await store.siteTotals()).unique_views, 1)
+})
+
+test('what keeps a day from being opened again, and no retry cures, is told with its step', async t => {
+  const { store, database } = await closedDay(t, SQLITE)
+  await database.query('ALTER TABLE post_view_reopened RENAME TO elsewhere')
+  const told: Record<string, unknown>[] = []
+  const reopening = new Reopening({
+    store,
+    log: pino({ base: null, messageKey: 'event' }, { write: (line: string) => told.push(JSON.parse(line)) }),
+  })
+  reopening.start()
+  await until('it is told', () => told.length > 0)
+  await reopening.stop()
+  assert.equal(told.length, 1)
+  assert.deepEqual(
+    [told[0]!['event'], told[0]!['level']],
+    ['day.reopening_waits', pino.levels.values['error']],
+  )
+  assert.match(String(told[0]!['step']), /\bpost_view_reopened\b/)
+  await database.query('ALTER TABLE elsewhere RENAME TO post_view_reopened')
+  assert.equal((await store.reopenDays()).isDone, true)
+  await assertNobodyIsNew(store)
 })

@@ -4,7 +4,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { CONSUMED_QUEUES } from '@postviews/client/src/index.ts'
+import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { openStore } from '../packages/analytics/src/store/open.ts'
+import { atEnd } from './support/at-end.ts'
 import { MARIADB, mysqlDatabase, SQLITE, type TestDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
@@ -138,6 +140,51 @@ describe('what no retry cures', { concurrency: 2 }, () => {
       await system.check()
     })
   }
+})
+
+test('MariaDB: what a batch of a connection that was lost meets does not shut out the next', async t => {
+  const database = await MARIADB.create(t)
+  const system = await createSystem(t, { database })
+  const service = await system.start({ nodeOptions: TRIED_SOON })
+  await service.untilReady()
+  const holder = await createConnection({ uri: database.url })
+  atEnd(t, () => holder.end())
+  await holder.query('LOCK TABLES post_views WRITE')
+  const one = plan({ views: 1, twice: 0, bad: 0 })
+  await system.publish(one)
+  await until('its batch waits for the table', async () => {
+    const [sessions] = await holder.query<RowDataPacket[]>(
+      `SELECT id FROM information_schema.processlist WHERE state LIKE 'Waiting for table%' AND info LIKE '%INSERT INTO post_views%'`,
+    )
+    return sessions.length > 0
+  })
+
+  // The next connection gets nothing that would find out by itself.
+  system.proxy.refuse()
+  system.proxy.cut()
+  await onChannel(system.surroundings.amqpUrl, async channel => {
+    let purged = 0
+    await until('the broker has it back', async () => {
+      for (const queue of CONSUMED_QUEUES) purged += (await channel.purgeQueue(queue)).messageCount
+      return purged === 1
+    })
+  })
+  system.proxy.pass()
+  await until('it consumes again', () => service.logged('broker.connected').length === 2)
+  await holder.query('ALTER TABLE post_views RENAME TO elsewhere')
+  await holder.query('UNLOCK TABLES')
+  await until('nothing waits for the table', async () => {
+    const [sessions] = await holder.query<RowDataPacket[]>(
+      `SELECT id FROM information_schema.processlist WHERE info LIKE '%INSERT INTO post_views%' AND id <> CONNECTION_ID()`,
+    )
+    return sessions.length === 0
+  })
+  await holder.query('RENAME TABLE elsewhere TO post_views')
+  assert.deepEqual(service.logged('store.broken'), [])
+  await service.untilReady()
+  assert.equal(await service.metric('postviews_store_broken'), 0)
+  await system.publish(one)
+  await system.check()
 })
 
 /** How many consumers the queues have. */

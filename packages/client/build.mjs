@@ -5,7 +5,7 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -37,6 +37,8 @@ function build(compiler) {
     const project = join(here, 'tsconfig.build.json')
     const tsc = join(dirname(compiler), 'bin/tsc')
     execFileSync(process.execPath, [tsc, '-p', project, '--outDir', made], { stdio: 'inherit' })
+    // Made for its owner alone; who imports it may be another user, as a web server is.
+    chmodSync(made, 0o777 & ~process.umask())
     rmSync(dist, { recursive: true, force: true })
     renameSync(made, dist)
   } catch (error) {

@@ -36,7 +36,7 @@ export const LOG_EVENTS = {
     'a day on which this process counts was closed by another, which has a shorter EVENT_MAX_AGE or a clock that is ahead: it is reopened, and its views count',
   'day.reopened': 'closed days are completely open again: their unique views are exact',
   'day.reopening_waits':
-    'the store is down while a day is being reopened; reopening continues afterwards (debug level)',
+    'the store is down while a day is being reopened; reopening continues afterwards (debug level). At error level: it refuses what no retry cures, at the step that is named',
   'broker.connected': 'consuming from the broker',
   'broker.lost': 'the connection is lost or refused; it is retried for ever',
   'queue.lost':

@@ -24,6 +24,9 @@ test('shows no user, no password and no value of a query, wherever a password en
     ['amqp:hunter2', 'amqp:…'],
     ['mysql://db.example/views?password=hunter2&ssl=hunter2', 'mysql://db.example/views?password=…&ssl=…'],
     ['sqlite:views.db?key=hunter2', 'sqlite:views.db?key=…'],
+    ['host=db.example password=hun ter2', 'host=db.example password=…'],
+    ['Server=db.example;User_Password = hunter2;', 'Server=db.example;User_Password =…'],
+    ['jdbc:mysql://db.example;pwd=hunter2', 'jdbc:mysql://db.example;pwd=…'],
     ['blog.example,https://root:hunter2@blog.example/', '…@blog.example/'],
     ['amqp://a:hunter2@one,amqp://b:hunter2@two', 'amqp://…@two'],
   ] as const) {

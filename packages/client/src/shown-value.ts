@@ -2,6 +2,8 @@
 
 const MOST_CHARACTERS = 100
 const SCHEME = /^[a-z][a-z\d+.-]*:/i
+/** `host=db password=hunter2`, `Server=db;Pwd=hunter2`: how other programs are told. Where it ends each of them says otherwise. */
+const NAMED_SECRET = /(?<![?&#\w])(\w*(?:pass|pwd|secret|token|key)\w*\s*=).*$/is
 /** What is written `scheme:` where `scheme://` is meant may have a password behind it. */
 const WITHOUT_SLASHES = /^((?:amqps?|https?|mysqls?|mariadb|postgres(?:ql)?|clickhouses?):)(?!\/\/).*$/is
 
@@ -15,6 +17,7 @@ export function shownValue(text: string): string {
     .replace(WITHOUT_SLASHES, '$1…')
     // `mysql://root:password/database`: the host was forgotten.
     .replace(/^([a-z][a-z\d+.-]*:\/\/[^/:?#]*):(?!\d{1,5}(?:[/?#,]|$))[^/?#]*/i, '$1:…')
+    .replace(NAMED_SECRET, '$1…')
     .replace(/([?&#][^=&#]*)=[^&#]*/g, SCHEME.test(text) ? '$1=…' : '$&')
   const cut = [...shown]
   return JSON.stringify(cut.length > MOST_CHARACTERS ? `${cut.slice(0, MOST_CHARACTERS).join('')}…` : shown)

@@ -79,14 +79,17 @@ export class Batches {
   }
 
   /**
-   * Whether the store could keep by now what `commit` failed to; undone again. Nothing has to be delivered for it, as
-   * each delivery in vain would count against the limit of a queue that has one.
+   * Whether the store could keep by now what `commit` failed to; undone again, but for the keys of its days. Nothing has to
+   * be delivered for it, as each delivery in vain would count against the limit of a queue that has one.
    *
    * @throws {StoreUnavailable} also {@link StoreBroken}
    * @throws {StoreRefused} this process must not write to the store
    */
   async rehearse(): Promise<void> {
-    await rehearse(this.#options.store, this.#unstored)
+    const { store } = this.#options
+    // What a key takes, above all that of a day that has to be opened again, the rows alone do not find out.
+    for (const day of new Set(this.#unstored.map(({ day }) => day))) await store.dayKey(day)
+    await rehearse(store, this.#unstored)
     this.#unstored = []
   }
 
@@ -162,6 +165,8 @@ export class Batches {
           this.#storeProblem = null
           throw error
         }
+        // What becomes of the store is found out by whoever has the deliveries then.
+        if (signal.aborted) continue
         if (error instanceof StoreBroken) {
           this.#storeProblem = null
           this.#keys.clear()

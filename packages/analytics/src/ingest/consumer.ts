@@ -42,8 +42,6 @@ export interface ConsumerOptions {
   deadMaxBytes: number
   batchEvents: number
   batchWaitMs: number
-  /** How often a store that is broken is tried. */
-  brokenRetryMs?: number
   metrics: Metrics
   log: Log
   /** The store refuses this process for good; it must end. */

@@ -62,8 +62,11 @@ export class Reopening {
           this.#isAskedAgain = false
           return
         }
-        if (error instanceof StoreBroken) againMs = BROKEN_AGAIN_MS
-        this.#log.debug({ error: describeError(error) }, 'day.reopening_waits')
+        if (error instanceof StoreBroken) {
+          // No batch meets it, so nothing else tells of it.
+          againMs = BROKEN_AGAIN_MS
+          this.#log.error({ step: error.step, error: describeError(error) }, 'day.reopening_waits')
+        } else this.#log.debug({ error: describeError(error) }, 'day.reopening_waits')
       }
       this.#isAskedAgain = true
       // Rejects when the signal comes: the loop sees to that.

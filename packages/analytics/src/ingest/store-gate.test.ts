@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
+import { until } from '../../../../test/support/until.ts'
 import { StoreBroken, StoreRefused, StoreUnavailable } from '../store/store.ts'
 import { StoreGate } from './store-gate.ts'
 
@@ -8,12 +10,21 @@ const BROKEN = new StoreBroken('MySQL at 127.0.0.1:3306: ER_NO_SUCH_TABLE (1146)
 const PROBLEM = 'store: INSERT INTO post_views fails, and no retry mends it'
 
 /** A gate before a store that answers each question so, and what it asked and logged. */
-function gate({ pings = [], rehearsals = [] }: { pings?: (Error | null)[]; rehearsals?: (Error | null)[] }) {
+function gate({
+  pings = [],
+  rehearsals = [],
+  onAsked = () => {},
+}: {
+  pings?: (Error | null)[]
+  rehearsals?: (Error | null)[]
+  onAsked?(): void
+}) {
   const asked: string[] = []
   const logged: { event: string; step?: string }[] = []
   const refused: StoreRefused[] = []
   const answer = (question: string, answers: (Error | null)[]) => async () => {
     asked.push(question)
+    onAsked()
     const error = answers.shift() ?? null
     if (error !== null) throw error
   }
@@ -61,13 +72,32 @@ test('is shut by a ping that no retry cures as well', async () => {
   assert.deepEqual(asked, ['ping', 'rehearse'])
 })
 
-test('lets go of whoever waits no more, and tells of a store that refuses the process', async () => {
+test('lets go of whoever waits no more, and has no word on a store that is closed meanwhile', async () => {
   const { it, asked } = gate({})
   it.shut(BROKEN)
   await it.passes(AbortSignal.abort())
   assert.deepEqual(asked, [])
-  const refusing = gate({ rehearsals: [new StoreRefused('restart')] })
-  refusing.it.shut(BROKEN)
-  await refusing.it.passes(new AbortController().signal)
-  assert.equal(refusing.refused.length, 1)
+  const stopping = new AbortController()
+  const closed = gate({
+    pings: [new StoreUnavailable('the store is closed')],
+    onAsked: () => stopping.abort(),
+  })
+  await closed.it.passes(stopping.signal)
+  assert.deepEqual([closed.asked, closed.logged], [['ping'], []])
+})
+
+test('tells of a store that refuses the process, and lets nobody through before that ends', async () => {
+  const { it, refused } = gate({ rehearsals: [new StoreRefused('restart')] })
+  it.shut(BROKEN)
+  const ending = new AbortController()
+  let isThrough = false
+  const passed = it.passes(ending.signal).then(() => {
+    isThrough = true
+  })
+  await until('the store has refused', () => refused.length === 1)
+  await setImmediate()
+  assert.equal(isThrough, false)
+  ending.abort()
+  await passed
+  assert.equal(refused.length, 1)
 })

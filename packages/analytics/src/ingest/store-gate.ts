@@ -4,6 +4,7 @@
  * somebody to mend it: a delivery in vain would count against the limit of a queue that has one.
  */
 
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError, type Log } from '../log.ts'
 import { type Store, StoreBroken, StoreRefused, storeProblem } from '../store/store.ts'
@@ -60,7 +61,14 @@ export class StoreGate {
         this.#broken = null
         return
       } catch (error) {
-        if (error instanceof StoreRefused) return onRefused(error)
+        // Most likely it was closed, as all is about to end.
+        if (signal.aborted) return
+        if (error instanceof StoreRefused) {
+          onRefused(error)
+          // The process ends; until then nobody is let through.
+          if (!signal.aborted) await once(signal, 'abort')
+          return
+        }
         if (error instanceof StoreBroken) this.shut(error)
         else {
           if (this.#problem === null) log.error({ error: describeError(error) }, 'store.lost')

@@ -8,7 +8,7 @@ import { KeyReplaced, RowRejected, type Store } from '../store/store.ts'
 /** Rehearsals take any key for the recorded one, so that none has to be made. */
 const KEY = '0'.repeat(64)
 
-/** The rows of some views for a rehearsal. */
+/** The rows of some views for a rehearsal, under ids of their own: of one that is counted by now, nothing more would be tried. */
 export function rehearsalRows(
   store: Pick<Store, 'calendar' | 'settings'>,
   views: readonly { view: View; receivedAt: number }[],
@@ -16,7 +16,9 @@ export function rehearsalRows(
   const { calendar, settings } = store
   const { uniqueBy } = settings
   const context = { calendar, bots: new BotList(), uniqueBy, ipStorage: 'full', keyOf: () => KEY } as const
-  return views.map(({ view, receivedAt }) => toRow(view, receivedAt, context))
+  return views.map(({ view, receivedAt }) =>
+    toRow({ ...view, eventId: view.eventId && randomUUID() }, receivedAt, context),
+  )
 }
 
 /**

@@ -52,6 +52,9 @@ const BROKEN = new Set([
   1044, // no privilege on the database
   1045, // wrong user or password
   1698, // the same, without a password
+  1130, // this host may not connect
+  3118, // the user is locked (MySQL)
+  4151, // the user is locked (MariaDB)
   UNKNOWN_DATABASE,
   1142, // no privilege on the table
   1143, // no privilege on the column
@@ -64,6 +67,7 @@ const BROKEN = new Set([
   1091, // no such column or key to drop
   1109, // no such table in the statement
   1146, // no such table
+  1932, // no such table in the engine: its file is gone
   1347, // it is a table, or a view, where the other is needed
   1356, // the view is of something that is gone
   1176, // no such key
@@ -75,6 +79,7 @@ const BROKEN = new Set([
   1136, // as many values as there were columns once
   1364, // a column of the users' own that has no default
   1442, // a trigger of the users' own that writes to the table it is of
+  1644, // a trigger of the users' own that says no
   1449, // the definer of a trigger or view is gone
   1115, // no such character set
   1273, // no such collation

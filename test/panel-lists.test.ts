@@ -1,7 +1,8 @@
 /** The panel's lists, on the page and as files: whole, and adding up. */
 
 import assert from 'node:assert/strict'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { ViewEvent } from '@postviews/client/src/index.ts'
 import type { PostName } from '../packages/admin/src/pages/model.ts'
@@ -284,7 +285,8 @@ test('what breaks in the middle of a file ends the connection, so that it does n
     Array.from({ length: 1_200 }, (_, index) => view(`p${index}`)),
   )
   await panel.listen({ port: 0, host: '127.0.0.1' })
-  const url = `http://127.0.0.1:${(panel.server.address() as AddressInfo).port}`
+  const { port } = panel.server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
   const download = (encoding: string) =>
     fetch(`${url}/posts.csv`, { headers: { cookie, accept: 'text/html', 'accept-encoding': encoding } })
   for (away of ['offset=1000', 'views/daily?from', 'titles']) {
@@ -295,8 +297,19 @@ test('what breaks in the middle of a file ends the connection, so that it does n
       await assert.rejects(response.text(), `${away} ${encoding}`)
     }
   }
+  // To a client of HTTP/1.0, as many proxies are, the end of the connection is the end of the file.
+  const download10 = () => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`GET /posts.csv HTTP/1.0\r\nCookie: ${cookie}\r\n\r\n`)
+    return text(socket)
+  }
+  for (away of ['offset=1000', 'views/daily?from', 'titles']) {
+    isAway = false
+    await assert.rejects(download10(), { code: 'ECONNRESET' }, away)
+  }
   away = 'nothing'
   assert.equal(linesOf(await (await download('gzip')).text()).length, 1_200)
+  assert.equal((await download10()).trimEnd().split('\r\n').at(-1)!.split(',').length, 5)
 })
 
 test('makes no file where not even its beginning can be read', async t => {

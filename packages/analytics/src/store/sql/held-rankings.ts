@@ -13,6 +13,10 @@ import type { SqlValue } from './sql.ts'
 const SINGLE_DAYS = 62
 /** What is read anew in less is waited for; else whoever asks gets what there is, if that is not too old. */
 const WAITED_FOR_MS = 25
+/** So many lists are read at the same time, for each takes memory of its own until it is there. */
+const READ_AT_ONCE = 4
+/** What is kept of a day or a list takes so much more than its numbers and versions, in three arrays and a few objects. */
+const ENTRY_BYTES = 2_500
 /** A ranking is given again for so many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
 const TIMES_AS_LONG = 10
 
@@ -69,21 +73,19 @@ interface Span {
   key: string
 }
 
-interface Held {
+interface HeldColumn {
+  version: string
+  column: Column
   bytes: number
   /** Of which asking it was last used. */
   usedIn: number
 }
 
-interface HeldColumn extends Held {
-  version: string
-  column: Column
-}
-
-interface HeldRanking extends Held {
+interface HeldRanking {
   versions: string
   ranking: Column
   numbers: PostNumbers
+  bytes: number
   /** By `monotonicMs`, when reading began. */
   readMs: number
   /** To find out whether it is what would be read, and to read it where it was not. */
@@ -100,6 +102,9 @@ export class HeldRankings {
   #rankings = new Map<string, HeldRanking>()
   readonly #renewing = new Map<string, Promise<HeldRanking>>()
   #askings = 0
+  #reading = 0
+  /** Lists that wait for one of those to be there. */
+  readonly #waiting: (() => void)[] = []
 
   /** @param maxBytes what is kept from one answer to the next; what one answer needs beside it is not bounded */
   constructor(source: RankingSource, maxBytes: number) {
@@ -148,9 +153,22 @@ export class HeldRankings {
   #renew(key: string, period: Period | null): Promise<HeldRanking> {
     const renewing = this.#renewing.get(key)
     if (renewing !== undefined) return renewing
-    const begun = this.#read(key, period).finally(() => this.#renewing.delete(key))
+    const begun = this.#inTurn(() => this.#read(key, period)).finally(() => this.#renewing.delete(key))
     this.#renewing.set(key, begun)
     return begun
+  }
+
+  async #inTurn<T>(read: () => Promise<T>): Promise<T> {
+    if (this.#reading < READ_AT_ONCE) this.#reading++
+    else await new Promise<void>(resolve => this.#waiting.push(resolve))
+    try {
+      return await read()
+    } finally {
+      const next = this.#waiting.shift()
+      // The turn is handed on, so nobody who comes now overtakes.
+      if (next === undefined) this.#reading--
+      else next()
+    }
   }
 
   async #read(key: string, period: Period | null): Promise<HeldRanking> {
@@ -160,7 +178,7 @@ export class HeldRankings {
     const held = this.#rankings.get(key)
     if (held?.versions === versions.join()) {
       const found = { ...held, readMs, tookMs: monotonicMs() - readMs }
-      this.#rankings.set(key, found)
+      this.#use(key, found)
       return found
     }
     const numbers = this.#numbers
@@ -175,12 +193,12 @@ export class HeldRankings {
     }
     const ranking = await sums.toRanking(numbers, turn)
     const tookMs = monotonicMs() - readMs
+    const readVersions = read.join()
     const renewed: HeldRanking = {
-      versions: read.join(),
+      versions: readVersions,
       ranking,
       numbers,
-      bytes: bytesOf(ranking),
-      usedIn: asking,
+      bytes: entryBytes(ranking, readVersions),
       readMs,
       tookMs,
       readingMs: tookMs,
@@ -204,30 +222,33 @@ export class HeldRankings {
       this.#columns.set(key, held)
       return held
     }
-    // Its version and its rows are of one moment, whatever was counted since the version that was asked for.
-    const read = await this.#source.snapshot(async moment => {
-      const versionRead = (await versionsIn(moment, period)).join()
-      // Another list of the same day was in line before.
-      const meanwhile = numbers === this.#numbers ? this.#columns.get(key) : undefined
-      if (meanwhile?.version === versionRead) return meanwhile
-      const sums = new Sums()
-      const use: UsePosts = rows => {
-        for (const [post, views, unique] of rows)
-          sums.add(numbers.numberOf(String(post)), Number(views), unique === null ? null : Number(unique))
-      }
-      // Day after day: for a month in one statement MariaDB takes ten times as long.
-      const days = period === null ? [null] : daysFrom(period.from, period.to)
-      for (const day of days) await moment.posts(day, use)
-      return { version: versionRead, column: await sums.toColumn(turn) }
-    })
+    const sums = new Sums()
+    const use: UsePosts = rows => {
+      for (const [post, views, unique] of rows)
+        sums.add(numbers.numberOf(String(post)), Number(views), unique === null ? null : Number(unique))
+    }
+    const versionsRead: string[] = []
+    // A day after the other, of a month too, so that another list waits for a day at most. (And for a month in one statement
+    // MariaDB takes ten times as long.)
+    const days = period === null ? [null] : daysFrom(period.from, period.to)
+    for (const day of days) {
+      // Its version and its rows are of one moment, whatever was counted since the version that was asked for.
+      const meanwhile = await this.#source.snapshot(async moment => {
+        const [versionRead] = await versionsIn(moment, day === null ? null : { from: day, to: day })
+        // Another list of the same day was in line before.
+        const other = numbers === this.#numbers ? this.#columns.get(key) : undefined
+        if (other?.version === (days.length === 1 ? versionRead : version)) return other
+        if (versionRead === undefined) return undefined
+        versionsRead.push(versionRead)
+        await moment.posts(day, use)
+        return undefined
+      })
+      if (meanwhile !== undefined) return meanwhile
+    }
+    const read = { version: versionsRead.join(), column: await sums.toColumn(turn) }
     this.#columns.delete(key)
     if (numbers === this.#numbers) {
-      this.#columns.set(key, {
-        version: read.version,
-        column: read.column,
-        bytes: bytesOf(read.column),
-        usedIn: asking,
-      })
+      this.#columns.set(key, { ...read, bytes: entryBytes(read.column, read.version), usedIn: asking })
       this.#makeRoom(asking, key)
     }
     return read
@@ -275,6 +296,10 @@ function renewedAfterMs(tookMs: number, maxAgeMs: number): number {
 /** Milliseconds of a clock that never goes back, and is the same in all threads. */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000n) / 1_000
+}
+
+function entryBytes(column: Column, versions: string): number {
+  return bytesOf(column) + versions.length + ENTRY_BYTES
 }
 
 function keyOf(period: Period | null): string {

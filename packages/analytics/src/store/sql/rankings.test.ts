@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { until } from '../../../../../test/support/until.ts'
-import { addDays, daysFrom } from '../calendar.ts'
+import { addDays, type Day, daysFrom } from '../calendar.ts'
 import { openRankingSource } from '../sqlite/ranking-source.ts'
 import { openSqliteStore } from '../sqlite/store.ts'
 import { StoreUnavailable } from '../store.ts'
-import { HeldRankings, monotonicMs, type Period } from './held-rankings.ts'
+import { HeldRankings, monotonicMs, type Period, type RankingSource } from './held-rankings.ts'
 import { Rankings } from './rankings.ts'
 
 const TODAY = '2026-03-10'
@@ -150,6 +150,77 @@ test('keeps no more in memory than it may, whatever it is asked', async t => {
       assert.ok(rankings.bytes <= Math.max(maxBytes, EMPTY_BYTES), `${rankings.bytes} of ${maxBytes}`)
     }
   }
+})
+
+/** Lists of ten posts that were viewed every day; reading waits for `meanwhile`, one snapshot after the other. */
+function smallSource(meanwhile: (day: Day | null) => Promise<unknown> = async () => {}) {
+  const found = { inHand: 0, mostInHand: 0, daysRead: 0 }
+  let last: Promise<unknown> = Promise.resolve()
+  const source: RankingSource = {
+    check() {},
+    async close() {},
+    snapshot(work) {
+      found.mostInHand = Math.max(found.mostInHand, ++found.inHand)
+      const done = last.then(() =>
+        work({
+          rows: async (_sql, [from, to]) => daysFrom(String(from), String(to)).map(day => [day, 50, 50, 0]),
+          async posts(day, use) {
+            found.daysRead++
+            await meanwhile(day)
+            use(Array.from({ length: 10 }, (_, post) => [`post-${post}`, 5, 5]))
+          },
+        }),
+      )
+      last = done.finally(() => found.inHand--)
+      return done
+    },
+  }
+  return { source, found }
+}
+
+test('counts what lists and days take beside their numbers, so that many small ones keep within the bound', async () => {
+  const { source } = smallSource()
+  const periods = Array.from({ length: 40 }, (_, list) => ({ from: addDays(TODAY, -50 - list), to: TODAY }))
+  const roomy = new HeldRankings(source, 2 ** 28)
+  const small = new HeldRankings(source, 100_000)
+  for (const period of periods) {
+    const before = roomy.bytes
+    await roomy.page(asked(period))
+    // Its versions alone are a text of some 20 characters for each day.
+    assert.ok(roomy.bytes - before > 50 * 18, `${roomy.bytes - before} bytes for a list`)
+    assert.equal((await small.page(asked(period))).total, 10)
+    assert.ok(small.bytes <= 100_000, `${small.bytes} bytes`)
+  }
+})
+
+test('reads few lists at the same time, however many are asked for', async () => {
+  const { source, found } = smallSource(() => turn())
+  const rankings = new HeldRankings(source, 2 ** 28)
+  const periods = Array.from({ length: 30 }, (_, list) => ({ from: addDays(TODAY, -40 - list), to: TODAY }))
+  const pages = await Promise.all(periods.map(period => rankings.page(asked(period))))
+  assert.deepEqual(new Set(pages.map(({ total }) => total)), new Set([10]))
+  assert.ok(found.mostInHand <= 4, `${found.mostInHand} at the same time`)
+  // A failure hands its turn on as well.
+  const failing = new HeldRankings(
+    { ...source, snapshot: () => Promise.reject(new StoreUnavailable('away')) },
+    2 ** 28,
+  )
+  const failed = await Promise.allSettled(periods.map(period => failing.page(asked(period))))
+  assert.ok(failed.every(({ status }) => status === 'rejected'))
+})
+
+test('gives another list between two days of a long one, also where that is read by the month', async () => {
+  const begun = Promise.withResolvers<void>()
+  const { source, found } = smallSource(async () => {
+    begun.resolve()
+    await turn()
+  })
+  const rankings = new HeldRankings(source, 2 ** 28)
+  const long = rankings.page(asked({ from: '2025-01-01', to: TODAY }))
+  await begun.promise
+  assert.equal((await rankings.page(asked({ from: TODAY, to: TODAY }))).total, 10)
+  assert.ok(found.daysRead < 28, `${found.daysRead} days were read before`)
+  assert.equal((await long).posts[0]?.views, 5 * daysFrom('2025-01-01', TODAY).length)
 })
 
 /** Of what has forgotten everything. */

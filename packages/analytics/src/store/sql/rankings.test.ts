@@ -263,6 +263,22 @@ test('is asked again when it could not be started', async t => {
   assert.equal((await rankings.page(asked(null))).total, 0)
 })
 
+test('says of what cannot be read which file it is in, and at what', async t => {
+  const { store, file } = await bigStore(t, 10, [TODAY])
+  {
+    using database = new DatabaseSync(file.path, { timeout: 5_000 })
+    database.exec('ALTER TABLE post_view_aggregates RENAME TO gone')
+  }
+  await assert.rejects(
+    store.topPosts({ from: TODAY, to: TODAY }, 1, 0),
+    error =>
+      error instanceof StoreUnavailable &&
+      /^SQLite at \/.*\/views\.db: no such table: .*, at SELECT FROM post_view_aggregates$/.test(
+        error.message,
+      ),
+  )
+})
+
 test('ends what is asked when it is closed, and its thread', async t => {
   const { file } = await bigStore(t, 3_000)
   const rankings = new Rankings(async () => ({ module: DYING_SOURCE, options: file }))

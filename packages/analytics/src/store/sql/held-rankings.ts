@@ -13,7 +13,7 @@ import type { SqlValue } from './sql.ts'
 const SINGLE_DAYS = 62
 /** What is read anew in less is waited for; else whoever asks gets what there is, if that is not too old. */
 const WAITED_FOR_MS = 25
-/** So many lists are read at the same time, for each takes memory of its own until it is there. */
+/** So many lists that take a while are read at the same time, for each takes memory of its own until it is there. */
 const READ_AT_ONCE = 4
 /** What is kept of a day or a list takes so much more than its numbers and versions, in three arrays and a few objects. */
 const ENTRY_BYTES = 2_500
@@ -94,6 +94,13 @@ interface HeldRanking {
   readingMs: number
 }
 
+interface Look {
+  /** By `monotonicMs`, before. */
+  readMs: number
+  versions: string[]
+  found: HeldRanking | undefined
+}
+
 export class HeldRankings {
   readonly #source: RankingSource
   readonly #maxBytes: number
@@ -153,9 +160,21 @@ export class HeldRankings {
   #renew(key: string, period: Period | null): Promise<HeldRanking> {
     const renewing = this.#renewing.get(key)
     if (renewing !== undefined) return renewing
-    const begun = this.#inTurn(() => this.#read(key, period)).finally(() => this.#renewing.delete(key))
+    const begun = this.#renewed(key, period).finally(() => this.#renewing.delete(key))
     this.#renewing.set(key, begun)
     return begun
+  }
+
+  async #renewed(key: string, period: Period | null): Promise<HeldRanking> {
+    const look = await this.#look(key, period)
+    const isQuick = (this.#rankings.get(key)?.readingMs ?? Infinity) <= WAITED_FOR_MS
+    // What takes no time to read waits for nothing that does.
+    if (look.found !== undefined || isQuick) return look.found ?? this.#read(key, period, look)
+    const mustWait = this.#reading >= READ_AT_ONCE
+    return this.#inTurn(async () => {
+      const now = mustWait ? await this.#look(key, period) : look
+      return now.found ?? this.#read(key, period, now)
+    })
   }
 
   async #inTurn<T>(read: () => Promise<T>): Promise<T> {
@@ -171,16 +190,19 @@ export class HeldRankings {
     }
   }
 
-  async #read(key: string, period: Period | null): Promise<HeldRanking> {
+  /** What would be read now, and whether it is what was read last. */
+  async #look(key: string, period: Period | null): Promise<Look> {
     const readMs = monotonicMs()
-    const asking = ++this.#askings
     const versions = await this.#source.snapshot(moment => versionsIn(moment, period))
     const held = this.#rankings.get(key)
-    if (held?.versions === versions.join()) {
-      const found = { ...held, readMs, tookMs: monotonicMs() - readMs }
-      this.#use(key, found)
-      return found
-    }
+    if (held?.versions !== versions.join()) return { readMs, versions, found: undefined }
+    const found = { ...held, readMs, tookMs: monotonicMs() - readMs }
+    this.#use(key, found)
+    return { readMs, versions, found }
+  }
+
+  async #read(key: string, period: Period | null, { readMs, versions }: Look): Promise<HeldRanking> {
+    const asking = ++this.#askings
     const numbers = this.#numbers
     const sums = new Sums()
     const read: string[] = []

@@ -11,7 +11,13 @@ import { addDays, type Day, daysFrom } from '../calendar.ts'
 import { openRankingSource } from '../sqlite/ranking-source.ts'
 import { openSqliteStore } from '../sqlite/store.ts'
 import { StoreUnavailable } from '../store.ts'
-import { HeldRankings, monotonicMs, type Period, type RankingSource } from './held-rankings.ts'
+import {
+  HeldRankings,
+  monotonicMs,
+  type Period,
+  type RankingMoment,
+  type RankingSource,
+} from './held-rankings.ts'
 import { Rankings } from './rankings.ts'
 
 const TODAY = '2026-03-10'
@@ -152,26 +158,34 @@ test('keeps no more in memory than it may, whatever it is asked', async t => {
   }
 })
 
-/** Lists of ten posts that were viewed every day; reading waits for `meanwhile`, one snapshot after the other. */
-function smallSource(meanwhile: (day: Day | null) => Promise<unknown> = async () => {}) {
-  const found = { inHand: 0, mostInHand: 0, daysRead: 0 }
+interface SmallSource {
+  /** What reading a day waits for. */
+  meanwhile?: (day: Day | null) => unknown
+  /** One snapshot after the other, as from a connection. */
+  isInLine?: boolean
+}
+
+/** Ten posts with the same views on every day. */
+function smallSource({ meanwhile, isInLine = true }: SmallSource = {}) {
+  const found = { inHand: 0, mostInHand: 0, daysRead: 0, views: 5 }
   let last: Promise<unknown> = Promise.resolve()
+  const moment: RankingMoment = {
+    rows: async (_sql, [from, to]) =>
+      daysFrom(String(from), String(to)).map(day => [day, found.views, 50, 0]),
+    async posts(day, use) {
+      found.daysRead++
+      found.mostInHand = Math.max(found.mostInHand, ++found.inHand)
+      await meanwhile?.(day)
+      found.inHand--
+      use(Array.from({ length: 10 }, (_, post) => [`post-${post}`, found.views, 5]))
+    },
+  }
   const source: RankingSource = {
     check() {},
     async close() {},
     snapshot(work) {
-      found.mostInHand = Math.max(found.mostInHand, ++found.inHand)
-      const done = last.then(() =>
-        work({
-          rows: async (_sql, [from, to]) => daysFrom(String(from), String(to)).map(day => [day, 50, 50, 0]),
-          async posts(day, use) {
-            found.daysRead++
-            await meanwhile(day)
-            use(Array.from({ length: 10 }, (_, post) => [`post-${post}`, 5, 5]))
-          },
-        }),
-      )
-      last = done.finally(() => found.inHand--)
+      const done = (isInLine ? last : Promise.resolve()).then(() => work(moment))
+      last = done.catch(() => {})
       return done
     },
   }
@@ -194,7 +208,7 @@ test('counts what lists and days take beside their numbers, so that many small o
 })
 
 test('reads few lists at the same time, however many are asked for', async () => {
-  const { source, found } = smallSource(() => turn())
+  const { source, found } = smallSource({ meanwhile: turn, isInLine: false })
   const rankings = new HeldRankings(source, 2 ** 28)
   const periods = Array.from({ length: 30 }, (_, list) => ({ from: addDays(TODAY, -40 - list), to: TODAY }))
   const pages = await Promise.all(periods.map(period => rankings.page(asked(period))))
@@ -209,11 +223,30 @@ test('reads few lists at the same time, however many are asked for', async () =>
   assert.ok(failed.every(({ status }) => status === 'rejected'))
 })
 
+test('gives a list that takes no time to read while many that do are read', async () => {
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>()
+  const { source, found } = smallSource({ meanwhile: day => day === TODAY || gate, isInLine: false })
+  const rankings = new HeldRankings(source, 2 ** 28)
+  const viewsToday = async () => (await rankings.page(asked({ from: TODAY, to: TODAY }))).posts[0]?.views
+  assert.equal(await viewsToday(), 5)
+  const long = Array.from({ length: 10 }, (_, list) =>
+    rankings.page(asked({ from: addDays(TODAY, -1 - list), to: TODAY })),
+  )
+  await turn()
+  assert.equal(await viewsToday(), 5)
+  found.views++
+  assert.equal(await viewsToday(), 6)
+  open()
+  await Promise.all(long)
+})
+
 test('gives another list between two days of a long one, also where that is read by the month', async () => {
   const begun = Promise.withResolvers<void>()
-  const { source, found } = smallSource(async () => {
-    begun.resolve()
-    await turn()
+  const { source, found } = smallSource({
+    async meanwhile() {
+      begun.resolve()
+      await turn()
+    },
   })
   const rankings = new HeldRankings(source, 2 ** 28)
   const long = rankings.page(asked({ from: '2025-01-01', to: TODAY }))

@@ -38,7 +38,7 @@ export interface RankingQuestion {
 }
 
 export interface RankingPage {
-  /** How long before it was asked it was read, or found to be what would be read; 0: since. */
+  /** How long before it was asked it was read, or found to be what would be read; 0: since; negative: so long after, where reading took long. */
   ageMs: number
   /** The posts with views. */
   total: number
@@ -86,6 +86,8 @@ interface HeldRanking {
   ranking: Column
   numbers: PostNumbers
   bytes: number
+  /** So were its days, when it was there. */
+  isKept: boolean
   /** By `monotonicMs`, when reading began. */
   readMs: number
   /** To find out whether it is what would be read, and to read it where it was not. */
@@ -127,10 +129,12 @@ export class HeldRankings {
   /** @throws {StoreUnavailable} */
   async page(question: RankingQuestion): Promise<RankingPage> {
     this.#source.check()
-    const { limit, offset, askedMs } = question
+    const { limit, offset, askedMs, maxAgeMs } = question
     const { ranking, numbers, readMs } = await this.#ranking(question)
+    const ageMs = askedMs - readMs
+    const isLate = maxAgeMs > 0 && ageMs < -maxAgeMs
     return {
-      ageMs: Math.max(0, askedMs - readMs),
+      ageMs: isLate ? ageMs : Math.max(0, ageMs),
       total: ranking.posts.length,
       posts: pageOf(ranking, numbers, limit, offset),
     }
@@ -149,11 +153,12 @@ export class HeldRankings {
       renewed.catch(() => {})
       return held
     }
-    for (;;) {
-      const renewed = await this.#renew(key, period)
-      // Another may have begun it, before something was counted that this one must not miss.
-      if (renewed.readMs >= oldestMs) return renewed
-    }
+    let renewed = await this.#renew(key, period)
+    // Another may have begun it, before something was counted that this one must not miss.
+    while (renewed.readMs < oldestMs) renewed = await this.#renew(key, period)
+    // It took longer than it may be old: once more, which reads what was counted meanwhile alone.
+    const isOld = maxAgeMs > 0 && monotonicMs() - renewed.readMs > maxAgeMs
+    return isOld && renewed.isKept ? this.#renew(key, period) : renewed
   }
 
   /** Once for all who ask meanwhile. */
@@ -206,11 +211,13 @@ export class HeldRankings {
     const numbers = this.#numbers
     const sums = new Sums()
     const read: string[] = []
+    const columns = new Map<string, Column>()
     for (const span of spansOf(period)) {
       const wanted = period === null ? versions : versions.filter(version => isWithin(version, span.period!))
       if (wanted.length === 0) continue
       const { version, column } = await this.#column(span, wanted.join(), numbers, asking)
       if (version !== '') read.push(version)
+      columns.set(span.key, column)
       await sums.addColumn(column, turn)
     }
     const ranking = await sums.toRanking(numbers, turn)
@@ -221,12 +228,14 @@ export class HeldRankings {
       ranking,
       numbers,
       bytes: entryBytes(ranking, readVersions),
+      isKept: false,
       readMs,
       tookMs,
       readingMs: tookMs,
     }
     if (numbers === this.#numbers) this.#use(key, renewed)
     this.#trim(key)
+    renewed.isKept = columns.entries().every(([span, column]) => this.#columns.get(span)?.column === column)
     return renewed
   }
 

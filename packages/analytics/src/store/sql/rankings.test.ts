@@ -240,6 +240,30 @@ test('gives a list that takes no time to read while many that do are read', asyn
   await Promise.all(long)
 })
 
+test('reads once more what was counted while a list took longer to read than it may be old', async () => {
+  const today = { from: addDays(TODAY, -1), to: TODAY }
+  for (const [maxBytes, days] of [
+    [2 ** 28, 4],
+    // Of what is not kept all would be read again, and take as long.
+    [0, 2],
+  ] as const) {
+    const { source, found } = smallSource({
+      async meanwhile() {
+        if (found.daysRead !== 2) return
+        await sleep(SLOW_MS)
+        found.views++
+      },
+    })
+    const rankings = new HeldRankings(source, maxBytes)
+    const question = { ...asked(today), maxAgeMs: SLOW_MS / 2 }
+    const { ageMs, posts } = await rankings.page(question)
+    assert.equal(found.daysRead, days)
+    if (days === 2) continue
+    assert.equal(posts[0]?.views, 12)
+    assert.ok(ageMs <= -SLOW_MS + 1, `it is said to be read ${-ageMs} ms after it was asked`)
+  }
+})
+
 test('gives another list between two days of a long one, also where that is read by the month', async () => {
   const begun = Promise.withResolvers<void>()
   const { source, found } = smallSource({

@@ -44,6 +44,13 @@ function sumOf(lines: string[][], column: number): number {
   return lines.reduce((sum, line) => sum + Number(line[column]), 0)
 }
 
+/** As many proxies ask what is behind them. */
+function downloadInHttp10(port: number, cookie: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  socket.write(`GET /posts.csv HTTP/1.0\r\nCookie: ${cookie}\r\n\r\n`)
+  return text(socket)
+}
+
 function namesOf(ids: readonly string[]): Map<string, PostName> {
   return new Map(ids.map(id => [id, { title: `Title of ${id}`, author: null, url: null }]))
 }
@@ -297,19 +304,37 @@ test('what breaks in the middle of a file ends the connection, so that it does n
       await assert.rejects(response.text(), `${away} ${encoding}`)
     }
   }
-  // To a client of HTTP/1.0, as many proxies are, the end of the connection is the end of the file.
-  const download10 = () => {
-    const socket = connect(port, '127.0.0.1')
-    socket.write(`GET /posts.csv HTTP/1.0\r\nCookie: ${cookie}\r\n\r\n`)
-    return text(socket)
-  }
+  // There the end of the connection is the end of the file.
   for (away of ['offset=1000', 'views/daily?from', 'titles']) {
     isAway = false
-    await assert.rejects(download10(), { code: 'ECONNRESET' }, away)
+    await assert.rejects(downloadInHttp10(port, cookie), { code: 'ECONNRESET' }, away)
   }
   away = 'nothing'
   assert.equal(linesOf(await (await download('gzip')).text()).length, 1_200)
-  assert.equal((await download10()).trimEnd().split('\r\n').at(-1)!.split(',').length, 5)
+  assert.equal((await downloadInHttp10(port, cookie)).trimEnd().split('\r\n').at(-1)!.split(',').length, 5)
+})
+
+test('a file that is not whole when the panel ends does not look so in HTTP/1.0 either', async t => {
+  const [isAsked, isAnswered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const { count, panel, cookie } = await startPanel(t, {
+    async beforeAsked(path) {
+      if (!path.includes('offset=1000')) return
+      isAsked.resolve()
+      await isAnswered.promise
+    },
+  })
+  await countAll(
+    count,
+    Array.from({ length: 1_200 }, (_, index) => view(`p${index}`)),
+  )
+  await panel.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = panel.server.address() as AddressInfo
+  const isCut = assert.rejects(downloadInHttp10(port, cookie), { code: 'ECONNRESET' })
+  await isAsked.promise
+  const isClosed = panel.close()
+  await isCut
+  isAnswered.resolve()
+  await isClosed
 })
 
 test('makes no file where not even its beginning can be read', async t => {

@@ -1,7 +1,8 @@
 /** The panel's lists, on the page and as files: whole, and adding up. */
 
 import assert from 'node:assert/strict'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import type { ViewEvent } from '@postviews/client/src/index.ts'
 import type { PostName } from '../packages/admin/src/pages/model.ts'
@@ -41,6 +42,13 @@ function linesOf(csv: string): string[][] {
 
 function sumOf(lines: string[][], column: number): number {
   return lines.reduce((sum, line) => sum + Number(line[column]), 0)
+}
+
+/** As many proxies ask what is behind them. */
+function downloadInHttp10(port: number, cookie: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  socket.write(`GET /posts.csv HTTP/1.0\r\nCookie: ${cookie}\r\n\r\n`)
+  return text(socket)
 }
 
 function namesOf(ids: readonly string[]): Map<string, PostName> {
@@ -284,7 +292,8 @@ test('what breaks in the middle of a file ends the connection, so that it does n
     Array.from({ length: 1_200 }, (_, index) => view(`p${index}`)),
   )
   await panel.listen({ port: 0, host: '127.0.0.1' })
-  const url = `http://127.0.0.1:${(panel.server.address() as AddressInfo).port}`
+  const { port } = panel.server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
   const download = (encoding: string) =>
     fetch(`${url}/posts.csv`, { headers: { cookie, accept: 'text/html', 'accept-encoding': encoding } })
   for (away of ['offset=1000', 'views/daily?from', 'titles']) {
@@ -295,8 +304,37 @@ test('what breaks in the middle of a file ends the connection, so that it does n
       await assert.rejects(response.text(), `${away} ${encoding}`)
     }
   }
+  // There the end of the connection is the end of the file.
+  for (away of ['offset=1000', 'views/daily?from', 'titles']) {
+    isAway = false
+    await assert.rejects(downloadInHttp10(port, cookie), { code: 'ECONNRESET' }, away)
+  }
   away = 'nothing'
   assert.equal(linesOf(await (await download('gzip')).text()).length, 1_200)
+  assert.equal((await downloadInHttp10(port, cookie)).trimEnd().split('\r\n').at(-1)!.split(',').length, 5)
+})
+
+test('a file that is not whole when the panel ends does not look so in HTTP/1.0 either', async t => {
+  const [isAsked, isAnswered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const { count, panel, cookie } = await startPanel(t, {
+    async beforeAsked(path) {
+      if (!path.includes('offset=1000')) return
+      isAsked.resolve()
+      await isAnswered.promise
+    },
+  })
+  await countAll(
+    count,
+    Array.from({ length: 1_200 }, (_, index) => view(`p${index}`)),
+  )
+  await panel.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = panel.server.address() as AddressInfo
+  const isCut = assert.rejects(downloadInHttp10(port, cookie), { code: 'ECONNRESET' })
+  await isAsked.promise
+  const isClosed = panel.close()
+  await isCut
+  isAnswered.resolve()
+  await isClosed
 })
 
 test('makes no file where not even its beginning can be read', async t => {

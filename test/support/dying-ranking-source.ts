@@ -1,4 +1,4 @@
-/** The rankings' way to SQLite, in a thread that dies when it is asked for the year 1999. */
+/** The rankings' way to SQLite, in a thread that ends when it is asked for the year 1999, and fails when asked for 1998. */
 
 import type { RankingSource } from '../../packages/analytics/src/store/sql/held-rankings.ts'
 import {
@@ -17,6 +17,12 @@ export function openRankingSource(file: FileInUse): RankingSource {
           ...moment,
           rows(sql, values) {
             if (values[0] === '1999-01-01') process.exit(1)
+            if (values[0] === '1998-01-01') {
+              setImmediate(() => {
+                throw new Error('a fault of the thread')
+              })
+              return new Promise(() => {})
+            }
             return moment.rows(sql, values)
           },
         }),

@@ -1,6 +1,7 @@
 /** The panel: the table of routes, what guards them, and the one place where an error becomes an answer. */
 
 import { hash } from 'node:crypto'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { constants } from 'node:zlib'
 import compress from '@fastify/compress'
@@ -104,6 +105,11 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   const refusals = createRefusals(messagePage, headers)
   const isOwnHost = hostCheck(hosts)
   const loopTurn = createLoopTurns()
+  /**
+   * On which a file is being sent in HTTP/1.0, which many proxies speak to what is behind them: there it ends where the
+   * connection ends, so that one that breaks off looks whole, unless the connection is reset.
+   */
+  const unmarked = new Set<Socket>()
   /** As Analytics told it last. */
   let zone: StatsZone = UTC
 
@@ -201,15 +207,21 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     availability.answered()
     asCsv(reply, download.name)
     if (request.method === 'HEAD') return reply.send()
-    return reply.send(Readable.from(told(download), { objectMode: false }))
+    const { socket, httpVersion } = request.raw
+    if (httpVersion === '1.0') {
+      unmarked.add(socket)
+      reply.raw.once('close', () => unmarked.delete(socket))
+    }
+    return reply.send(Readable.from(told(download, socket), { objectMode: false }))
   }
 
-  async function* told({ parts }: Download): AsyncGenerator<string> {
+  async function* told({ parts }: Download, socket: Socket): AsyncGenerator<string> {
     yield UTF8_MARK
     try {
       yield* parts
     } catch (error) {
       log.warn({ error: describeError(error) }, 'request.cut')
+      if (unmarked.has(socket)) socket.resetAndDestroy()
       throw error
     }
   }
@@ -266,7 +278,10 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
 
   // Once it closes, Node no longer times slow clients out; they must not hold the process.
   app.addHook('preClose', async () => {
-    const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
+    const timer = setTimeout(() => {
+      for (const socket of unmarked) socket.resetAndDestroy()
+      app.server.closeAllConnections()
+    }, CLOSE_TIMEOUT_MS)
     app.server.once('close', () => clearTimeout(timer))
     timer.unref()
   })

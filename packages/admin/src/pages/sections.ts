@@ -184,7 +184,7 @@ function nameOf({ kind, hosts }: ReferrerRow): string {
 }
 
 /** `3 other hosts`, `1 other host`; with a plus where there may be more. */
-export function otherHosts(hosts: ReferrerRow['hosts']): string {
+function otherHosts(hosts: ReferrerRow['hosts']): string {
   const { count, isMore } = hosts ?? { count: 1, isMore: true }
   return isMore ? `${format.number(count)}+ other hosts` : format.some(count, 'other host')
 }

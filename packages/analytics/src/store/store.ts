@@ -333,7 +333,7 @@ export interface PostFigures {
 }
 
 export interface TopPosts {
-  /** How long before it was asked for it was read; 0: since. */
+  /** How long before it was asked for it was read; 0: since; negative: so long after, where reading took long. */
   ageMs: number
   /** How many posts there are to page through. */
   total: number

@@ -13,6 +13,10 @@ import type { SqlValue } from './sql.ts'
 const SINGLE_DAYS = 62
 /** What is read anew in less is waited for; else whoever asks gets what there is, if that is not too old. */
 const WAITED_FOR_MS = 25
+/** So many lists that take a while are read at the same time, for each takes memory of its own until it is there. */
+const READ_AT_ONCE = 4
+/** What is kept of a day or a list takes so much more than its numbers and versions, in three arrays and a few objects. */
+const ENTRY_BYTES = 2_500
 /** A ranking is given again for so many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
 const TIMES_AS_LONG = 10
 
@@ -34,7 +38,7 @@ export interface RankingQuestion {
 }
 
 export interface RankingPage {
-  /** How long before it was asked it was read, or found to be what would be read; 0: since. */
+  /** How long before it was asked it was read, or found to be what would be read; 0: since; negative: so long after, where reading took long. */
   ageMs: number
   /** The posts with views. */
   total: number
@@ -69,27 +73,34 @@ interface Span {
   key: string
 }
 
-interface Held {
+interface HeldColumn {
+  version: string
+  column: Column
   bytes: number
   /** Of which asking it was last used. */
   usedIn: number
 }
 
-interface HeldColumn extends Held {
-  version: string
-  column: Column
-}
-
-interface HeldRanking extends Held {
+interface HeldRanking {
   versions: string
   ranking: Column
   numbers: PostNumbers
+  bytes: number
+  /** So were its days, when it was there. */
+  isKept: boolean
   /** By `monotonicMs`, when reading began. */
   readMs: number
   /** To find out whether it is what would be read, and to read it where it was not. */
   tookMs: number
   /** To read it. */
   readingMs: number
+}
+
+interface Look {
+  /** By `monotonicMs`, before. */
+  readMs: number
+  versions: string[]
+  found: HeldRanking | undefined
 }
 
 export class HeldRankings {
@@ -100,6 +111,9 @@ export class HeldRankings {
   #rankings = new Map<string, HeldRanking>()
   readonly #renewing = new Map<string, Promise<HeldRanking>>()
   #askings = 0
+  #reading = 0
+  /** Lists that wait for one of those to be there. */
+  readonly #waiting: (() => void)[] = []
 
   /** @param maxBytes what is kept from one answer to the next; what one answer needs beside it is not bounded */
   constructor(source: RankingSource, maxBytes: number) {
@@ -115,10 +129,12 @@ export class HeldRankings {
   /** @throws {StoreUnavailable} */
   async page(question: RankingQuestion): Promise<RankingPage> {
     this.#source.check()
-    const { limit, offset, askedMs } = question
+    const { limit, offset, askedMs, maxAgeMs } = question
     const { ranking, numbers, readMs } = await this.#ranking(question)
+    const ageMs = askedMs - readMs
+    const isLate = maxAgeMs > 0 && ageMs < -maxAgeMs
     return {
-      ageMs: Math.max(0, askedMs - readMs),
+      ageMs: isLate ? ageMs : Math.max(0, ageMs),
       total: ranking.posts.length,
       posts: pageOf(ranking, numbers, limit, offset),
     }
@@ -137,56 +153,89 @@ export class HeldRankings {
       renewed.catch(() => {})
       return held
     }
-    for (;;) {
-      const renewed = await this.#renew(key, period)
-      // Another may have begun it, before something was counted that this one must not miss.
-      if (renewed.readMs >= oldestMs) return renewed
-    }
+    let renewed = await this.#renew(key, period)
+    // Another may have begun it, before something was counted that this one must not miss.
+    while (renewed.readMs < oldestMs) renewed = await this.#renew(key, period)
+    // It took longer than it may be old: once more, which reads what was counted meanwhile alone.
+    const isOld = maxAgeMs > 0 && monotonicMs() - renewed.readMs > maxAgeMs
+    return isOld && renewed.isKept ? this.#renew(key, period) : renewed
   }
 
   /** Once for all who ask meanwhile. */
   #renew(key: string, period: Period | null): Promise<HeldRanking> {
     const renewing = this.#renewing.get(key)
     if (renewing !== undefined) return renewing
-    const begun = this.#read(key, period).finally(() => this.#renewing.delete(key))
+    const begun = this.#renewed(key, period).finally(() => this.#renewing.delete(key))
     this.#renewing.set(key, begun)
     return begun
   }
 
-  async #read(key: string, period: Period | null): Promise<HeldRanking> {
+  async #renewed(key: string, period: Period | null): Promise<HeldRanking> {
+    const look = await this.#look(key, period)
+    const isQuick = (this.#rankings.get(key)?.readingMs ?? Infinity) <= WAITED_FOR_MS
+    // What takes no time to read waits for nothing that does.
+    if (look.found !== undefined || isQuick) return look.found ?? this.#read(key, period, look)
+    const mustWait = this.#reading >= READ_AT_ONCE
+    return this.#inTurn(async () => {
+      const now = mustWait ? await this.#look(key, period) : look
+      return now.found ?? this.#read(key, period, now)
+    })
+  }
+
+  async #inTurn<T>(read: () => Promise<T>): Promise<T> {
+    if (this.#reading < READ_AT_ONCE) this.#reading++
+    else await new Promise<void>(resolve => this.#waiting.push(resolve))
+    try {
+      return await read()
+    } finally {
+      const next = this.#waiting.shift()
+      // The turn is handed on, so nobody who comes now overtakes.
+      if (next === undefined) this.#reading--
+      else next()
+    }
+  }
+
+  /** What would be read now, and whether it is what was read last. */
+  async #look(key: string, period: Period | null): Promise<Look> {
     const readMs = monotonicMs()
-    const asking = ++this.#askings
     const versions = await this.#source.snapshot(moment => versionsIn(moment, period))
     const held = this.#rankings.get(key)
-    if (held?.versions === versions.join()) {
-      const found = { ...held, readMs, tookMs: monotonicMs() - readMs }
-      this.#rankings.set(key, found)
-      return found
-    }
+    if (held?.versions !== versions.join()) return { readMs, versions, found: undefined }
+    const found = { ...held, readMs, tookMs: monotonicMs() - readMs }
+    this.#use(key, found)
+    return { readMs, versions, found }
+  }
+
+  async #read(key: string, period: Period | null, { readMs, versions }: Look): Promise<HeldRanking> {
+    const asking = ++this.#askings
     const numbers = this.#numbers
     const sums = new Sums()
     const read: string[] = []
+    const columns = new Map<string, Column>()
     for (const span of spansOf(period)) {
       const wanted = period === null ? versions : versions.filter(version => isWithin(version, span.period!))
       if (wanted.length === 0) continue
       const { version, column } = await this.#column(span, wanted.join(), numbers, asking)
       if (version !== '') read.push(version)
+      columns.set(span.key, column)
       await sums.addColumn(column, turn)
     }
     const ranking = await sums.toRanking(numbers, turn)
     const tookMs = monotonicMs() - readMs
+    const readVersions = read.join()
     const renewed: HeldRanking = {
-      versions: read.join(),
+      versions: readVersions,
       ranking,
       numbers,
-      bytes: bytesOf(ranking),
-      usedIn: asking,
+      bytes: entryBytes(ranking, readVersions),
+      isKept: false,
       readMs,
       tookMs,
       readingMs: tookMs,
     }
     if (numbers === this.#numbers) this.#use(key, renewed)
     this.#trim(key)
+    renewed.isKept = columns.entries().every(([span, column]) => this.#columns.get(span)?.column === column)
     return renewed
   }
 
@@ -204,30 +253,33 @@ export class HeldRankings {
       this.#columns.set(key, held)
       return held
     }
-    // Its version and its rows are of one moment, whatever was counted since the version that was asked for.
-    const read = await this.#source.snapshot(async moment => {
-      const versionRead = (await versionsIn(moment, period)).join()
-      // Another list of the same day was in line before.
-      const meanwhile = numbers === this.#numbers ? this.#columns.get(key) : undefined
-      if (meanwhile?.version === versionRead) return meanwhile
-      const sums = new Sums()
-      const use: UsePosts = rows => {
-        for (const [post, views, unique] of rows)
-          sums.add(numbers.numberOf(String(post)), Number(views), unique === null ? null : Number(unique))
-      }
-      // Day after day: for a month in one statement MariaDB takes ten times as long.
-      const days = period === null ? [null] : daysFrom(period.from, period.to)
-      for (const day of days) await moment.posts(day, use)
-      return { version: versionRead, column: await sums.toColumn(turn) }
-    })
+    const sums = new Sums()
+    const use: UsePosts = rows => {
+      for (const [post, views, unique] of rows)
+        sums.add(numbers.numberOf(String(post)), Number(views), unique === null ? null : Number(unique))
+    }
+    const versionsRead: string[] = []
+    // A day after the other, of a month too, so that another list waits for a day at most. (And for a month in one statement
+    // MariaDB takes ten times as long.)
+    const days = period === null ? [null] : daysFrom(period.from, period.to)
+    for (const day of days) {
+      // Its version and its rows are of one moment, whatever was counted since the version that was asked for.
+      const meanwhile = await this.#source.snapshot(async moment => {
+        const [versionRead] = await versionsIn(moment, day === null ? null : { from: day, to: day })
+        // Another list of the same day was in line before.
+        const other = numbers === this.#numbers ? this.#columns.get(key) : undefined
+        if (other?.version === (days.length === 1 ? versionRead : version)) return other
+        if (versionRead === undefined) return undefined
+        versionsRead.push(versionRead)
+        await moment.posts(day, use)
+        return undefined
+      })
+      if (meanwhile !== undefined) return meanwhile
+    }
+    const read = { version: versionsRead.join(), column: await sums.toColumn(turn) }
     this.#columns.delete(key)
     if (numbers === this.#numbers) {
-      this.#columns.set(key, {
-        version: read.version,
-        column: read.column,
-        bytes: bytesOf(read.column),
-        usedIn: asking,
-      })
+      this.#columns.set(key, { ...read, bytes: entryBytes(read.column, read.version), usedIn: asking })
       this.#makeRoom(asking, key)
     }
     return read
@@ -275,6 +327,10 @@ function renewedAfterMs(tookMs: number, maxAgeMs: number): number {
 /** Milliseconds of a clock that never goes back, and is the same in all threads. */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000n) / 1_000
+}
+
+function entryBytes(column: Column, versions: string): number {
+  return bytesOf(column) + versions.length + ENTRY_BYTES
 }
 
 function keyOf(period: Period | null): string {

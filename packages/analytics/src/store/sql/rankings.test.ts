@@ -5,13 +5,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { until } from '../../../../../test/support/until.ts'
-import { addDays, daysFrom } from '../calendar.ts'
+import { addDays, type Day, daysFrom } from '../calendar.ts'
 import { openRankingSource } from '../sqlite/ranking-source.ts'
 import { openSqliteStore } from '../sqlite/store.ts'
 import { StoreUnavailable } from '../store.ts'
-import { HeldRankings, monotonicMs, type Period } from './held-rankings.ts'
+import {
+  HeldRankings,
+  monotonicMs,
+  type Period,
+  type RankingMoment,
+  type RankingSource,
+} from './held-rankings.ts'
 import { Rankings } from './rankings.ts'
 
 const TODAY = '2026-03-10'
@@ -152,6 +158,128 @@ test('keeps no more in memory than it may, whatever it is asked', async t => {
   }
 })
 
+interface SmallSource {
+  /** What reading a day waits for. */
+  meanwhile?: (day: Day | null) => unknown
+  /** One snapshot after the other, as from a connection. */
+  isInLine?: boolean
+}
+
+/** Ten posts with the same views on every day. */
+function smallSource({ meanwhile, isInLine = true }: SmallSource = {}) {
+  const found = { inHand: 0, mostInHand: 0, daysRead: 0, views: 5 }
+  let last: Promise<unknown> = Promise.resolve()
+  const moment: RankingMoment = {
+    rows: async (_sql, [from, to]) =>
+      daysFrom(String(from), String(to)).map(day => [day, found.views, 50, 0]),
+    async posts(day, use) {
+      found.daysRead++
+      found.mostInHand = Math.max(found.mostInHand, ++found.inHand)
+      await meanwhile?.(day)
+      found.inHand--
+      use(Array.from({ length: 10 }, (_, post) => [`post-${post}`, found.views, 5]))
+    },
+  }
+  const source: RankingSource = {
+    check() {},
+    async close() {},
+    snapshot(work) {
+      const done = (isInLine ? last : Promise.resolve()).then(() => work(moment))
+      last = done.catch(() => {})
+      return done
+    },
+  }
+  return { source, found }
+}
+
+test('counts what lists and days take beside their numbers, so that many small ones keep within the bound', async () => {
+  const { source } = smallSource()
+  const periods = Array.from({ length: 40 }, (_, list) => ({ from: addDays(TODAY, -50 - list), to: TODAY }))
+  const roomy = new HeldRankings(source, 2 ** 28)
+  const small = new HeldRankings(source, 100_000)
+  for (const period of periods) {
+    const before = roomy.bytes
+    await roomy.page(asked(period))
+    // Its versions alone are a text of some 20 characters for each day.
+    assert.ok(roomy.bytes - before > 50 * 18, `${roomy.bytes - before} bytes for a list`)
+    assert.equal((await small.page(asked(period))).total, 10)
+    assert.ok(small.bytes <= 100_000, `${small.bytes} bytes`)
+  }
+})
+
+test('reads few lists at the same time, however many are asked for', async () => {
+  const { source, found } = smallSource({ meanwhile: turn, isInLine: false })
+  const rankings = new HeldRankings(source, 2 ** 28)
+  const periods = Array.from({ length: 30 }, (_, list) => ({ from: addDays(TODAY, -40 - list), to: TODAY }))
+  const pages = await Promise.all(periods.map(period => rankings.page(asked(period))))
+  assert.deepEqual(new Set(pages.map(({ total }) => total)), new Set([10]))
+  assert.ok(found.mostInHand <= 4, `${found.mostInHand} at the same time`)
+  // A failure hands its turn on as well.
+  const failing = new HeldRankings(
+    { ...source, snapshot: () => Promise.reject(new StoreUnavailable('away')) },
+    2 ** 28,
+  )
+  const failed = await Promise.allSettled(periods.map(period => failing.page(asked(period))))
+  assert.ok(failed.every(({ status }) => status === 'rejected'))
+})
+
+test('gives a list that takes no time to read while many that do are read', async () => {
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>()
+  const { source, found } = smallSource({ meanwhile: day => day === TODAY || gate, isInLine: false })
+  const rankings = new HeldRankings(source, 2 ** 28)
+  const viewsToday = async () => (await rankings.page(asked({ from: TODAY, to: TODAY }))).posts[0]?.views
+  assert.equal(await viewsToday(), 5)
+  const long = Array.from({ length: 10 }, (_, list) =>
+    rankings.page(asked({ from: addDays(TODAY, -1 - list), to: TODAY })),
+  )
+  await turn()
+  assert.equal(await viewsToday(), 5)
+  found.views++
+  assert.equal(await viewsToday(), 6)
+  open()
+  await Promise.all(long)
+})
+
+test('reads once more what was counted while a list took longer to read than it may be old', async () => {
+  const today = { from: addDays(TODAY, -1), to: TODAY }
+  for (const [maxBytes, days] of [
+    [2 ** 28, 4],
+    // Of what is not kept all would be read again, and take as long.
+    [0, 2],
+  ] as const) {
+    const { source, found } = smallSource({
+      async meanwhile() {
+        if (found.daysRead !== 2) return
+        await sleep(SLOW_MS)
+        found.views++
+      },
+    })
+    const rankings = new HeldRankings(source, maxBytes)
+    const question = { ...asked(today), maxAgeMs: SLOW_MS / 2 }
+    const { ageMs, posts } = await rankings.page(question)
+    assert.equal(found.daysRead, days)
+    if (days === 2) continue
+    assert.equal(posts[0]?.views, 12)
+    assert.ok(ageMs <= -SLOW_MS + 1, `it is said to be read ${-ageMs} ms after it was asked`)
+  }
+})
+
+test('gives another list between two days of a long one, also where that is read by the month', async () => {
+  const begun = Promise.withResolvers<void>()
+  const { source, found } = smallSource({
+    async meanwhile() {
+      begun.resolve()
+      await turn()
+    },
+  })
+  const rankings = new HeldRankings(source, 2 ** 28)
+  const long = rankings.page(asked({ from: '2025-01-01', to: TODAY }))
+  await begun.promise
+  assert.equal((await rankings.page(asked({ from: TODAY, to: TODAY }))).total, 10)
+  assert.ok(found.daysRead < 28, `${found.daysRead} days were read before`)
+  assert.equal((await long).posts[0]?.views, 5 * daysFrom('2025-01-01', TODAY).length)
+})
+
 /** Of what has forgotten everything. */
 const EMPTY_BYTES = 4_096
 
@@ -165,12 +293,18 @@ test('is started anew when its thread has died', async t => {
   t.after(() => rankings.close())
   const today = { from: TODAY, to: TODAY }
   assert.equal((await rankings.page(asked(today))).total, 10)
-  const all = [asked({ from: '1999-01-01', to: '1999-01-01' }), asked({ from: '1999-01-01', to: TODAY })]
-  for (const result of await Promise.allSettled(all.map(question => rankings.page(question)))) {
-    assert.ok(result.status === 'rejected' && result.reason instanceof StoreUnavailable)
+  for (const deadly of ['1999-01-01', '1998-01-01']) {
+    const before = started
+    const all = [asked({ from: deadly, to: deadly }), asked({ from: deadly, to: TODAY })]
+    for (const result of await Promise.allSettled(all.map(question => rankings.page(question)))) {
+      assert.ok(result.status === 'rejected' && result.reason instanceof StoreUnavailable)
+    }
+    assert.equal((await rankings.page(asked(today))).total, 10)
+    // The end of the old thread is told by now: it is not taken for that of the new one, which nobody would close then.
+    await new Promise(resolve => setImmediate(resolve))
+    assert.equal((await rankings.page(asked(today))).total, 10)
+    assert.equal(started, before + 1)
   }
-  assert.equal((await rankings.page(asked(today))).total, 10)
-  assert.equal(started, 2)
 })
 
 test('is asked again when it could not be started', async t => {
@@ -184,6 +318,22 @@ test('is asked again when it could not be started', async t => {
   await assert.rejects(rankings.page(asked(null)), StoreUnavailable)
   isThere = true
   assert.equal((await rankings.page(asked(null))).total, 0)
+})
+
+test('says of what cannot be read which file it is in, and at what', async t => {
+  const { store, file } = await bigStore(t, 10, [TODAY])
+  {
+    using database = new DatabaseSync(file.path, { timeout: 5_000 })
+    database.exec('ALTER TABLE post_view_aggregates RENAME TO gone')
+  }
+  await assert.rejects(
+    store.topPosts({ from: TODAY, to: TODAY }, 1, 0),
+    error =>
+      error instanceof StoreUnavailable &&
+      /^SQLite at \/.*\/views\.db: no such table: .*, at SELECT FROM post_view_aggregates$/.test(
+        error.message,
+      ),
+  )
 })
 
 test('ends what is asked when it is closed, and its thread', async t => {

@@ -77,13 +77,14 @@ class RankingThread {
       if ('page' in reply) waiting?.resolve(reply.page)
       else waiting?.reject(errorOf(reply.error))
     })
-    this.#worker.on('error', cause => {
-      onEnd()
-      this.#end(new StoreUnavailable('the thread that ranks posts has died', { cause }))
+    // Told when it is gone, not before: whoever asks again at once starts another, which this one's end must not undo.
+    let cause: unknown
+    this.#worker.on('error', error => {
+      cause = error
     })
     this.#worker.on('exit', () => {
       onEnd()
-      this.#end(new StoreUnavailable('the thread that ranks posts is gone'))
+      this.#end(new StoreUnavailable('the thread that ranks posts has died', { cause }))
       this.#gone.resolve()
     })
   }

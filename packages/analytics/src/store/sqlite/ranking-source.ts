@@ -5,7 +5,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Day } from '../calendar.ts'
 import type { RankingMoment, RankingSource, UsePosts } from '../sql/held-rankings.ts'
 import type { SqlValue } from '../sql/sql.ts'
-import { StoreMisplaced, StoreUnavailable } from '../store.ts'
+import { stepOf } from '../step.ts'
+import { storeError } from './errors.ts'
 import { markIn } from './journal.ts'
 import { Place } from './place.ts'
 
@@ -44,13 +45,15 @@ class SqliteRankingSource implements RankingSource {
   #place: Place | undefined
   #last: Promise<unknown> = Promise.resolve()
   #isClosed = false
+  /** What a failure is told to have been at. */
+  #latest = ''
 
   constructor(file: FileInUse) {
     this.#file = file
   }
 
   check(): void {
-    orUnavailable(() => this.#place?.check())
+    this.#told(() => this.#place?.check())
   }
 
   snapshot<T>(work: (moment: RankingMoment) => Promise<T>): Promise<T> {
@@ -67,11 +70,11 @@ class SqliteRankingSource implements RankingSource {
   }
 
   async #snapshot<T>(work: (moment: RankingMoment) => Promise<T>): Promise<T> {
-    const database = orUnavailable(() => this.#begin())
+    const database = this.#told(() => this.#begin())
     let result: T
     try {
       result = await work({
-        rows: async (sql, values) => orUnavailable(() => this.#rows(database, sql, values)),
+        rows: async (sql, values) => this.#told(() => this.#rows(database, sql, values)),
         posts: (day, use) => this.#posts(database, day, use),
       })
     } catch (error) {
@@ -79,13 +82,14 @@ class SqliteRankingSource implements RankingSource {
       if (database.isTransaction) database.exec('ROLLBACK')
       throw error
     }
-    orUnavailable(() => database.exec('COMMIT'))
+    this.#told(() => database.exec('COMMIT'))
     this.check()
     return result
   }
 
   #begin(): DatabaseSync {
     this.#assertOpen()
+    this.#latest = 'BEGIN'
     const { path, headerOf } = this.#file
     if (this.#database === undefined) {
       const database = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
@@ -107,7 +111,7 @@ class SqliteRankingSource implements RankingSource {
   async #posts(database: DatabaseSync, day: Day | null, use: UsePosts): Promise<void> {
     for (let after = ''; ; ) {
       const [sql, values] = day === null ? [TOTALS_PAGE, [after]] : [DAY_PAGE, [day, after]]
-      const rows = orUnavailable(() => this.#rows(database, sql, values))
+      const rows = this.#told(() => this.#rows(database, sql, values))
       use(rows)
       if (rows.length < ROWS_AT_ONCE) return
       after = String(rows.at(-1)![0])
@@ -117,6 +121,7 @@ class SqliteRankingSource implements RankingSource {
 
   #rows(database: DatabaseSync, sql: string, values: readonly SqlValue[]): unknown[][] {
     this.#assertOpen()
+    this.#latest = sql
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
       statement = database.prepare(sql)
@@ -129,15 +134,15 @@ class SqliteRankingSource implements RankingSource {
   #assertOpen(): void {
     if (this.#isClosed) throw new Error('the store is closed')
   }
-}
 
-function orUnavailable<T>(work: () => T): T {
-  try {
-    return work()
-  } catch (cause) {
-    const message = `SQLite: ${cause instanceof Error ? cause.message : cause}`
-    if (cause instanceof Error && cause.name === 'StoreMisplaced')
-      throw new StoreMisplaced(message, { cause })
-    throw new StoreUnavailable(message, { cause })
+  /** @throws {StoreUnavailable} */
+  #told<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      const { name, message } = error as Error
+      const code = (error as { errcode?: number }).errcode ?? null
+      throw storeError({ name, message, code, step: stepOf(this.#latest) }, this.#file.path)
+    }
   }
 }

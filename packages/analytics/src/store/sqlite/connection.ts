@@ -81,9 +81,9 @@ export class SqliteConnection implements SqlClient {
     await this.#askAlone({ op: 'takeIntoUse' })
   }
 
-  /** Called after a long read, by whoever writes: the log may have grown with it. */
-  async shortenLog(): Promise<void> {
-    await this.#askAlone({ op: 'emptyLog', beyondBytes: LOG_KEPT_BYTES })
+  /** Called around a long read, by whoever writes: the log may have grown with it. Returns how many bytes it has. */
+  async shortenLog(): Promise<number> {
+    return (await this.#askAlone({ op: 'emptyLog', beyondBytes: LOG_KEPT_BYTES })) as number
   }
 
   /** Whether `close` leaves the file whole. */

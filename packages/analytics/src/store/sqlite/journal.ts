@@ -92,18 +92,25 @@ export function giveBack(database: DatabaseSync, path: string): void {
   }
 }
 
-/** Writes the log into the file and cuts it to nothing, if it has more than `beyondBytes` and nobody needs it any more. */
-export function emptyLog(database: DatabaseSync, path: string, beyondBytes: number): void {
-  const log = statSync(`${realPath(path)}-wal`, { throwIfNoEntry: false })
-  if (log === undefined || log.size <= beyondBytes) return
+/**
+ * Writes the log into the file and cuts it to nothing, if it has more than `beyondBytes` and nobody needs it any more. Returns
+ * how many bytes it has then.
+ */
+export function emptyLog(database: DatabaseSync, path: string, beyondBytes: number): number {
+  const log = `${realPath(path)}-wal`
+  const bytes = () => statSync(log, { throwIfNoEntry: false })?.size ?? 0
+  if (bytes() <= beyondBytes) return bytes()
   // Nearly all of it beside those who write, and only the rest while they wait.
-  database.exec('PRAGMA wal_checkpoint(PASSIVE)')
+  const { log: pages, checkpointed } = database.prepare('PRAGMA wal_checkpoint(PASSIVE)').get() ?? {}
+  // Somebody reads an older moment, which may take long: it cannot be cut, and nobody is made to wait for that.
+  if (Number(checkpointed) < Number(pages)) return bytes()
   database.exec(`PRAGMA busy_timeout = ${EMPTYING_MS}`)
   try {
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   } finally {
     database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
   }
+  return bytes()
 }
 
 function journalMode(database: DatabaseSync, wanted?: 'WAL' | 'DELETE'): string {

@@ -1,6 +1,7 @@
 /** The embedded store: one file, one writer, WAL with every commit on the disk before it is answered. */
 
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
@@ -22,11 +23,18 @@ import { verify } from '../sql/verify.ts'
 import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
+import type { SqliteConnection } from './connection.ts'
 import { SqliteFile } from './file.ts'
+import { LOG_KEPT_BYTES } from './journal.ts'
 import { findSchema } from './schema.ts'
 
 /** SQLite's busy handler looks that often whether another process has left the file, at the least. */
 const BUSY_LOOKS_EVERY_MS = 100
+
+/** A moment is not read beside a longer log, unless that stays so: a backup or a shell may hold it, and a signal waits for the step. */
+const LOG_READ_BESIDE_BYTES = 2 * LOG_KEPT_BYTES
+const LOG_PATIENCE_MS = 15_000
+const LOG_LOOKS_EVERY_MS = 200
 
 // Aggregates are kept by day, then by post: each day is asked for in turn.
 const DAYS_OF_POSTS = `
@@ -41,6 +49,17 @@ const DAYS_OF_POSTS = `
     SELECT date FROM days WHERE date IS NOT NULL
   ) AS days
   CROSS JOIN post_view_aggregates USING (date)`
+
+/**
+ * Of two who read one moment after the other, each begins before the other ends, and the log would grow for as long as they
+ * go on. So none begins beside a long log: those who read already come to their ends, and it is cut.
+ */
+async function untilLogIsShort(writer: SqliteConnection): Promise<void> {
+  const deadline = performance.now() + LOG_PATIENCE_MS
+  while ((await writer.shortenLog()) > LOG_READ_BESIDE_BYTES && performance.now() < deadline) {
+    await sleep(LOG_LOOKS_EVERY_MS)
+  }
+}
 
 /** Touches nothing: the file of `sqlite:PATH` is opened when something is first asked of it, and made by `migrate` alone. */
 export async function openSqliteStore(
@@ -74,6 +93,7 @@ export async function openSqliteStore(
       file.use(async ({ writer, lend }) => {
         // The writer refuses where another file stands at the path now: that one must not be read.
         await writer.all('SELECT 1')
+        await untilLogIsShort(writer)
         const read = await lend(connection => connection.transaction('BEGIN', work))
         // As long as anybody reads one moment, no room of the log can be used again.
         await writer.shortenLog()

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ownClickhouse } from './support/engines.ts'
-import { POST, POSTS, pastViews, startPanel } from './support/panel.ts'
+import { ownClickhouse } from '../support/engines.ts'
+import { POST, POSTS, pastViews, startPanel } from '../support/panel.ts'
 
 const ROUTES = [
   '/views',

@@ -4,25 +4,25 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
-import { newLabels } from '../packages/analytics/src/store/clickhouse/labels.ts'
-import { openStore } from '../packages/analytics/src/store/open.ts'
-import { type Store, StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
+import { newLabels } from '../../packages/analytics/src/store/clickhouse/labels.ts'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import { type Store, StoreRefused, StoreUnavailable } from '../../packages/analytics/src/store/store.ts'
 import {
   CLICKHOUSE_MIRRORS,
   type ClickhouseCluster,
   startClickhouseCluster,
-} from '../tools/stack/clickhouse.ts'
-import { assertVerified } from './store-contract-database.ts'
-import { inBatches, randomOf, randomViews, shuffled } from './store-contract-random.ts'
-import { atEnd } from './support/at-end.ts'
-import { clickhouseUrl, queryShard } from './support/clickhouse.ts'
-import { postviews } from './support/service.ts'
-import { startTlsFront } from './support/tls-front.ts'
-import { onceSaid, opened, SETTINGS, twoShards } from './support/two-shards.ts'
-import { FIREFOX, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
+} from '../../tools/stack/clickhouse.ts'
+import { assertVerified } from '../store-contract-database.ts'
+import { inBatches, randomOf, randomViews, shuffled } from '../store-contract-random.ts'
+import { atEnd } from '../support/at-end.ts'
+import { clickhouseUrl, queryShard } from '../support/clickhouse.ts'
+import { postviews } from '../support/service.ts'
+import { startTlsFront } from '../support/tls-front.ts'
+import { onceSaid, opened, SETTINGS, twoShards } from '../support/two-shards.ts'
+import { FIREFOX, record, SAFARI, toRows, unix, untilAvailable, view } from '../support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
-const CERTIFICATE = join(import.meta.dirname, 'support/localhost.pem')
+const CERTIFICATE = join(import.meta.dirname, '../support/localhost.pem')
 // Longer than adopting other settings takes where there is next to nothing.
 const LATE_MS = 5_000
 

@@ -5,11 +5,11 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ownClickhouse } from './support/engines.ts'
-import { plan } from './support/planned.ts'
-import { postviews } from './support/service.ts'
-import { createSystem } from './support/system.ts'
-import { until } from './support/until.ts'
+import { ownClickhouse } from '../support/engines.ts'
+import { plan } from '../support/planned.ts'
+import { postviews } from '../support/service.ts'
+import { createSystem } from '../support/system.ts'
+import { until } from '../support/until.ts'
 
 const VIEWS = process.env['FULL'] === '1' ? 200_000 : 20_000
 const CONSUMERS = 4

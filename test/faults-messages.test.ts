@@ -400,7 +400,7 @@ describe('where postviews.dead takes no more', () => {
     const { system, amqpUrl, wire } = await systemAndWire(t, { BATCH_WAIT_MS: '2000' })
     await limitDeadQueue(amqpUrl)
     await wire.publish(DEAD_QUEUE, propertyList({}), 'full')
-    const VIEWS = 1_500
+    const VIEWS = 2_400
     const views = (count: number) => Array.from({ length: count }, () => VIEWS_QUEUE)
     const service = await system.start()
     // So that it is handed many at a time.

@@ -402,17 +402,20 @@ describe('where postviews.dead takes no more', () => {
     await wire.publish(DEAD_QUEUE, propertyList({}), 'full')
     const VIEWS = 2_400
     const views = (count: number) => Array.from({ length: count }, () => VIEWS_QUEUE)
-    const service = await system.start()
-    // So that it is handed many at a time.
-    await sendTo(amqpUrl, views(VIEWS), '{"post_uuid":"a-post"}')
-    await untilStored(system.database, VIEWS)
-    await wire.publish(VIEWS_QUEUE, propertyList({}), '{"post_uuid":"a post"}')
-    await until('it is held', async () => service.logged('view.dead_letter_waits').length > 0)
-    // Without ids, so that nothing but the acknowledgement keeps them from being counted again.
-    await sendTo(amqpUrl, views(VIEWS), '{"post_uuid":"a-post"}')
-    await until('all are in hand', async () => (await messageCount(amqpUrl)) === 0)
-    assert.equal((await service.end('SIGTERM')).code, 0)
-    assert.equal(await countRows(system.database), 2 * VIEWS)
-    assert.equal(await messageCount(amqpUrl), 1)
+    // Not each time is one lost where they may be.
+    for (const round of [1, 2]) {
+      const service = await system.start()
+      // So that it is handed many at a time.
+      await sendTo(amqpUrl, views(VIEWS), '{"post_uuid":"a-post"}')
+      await untilStored(system.database, (2 * round - 1) * VIEWS)
+      if (round === 1) await wire.publish(VIEWS_QUEUE, propertyList({}), '{"post_uuid":"a post"}')
+      await until('it is held', async () => service.logged('view.dead_letter_waits').length > 0)
+      // Without ids, so that nothing but the acknowledgement keeps them from being counted again.
+      await sendTo(amqpUrl, views(VIEWS), '{"post_uuid":"a-post"}')
+      await until('all are in hand', async () => (await messageCount(amqpUrl)) === 0)
+      assert.equal((await service.end('SIGTERM')).code, 0)
+      assert.equal(await countRows(system.database), 2 * round * VIEWS)
+      assert.equal(await messageCount(amqpUrl), 1)
+    }
   })
 })

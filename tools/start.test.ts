@@ -23,7 +23,7 @@ describe('npm start', () => {
     ports = { PORT: await holdFreePort(), ADMIN_PORT: await holdFreePort(), BLOG_PORT: await holdFreePort() }
   })
   after(async () => {
-    // Those of a test that failed, which would keep this file from ending.
+    // A failed test leaves its processes running, and this file would not end before they do.
     for (const { child, ended } of launched) {
       child.kill('SIGKILL')
       await ended

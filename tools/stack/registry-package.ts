@@ -59,7 +59,7 @@ async function npmCi({ folder, name }: RegistryPackage): Promise<void> {
   const logFile = join(dir, 'npm.log')
   const output = openSync(logFile, 'a')
   try {
-    // If we are killed, npm does not go on beside the next run's.
+    // If this process is killed, its npm must end too: the next run starts one in the same folder.
     const { ended } = spawnWatched([npm, 'ci', `--prefix=${folder}`], {
       cwd: folder,
       env: process.env,

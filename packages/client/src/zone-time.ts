@@ -1,6 +1,6 @@
 /**
  * Times as people read them: by the clocks of the zone that days are counted in, and with its name. The clocks are those
- * that Analytics counts by: the rules of the process or browser that shows a time may be older. Runs in browsers too.
+ * that Analytics counts by: the process or browser that shows a time may have older zone rules. Runs in browsers too.
  */
 
 export interface ClockOffset {

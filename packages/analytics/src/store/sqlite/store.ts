@@ -7,6 +7,7 @@ import { Calendar } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
+import type { ViewRow } from '../row.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
 import { keysOf } from '../sql/batch-keys.ts'
 import { dayKey } from '../sql/day-keys.ts'
@@ -51,8 +52,8 @@ const DAYS_OF_POSTS = `
   CROSS JOIN post_view_aggregates USING (date)`
 
 /**
- * Of two who read one moment after the other, each begins before the other ends, and the log would grow for as long as they
- * go on. So none begins beside a long log: those who read already come to their ends, and it is cut.
+ * SQLite can cut its log only while no snapshot is open. Where two commands read day after day, one snapshot always is, and the
+ * log grows until both have finished. So no snapshot begins while the log is long: the open ones end, and the log is cut.
  */
 async function untilLogIsShort(writer: SqliteConnection): Promise<void> {
   const deadline = performance.now() + LOG_PATIENCE_MS
@@ -123,6 +124,15 @@ export async function openSqliteStore(
     return checkAgreement(engine)
   })
 
+  const record = (rows: readonly ViewRow[], { isRehearsal }: { isRehearsal: boolean }) => {
+    const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
+    return learned.during(agreement =>
+      file.use(({ writer }) =>
+        writer.record({ columns: toColumns(rows), keys: keysOf(rows), agreement, progress, isRehearsal }),
+      ),
+    )
+  }
+
   return {
     engine: 'sqlite',
     settings,
@@ -134,34 +144,11 @@ export async function openSqliteStore(
       learned.during(agreement => reopenDays(whileAgreed(patient, agreement), progress)),
 
     async recordViews(rows) {
-      if (rows.length === 0) return { counted: 0, duplicates: 0 }
-      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
-      return learned.during(agreement =>
-        file.use(({ writer }) =>
-          writer.record({
-            columns: toColumns(rows),
-            keys: keysOf(rows),
-            agreement,
-            progress,
-            isRehearsal: false,
-          }),
-        ),
-      )
+      return rows.length === 0 ? { counted: 0, duplicates: 0 } : record(rows, { isRehearsal: false })
     },
 
     async rehearse(rows) {
-      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
-      await learned.during(agreement =>
-        file.use(({ writer }) =>
-          writer.record({
-            columns: toColumns(rows),
-            keys: keysOf(rows),
-            agreement,
-            progress,
-            isRehearsal: true,
-          }),
-        ),
-      )
+      await record(rows, { isRehearsal: true })
     },
 
     async ping() {

@@ -150,6 +150,16 @@ export function settledContract(promises: Promises): void {
       assert.deepEqual(referrers, all.referrers.slice(offset, offset + 10), `from ${offset}`)
       assert.equal(other.views, sum - referrers.reduce((total, { views }) => total + views, 0))
     }
+    // As many as have two views or more, one fewer and one more; and those who all have one.
+    for (const limit of [1, 4, 10, 11, 12, 13, 14, 15, 600]) {
+      for (const last of [DAY, NEXT_DAY]) {
+        const long = await store.referrers(null, DAY, last, 10_000)
+        const { referrers, other } = await store.referrers(null, DAY, last, limit)
+        assert.deepEqual(referrers, long.referrers.slice(0, limit), `${limit} until ${last}`)
+        const listed = referrers.reduce((total, { views }) => total + views, 0)
+        assert.equal(other.views, (last === DAY ? views : views + 10) - listed)
+      }
+    }
     assert.deepEqual(await store.referrers(null, DAY, DAY, 1), {
       referrers: [{ host: null, views: 3 }],
       other: { views: views - 3 },

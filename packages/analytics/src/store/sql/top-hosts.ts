@@ -13,6 +13,8 @@ export interface TopHosts {
 
 /** More than any settled day has: a day with so many hosts is read by itself. */
 const MANY_HOSTS = KEPT_OF_SITE + 2
+/** Of so many it is known how many have how many views. */
+const SOME_HOSTS = 20_000
 
 /** All from one moment: most views first, then by host. */
 export async function topHosts(
@@ -24,31 +26,34 @@ export async function topHosts(
 ): Promise<TopHosts> {
   const { name } = post === null ? SITE_HOSTS : POST_HOSTS
   const of = (some: readonly Day[]) => hostsOf(post, some)
-  const all = of(days)
   // Further down the list the shortcut of the biggest day ends: all hosts of all days are summed and sorted.
   const biggest = offset === 0 ? await biggestDay(client, post, days) : null
 
   // Lists are named by their place, so that each row tells which it is of. One statement, so that all is of one moment.
-  const lists: { sql: string; values: SqlValue[] }[] = [
-    {
-      sql: `SELECT NULL AS host, SUM(view_count) AS views FROM ${name} WHERE ${all.where}`,
-      values: all.values,
-    },
-  ]
+  const lists: { sql: string; values: SqlValue[] }[] = []
   const others = of(days.filter(day => day !== biggest))
   const summed = `
     SELECT host, SUM(view_count) AS views FROM ${name}
     WHERE ${others.where} AND host <> '${REMAINDER}'
     GROUP BY host`
-  const first = `ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`
+  if (days.length > 1 || biggest === null) {
+    lists.push({
+      sql: `SELECT NULL AS host, NULL AS views, SUM(view_count) AS total FROM ${name} WHERE ${others.where}`,
+      values: others.values,
+    })
+  }
   if (biggest === null) {
-    lists.push({ sql: `${summed} ${first}`, values: others.values })
+    lists.push({
+      sql: `SELECT host, views, NULL AS total FROM (${summed}) AS summed
+            ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`,
+      values: others.values,
+    })
   } else {
     const one = of([biggest])
     if (days.length > 1) {
       lists.push({
         sql: `
-          SELECT summed.host, summed.views + COALESCE(big.view_count, 0) AS views
+          SELECT summed.host, summed.views + COALESCE(big.view_count, 0) AS views, NULL AS total
           FROM (${summed}) AS summed
           LEFT JOIN ${name} AS big
             ON big.date = ? AND big.host = summed.host ${post === null ? '' : 'AND big.post_uuid = ?'}
@@ -56,27 +61,75 @@ export async function topHosts(
         values: [...others.values, ...one.values],
       })
     }
-    lists.push({
-      sql: `
-        SELECT host, view_count AS views FROM ${name}
-        WHERE ${one.where} AND host <> '${REMAINDER}'
-        ORDER BY view_count DESC, host LIMIT ${limit}`,
-      values: one.values,
-    })
+    lists.push(...(await listsOfOneDay(client, name, one, limit)))
   }
   const rows = await client.all(
     lists
-      .map(({ sql }, place) => `SELECT ${place} AS list, host, views FROM (${sql}) AS list_${place}`)
+      .map(({ sql }, place) => `SELECT ${place} AS list, host, views, total FROM (${sql}) AS list_${place}`)
       .join(' UNION ALL '),
     lists.flatMap(({ values }) => values),
   )
-  const [total] = rows.filter(({ list }) => Number(list) === 0)
+  const totals = new Map(rows.map(row => [row['list'], Number(row['total'])]))
+  const total = [...totals.values()].reduce((sum, views) => sum + views, 0)
   const hosts = firstHosts(rows, limit)
   const listed = hosts.reduce((sum, { views }) => sum + views, 0)
-  return { hosts, otherViews: Number(total?.['views'] ?? 0) - listed }
+  return { hosts, otherViews: total - listed }
 }
 
-function hostsOf(post: string | null, days: readonly Day[]): { where: string; values: SqlValue[] } {
+/**
+ * The first hosts of a day with very many, and all its views. To sort a million names a database takes twice as long as to
+ * look at each once: so some of them tell with how many views a host may be among the first, and only those are named.
+ */
+async function listsOfOneDay(
+  client: SqlClient,
+  name: string,
+  { where, values }: Where,
+  limit: number,
+): Promise<{ sql: string; values: SqlValue[] }[]> {
+  const counts = await client.all(
+    `SELECT view_count AS views, COUNT(*) AS hosts
+     FROM (SELECT view_count FROM ${name} WHERE ${where} AND host <> '${REMAINDER}' ORDER BY host LIMIT ${SOME_HOSTS}) AS some
+     GROUP BY view_count
+     ORDER BY view_count DESC`,
+    values,
+  )
+  let room = limit
+  const edge = counts.find(({ hosts }) => {
+    room -= Number(hosts)
+    return room <= 0
+  })
+  const last = edge ?? counts.at(-1)
+  const views = Number(last?.['views'] ?? 0)
+  // Where many have as many views, as a million with one, the first of them by name are found without looking at the others.
+  const areMany = Number(last?.['hosts'] ?? 0) >= limit
+  const named = {
+    sql: `
+      SELECT CASE WHEN view_count >= ? AND host <> '${REMAINDER}' THEN host END AS host, SUM(view_count) AS views,
+             SUM(SUM(view_count)) OVER () AS total
+      FROM ${name} WHERE ${where}
+      GROUP BY 1
+      ORDER BY host IS NULL DESC, views DESC, host LIMIT ${limit + 1}`,
+    values: [areMany ? views + 1 : views, ...values],
+  }
+  if (!areMany) return [named]
+  return [
+    named,
+    {
+      sql: `
+        SELECT host, view_count AS views, NULL AS total FROM ${name}
+        WHERE ${where} AND view_count = ? AND host <> '${REMAINDER}'
+        ORDER BY host LIMIT ${limit}`,
+      values: [...values, views],
+    },
+  ]
+}
+
+interface Where {
+  where: string
+  values: SqlValue[]
+}
+
+function hostsOf(post: string | null, days: readonly Day[]): Where {
   return {
     where: `date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}`,
     values: post === null ? [...days] : [...days, post],

@@ -6,10 +6,11 @@ import { join, resolve } from 'node:path'
 import { createProgressBar } from '../packages/analytics/src/progress.ts'
 import { type Clickhouse, startClickhouse } from '../tools/stack/clickhouse.ts'
 import { ensureClickhouse } from '../tools/stack/clickhouse-install.ts'
-import { ensureInstalled } from '../tools/stack/install.ts'
-import { type Mariadb, startMariadb } from '../tools/stack/mariadb.ts'
+import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
-import { type BenchEngine, clickhouseEngine, mariadbEngine, sqliteEngine } from './databases.ts'
+import { ensureParts } from '../tools/stack/stack-install.ts'
+import { chosenStack } from '../tools/stack/stacks.ts'
+import { type BenchEngine, clickhouseEngine, mysqlEngine, sqliteEngine } from './databases.ts'
 
 export interface BenchOptions {
   /** Smaller and fewer: for a first impression. */
@@ -29,9 +30,9 @@ export interface Bench extends BenchOptions {
   /** Started at the first asking. */
   broker(): Promise<Rabbitmq>
   /** Started at the first asking for these arguments; the server's default settings without any. */
-  mariadb(...args: string[]): Promise<Mariadb>
+  mariadb(...args: string[]): Promise<Mysql>
   /** Another one, on data that are kept in a folder. */
-  mariadbIn(folder: string, args: readonly string[]): Promise<Mariadb>
+  mariadbIn(folder: string, args: readonly string[]): Promise<Mysql>
   /** Started at the first asking; undefined where there is none for this machine. */
   clickhouse(): Promise<Clickhouse | undefined>
   /** A line that stays. */
@@ -53,7 +54,7 @@ export function createBench(options: BenchOptions): Bench {
 
   let broker: Promise<Rabbitmq> | undefined
   let clickhouse: Promise<Clickhouse | undefined> | undefined
-  const servers = new Map<string, Promise<Mariadb>>()
+  const servers = new Map<string, Promise<Mysql>>()
   const start = async <T extends { stop(): Promise<void> }>(starting: () => Promise<T>): Promise<T> => {
     const server = await starting()
     stops.push(() => server.stop())
@@ -68,7 +69,7 @@ export function createBench(options: BenchOptions): Bench {
     progress: bar.progress,
     broker() {
       broker ??= start(async () => {
-        await ensureInstalled(['rabbitmq'], say)
+        await ensureParts(['rabbitmq'], chosenStack(), say)
         return startRabbitmq()
       })
       return broker
@@ -78,8 +79,8 @@ export function createBench(options: BenchOptions): Bench {
       let server = servers.get(key)
       if (server === undefined) {
         server = start(async () => {
-          await ensureInstalled(['mariadb'], say)
-          return startMariadb({ args })
+          await ensureParts(['mariadb'], chosenStack(), say)
+          return startMysql({ args })
         })
         servers.set(key, server)
       }
@@ -96,8 +97,8 @@ export function createBench(options: BenchOptions): Bench {
       return clickhouse
     },
     async mariadbIn(dir, args) {
-      await ensureInstalled(['mariadb'], say)
-      const server = await startMariadb({ dir, args: [...args] })
+      await ensureParts(['mariadb'], chosenStack(), say)
+      const server = await startMysql({ dir, args: [...args] })
       stops.push(() => server.stop({ keep: true }))
       return server
     },
@@ -115,7 +116,7 @@ export async function benchEngines(bench: Bench): Promise<BenchEngine[]> {
   const clickhouse = await bench.clickhouse()
   return [
     sqliteEngine(bench.folder),
-    mariadbEngine(await bench.mariadb()),
+    mysqlEngine(await bench.mariadb()),
     ...(clickhouse === undefined ? [] : [clickhouseEngine(clickhouse)]),
   ]
 }

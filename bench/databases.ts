@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { type Clickhouse, queryClickhouse } from '../tools/stack/clickhouse.ts'
-import type { Mariadb } from '../tools/stack/mariadb.ts'
+import type { Mysql } from '../tools/stack/mysql.ts'
 
 export type Row = Record<string, unknown>
 
@@ -21,7 +21,7 @@ export interface BenchDatabase {
 }
 
 export interface BenchEngine {
-  name: 'SQLite' | 'MariaDB' | 'ClickHouse'
+  name: 'SQLite' | 'MariaDB' | 'MySQL' | 'ClickHouse'
   /** A new, empty database. */
   create(): Promise<BenchDatabase & { drop(): Promise<void> }>
 }
@@ -36,9 +36,9 @@ export function sqliteEngine(folder: string): BenchEngine {
   }
 }
 
-export function mariadbEngine(server: Mariadb): BenchEngine {
+export function mysqlEngine(server: Mysql): BenchEngine {
   return {
-    name: 'MariaDB',
+    name: server.isMysql ? 'MySQL' : 'MariaDB',
     async create() {
       const { url, drop } = await server.database()
       return { ...mysqlDatabase(url, server.pid), drop }

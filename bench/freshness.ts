@@ -12,7 +12,7 @@ import {
 import { connect } from 'amqplib'
 import type { Bench } from './bench.ts'
 import type { SteadyOptions, SteadyPublished } from './contenders/steady-publisher.ts'
-import { type BenchEngine, mariadbEngine, sqliteEngine, withDatabase } from './databases.ts'
+import { type BenchEngine, mysqlEngine, sqliteEngine, withDatabase } from './databases.ts'
 import { type Latencies, latenciesOf, summarize } from './measure.ts'
 import { part } from './part.ts'
 import { API_KEY, runContender, startService } from './processes.ts'
@@ -44,7 +44,7 @@ export const FRESHNESS = part<FreshnessMeasured>({
   help: `from publish to the API, at ${thousands(EVENTS_PER_SECOND)} events/s`,
 
   async measure(bench) {
-    const engines = [sqliteEngine(bench.folder), mariadbEngine(await bench.mariadb())]
+    const engines = [sqliteEngine(bench.folder), mysqlEngine(await bench.mariadb())]
     const turns = engines.map(engine => ({
       name: engine.name,
       title: `postviews on ${engine.name}`,

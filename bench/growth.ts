@@ -9,7 +9,7 @@ import {
   type BenchDatabase,
   type BenchEngine,
   expectedViews,
-  mariadbEngine,
+  mysqlEngine,
   sqliteEngine,
   withDatabase,
 } from './databases.ts'
@@ -70,7 +70,7 @@ export const GROWTH = part<GrowthMeasured>({
       }
     }
     const backlogs: LongBacklog[] = []
-    const engines = [sqliteEngine(bench.folder), mariadbEngine(await bench.mariadb())]
+    const engines = [sqliteEngine(bench.folder), mysqlEngine(await bench.mariadb())]
     for (const engine of engines) {
       for (const kind of BACKLOG_KINDS)
         backlogs.push(await longBacklog(bench, engine, kind, Math.floor(bench.rows / BACKLOG_SHARE)))
@@ -139,7 +139,7 @@ async function mariadbStores(
 ): Promise<Stores & { stop(): Promise<void> }> {
   const big = await bigMariadb(bench, bench.rows, args)
   // On a server of its own with the same settings: what one has in its pool is not to be the other's gain.
-  const empty = mariadbEngine(await bench.mariadb(...args))
+  const empty = mysqlEngine(await bench.mariadb(...args))
   return { big, empty, stop: big.stop }
 }
 

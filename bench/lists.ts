@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { holdFreePort } from '../tools/stack/ports.ts'
 import type { Bench } from './bench.ts'
 import { BIG_POOL } from './big-store.ts'
-import { type BenchDatabase, mariadbEngine, sqliteEngine, withDatabase } from './databases.ts'
+import { type BenchDatabase, mysqlEngine, sqliteEngine, withDatabase } from './databases.ts'
 import { countedBy } from './drain.ts'
 import { grouped, makeEvents, postUuids } from './events.ts'
 import { load } from './load.ts'
@@ -73,7 +73,7 @@ export const LISTS = part<ListsMeasured>({
 
   async measure(bench) {
     const stores: ListsMeasured['stores'] = []
-    for (const engine of [sqliteEngine(bench.folder), mariadbEngine(await bench.mariadb(...BIG_POOL))]) {
+    for (const engine of [sqliteEngine(bench.folder), mysqlEngine(await bench.mariadb(...BIG_POOL))]) {
       for (const posts of bench.quick ? POSTS.quick : POSTS.full) {
         stores.push(
           await withDatabase(engine, async database => {

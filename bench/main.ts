@@ -1,6 +1,7 @@
 /** `npm run bench`: measures with a broker and databases of its own, and writes down what came of it. */
 
 import { Argument, Command, InvalidArgumentError } from 'commander'
+import { chooseStack, STACKS } from '../tools/stack/stacks.ts'
 import { onStopSignal } from '../tools/stack/stop-signals.ts'
 import { createBench } from './bench.ts'
 import { CONSUMERS } from './consumers.ts'
@@ -24,6 +25,7 @@ interface Options {
   rows?: number
   stores?: string
   draw?: true
+  stack?: string
 }
 
 const program = new Command('npm run bench --')
@@ -42,6 +44,10 @@ const program = new Command('npm run bench --')
   .option('--rounds <count>', `turns of each contender (${ROUNDS.full}, quick ${ROUNDS.quick})`, parseCount)
   .option('--rows <count>', `raw rows of a big store (${ROWS.full}, quick ${ROWS.quick})`, parseCount)
   .option('--stores <folder>', 'keep big stores there, and use those that are there already')
+  .option(
+    '--stack <name>',
+    `with the servers of another system (${STACKS.map(({ name }) => name).join(', ')}); prints, and writes nothing down`,
+  )
   .option('--draw', 'measure nothing: draw figures and tables anew from results.json')
   .addHelpText(
     'after',
@@ -50,7 +56,7 @@ const program = new Command('npm run bench --')
   .parse()
 
 const names = program.args
-const { quick = false, rounds, rows, stores, draw } = program.opts<Options>()
+const { quick = false, rounds, rows, stores, draw, stack } = program.opts<Options>()
 const chosen = PARTS.filter(({ name }) =>
   names.length > 0 ? names.includes(name) : !quick || name === INGEST.name,
 )
@@ -59,6 +65,7 @@ if (draw) drawAnew()
 else await measure()
 
 async function measure(): Promise<void> {
+  if (stack !== undefined) chooseStack(stack)
   const bench = createBench({
     quick,
     rounds: rounds ?? (quick ? ROUNDS.quick : ROUNDS.full),
@@ -81,7 +88,7 @@ async function measure(): Promise<void> {
       const measured = await part.measure(bench)
       const shown = part.show(measured)
       for (const text of Object.values(shown.tables)) bench.say(`\n${text}`)
-      if (quick) continue
+      if (quick || stack !== undefined) continue
       const result = { command: commandLine(part), measuredAt: new Date().toISOString(), machine, measured }
       saveResult(part.name, result)
       publish(part, shown, result)

@@ -7,7 +7,7 @@ import {
   type BenchDatabase,
   type BenchEngine,
   clickhouseEngine,
-  mariadbEngine,
+  mysqlEngine,
   sqliteEngine,
   withDatabase,
 } from './databases.ts'
@@ -77,7 +77,7 @@ export const READS = part<ReadsMeasured>({
     const big = await bigMariadb(bench, bench.rows, BIG_POOL)
     const small = await bigMariadb(bench, smallRows, BIG_POOL)
     try {
-      engines.push(await measureEngine(bench, mariadbEngine(await bench.mariadb()), { big, small }))
+      engines.push(await measureEngine(bench, mysqlEngine(await bench.mariadb()), { big, small }))
     } finally {
       await small.stop()
       await big.stop()

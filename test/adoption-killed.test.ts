@@ -9,8 +9,8 @@ import { type TestContext, test } from 'node:test'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/store.ts'
-import { testMariadb } from '../tools/stack/for-tests.ts'
-import { startMariadb } from '../tools/stack/mariadb.ts'
+import { testMysql } from '../tools/stack/for-tests.ts'
+import { startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { oldConsumer } from './support/article-tables.ts'
@@ -81,7 +81,7 @@ async function everything(t: TestContext, url: string) {
 }
 
 test('killed at one step after the other, it ends in the same numbers', async t => {
-  const [whole, killed] = [await testMariadb(), await testMariadb()]
+  const [whole, killed] = [await testMysql(), await testMysql()]
   await fill(t, whole.url)
   await fill(t, killed.url)
   let steps = 0
@@ -97,12 +97,12 @@ test('killed at one step after the other, it ends in the same numbers', async t 
 })
 
 test('its server killed in the middle, it ends in the same numbers', async t => {
-  const whole = await testMariadb()
+  const whole = await testMysql()
   await fill(t, whole.url)
   assert.ok(await migrating(whole.url, 1, () => {}))
   const expected = await everything(t, whole.url)
 
-  const server = await startMariadb()
+  const server = await startMysql()
   t.after(() => server.stop())
   const { url } = await server.database()
   await fill(t, url)

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
 import { StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { testMariadb } from '../tools/stack/for-tests.ts'
+import { testMysql } from '../tools/stack/for-tests.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-sql.ts'
 import { migratedStore, OLD, oldTables, RECENT, TODAY } from './support/article-tables.ts'
@@ -32,13 +32,13 @@ test('tables in latin1 take texts of any language afterwards, and keep theirs', 
     { host: 'xn--nda.example', views: 1 },
   ])
   await assertVerified(store)
-  const fresh = await testMariadb()
+  const fresh = await testMysql()
   await migratedStore(t, fresh.url)
   assert.equal(await dumpSchema(database.url), await dumpSchema(fresh.url))
 })
 
 test('adopted tables end in the same columns and indexes as new ones, whatever they were made with', async t => {
-  const fresh = await testMariadb()
+  const fresh = await testMysql()
   await migratedStore(t, fresh.url)
   const expected = await dumpSchema(fresh.url)
   for (const suffix of [

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { commandLine, type Outcome } from './support/command.ts'
-import { MARIADB } from './support/engines.ts'
+import { MYSQL } from './support/engines.ts'
 
 const SETTINGS = { AMQP_URL: 'amqp://127.0.0.1:1', INTERNAL_API_KEY: 'a-key-for-the-tests', PORT: '0' }
 
@@ -26,7 +26,7 @@ describe('a database that is not there is named, and not made:', { concurrency: 
   })
 
   test('of a server', async t => {
-    const { url, query } = await MARIADB.create(t)
+    const { url, query } = await MYSQL.create(t)
     const missing = new URL(url)
     missing.pathname += '_none'
     const { run } = await commandLine(t, { ...SETTINGS, DATABASE_URL: missing.href })
@@ -43,7 +43,7 @@ describe('a database that is not there is named, and not made:', { concurrency: 
   })
 
   test('or is there without tables', async t => {
-    const { url, query } = await MARIADB.create(t)
+    const { url, query } = await MYSQL.create(t)
     const { host, pathname } = new URL(url)
     const { run } = await commandLine(t, { ...SETTINGS, DATABASE_URL: url })
     for (const command of ['forget --user 7', 'rebuild', 'api']) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MARIADB, SQLITE } from './support/engines.ts'
+import { MYSQL, SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { goodEvent, plan, planOf } from './support/planned.ts'
 import { createSystem } from './support/system.ts'
@@ -33,7 +33,7 @@ const BATCH_EVENTS = 100
 for (const [engine, eventsPerMessage, largest] of [
   [SQLITE, 1, BATCH_EVENTS / 2],
   [SQLITE, 20, BATCH_EVENTS],
-  [MARIADB, 1, BATCH_EVENTS],
+  [MYSQL, 1, BATCH_EVENTS],
 ] as const) {
   test(`a batch of messages of ${eventsPerMessage} holds ${largest} at most, on ${engine.name}`, async t => {
     const settings = { BATCH_EVENTS: String(BATCH_EVENTS), LOG_LEVEL: 'debug' }

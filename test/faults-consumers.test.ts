@@ -6,7 +6,7 @@ import { connect } from 'amqplib'
 import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { atEnd } from './support/at-end.ts'
 import { commandLine } from './support/command.ts'
-import { MARIADB, SQLITE } from './support/engines.ts'
+import { MYSQL, SQLITE } from './support/engines.ts'
 import { deadLetters, untilStored } from './support/invariants.ts'
 import { otherSession } from './support/mysql.ts'
 import { goodEvent, plan, planOf } from './support/planned.ts'
@@ -21,7 +21,7 @@ test('the service says within seconds that nothing moves, until it has counted a
   atEnd(t, () => broker.stop())
   // It looks once a minute otherwise.
   await broker.ctl('eval', 'application:set_env(rabbit, channel_tick_interval, 1000).')
-  const database = await MARIADB.create(t)
+  const database = await MYSQL.create(t)
   const system = await createSystem(t, { database, broker: await broker.vhost() })
   const service = await system.start()
   await system.publish(plan({ views: VIEWS, seed: 1 }))

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
-import { testMariadb, testRabbitmq } from '../tools/stack/for-tests.ts'
+import { testMysql, testRabbitmq } from '../tools/stack/for-tests.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
 import { oldConsumer } from './support/article-tables.ts'
 import { atEnd } from './support/at-end.ts'
-import { MARIADB, mysqlDatabase, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
+import { MYSQL, mysqlDatabase, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'
 import { otherSession } from './support/mysql.ts'
 import { plan } from './support/planned.ts'
@@ -29,8 +29,8 @@ const STOPPING = '{"status":"unavailable","problems":["service: stopping"]}'
 
 /** Rows that retention removes, each slowly, so that a run takes long however it goes about it. */
 const OLD_ROWS = 20_000
-const ADD_OLD_ROWS: Record<TestEngine['name'], string[]> = {
-  SQLite: [
+const ADD_OLD_ROWS: Record<TestEngine['kind'], string[]> = {
+  sqlite: [
     `INSERT INTO post_views (post_uuid, viewed_at, received_at, day, slice, logged_in, bot, visitor)
      WITH RECURSIVE seq(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM seq WHERE n < ${OLD_ROWS})
      SELECT 'old', unixepoch() - 200 * 86400, unixepoch() - 200 * 86400, date('now', '-200 days'), 0, 0, 0, zeroblob(16) FROM seq`,
@@ -38,7 +38,7 @@ const ADD_OLD_ROWS: Record<TestEngine['name'], string[]> = {
        SELECT count(*) FROM (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 2000) SELECT x FROM c);
      END`,
   ],
-  MariaDB: [
+  mysql: [
     `INSERT INTO post_views (post_uuid, viewed_at, received_at, day, slice, logged_in, bot, visitor)
      SELECT 'old', NOW() - INTERVAL 200 DAY, NOW() - INTERVAL 200 DAY, CURDATE() - INTERVAL 200 DAY, 0, 0, 0, REPEAT('\\0', 16)
      FROM seq_1_to_${OLD_ROWS}`,
@@ -68,14 +68,14 @@ async function slowClients(t: TestContext, url: string): Promise<void> {
 const FORM = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100'
 
 describe('a signal ends', { concurrency: 4 }, () => {
-  for (const engine of [SQLITE, MARIADB]) {
+  for (const engine of [SQLITE, MYSQL]) {
     test(`serve on ${engine.name} while retention runs: consuming first, the run at its next step; the next start goes on`, async t => {
       const database = await engine.create(t)
       const system = await createSystem(t, { database })
       const first = await system.start()
       await first.untilReady(START_MS)
       assert.equal((await first.end('SIGTERM')).code, 0)
-      for (const sql of ADD_OLD_ROWS[engine.name]) await database.query(sql)
+      for (const sql of ADD_OLD_ROWS[engine.kind]) await database.query(sql)
 
       const before = plan({ views: 500, twice: 0, bad: 0, seed: 1 })
       await system.publish(before)
@@ -145,7 +145,7 @@ describe('a signal ends', { concurrency: 4 }, () => {
   })
 
   test('a service whose broker and database fall silent with views in hand; the next start counts each once', async t => {
-    const database = await MARIADB.create(t)
+    const database = await MYSQL.create(t)
     const system = await createSystem(t, { database })
     const store = await startTcpProxy(Number(new URL(database.url).port))
     atEnd(t, () => store.close())
@@ -167,7 +167,7 @@ describe('a signal ends', { concurrency: 4 }, () => {
   })
 
   test('migrate and serve while another migrates, or somebody keeps the table; nothing of them stays on the server', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const database = mysqlDatabase(url)
     const old = await oldConsumer(t, url)
     await old.consume({ timestamp: '2026-09-01 12:00:00' })
@@ -222,7 +222,7 @@ describe('a signal ends', { concurrency: 4 }, () => {
   })
 
   test('rebuild that waits for a lock, and gives its own back', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const surroundings = { databaseUrl: url, amqpUrl: 'amqp://127.0.0.1:1' }
     assert.equal((await postviews(surroundings, 'migrate')).code, 0)
     const other = await otherSession(t, url)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { EXCHANGE, ROUTING_KEY } from '@postviews/client/src/index.ts'
 import { SQLITE_POINTS } from './support/die-at.ts'
-import { ENGINES, MARIADB, SQLITE } from './support/engines.ts'
+import { ENGINES, MYSQL, SQLITE } from './support/engines.ts'
 import { countRows } from './support/invariants.ts'
 import { otherSession, storeOn } from './support/mysql.ts'
 import { plan } from './support/planned.ts'
@@ -46,7 +46,7 @@ describe('killed', () => {
   }
 
   test('with its second batch committed and its first one not, on MariaDB', async t => {
-    const database = await MARIADB.create(t)
+    const database = await MYSQL.create(t)
     // As many as that in each, however slowly they come.
     const settings = { BATCH_EVENTS: String(FEW), BATCH_WAIT_MS: '5000' }
     const system = await createSystem(t, { database, settings })

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { testMariadb } from '../tools/stack/for-tests.ts'
+import { testMysql } from '../tools/stack/for-tests.ts'
 import { atEnd } from './support/at-end.ts'
-import { MARIADB, mysqlDatabase, SQLITE } from './support/engines.ts'
+import { MYSQL, mysqlDatabase, SQLITE } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
 import { DUPLICATES } from './support/service.ts'
@@ -22,7 +22,7 @@ const SLACK_MS = 1_500
 async function systemOnProxiedDatabase(
   t: TestContext,
 ): Promise<{ system: TestSystem; proxy: TcpProxy; url: string }> {
-  const { url } = await testMariadb()
+  const { url } = await testMysql()
   const proxy = await startTcpProxy(Number(new URL(url).port))
   atEnd(t, () => proxy.close())
   const settings = { BATCH_EVENTS: '200' }
@@ -113,7 +113,7 @@ describe('the way to the database', { concurrency: true }, () => {
 describe('the way to the broker', { concurrency: true }, () => {
   for (const verdict of ['cut', 'reset', 'swallow'] as const) {
     test(`the acknowledgement is lost (${verdict}): the batch is counted once`, async t => {
-      const system = await createSystem(t, { database: await MARIADB.create(t) })
+      const system = await createSystem(t, { database: await MYSQL.create(t) })
       await system.publish(plan({ views: VIEWS, twice: 0 }))
       const service = await system.start({ amqpUrl: withHeartbeat(system) })
       let isLost = false
@@ -168,7 +168,7 @@ const STEPS = 20
 
 /** Pauses between attempts grow, so several services share the steps. */
 async function connectsAfterResets(t: TestContext): Promise<void> {
-  const system = await createSystem(t, { database: await MARIADB.create(t) })
+  const system = await createSystem(t, { database: await MYSQL.create(t) })
   await (await system.start()).untilReady()
   const services = Array.from({ length: SERVICES }, (_, number) => resetAtEverySixth(t, system, 1 + number))
   const reached = await Promise.all(services)

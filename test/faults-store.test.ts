@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { atEnd } from './support/at-end.ts'
-import { ownMariadb, SQLITE, sqliteDatabase } from './support/engines.ts'
+import { ownMysql, SQLITE, sqliteDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
 import { onChannel } from './support/published.ts'
@@ -119,7 +119,7 @@ describe('when the store is away', { concurrency: true }, () => {
   })
 
   test('because its server was killed: waits, says so, and goes on by itself', async t => {
-    const { server, database } = await ownMariadb(t)
+    const { server, database } = await ownMysql(t)
     await server.kill()
     const system = await createSystem(t, { database })
     const service = await system.start()
@@ -134,7 +134,7 @@ describe('when the store is away', { concurrency: true }, () => {
   })
 
   test('because its server hangs: waits, says so, and goes on by itself', async t => {
-    const { server, database } = await ownMariadb(t)
+    const { server, database } = await ownMysql(t)
     await survives(await createSystem(t, { database }), {
       begin: async () => server.pause(),
       end: async () => server.resume(),
@@ -144,7 +144,7 @@ describe('when the store is away', { concurrency: true }, () => {
   test("because its server's disk is full: waits, says so, and goes on by itself", async t => {
     const disk = await smallDisk(t, 256)
     const args = ['--innodb-log-file-size=16M', '--innodb-temp-data-file-path=ibtmp1:4M:autoextend']
-    const { server, database } = await ownMariadb(t, { dir: disk.folder, args })
+    const { server, database } = await ownMysql(t, { dir: disk.folder, args })
     await survives(await createSystem(t, { database }), {
       begin: () => disk.fill(server.pid),
       // InnoDB does not survive it: whoever makes room starts the server again.
@@ -156,7 +156,7 @@ describe('when the store is away', { concurrency: true }, () => {
   })
 
   test('because it is slow: slows down with it, in bounded memory', async t => {
-    const { server, database } = await ownMariadb(t)
+    const { server, database } = await ownMysql(t)
     const proxy = await startTcpProxy(server.port)
     atEnd(t, () => proxy.close())
     const system = await createSystem(t, { database })

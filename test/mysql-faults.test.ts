@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
-import { type Mariadb, startMariadb } from '../tools/stack/mariadb.ts'
+import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { holdBatches, otherSession, storeOn, untilWaiting } from './support/mysql.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
@@ -27,9 +27,9 @@ async function assertCounts(store: Store, count: number): Promise<void> {
 // Most of the time is spent waiting for what takes 30 s.
 describe('faults', { concurrency: true }, () => {
   describe('on the way to the server', { concurrency: true }, () => {
-    let server: Mariadb
+    let server: Mysql
     before(async () => {
-      server = await startMariadb()
+      server = await startMysql()
     })
     after(() => server.stop())
 
@@ -155,7 +155,7 @@ describe('faults', { concurrency: true }, () => {
 
   describe('the server', { concurrency: true }, () => {
     async function ownServer(t: TestContext) {
-      const server = await startMariadb()
+      const server = await startMysql()
       t.after(() => server.stop())
       const { url, name } = await server.database()
       return { server, url, name }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
-import { type Mariadb, startMariadb } from '../tools/stack/mariadb.ts'
+import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified, differencesIn } from './store-contract-database.ts'
 import { mysqlDatabase, type TestDatabase } from './support/engines.ts'
 import { storeOn } from './support/mysql.ts'
@@ -14,10 +14,10 @@ const LEAST_BYTES = 1_048_576
 const USER = '18446744073709551615'
 
 describe('a server', () => {
-  let server: Mariadb
+  let server: Mysql
   let database: TestDatabase
   before(async () => {
-    server = await startMariadb()
+    server = await startMysql()
     database = mysqlDatabase((await server.database()).url)
   })
   after(() => server.stop())

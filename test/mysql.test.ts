@@ -13,8 +13,8 @@ import {
   StoreRefused,
   StoreUnavailable,
 } from '../packages/analytics/src/store/store.ts'
-import { testMariadb } from '../tools/stack/for-tests.ts'
-import { startMariadb } from '../tools/stack/mariadb.ts'
+import { testMysql } from '../tools/stack/for-tests.ts'
+import { startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { holdBatches, otherSession, storeOn, untilWaiting, waitingSince } from './support/mysql.ts'
 import { until } from './support/until.ts'
@@ -33,14 +33,14 @@ function hotViews(count: number) {
 }
 
 test('the committed schema is what the migrations make', async t => {
-  const { url } = await testMariadb()
+  const { url } = await testMysql()
   await (await storeOn(t, url)).migrate()
   assert.equal(await dumpSchema(url), readFileSync(SCHEMA, 'utf8'))
 })
 
 describe('batches that meet', () => {
   test('count hot posts, shared readers and shared views exactly, while one waits for the other', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const [first, second] = [await storeOn(t, url), await storeOn(t, url)]
     await first.migrate()
     await record(first, [view(NOON)])
@@ -68,7 +68,7 @@ describe('batches that meet', () => {
   })
 
   test('count an id once that another consumer commits while they wait for it', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const [first, second] = [await storeOn(t, url), await storeOn(t, url)]
     await first.migrate()
     await record(first, [view(NOON)])
@@ -86,7 +86,7 @@ describe('batches that meet', () => {
   })
 
   test('count a reader once whom another consumer lists while they wait for it', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const [first, second] = [await storeOn(t, url), await storeOn(t, url)]
     await first.migrate()
     await record(first, [view(NOON)])
@@ -104,7 +104,7 @@ describe('batches that meet', () => {
   })
 
   test('insert their rows beside each other, and count them in turns', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const [first, second] = [await storeOn(t, url), await storeOn(t, url)]
     await first.migrate()
     await record(first, [view(NOON)])
@@ -131,7 +131,7 @@ describe('batches that meet', () => {
   })
 
   test('begin anew when a reader is listed out of turn, as earlier versions did', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const store = await storeOn(t, url)
     await store.migrate()
     await record(store, [view(NOON)])
@@ -151,7 +151,7 @@ describe('batches that meet', () => {
   })
 
   test('begin anew when a deadlock has undone them', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const store = await storeOn(t, url)
     await store.migrate()
     await record(store, [view(NOON)])
@@ -170,7 +170,7 @@ describe('batches that meet', () => {
   })
 
   test('begin anew when they have waited too long for a lock', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const store = await storeOn(t, url)
     await store.migrate()
     await record(store, [view(NOON)])
@@ -189,7 +189,7 @@ describe('batches that meet', () => {
   })
 
   test('wait for work that no batch may overlap, and it for them', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const [store, second] = [await storeOn(t, url), await storeOn(t, url)]
     await store.migrate()
     await record(store, [view(NOON)])
@@ -216,7 +216,7 @@ describe('batches that meet', () => {
 
 describe('errors', () => {
   test('a row that cannot be kept is refused without a word of what is in it', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const store = await storeOn(t, url)
     await store.migrate()
     const [row] = await toRows(store, [view(NOON)])
@@ -245,7 +245,7 @@ describe('errors', () => {
   })
 
   test('a time is kept where the server keeps it and refused where not: TIMESTAMP ends in 2038 or in 2106', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const store = await storeOn(t, url)
     await store.migrate()
     const late = '2040-01-01T12:00:00Z'
@@ -267,7 +267,7 @@ describe('errors', () => {
   })
 
   test('a row that a rule of the users forbids is refused, and its neighbours are kept', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const store = await storeOn(t, url)
     await store.migrate()
     const other = await otherSession(t, url)
@@ -283,7 +283,7 @@ describe('errors', () => {
   })
 
   test('an error names host and port, and neither user nor password', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const { port } = new URL(url)
     for (const wrong of [
       `mysql://somebody:sekret@127.0.0.1:${port}/none`,
@@ -308,7 +308,7 @@ describe('errors', () => {
   })
 
   test('a migration without the privileges for it says which step they are missing for', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const root = await otherSession(t, url)
     const { hostname, host, pathname } = new URL(url)
     const name = pathname.slice(1)
@@ -328,7 +328,7 @@ describe('errors', () => {
   })
 
   test('a table that is gone is no fault of the views, and somebody has to mend it', async t => {
-    const { url } = await testMariadb()
+    const { url } = await testMysql()
     const store = await storeOn(t, url)
     await store.migrate()
     const other = await otherSession(t, url)
@@ -342,7 +342,7 @@ describe('errors', () => {
 
 describe('servers', () => {
   test('of whatever configuration make the same tables and keep the same values', async t => {
-    const server = await startMariadb({
+    const server = await startMysql({
       args: [
         '--character-set-server=latin1',
         '--skip-character-set-client-handshake',
@@ -376,7 +376,7 @@ describe('servers', () => {
   })
 
   test('are reached through TLS where the URL says so, and only through it', async t => {
-    const server = await startMariadb({ args: [`--ssl-cert=${CERTIFICATE}`, `--ssl-key=${CERTIFICATE}`] })
+    const server = await startMysql({ args: [`--ssl-cert=${CERTIFICATE}`, `--ssl-key=${CERTIFICATE}`] })
     t.after(() => server.stop())
     const { url, name } = await server.database()
     const other = await otherSession(t, url)
@@ -394,7 +394,7 @@ describe('servers', () => {
       await assert.rejects((await storeOn(t, guarded)).ping(), StoreUnavailable)
       await assert.rejects((await storeOn(t, `${guarded}?ssl=true`)).ping(), StoreUnavailable)
     }
-    const plain = await testMariadb()
+    const plain = await testMysql()
     await assert.rejects((await storeOn(t, `${plain.url}?ssl=true`)).ping(), StoreUnavailable)
   })
 

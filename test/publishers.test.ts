@@ -10,7 +10,7 @@ import { ARTICLE_QUEUES } from '@postviews/client/src/index.ts'
 import type { Options } from 'amqplib'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { findPython } from '../tools/stack/install.ts'
-import { MARIADB, SQLITE } from './support/engines.ts'
+import { MYSQL, SQLITE } from './support/engines.ts'
 import { messageCount, onChannel } from './support/published.ts'
 import { startService } from './support/service.ts'
 import { until } from './support/until.ts'
@@ -233,7 +233,7 @@ test('counts each view whose id or time is none, as of a time that can be, and t
 })
 
 test('an older service reads the tables in MariaDB with the statements it has', async t => {
-  const { publish, start, rows } = await system(t, MARIADB)
+  const { publish, start, rows } = await system(t, MYSQL)
   await start()
   const now = Math.floor(Date.now() / 1_000)
   const yesterday = now - 86_400

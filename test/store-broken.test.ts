@@ -7,7 +7,7 @@ import { CONSUMED_QUEUES } from '@postviews/client/src/index.ts'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { atEnd } from './support/at-end.ts'
-import { MARIADB, mysqlDatabase, SQLITE, type TestDatabase } from './support/engines.ts'
+import { MYSQL, mysqlDatabase, SQLITE, type TestDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
 import { onChannel } from './support/published.ts'
@@ -32,7 +32,7 @@ interface Damage {
 const GUARDED = {
   name: 'MariaDB',
   async create(t: TestContext): Promise<TestDatabase> {
-    const root = await MARIADB.create(t)
+    const root = await MYSQL.create(t)
     const store = await openStore(root.url, COUNTING)
     await store.migrate()
     await store.close()
@@ -69,14 +69,14 @@ const DAMAGES: Damage[] = [
   },
   {
     what: 'a table is renamed',
-    engine: MARIADB,
+    engine: MYSQL,
     step: 'SELECT FROM post_views, post_view_visitors',
     does: ({ query }) => query('RENAME TABLE post_view_visitors TO elsewhere'),
     mends: ({ query }) => query('RENAME TABLE elsewhere TO post_view_visitors'),
   },
   {
     what: 'a trigger calls a function that is not there',
-    engine: MARIADB,
+    engine: MYSQL,
     step: 'INSERT INTO post_views',
     does: ({ query }) =>
       query('CREATE TRIGGER users BEFORE INSERT ON post_views FOR EACH ROW SET @x = no_such_function()'),
@@ -143,7 +143,7 @@ describe('what no retry cures', { concurrency: 2 }, () => {
 })
 
 test('MariaDB: what a batch of a connection that was lost meets does not shut out the next', async t => {
-  const database = await MARIADB.create(t)
+  const database = await MYSQL.create(t)
   const system = await createSystem(t, { database })
   const service = await system.start({ nodeOptions: TRIED_SOON })
   await service.untilReady()

@@ -1,11 +1,11 @@
-import { testMariadb } from '../tools/stack/for-tests.ts'
+import { testMysql } from '../tools/stack/for-tests.ts'
 import { storeContract } from './store-contract.ts'
-import { mysqlDatabase } from './support/engines.ts'
+import { MYSQL, mysqlDatabase } from './support/engines.ts'
 import { unix } from './support/views.ts'
 
-storeContract('MariaDB', {
+storeContract(MYSQL.name, {
   async create() {
-    const { url, drop } = await testMariadb()
+    const { url, drop } = await testMysql()
     return { url, remove: drop }
   },
   sql: (url, statement) => mysqlDatabase(url).query(statement),

@@ -8,7 +8,7 @@ import { keysThatDiffer } from '../packages/analytics/src/store/sql/schema-check
 import { findSchema } from '../packages/analytics/src/store/sqlite/schema.ts'
 import type { Difference } from '../packages/analytics/src/store/store.ts'
 import { commandLine } from './support/command.ts'
-import { ENGINES, MARIADB, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
+import { ENGINES, MYSQL, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
 import { SETTINGS } from './support/mysql.ts'
 import { record, view } from './support/views.ts'
 
@@ -40,11 +40,11 @@ async function repeat({ query }: TestDatabase, times = 1): Promise<void> {
   }
 }
 
-const ID_KEY = { SQLite: 'event_id WHERE event_id IS NOT NULL', MariaDB: 'event_id' }
-const ID_ROWS = { SQLite: 'WHERE event_id IS NOT NULL', MariaDB: '' }
+const ID_KEY = { sqlite: 'event_id WHERE event_id IS NOT NULL', mysql: 'event_id' }
+const ID_ROWS = { sqlite: 'WHERE event_id IS NOT NULL', mysql: '' }
 const DROP_ID_KEY = {
-  SQLite: 'DROP INDEX uq_event_id',
-  MariaDB: 'DROP INDEX uq_event_id ON post_views',
+  sqlite: 'DROP INDEX uq_event_id',
+  mysql: 'DROP INDEX uq_event_id ON post_views',
 }
 
 for (const engine of ENGINES) {
@@ -52,8 +52,8 @@ for (const engine of ENGINES) {
     test('names the key of ids when it is gone, and every id that counts twice since', async t => {
       const { database, found } = await counting(t, engine)
       assert.deepEqual(await found(), [])
-      await database.query(DROP_ID_KEY[engine.name])
-      const missing = ['schema', `post_views (${ID_KEY[engine.name]})`, 'unique key', 'there', 'missing']
+      await database.query(DROP_ID_KEY[engine.kind])
+      const missing = ['schema', `post_views (${ID_KEY[engine.kind]})`, 'unique key', 'there', 'missing']
       assert.deepEqual(await found(), [missing])
       await repeat(database, 2)
       const differences = await found()
@@ -65,8 +65,8 @@ for (const engine of ENGINES) {
 
     test('takes no other index for the key', async t => {
       const { database, found } = await counting(t, engine)
-      await database.query(DROP_ID_KEY[engine.name])
-      await database.query(`CREATE INDEX uq_event_id ON post_views (event_id) ${ID_ROWS[engine.name]}`)
+      await database.query(DROP_ID_KEY[engine.kind])
+      await database.query(`CREATE INDEX uq_event_id ON post_views (event_id) ${ID_ROWS[engine.kind]}`)
       assert.equal((await found())[0]?.[4], 'missing')
     })
 
@@ -87,7 +87,7 @@ for (const engine of ENGINES) {
 
     test('ends with 1, and says that rebuild does not help; what the manual says does', async t => {
       const { database, store, found } = await counting(t, engine)
-      await database.query(DROP_ID_KEY[engine.name])
+      await database.query(DROP_ID_KEY[engine.kind])
       await repeat(database)
       const { run } = await commandLine(t, { DATABASE_URL: database.url, UNIQUE_BY: SETTINGS.uniqueBy })
       const { code, stdout } = await run('verify')
@@ -124,7 +124,7 @@ test('on SQLite, a key that takes two ids for one is another key', async () => {
 })
 
 test('on MariaDB, verify names a key of the first characters, another engine and another collation', async t => {
-  const { database, found } = await counting(t, MARIADB)
+  const { database, found } = await counting(t, MYSQL)
   await database.query('ALTER TABLE post_view_totals DROP PRIMARY KEY, ADD PRIMARY KEY (post_uuid(8))')
   await database.query('ALTER TABLE site_view_minutes ENGINE = MyISAM')
   await database.query(
@@ -142,7 +142,7 @@ test('on MariaDB, verify names a key of the first characters, another engine and
 })
 
 test('on MariaDB, verify names triggers that have a say in what is counted, and lets those of users be', async t => {
-  const { database, found } = await counting(t, MARIADB)
+  const { database, found } = await counting(t, MYSQL)
   await database.query('CREATE TABLE theirs (posts INT)')
   await database.query('ALTER TABLE post_views ADD COLUMN own_note INT NULL')
   const trigger = (name: string, when: string, table: string, body: string) =>

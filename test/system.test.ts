@@ -9,7 +9,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { type AmqpTap, tapAmqp } from './support/amqp-tap.ts'
 import { atEnd } from './support/at-end.ts'
-import { ownMariadb, SQLITE, type TestDatabase } from './support/engines.ts'
+import { ownMysql, SQLITE, type TestDatabase } from './support/engines.ts'
 import { assertInvariants } from './support/invariants.ts'
 import { Ledger, type LedgerMessage, publish } from './support/ledger.ts'
 import { plan } from './support/planned.ts'
@@ -33,7 +33,7 @@ const ENGINES: { name: string; create(t: TestContext): Promise<KillableDatabase>
 ]
 
 async function createOnOwnServer(t: TestContext): Promise<KillableDatabase> {
-  const { server, database } = await ownMariadb(t)
+  const { server, database } = await ownMysql(t)
   return { ...database, killServer: () => server.restart() }
 }
 

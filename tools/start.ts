@@ -6,17 +6,19 @@ import { createStats } from '@postviews/client/src/index.ts'
 import { loadPosts } from '../examples/blog/src/posts.ts'
 import { createProgressBar } from '../packages/analytics/src/progress.ts'
 import { HISTORY_DAYS, readSample, type Sample, startLife } from './life/life.ts'
-import { ensureInstalled } from './stack/install.ts'
 import { type KeptUp, keepUp } from './stack/keep-up.ts'
+import { startMysql } from './stack/mysql.ts'
 import { isFree } from './stack/ports.ts'
 import { findProgram } from './stack/programs.ts'
 import { findRabbitmq, startRabbitmq } from './stack/rabbitmq.ts'
 import { Server } from './stack/server.ts'
+import { ensureParts } from './stack/stack-install.ts'
+import { chooseStack, chosenStack, rootOf, STACKS } from './stack/stacks.ts'
 import { onStopSignal } from './stack/stop-signals.ts'
 
 /**
  * `npm start`: the whole system on this machine, for trying it. A private RabbitMQ whose data stay in
- * data/rabbitmq (unless AMQP_URL names another), then the parts below, each a process with its log in data/log; and
+ * data/rabbitmq (unless AMQP_URL names another; with `--stack` also a database server, both in data/STACK), then the parts below, each a process with its log in data/log; and
  * simulated readers, in this process (not with `--quiet`, and never on a broker or database of somebody's own).
  * Whatever ends this program ends them too, and nothing else. A part that ends by itself is started again after a while, so
  * that an outage can be tried; only one that cannot be started ends all.
@@ -25,7 +27,6 @@ const ROOT = join(import.meta.dirname, '..')
 const DATA = join(ROOT, 'data')
 const LOGS = join(DATA, 'log')
 const END_DEADLINE_MS = 19_000
-const SAMPLE_FILE = join(DATA, 'sample.json')
 
 /** A part of the system: an HTTP service of ours, run by this same Node. */
 type Part = {
@@ -39,6 +40,10 @@ type Part = {
 }
 
 const { isQuiet, restartSeconds } = readArguments()
+const stack = chosenStack()
+/** What one release has written another may refuse. */
+const SERVERS = stack === null ? DATA : join(DATA, stack.name)
+const SAMPLE_FILE = join(SERVERS, 'sample.json')
 const isOwnBroker = !setting('AMQP_URL')
 const isOwnKey = !setting('INTERNAL_API_KEY')
 const isOwnPassword = !setting('ADMIN_PASSWORD')
@@ -63,13 +68,13 @@ const OWN_HOSTS = setting('SITE_HOSTS') ?? (setting('DATABASE_URL') ? null : '12
 const LONG_MEMORY = { EVENT_MAX_AGE: `${HISTORY_DAYS + 10}d`, RAW_RETENTION_DAYS: String(HISTORY_DAYS + 30) }
 const hasLongMemory = isPlayground && !Object.keys(LONG_MEMORY).some(setting)
 
-function analyticsPart(amqpUrl: string): Part {
+function analyticsPart(amqpUrl: string, databaseUrl: string): Part {
   return {
     name: 'analytics',
     args: ['packages/analytics/src/postviews.mjs', 'serve'],
     env: {
       AMQP_URL: amqpUrl,
-      DATABASE_URL: setting('DATABASE_URL') ?? 'sqlite:data/postviews.db',
+      DATABASE_URL: databaseUrl,
       INTERNAL_API_KEY: apiKeys,
       ...(OWN_HOSTS === null ? {} : { SITE_HOSTS: OWN_HOSTS }),
       ...(hasLongMemory ? LONG_MEMORY : {}),
@@ -145,7 +150,7 @@ async function start(): Promise<void> {
   mkdirSync(LOGS, { recursive: true })
   // Readers' addresses, RabbitMQ's cookie: whoever made it before, and with whatever umask.
   chmodSync(DATA, 0o700)
-  for (const { name, portSetting } of [analyticsPart(''), panelPart(), blogPart('', '')]) {
+  for (const { name, portSetting } of [analyticsPart('', ''), panelPart(), blogPart('', '')]) {
     const port = ports[name]
     if (!(await isFree(port))) {
       throw new Error(
@@ -154,9 +159,10 @@ async function start(): Promise<void> {
     }
   }
   const amqpUrl = setting('AMQP_URL') ?? (await startBroker())
+  const databaseUrl = setting('DATABASE_URL') ?? (await startDatabase())
   // At once: none of them needs another to end, but each may need the broker.
   stops.push(() => Promise.all(parts.map(part => part.stop())))
-  await startPart(analyticsPart(amqpUrl))
+  await startPart(analyticsPart(amqpUrl, databaseUrl))
   const sample = isPlayground ? await sampleOf() : { sinceMs: Date.now(), history: 'none' as const }
   const sampleDay = new Date(sample.sinceMs).toISOString().slice(0, 10)
   await Promise.all([startPart(panelPart()), startPart(blogPart(amqpUrl, sampleDay))])
@@ -192,21 +198,46 @@ function startReaders(sample: Sample, amqpUrl: string, sampleDay: string): void 
 
 async function startBroker(): Promise<string> {
   // What is printed to be pasted needs curl; but nobody is kept from starting by that alone.
-  if (findRabbitmq() === undefined) await ensureInstalled(['rabbitmq', 'curl'], console.log)
+  if (rootOf(stack) !== null || findRabbitmq() === undefined) {
+    await ensureParts(['rabbitmq', 'curl'], stack, console.log)
+  }
   console.log('Starting RabbitMQ ...')
-  const broker = await startRabbitmq({ dir: join(DATA, 'rabbitmq'), management: false })
-  stops.push(() => broker.stop())
+  const dir = join(SERVERS, 'rabbitmq')
+  const broker = await startRabbitmq({ dir, management: false })
+  keepServer('RabbitMQ', broker, join(dir, 'log'))
+  return broker.url
+}
+
+/** A file, unless a stack was asked for, which has a server. */
+async function startDatabase(): Promise<string> {
+  if (stack === null) return 'sqlite:data/postviews.db'
+  await ensureParts(['mariadb'], stack, console.log)
+  console.log(`Starting ${stack.sqlName} ...`)
+  const dir = join(SERVERS, stack.sqlName.toLowerCase())
+  const server = await startMysql({ dir })
+  keepServer(stack.sqlName, server, join(dir, 'mysql.log'))
+  return server.ensureDatabase('postviews')
+}
+
+interface OwnServer {
+  readonly pid: number
+  stop(): Promise<void>
+  untilEnded(): Promise<string>
+  restart(): Promise<void>
+}
+
+function keepServer(name: string, server: OwnServer, log: string): void {
+  stops.push(() => server.stop())
   keep({
-    name: 'RabbitMQ',
+    name,
     get pid() {
-      return broker.pid
+      return server.pid
     },
-    log: join(DATA, 'rabbitmq', 'log'),
-    untilEnded: () => broker.untilEnded(),
-    startAgain: () => broker.restart(),
+    log,
+    untilEnded: () => server.untilEnded(),
+    startAgain: () => server.restart(),
     logTail: () => Promise.resolve(''),
   })
-  return broker.url
 }
 
 async function startPart({ name, args, env, readyPath }: Part): Promise<void> {
@@ -266,9 +297,14 @@ async function answers200(url: string): Promise<boolean> {
 }
 
 function readArguments(): { isQuiet: boolean; restartSeconds: number } {
-  const options = { quiet: { type: 'boolean' }, 'restart-after': { type: 'string' } } as const
+  const options = {
+    quiet: { type: 'boolean' },
+    'restart-after': { type: 'string' },
+    stack: { type: 'string' },
+  } as const
   try {
     const { values } = parseArgs({ options })
+    if (values.stack !== undefined) chooseStack(values.stack)
     const seconds = values['restart-after'] ?? '20'
     if (!/^[1-9]\d{0,3}$/.test(seconds))
       throw new TypeError('--restart-after is no number of seconds from 1 to 9999')
@@ -277,9 +313,10 @@ function readArguments(): { isQuiet: boolean; restartSeconds: number } {
     console.error(
       [
         (error as Error).message,
-        'npm start [-- --quiet --restart-after=20]',
+        'npm start [-- --quiet --restart-after=20 --stack=NAME]',
         '  --quiet          without history and simulated readers',
         '  --restart-after  seconds until a part that has ended is started again',
+        `  --stack          the servers of another system: ${STACKS.map(({ name }) => name).join(', ')}`,
       ].join('\n'),
     )
     process.exit(2)

@@ -5,8 +5,8 @@ import { createConnection, type ResultSetHeader, type RowDataPacket } from 'mysq
 import { addDays } from '../../packages/analytics/src/store/calendar.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
-import { testMariadb } from '../../tools/stack/for-tests.ts'
-import type { Database, DatabaseOptions } from '../../tools/stack/mariadb.ts'
+import { testMysql } from '../../tools/stack/for-tests.ts'
+import type { Database, DatabaseOptions } from '../../tools/stack/mysql.ts'
 import { COUNT_VIEW, INSERT_VIEW, POST_VIEW_AGGREGATES, POST_VIEWS } from './article-sql.ts'
 import { SETTINGS } from './mysql.ts'
 import { POST, unix } from './views.ts'
@@ -92,7 +92,7 @@ export async function oldTables(
   t: TestContext,
   options: DatabaseOptions & { tables?: readonly string[] } = {},
 ): Promise<Adoption> {
-  const database = await testMariadb(options)
+  const database = await testMysql(options)
   const old = await oldConsumer(t, database.url, options)
   return { database, old, adopt: settings => migratedStore(t, database.url, settings) }
 }

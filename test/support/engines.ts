@@ -7,8 +7,9 @@ import { DatabaseSync } from 'node:sqlite'
 import type { TestContext } from 'node:test'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { type ClickhouseCluster, startClickhouseCluster } from '../../tools/stack/clickhouse.ts'
-import { testMariadb } from '../../tools/stack/for-tests.ts'
-import { type Mariadb, type MariadbOptions, startMariadb } from '../../tools/stack/mariadb.ts'
+import { testMysql } from '../../tools/stack/for-tests.ts'
+import { type Mysql, type MysqlOptions, startMysql } from '../../tools/stack/mysql.ts'
+import { chosenStack } from '../../tools/stack/stacks.ts'
 import { atEnd, hasPassed } from './at-end.ts'
 import { clickhouseUrl, queryShard } from './clickhouse.ts'
 
@@ -22,12 +23,15 @@ export interface TestDatabase {
 }
 
 export interface TestEngine {
-  name: 'SQLite' | 'MariaDB'
+  kind: 'sqlite' | 'mysql'
+  /** Of the server that this run has. */
+  name: 'SQLite' | 'MariaDB' | 'MySQL'
   /** A new, empty database; that of a failed test is kept. */
   create(t: TestContext): Promise<TestDatabase>
 }
 
 export const SQLITE: TestEngine = {
+  kind: 'sqlite',
   name: 'SQLite',
   async create(t) {
     const folder = await mkdtemp(join(tmpdir(), 'postviews-sqlite-'))
@@ -38,19 +42,20 @@ export const SQLITE: TestEngine = {
   },
 }
 
-export const MARIADB: TestEngine = {
-  name: 'MariaDB',
-  create: async () => mysqlDatabase((await testMariadb()).url),
+export const MYSQL: TestEngine = {
+  kind: 'mysql',
+  name: chosenStack()?.sqlName ?? 'MariaDB',
+  create: async () => mysqlDatabase((await testMysql()).url),
 }
 
-export const ENGINES: readonly TestEngine[] = [SQLITE, MARIADB]
+export const ENGINES: readonly TestEngine[] = [SQLITE, MYSQL]
 
 /** A database on a server of the test's own, which may come to harm. */
-export async function ownMariadb(
+export async function ownMysql(
   t: TestContext,
-  options?: MariadbOptions,
-): Promise<{ server: Mariadb; database: TestDatabase }> {
-  const server = await startMariadb(options)
+  options?: MysqlOptions,
+): Promise<{ server: Mysql; database: TestDatabase }> {
+  const server = await startMysql(options)
   atEnd(t, () => server.stop())
   return { server, database: mysqlDatabase((await server.database()).url) }
 }

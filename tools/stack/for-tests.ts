@@ -1,6 +1,6 @@
 import { after } from 'node:test'
 import { type ClickhouseCluster, startClickhouseCluster } from './clickhouse.ts'
-import { createDatabase, type Database, type DatabaseOptions, startMariadb } from './mariadb.ts'
+import { createDatabase, type Database, type DatabaseOptions, startMysql } from './mysql.ts'
 import { callApi, createVhost, startRabbitmq, type Vhost } from './rabbitmq.ts'
 import { TEST_SERVERS, type TestServers } from './shared-servers.ts'
 
@@ -21,8 +21,8 @@ export async function testRabbitmq(name?: string): Promise<TestVhost> {
 }
 
 /** A new, empty database for a test, on the run's shared server. It stays until the server goes. */
-export async function testMariadb(options?: DatabaseOptions): Promise<Database> {
-  return createDatabase(shared()?.mariadb ?? (await ownMariadb()), undefined, options)
+export async function testMysql(options?: DatabaseOptions): Promise<Database> {
+  return createDatabase(shared()?.mysql ?? (await ownMysql()), undefined, options)
 }
 
 /**
@@ -45,7 +45,7 @@ function shared(): TestServers | undefined {
 
 // A test file run by hand, alone, has servers of its own, started when first asked for; a ClickHouse always is.
 const ownRabbitmq = once(startRabbitmq)
-const ownMariadb = once(startMariadb)
+const ownMysql = once(startMysql)
 const ownClickhouse = once(startClickhouseCluster)
 
 function once<T extends { stop(): Promise<void> }>(start: () => Promise<T>): () => Promise<T> {

@@ -15,9 +15,9 @@ type Started = { pids: number[]; dirs: string[]; ports: number[] }
 /** Starts one server of each kind, tells where they are, and then does nothing for ever. */
 const STARTER = `
 import { startClickhouse } from '${join(import.meta.dirname, 'clickhouse.ts')}'
-import { startMariadb } from '${join(import.meta.dirname, 'mariadb.ts')}'
+import { startMysql } from '${join(import.meta.dirname, 'mysql.ts')}'
 import { startRabbitmq } from '${join(import.meta.dirname, 'rabbitmq.ts')}'
-const [r, m, c] = await Promise.all([startRabbitmq({ management: false }), startMariadb(), startClickhouse()])
+const [r, m, c] = await Promise.all([startRabbitmq({ management: false }), startMysql(), startClickhouse()])
 const pids = [r.pid, r.epmdPid, m.pid, c.pid]
 const ports = [...Object.values(r.ports), m.port, c.port, c.nativePort]
 console.log(JSON.stringify({ pids, dirs: [r.dir, m.dir, c.dir], ports }))

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Hold, hold, holdFreePort } from './ports.ts'
-import { findProgram } from './programs.ts'
 import { answers, Server, StartFailed, type StopOptions } from './server.ts'
+import { chosenStack, commandIn, findStackProgram, rootOf, type Stack } from './stacks.ts'
 
 export type RabbitmqOptions = {
   /** Where its data live; kept by `stop`. Absent: a temporary folder, which `stop` removes. */
@@ -15,6 +15,8 @@ export type RabbitmqOptions = {
   config?: string[]
   /** Without the management plugin it starts sooner, and `api` and `vhost` do not work. Default true. */
   management?: boolean
+  /** Whose RabbitMQ; null for this machine's own. Default: the stack that was chosen. */
+  stack?: Stack | null
 }
 
 /** What is needed to use a running broker from another process. */
@@ -61,11 +63,13 @@ export type Rabbitmq = RabbitmqAddress & {
 const NODE_NAME = 'postviews@localhost'
 const BIN_DIR = '/usr/lib/rabbitmq/bin'
 
-/** The programs a private broker needs; undefined where one is missing. */
-export function findRabbitmq(): { server: string; ctl: string; epmd: string } | undefined {
-  const server = findProgram('rabbitmq-server', [BIN_DIR])
-  const ctl = findProgram('rabbitmqctl', [BIN_DIR])
-  const epmd = findProgram('epmd')
+/** The programs a private broker needs, of this machine or in a stack's root; undefined where one is missing. */
+export function findRabbitmq(
+  root: string | null = null,
+): { server: string; ctl: string; epmd: string } | undefined {
+  const server = findStackProgram(root, 'rabbitmq-server', [BIN_DIR])
+  const ctl = findStackProgram(root, 'rabbitmqctl', [BIN_DIR])
+  const epmd = findStackProgram(root, 'epmd')
   return server && ctl && epmd ? { server, ctl, epmd } : undefined
 }
 
@@ -86,7 +90,8 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
 }
 
 async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
-  const programs = findRabbitmq()
+  const root = rootOf(options.stack === undefined ? chosenStack() : options.stack)
+  const programs = findRabbitmq(root)
   if (!programs) throw new Error('RabbitMQ is not installed (rabbitmq-server, rabbitmqctl, epmd)')
   const management = options.management ?? true
   const dir = options.dir ?? (await mkdtemp(join(await realpath(tmpdir()), 'postviews-rabbitmq-')))
@@ -102,11 +107,12 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
     epmd: await freePort(),
     management: await freePort(),
   }
+  const inRoot = (...command: string[]) => commandIn(root, dir, command)
   const env = await writeConfiguration(dir, ports, management, options.config ?? [])
 
   const epmd = new Server({
     name: 'epmd',
-    command: [programs.epmd, '-address', '127.0.0.1', '-port', String(ports.epmd)],
+    command: inRoot(programs.epmd, '-address', '127.0.0.1', '-port', String(ports.epmd)),
     env,
     cwd: dir,
     logFile: join(dir, 'epmd.log'),
@@ -116,7 +122,7 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
   })
   const node = new Server({
     name: 'RabbitMQ',
-    command: [programs.server],
+    command: inRoot(programs.server),
     env,
     cwd: dir,
     logFile: join(dir, 'console.log'),
@@ -152,7 +158,8 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
   const ctl = async (...args: string[]) => {
     // Without its epmd rabbitmqctl would start one, and leave it behind.
     if (!epmd.isRunning) throw new Error('rabbitmqctl: this broker was stopped')
-    return (await run(programs.ctl, ['--quiet', ...args], { env })).stdout
+    const [program, ...rest] = inRoot(programs.ctl, '--quiet', ...args)
+    return (await run(program!, rest, { env })).stdout
   }
 
   return {

@@ -1,12 +1,14 @@
-import { EVERY_PART, ensureInstalled } from './install.ts'
-import { type MariadbAddress, startMariadb } from './mariadb.ts'
+import { EVERY_PART } from './install.ts'
+import { type MysqlAddress, startMysql } from './mysql.ts'
 import { type RabbitmqAddress, startRabbitmq } from './rabbitmq.ts'
 import type { StopOptions } from './server.ts'
+import { ensureParts } from './stack-install.ts'
+import { chosenStack } from './stacks.ts'
 
 /** The environment variable that tells a test file of the run's servers: a `TestServers` as JSON. */
 export const TEST_SERVERS = 'TEST_SERVERS'
 
-export type TestServers = { rabbitmq: RabbitmqAddress; mariadb: MariadbAddress }
+export type TestServers = { rabbitmq: RabbitmqAddress; mysql: MysqlAddress }
 
 export type SharedServers = {
   addresses: TestServers
@@ -17,18 +19,21 @@ export type SharedServers = {
 
 /** One broker and one database server for a whole test run; what is missing for the tests is installed first. */
 export async function startSharedServers(say: (line: string) => void): Promise<SharedServers> {
-  await ensureInstalled(EVERY_PART, say)
+  const stack = chosenStack()
+  await ensureParts(EVERY_PART, stack, say)
   const startedAt = performance.now()
-  const [rabbitmq, mariadb] = await Promise.all([startRabbitmq(), startMariadb()])
-  say(`RabbitMQ and MariaDB are up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`)
+  const [rabbitmq, mysql] = await Promise.all([startRabbitmq(), startMysql()])
+  say(
+    `RabbitMQ and ${stack?.sqlName ?? 'MariaDB'}${stack ? ` of ${stack.name}` : ''} are up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`,
+  )
   return {
     addresses: {
       rabbitmq: { url: rabbitmq.url, apiUrl: rabbitmq.apiUrl },
-      mariadb: { url: mariadb.url },
+      mysql: { url: mysql.url, isMysql: mysql.isMysql },
     },
-    dirs: [rabbitmq.dir, mariadb.dir],
+    dirs: [rabbitmq.dir, mysql.dir],
     stop: async options => {
-      await Promise.all([rabbitmq.stop(options), mariadb.stop(options)])
+      await Promise.all([rabbitmq.stop(options), mysql.stop(options)])
     },
   }
 }

@@ -2,17 +2,17 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
-import { type Mariadb, startMariadb } from './mariadb.ts'
+import { type Mysql, startMysql } from './mysql.ts'
 import { isFree } from './ports.ts'
 import { hasEnded, listeningAddresses } from './proc.ts'
 
 describe('a private MariaDB', () => {
-  let server: Mariadb
-  let neighbour: Mariadb
+  let server: Mysql
+  let neighbour: Mysql
   before(async () => {
     ;[server, neighbour] = await Promise.all([
-      startMariadb(),
-      startMariadb({ args: ['--innodb-buffer-pool-size=32M'] }),
+      startMysql(),
+      startMysql({ args: ['--innodb-buffer-pool-size=32M'] }),
     ])
   })
   after(async () => {

@@ -6,35 +6,41 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createConnection } from 'mysql2/promise'
 import { holdFreePort } from './ports.ts'
-import { findProgram } from './programs.ts'
 import { answers, Server, StartFailed, type StopOptions } from './server.ts'
+import { chosenStack, commandIn, findStackProgram, rootOf, type Stack } from './stacks.ts'
 
-export type MariadbOptions = {
+export type MysqlOptions = {
   /** Where its data live; kept by `stop`. Absent: a temporary folder, which `stop` removes. */
   dir?: string
   /** More arguments for the server: `--innodb-buffer-pool-size=1G`. */
   args?: string[]
+  /** Whose server; null for this machine's own. Default: the stack that was chosen. */
+  stack?: Stack | null
 }
 
 /** What is needed to use a running server from another process. */
-export type MariadbAddress = {
+export type MysqlAddress = {
   /** `mysql://root@127.0.0.1:PORT/`, without a database. */
   url: string
+  /** MySQL; else MariaDB. */
+  isMysql: boolean
 }
 
-export type Database = { name: string; url: string; drop(): Promise<void> }
+export type Database = { name: string; url: string; isMysql: boolean; drop(): Promise<void> }
 
 export type DatabaseOptions = {
   /** Default utf8mb4. */
   characterSet?: string
 }
 
-export type Mariadb = MariadbAddress & {
+export type Mysql = MysqlAddress & {
   port: number
   dir: string
   readonly pid: number
   /** A new, empty database, so that tests sharing this server do not see each other. */
   database(name?: string, options?: DatabaseOptions): Promise<Database>
+  /** One that stays; made if there is none of that name. Its URL. */
+  ensureDatabase(name: string): Promise<string>
   stop(options?: StopOptions): Promise<void>
   /** SIGKILL. */
   kill(): Promise<void>
@@ -42,14 +48,26 @@ export type Mariadb = MariadbAddress & {
   restart(): Promise<void>
   pause(): void
   resume(): void
+  /** Settles when the process that runs now has ended, with the reason: `exit code 1`, `SIGKILL`. */
+  untilEnded(): Promise<string>
 }
 
-/** The programs a private server needs; undefined where one is missing. */
-export function findMariadb(): { server: string; install: string } | undefined {
-  const server = findProgram('mariadbd')
-  const install = findProgram('mariadb-install-db')
+interface Programs {
+  server: string
+  /** What makes MariaDB's data folder; MySQL's server makes its own. */
+  install: string | null
+}
+
+/** The programs a private server needs, of this machine or in a stack's root; undefined where one is missing. */
+function findMysql(root: string | null, isMysql: boolean): Programs | undefined {
+  if (isMysql) {
+    const server = findStackProgram(root, 'mysqld')
+    return server === undefined ? undefined : { server, install: null }
+  }
+  const server = findStackProgram(root, 'mariadbd')
+  const install = findStackProgram(root, 'mariadb-install-db')
   // mariadb-install-db runs this one, and Debian has it in the client's package.
-  return server && install && findProgram('my_print_defaults') ? { server, install } : undefined
+  return server && install && findStackProgram(root, 'my_print_defaults') ? { server, install } : undefined
 }
 
 /**
@@ -57,7 +75,7 @@ export function findMariadb(): { server: string; install: string } | undefined {
  * before it is answered. It ends with this process.
  * @throws {StartFailed} with the tail of its log
  */
-export async function startMariadb(options: MariadbOptions = {}): Promise<Mariadb> {
+export async function startMysql(options: MysqlOptions = {}): Promise<Mysql> {
   for (let tries = 1; ; tries++) {
     try {
       return await startOnce(options)
@@ -68,29 +86,36 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Mariad
   }
 }
 
-async function startOnce(options: MariadbOptions): Promise<Mariadb> {
-  const programs = findMariadb()
-  if (!programs) throw new Error('MariaDB is not installed (mariadbd, mariadb-install-db, my_print_defaults)')
-  const dir = options.dir ?? (await mkdtemp(join(await realpath(tmpdir()), 'postviews-mariadb-')))
+async function startOnce(options: MysqlOptions): Promise<Mysql> {
+  const stack = options.stack === undefined ? chosenStack() : options.stack
+  const root = rootOf(stack)
+  const isMysql = stack?.sqlName === 'MySQL'
+  const name = stack?.sqlName ?? 'MariaDB'
+  const programs = findMysql(root, isMysql)
+  if (!programs) throw new Error(`${name} is not installed`)
+  const dir =
+    options.dir ?? (await mkdtemp(join(await realpath(tmpdir()), `postviews-${name.toLowerCase()}-`)))
+  const inRoot = (...command: string[]) => commandIn(root, dir, command)
   const { port, release } = await holdFreePort()
   const server = new Server({
-    name: 'MariaDB',
-    command: [
+    name,
+    command: inRoot(
       programs.server,
       '--no-defaults',
       ...asThisUser(),
       `--datadir=${join(dir, 'data')}`,
       // A server that starts removes whatever its like have left in a shared one, of others that run as well.
       `--tmpdir=${dir}`,
-      `--socket=${join(dir, 'mariadb.sock')}`,
-      `--pid-file=${join(dir, 'mariadb.pid')}`,
+      `--socket=${join(dir, 'mysql.sock')}`,
+      `--pid-file=${join(dir, 'mysql.pid')}`,
       `--port=${port}`,
       '--bind-address=127.0.0.1',
+      ...(isMysql ? [...MYSQL_ALONE, '--mysqlx=OFF'] : []),
       ...(options.args ?? []),
-    ],
+    ),
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: dir, LANG: 'C.UTF-8' },
     cwd: dir,
-    logFile: join(dir, 'mariadb.log'),
+    logFile: join(dir, 'mysql.log'),
     ...(options.dir ? {} : { removeDir: dir }),
     // It greets whoever connects, once it is ready for them.
     ready: () => answers(port),
@@ -102,14 +127,14 @@ async function startOnce(options: MariadbOptions): Promise<Mariadb> {
     if (!stopOptions?.keep) release()
   }
   try {
-    await createDataDir(programs.install, dir)
+    await createDataDir(programs, dir, inRoot)
     await server.start()
   } catch (error) {
     await end()
     throw error
   }
 
-  const address = { url: `mysql://root@127.0.0.1:${port}/` }
+  const address = { url: `mysql://root@127.0.0.1:${port}/`, isMysql }
   return {
     ...address,
     port,
@@ -118,6 +143,10 @@ async function startOnce(options: MariadbOptions): Promise<Mariadb> {
       return server.pid
     },
     database: (name, databaseOptions) => createDatabase(address, name, databaseOptions),
+    ensureDatabase: async wanted => {
+      await execute(address, 'CREATE DATABASE IF NOT EXISTS ?? CHARACTER SET utf8mb4', [wanted])
+      return new URL(wanted, address.url).href
+    },
     stop: end,
     kill: () => server.kill(),
     restart: async () => {
@@ -126,12 +155,17 @@ async function startOnce(options: MariadbOptions): Promise<Mariadb> {
     },
     pause: () => server.pause(),
     resume: () => server.resume(),
+    untilEnded: () => server.untilEnded(),
   }
 }
 
 const run = promisify(execFile)
 
-async function createDataDir(install: string, dir: string): Promise<void> {
+async function createDataDir(
+  { server, install }: Programs,
+  dir: string,
+  inRoot: (...command: string[]) => string[],
+): Promise<void> {
   const data = join(dir, 'data')
   const exists = await access(join(data, 'mysql')).then(
     () => true,
@@ -139,15 +173,16 @@ async function createDataDir(install: string, dir: string): Promise<void> {
   )
   if (exists) return
   await mkdir(dir, { recursive: true, mode: 0o700 })
-  await run(install, [
-    '--no-defaults',
-    `--datadir=${data}`,
-    `--tmpdir=${dir}`,
-    '--auth-root-authentication-method=normal',
-    '--skip-test-db',
-    ...asThisUser(),
-  ])
+  const where = ['--no-defaults', `--datadir=${data}`, `--tmpdir=${dir}`, ...asThisUser()]
+  const [program, ...args] =
+    install === null
+      ? inRoot(server, ...where, ...MYSQL_ALONE, '--initialize-insecure')
+      : inRoot(install, ...where, '--auth-root-authentication-method=normal', '--skip-test-db')
+  await run(program!, args)
 }
+
+/** The package without its service has no such folder, and the server insists on it. */
+const MYSQL_ALONE = ['--secure-file-priv=NULL']
 
 /** Started by root, the server insists on being told that this is meant. */
 function asThisUser(): string[] {
@@ -156,7 +191,7 @@ function asThisUser(): string[] {
 
 /** A new, empty database of a running server, also one that another process has started. */
 export async function createDatabase(
-  address: MariadbAddress,
+  address: MysqlAddress,
   name = `d_${randomBytes(6).toString('hex')}`,
   { characterSet = 'utf8mb4' }: DatabaseOptions = {},
 ): Promise<Database> {
@@ -164,11 +199,12 @@ export async function createDatabase(
   return {
     name,
     url: new URL(name, address.url).href,
+    isMysql: address.isMysql,
     drop: () => execute(address, 'DROP DATABASE IF EXISTS ??', [name]),
   }
 }
 
-async function execute({ url }: MariadbAddress, sql: string, names: string[]): Promise<void> {
+async function execute({ url }: MysqlAddress, sql: string, names: string[]): Promise<void> {
   const connection = await createConnection({ uri: url })
   try {
     await connection.query(sql, names)

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { commandIn, rootOf, STACKS, stackNamed } from './stacks.ts'
+
+const run = promisify(execFile)
+const TEST = join(import.meta.dirname, '..', 'test.ts')
+const NOBODY = 65_534
+
+test('a stack that there is not is refused with the names of those that there are', async () => {
+  await assert.rejects(run(process.execPath, [TEST, '--stack=debian-11']), (error: Error) => {
+    const { code, stderr } = error as Error & { code: number; stderr: string }
+    assert.equal(code, 1)
+    assert.equal(stderr, 'There is no stack debian-11: debian-12, debian-13, debian-unstable.\n')
+    return true
+  })
+})
+
+test('where a stack may not be installed, one line says what it needs', async () => {
+  const asNobody = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
+  const env = { ...process.env, HOME: '/nonexistent', XDG_CACHE_HOME: '' }
+  await assert.rejects(
+    run(process.execPath, [TEST, '--stack=debian-unstable'], { env, ...asNobody }),
+    /^--stack=debian-unstable needs root: .*debootstrap.*\n$/m,
+  )
+})
+
+test("the servers of this machine's own release are taken from this machine", () => {
+  for (const stack of STACKS) {
+    const root = rootOf(stack)
+    if (root === null) assert.notEqual(stack.versionId, null)
+    else assert.ok(root.endsWith(`/stacks/${stack.name}`))
+  }
+  assert.deepEqual(commandIn(null, '/tmp', ['epmd', '-names']), ['epmd', '-names'])
+  assert.equal(stackNamed('debian-unstable').sqlName, 'MySQL')
+})

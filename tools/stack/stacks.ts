@@ -1,0 +1,107 @@
+/**
+ * Sets of servers with a name, for those that users run and this machine has not: each is a Debian root of its own in a cache
+ * folder, from which servers are started by `chroot` in a mount namespace that ends with them. Nothing of it is seen elsewhere.
+ */
+
+import { existsSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { findProgram } from './programs.ts'
+
+export interface Stack {
+  name: string
+  /** Debian's name of the release. */
+  suite: string
+  /** `VERSION_ID` of the release in /etc/os-release: where this machine is one, its own servers are taken. */
+  versionId: string | null
+  sqlName: 'MariaDB' | 'MySQL'
+  packages: readonly string[]
+}
+
+export const STACKS: readonly Stack[] = [
+  {
+    name: 'debian-12',
+    suite: 'bookworm',
+    versionId: '12',
+    sqlName: 'MariaDB',
+    packages: ['rabbitmq-server', 'mariadb-server-core', 'mariadb-client-core'],
+  },
+  {
+    name: 'debian-13',
+    suite: 'trixie',
+    versionId: '13',
+    sqlName: 'MariaDB',
+    packages: ['rabbitmq-server', 'mariadb-server-core', 'mariadb-client-core'],
+  },
+  {
+    name: 'debian-unstable',
+    suite: 'sid',
+    versionId: null,
+    sqlName: 'MySQL',
+    packages: ['rabbitmq-server', 'mysql-server-core'],
+  },
+]
+
+/** The environment variable that names the stack to the programs which are started by those that were told. */
+const STACK = 'STACK'
+
+/**
+ * For this program and all that it starts.
+ * @throws {Error} for a name that there is not
+ */
+export function chooseStack(name: string): void {
+  process.env[STACK] = stackNamed(name).name
+}
+
+/** Null: the servers of this machine, whatever it is. */
+export function chosenStack(): Stack | null {
+  const name = process.env[STACK]
+  return name === undefined || name === '' ? null : stackNamed(name)
+}
+
+export function stackNamed(name: string): Stack {
+  const stack = STACKS.find(known => known.name === name)
+  if (stack !== undefined) return stack
+  throw new Error(`There is no stack ${name}: ${STACKS.map(known => known.name).join(', ')}.`)
+}
+
+/** Where its servers are; null where they are this machine's own. */
+export function rootOf(stack: Stack | null): string | null {
+  if (stack === null || stack.versionId === versionHere()) return null
+  return join(cacheFolder(), stack.name)
+}
+
+function versionHere(): string | undefined {
+  try {
+    return /^VERSION_ID="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1]
+  } catch {
+    return undefined
+  }
+}
+
+function cacheFolder(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'postviews', 'stacks')
+}
+
+const ENTER = `
+root=$1 dir=$2; shift 2
+for each in /proc /dev /tmp "$dir"; do mkdir -p "$root$each" && mount --rbind "$each" "$root$each" || exit 1; done
+exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$dir" "$@"
+`
+
+/** The command that runs one in the stack's root, as the same process. It sees /tmp, and the folder in which it works. */
+export function commandIn(root: string | null, dir: string, command: readonly string[]): string[] {
+  if (root === null) return [...command]
+  return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', ENTER, 'sh', root, dir, ...command]
+}
+
+/** The full path of a stack's program, as it is inside its root; undefined where it is missing. */
+export function findStackProgram(
+  root: string | null,
+  name: string,
+  firstDirs: string[] = [],
+): string | undefined {
+  if (root === null) return findProgram(name, firstDirs)
+  const dirs = [...firstDirs, '/usr/sbin', '/usr/bin']
+  return dirs.map(dir => join(dir, name)).find(path => existsSync(root + path))
+}

@@ -127,7 +127,8 @@ function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'w
   const last = spec.points.length - 1
   return {
     legend: { show: false },
-    padding: isSpark ? [2, 1, 1, 1] : [8, 12, 0, 0],
+    // Half of `28 Nov` stands right of the last day.
+    padding: isSpark ? [2, 1, 1, 1] : [8, 22, 0, 0],
     scales: {
       x: { time: false, range: () => (isBars ? [-0.5, last + 0.5] : [0, Math.max(1, last)]) },
       y: { range: (_plot, _min, max) => [0, Math.max(isSpark ? 1 : LEAST_TOP, (max ?? 0) * 1.06)] },

@@ -81,7 +81,8 @@ function howMany({ totalPosts, mayBeMore }: Overview, { search }: Question): str
 
 function searchForm({ names }: Overview, question: Question, root: string): VNode {
   const { period, compare, search } = question
-  const label = names === 'none' ? 'Search posts by id' : 'Search posts by title or id'
+  const what = names === 'none' ? 'Id' : 'Title or id'
+  const label = `Search posts: ${what.toLowerCase()}`
   return html`<form class="search" role="search" method="get" action="${root}#posts">
     ${
       typeof period === 'string'
@@ -93,7 +94,7 @@ function searchForm({ names }: Overview, question: Question, root: string): VNod
             />`
     }
     ${compare && html`<input type="hidden" name="compare" value="1" />`}
-    <input type="search" name="q" defaultValue=${search} aria-label=${label} placeholder=${label} maxlength="200" />
+    <input type="search" name="q" defaultValue=${search} aria-label=${label} placeholder=${what} maxlength="200" />
     <button>Search</button>
     ${
       search !== '' &&

@@ -1,0 +1,73 @@
+/**
+ * `npm run test:stacks`: what depends on a server, on each stack; `-- debian-13` on that one alone. What is of Debian unstable
+ * may not be there today: then this is said, and the other stacks decide.
+ */
+
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { EVERY_PART } from './stack/install.ts'
+import { ensureParts } from './stack/stack-install.ts'
+import { rootOf, STACKS, type Stack, stackNamed } from './stack/stacks.ts'
+
+/** Whether the documents name the versions that the stack has. */
+const VERSIONS = ['test/stacks/versions.test.ts']
+const NEEDS_SERVER = [
+  ...VERSIONS,
+  'tools/stack/{mysql,rabbitmq}.test.ts',
+  'test/{store-mysql,store-schema,store-broken,mysql*,adoption*,agreement-migration}.test.ts',
+  'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
+  'test/faults-{backlog,broker,clocks,consumers,dead-bytes,ending,input,killed,messages,network,queues,releases,restarted,store}.test.ts',
+  'test/{cli-dead,cli-service,queues-left-alone,publishers,laravel,system,life}.test.ts',
+  'test/tracker*.test.ts',
+]
+
+const said: string[] = []
+const say = (line: string) => console.log(`[test:stacks] ${line}`)
+const names = process.argv.slice(2)
+let hasFailed = false
+
+for (const stack of names.length > 0 ? names.map(stackNamed) : STACKS) {
+  const startedAt = performance.now()
+  const result = await tryStack(stack)
+  const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1)
+  said.push(`${stack.name.padEnd(16)} ${result}, ${minutes} min`)
+}
+for (const line of said) say(line)
+process.exitCode = hasFailed ? 1 : 0
+
+async function tryStack(stack: Stack): Promise<string> {
+  try {
+    await ensureParts(EVERY_PART, stack, say)
+  } catch (error) {
+    say((error as Error).message)
+    // A release that moves has days on which its packages do not fit each other.
+    if (stack.versionId !== null) hasFailed = true
+    return 'could not be installed'
+  }
+  // This machine's own servers are what `npm test` has.
+  const files = rootOf(stack) === null ? VERSIONS : NEEDS_SERVER
+  const { code, passed, failed } = await runTests(stack, files)
+  if (code !== 0) hasFailed = true
+  return `${passed} passed, ${failed} failed`
+}
+
+/** What the run prints goes on to ours, and its last lines say how many there were. */
+async function runTests(
+  stack: Stack,
+  files: readonly string[],
+): Promise<{ code: number | null; passed: string; failed: string }> {
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'test.ts'), `--stack=${stack.name}`, ...files],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  const counts = new Map<string, string>()
+  const ended = new Promise<number | null>(resolve => child.once('close', resolve))
+  for await (const line of createInterface(child.stdout)) {
+    console.log(line)
+    const count = /(pass|fail) (\d+)$/.exec(line)
+    if (count) counts.set(count[1]!, count[2]!)
+  }
+  return { code: await ended, passed: counts.get('pass') ?? 'none', failed: counts.get('fail') ?? 'none' }
+}

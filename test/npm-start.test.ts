@@ -81,7 +81,7 @@ describe('npm start', () => {
     for (const told of ['--loud', 'loud', '--restart-after=soon', '--restart-after=0']) {
       const refused = launch(checkout, ports, [told])
       assert.equal(await refused.ended, 2, told)
-      assert.match(refused.output(), /^npm start \[-- --quiet --restart-after=20\]$/m)
+      assert.match(refused.output(), /^npm start \[-- --quiet --restart-after=20 --stack=NAME\]$/m)
     }
   })
 

@@ -11,7 +11,7 @@ import { assertVerified } from './store-contract-database.ts'
 import { atEnd } from './support/at-end.ts'
 import { ENGINES, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
 import { until } from './support/until.ts'
-import { record, unix, view } from './support/views.ts'
+import { record, SAFARI, unix, view } from './support/views.ts'
 
 const DAY = '2026-05-01'
 const NOON = `${DAY}T12:00:00Z`
@@ -125,6 +125,32 @@ test('a day that is closed while other settings are applied to it is hashed unde
   })
   assert.ok(steps > 5)
   assert.equal((await other.siteTotals()).unique_views, READERS)
+  await assertVerified(other)
+})
+
+test('a day that begins to be opened again while other settings are applied is counted by those as well', async t => {
+  const database = await SQLITE.create(t)
+  const store = await openStore(database.url, COUNTING)
+  atEnd(t, () => store.close())
+  await store.migrate()
+  const few = views().slice(0, 300)
+  await record(store, [...few, ...few.map(one => ({ ...one, userAgent: SAFARI }))])
+  assert.equal((await store.siteTotals()).unique_views, few.length)
+  const other = await openStore(database.url, { ...COUNTING, uniqueBy: 'ip+user_agent' })
+  atEnd(t, () => other.close())
+  let isClosed = false
+  await other.rebuild({ adoptSettings: true }, step => {
+    if (step !== 'rows' || isClosed) return
+    isClosed = true
+    // As somebody prunes, and a consumer then has a view of the day.
+    void database.query(
+      `UPDATE post_view_day_keys
+       SET secret = '${'0'.repeat(64)}', reopening = 'visitors', rows_until = (SELECT MAX(id) FROM post_views)`,
+    )
+    void database.query('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1')
+  })
+  assert.equal(isClosed, true)
+  assert.equal((await other.siteTotals()).unique_views, 2 * few.length)
   await assertVerified(other)
 })
 

@@ -88,7 +88,8 @@ export class DayRecount {
   readonly #listReader: StatementSync
   readonly #addPost: StatementSync
   readonly #storePost: StatementSync
-  #isBeingReopened = false
+  /** Of the day that was read: then its unique views are taken as they are stored. */
+  isBeingReopened = false
 
   constructor(engine: SqlEngine) {
     this.#engine = engine
@@ -108,7 +109,7 @@ export class DayRecount {
     day: Day,
     { readersAreListed, look }: { readersAreListed: boolean; look: (rows: readonly RawRow[]) => void },
   ): Promise<void> {
-    this.#isBeingReopened = await isBeingReopened(client, day)
+    this.isBeingReopened = await isBeingReopened(client, day)
     this.#database.exec('DELETE FROM posts; DELETE FROM readers')
     const { start, end } = boundsOf(this.#engine, day)
     for await (const rows of rowsBetween(this.#engine, client, start, end)) {
@@ -208,7 +209,7 @@ export class DayRecount {
       baseline,
       // Rows of one reader may be hashed under two keys for now, so what is stored is taken as it is.
       unique_views: known(
-        this.#isBeingReopened && row['unique_views'] !== null ? 'unique_views' : 'seen_readers',
+        this.isBeingReopened && row['unique_views'] !== null ? 'unique_views' : 'seen_readers',
       ),
       logged_in: known('seen_logged_in'),
       bots: known('seen_bots'),

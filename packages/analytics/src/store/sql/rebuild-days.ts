@@ -33,6 +33,8 @@ export interface DayRebuild {
   recount: DayRecount
   /** Called after each step; ends the work by throwing. */
   step(): void
+  /** Opens days to the end that are being opened again; null where their unique views may stay as they are. */
+  untilOpen: (() => Promise<void>) | null
 }
 
 /** Returns how much of the day was wrong. */
@@ -40,6 +42,10 @@ export async function rebuildDay(rebuild: DayRebuild, day: Day): Promise<number>
   let fixed = 0
   for (;;) {
     const look = await lookAt(rebuild, day)
+    if (rebuild.untilOpen !== null && look.hasRows && rebuild.recount.isBeingReopened) {
+      await rebuild.untilOpen()
+      continue
+    }
     const steps = new Corrections(rebuild.engine, look.rebuilds)
     const isRight = look.hasRows
       ? (await rebuildReaders(rebuild, look, steps, day)) && (await rebuildCounts(rebuild, look, steps, day))

@@ -16,7 +16,7 @@ import { rebuildDay } from './rebuild-days.ts'
 import { rebuildRows } from './rebuild-rows.ts'
 import { allDays, differences, hasRows } from './recount.ts'
 import { rebuildReferrers } from './referrers.ts'
-import { reopenDays } from './reopen.ts'
+import { reopenDays, untilNoneIsReopened } from './reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
 import { totalsAfter, writeTotals } from './totals.ts'
@@ -41,13 +41,15 @@ export async function rebuild(
   if (options.adoptSettings) await adoptSettings(given, progress)
   const engine = whileAgreed(given, await checkAgreement(given))
   const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
-  // What is left of that, or begins meanwhile, is left as it is: a day's readers can be compared once it is open.
   await reopenDays(engine, progress)
 
   let fixed = await rebuildRows(engine, progress)
   const asked = options.adoptSettings ? {} : options
   const days = (await allDays(engine, engine.reader)).filter(day => isAsked(asked, day))
-  fixed += await rebuildDays(engine, days, progress)
+  // A day's readers can be compared once it is open. One that begins to be opened again meanwhile is left as it is, unless its
+  // unique views are those of other settings: nobody would look at them again.
+  const untilOpen = options.adoptSettings ? () => untilNoneIsReopened(engine, progress, async () => {}) : null
+  fixed += await rebuildDays(engine, days, untilOpen, progress)
   fixed += await rebuildTotals(engine, progress)
   return {
     fixed,
@@ -68,13 +70,18 @@ export function whileAgreed(engine: SqlEngine, agreement: number): SqlEngine {
   }
 }
 
-async function rebuildDays(engine: SqlEngine, days: readonly Day[], progress: Progress): Promise<number> {
+async function rebuildDays(
+  engine: SqlEngine,
+  days: readonly Day[],
+  untilOpen: (() => Promise<void>) | null,
+  progress: Progress,
+): Promise<number> {
   const recount = new DayRecount(engine)
   let fixed = 0
   try {
     for (const [index, day] of days.entries()) {
       const step = () => progress('days', index, days.length)
-      fixed += await rebuildDay({ engine, recount, step }, day)
+      fixed += await rebuildDay({ engine, recount, step, untilOpen }, day)
       fixed += await rebuildReferrers(engine, day, step)
       progress('days', index + 1, days.length)
     }

@@ -14,6 +14,7 @@ import { startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { oldConsumer } from './support/article-tables.ts'
+import { numbersTo } from './support/mysql.ts'
 import { unix } from './support/views.ts'
 
 const MIGRATING = join(import.meta.dirname, 'support/migrating-process.ts')
@@ -38,7 +39,7 @@ async function fill(t: TestContext, url: string): Promise<void> {
             ELT(seq % 4 + 1, 'Mozilla/5.0 (X11; Linux x86_64)', 'Googlebot/2.1', NULL, 'curl/8.0'),
             IF(seq % 5 = 0, CONCAT('https://host-', seq % 7, '.example/', seq), NULL),
             FROM_UNIXTIME(? + seq * 72)
-     FROM seq_1_to_${ROWS}`,
+     FROM ${numbersTo(ROWS)}`,
     [unix(`${FIRST}T00:00:00Z`)],
   )
   await sql(

@@ -9,7 +9,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { type AmqpTap, tapAmqp } from './support/amqp-tap.ts'
 import { atEnd } from './support/at-end.ts'
-import { ownMysql, SQLITE, type TestDatabase } from './support/engines.ts'
+import { MYSQL, ownMysql, SQLITE, type TestDatabase } from './support/engines.ts'
 import { assertInvariants } from './support/invariants.ts'
 import { Ledger, type LedgerMessage, publish } from './support/ledger.ts'
 import { plan } from './support/planned.ts'
@@ -29,7 +29,7 @@ interface KillableDatabase extends TestDatabase {
 
 const ENGINES: { name: string; create(t: TestContext): Promise<KillableDatabase> }[] = [
   { name: 'SQLite', create: async t => ({ ...(await SQLITE.create(t)), killServer: async () => {} }) },
-  { name: 'MariaDB', create: createOnOwnServer },
+  { name: MYSQL.name, create: createOnOwnServer },
 ]
 
 async function createOnOwnServer(t: TestContext): Promise<KillableDatabase> {

@@ -143,8 +143,8 @@ export async function reshapeAdoptedTables(
       const left = statements.slice(done).map(statement => statement.sql)
       throw await refusal(error, { client, database, name, left })
     }
+    progress('tables', done + 1, statements.length)
   }
-  progress('tables', statements.length, statements.length)
 }
 
 async function isMigrated(client: MysqlClient, database: string): Promise<boolean> {

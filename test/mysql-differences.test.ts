@@ -59,9 +59,11 @@ describe('a server', () => {
     await store.siteTotals()
     await store.referrers(null, OLD, OLD, 10)
     await assertVerified(store)
+    // Of tables that are there already it says so.
     const warned = await root.sql(
       `SELECT digest_text AS statement FROM performance_schema.events_statements_summary_by_digest
-       WHERE schema_name = '${name}' AND sum_warnings > 0`,
+       WHERE schema_name = '${name}' AND sum_warnings > 0
+         AND digest_text NOT LIKE 'CREATE TABLE IF NOT EXISTS %'`,
     )
     assert.deepEqual(
       warned.map(({ statement }) => statement),

@@ -207,16 +207,17 @@ async function writeAggregates(
 /** Totals, and the state with which counting begins. */
 async function finish(
   client: MysqlClient,
-  { settings: { timeZone, windowHours, uniqueBy, bots } }: SqlEngine,
+  engine: SqlEngine,
   openFrom: Day,
   adoptedAt: number | null,
 ): Promise<void> {
+  const { timeZone, windowHours, uniqueBy, bots } = engine.settings
   await transactionOn(client, async () => {
     await client.run('DELETE FROM post_view_totals')
     await client.run(
       `INSERT INTO post_view_totals
          (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
-       ${selectTotals('1 = 1')}`,
+       ${selectTotals('1 = 1', engine.daysOfPosts)}`,
     )
     const closed = await client.run('DELETE FROM post_view_day_keys WHERE day < ?', [openFrom])
     await client.run(

@@ -73,7 +73,6 @@ test('where the tables may not be changed, the refusal says what to run; afterwa
   const { hostname, host } = new URL(database.url)
   const user = `${database.name}@'${hostname}'`
   await createUser(root.sql, user)
-  t.after(() => root.sql(`DROP USER ${user}`))
   await root.sql(`GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON ${database.name}.* TO ${user}`)
   for (const table of ['post_view_migrations', 'post_view_state', 'post_view_day_keys']) {
     await root.sql(`GRANT CREATE, ALTER ON ${database.name}.${table} TO ${user}`)
@@ -101,6 +100,7 @@ test('where the tables may not be changed, the refusal says what to run; afterwa
   await store.checkSettings()
   assert.equal((await store.siteTotals()).views, 7)
   await assertVerified(store)
+  await root.sql(`DROP USER ${user}`)
 })
 
 test('where a foreign key holds a column, the refusal says which to drop; afterwards it goes on', async t => {

@@ -141,6 +141,36 @@ describe('a server', () => {
     await assert.rejects(record(store, [view(NOON, { postUuid: 'forbidden' })]), RowRejected)
   })
 
+  test('refuses to update a row that has changed since the snapshot, or does it', async t => {
+    const { url } = await asked(t)
+    await root.sql('CREATE TABLE counts (id INT PRIMARY KEY, n INT)')
+    await root.sql('INSERT INTO counts VALUES (1, 1)')
+    const other = await otherSession(t, url)
+    await other.sql('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+    await other.sql('START TRANSACTION WITH CONSISTENT SNAPSHOT')
+    await root.sql('UPDATE counts SET n = 2')
+    const refused = await other.sql('UPDATE counts SET n = n + 1').then(
+      () => null,
+      (error: { errno: number }) => error.errno,
+    )
+    assert.equal(refused, isMariadbFrom(1106) ? 1020 : null)
+  })
+
+  test('has a default collation of its own; ids of ours compare by their bytes under each', async t => {
+    const { url } = await asked(t)
+    const [row] = await root.sql('SELECT @@collation_database AS collation')
+    const ofMariadb = isMariadbFrom(1105) ? 'utf8mb4_uca1400_ai_ci' : 'utf8mb4_general_ci'
+    assert.equal(row!['collation'], server.isMysql ? 'utf8mb4_0900_ai_ci' : ofMariadb)
+    const store = await storeOn(t, url)
+    await store.migrate()
+    await record(store, [view(NOON, { postUuid: 'aB1' }), view(NOON, { postUuid: 'Ab1' })])
+    const totals = await store.postTotals(['aB1', 'Ab1'])
+    assert.deepEqual(
+      totals.map(({ views }) => views),
+      [1, 1],
+    )
+  })
+
   test('has MD5() and a native uuid, or not', async t => {
     await asked(t)
     assert.equal(await errorOf("SELECT MD5('a')"), server.isMysql && version >= 907 ? 1305 : null)

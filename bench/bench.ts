@@ -9,7 +9,7 @@ import { ensureClickhouse } from '../tools/stack/clickhouse-install.ts'
 import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { ensureParts } from '../tools/stack/stack-install.ts'
-import { chosenStack } from '../tools/stack/stacks.ts'
+import { chosenStack, type Stack, stackNamed } from '../tools/stack/stacks.ts'
 import { type BenchEngine, clickhouseEngine, mysqlEngine, sqliteEngine } from './databases.ts'
 
 export interface BenchOptions {
@@ -31,6 +31,8 @@ export interface Bench extends BenchOptions {
   broker(): Promise<Rabbitmq>
   /** Started at the first asking for these arguments; the server's default settings without any. */
   mariadb(...args: string[]): Promise<Mysql>
+  /** The same, of the stack of that name. */
+  serverOf(stack: string, ...args: string[]): Promise<Mysql>
   /** Another one, on data that are kept in a folder. */
   mariadbIn(folder: string, args: readonly string[]): Promise<Mysql>
   /** Started at the first asking; undefined where there is none for this machine. */
@@ -60,6 +62,18 @@ export function createBench(options: BenchOptions): Bench {
     stops.push(() => server.stop())
     return server
   }
+  const serverOf = (stack: Stack | null, args: string[]): Promise<Mysql> => {
+    const key = [stack?.name, ...args].join(' ')
+    let server = servers.get(key)
+    if (server === undefined) {
+      server = start(async () => {
+        await ensureParts(['mariadb'], stack, say)
+        return startMysql({ args, stack })
+      })
+      servers.set(key, server)
+    }
+    return server
+  }
 
   return {
     ...options,
@@ -74,18 +88,8 @@ export function createBench(options: BenchOptions): Bench {
       })
       return broker
     },
-    mariadb(...args) {
-      const key = args.join(' ')
-      let server = servers.get(key)
-      if (server === undefined) {
-        server = start(async () => {
-          await ensureParts(['mariadb'], chosenStack(), say)
-          return startMysql({ args })
-        })
-        servers.set(key, server)
-      }
-      return server
-    },
+    mariadb: (...args) => serverOf(chosenStack(), args),
+    serverOf: (stack, ...args) => serverOf(stackNamed(stack), args),
     clickhouse() {
       clickhouse ??= start(async () => {
         await ensureClickhouse(say)

@@ -7,7 +7,14 @@ import type { BareInserted, BareInsertOptions } from './contenders/bare-insert.t
 import type { NothingOptions } from './contenders/nothing.ts'
 import type { OneByOneOptions } from './contenders/one-by-one.ts'
 import { type BenchDatabase, type BenchEngine, expectedViews, withDatabase } from './databases.ts'
-import { type EventsOptions, grouped, makeEvents, oneByOne } from './events.ts'
+import {
+  type BenchEvent,
+  type BenchMessage,
+  type EventsOptions,
+  grouped,
+  makeEvents,
+  oneByOne,
+} from './events.ts'
 import type { IngestRun } from './ingest.ts'
 import { untilCalm } from './measure.ts'
 import {
@@ -65,20 +72,10 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
   const ours = (engine: BenchEngine, group: 'single' | 'grouped'): Turn<IngestRun> => ({
     name: `${engine.name.toLowerCase()}-${group}`,
     title: `postviews on ${engine.name}, ${group === 'single' ? 'one event a message' : 'grouped'}`,
-    run: () =>
-      withDatabase(engine, async database => {
-        const some = events.slice(0, counts[group])
-        const messages = group === 'single' ? oneByOne(some) : grouped(some)
-        const start = async (amqpUrl: string) => [
-          await startService({ amqpUrl, databaseUrl: database.url, folder: bench.folder }),
-        ]
-        return runBacklog(bench, {
-          total: some.length,
-          messages,
-          counts: { database, expected: expectedViews(some) },
-          start,
-        })
-      }),
+    run: () => {
+      const some = events.slice(0, counts[group])
+      return runService(bench, engine, some, group === 'single' ? oneByOne(some) : grouped(some))
+    },
   })
 
   const articleWay: Turn<IngestRun> = {
@@ -134,6 +131,22 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
           bare(clickhouse, 5_000),
         ]),
   ]
+}
+
+/** One turn of the service, on a new database. */
+export function runService(
+  bench: Bench,
+  engine: BenchEngine,
+  events: readonly BenchEvent[],
+  messages: readonly BenchMessage[],
+): Promise<IngestRun> {
+  return withDatabase(engine, async database => {
+    const start = async (amqpUrl: string) => [
+      await startService({ amqpUrl, databaseUrl: database.url, folder: bench.folder }),
+    ]
+    const counts = { database, expected: expectedViews(events) }
+    return runBacklog(bench, { total: events.length, messages, counts, start })
+  })
 }
 
 function contender(

@@ -69,13 +69,13 @@ export const INGEST = part<IngestMeasured>({
   }),
 })
 
-function rateOf({ runs }: IngestContender): Summary | null {
+export function rateOf({ runs }: IngestContender): Summary | null {
   return runs.some(({ wrong }) => wrong !== null)
     ? null
     : summarize(runs.map(({ eventsPerSecond }) => eventsPerSecond))
 }
 
-function ratesTable(contenders: readonly IngestContender[]): string {
+export function ratesTable(contenders: readonly IngestContender[]): string {
   return table(
     ['', 'events', 'events/s, median', 'min', 'max'],
     contenders.map(contender => {
@@ -108,13 +108,13 @@ function fastest(contenders: readonly IngestContender[]): IngestContender {
   return contenders.reduce((best, each) => (median(each) > median(best) ? each : best))
 }
 
-function rates({ runs }: IngestContender): number[] {
+export function rates({ runs }: IngestContender): number[] {
   return runs.map(({ eventsPerSecond }) => eventsPerSecond)
 }
 
 const PARTS_OF_CPU = ['broker', 'database', 'service'] as const
 
-function cpuTable(contenders: readonly IngestContender[]): string {
+export function cpuTable(contenders: readonly IngestContender[]): string {
   return table(
     ['CPU, ms per 1,000 events', ...PARTS_OF_CPU, 'together', 'cores busy'],
     contenders.map(({ title, runs }) => {

@@ -13,15 +13,15 @@ export interface Part {
   name: string
   /** One line, for `--help`. */
   help: string
+  /** Left out where no part is named: it installs servers of other systems, which needs root. */
+  isOnlyByName?: true
   /** @returns what was measured, as plain JSON */
   measure(bench: Bench): Promise<unknown>
   /** Shows what `measure` returned, now or in an earlier run. */
   show(measured: unknown): Shown
 }
 
-export interface PartOf<Measured> {
-  name: string
-  help: string
+export interface PartOf<Measured> extends Pick<Part, 'name' | 'help' | 'isOnlyByName'> {
   measure(bench: Bench): Promise<Measured>
   show(measured: Measured): Shown
 }

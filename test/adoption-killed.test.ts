@@ -14,6 +14,8 @@ import { startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { oldConsumer } from './support/article-tables.ts'
+import { laravelTables } from './support/laravel-sql.ts'
+import { numbersTo, otherSession } from './support/mysql.ts'
 import { unix } from './support/views.ts'
 
 const MIGRATING = join(import.meta.dirname, 'support/migrating-process.ts')
@@ -26,19 +28,37 @@ const SETTINGS: CountingSettings = {
 const TODAY = new Date().toISOString().slice(0, 10)
 // Its days are partly over and partly open.
 const FIRST = addDays(TODAY, -36)
-const POSTS = Array.from({ length: 20 }, (_, index) => `POST-${index}`)
 const ROWS = 12_000
 
-/** Rows of ten days, counted on the days of UTC, of which some counts are missing; in the spelling of 20 posts. */
-async function fill(t: TestContext, url: string): Promise<void> {
-  const { sql } = await oldConsumer(t, url)
+/** The tables, and 20 posts, by a number from 0. */
+interface Old {
+  tables?: readonly string[]
+  posts: readonly string[]
+  /** Its id as SQL. */
+  idOf(number: string): string
+}
+
+const SPELT: Old = {
+  posts: Array.from({ length: 20 }, (_, index) => `POST-${index}`),
+  idOf: number => `CONCAT('POST-', ${number})`,
+}
+
+const UUID = '0190a000-0000-7000-8000-0000000000'
+const UUIDS: Old = {
+  posts: Array.from({ length: 20 }, (_, index) => `${UUID}${String(index).padStart(2, '0')}`),
+  idOf: number => `CONCAT('${UUID}', LPAD(${number}, 2, '0'))`,
+}
+
+/** Rows of ten days, counted on the days of UTC, of which some counts are missing. */
+async function fill(t: TestContext, url: string, { tables, idOf }: Old = SPELT): Promise<void> {
+  const { sql } = await oldConsumer(t, url, tables && { tables })
   await sql(
     `INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
-     SELECT CONCAT('POST-', seq % 20), IF(seq % 3 = 0, seq % 70, NULL), CONCAT('192.0.2.', seq % 90),
+     SELECT ${idOf('seq % 20')}, IF(seq % 3 = 0, seq % 70, NULL), CONCAT('192.0.2.', seq % 90),
             ELT(seq % 4 + 1, 'Mozilla/5.0 (X11; Linux x86_64)', 'Googlebot/2.1', NULL, 'curl/8.0'),
             IF(seq % 5 = 0, CONCAT('https://host-', seq % 7, '.example/', seq), NULL),
             FROM_UNIXTIME(? + seq * 72)
-     FROM seq_1_to_${ROWS}`,
+     FROM ${numbersTo(ROWS)}`,
     [unix(`${FIRST}T00:00:00Z`)],
   )
   await sql(
@@ -69,7 +89,7 @@ async function migrating(
   return isDone
 }
 
-async function everything(t: TestContext, url: string) {
+async function everything(t: TestContext, url: string, { posts }: Old = SPELT) {
   const store = await openStore(url, SETTINGS)
   t.after(() => store.close())
   await store.checkSettings()
@@ -77,24 +97,30 @@ async function everything(t: TestContext, url: string) {
   const { views, details_since } = await store.siteTotals()
   assert.ok(views > ROWS - 100 && views < ROWS)
   assert.notEqual(details_since, undefined)
-  return everythingIn(store, { posts: POSTS, from: addDays(FIRST, -1), to: TODAY })
+  return everythingIn(store, { posts, from: addDays(FIRST, -1), to: TODAY })
 }
 
-test('killed at one step after the other, it ends in the same numbers', async t => {
-  const [whole, killed] = [await testMysql(), await testMysql()]
-  await fill(t, whole.url)
-  await fill(t, killed.url)
-  let steps = 0
-  assert.ok(await migrating(whole.url, 1, () => {}))
-  const expected = await everything(t, whole.url)
+for (const maker of ['the article', "Laravel's migrations"]) {
+  test(`of tables as ${maker} made them, killed at one step after the other: it ends in the same numbers`, async t => {
+    const [whole, killed] = [await testMysql(), await testMysql()]
+    const old =
+      maker === 'the article'
+        ? SPELT
+        : { ...UUIDS, ...(await laravelTables(await otherSession(t, whole.url))) }
+    await fill(t, whole.url, old)
+    await fill(t, killed.url, old)
+    let steps = 0
+    assert.ok(await migrating(whole.url, 1, () => {}))
+    const expected = await everything(t, whole.url, old)
 
-  // Each run is killed a step further on than the one before, as far as there are steps.
-  while (!(await migrating(killed.url, ++steps, kill => kill()))) {
-    assert.ok(steps < 200, 'it never came to an end')
-  }
-  assert.ok(steps > 8, `it was killed ${steps - 1} times`)
-  assert.deepEqual(await everything(t, killed.url), expected)
-})
+    // Each run is killed a step further on than the one before, as far as there are steps.
+    while (!(await migrating(killed.url, ++steps, kill => kill()))) {
+      assert.ok(steps < 200, 'it never came to an end')
+    }
+    assert.ok(steps > 8, `it was killed ${steps - 1} times`)
+    assert.deepEqual(await everything(t, killed.url, old), expected)
+  })
+}
 
 test('its server killed in the middle, it ends in the same numbers', async t => {
   const whole = await testMysql()

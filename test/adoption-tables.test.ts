@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
 import { StoreRefused } from '../packages/analytics/src/store/store.ts'
@@ -117,6 +118,36 @@ test('users may have columns and indexes of their own, and lack those that can b
     ),
     [{ type: 'varchar(64)', comment: 'the post, by its UUID' }],
   )
+  await assertVerified(store)
+})
+
+test('a key that begins with the day will do: what is unknown stays so, and rebuild puts totals right', async t => {
+  const { old, adopt } = await oldTables(t, {
+    tables: [
+      POST_VIEWS,
+      POST_VIEW_AGGREGATES.replace('uq_post_date (post_uuid, date)', 'uq_date_post (date, post_uuid)'),
+    ],
+  })
+  // Counted, and not kept: of the first day nothing else is known.
+  await old.count(POST, `${OLD} 12:00:00`)
+  await old.consume({ timestamp: `${RECENT} 12:00:00` })
+  const store = await adopt()
+  const expected = {
+    views: 2,
+    unique_views: 1,
+    last_viewed_at: `${RECENT}T12:00:00Z`,
+    details_since: addDays(OLD, 1),
+  }
+  const totals = async () => {
+    const [total] = await store.postTotals([POST])
+    const { views, unique_views, last_viewed_at, details_since } = total!
+    return { views, unique_views, last_viewed_at, details_since }
+  }
+  assert.deepEqual(await totals(), expected)
+  await assertVerified(store)
+  await old.sql('UPDATE post_view_totals SET views = 9, last_viewed_at = NULL, unknown_until = NULL')
+  assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 1)
+  assert.deepEqual(await totals(), expected)
   await assertVerified(store)
 })
 

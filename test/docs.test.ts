@@ -212,6 +212,25 @@ test('every file that a document names is there', async () => {
   }
 })
 
+test('every difference between MariaDB and MySQL is held by the test that it names', async () => {
+  const [, section] = (await read('docs/compatibility.md')).split('\n### MariaDB and MySQL\n')
+  const rows = section!
+    .split('\n#')[0]!
+    .split('\n')
+    .filter(line => line.startsWith('| '))
+    .slice(1)
+  assert.ok(rows.length > 10)
+  for (const row of rows) {
+    const [, file, name] = /\| `(test\/[\w-]+\.test\.ts)`: ([^|]+) \|$/.exec(row) ?? []
+    assert.ok(file !== undefined, row)
+    assert.ok(
+      (await read(file)).includes(`test('${name}', async`) ||
+        (await read(file)).includes(`test("${name}", async`),
+      row,
+    )
+  }
+})
+
 test('every npm script that a document names is there', async () => {
   const { scripts } = JSON.parse(await read('package.json'))
   for (const path of await filesOf(DOCUMENTS)) {

@@ -6,13 +6,14 @@ import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
+import { migrationLock } from '../packages/analytics/src/store/mysql/migrate.ts'
 import { testMysql, testRabbitmq } from '../tools/stack/for-tests.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
 import { oldConsumer } from './support/article-tables.ts'
 import { atEnd } from './support/at-end.ts'
 import { MYSQL, mysqlDatabase, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'
-import { otherSession } from './support/mysql.ts'
+import { numbersTo, otherSession } from './support/mysql.ts'
 import { plan } from './support/planned.ts'
 import { type Program, postviewsUnread, silentServer, startProgram } from './support/program.ts'
 import { messageCount, onChannel } from './support/published.ts'
@@ -41,7 +42,7 @@ const ADD_OLD_ROWS: Record<TestEngine['kind'], string[]> = {
   mysql: [
     `INSERT INTO post_views (post_uuid, viewed_at, received_at, day, slice, logged_in, bot, visitor)
      SELECT 'old', NOW() - INTERVAL 200 DAY, NOW() - INTERVAL 200 DAY, CURDATE() - INTERVAL 200 DAY, 0, 0, 0, REPEAT('\\0', 16)
-     FROM seq_1_to_${OLD_ROWS}`,
+     FROM ${numbersTo(OLD_ROWS)}`,
     'CREATE TRIGGER slow BEFORE DELETE ON post_views FOR EACH ROW DO SLEEP(0.0003)',
   ],
 }
@@ -206,7 +207,8 @@ describe('a signal ends', { concurrency: 4 }, () => {
       await until('the server has let go of them', async () => (await sessions()) === usual)
     }
 
-    const [lock] = await other.sql("SELECT GET_LOCK(CONCAT('postviews ', MD5(DATABASE())), 0) AS taken")
+    const name = migrationLock(new URL(url).pathname.slice(1))
+    const [lock] = await other.sql(`SELECT GET_LOCK('${name}', 0) AS taken`)
     assert.equal(Number(lock!['taken']), 1)
     await endBoth('GET_LOCK')
     await other.sql('DO RELEASE_ALL_LOCKS()')

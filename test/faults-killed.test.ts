@@ -45,7 +45,7 @@ describe('killed', () => {
     })
   }
 
-  test('with its second batch committed and its first one not, on MariaDB', async t => {
+  test(`with its second batch committed and its first one not, on ${MYSQL.name}`, async t => {
     const database = await MYSQL.create(t)
     // As many as that in each, however slowly they come.
     const settings = { BATCH_EVENTS: String(FEW), BATCH_WAIT_MS: '5000' }

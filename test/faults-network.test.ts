@@ -6,6 +6,7 @@ import { testMysql } from '../tools/stack/for-tests.ts'
 import { atEnd } from './support/at-end.ts'
 import { MYSQL, mysqlDatabase, SQLITE } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'
+import { isCommit } from './support/mysql.ts'
 import { plan } from './support/planned.ts'
 import { DUPLICATES } from './support/service.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
@@ -18,7 +19,7 @@ const NOTICED_MS = 3 * HEARTBEAT_SECONDS * 1_000
 /** What a busy machine may take to tell. */
 const SLACK_MS = 1_500
 
-/** On MariaDB, with a proxy between it and the service. */
+/** On MariaDB or MySQL, with a proxy between it and the service. */
 async function systemOnProxiedDatabase(
   t: TestContext,
 ): Promise<{ system: TestSystem; proxy: TcpProxy; url: string }> {
@@ -45,8 +46,7 @@ function stepsOfBatch(decide: (step: 'insert' | 'count' | 'commit') => Verdict |
     }
     if (!inserting.has(connection)) return 'pass'
     if (bytes.includes('INTO post_view_aggregates')) return decide('count') ?? 'pass'
-    // Length, number, COM_QUERY, and the statement.
-    return bytes.subarray(5).equals(Buffer.from('COMMIT')) ? (decide('commit') ?? 'pass') : 'pass'
+    return isCommit(bytes) ? (decide('commit') ?? 'pass') : 'pass'
   }
 }
 

@@ -6,7 +6,7 @@ import { after, before, describe, type TestContext, test } from 'node:test'
 import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
 import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
-import { holdBatches, otherSession, storeOn, untilWaiting } from './support/mysql.ts'
+import { holdBatches, isCommit, otherSession, storeOn, untilWaiting } from './support/mysql.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
 import { until } from './support/until.ts'
 import { record, toRows, untilAvailable, view } from './support/views.ts'
@@ -46,8 +46,7 @@ describe('faults', { concurrency: true }, () => {
     test('the answer to a commit is lost: what was committed is not counted again', async t => {
       const { proxy, straight, store } = await throughProxy(t)
       const rows = await toRows(straight, views(300))
-      // As a query of its own, and not as a word of "READ COMMITTED".
-      onceSaid(proxy, '\x03COMMIT', 'cut')
+      onceSaid(proxy, isCommit, 'cut')
       await assert.rejects(store.recordViews(rows), StoreUnavailable)
       proxy.pass()
       assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 300 })
@@ -63,7 +62,7 @@ describe('faults', { concurrency: true }, () => {
       test(`the connection is reset after ${words}: nothing of the batch is kept`, async t => {
         const { proxy, straight, store } = await throughProxy(t)
         const rows = await toRows(straight, views(300))
-        onceSaid(proxy, words, 'reset')
+        onceSaid(proxy, bytes => bytes.includes(words), 'reset')
         await assert.rejects(store.recordViews(rows), StoreUnavailable)
         assert.equal((await straight.siteTotals()).views, 0)
         proxy.pass()
@@ -240,12 +239,12 @@ describe('faults', { concurrency: true }, () => {
   })
 })
 
-/** From when these words have gone to the server, whatever comes back meets that fate. */
-function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): void {
+/** From when such words have gone to the server, whatever comes back meets that fate. */
+function onceSaid(proxy: TcpProxy, isSaidBy: (bytes: Buffer) => boolean, fate: Verdict): void {
   let isSaid = false
   proxy.intercept(({ direction, bytes }) => {
     if (direction === 'to-client') return isSaid ? fate : 'pass'
-    isSaid ||= bytes.includes(words)
+    isSaid ||= isSaidBy(bytes)
     return 'pass'
   })
 }

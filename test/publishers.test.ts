@@ -232,7 +232,7 @@ test('counts each view whose id or time is none, as of a time that can be, and t
   assert.match(metrics, /^postviews_amqp_times_ignored_total 1$/m)
 })
 
-test('an older service reads the tables in MariaDB with the statements it has', async t => {
+test(`an older service reads the tables in ${MYSQL.name} with the statements it has`, async t => {
   const { publish, start, rows } = await system(t, MYSQL)
   await start()
   const now = Math.floor(Date.now() / 1_000)

@@ -3,7 +3,7 @@
  * panel users and somebody who guesses their password, every command that works beside a running service, connections
  * that break and services that are killed. It ends exact, and neither memory nor files grow beyond a bound.
  *
- * `SOAK_MINUTES` (10) and `SOAK_ENGINE` (`SQLite` or `MariaDB`) may be set.
+ * `SOAK_MINUTES` (10) and `SOAK_ENGINE` (`SQLite`, or `MariaDB` or `MySQL`, whichever the stack has) may be set.
  */
 
 import assert from 'node:assert/strict'
@@ -26,7 +26,7 @@ import { field, headers, longText, propertyList, wirePublisher } from './support
 const MINUTES = Number(process.env['SOAK_MINUTES'] ?? 10)
 const ENGINE = ENGINES.find(({ name }) => name === (process.env['SOAK_ENGINE'] ?? 'SQLite'))
 if (!(MINUTES > 0) || ENGINE === undefined)
-  throw new Error('SOAK_MINUTES is a number, SOAK_ENGINE is SQLite or MariaDB')
+  throw new Error(`SOAK_MINUTES is a number, SOAK_ENGINE is ${ENGINES.map(({ name }) => name).join(' or ')}`)
 
 const VIEWS_A_SECOND = 600
 /** Of them, from readers who make up where they come from and what they are. */

@@ -9,6 +9,7 @@ import { openStore } from '../packages/analytics/src/store/open.ts'
 import { atEnd } from './support/at-end.ts'
 import { MYSQL, mysqlDatabase, SQLITE, type TestDatabase } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
+import { createUser } from './support/mysql.ts'
 import { plan } from './support/planned.ts'
 import { onChannel } from './support/published.ts'
 import { postviews } from './support/service.ts'
@@ -30,7 +31,7 @@ interface Damage {
 
 /** A database whose service has the privileges that the documentation asks for, table by table, and no others. */
 const GUARDED = {
-  name: 'MariaDB',
+  name: MYSQL.name,
   async create(t: TestContext): Promise<TestDatabase> {
     const root = await MYSQL.create(t)
     const store = await openStore(root.url, COUNTING)
@@ -38,7 +39,7 @@ const GUARDED = {
     await store.close()
     const { hostname, port, pathname } = new URL(root.url)
     const name = pathname.slice(1)
-    await root.query(`CREATE OR REPLACE USER ${name}@'${hostname}' IDENTIFIED BY 'sekret'`)
+    await createUser(root.query, `${name}@'${hostname}'`, "IDENTIFIED BY 'sekret'")
     const tables = await root.query(
       `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = '${name}'`,
     )
@@ -142,7 +143,7 @@ describe('what no retry cures', { concurrency: 2 }, () => {
   }
 })
 
-test('MariaDB: what a batch of a connection that was lost meets does not shut out the next', async t => {
+test(`${MYSQL.name}: what a batch of a connection that was lost meets does not shut out the next`, async t => {
   const database = await MYSQL.create(t)
   const system = await createSystem(t, { database })
   const service = await system.start({ nodeOptions: TRIED_SOON })

@@ -1,4 +1,4 @@
-/** Stores on MariaDB, and a second session that gets in their way. */
+/** Stores on MariaDB or MySQL, and a second session that gets in their way. */
 
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -35,6 +35,28 @@ export async function otherSession(t: TestContext, url: string): Promise<OtherSe
       return rows
     },
   }
+}
+
+/** A table `numbers` with the column `seq` from 1 to `count`, as every server knows it. */
+export function numbersTo(count: number): string {
+  return `JSON_TABLE(CONCAT('[0', REPEAT(',0', ${count - 1}), ']'), '$[*]' COLUMNS (seq FOR ORDINALITY)) AS numbers`
+}
+
+/** Whether a message of a client to its server is that statement alone. MySQL has attributes of the query before the text. */
+export function isCommit(bytes: Buffer): boolean {
+  return bytes[4] === COM_QUERY && bytes.toString('latin1').endsWith('COMMIT')
+}
+
+const COM_QUERY = 3
+
+/** A new user on the server, without a privilege; one of that name is replaced. */
+export async function createUser(
+  run: (sql: string) => Promise<unknown>,
+  user: string,
+  identified = '',
+): Promise<void> {
+  await run(`DROP USER IF EXISTS ${user}`)
+  await run(`CREATE USER ${user} ${identified}`)
 }
 
 /** Keeps batches from what they write last, as long as the session's transaction lasts. */

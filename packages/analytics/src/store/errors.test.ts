@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { ClickHouseError } from '@clickhouse/client'
 import { storeError as clickhouseError } from './clickhouse/errors.ts'
-import { storeError as mysqlError, Overtaken } from './mysql/errors.ts'
+import { HeldByForeignKey, storeError as mysqlError, NotAllowed, Overtaken } from './mysql/errors.ts'
 import { fileError, storeError as sqliteError } from './sqlite/errors.ts'
 import { RowRejected, StoreBroken, StoreUnavailable, storeProblem } from './store.ts'
 
@@ -29,7 +29,8 @@ describe('an error is one that a retry may cure, one of a row, or one that someb
       [1054, 'no such column', StoreBroken],
       [1305, 'no such function', StoreBroken],
       [1064, 'syntax', StoreBroken],
-      [1142, 'no privilege on the table', StoreBroken],
+      [1142, 'no privilege on the table', NotAllowed],
+      [1832, 'a foreign key holds the column', HeldByForeignKey],
       [1045, 'wrong password', StoreBroken],
       [1130, 'no user may come from this host', StoreBroken],
       [1932, "the table's file is gone", StoreBroken],

@@ -19,7 +19,8 @@ import type { SqlEngine } from '../sql/sql.ts'
 import { selectTotals } from '../sql/totals.ts'
 import { type Progress, StoreUnavailable } from '../store.ts'
 import { type MysqlClient, transactionOn } from './connection.ts'
-import { bytes, partsOf, quoted } from './text.ts'
+import { bytes, partsOf, quoted, statement } from './text.ts'
+import { spelling, upsert } from './upsert.ts'
 
 const ROWS_AT_ONCE = 20_000
 const TEXTS_AT_ONCE = 5_000
@@ -125,12 +126,13 @@ async function adoptRows(client: MysqlClient, engine: SqlEngine, progress: Progr
   }
 }
 
-const WRITE_ROWS = {
-  insert: 'INSERT INTO post_views (id, post_uuid, day, slice, logged_in, bot, visitor, referer_host) VALUES ',
-  update: ` ON DUPLICATE KEY UPDATE
-    post_uuid = VALUES(post_uuid), viewed_at = viewed_at, day = VALUES(day), slice = VALUES(slice),
-    logged_in = VALUES(logged_in), bot = VALUES(bot), visitor = VALUES(visitor), referer_host = VALUES(referer_host)`,
-}
+const DERIVED = ['post_uuid', 'day', 'slice', 'logged_in', 'bot', 'visitor', 'referer_host']
+// Where the users' own declaration moves it on with every change, their time stays what it is.
+const WRITE_ROWS = upsert(
+  'post_views',
+  ['id', ...DERIVED],
+  added => `viewed_at = viewed_at, ${assignments(DERIVED, added)}`,
+)
 
 async function writeRows(
   client: MysqlClient,
@@ -140,8 +142,9 @@ async function writeRows(
     const { post_uuid, day, slice, logged_in, bot, visitor, referer_host } = derived
     return `(${row.id},${quoted(post_uuid)},'${day}',${slice},${logged_in},${bot},${bytes(visitor!)},${quoted(referer_host)})`
   }
+  const { insert, update } = spelling(WRITE_ROWS, client)
   for (const { items, texts } of partsOf(rows, TEXTS_AT_ONCE, rowText)) {
-    const { changed } = await client.write(WRITE_ROWS.insert + texts.join() + WRITE_ROWS.update)
+    const { changed } = await client.write(statement(insert, texts, update))
     // A row that is there counts as two changes, one that is not as one: somebody has just removed it.
     if (changed !== 2 * items.length) throw new StoreUnavailable('MySQL: rows went while they were adopted')
   }
@@ -167,15 +170,13 @@ async function adoptDays(
   }
 }
 
-const WRITE_AGGREGATES = {
-  insert: `
-    INSERT INTO post_view_aggregates
-      (post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-    VALUES `,
-  update: `
-    ON DUPLICATE KEY UPDATE
-      unique_views = VALUES(unique_views), logged_in = VALUES(logged_in), bots = VALUES(bots),
-      first_viewed_at = VALUES(first_viewed_at), last_viewed_at = VALUES(last_viewed_at)`,
+const TOLD = ['unique_views', 'logged_in', 'bots', 'first_viewed_at', 'last_viewed_at']
+const WRITE_AGGREGATES = upsert('post_view_aggregates', ['post_uuid', 'date', 'view_count', ...TOLD], added =>
+  assignments(TOLD, added),
+)
+
+function assignments(columns: readonly string[], added: (column: string) => string): string {
+  return columns.map(column => `${column} = ${added(column)}`).join(', ')
 }
 
 async function writeAggregates(
@@ -197,24 +198,26 @@ async function writeAggregates(
     const times = [first_viewed_at, last_viewed_at].map(time => (time === null ? 'NULL' : `'${time}'`))
     return `(${quoted(key)},'${day}',${view_count},${unique_views},${logged_in},${bots},${times.join()})`
   }
+  const { insert, update } = spelling(WRITE_AGGREGATES, client)
   for (const { texts } of partsOf(told, TEXTS_AT_ONCE, textOf)) {
-    await client.write(WRITE_AGGREGATES.insert + texts.join() + WRITE_AGGREGATES.update)
+    await client.write(statement(insert, texts, update))
   }
 }
 
 /** Totals, and the state with which counting begins. */
 async function finish(
   client: MysqlClient,
-  { settings: { timeZone, windowHours, uniqueBy, bots } }: SqlEngine,
+  engine: SqlEngine,
   openFrom: Day,
   adoptedAt: number | null,
 ): Promise<void> {
+  const { timeZone, windowHours, uniqueBy, bots } = engine.settings
   await transactionOn(client, async () => {
     await client.run('DELETE FROM post_view_totals')
     await client.run(
       `INSERT INTO post_view_totals
          (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
-       ${selectTotals('1 = 1')}`,
+       ${selectTotals('1 = 1', engine.daysOfPosts)}`,
     )
     const closed = await client.run('DELETE FROM post_view_day_keys WHERE day < ?', [openFrom])
     await client.run(

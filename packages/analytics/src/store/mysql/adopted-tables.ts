@@ -3,6 +3,7 @@
 import { MIGRATIONS_TABLE } from '../migrate.ts'
 import { type Progress, RowRejected, StoreRefused } from '../store.ts'
 import type { MysqlClient } from './connection.ts'
+import { HeldByForeignKey, NotAllowed } from './errors.ts'
 import { quoted } from './text.ts'
 
 /** What an article's column must be to be taken over. */
@@ -31,6 +32,9 @@ interface ArticleTable {
 const INTEGER: Needed = { types: ['tinyint', 'smallint', 'mediumint', 'int', 'bigint'] }
 const TEXT: Needed = { types: ['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext'] }
 
+/** `uuid`: what Laravel's `$table->uuid()` is on MariaDB from 10.7 on. Such a column keeps no other ids than UUIDs. */
+const POST_ID: Needed = { types: ['char', 'varchar', 'uuid'], isNullable: false }
+
 const POST_UUID: Wanted = { type: 'CHAR(36)', length: 36, collation: 'utf8mb4_bin', isNullable: false }
 const SEARCHED = { collation: 'utf8mb4_unicode_ci', isNullable: true }
 
@@ -38,7 +42,7 @@ const TABLES: Record<string, ArticleTable> = {
   post_views: {
     needed: {
       id: INTEGER,
-      post_uuid: { types: ['char', 'varchar'], isNullable: false },
+      post_uuid: POST_ID,
       user_id: INTEGER,
       ip: TEXT,
       user_agent: TEXT,
@@ -70,7 +74,7 @@ const TABLES: Record<string, ArticleTable> = {
   post_view_aggregates: {
     needed: {
       id: INTEGER,
-      post_uuid: { types: ['char', 'varchar'], isNullable: false },
+      post_uuid: POST_ID,
       date: { types: ['date'], isNullable: false },
       view_count: { ...INTEGER, isNullable: false },
     },
@@ -126,11 +130,20 @@ export async function reshapeAdoptedTables(
     throw new StoreRefused(`the tables that are there cannot be adopted: ${problems.join('; ')}`)
   }
 
-  let done = 0
-  for (const [name, table] of found) {
-    progress('tables', done, found.size)
-    await reshape(client, name, changesTo(name, table))
-    progress('tables', ++done, found.size)
+  const statements = [...found].flatMap(([name, table]) => {
+    const changes = changesTo(name, table)
+    return changes.length === 0 ? [] : [{ name, sql: `ALTER TABLE ${name} ${changes.join(', ')}` }]
+  })
+  for (const [done, { name, sql }] of statements.entries()) {
+    progress('tables', done, statements.length)
+    try {
+      // One statement, so that a server that dies meanwhile leaves the table as it was.
+      await client.write(sql)
+    } catch (error) {
+      const left = statements.slice(done).map(statement => statement.sql)
+      throw await refusal(error, { client, database, name, left })
+    }
+    progress('tables', done + 1, statements.length)
   }
 }
 
@@ -274,13 +287,46 @@ function textChange(name: string, column: Column, wanted: Wanted): string | null
   return `MODIFY ${name} ${type} CHARACTER SET utf8mb4 COLLATE ${wanted.collation} ${wanted.isNullable ? 'NULL' : 'NOT NULL'}${comment}`
 }
 
-// One statement, so that a server that dies meanwhile leaves the table as it was.
-async function reshape(client: MysqlClient, name: string, changes: readonly string[]): Promise<void> {
-  if (changes.length === 0) return
-  try {
-    await client.write(`ALTER TABLE ${name} ${changes.join(', ')}`)
-  } catch (error) {
-    if (!(error instanceof RowRejected)) throw error
-    throw new StoreRefused(`a row of ${name} cannot be kept as this program needs it: ${error.message}`)
+interface Attempt {
+  client: MysqlClient
+  database: string
+  name: string
+  /** The statement that failed, and those behind it. */
+  left: readonly string[]
+}
+
+/** What an attempt to change a table has come to: where somebody can help, with the statements to run. */
+async function refusal(error: unknown, { client, database, name, left }: Attempt): Promise<unknown> {
+  if (error instanceof RowRejected) {
+    return new StoreRefused(`a row of ${name} cannot be kept as this program needs it: ${error.message}`)
   }
+  if (error instanceof NotAllowed) {
+    const { message } = error
+    return new StoreRefused(
+      `${name} has to be changed, and the user of DATABASE_URL has no privilege to (${message}): have somebody run what follows, then \`postviews migrate\` again: ${left.join('; ')}`,
+    )
+  }
+  if (error instanceof HeldByForeignKey) {
+    const keys = await foreignKeysOf(client, database, name)
+    return new StoreRefused(
+      `${name} has to be changed, and a foreign key does not let it (${error.message}): run what follows, then \`postviews migrate\` again: ${keys.join('; ')}`,
+    )
+  }
+  return error
+}
+
+/** The statements that drop the foreign keys of a table, and those of others that refer to it. */
+async function foreignKeysOf(client: MysqlClient, database: string, name: string): Promise<string[]> {
+  const keys = await client.all(
+    `SELECT DISTINCT table_schema AS other, table_name AS name, constraint_name AS foreign_key
+     FROM information_schema.key_column_usage
+     WHERE referenced_table_schema IS NOT NULL
+       AND ((table_schema = ? AND table_name = ?) OR (referenced_table_schema = ? AND referenced_table_name = ?))
+     ORDER BY table_schema, table_name, constraint_name`,
+    [database, name, database, name],
+  )
+  return keys.map(({ other, name, foreign_key }) => {
+    const table = other === database ? name : `${other}.${name}`
+    return `ALTER TABLE ${table} DROP FOREIGN KEY ${foreign_key}`
+  })
 }

@@ -8,6 +8,8 @@ import { Overtaken } from './errors.ts'
 import { SERVER_WAITS_SECONDS, Session } from './session.ts'
 
 export interface MysqlClient extends SqlClient {
+  /** MySQL; else MariaDB. */
+  isMysql: boolean
   /** `firstId`: the first number that the statement gave to a row; 0 when it gave none. */
   write(sql: string, values?: readonly SqlValue[]): Promise<{ changed: number; firstId: number }>
   /** Hands over rows as they come, some at a time, each as an array of its columns. */
@@ -159,6 +161,7 @@ async function tryTransaction<T>(client: MysqlClient, work: (client: MysqlClient
 
 function clientOf(session: Session): MysqlClient {
   return {
+    isMysql: session.isMysql,
     all: (sql, values) => session.all(sql, values),
     run: async (sql, values) => (await session.write(sql, values)).affectedRows,
     write: async (sql, values) => {

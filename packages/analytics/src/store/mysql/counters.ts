@@ -4,75 +4,78 @@ import type { BatchCounts, PostDayCount } from '../counts.ts'
 import type { MysqlClient } from './connection.ts'
 import type { KeptHosts } from './kept-hosts.ts'
 import { partsOf, postDay, quoted, statement, time } from './text.ts'
+import { type Spelling, spelling, upsert } from './upsert.ts'
 
 const COUNTERS_AT_ONCE = 2_000
 // Below 1,000, from which on MariaDB turns a list into a table that it joins.
 const KEYS_AT_ONCE = 900
 
-interface Upsert {
-  insert: string
-  update: string
-}
+type Added = (column: string) => string
 
-const ADD_VIEWS = ' ON DUPLICATE KEY UPDATE view_count = view_count + VALUES(view_count)'
+const addViews = (added: Added) => `view_count = view_count + ${added('view_count')}`
 
-const ADD_TO_REFERRERS: Upsert = {
-  insert: 'INSERT INTO post_view_referrers (post_uuid, date, host, view_count) VALUES ',
-  update: ADD_VIEWS,
-}
+const ADD_TO_REFERRERS = upsert('post_view_referrers', ['post_uuid', 'date', 'host', 'view_count'], addViews)
 
-const FIRST_AND_LAST = `
-      first_viewed_at = COALESCE(LEAST(first_viewed_at, VALUES(first_viewed_at)), first_viewed_at, VALUES(first_viewed_at)),
-      last_viewed_at  = COALESCE(GREATEST(last_viewed_at, VALUES(last_viewed_at)), last_viewed_at, VALUES(last_viewed_at))`
+const firstAndLast = (added: Added) => `
+      first_viewed_at = COALESCE(LEAST(first_viewed_at, ${added('first_viewed_at')}), first_viewed_at, ${added('first_viewed_at')}),
+      last_viewed_at  = COALESCE(GREATEST(last_viewed_at, ${added('last_viewed_at')}), last_viewed_at, ${added('last_viewed_at')})`
 
 // Null, where adopted rows leave a day's numbers unknown, stays null.
-const ADD_DAY = `
-    ON DUPLICATE KEY UPDATE
-      view_count      = view_count + VALUES(view_count),
-      unique_views    = unique_views + VALUES(unique_views),
-      logged_in       = logged_in + VALUES(logged_in),
-      bots            = bots + VALUES(bots),${FIRST_AND_LAST}`
+const addDay = (added: Added) => `
+      view_count      = view_count + ${added('view_count')},
+      unique_views    = unique_views + ${added('unique_views')},
+      logged_in       = logged_in + ${added('logged_in')},
+      bots            = bots + ${added('bots')},${firstAndLast(added)}`
 
-const ADD_TO_POST_DAYS: Upsert = {
-  insert: `
-    INSERT INTO post_view_aggregates
-      (id, post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-    VALUES `,
-  update: ADD_DAY,
-}
+const ADD_TO_POST_DAYS = upsert(
+  'post_view_aggregates',
+  [
+    'id',
+    'post_uuid',
+    'date',
+    'view_count',
+    'unique_views',
+    'logged_in',
+    'bots',
+    'first_viewed_at',
+    'last_viewed_at',
+  ],
+  addDay,
+)
 
 // Null stands for no known day, on either side: then the other side tells.
-const ADD_TO_POSTS: Upsert = {
-  insert: `
-    INSERT INTO post_view_totals
-      (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-    VALUES `,
-  update: `
-    ON DUPLICATE KEY UPDATE
-      views           = views + VALUES(views),
-      detailed_views  = COALESCE(detailed_views + VALUES(detailed_views), detailed_views, VALUES(detailed_views)),
-      unique_views    = COALESCE(unique_views + VALUES(unique_views), unique_views, VALUES(unique_views)),
-      logged_in       = COALESCE(logged_in + VALUES(logged_in), logged_in, VALUES(logged_in)),
-      bots            = COALESCE(bots + VALUES(bots), bots, VALUES(bots)),${FIRST_AND_LAST}`,
-}
+const addKnown = (column: string, added: string) =>
+  `${column} = COALESCE(${column} + ${added}, ${column}, ${added})`
 
-const ADD_TO_SITE_REFERRERS: Upsert = {
-  insert: 'INSERT INTO site_view_referrers (date, host, view_count) VALUES ',
-  update: ADD_VIEWS,
-}
+const ADD_TO_POSTS = upsert(
+  'post_view_totals',
+  [
+    'post_uuid',
+    'views',
+    'detailed_views',
+    'unique_views',
+    'logged_in',
+    'bots',
+    'first_viewed_at',
+    'last_viewed_at',
+  ],
+  added => `
+      views = views + ${added('views')},
+      ${addKnown('detailed_views', added('detailed_views'))},
+      ${addKnown('unique_views', added('unique_views'))},
+      ${addKnown('logged_in', added('logged_in'))},
+      ${addKnown('bots', added('bots'))},${firstAndLast(added)}`,
+)
 
-const ADD_TO_MINUTES: Upsert = {
-  insert: 'INSERT INTO site_view_minutes (minute, view_count) VALUES ',
-  update: ADD_VIEWS,
-}
+const ADD_TO_SITE_REFERRERS = upsert('site_view_referrers', ['date', 'host', 'view_count'], addViews)
 
-const ADD_TO_SITE_DAYS: Upsert = {
-  insert: `
-    INSERT INTO site_view_aggregates
-      (date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-    VALUES `,
-  update: ADD_DAY,
-}
+const ADD_TO_MINUTES = upsert('site_view_minutes', ['minute', 'view_count'], addViews)
+
+const ADD_TO_SITE_DAYS = upsert(
+  'site_view_aggregates',
+  ['date', 'view_count', 'unique_views', 'logged_in', 'bots', 'first_viewed_at', 'last_viewed_at'],
+  addDay,
+)
 
 /** Waits until no other batch has its turn, and keeps them waiting until the transaction is over: all write this row. */
 export function takeTurn({ committedAt, viewedAt }: { committedAt: number; viewedAt: number }): string {
@@ -80,28 +83,29 @@ export function takeTurn({ committedAt, viewedAt }: { committedAt: number; viewe
     INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at)
     VALUES (1, ${committedAt}, ${viewedAt})
     ON DUPLICATE KEY UPDATE
-      last_committed_at = VALUES(last_committed_at),
-      last_viewed_at    = VALUES(last_viewed_at)`
+      last_committed_at = ${committedAt},
+      last_viewed_at    = ${viewedAt}`
 }
 
 /** Each is made when asked for. */
 export function* counterStatements(
+  server: { isMysql: boolean },
   counts: BatchCounts,
   { idOf, isKnown }: KnownPostDays,
   { ofPost, ofSite }: KeptHosts,
 ): Generator<string> {
   yield* upserts(
-    ADD_TO_REFERRERS,
+    spelling(ADD_TO_REFERRERS, server),
     counts.referrers(),
     count => `(${postDay(count)},${quoted(ofPost(count))},${count.views})`,
   )
   yield* upserts(
-    ADD_TO_POST_DAYS,
+    spelling(ADD_TO_POST_DAYS, server),
     counts.postDays(),
     count =>
       `(${idOf(count)},${postDay(count)},${count.views},${count.unique},${count.loggedIn},${count.bots},${time(count.first)},${time(count.last)})`,
   )
-  yield* upserts(ADD_TO_POSTS, counts.posts(isKnown), count => {
+  yield* upserts(spelling(ADD_TO_POSTS, server), counts.posts(isKnown), count => {
     const details =
       count.detailedViews === null
         ? 'NULL,NULL,NULL,NULL'
@@ -109,13 +113,17 @@ export function* counterStatements(
     return `(${quoted(count.postUuid)},${count.views},${details},${time(count.first)},${time(count.last)})`
   })
   yield* upserts(
-    ADD_TO_SITE_REFERRERS,
+    spelling(ADD_TO_SITE_REFERRERS, server),
     counts.siteReferrers(),
     count => `('${count.day}',${quoted(ofSite(count))},${count.views})`,
   )
-  yield* upserts(ADD_TO_MINUTES, counts.minutes(), ({ minute, views }) => `(${minute},${views})`)
   yield* upserts(
-    ADD_TO_SITE_DAYS,
+    spelling(ADD_TO_MINUTES, server),
+    counts.minutes(),
+    ({ minute, views }) => `(${minute},${views})`,
+  )
+  yield* upserts(
+    spelling(ADD_TO_SITE_DAYS, server),
     counts.siteDays(),
     ({ day, views, unique, loggedIn, bots, first, last }) =>
       `('${day}',${views},${unique},${loggedIn},${bots},${time(first)},${time(last)})`,
@@ -123,7 +131,7 @@ export function* counterStatements(
 }
 
 function* upserts<T>(
-  { insert, update }: Upsert,
+  { insert, update }: Spelling,
   items: readonly T[],
   textOf: (item: T) => string,
 ): Generator<string> {

@@ -16,6 +16,12 @@ export class DuplicateKey extends RowRejected {
   }
 }
 
+/** The user of the URL may not do it; somebody else may. */
+export class NotAllowed extends StoreBroken {}
+
+/** A foreign key of the users' own does not let a column be changed. */
+export class HeldByForeignKey extends StoreBroken {}
+
 // Deadlock, lock wait timeout, and (MariaDB) a record changed since it was read.
 const OVERTAKEN = new Set([1213, 1205, 1020])
 
@@ -44,6 +50,17 @@ const VALUE_REFUSED = new Set([
 
 const UNKNOWN_DATABASE = 1049
 
+const NOT_ALLOWED = new Set([
+  1142, // no privilege on the table
+  1143, // no privilege on the column
+])
+
+const HELD_BY_FOREIGN_KEY = new Set([
+  1832, // a column of the table
+  1833, // a column that another table refers to
+  3780, // the two columns would not fit each other any more (MySQL)
+])
+
 /**
  * The same lists: what stays as it is until somebody mends it. A server that takes no writes (1290, 1792, 1836) is not
  * among them: it is about to be made the primary, or somebody is at work on it.
@@ -56,8 +73,8 @@ const BROKEN = new Set([
   3118, // the user is locked (MySQL)
   4151, // the user is locked (MariaDB)
   UNKNOWN_DATABASE,
-  1142, // no privilege on the table
-  1143, // no privilege on the column
+  ...NOT_ALLOWED,
+  ...HELD_BY_FOREIGN_KEY,
   1227, // no such privilege
   1370, // no privilege on the routine
   1054, // no such column
@@ -112,6 +129,8 @@ export function storeError(error: unknown, { server, database, sql }: Asked): Er
   if (VALUE_REFUSED.has(errno)) return new RowRejected(message)
   if (!BROKEN.has(errno)) return new StoreUnavailable(message)
   const step = sql === null ? 'signing in' : stepOf(sql)
+  if (NOT_ALLOWED.has(errno)) return new NotAllowed(message, step)
+  if (HELD_BY_FOREIGN_KEY.has(errno)) return new HeldByForeignKey(message, step)
   return errno === UNKNOWN_DATABASE
     ? new StoreBroken(
         `${at}: there is no database ${database} (${errno}): create it, then run \`postviews migrate\``,

@@ -1,5 +1,6 @@
 /** Brings a database to this version: one process at a time, from nothing or from the second article's tables. */
 
+import { createHash } from 'node:crypto'
 import { applyMigrations } from '../migrate.ts'
 import { SELECT_STATE, type SqlEngine } from '../sql/sql.ts'
 import type { Progress } from '../store.ts'
@@ -33,13 +34,19 @@ export async function migrate(
   if (state === undefined) await adopt(client, engine, progress)
 }
 
-// Held until the session ends. Its name is the server's, not the database's, and at most 64 characters.
+/**
+ * The lock that whoever migrates holds. Its name is the server's, not the database's, and at most 64 characters. MD5, because earlier
+ * versions take the same lock; made here, because MySQL 9 has no such function any more.
+ */
+export function migrationLock(database: string): string {
+  return `postviews ${createHash('md5').update(database).digest('hex')}`
+}
+
+// Held until the session ends.
 async function takeLock(client: MysqlClient, database: string, progress: Progress): Promise<void> {
+  const lock = migrationLock(database)
   for (;;) {
-    const [row] = await client.all("SELECT GET_LOCK(CONCAT('postviews ', MD5(?)), ?) AS taken", [
-      database,
-      LOCK_WAIT_SECONDS,
-    ])
+    const [row] = await client.all('SELECT GET_LOCK(?, ?) AS taken', [lock, LOCK_WAIT_SECONDS])
     if (Number(row!['taken']) === 1) return
     progress('waiting for another migration', 0, 1)
   }

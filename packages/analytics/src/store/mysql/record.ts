@@ -49,7 +49,7 @@ async function putKeys(client: MysqlClient, keys: ReadonlyMap<Day, string>): Pro
   for (const [day, key] of keys) {
     await client.write(
       `INSERT INTO post_view_day_keys (day, secret) VALUES ('${day}', ${quoted(key)})
-       ON DUPLICATE KEY UPDATE secret = VALUES(secret), reopening = NULL`,
+       ON DUPLICATE KEY UPDATE secret = ${quoted(key)}, reopening = NULL`,
     )
   }
 }
@@ -94,7 +94,7 @@ async function recordOn(
   }
   // Each statement is made while the server works on the one before.
   let running: Promise<unknown> = heard(listReaders(client, fresh))
-  for (const statement of counterStatements(counts, known, kept)) {
+  for (const statement of counterStatements(client, counts, known, kept)) {
     await running
     running = heard(client.write(statement))
   }

@@ -47,6 +47,7 @@ export class Session {
   readonly #socket: Socket
   readonly #statementLimitMs: number
   readonly #asked: Omit<Asked, 'sql'>
+  #isMysql = false
   #isOver = false
   #isLate = false
   #hasAnswered = false
@@ -79,7 +80,7 @@ export class Session {
       await core.promise().connect()
       const session = new Session(core, socket, asked, statementLimitMs)
       for (const statement of SETTINGS) await session.write(statement)
-      await session.#refuseShortPackets()
+      await session.#meetServer()
       return session
     } catch (error) {
       socket.destroy()
@@ -88,13 +89,20 @@ export class Session {
   }
 
   /** A server that takes no long statements breaks the connection in the middle of a batch, and does not say why. */
-  async #refuseShortPackets(): Promise<void> {
-    const [row] = await this.all('SELECT @@max_allowed_packet AS bytes')
+  async #meetServer(): Promise<void> {
+    // What stands behind M! is a comment to MySQL alone. A version says what somebody has configured it to say.
+    const [row] = await this.all('SELECT TRUE /*M! AND FALSE */ AS is_mysql, @@max_allowed_packet AS bytes')
+    this.#isMysql = Number(row!['is_mysql']) === 1
     const bytes = Number(row!['bytes'])
     if (bytes >= LEAST_PACKET_BYTES) return
     throw new StoreUnavailable(
       `MySQL at ${this.#asked.server}: max_allowed_packet is ${bytes}, and has to be ${LEAST_PACKET_BYTES} at least: raise it on the server`,
     )
+  }
+
+  /** MySQL; else MariaDB. */
+  get isMysql(): boolean {
+    return this.#isMysql
   }
 
   get isOver(): boolean {

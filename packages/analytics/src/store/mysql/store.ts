@@ -37,6 +37,15 @@ const RECOUNT = { statementLimitMs: 3_600_000 }
 const MIGRATION = { statementLimitMs: 2 ** 31 - 1 }
 
 /**
+ * Where it groups in a temporary table, MySQL cannot insert the least or greatest of a DATE or TIMESTAMP whose first value is null:
+ * it takes that for 0000-00-00 (1292). Of other types it can. Whether it needs such a table depends on the keys of adopted tables.
+ */
+const DAYS_OF_POSTS = `(
+  SELECT post_uuid, CAST(date AS CHAR(10)) AS date, view_count, baseline, unique_views, logged_in, bots,
+         CAST(first_viewed_at AS DATETIME) AS first_viewed_at, CAST(last_viewed_at AS DATETIME) AS last_viewed_at
+  FROM post_view_aggregates) AS days`
+
+/**
  * Touches nothing: the server may be away, now and later. Whatever is asked of it then fails as `StoreUnavailable`.
  *
  * @throws {StoreRefused} for a URL that says what cannot be done
@@ -103,7 +112,7 @@ export async function openMysqlStore(
     fromTime: fromTimestamp,
     serverClock: async () => Number((await reader.all('SELECT UNIX_TIMESTAMP() AS now'))[0]!['now']),
     aggregatesAreKeptBy: 'id',
-    daysOfPosts: 'post_view_aggregates',
+    daysOfPosts: DAYS_OF_POSTS,
   }
   const housekeeping: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
   const recount: SqlEngine = { ...ingest, reader: recounter, exclusive: exclusiveOn(recounter) }

@@ -1,6 +1,7 @@
 /** What counts against the delivery limit of a quorum queue, which gives up a message that comes back too often. */
 
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
@@ -93,4 +94,22 @@ describe('where the broker allows it, no delivery is spent on what is only looke
     assert.equal(counts.length, MESSAGES)
     assert.equal(Math.max(...counts), await countOf(broker.url, 1), counts.join())
   })
+})
+
+test('with the policy that operations.md names, a direct queue that is a quorum queue drops nothing', async () => {
+  const { url, name, api } = await testRabbitmq()
+  const text = await readFile(join(import.meta.dirname, '../docs/operations.md'), 'utf8')
+  const [, pattern, definition] = /set_policy postviews '([^']+)' '([^']+)' --apply-to queues/.exec(text)!
+  const policy = { pattern, definition: JSON.parse(definition!), 'apply-to': 'queues' }
+  await api('PUT', `/policies/${name}/postviews`, policy)
+  for (const queue of ['post.viewed', 'analytics.post_views', DEAD_QUEUE]) {
+    await onChannel(url, channel => channel.assertQueue(queue, { durable: true, arguments: QUORUM }))
+    await sendTo(url, [queue], '{"post_uuid":"a-post"}')
+  }
+  for (const queue of ['post.viewed', 'analytics.post_views', DEAD_QUEUE]) {
+    // RabbitMQ 4 drops it after 20 otherwise.
+    for (let times = 0; times < 25; times++)
+      await onChannel(url, channel => until('it is there', async () => (await channel.get(queue)) !== false))
+    await until('it is back', async () => (await messageCount(url, queue)) === 1)
+  }
 })

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# RabbitMQ 4.3.6 (Debian unstable) and 4.0.5 (Debian 13), one node, amqplib 2.3.1, Node 20 or newer. Needs root, for debootstrap.
+# RabbitMQ 4.3.6 (Debian unstable), one node, amqplib 2.3.1, Node 20 or newer. Needs root, for debootstrap.
 #
 # A quorum queue confirms a message once it is on disk. But which log belongs to which queue is written to a file of its own
-# (quorum/NODE/names.dets), and that half a second later. A node that is killed within that half second after the queue was
-# declared comes back with the queue, and without its log. 4.3.6 then begins a new log: the queue works, and is empty, although
-# 100 persistent messages had been confirmed. 4.0.5 begins none: the queue is there and answers nobody, after any number of
-# restarts. A second after the declaration nothing is lost on either. Nothing needs a power cut: SIGKILL does.
+# (quorum/NODE/names.dets), half a second later. A node that is killed within that half second after the queue was declared
+# comes back with the queue and without its log, and begins a new one: the queue works, and is empty, although 100 persistent
+# messages had been confirmed. It takes no power cut: SIGKILL does. A second after the declaration nothing is lost. (3.10.8 and
+# 4.0.5 begin no new log: there the queue answers nobody any more.)
 #
-# Seen: killed at once, 0 of 100 there on 4.3.6 (7 of 7 times), no answer on 4.0.5 (4 of 4); killed 2 s later, 100 of 100 on both.
-# The number is of the worst of three attempts, because the half second begins before the declaration is answered.
+# Seen: killed at once, 0 of 100 are there, 3 of 3 times; killed 2 s later, 100 of 100. One of three is enough here, since the
+# half second begins before the declaration is answered.
 #
 # Ends with 0 while that is so, with 1 when it has changed.
 set -euo pipefail
@@ -21,17 +21,15 @@ cd "$folder"
 npm init -y >/dev/null
 npm install --no-audit --no-fund --silent amqplib@2.3.1
 
-for suite in trixie sid; do
-  debootstrap --variant=minbase "$suite" "$folder/$suite" >"$folder/$suite.log" 2>&1
-  printf '#!/bin/sh\nexit 101\n' > "$folder/$suite/usr/sbin/policy-rc.d"
-  chmod 755 "$folder/$suite/usr/sbin/policy-rc.d"
-  cp /etc/hosts /etc/resolv.conf "$folder/$suite/etc/"
-  # Its mounts end with the command.
-  unshare --mount --propagation private sh -c '
-    mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" &&
-    DEBIAN_FRONTEND=noninteractive chroot "$0" apt-get install -q -y --no-install-recommends rabbitmq-server
-  ' "$folder/$suite" >>"$folder/$suite.log" 2>&1
-done
+debootstrap --variant=minbase sid root >root.log 2>&1
+printf '#!/bin/sh\nexit 101\n' > root/usr/sbin/policy-rc.d
+chmod 755 root/usr/sbin/policy-rc.d
+cp /etc/hosts /etc/resolv.conf root/etc/
+# Its mounts end with the command.
+unshare --mount --propagation private sh -c '
+  mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" &&
+  DEBIAN_FRONTEND=noninteractive chroot "$0" apt-get install -q -y --no-install-recommends rabbitmq-server
+' "$folder/root" >>root.log 2>&1
 
 cat > finding.cjs <<'JS'
 const { spawn } = require('node:child_process')
@@ -118,25 +116,22 @@ async function leftAfter(node, queue, afterMs) {
 }
 
 async function main() {
-  let isSo = true
-  for (const [suite, version, whenKilled] of [['trixie', '4.0.5', null], ['sid', '4.3.6', 0]]) {
-    const node = await nodeIn(`${process.argv[2]}/${suite}`)
-    const connection = await node.start()
-    const found = connection.connection.serverProperties.version
-    await connection.close()
-    await node.kill('SIGTERM')
-    const atOnce = []
-    for (let times = 0; times < 3; times++) atOnce.push(await leftAfter(node, `at-once-${times}`, 0))
-    const later = await leftAfter(node, 'later', 2_000)
-    node.end()
-    const words = count => (count === null ? 'no answer' : `${count} of ${MESSAGES}`)
-    console.log(`RabbitMQ ${found}: killed at once: ${atOnce.map(words).join(', ')}; 2 s later: ${words(later)}`)
-    isSo &&= found === version && atOnce.includes(whenKilled) && later === MESSAGES
-  }
+  const node = await nodeIn(process.argv[2])
+  const connection = await node.start()
+  const { version } = connection.connection.serverProperties
+  await connection.close()
+  await node.kill('SIGTERM')
+  const atOnce = []
+  for (let times = 0; times < 3; times++) atOnce.push(await leftAfter(node, `at-once-${times}`, 0))
+  const later = await leftAfter(node, 'later', 2_000)
+  node.end()
+  const words = count => (count === null ? 'no answer' : `${count} of ${MESSAGES}`)
+  console.log(`RabbitMQ ${version}: killed at once: ${atOnce.map(words).join(', ')}; 2 s later: ${words(later)}`)
+  const isSo = atOnce.includes(0) && later === MESSAGES
   if (!isSo) console.log('This has changed.')
   process.exitCode = isSo ? 0 : 1
 }
 
 main()
 JS
-node finding.cjs "$folder"
+node finding.cjs "$folder/root"

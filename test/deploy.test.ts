@@ -10,16 +10,10 @@ import { readConfig as readBlogConfig } from '../examples/blog/src/config.ts'
 import { readConfig as readPanelConfig } from '../packages/admin/src/config.ts'
 import { readConfig as readServiceConfig } from '../packages/analytics/src/config.ts'
 import { createMetrics } from '../packages/analytics/src/metrics.ts'
+import { RABBITMQ_METRICS } from './support/rabbitmq-metrics.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
-/** As RabbitMQ 3.10 and 4.0 were seen to name them, each alarm with 0 and 1; alerts and dashboard use no others of its plugin. */
-const RABBITMQ_METRICS = new Set([
-  'rabbitmq_detailed_queue_messages_unacked',
-  'rabbitmq_detailed_queue_consumers',
-  'rabbitmq_alarms_memory_used_watermark',
-  'rabbitmq_alarms_free_disk_space_watermark',
-])
 /** What Prometheus adds. */
 const EVERY_LABEL = ['job', 'instance', 'le']
 const PROMQL_WORDS = new Set(['and', 'or', 'unless', 'by', 'on', 'offset'])

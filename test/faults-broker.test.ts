@@ -8,7 +8,7 @@ import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { SQLITE } from './support/engines.ts'
 import { countRows, untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
-import { messageCount } from './support/published.ts'
+import { messageCount, onChannel, sendTo } from './support/published.ts'
 import { postviews } from './support/service.ts'
 import { createSystem, type TestSystem } from './support/system.ts'
 import { until } from './support/until.ts'
@@ -21,6 +21,8 @@ const KILLS = 5
 let broker: Rabbitmq
 before(async () => {
   broker = await startRabbitmq()
+  // The broker tries again after 3 minutes to dead-letter what was refused.
+  await broker.ctl('eval', 'application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, 1000).')
 })
 after(() => broker.stop())
 
@@ -115,4 +117,35 @@ test('what a delivery limit took out of the queue can be replayed, and the sums 
   const replayed = await postviews(surroundings, 'dead', 'replay', '--reason', 'delivery_limit')
   assert.match(replayed.output, /^replayed [1-9]/)
   await system.check()
+})
+
+test('what a delivery limit takes out of the queue is not lost while postviews.dead takes nothing', async t => {
+  const { surroundings, vhost } = await systemOn(t)
+  const { amqpUrl } = surroundings
+  const limit = (name: string, queue: string, definition: object) =>
+    broker.api('PUT', `/policies/${vhost}/${name}`, {
+      pattern: `^${queue}$`,
+      definition,
+      'apply-to': 'queues',
+    })
+  await limit('limit', VIEWS_QUEUE, { 'delivery-limit': 1 })
+  await limit('full', DEAD_QUEUE, { 'max-length': 1, overflow: 'reject-publish' })
+  const GIVEN_UP = 40
+  await sendTo(amqpUrl, [DEAD_QUEUE], '{}')
+  await sendTo(
+    amqpUrl,
+    Array.from({ length: GIVEN_UP }, () => VIEWS_QUEUE),
+    '{"post_uuid":"a-post"}',
+  )
+  for (let times = 0; times < 2; times++) {
+    await onChannel(amqpUrl, async channel => {
+      for (let n = 0; n < GIVEN_UP; n++)
+        await until('it is there', async () => (await channel.get(VIEWS_QUEUE)) !== false)
+    })
+  }
+  await until('the queue hands out none', async () => (await messageCount(amqpUrl, VIEWS_QUEUE)) === 0)
+  // One or two more than the limit may get in.
+  assert.ok((await messageCount(amqpUrl, DEAD_QUEUE)) < GIVEN_UP)
+  await broker.api('DELETE', `/policies/${vhost}/full`)
+  await until('all are there', async () => (await messageCount(amqpUrl, DEAD_QUEUE)) > GIVEN_UP, 60_000)
 })

@@ -335,6 +335,22 @@ test('contains whatever it is given and whatever goes wrong', async t => {
   assert.deepEqual(endless.log, [])
   assert.equal(eventsOf(await takeMessages(broker.url)).length, 2)
 
+  // RabbitMQ 4 closes the channel on a message of more than 16 MiB.
+  const tooLarge = { ...BY_ID, padding: 'p'.repeat(17 * 1_048_576) }
+  const large = await showPages(broker.url, { pages: [[tooLarge, BY_ID], [BY_ID]] })
+  assert.deepEqual(large.log, [['view.dropped', 'its JSON is over 20000 bytes']])
+  assert.equal(eventsOf(await takeMessages(broker.url)).length, 2)
+  // As long as what is cut can be, as JSON.
+  const longest = { ...BY_ID, user_agent: '\u0001'.repeat(3_000), referer: '\u0001'.repeat(3_000) }
+  const full = await showPages(broker.url, { pages: [Array.from({ length: 50 }, () => longest)] })
+  assert.deepEqual(full.log, [])
+  const [message] = await takeMessages(broker.url)
+  assert.equal(
+    decodeMessage(message!.content, {}, { receivedAt: Date.now() / 1_000, maxAgeSeconds: 86_400 }).views
+      .length,
+    50,
+  )
+
   const many = Array.from({ length: 1_010 }, () => BY_ID)
   const tooMany = await showPages(broker.url, { pages: [many, []] })
   assert.deepEqual(tooMany.log, Array(10).fill(['view.dropped', 'too many are waiting']))

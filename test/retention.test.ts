@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
-import { type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { DEAD_QUEUE, declareTopology } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { purgeOldDead } from '../packages/analytics/src/ingest/dead.ts'
@@ -110,4 +110,40 @@ test('old dead letters go from the head of their queue, and the others are there
   // Others do not know what retention holds.
   assert.ok(leastForOthers >= YOUNG - 500, `once there seemed to be ${leastForOthers}`)
   assert.equal(held, 0)
+})
+
+describe('what a priority puts before older dead letters, or behind younger ones', () => {
+  const OLD = '2026-01-01T00:00:00Z'
+  const YOUNG = 300
+
+  /** Old ones, and young ones that came after them; RabbitMQ 4 delivers each priority by itself, and takes none for 4. */
+  async function queueOf(t: TestContext, old: number | undefined, young: number | undefined) {
+    const { url } = await testRabbitmq()
+    const connection = await connect(url)
+    t.after(() => connection.close())
+    await declareTopology(connection, [DEAD_QUEUE])
+    const channel = await connection.createConfirmChannel()
+    const put = (count: number, at: string, priority: number | undefined) => {
+      const headers = { 'set-aside-at': at }
+      const options = { persistent: true, headers, ...(priority !== undefined && { priority }) }
+      for (let n = 0; n < count; n++) channel.sendToQueue(DEAD_QUEUE, Buffer.from('{}'), options)
+    }
+    put(50, OLD, old)
+    put(YOUNG, new Date().toISOString(), young)
+    await channel.waitForConfirms()
+    return url
+  }
+
+  test('does not hide the old ones', async t => {
+    const url = await queueOf(t, undefined, 9)
+    assert.equal(await purgeOldDead(url, Date.parse('2026-02-01'), () => {}), 50)
+    assert.equal(await messageCount(url, DEAD_QUEUE), YOUNG)
+  })
+
+  test('is looked at once a day', async t => {
+    const url = await queueOf(t, 0, undefined)
+    const { run } = await retention(t)
+    await run(url)
+    assert.equal(await messageCount(url, DEAD_QUEUE), YOUNG)
+  })
 })

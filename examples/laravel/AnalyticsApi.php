@@ -54,6 +54,8 @@ final class AnalyticsApi
 
     private const MAX_WAITING = 1000;
     private const VIEWS_PER_MESSAGE = 50;
+    /** More than any view needs. So a message stays below 1 MiB, beyond which none of its views would be counted. */
+    private const MAX_VIEW_BYTES = 20000;
     private const MAX_USER_AGENT_CHARACTERS = 2000;
     private const MAX_REFERER_CHARACTERS = 500;
 
@@ -143,6 +145,11 @@ final class AnalyticsApi
                 $view,
                 JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES,
             );
+            // The broker closes the channel on a message that it takes for too large, and all that wait would wait for ever.
+            if (strlen($json) > self::MAX_VIEW_BYTES) {
+                $this->tell('view.dropped', 'its JSON is over ' . self::MAX_VIEW_BYTES . ' bytes');
+                return;
+            }
             // AMQP has no room for a long one, and everything that waits would wait for it.
             $isShort = is_string($view['event_id']) && strlen($view['event_id']) === 36;
             $this->waiting[] = ['id' => $isShort ? $view['event_id'] : self::uuid7(), 'json' => $json];

@@ -17,7 +17,7 @@ export interface AmqpTap {
   readonly unacknowledged: number
   /** Those of them that the service can still acknowledge: their connections are open. */
   readonly inHand: number
-  /** Deliveries that the service rejected or returned. */
+  /** Deliveries that the service rejected or returned, those aside that it returns all at once as it ends a channel. */
   readonly refused: number
   /** Counts from nothing, and only on new connections. */
   forget(): void
@@ -127,6 +127,7 @@ class ConnectionTap {
     if (id !== ACK && id !== REJECT && id !== NACK) return
     yield id === ACK ? 'ack' : 'refuse'
     const tag = method.readBigUInt64BE(2)
+    if (id === NACK && tag === 0n) return this.#returnAll(channel)
     const isMultiple = id !== REJECT && (method.readUInt8(10) & 1) === 1
     const settled = isMultiple
       ? [...this.unacknowledged].filter(delivery => isUpTo(delivery, channel, tag))
@@ -135,7 +136,7 @@ class ConnectionTap {
     if (id !== ACK) this.refused += settled.length
   }
 
-  /** A channel that was closed has returned what it had. */
+  /** What it had is returned when a channel is closed, or before. */
   #returnAll(channel: number): void {
     for (const delivery of this.unacknowledged) {
       if (delivery.startsWith(`${channel}/`)) this.unacknowledged.delete(delivery)

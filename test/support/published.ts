@@ -121,6 +121,15 @@ export async function messageCount(url: string, queue: string = VIEWS_QUEUE): Pr
   return count
 }
 
+/** The broker's version: `[4, 3]`. */
+export async function versionOf(url: string): Promise<[number, number]> {
+  const connection = await connect(url)
+  const { version } = connection.connection.serverProperties
+  await connection.close()
+  const [major, minor] = String(version).split('.').map(Number)
+  return [major!, minor!]
+}
+
 /** One message to each of the queues. */
 export async function sendTo(url: string, queues: readonly string[], body: string): Promise<void> {
   const connection = await connect(url)

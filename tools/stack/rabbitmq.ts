@@ -15,6 +15,8 @@ export type RabbitmqOptions = {
   config?: string[]
   /** Without the management plugin it starts sooner, and `api` and `vhost` do not work. Default true. */
   management?: boolean
+  /** Other plugins to enable, and what they enable: `rabbitmq_shovel`. */
+  plugins?: string[]
   /** Whose RabbitMQ; null for this machine's own. Default: the stack that was chosen. */
   stack?: Stack | null
 }
@@ -46,7 +48,7 @@ export type Rabbitmq = RabbitmqAddress & {
   vhost(name?: string): Promise<Vhost>
   /**
    * Has what was declared written to disk, which the node does by itself only some seconds later: killed before, it may
-   * come back without a queue, or with a quorum queue that never finds its leader.
+   * come back without a queue, or with a quorum queue that never finds its leader, or, from 4.3 on, has lost what was in it.
    */
   settle(): Promise<void>
   stop(options?: StopOptions): Promise<void>
@@ -108,7 +110,7 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
     management: await freePort(),
   }
   const inRoot = (...command: string[]) => commandIn(root, dir, command)
-  const env = await writeConfiguration(dir, ports, management, options.config ?? [])
+  const env = await writeConfiguration(dir, ports, management, options)
 
   const epmd = new Server({
     name: 'epmd',
@@ -218,13 +220,14 @@ async function writeConfiguration(
   dir: string,
   ports: Rabbitmq['ports'],
   management: boolean,
-  config: string[],
+  { config = [], plugins = [] }: RabbitmqOptions,
 ): Promise<Record<string, string>> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const cookie = join(dir, '.erlang.cookie')
   await rm(cookie, { force: true })
   await writeFile(cookie, randomBytes(24).toString('hex'), { mode: 0o400 })
-  await writeFile(join(dir, 'enabled_plugins'), management ? '[rabbitmq_management].\n' : '[].\n')
+  const enabled = [...(management ? ['rabbitmq_management'] : []), ...plugins]
+  await writeFile(join(dir, 'enabled_plugins'), `[${enabled.join(', ')}].\n`)
   await writeFile(
     join(dir, 'rabbitmq.conf'),
     [

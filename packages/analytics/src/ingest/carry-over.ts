@@ -79,7 +79,9 @@ export function carryOver(
   const { timestamp, priority, allHeaders } = properties
   if (typeof timestamp === 'number') options.timestamp = timestamp
   else if (timestamp !== undefined) leftOut.push('timestamp')
-  if (priority !== undefined) options.priority = priority
+  // Quorum queues of RabbitMQ 4 deliver by priority (none is 4 to them, so that 0 comes last), and retention relies on the
+  // oldest dead letter coming first.
+  if (priority !== undefined) leftOut.push('priority')
 
   let left = maxHeaderBytes
   for (const [name, value] of Object.entries(allHeaders.fields)) {

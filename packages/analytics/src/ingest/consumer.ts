@@ -11,7 +11,7 @@
  * | there is no room for them within `DEAD_MAX_BYTES` | ack; they are counted as discarded |
  * | the connection, the channel or a consumer is lost | nothing can be told: the broker delivers it again |
  *
- * Nothing is ever rejected or returned to its queue: that would count against a delivery limit.
+ * Nothing is ever rejected, and nothing is returned to its queue while it is consumed: that would count against a delivery limit.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -30,7 +30,7 @@ import { Connection, type Session } from './connection.ts'
 import { DeadLetters, type Sending } from './dead-letters.ts'
 import { Prefetch } from './prefetch.ts'
 import { propertiesOf } from './properties.ts'
-import { findQueues, type LeftAlone, lookAtQueues, type Queues, settleOnQueue } from './queues.ts'
+import { findQueues, type LeftAlone, lookAtQueues, type Queues, returnAll, settleOnQueue } from './queues.ts'
 import { ReceivedMessage } from './received.ts'
 import { StoreGate } from './store-gate.ts'
 
@@ -197,6 +197,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         session.wake()
         await this.#working
         if (session.isAcknowledgedSingly) await this.#settleOnQueues(session)
+        returnAll(session.channel)
         // A channel reads what was acknowledged before it closes; a connection that closes throws it away unread.
         await session.channel.close()
       })
@@ -222,7 +223,12 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   async #giveBack(session: ConsumerSession, error: StoreBroken): Promise<void> {
     this.#gate.shut(error)
     const timer = new AbortController()
-    const closed = session.channel.close().catch(() => {
+    const { channel, consumerTags } = session
+    const closed = (async () => {
+      for (const tag of consumerTags.values()) await channel.cancel(tag)
+      returnAll(channel)
+      await channel.close()
+    })().catch(() => {
       // It is lost already.
     })
     await Promise.race([closed, sleep(GIVE_BACK_MS, undefined, { signal: timer.signal }).catch(() => {})])

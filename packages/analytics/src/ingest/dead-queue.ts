@@ -4,7 +4,7 @@ import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client/src/
 import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { readAnyProperties } from './properties.ts'
-import { isStream, settleOnQueue } from './queues.ts'
+import { isStream, returnAll, settleOnQueue } from './queues.ts'
 
 const SETUP_TIMEOUT_MS = 20_000
 const HEARTBEAT_SECONDS = 10
@@ -74,6 +74,8 @@ async function workOnDeadQueue<T>(
       // Work that was interrupted has acknowledged something as well.
       if (!isClosed) {
         await settleOnQueue(channel, DEAD_QUEUE)
+        // Returned by a closed channel, they would count against a delivery limit from RabbitMQ 4.3 on (`returnAll`).
+        returnAll(channel)
         await channel.close()
       }
     }

@@ -96,7 +96,7 @@ export function listDead(
       }
       progress('messages', seen, total)
     }
-    // Nothing was acknowledged: closing the connection puts everything back.
+    // Nothing was acknowledged: everything goes back.
     return reasons
   })
 }
@@ -156,18 +156,19 @@ export function purgeDead(
   })
 }
 
-/** What comes after so many messages that are young is young as well. */
+/** What comes after so many messages that are young, and have no priority, is young as well. */
 const MOST_YOUNG = 200
 
 /**
  * Retention: removes messages of before `before` (Unix milliseconds) from the head of the queue, where the oldest are, and
- * looks no further than it must. `onHeld` tells how many of those that stay are in hand, and not in the broker's count.
+ * looks no further than it must; `isWhole` looks at all. That finds those that the broker dead-lettered with a priority, and
+ * puts last. `onHeld` tells how many of those that stay are in hand, and not in the broker's count.
  */
 export function purgeOldDead(
   amqpUrl: string,
   before: number,
   onHeld: (messages: number) => void,
-  { progress = () => {}, cut }: Followed = {},
+  { progress = () => {}, cut, isWhole = false }: Followed & { isWhole?: boolean } = {},
 ): Promise<number> {
   return onDeadQueue(amqpUrl, cut, async channel => {
     let purged = 0
@@ -181,13 +182,13 @@ export function purgeOldDead(
           purged++
         } else {
           kept++
-          // Of one whose age is unknown nothing follows for those behind it.
-          if (time >= before) young++
+          // Nothing follows for those behind one whose age is unknown, or one that its priority has put before older ones.
+          if (time >= before && propertiesOf(message).priority === undefined) young++
         }
       }
       onHeld(kept)
       progress('messages', seen, total)
-      if (young > MOST_YOUNG) break
+      if (young > MOST_YOUNG && !isWhole) break
     }
     return purged
   }).finally(() => onHeld(0))

@@ -116,3 +116,11 @@ export async function settleOnQueue(channel: Channel, queue: string): Promise<vo
   const { consumerTag } = await channel.consume(queue, () => {})
   await channel.cancel(consumerTag)
 }
+
+/**
+ * Returns everything that is not acknowledged, on a channel without consumers. What a nack returns does not count against a
+ * queue's delivery limit from RabbitMQ 4.3 on; what a channel returns because it is closed, or lost, does. Up to 4.2 both count.
+ */
+export function returnAll(channel: Channel): void {
+  channel.nackAll(true)
+}

@@ -32,8 +32,11 @@ export interface Retention {
 export function scheduleRetention(options: RetentionOptions): Retention {
   let running: Promise<void> = Promise.resolve()
   let deadInHand = 0
+  let wholeAt = Number.NEGATIVE_INFINITY
   const run = () => {
-    running = retain(options, messages => {
+    const isWhole = Date.now() - wholeAt >= DAY_MS
+    if (isWhole) wholeAt = Date.now()
+    running = retain(options, isWhole, messages => {
       deadInHand = messages
     })
   }
@@ -51,7 +54,11 @@ export function scheduleRetention(options: RetentionOptions): Retention {
   }
 }
 
-async function retain(options: RetentionOptions, onDeadHeld: (messages: number) => void): Promise<void> {
+async function retain(
+  options: RetentionOptions,
+  isWhole: boolean,
+  onDeadHeld: (messages: number) => void,
+): Promise<void> {
   const { store, metrics, log, amqpUrl, ending } = options
   const progress: Progress = () => ending?.signal.throwIfAborted()
   try {
@@ -60,7 +67,7 @@ async function retain(options: RetentionOptions, onDeadHeld: (messages: number) 
     if (!ran) return
     metrics.prunedRows.inc(rows)
     const before = Date.now() - options.deadRetentionDays * DAY_MS
-    const followed = { progress, ...(ending && { cut: ending.cut }) }
+    const followed = { progress, isWhole, ...(ending && { cut: ending.cut }) }
     const dead = await purgeOldDead(amqpUrl, before, onDeadHeld, followed)
     metrics.deadPurged.inc(dead)
     metrics.retentionLastSuccess.set(Math.floor(Date.now() / 1_000))

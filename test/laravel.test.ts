@@ -400,7 +400,7 @@ test('is what the documentation shows, in PHP that PHP can read', async () => {
   for (const snippet of snippets) await php(['-l'], `<?php\n${snippet}`)
   const recipe = readFileSync(join(import.meta.dirname, '../examples/laravel/AnalyticsApi.php'), 'utf8')
   for (const [, name] of snippets.join().matchAll(/^ +(\w+): (?:config|fn|storage)/gm)) {
-    assert.match(recipe, new RegExp(`private readonly \\??\\w+ \\$${name}\\b`))
+    assert.match(recipe, new RegExp(`private readonly \\??[\\w|]+ \\$${name}\\b`))
   }
   for (const [, method] of snippets.join().matchAll(/(?:analyticsApi|AnalyticsApi::class\))->(\w+)/g)) {
     assert.ok(recipe.includes(`public function ${method}(`), method)

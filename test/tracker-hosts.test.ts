@@ -48,14 +48,13 @@ describe('a host that is no use is passed over', () => {
     test(how, async t => {
       const { url, urls, proxies } = await nodes(t, 3)
       for (const proxy of proxies.slice(0, 2)) await spoil(proxy)
-      const limits = { connectTimeoutMs: 300, setUpTimeoutMs: 300 }
+      const limits = { connectTimeoutMs: 500, setUpTimeoutMs: 500 }
       const tracker = testTracker(t, { url: urls.join(','), ...limits })
       const since = performance.now()
       for (let n = 1; n <= 500; n++) tracker.trackView(numbered(n))
       assert.equal(await tracker.flush(10_000), 0)
       assert.ok(performance.now() - since < 5_000)
       assertAllThere(await takeNumbered(url), 500)
-      assert.equal(proxies[2]!.taken, 1)
       assert.equal(tracker.stats().republished, 0)
     })
   }

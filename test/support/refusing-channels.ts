@@ -46,11 +46,14 @@ function readFrames(
   let at = bytesToSkip
   if (direction === 'to-server' && bytesBefore === 0) at += PROTOCOL_HEADER_BYTES
   while (at < bytes.length) {
-    // The tests send few and short messages: what is looked at is never cut in two.
-    if (at + HEADER_BYTES + 4 > bytes.length) throw new Error('a frame is cut within its header')
+    const isMethod = bytes[at] === METHOD_FRAME
+    // The tests send few and short messages: what is looked at is never cut in two. (A heartbeat is a header and an end.)
+    if (at + HEADER_BYTES + (isMethod ? 4 : 0) > bytes.length)
+      throw new Error('a frame is cut within its header')
     const method = at + HEADER_BYTES
-    const name = NAMES.get(bytes.readUInt16BE(method + 2))
-    if (bytes[at] === METHOD_FRAME && bytes.readUInt16BE(method) === BASIC && name !== undefined) {
+    const name =
+      isMethod && bytes.readUInt16BE(method) === BASIC ? NAMES.get(bytes.readUInt16BE(method + 2)) : undefined
+    if (name !== undefined) {
       const frame: Frame = { name, connection, channel: bytes.readUInt16BE(at + 1), atMs: performance.now() }
       if (name === 'confirm' && isRefused(frame)) {
         bytes.writeUInt16BE(NACK, method + 2)

@@ -247,11 +247,6 @@ export class Publisher {
   }
 
   async #resume(link: Link): Promise<void> {
-    if (this.#isBlocked) {
-      // Until then the broker does not even read what it is asked.
-      this.#retryTimer = setTimeout(() => void this.#resume(link), REFUSED_PAUSE_MS).unref()
-      return
-    }
     if (this.#pauses > 1 && this.#options.urls.length > 1) {
       // A node that is cut off from the others refuses on every channel.
       this.#leave()

@@ -29,6 +29,8 @@ test('shows no user, no password and no value of a query, wherever a password en
     ['jdbc:mysql://db.example;pwd=hunter2', 'jdbc:mysql://db.example;pwd=…'],
     ['blog.example,https://root:hunter2@blog.example/', '…@blog.example/'],
     ['amqp://a:hunter2@one,amqp://b:hunter2@two', 'amqp://…@two'],
+    ['amqp://one,amqp://root:hunter2/blog', 'amqp://one,amqp://root:…/blog'],
+    ['amqp://one:5672, amqp:hunter2', 'amqp://one:5672, amqp:…'],
   ] as const) {
     assert.equal(shownValue(text), JSON.stringify(shown))
   }

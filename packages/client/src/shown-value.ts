@@ -5,7 +5,8 @@ const SCHEME = /^[a-z][a-z\d+.-]*:/i
 /** `host=db password=hunter2`, `Server=db;Pwd=hunter2`: how other programs are told. Where it ends each of them says otherwise. */
 const NAMED_SECRET = /(?<![?&#\w])(\w*(?:pass|pwd|secret|token|key)\w*\s*=).*$/is
 /** What is written `scheme:` where `scheme://` is meant may have a password behind it. */
-const WITHOUT_SLASHES = /^((?:amqps?|https?|mysqls?|mariadb|postgres(?:ql)?|clickhouses?):)(?!\/\/).*$/is
+const WITHOUT_SLASHES =
+  /((?:^|,\s*)(?:amqps?|https?|mysqls?|mariadb|postgres(?:ql)?|clickhouses?):)(?!\/\/).*$/is
 
 /**
  * In quotes, on one line, and without what is secret in a URL: user and password, and the values behind a `?`. Where they
@@ -16,7 +17,7 @@ export function shownValue(text: string): string {
     .replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1…@')
     .replace(WITHOUT_SLASHES, '$1…')
     // `mysql://root:password/database`: the host was forgotten.
-    .replace(/^([a-z][a-z\d+.-]*:\/\/[^/:?#]*):(?!\d{1,5}(?:[/?#,]|$))[^/?#]*/i, '$1:…')
+    .replace(/((?:^|,\s*)[a-z][a-z\d+.-]*:\/\/[^/:?#,]*):(?!\d{1,5}(?:[/?#,]|$))[^/?#]*/gi, '$1:…')
     .replace(NAMED_SECRET, '$1…')
     .replace(/([?&#][^=&#]*)=[^&#]*/g, SCHEME.test(text) ? '$1=…' : '$&')
   const cut = [...shown]

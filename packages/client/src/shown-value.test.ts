@@ -35,6 +35,8 @@ test('shows no user, no password and no value of a query, wherever a password en
     ['amqp://one:5672 , amqp://b:hunter2,hunter2', 'amqp://one:5672 , amqp://b:…'],
     ['amqp://one:5672,amqp:b:hunter2', 'amqp://one:5672,amqp:…'],
     ['amqp://one?heartbeat=hunter2,amqp://two?x=hunter2', 'amqp://one?heartbeat=…'],
+    ['amqp://one,amqp://root:hunter2/blog', 'amqp://one,amqp://root:…/blog'],
+    ['amqp://one:5672, amqp:hunter2', 'amqp://one:5672, amqp:…'],
   ] as const) {
     assert.equal(shownValue(text), JSON.stringify(shown))
   }

@@ -76,7 +76,8 @@ test('the pause grows when each host has failed, not from one host to the next',
     const pauseMs = first[round + 1]! - second[round]!
     assert.ok(pauseMs >= Math.min(160, 20 * 2 ** round) / 2 - 2, `after round ${round}: ${pauseMs} ms`)
   }
-  const shortestMs = Math.min(...second.slice(0, 5).map((ms, round) => ms - first[round]!))
+  const toSecondMs = second.slice(0, 5).map((ms, round) => ms - first[round]!)
+  const shortestMs = Math.min(...toSecondMs.slice(2))
   assert.ok(shortestMs < 40, `from host to host: ${shortestMs} ms`)
 })
 

@@ -67,7 +67,7 @@ describe('where the broker allows it, no delivery is spent on what is only looke
 
   test('by retention, which looks every hour', async t => {
     const url = await deadQueue(t)
-    for (let hour = 0; hour < 3; hour++) assert.equal(await purgeOldDead(url, 0, () => {}), 0)
+    for (let hour = 0; hour < 3; hour++) assert.equal(await purgeOldDead([url], 0, () => {}), 0)
     const counts = await deliveryCounts(url, DEAD_QUEUE)
     assert.equal(counts.length, MESSAGES)
     assert.ok(Math.max(...counts) <= (await countOf(url, 4)), counts.join())

@@ -24,7 +24,7 @@ async function retention(t: TestContext) {
     databasePath,
     async run(amqpUrl: string, afterMs = FIRST_AFTER_MS) {
       t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
-      const schedule = scheduleRetention({ ...options, amqpUrl })
+      const schedule = scheduleRetention({ ...options, amqpUrls: [amqpUrl] })
       t.mock.timers.tick(afterMs)
       t.mock.timers.reset()
       await schedule.stop()
@@ -98,7 +98,7 @@ test('old dead letters go from the head of their queue, and the others are there
       leastForOthers = Math.min(leastForOthers, ready)
     }
   })()
-  const purged = await purgeOldDead(url, Date.parse('2026-02-01'), messages => {
+  const purged = await purgeOldDead([url], Date.parse('2026-02-01'), messages => {
     held = messages
   })
   assert.equal(await messageCount(url, DEAD_QUEUE), UNKNOWN + YOUNG)
@@ -136,7 +136,7 @@ describe('what a priority puts before older dead letters, or behind younger ones
 
   test('does not hide the old ones', async t => {
     const url = await queueOf(t, undefined, 9)
-    assert.equal(await purgeOldDead(url, Date.parse('2026-02-01'), () => {}), 50)
+    assert.equal(await purgeOldDead([url], Date.parse('2026-02-01'), () => {}), 50)
     assert.equal(await messageCount(url, DEAD_QUEUE), YOUNG)
   })
 

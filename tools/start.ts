@@ -10,7 +10,8 @@ import { type KeptUp, keepUp } from './stack/keep-up.ts'
 import { startMysql } from './stack/mysql.ts'
 import { isFree } from './stack/ports.ts'
 import { findProgram } from './stack/programs.ts'
-import { findRabbitmq, startRabbitmq } from './stack/rabbitmq.ts'
+import { startRabbitmq } from './stack/rabbitmq.ts'
+import { findRabbitmq } from './stack/rabbitmq-node.ts'
 import { Server } from './stack/server.ts'
 import { ensureParts } from './stack/stack-install.ts'
 import { chooseStack, chosenStack, rootOf, STACKS } from './stack/stacks.ts'
@@ -372,10 +373,12 @@ function greeting(amqpUrl: string): string {
     '',
   ]
   if (findProgram('amqp-publish')) {
+    // It takes one, where the user's setting may name each node of a cluster.
+    const oneUrl = isOwnBroker ? '$AMQP_URL' : `\${AMQP_URL%%,*}`
     lines.push(
       'or, with the program from amqp-tools:',
       '',
-      `  amqp-publish --url="$AMQP_URL" -e post.events -r post.viewed -p -C application/json -b '{"post_uuid":"42"}'`,
+      `  amqp-publish --url="${oneUrl}" -e post.events -r post.viewed -p -C application/json -b '{"post_uuid":"42"}'`,
       '',
     )
   }

@@ -40,6 +40,11 @@ type Entry = 'attempted' | 'confirmed' | 'returned'
 const MAX_IN_FLIGHT = 500
 const WRITTEN_TOGETHER = 100
 const RECONNECT_MS = 100
+/** A node of a cluster that takes longer is given up, and the next one tried. */
+const CONNECT_MS = 10_000
+const CONFIRM_MS = 20_000
+/** On another channel: one of a cluster that has refused something may do so for ever. */
+const REFUSED_MS = 500
 
 export class Ledger {
   readonly #path: string
@@ -89,14 +94,14 @@ export class Ledger {
 
 /**
  * Publishes every message, in order, until each is confirmed or has come back; what was lost with a connection is
- * published again.
+ * published again, and on a cluster over the next of its nodes.
  */
 export async function publish(
-  amqpUrl: string,
+  amqpUrl: string | readonly string[],
   ledger: Ledger,
   messages: Iterable<LedgerMessage> | AsyncIterable<LedgerMessage>,
 ): Promise<void> {
-  const publisher = new Publisher(amqpUrl, ledger)
+  const publisher = new Publisher(typeof amqpUrl === 'string' ? [amqpUrl] : amqpUrl, ledger)
   let together: LedgerMessage[] = []
   for await (const message of messages) {
     if (ledger.closing.aborted) return
@@ -110,7 +115,7 @@ export async function publish(
 }
 
 class Publisher {
-  readonly #url: string
+  readonly #urls: readonly string[]
   readonly #ledger: Ledger
   /** Sent, or to be sent again, by the number that it carries. */
   readonly #unconfirmed = new Map<number, LedgerMessage>()
@@ -118,10 +123,14 @@ class Publisher {
   #settled: { confirmed: LedgerMessage[]; returned: LedgerMessage[] } = { confirmed: [], returned: [] }
   #lastNumber = 0
   #channel: ConfirmChannel | undefined
+  #socket = new AbortController()
+  #turn = 0
+  /** By `performance.now()`: since when it waits for a confirm. */
+  #waitsSince = 0
   #close: () => Promise<void> = async () => {}
 
-  constructor(url: string, ledger: Ledger) {
-    this.#url = url
+  constructor(urls: readonly string[], ledger: Ledger) {
+    this.#urls = urls
     this.#ledger = ledger
   }
 
@@ -142,9 +151,12 @@ class Publisher {
   }
 
   async #until(inFlight: number): Promise<void> {
+    this.#waitsSince = performance.now()
     while (this.#unconfirmed.size > inFlight && !this.#ledger.closing.aborted) {
       await this.#connected()
       await sleep(2)
+      const isLate = performance.now() - this.#waitsSince > CONFIRM_MS
+      if (isLate && this.#urls.length > 1) this.#leave()
     }
     const { confirmed, returned } = this.#settled
     this.#settled = { confirmed: [], returned: [] }
@@ -157,18 +169,38 @@ class Publisher {
       try {
         const channel = await this.#open()
         this.#channel = channel
+        this.#waitsSince = performance.now()
         for (const number of this.#unconfirmed.keys()) this.#publish(channel, number)
       } catch {
         // The broker is away: that is what these tests do to it.
+        this.#leave()
         await sleep(RECONNECT_MS)
       }
     }
   }
 
+  /** Without a word: a node that hangs would not answer. */
+  #leave(): void {
+    this.#channel = undefined
+    this.#socket.abort()
+  }
+
   async #open(): Promise<ConfirmChannel> {
-    const connection = await connect(this.#url)
+    const socket = new AbortController()
+    this.#socket = socket
+    const late = setTimeout(() => socket.abort(), CONNECT_MS)
+    try {
+      return await this.#openOn(this.#urls[this.#turn++ % this.#urls.length]!, socket.signal)
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  async #openOn(url: string, signal: AbortSignal): Promise<ConfirmChannel> {
+    const options: { signal: AbortSignal; timeout: number } = { signal, timeout: CONNECT_MS }
+    const connection = await connect(url, options)
     const onLost = () => {
-      this.#channel = undefined
+      if (signal === this.#socket.signal) this.#channel = undefined
     }
     connection.on('error', onLost)
     connection.on('close', onLost)
@@ -194,14 +226,17 @@ class Publisher {
         { persistent: true, mandatory: true, ...properties, headers },
         async error => {
           if (channel !== this.#channel) return
+          this.#waitsSince = performance.now()
           if (error === null) {
             this.#settled[this.#returned.delete(number) ? 'returned' : 'confirmed'].push(message)
             this.#unconfirmed.delete(number)
             return
           }
           // Refused: its queue is full, say.
-          await sleep(RECONNECT_MS)
-          if (channel === this.#channel) this.#publish(channel, number)
+          await sleep(this.#urls.length > 1 ? REFUSED_MS : RECONNECT_MS)
+          if (channel !== this.#channel) return
+          if (this.#urls.length > 1) this.#leave()
+          else this.#publish(channel, number)
         },
       )
     } catch {

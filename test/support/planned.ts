@@ -34,6 +34,8 @@ export interface PlanOptions {
   eventsPerMessage?: number
   /** In each view, beside what is kept. 0. */
   paddingBytes?: number
+  /** Over the exchange alone, and not straight to the queues of the articles. False. */
+  byExchange?: boolean
   seed?: number
 }
 
@@ -44,6 +46,7 @@ const DEFAULTS = {
   withinSeconds: 3 * 86_400,
   eventsPerMessage: 100,
   paddingBytes: 0,
+  byExchange: false,
   seed: 1,
 }
 
@@ -73,7 +76,7 @@ export function plan(options: PlanOptions): Plan {
   for (let at = 0; at < events.length; at += messages.at(-1)!.length) {
     messages.push(events.slice(at, at + (random() < SINGLE ? 1 : 1 + below(eventsPerMessage))))
   }
-  const planned = planOf(shuffled(messages, seed))
+  const planned = planOf(shuffled(messages, seed), settings.byExchange ? WAYS.slice(0, 1) : WAYS)
   // To the byte the same once more: that is what publishers do that saw no confirm.
   for (const message of [...planned.messages])
     if (random() < twice) planned.messages.splice(below(planned.messages.length), 0, message)
@@ -100,10 +103,10 @@ export function badEvent(text: string | Buffer): PlannedEvent {
 }
 
 /** Each inner list is a message, in its order, over one way after the other. */
-export function planOf(messages: Iterable<readonly PlannedEvent[]>): Plan {
+export function planOf(messages: Iterable<readonly PlannedEvent[]>, ways = WAYS): Plan {
   const planned: Plan = { messages: [], views: new Map(), bad: new Set() }
   for (const events of messages) {
-    planned.messages.push(messageOf(events, WAYS[planned.messages.length % WAYS.length]!))
+    planned.messages.push(messageOf(events, ways[planned.messages.length % ways.length]!))
     for (const { id, view } of events) {
       if (view === undefined) planned.bad.add(id)
       else planned.views.set(id, view)

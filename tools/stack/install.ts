@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { findChromium } from './chromium.ts'
 import { hold } from './ports.ts'
 import { findProgram } from './programs.ts'
-import { findRabbitmq } from './rabbitmq.ts'
+import { findRabbitmq } from './rabbitmq-node.ts'
 
 type Package = {
   /** Debian's and Ubuntu's names. */

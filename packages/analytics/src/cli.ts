@@ -144,7 +144,7 @@ dead
         print(json ? JSON.stringify(toJson(message, body === true)) : describeDead(message))
         if (body && !json) print(`  ${describeBody(message.body)}`)
       }
-      const reasons = await listDead(config.amqpUrl, limit, show, followed)
+      const reasons = await listDead(config.amqpUrls, limit, show, followed)
       return json ? '' : summary(limit, reasons)
     }),
   )
@@ -158,7 +158,7 @@ dead
     withBroker(async (config, followed) => {
       let named = 0
       const { replayed, left, tooOld, failed } = await replayDead(
-        config.amqpUrl,
+        config.amqpUrls,
         { maxAgeSeconds: config.maxAgeSeconds, ...(reason && { reasons: reason }) },
         (message, why) => {
           if (named++ < FAILURES_NAMED)
@@ -192,7 +192,7 @@ dead
       }
       return withBroker(async (config, followed) => {
         const purged = await purgeDead(
-          config.amqpUrl,
+          config.amqpUrls,
           {
             ...(olderThanDays !== undefined && { before: Date.now() - olderThanDays * DAY_MS }),
             ...(reason && { reasons: reason }),

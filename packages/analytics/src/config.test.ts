@@ -17,7 +17,7 @@ function problemsOf(env: Record<string, string>, needs = CONSUMER): readonly str
 
 test('every setting but the key has a default that works', () => {
   assert.deepEqual(readConfig({}, CONSUMER), {
-    amqpUrl: 'amqp://guest:guest@127.0.0.1:5672',
+    amqpUrls: ['amqp://guest:guest@127.0.0.1:5672'],
     databaseUrl: 'sqlite:data/postviews.db',
     apiKeys: [],
     host: '127.0.0.1',
@@ -58,7 +58,7 @@ test('every setting is read from the variable of its name', () => {
   }
   assert.deepEqual(Object.keys(env).toSorted(), SETTINGS.map(({ name }) => name).toSorted())
   assert.deepEqual(readConfig(env, API), {
-    amqpUrl: env.AMQP_URL,
+    amqpUrls: [env.AMQP_URL],
     databaseUrl: env.DATABASE_URL,
     apiKeys: ['one-key', 'another-key'],
     host: '0.0.0.0',
@@ -90,13 +90,25 @@ test('that no host is own is another matter than not to say which are', () => {
   assert.equal(readConfig({ SITE_HOSTS: ' ' }, CONSUMER).siteHosts, null)
 })
 
+test('a broker of several nodes is their URLs, separated by commas', () => {
+  const nodes = ['amqp://u:p%2Cq@one/blog', 'amqps://v:r@two:5671/blog']
+  assert.deepEqual(readConfig({ AMQP_URL: nodes.join(', ') }, CONSUMER).amqpUrls, nodes)
+})
+
 test('an empty variable is one that is not set, and others are not ours', () => {
   const env = { PORT: '', STATS_TIMEZONE: '  ', UNIQUE_BY: undefined, PATH: '/bin' }
   assert.deepEqual(readConfig(env, CONSUMER), readConfig({}, CONSUMER))
 })
 
 const WRONG: Record<string, string[]> = {
-  AMQP_URL: ['127.0.0.1:5672', 'http://broker.example', 'amqp://', 'amqp:broker'],
+  AMQP_URL: [
+    '127.0.0.1:5672',
+    'http://broker.example',
+    'amqp://',
+    'amqp:broker',
+    'amqp://one,two',
+    'amqp://one/blog,amqp://two/shop',
+  ],
   DATABASE_URL: [
     'sqlite:',
     'data/views.db',
@@ -144,6 +156,9 @@ const ADDRESSES: Record<string, [text: string, said: RegExp][]> = {
     ['amqp://broker.example/vhost#1', /bare #: write it as %23/],
     ['amqp://guest:100%@broker.example', /bare %: write it as %25/],
     ['amqp://broker.example/50%', /bare %: write it as %25/],
+    ['amqp://one:5672,two:5672', /number 2 is not a URL of the form amqp:/],
+    ['amqp://guest:a,b@one', /a comma %2C/],
+    ['amqp://one/blog,amqp://two', /number 2 has another virtual host than the first/],
   ],
   DATABASE_URL: [
     ['sqlite:', /names no file: write `sqlite:data\/views\.db`/],
@@ -236,7 +251,7 @@ test('every problem is named in one message', () => {
 
 test('no message repeats what may be a secret', () => {
   const env = {
-    AMQP_URL: 'http://user:hunter2@broker.example',
+    AMQP_URL: 'amqp://user:hunter2@one,amqp://root:hunter2/blog',
     DATABASE_URL: 'postgres://user:hunter2@database.example/views',
     INTERNAL_API_KEY: 'good-hunter2-key,bad hunter2 key',
   }

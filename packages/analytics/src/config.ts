@@ -1,5 +1,6 @@
 /** The one place where the environment is read: a pure function of it, which tells every problem at once. */
 
+import { brokerUrls } from '@postviews/client/src/broker-urls.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
 import { addressOf } from './store/clickhouse/address.ts'
 import { problemOf as problemOfMysql } from './store/mysql/address.ts'
@@ -10,7 +11,8 @@ import type { AskedSettings } from './store/store.ts'
 import { timeZoneNamed } from './store/zone-rules.ts'
 
 export interface Config {
-  amqpUrl: string
+  /** The broker's, or one for each node of a cluster. */
+  amqpUrls: readonly string[]
   databaseUrl: string
   apiKeys: string[]
   host: string
@@ -59,8 +61,8 @@ function setting<T>(name: string, fallback: string, help: string, parse: (text: 
 const AMQP_URL = setting(
   'AMQP_URL',
   'amqp://guest:guest@127.0.0.1:5672',
-  'the broker; `amqps:` for TLS',
-  text => urlOf(text, ['amqp:', 'amqps:']),
+  'the broker; `amqps:` for TLS. For a cluster the URLs of its nodes, separated by commas: where one is lost, the next is tried',
+  brokerUrls,
 )
 const DATABASE_URL = setting(
   'DATABASE_URL',
@@ -197,11 +199,11 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     }
   }
 
-  const amqpUrl = read(AMQP_URL)
+  const amqpUrls = read(AMQP_URL)
   const databaseUrl = read(DATABASE_URL)
   const isOnClickhouse = databaseUrl?.startsWith('clickhouse')
   const config: Config = {
-    amqpUrl,
+    amqpUrls,
     databaseUrl,
     apiKeys: read(INTERNAL_API_KEY),
     host: read(HOST),
@@ -277,24 +279,6 @@ function byteCount(text: string): number {
   if (!Number.isSafeInteger(bytes))
     throw new Error('is not a size above 0 such as 500000000, 512MiB or 1GiB, below 8388608GiB')
   return bytes
-}
-
-// The text of a URL may hold a password, so no message repeats it; `shownValue` knows what can be shown.
-function urlOf(text: string, protocols: readonly string[]): string {
-  const parsed = URL.parse(text)
-  if (parsed === null || parsed.hostname === '' || !protocols.includes(parsed.protocol)) {
-    throw new Error(
-      `is not a URL of the form ${protocols.map(protocol => `${protocol}//user:password@host:port`).join(' or ')}: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23 and @ %40`,
-    )
-  }
-  if (parsed.hash !== '') throw new Error('holds a bare #: write it as %23')
-  if (parsed.port === '0') throw new Error('names port 0, which no broker has')
-  try {
-    for (const part of [parsed.username, parsed.password, parsed.pathname]) decodeURIComponent(part)
-  } catch {
-    throw new Error('holds a bare %: write it as %25')
-  }
-  return text
 }
 
 const DATABASE_FORMS =

@@ -118,7 +118,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
           ]),
         )
       } else {
-        const watch = new BrokerWatch(config.amqpUrl)
+        const watch = new BrokerWatch(config.amqpUrls)
         late.broker = watch
         ends.unshift(() => watch.stop())
       }
@@ -127,7 +127,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
           ...parts,
           address: `http://${config.host}:${config.port}`,
           database: withoutSecrets(config.databaseUrl),
-          broker: withoutSecrets(config.amqpUrl),
+          broker: config.amqpUrls.map(withoutSecrets).join(', '),
           counting: store.settings,
           siteHosts,
           zoneRules: { source: store.calendar.rules.source, release: store.calendar.rules.release },

@@ -43,7 +43,7 @@ async function newStore(t: TestContext): Promise<{ store: Store; sql(text: strin
 function batchesOf(t: TestContext, store: Store): Batches {
   const metrics = createMetrics(store.calendar.rules)
   // Nothing of these tests is a dead letter: no broker is needed.
-  const deadLetters = new DeadLetters({ amqpUrl: 'amqp://127.0.0.1:1', deadMaxBytes: 1, metrics, log })
+  const deadLetters = new DeadLetters({ amqpUrls: ['amqp://127.0.0.1:1'], deadMaxBytes: 1, metrics, log })
   const batches = new Batches({ store, deadLetters, ipStorage: 'full', metrics, log })
   t.after(() => Promise.all([batches.stop(), deadLetters.stop()]))
   return batches

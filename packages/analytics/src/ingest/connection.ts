@@ -1,35 +1,43 @@
-/** A connection to the broker that is tried again for ever. */
+/** A connection to the broker that is tried again for ever, on one node of a cluster after the other. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
 import type { ChannelModel } from 'amqplib'
+import { withoutSecrets } from '../config.ts'
+import { Unanswered } from './answer.ts'
 import { readAnyProperties } from './properties.ts'
 
 const HEARTBEAT_SECONDS = 10
-const SETUP_TIMEOUT_MS = 20_000
+/** For channel, queues and consumers. */
+const SETUP_TIMEOUT_MS = 15_000
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 10_000
 const CLOSE_TIMEOUT_MS = 2_000
 
 /** What a connection was set up for; it ends with the connection, or earlier by itself. */
 export interface Session {
-  /** Fulfilled, with the reason, when the session is over though its connection may not be. */
+  /**
+   * Fulfilled, with the reason, when the session is over though its connection may not be: an `Unanswered`, when nothing is
+   * to be expected of that.
+   */
   lost: Promise<Error>
 }
 
 export interface ConnectionSteps<S extends Session> {
-  url: string
+  /** The nodes of one cluster; each loss tries the next. */
+  urls: readonly string[]
   /** Waited for before each attempt; the signal tells that nobody waits any more. */
   ready?(signal: AbortSignal): Promise<void>
   setUp(connection: ChannelModel): Promise<S>
-  onUp?(session: S): void
+  /** `broker` is the URL of the node, fit for the log. */
+  onUp?(session: S, broker: string): void
   /** `session` is the one that was lost; undefined when it never came to one. */
-  onLost(error: Error, session: S | undefined): void
+  onLost(error: Error, session: S | undefined, broker: string): void
 }
 
 /**
- * Opens a connection, sets up a session on it, waits for its end, and begins again: at once after a session that
- * held, after a growing pause otherwise.
+ * Opens a connection, sets up a session on it, waits for its end, and begins again with the next node: at once after a
+ * session that held, otherwise after a pause that grows once each node has had its turn.
  */
 export class Connection<S extends Session> {
   readonly #steps: ConnectionSteps<S>
@@ -38,7 +46,7 @@ export class Connection<S extends Session> {
   #session: S | undefined
 
   constructor(steps: ConnectionSteps<S>) {
-    this.#steps = { ...steps, url: brokerUrl(steps.url, HEARTBEAT_SECONDS) }
+    this.#steps = { ...steps, urls: steps.urls.map(url => brokerUrl(url, HEARTBEAT_SECONDS)) }
     this.#ended = this.#run()
   }
 
@@ -55,21 +63,23 @@ export class Connection<S extends Session> {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping
+    const { urls } = this.#steps
     let failures = 0
-    while (!signal.aborted) {
-      if (failures > 0) await pause(failures, signal)
+    for (let turn = 0; !signal.aborted; turn++) {
+      if (failures > 0) await pause(failures, urls.length, signal)
       if (signal.aborted) return
+      const url = urls[turn % urls.length]!
       const openedAt = Date.now()
-      const error = await this.#runOnce(signal)
+      const error = await this.#runOnce(url, signal)
       if (signal.aborted) return
       failures = Date.now() - openedAt > RETRY_MAX_MS ? 1 : failures + 1
       const session = this.#session
       this.#session = undefined
-      this.#steps.onLost(error, session)
+      this.#steps.onLost(error, session, withoutSecrets(url))
     }
   }
 
-  async #runOnce(signal: AbortSignal): Promise<Error> {
+  async #runOnce(url: string, signal: AbortSignal): Promise<Error> {
     const socket = new AbortController()
     const stopped = new Promise<Error>(resolve => {
       signal.addEventListener('abort', () => resolve(new Error('stopped')), { once: true })
@@ -79,7 +89,7 @@ export class Connection<S extends Session> {
       await Promise.race([this.#steps.ready?.(signal), stopped])
       if (signal.aborted) return new Error('stopped')
       const opening = openConnection(
-        { url: this.#steps.url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
+        { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket.signal },
         async (connection, lost) => {
           readAnyProperties(connection)
           const session = await this.#steps.setUp(connection)
@@ -91,8 +101,9 @@ export class Connection<S extends Session> {
       if (opened instanceof Error) return opened
       const { connection, session, lost } = opened
       this.#session = session
-      this.#steps.onUp?.(session)
+      this.#steps.onUp?.(session, withoutSecrets(url))
       const error = await Promise.race([lost, stopped])
+      if (error instanceof Unanswered) return error
       // A connection that is lost already, or half open, has nothing left to close in order.
       await Promise.race([
         connection.close().catch(() => {}),
@@ -107,8 +118,12 @@ export class Connection<S extends Session> {
   }
 }
 
-async function pause(failures: number, signal: AbortSignal): Promise<void> {
-  const longestMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (failures - 1))
+async function pause(failures: number, nodes: number, signal: AbortSignal): Promise<void> {
+  const rounds = failures / nodes
+  // While there are nodes that have not had their turn, one of them may well do.
+  const longestMs = Number.isInteger(rounds)
+    ? Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (rounds - 1))
+    : RETRY_MIN_MS
   // Between half and all of it, so that consumers that failed together do not come back together.
   const delayMs = longestMs * (0.5 + Math.random() / 2)
   // Rejects when the signal comes: then there is nothing to wait for any more.

@@ -19,23 +19,24 @@ import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client/sr
 import { channelLost } from '@postviews/client/src/link.ts'
 import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
-import { withoutSecrets } from '../config.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { IpStorage } from '../store/row.ts'
 import { type Store, StoreBroken, StoreRefused } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
+import { answered } from './answer.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
 import { DeadLetters, type Sending } from './dead-letters.ts'
 import { Prefetch } from './prefetch.ts'
 import { propertiesOf } from './properties.ts'
 import { findQueues, type LeftAlone, lookAtQueues, type Queues, returnAll, settleOnQueue } from './queues.ts'
+import { QuietQueues } from './quiet-queues.ts'
 import { ReceivedMessage } from './received.ts'
 import { StoreGate } from './store-gate.ts'
 
 export interface ConsumerOptions {
-  amqpUrl: string
+  amqpUrls: readonly string[]
   store: Store
   ipStorage: IpStorage
   maxAgeSeconds: number
@@ -69,6 +70,7 @@ interface ConsumerSession extends Session {
   /** Unix milliseconds: when the queues were looked at. */
   lookedAt: number
   consumerTags: Map<string, string>
+  quiet: QuietQueues
   prefetch: Prefetch
   /** Delivered and not yet taken into a batch, in the order of their tags. */
   hand: Delivery[]
@@ -100,7 +102,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #batchMessages: number
   readonly #watch: NodeJS.Timeout
   /** As they were found last: without a session, the broker is asked about them all the same. */
-  #queues: Queues = { consumed: CONSUMED_QUEUES, leftAlone: new Map() }
+  #queues: Queues = { consumed: CONSUMED_QUEUES, leftAlone: new Map(), quorum: new Set() }
   /** Unix milliseconds: since when batches have been under way and none was committed, in whatever session. */
   #stuckSince: number | undefined
   /** A session ended with batches under way, and nothing has been committed since. */
@@ -109,7 +111,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   #isStopping = false
 
   constructor(options: ConsumerOptions) {
-    const { amqpUrl, log, store, batchEvents } = options
+    const { amqpUrls, log, store, batchEvents } = options
     this.#options = options
     // In messages of one event each a batch takes most memory; on SQLite, where two threads hold it, too much.
     this.#batchMessages = store.engine === 'sqlite' ? Math.ceil(batchEvents / 2) : batchEvents
@@ -117,21 +119,20 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#batches = new Batches({ ...options, deadLetters: this.#deadLetters })
     this.#gate = new StoreGate({ ...options, rehearse: () => this.#batches.rehearse() })
     this.#connection = new Connection<ConsumerSession>({
-      url: amqpUrl,
+      urls: amqpUrls,
       ready: signal => this.#gate.passes(signal),
       setUp: connection => this.#consume(connection),
-      onUp: session => {
-        log.info({ queues: session.queues.consumed }, 'broker.connected')
+      onUp: (session, broker) => {
+        log.info({ broker, queues: session.queues.consumed }, 'broker.connected')
         for (const [queue, why] of session.queues.leftAlone) log.warn({ queue, why }, 'queue.left_alone')
         this.#working = this.#work(session)
       },
-      onLost: (error, session) => {
+      onLost: (error, session, broker) => {
         if (session !== undefined && session.underWay.length > 0) this.#isUnproven = true
         session?.over.abort(error)
         session?.wake()
         // What ended the session was told as `store.broken`.
         if (this.#gate.isBroken) return
-        const broker = withoutSecrets(amqpUrl)
         log.warn({ connection: 'consumer', broker, error: describeError(error) }, 'broker.lost')
       },
     })
@@ -139,6 +140,9 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   depths(): Promise<QueueDepths | null> {
+    // A queue that has lost its majority says that it is empty; it is consumed only where it has not.
+    const isUnproven = this.#connection.session === undefined && this.#gate.problem === null
+    if (isUnproven) return Promise.resolve(null)
     return this.#deadLetters.depths(this.#queues)
   }
 
@@ -193,7 +197,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { session } = this.#connection
     if (session !== undefined) {
       const cancelled = [...session.consumerTags.values()].map(async tag => session.channel.cancel(tag))
-      const finished = Promise.allSettled(cancelled).then(async () => {
+      const finished = Promise.allSettled([...cancelled, session.quiet.settled()]).then(async () => {
         session.wake()
         await this.#working
         if (session.isAcknowledgedSingly) await this.#settleOnQueues(session)
@@ -249,6 +253,12 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       startedAt: Date.now(),
       lookedAt: Date.now(),
       consumerTags: new Map(),
+      quiet: new QuietQueues({
+        channel,
+        taker: queue => this.#taker(session, queue),
+        isFull: queue => heldOf(session, queue) > session.prefetch.messages / 2,
+        onSilent: ended.resolve,
+      }),
       prefetch: new Prefetch(this.#options.batchEvents, this.#batchMessages),
       hand: [],
       handEvents: 0,
@@ -265,14 +275,21 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   async #subscribe(session: ConsumerSession, queue: string): Promise<void> {
-    const { channel, prefetch, consumerTags } = session
+    const { channel, prefetch, consumerTags, quiet } = session
     await channel.prefetch(prefetch.messages)
-    const onMessage = (message: ConsumeMessage | null) =>
-      message === null ? this.#onCancelled(session, queue) : this.#onDelivery(session, queue, message)
-    const { consumerTag } = await channel.consume(queue, onMessage)
+    const { consumerTag } = await answered(
+      channel.consume(queue, this.#taker(session, queue)),
+      `consume ${queue}`,
+    )
     consumerTags.set(queue, consumerTag)
+    quiet.hear(queue)
     // `stop` has cancelled the consumers it knew of.
     if (this.#isStopping) await channel.cancel(consumerTag)
+  }
+
+  #taker(session: ConsumerSession, queue: string): (message: ConsumeMessage | null) => void {
+    return message =>
+      message === null ? this.#onCancelled(session, queue) : this.#onDelivery(session, queue, message)
   }
 
   #onCancelled(session: ConsumerSession, queue: string): void {
@@ -298,6 +315,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       invalid,
     })
     session.handEvents += views.length + invalid.length
+    session.quiet.hear(queue)
     session.wake()
   }
 
@@ -320,8 +338,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     } catch (error) {
       if (error instanceof StoreRefused) return this.#options.onRefused(error)
       if (error instanceof StoreBroken) return await this.#giveBack(session, error)
-      // The session is over: its deliveries come again.
-      if (!signal.aborted) session.channel.emit('error', error)
+      // Its deliveries come again.
+      if (!signal.aborted) session.end(error instanceof Error ? error : new Error(String(error)))
     }
   }
 
@@ -434,6 +452,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     }
     if (session.queues.leftAlone.size > 0 && Date.now() - session.lookedAt > LOOK_AGAIN_MS)
       void this.#lookAtQueues(session)
+    session.quiet.look(session.queues.consumed.filter(queue => session.queues.quorum.has(queue)))
   }
 
   /** A queue that was left alone may have been deleted and made anew. */
@@ -458,15 +477,24 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (!session.prefetch.learn(deliveries.length, events, bytes)) return
     for (const [queue, tag] of [...session.consumerTags]) {
       if (this.#isStopping) return
-      await session.channel.cancel(tag)
+      await answered(session.channel.cancel(tag), `cancel ${queue}`)
       await this.#subscribe(session, queue)
     }
   }
 }
 
+/** Messages of the queue that were delivered, and not acknowledged. */
+function heldOf({ hand, underWay, held }: ConsumerSession, queue: string): number {
+  let count = 0
+  for (const delivery of [...hand, ...underWay.flat(), ...held.keys()]) if (delivery.queue === queue) count++
+  return count
+}
+
 const LEFT_ALONE = {
   stream: 'a stream, which cannot be emptied',
   exclusive: "somebody's exclusive queue",
+  down: 'a queue on a node that is down',
+  silent: 'a queue that does not answer',
 } as const satisfies Record<LeftAlone, string>
 
 /** Never fulfilled; rejected when the promise is. */

@@ -8,9 +8,9 @@ import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
 import { amqpCode, channelLost } from '@postviews/client/src/link.ts'
 import { type ChannelModel, type ConfirmChannel, IllegalOperationError } from 'amqplib'
 import type { QueueDepths } from '../api/health.ts'
-import { withoutSecrets } from '../config.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { answered, Unanswered } from './answer.ts'
 import { Connection, type Session } from './connection.ts'
 import {
   bodyOf,
@@ -46,6 +46,8 @@ interface Waiting {
   suspicions: number
   /** By `performance.now()`: sent for the last time; undefined before the first. */
   sentAtMs: number | undefined
+  /** A connection was given up because this was not answered on it. */
+  isOverdue: boolean
   /** By `performance.now()`: refused for the first time. */
   refusedAtMs: number | undefined
   done(): void
@@ -55,7 +57,7 @@ interface Waiting {
 type Discarded = 'refused' | 'full'
 
 export interface DeadLettersOptions {
-  amqpUrl: string
+  amqpUrls: readonly string[]
   deadMaxBytes: number
   metrics: Metrics
   log: Log
@@ -64,6 +66,12 @@ export interface DeadLettersOptions {
 interface PublisherSession extends Session {
   connection: ChannelModel
   channel: ConfirmChannel
+  /** It has refused or returned something, and is not used again. */
+  isRefused: boolean
+  /** The broker has no memory or disk left: it reads nothing on this connection. */
+  isBlocked: boolean
+  /** By `performance.now()`. */
+  startedMs: number
   /** Sent on it and not answered, in that order. */
   inFlight: Set<Waiting>
   /** What was in flight when the broker closed the channel or the connection. */
@@ -74,10 +82,15 @@ interface PublisherSession extends Session {
 /** Sending more at once makes nothing faster, and thousands of letters would keep the process from all else. */
 const MAX_IN_FLIGHT = 500
 const REDECLARE_MS = 60_000
-const RETRY_MS = 1_000
+/** A channel opened at the moment a node dies refuses everything until that is back; one opened so much later does not. */
+const RETRY_MS = 500
 const WATCH_MS = 1_000
-/** Longer than any confirm should take. */
-const ANSWER_MS = 10_000
+/** Longer than a confirm takes as a rule; a new leader may need 8 to 11 s. */
+const ANSWER_MS = 15_000
+/** Then the connection is given up. It may be stuck for good, though its heartbeats are fine. */
+const CONFIRM_MS = 20_000
+/** What a node refuses for so long, on one channel after the other, another may take. */
+const NEXT_NODE_MS = 10_000
 /** A queue that was deleted, or that somebody is emptying, takes letters again sooner than this. */
 const REFUSING_AFTER_MS = 5_000
 const LOG_WAITING_MS = 10_000
@@ -94,6 +107,7 @@ const CONTENT_REFUSED = [311, 406, 501, 502, 505, 541]
  * of itself, and discarded if that is refused too.
  */
 export class DeadLetters {
+  readonly #nodes: number
   readonly #log: Log
   readonly #metrics: Metrics
   readonly #connection: Connection<PublisherSession>
@@ -116,28 +130,40 @@ export class DeadLetters {
   #toldDiscardedMs = Number.NEGATIVE_INFINITY
   #isStopping = false
 
-  constructor({ amqpUrl: url, deadMaxBytes, metrics, log }: DeadLettersOptions) {
+  constructor({ amqpUrls: urls, deadMaxBytes, metrics, log }: DeadLettersOptions) {
+    this.#nodes = urls.length
     this.#room = new DeadRoom(deadMaxBytes)
     this.#metrics = metrics
     this.#log = log
     this.#connection = new Connection<PublisherSession>({
-      url,
+      urls,
       setUp: async connection => {
         await declareQueues(connection)
         // Before anything is sent: how much room is left?
-        await this.#room.look(connection, () => 0)
+        await this.#room.look(
+          connection,
+          () => 0,
+          () => {},
+        )
         const channel = await connection.createConfirmChannel()
         const over = Promise.withResolvers<Error>()
         const inFlight = new Set<Waiting>()
         const session: PublisherSession = {
           connection,
           channel,
+          isRefused: false,
+          isBlocked: false,
+          startedMs: performance.now(),
           inFlight,
           suspects: [],
           lost: over.promise,
           end: over.resolve,
         }
         connection.on('error', () => this.#noteSuspects(session))
+        connection.on('blocked', () => {
+          session.isBlocked = true
+        })
+        connection.on('unblocked', () => this.#onUnblocked(session))
         this.#attend(session)
         return session
       },
@@ -145,9 +171,8 @@ export class DeadLetters {
         for (const waiting of this.#all()) this.#unsent.add(waiting)
         this.#sendOn(session)
       },
-      onLost: (error, session) => {
+      onLost: (error, session, broker) => {
         if (session !== undefined && CONTENT_REFUSED.includes(amqpCode(error) ?? 0)) this.#suspect(session)
-        const broker = withoutSecrets(url)
         log.warn({ connection: 'publisher', broker, error: describeError(error) }, 'broker.lost')
       },
     })
@@ -182,6 +207,7 @@ export class DeadLetters {
         isReturned: false,
         suspicions: 0,
         sentAtMs: undefined,
+        isOverdue: false,
         refusedAtMs: undefined,
         done: () => {
           left.delete(waiting)
@@ -227,7 +253,8 @@ export class DeadLetters {
   /** Messages that wait in each queue; null when the broker does not say. */
   async depths(queues: Queues): Promise<QueueDepths | null> {
     const { session } = this.#connection
-    const depths = session === undefined ? null : await depthsOf(session.connection, queues)
+    if (session === undefined) return null
+    const depths = await depthsOf(session.connection, queues, error => this.#onSilent(session, error))
     if (depths === null || depths.dead === null) return depths
     return { ...depths, dead: depths.dead + this.#room.inHand }
   }
@@ -268,7 +295,7 @@ export class DeadLetters {
   #sendOn(session: PublisherSession): void {
     const { inFlight } = session
     for (const waiting of this.#unsent) {
-      if (inFlight.size >= MAX_IN_FLIGHT || session !== this.#connection.session) return
+      if (inFlight.size >= MAX_IN_FLIGHT || session !== this.#connection.session || session.isRefused) return
       const isAlone = waiting.suspicions > 0
       // Those that are not suspected go first; then one at a time.
       if (isAlone && inFlight.size > 0) continue
@@ -283,11 +310,12 @@ export class DeadLetters {
     waiting.isReturned = false
     waiting.sentAtMs = performance.now()
     const options = publishOptions(letter, id, waiting.suspicions > 1)
+    const { channel } = session
     try {
-      session.channel.publish('', DEAD_QUEUE, bodyOf(letter), options, error => {
+      channel.publish('', DEAD_QUEUE, bodyOf(letter), options, error => {
         session.inFlight.delete(waiting)
         if (error === null && !waiting.isReturned) this.#confirm(waiting)
-        else this.#publishLater(session, waiting)
+        else this.#publishLater(session, channel, waiting)
         this.#sendOn(session)
       })
       session.inFlight.add(waiting)
@@ -309,36 +337,49 @@ export class DeadLetters {
     }
   }
 
-  #publishLater(session: PublisherSession, waiting: Waiting): void {
+  #publishLater(session: PublisherSession, channel: ConfirmChannel, waiting: Waiting): void {
     // A session that is over fails all that was in flight; the next one publishes whatever waits.
     if (this.#connection.session !== session || !this.#isWaiting(waiting)) return
     waiting.refusedAtMs ??= performance.now()
+    if (session.channel === channel) session.isRefused = true
     this.#refused.add(waiting)
+    this.#retryLater(session)
+  }
+
+  #retryLater(session: PublisherSession): void {
     this.#retryTimer ??= setTimeout(() => void this.#retry(session), RETRY_MS)
   }
 
   async #retry(session: PublisherSession): Promise<void> {
-    await Promise.race([this.#declare(session), session.lost])
-    await Promise.race([this.#renewChannel(session), session.lost])
+    await this.#declare(session)
+    await this.#renewChannel(session)
     this.#retryTimer = undefined
     const refused = [...this.#refused]
     this.#refused.clear()
     // Another session may have begun, and sent some of them.
     const { session: current } = this.#connection
     for (const waiting of refused) if (!current?.inFlight.has(waiting)) this.#unsent.add(waiting)
-    if (current !== undefined) this.#sendOn(current)
+    if (current === undefined) return
+    // It is blocked, so that no other channel could be opened.
+    if (current.isRefused && !this.#isStopping) this.#retryLater(current)
+    this.#sendOn(current)
   }
 
-  /** A channel that once heard that a queue is full may never hear that it no longer is (3.10, where a policy goes). */
+  /**
+   * A channel that once heard that a queue is full may never hear that it no longer is (3.10, where a policy goes), and one that
+   * was opened as a node died refuses everything.
+   */
   async #renewChannel(session: PublisherSession): Promise<void> {
     const { connection, channel: deaf } = session
     try {
-      session.channel = await connection.createConfirmChannel()
+      session.channel = await answered(connection.createConfirmChannel(), 'open a channel')
+      session.isRefused = false
       this.#attend(session)
       // What is still in flight on it fails, and is published again.
-      await deaf.close()
-    } catch {
-      // The connection has just ended: then so has the session.
+      await answered(deaf.close(), 'close a channel')
+    } catch (error) {
+      // Anything else: the connection has just ended, and so has the session.
+      this.#onSilent(session, error)
     }
   }
 
@@ -349,7 +390,8 @@ export class DeadLetters {
     this.#lookForRoom()
     // Without a connection `broker.lost` says it.
     const waiting = this.isConnected() ? this.#all() : []
-    const isUnanswered = ({ sentAtMs }: Waiting) => sentAtMs !== undefined && sentAtMs < now - ANSWER_MS
+    const isUnanswered = ({ sentAtMs, isOverdue }: Waiting) =>
+      isOverdue || (sentAtMs !== undefined && sentAtMs < now - ANSWER_MS)
     const unanswered = waiting.filter(each => isUnanswered(each) && !this.#refused.has(each)).length
     const refused = waiting.filter(({ refusedAtMs }) => refusedAtMs !== undefined)
     this.#isRefusing = unanswered > 0 || refused.some(each => each.refusedAtMs! < now - REFUSING_AFTER_MS)
@@ -357,6 +399,35 @@ export class DeadLetters {
       this.#toldWaitingMs = now
       this.#log.warn({ queue: DEAD_QUEUE, refused: refused.length, unanswered }, 'view.dead_letter_waits')
     }
+    this.#lookForLate(refused)
+  }
+
+  /** Gives up a connection on which nothing comes of what was sent. */
+  #lookForLate(refused: readonly Waiting[]): void {
+    const { session } = this.#connection
+    if (session === undefined || session.isBlocked) return
+    const now = performance.now()
+    const [oldest] = session.inFlight
+    if (oldest?.sentAtMs !== undefined && oldest.sentAtMs < now - CONFIRM_MS) {
+      for (const waiting of session.inFlight) waiting.isOverdue = true
+      session.end(new Unanswered(`the broker has not confirmed anything for ${CONFIRM_MS} ms`))
+      return
+    }
+    // A node that is cut off from the others refuses whatever it is sent, and knows of no majority that would take it.
+    const isInVain =
+      session.startedMs < now - NEXT_NODE_MS && refused.some(each => each.refusedAtMs! < now - NEXT_NODE_MS)
+    if (isInVain && this.#nodes > 1) session.end(new Error(`${DEAD_QUEUE} refuses what it is sent`))
+  }
+
+  /** Unless the broker has said why it does not answer. */
+  #onSilent(session: PublisherSession, error: unknown): void {
+    if (error instanceof Unanswered && !session.isBlocked) session.end(error)
+  }
+
+  /** The time for which it was blocked does not count. */
+  #onUnblocked(session: PublisherSession): void {
+    session.isBlocked = false
+    for (const waiting of session.inFlight) waiting.sentAtMs = performance.now()
   }
 
   #tellDiscarded(): void {
@@ -388,7 +459,12 @@ export class DeadLetters {
 
   #lookForRoom(): void {
     const { session } = this.#connection
-    if (session !== undefined) void this.#room.look(session.connection, () => session.inFlight.size)
+    if (session === undefined) return
+    void this.#room.look(
+      session.connection,
+      () => session.inFlight.size,
+      error => this.#onSilent(session, error),
+    )
   }
 
   #discard(waiting: Waiting): void {
@@ -426,6 +502,7 @@ export class DeadLetters {
     }
   }
 
+  /** Never rejects. */
   async #declare({ connection }: PublisherSession): Promise<void> {
     try {
       await declareQueues(connection)

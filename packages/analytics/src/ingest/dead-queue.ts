@@ -3,6 +3,7 @@
 import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
+import { answered, Unanswered } from './answer.ts'
 import { readAnyProperties } from './properties.ts'
 import { isStream, returnAll, settleOnQueue } from './queues.ts'
 
@@ -13,17 +14,25 @@ const WINDOW_MESSAGES = 100
 /** Without a message for so long the broker is asked whether there are any. */
 const QUIET_MS = 500
 const NOTHING_COMES_MS = 10_000
+const CLOSE_MS = 2_000
+
+/** Begun on one node, it may have to begin anew on another: what it has acknowledged is then gone from the queue. */
+type Work<T> = (channel: Channel, connection: ChannelModel) => Promise<T>
+
+/** `lost`: the node went away, or does not answer; another may do. */
+type Outcome<T> = { result: T } | { lost: Error }
 
 /**
- * Does the work on a channel of a connection of its own. What was delivered on it and not acknowledged goes back.
+ * Does the work on a channel of a connection of its own. What was delivered on it and not acknowledged goes back. Where the node
+ * of a cluster is lost, the work begins anew on the next, until each was lost in turn.
  *
  * @param cut aborted when nothing is to be waited for any more, whatever the work is at
  * @throws what the work throws, once what it acknowledged has arrived; the reason of `cut`
  */
 export async function onDeadQueue<T>(
-  amqpUrl: string,
+  amqpUrls: readonly string[],
   cut: AbortSignal | undefined,
-  work: (channel: Channel, connection: ChannelModel) => Promise<T>,
+  work: Work<T>,
 ): Promise<T> {
   const socket = new AbortController()
   const cutOff = Promise.withResolvers<never>()
@@ -33,58 +42,80 @@ export async function onDeadQueue<T>(
   if (cut?.aborted) onCut()
   cut?.addEventListener('abort', onCut, { once: true })
   try {
-    return await Promise.race([workOnDeadQueue(amqpUrl, work, socket.signal), cutOff.promise])
+    return await Promise.race([workOnSomeNode(amqpUrls, work, socket.signal), cutOff.promise])
   } finally {
     cut?.removeEventListener('abort', onCut)
     socket.abort()
   }
 }
 
-async function workOnDeadQueue<T>(
-  amqpUrl: string,
-  work: (channel: Channel, connection: ChannelModel) => Promise<T>,
-  socket: AbortSignal,
-): Promise<T> {
+async function workOnSomeNode<T>(amqpUrls: readonly string[], work: Work<T>, ended: AbortSignal): Promise<T> {
+  const errors: Error[] = []
+  for (const url of amqpUrls) {
+    const socket = new AbortController()
+    try {
+      const outcome = await workOnDeadQueue(url, work, AbortSignal.any([socket.signal, ended]))
+      if ('result' in outcome) return outcome.result
+      errors.push(outcome.lost)
+      if (ended.aborted) break
+    } finally {
+      socket.abort()
+    }
+  }
+  throw errors.length === 1 ? errors[0] : new AggregateError(errors, '')
+}
+
+async function workOnDeadQueue<T>(amqpUrl: string, work: Work<T>, socket: AbortSignal): Promise<Outcome<T>> {
   const url = brokerUrl(amqpUrl, HEARTBEAT_SECONDS)
-  const { connection, lost } = await openConnection(
+  const opened = await openConnection(
     { url, timeoutMs: SETUP_TIMEOUT_MS, signal: socket },
     async (connection, lost) => ({ connection, lost }),
-  )
+  ).catch((error: Error) => error)
+  if (opened instanceof Error) return { lost: opened }
+  const { connection, lost } = opened
   readAnyProperties(connection)
-  const failed = lost.then(error => {
-    throw error
-  })
-  const done = (async () => {
-    await declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE])
-    if (await isStream(connection, DEAD_QUEUE))
-      throw new Error(
-        `${DEAD_QUEUE} is a stream, from which messages cannot be removed: delete it, and it is declared again as a queue`,
-      )
-    const channel = await connection.createChannel()
-    let isClosed = false
-    const closed = new Promise<never>((_, reject) =>
-      channel.on('error', error => {
-        isClosed = true
-        reject(error)
-      }),
-    )
-    try {
-      return await Promise.race([work(channel, connection), closed])
-    } finally {
-      // Work that was interrupted has acknowledged something as well.
-      if (!isClosed) {
-        await settleOnQueue(channel, DEAD_QUEUE)
-        // Returned by a closed channel, they would count against a delivery limit from RabbitMQ 4.3 on (`returnAll`).
-        returnAll(channel)
-        await channel.close()
-      }
-    }
-  })()
+  const done = workOnChannel(connection, work).then(result => ({ result }))
+  // Behind a connection that is lost it fails once more.
+  done.catch(() => {})
   try {
-    return await Promise.race([done, failed])
+    return await Promise.race([done, lost.then(error => ({ lost: error }))])
+  } catch (error) {
+    if (error instanceof Unanswered) return { lost: error }
+    throw error
   } finally {
-    // Of one that is lost, the reason is told already.
-    await connection.close().catch(() => {})
+    // Of one that is lost, the reason is told already, and one that does not answer is not waited for.
+    await answered(connection.close(), 'close', CLOSE_MS).catch(() => {})
+  }
+}
+
+async function workOnChannel<T>(connection: ChannelModel, work: Work<T>): Promise<T> {
+  await answered(declareTopology(connection, [DEAD_QUEUE, VIEWS_QUEUE]), `declare ${DEAD_QUEUE}`)
+  if (await answered(isStream(connection, DEAD_QUEUE), `look at ${DEAD_QUEUE}`))
+    throw new Error(
+      `${DEAD_QUEUE} is a stream, from which messages cannot be removed: delete it, and it is declared again as a queue`,
+    )
+  const channel = await answered(connection.createChannel(), 'open a channel')
+  let isOver = false
+  const closed = new Promise<never>((_, reject) =>
+    channel.on('error', error => {
+      isOver = true
+      reject(error)
+    }),
+  )
+  try {
+    return await Promise.race([work(channel, connection), closed])
+  } catch (error) {
+    isOver ||= error instanceof Unanswered
+    throw error
+  } finally {
+    // Work that was interrupted has acknowledged something as well. And a queue without a majority, which says that it is empty,
+    // is found out here.
+    if (!isOver) {
+      await answered(settleOnQueue(channel, DEAD_QUEUE), `settle ${DEAD_QUEUE}`)
+      // Returned by a closed channel, they would count against a delivery limit from RabbitMQ 4.3 on (`returnAll`).
+      returnAll(channel)
+      await answered(channel.close(), 'close a channel')
+    }
   }
 }
 
@@ -97,7 +128,7 @@ export interface Window {
 
 /** The messages that are there at the beginning, oldest first as a rule; the next window is asked for after each. */
 export async function* windowsOf(channel: Channel): AsyncGenerator<Window> {
-  const { messageCount: total } = await channel.checkQueue(DEAD_QUEUE)
+  const total = await countIn(channel)
   const arrived: ConsumeMessage[] = []
   for (let seen = 0; seen < total; ) {
     const size = Math.min(WINDOW_MESSAGES, total - seen)
@@ -117,14 +148,19 @@ export async function* windowsOf(channel: Channel): AsyncGenerator<Window> {
   }
 }
 
+async function countIn(channel: Channel): Promise<number> {
+  return (await answered(channel.checkQueue(DEAD_QUEUE), `look at ${DEAD_QUEUE}`)).messageCount
+}
+
 /** `arrived` takes what is delivered: what is acknowledged makes room for more. */
 async function startConsumer(channel: Channel, prefetch: number, arrived: ConsumeMessage[]) {
   let wake = () => {}
   await channel.prefetch(prefetch)
-  const { consumerTag } = await channel.consume(DEAD_QUEUE, message => {
+  const onMessage = (message: ConsumeMessage | null) => {
     if (message !== null) arrived.push(message)
     wake()
-  })
+  }
+  const { consumerTag } = await answered(channel.consume(DEAD_QUEUE, onMessage), `consume ${DEAD_QUEUE}`)
   const quiet = () =>
     new Promise<void>(resolve => {
       const timer = setTimeout(resolve, QUIET_MS)
@@ -141,13 +177,12 @@ async function startConsumer(channel: Channel, prefetch: number, arrived: Consum
         const before = arrived.length
         await quiet()
         if (arrived.length > before) quietMs = 0
-        else if ((await channel.checkQueue(DEAD_QUEUE)).messageCount === 0 && arrived.length === before)
-          return
+        else if ((await countIn(channel)) === 0 && arrived.length === before) return
         else quietMs += QUIET_MS
       }
     },
     async end(): Promise<void> {
-      await channel.cancel(consumerTag)
+      await answered(channel.cancel(consumerTag), `cancel ${DEAD_QUEUE}`)
     },
   }
 }

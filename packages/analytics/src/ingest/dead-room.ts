@@ -2,6 +2,7 @@
 
 import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
 import type { ChannelModel } from 'amqplib'
+import { answered } from './answer.ts'
 import { windowsOf } from './dead-queue.ts'
 import { addTo, DeadSize, type Sizes } from './dead-size.ts'
 import { propertiesOf } from './properties.ts'
@@ -66,8 +67,17 @@ export class DeadRoom {
     this.#uncountedBytes += bytes
   }
 
-  /** Asks the broker, if it is time to. Never rejects. `inFlight`: letters that it may count before they are confirmed. */
-  async look(connection: ChannelModel, inFlight: () => number): Promise<void> {
+  /**
+   * Asks the broker, if it is time to. Never rejects.
+   *
+   * @param inFlight letters that it may count before they are confirmed
+   * @param onSilent told later, where the broker does not answer at all
+   */
+  async look(
+    connection: ChannelModel,
+    inFlight: () => number,
+    onSilent: (error: unknown) => void,
+  ): Promise<void> {
     const isTime =
       this.#uncountedBytes > this.#maxBytes * COUNT_AFTER_PART ||
       performance.now() - this.#askedMs > (this.#uncountedBytes > 0 || this.isFull ? COUNT_MS / 5 : COUNT_MS)
@@ -77,7 +87,7 @@ export class DeadRoom {
       setTimeout(() => reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS).unref()
     })
     try {
-      await Promise.race([this.#ask(connection, inFlight), late])
+      await Promise.race([this.#ask(connection, inFlight, onSilent), late])
     } catch {
       // The queue has no leader, or the connection has just ended: what was known holds until the broker is asked again.
     } finally {
@@ -85,11 +95,17 @@ export class DeadRoom {
     }
   }
 
-  async #ask(connection: ChannelModel, inFlight: () => number): Promise<void> {
+  async #ask(
+    connection: ChannelModel,
+    inFlight: () => number,
+    onSilent: (error: unknown) => void,
+  ): Promise<void> {
     this.#askedMs = performance.now()
     this.#uncountedBytes = 0
     const { messages: least } = this.#size
-    const count = await countDead(connection)
+    const counting = answered(countDead(connection), `how many messages are in ${DEAD_QUEUE}`)
+    counting.catch(onSilent)
+    const count = await counting
     if (count === null) return
     this.#size.counted(count, least, inFlight())
     // Where nothing tells how large they are, some are looked at; not while a command is at them, which would miss those.

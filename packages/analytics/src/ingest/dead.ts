@@ -78,14 +78,16 @@ export interface Followed {
  * come after others. Returns how many there are for each reason.
  */
 export function listDead(
-  amqpUrl: string,
+  amqpUrls: readonly string[],
   limit: number,
   onMessage: (message: DeadMessage) => void,
   { progress = () => {}, cut }: Followed = {},
 ): Promise<Map<string, number>> {
-  return onDeadQueue(amqpUrl, cut, async channel => {
+  let shown = 0
+  return onDeadQueue(amqpUrls, cut, async channel => {
+    // On another node they may come in another order.
+    if (shown > 0) throw new Error('the broker was lost while the dead letters were listed: list them again')
     const reasons = new Map<string, number>()
-    let shown = 0
     for await (const { messages, seen, total } of windowsOf(channel)) {
       for (const message of messages) {
         const dead = toDeadMessage(message)
@@ -106,13 +108,15 @@ export function listDead(
  * in between replays it twice: an event with an id still counts once. What cannot be sent stays, and the rest go on.
  */
 export function replayDead(
-  amqpUrl: string,
+  amqpUrls: readonly string[],
   options: ReplayOptions,
   onFailed: (message: DeadMessage, why: string) => void,
   { progress = () => {}, cut }: Followed = {},
 ): Promise<Replayed> {
-  return onDeadQueue(amqpUrl, cut, async (channel, connection) => {
-    const result: Replayed = { replayed: 0, left: 0, tooOld: 0, failed: 0 }
+  let replayed = 0
+  return onDeadQueue(amqpUrls, cut, async (channel, connection) => {
+    const replayedBefore = replayed
+    const stayed = { left: 0, tooOld: 0, failed: 0 }
     const isWanted = ({ reason }: DeadMessage) => options.reasons?.includes(reason) ?? true
     for await (const { messages, seen, total } of windowsOf(channel)) {
       const wanted = messages.filter(message => isWanted(toDeadMessage(message)))
@@ -120,28 +124,28 @@ export function replayDead(
       for (const [message, failure] of await publishAgain(connection, sent)) {
         if (failure === null) {
           channel.ack(message)
-          result.replayed++
+          replayed++
         } else {
           onFailed(toDeadMessage(message), failure)
-          result.failed++
+          stayed.failed++
         }
       }
-      result.tooOld += wanted.length - sent.length
-      result.left = seen - result.replayed
+      stayed.tooOld += wanted.length - sent.length
+      stayed.left = seen - (replayed - replayedBefore)
       progress('messages', seen, total)
     }
-    return result
+    return { replayed, ...stayed }
   })
 }
 
 /** Removes messages for good: those of before `before` (Unix milliseconds), or all of one reason, or all. */
 export function purgeDead(
-  amqpUrl: string,
+  amqpUrls: readonly string[],
   { before, reasons }: { before?: number; reasons?: readonly string[] },
   { progress = () => {}, cut }: Followed = {},
 ): Promise<number> {
-  return onDeadQueue(amqpUrl, cut, async channel => {
-    let purged = 0
+  let purged = 0
+  return onDeadQueue(amqpUrls, cut, async channel => {
     for await (const { messages, seen, total } of windowsOf(channel)) {
       for (const message of messages) {
         const dead = toDeadMessage(message)
@@ -165,13 +169,13 @@ const MOST_YOUNG = 200
  * puts last. `onHeld` tells how many of those that stay are in hand, and not in the broker's count.
  */
 export function purgeOldDead(
-  amqpUrl: string,
+  amqpUrls: readonly string[],
   before: number,
   onHeld: (messages: number) => void,
   { progress = () => {}, cut, isWhole = false }: Followed & { isWhole?: boolean } = {},
 ): Promise<number> {
-  return onDeadQueue(amqpUrl, cut, async channel => {
-    let purged = 0
+  let purged = 0
+  return onDeadQueue(amqpUrls, cut, async channel => {
     let kept = 0
     let young = 0
     for await (const { messages, seen, total } of windowsOf(channel)) {

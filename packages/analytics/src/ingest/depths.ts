@@ -2,17 +2,30 @@
 
 import type { ChannelModel } from 'amqplib'
 import type { BrokerHealth, QueueDepths } from '../api/health.ts'
+import { answered, Unanswered } from './answer.ts'
 import { Connection, type Session } from './connection.ts'
 import { countDead } from './dead-room.ts'
 import { lookAtQueues, type Queues } from './queues.ts'
 
 const TIMEOUT_MS = 2_500
 
-/** Null when the broker does not say: it is away, or a queue is gone. */
-export async function depthsOf(connection: ChannelModel, queues: Queues): Promise<QueueDepths | null> {
+/**
+ * Null when the broker does not say: it is away, or a queue is gone.
+ *
+ * @param onSilent told later, when there is no answer at all
+ */
+export async function depthsOf(
+  connection: ChannelModel,
+  queues: Queues,
+  onSilent: (error: Unanswered) => void,
+): Promise<QueueDepths | null> {
   const late = new Promise<null>(resolve => setTimeout(resolve, TIMEOUT_MS, null).unref())
+  const asked = answered(ask(connection, queues), 'how many messages wait')
+  asked.catch(error => {
+    if (error instanceof Unanswered) onSilent(error)
+  })
   try {
-    return await Promise.race([ask(connection, queues), late])
+    return await Promise.race([asked, late])
   } catch {
     // Whatever it is, it will be asked again in a moment; unknown is the answer until then.
     return null
@@ -36,21 +49,21 @@ interface WatchSession extends Session {
   queues: Queues
   /** By `performance.now()`: when the queues were looked at. */
   lookedAtMs: number
+  end(error: Error): void
 }
 
 /** For a process that does not consume: only looks. */
 export class BrokerWatch implements BrokerHealth {
   readonly #connection: Connection<WatchSession>
 
-  constructor(url: string) {
+  constructor(urls: readonly string[]) {
     this.#connection = new Connection<WatchSession>({
-      url,
-      setUp: async connection => ({
-        connection,
-        queues: await lookAtQueues(connection),
-        lookedAtMs: performance.now(),
-        lost: new Promise(() => {}),
-      }),
+      urls,
+      setUp: async connection => {
+        const queues = await lookAtQueues(connection)
+        const { promise: lost, resolve: end } = Promise.withResolvers<Error>()
+        return { connection, queues, lookedAtMs: performance.now(), lost, end }
+      },
       // The status and the metrics say that the depths are unknown.
       onLost: () => {},
     })
@@ -64,7 +77,7 @@ export class BrokerWatch implements BrokerHealth {
       // Where it fails, the depths are not to be had either.
       session.queues = await lookAtQueues(session.connection).catch(() => session.queues)
     }
-    return depthsOf(session.connection, session.queues)
+    return depthsOf(session.connection, session.queues, session.end)
   }
 
   stop(): Promise<void> {

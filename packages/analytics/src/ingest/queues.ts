@@ -1,15 +1,27 @@
 /** Which queues views are consumed from: all that there are, but those that cannot be emptied or are somebody's own. */
 
-import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology, QUEUE_OPTIONS } from '@postviews/client/src/index.ts'
+import {
+  CONSUMED_QUEUES,
+  DEAD_QUEUE,
+  declareTopology,
+  QUEUE_OPTIONS,
+  VIEWS_QUEUE,
+} from '@postviews/client/src/index.ts'
 import { amqpCode, type ChannelSource, onOwnChannel } from '@postviews/client/src/link.ts'
 import type { Channel } from 'amqplib'
+import { answered, Unanswered } from './answer.ts'
 
-/** A stream keeps what was read, and hands it out from wherever a reader says. An exclusive queue is its connection's alone. */
-export type LeftAlone = 'stream' | 'exclusive'
+/**
+ * A stream keeps what was read, and hands it out from wherever a reader says. An exclusive queue is its connection's alone. In
+ * a cluster a classic queue is on one node, and is away while that is: `down`, or `silent` where the node hangs.
+ */
+export type LeftAlone = 'stream' | 'exclusive' | 'down' | 'silent'
 
 export interface Queues {
   consumed: readonly string[]
   leftAlone: ReadonlyMap<string, LeftAlone>
+  /** Those of the consumed ones that have a majority of nodes to answer for them, or none. */
+  quorum: ReadonlySet<string>
 }
 
 const ACCESS_REFUSED = 403
@@ -18,6 +30,8 @@ const RESOURCE_LOCKED = 405
 const PRECONDITION_FAILED = 406
 /** More arguments than a queue can be declared with. */
 const MOST_ARGUMENTS = 20
+/** For each queue. Another node hanging may hold up a declaration, even one that changes nothing, for more than a minute. */
+const QUEUE_ANSWER_MS = 4_000
 
 /**
  * Declares what is missing, and looks at each queue. One that is missing, and that we may not make, counts as consumed:
@@ -28,45 +42,68 @@ export async function findQueues(connection: ChannelSource): Promise<Queues> {
   return lookAtQueues(connection)
 }
 
-/** Declares what is missing. What is somebody's own, or may not be declared by us, is left as it is. */
+/**
+ * Declares what is missing. What is somebody's own, or may not be declared by us, or is on a node that is away, is left as it
+ * is.
+ */
 export async function declareQueues(connection: ChannelSource): Promise<void> {
-  for (const queue of [DEAD_QUEUE, ...CONSUMED_QUEUES]) {
-    try {
-      await declareTopology(connection, [queue])
-    } catch (error) {
-      const code = amqpCode(error)
-      if (code !== RESOURCE_LOCKED && code !== ACCESS_REFUSED) throw error
-    }
+  await Promise.all([DEAD_QUEUE, ...CONSUMED_QUEUES].map(queue => declare(connection, queue)))
+}
+
+async function declare(connection: ChannelSource, queue: string): Promise<void> {
+  try {
+    await answered(declareTopology(connection, [queue]), `declare ${queue}`, QUEUE_ANSWER_MS)
+  } catch (error) {
+    const code = amqpCode(error)
+    const isLeft = code === RESOURCE_LOCKED || code === ACCESS_REFUSED || isDown(error)
+    // It goes on, and whoever needs the queue finds out whether it is there.
+    if (!isLeft && !(error instanceof Unanswered)) throw error
   }
 }
 
 /** Looks at each queue and declares none. One that is missing counts as consumed: somebody will declare it. */
 export async function lookAtQueues(connection: ChannelSource): Promise<Queues> {
   const leftAlone = new Map<string, LeftAlone>()
-  for (const queue of [...CONSUMED_QUEUES, DEAD_QUEUE]) {
-    const why = await whyLeftAlone(connection, queue)
-    if (why !== null) leftAlone.set(queue, why)
+  const quorum = new Set<string>()
+  const look = async (queue: string) => {
+    const found = await lookAtQueue(connection, queue)
+    if (found === 'quorum') quorum.add(queue)
+    else if (found !== null) leftAlone.set(queue, found)
   }
-  return { consumed: CONSUMED_QUEUES.filter(queue => !leftAlone.has(queue)), leftAlone }
+  await Promise.all([...CONSUMED_QUEUES, DEAD_QUEUE].map(look))
+  return { consumed: CONSUMED_QUEUES.filter(queue => !leftAlone.has(queue)), leftAlone, quorum }
 }
 
-async function whyLeftAlone(connection: ChannelSource, queue: string): Promise<LeftAlone | null> {
-  try {
+/** Why it is left alone, or that it is a quorum queue; null for all others. */
+async function lookAtQueue(connection: ChannelSource, queue: string): Promise<LeftAlone | 'quorum' | null> {
+  const ask = async () => {
     await onOwnChannel(connection, channel => channel.checkQueue(queue))
+    return typeOf(connection, queue)
+  }
+  try {
+    const type = await answered(ask(), `look at ${queue}`, QUEUE_ANSWER_MS)
+    return type === 'stream' || type === 'quorum' ? type : null
   } catch (error) {
+    if (isDown(error)) return 'down'
     if (amqpCode(error) === NOT_FOUND) return null
     if (amqpCode(error) === RESOURCE_LOCKED) return 'exclusive'
+    // Our own queue is on several nodes; where none answers for it, another node may.
+    if (error instanceof Unanswered && queue !== VIEWS_QUEUE) return 'silent'
     throw error
   }
-  return (await isStream(connection, queue)) ? 'stream' : null
+}
+
+/** Says it of a queue that is there, on a node that is not. The code is that of a queue that is not there. */
+function isDown(error: unknown): boolean {
+  return amqpCode(error) === NOT_FOUND && /down or inaccessible|stopped by supervisor/.test(String(error))
 }
 
 /**
  * AMQP has no way to ask of what type a queue is. But where a queue is there already, declaring it otherwise changes
  * nothing, and the broker names the first argument that differs, and what it is: so each is taken over until it names the
- * type, or nothing differs any more.
+ * type, or nothing differs any more. Undefined where it cannot be told.
  */
-export async function isStream(connection: ChannelSource, queue: string): Promise<boolean> {
+async function typeOf(connection: ChannelSource, queue: string): Promise<string | undefined> {
   const options = QUEUE_OPTIONS[queue]!
   const learned: Record<string, unknown> = { 'x-queue-type': 'classic', ...options.arguments }
   for (let tries = 0; tries < MOST_ARGUMENTS; tries++) {
@@ -74,20 +111,24 @@ export async function isStream(connection: ChannelSource, queue: string): Promis
       await onOwnChannel(connection, channel =>
         channel.assertQueue(queue, { ...options, arguments: learned }),
       )
-      return false
+      return String(learned['x-queue-type'])
     } catch (error) {
       // Who may not declare cannot ask either.
-      if (amqpCode(error) === ACCESS_REFUSED) return false
+      if (amqpCode(error) === ACCESS_REFUSED) return undefined
       if (amqpCode(error) !== PRECONDITION_FAILED) throw error
       const differing = differingArgument(String(error))
-      if (differing === null) return false
+      if (differing === null) return undefined
       const { name, current } = differing
-      if (name === 'x-queue-type') return current === 'stream'
+      if (name === 'x-queue-type') return current === undefined ? 'classic' : String(current)
       if (current === undefined) delete learned[name]
       else learned[name] = current
     }
   }
-  return false
+  return undefined
+}
+
+export async function isStream(connection: ChannelSource, queue: string): Promise<boolean> {
+  return (await typeOf(connection, queue)) === 'stream'
 }
 
 /** Of `inequivalent arg 'NAME' for queue …: received … but current is …`, as RabbitMQ 3.10 to 4.3 say it. */

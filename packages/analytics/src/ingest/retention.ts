@@ -11,7 +11,7 @@ const EVERY_MS = 3_600_000
 const FIRST_AFTER_MS = 60_000
 
 export interface RetentionOptions {
-  amqpUrl: string
+  amqpUrls: readonly string[]
   store: Store
   rawRetentionDays: number
   deadRetentionDays: number
@@ -59,7 +59,7 @@ async function retain(
   isWhole: boolean,
   onDeadHeld: (messages: number) => void,
 ): Promise<void> {
-  const { store, metrics, log, amqpUrl, ending } = options
+  const { store, metrics, log, amqpUrls, ending } = options
   const progress: Progress = () => ending?.signal.throwIfAborted()
   try {
     const now = Math.floor(Date.now() / 1_000)
@@ -68,7 +68,7 @@ async function retain(
     metrics.prunedRows.inc(rows)
     const before = Date.now() - options.deadRetentionDays * DAY_MS
     const followed = { progress, isWhole, ...(ending && { cut: ending.cut }) }
-    const dead = await purgeOldDead(amqpUrl, before, onDeadHeld, followed)
+    const dead = await purgeOldDead(amqpUrls, before, onDeadHeld, followed)
     metrics.deadPurged.inc(dead)
     metrics.retentionLastSuccess.set(Math.floor(Date.now() / 1_000))
     if (rows + days + dead > 0) log.info({ rows, days, dead }, 'prune.done')

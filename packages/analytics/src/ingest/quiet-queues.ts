@@ -1,0 +1,70 @@
+/**
+ * Queues that deliver nothing: because nothing is in them, or because they no longer answer. A quorum queue that has lost its
+ * majority, and a channel that was stuck when its node was cut off from the others, look like an empty queue: the connection
+ * has its heartbeats, and the queue says that no message waits. Only a consumer begins on none of them.
+ */
+
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { answered, Unanswered } from './answer.ts'
+
+/** Quiet for so long, a queue is asked. */
+const QUIET_AFTER_MS = 5_000
+/** The one that asks is handed nothing as long as the real consumer takes what comes. */
+const LAST_PRIORITY = -1
+
+export interface QuietQueuesOptions {
+  channel: Channel
+  /** What takes a message of the queue that came after all; null: the consumer was cancelled. */
+  taker(queue: string): (message: ConsumeMessage | null) => void
+  /** Whether the real consumer takes no more for now. The one that asks would be handed as much again, each time. */
+  isFull(queue: string): boolean
+  /** A queue does not answer. */
+  onSilent(error: Unanswered): void
+}
+
+export class QuietQueues {
+  readonly #options: QuietQueuesOptions
+  /** By `performance.now()`: when a queue last showed that it delivers. */
+  readonly #heardMs = new Map<string, number>()
+  readonly #asking = new Map<string, Promise<void>>()
+
+  constructor(options: QuietQueuesOptions) {
+    this.#options = options
+  }
+
+  /** It has just delivered something, or begun to. */
+  hear(queue: string): void {
+    this.#heardMs.set(queue, performance.now())
+  }
+
+  /** Asks those that have been quiet for long. To be called every second or so. */
+  look(queues: Iterable<string>): void {
+    const now = performance.now()
+    for (const queue of queues) {
+      const isQuiet = now - (this.#heardMs.get(queue) ?? now) > QUIET_AFTER_MS
+      if (!isQuiet || this.#asking.has(queue) || this.#options.isFull(queue)) continue
+      const asked = this.#ask(queue).finally(() => this.#asking.delete(queue))
+      this.#asking.set(queue, asked)
+    }
+  }
+
+  /** Settles when none is being asked. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#asking.values())
+  }
+
+  async #ask(queue: string): Promise<void> {
+    const { channel, taker, onSilent } = this.#options
+    const consume = async () => {
+      const { consumerTag } = await channel.consume(queue, taker(queue), { priority: LAST_PRIORITY })
+      await channel.cancel(consumerTag)
+    }
+    try {
+      await answered(consume(), `consume ${queue}`)
+      this.hear(queue)
+    } catch (error) {
+      // Anything else has ended the channel, which others hear of.
+      if (error instanceof Unanswered) onSilent(error)
+    }
+  }
+}

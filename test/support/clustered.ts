@@ -1,0 +1,161 @@
+/** Service, publisher and ledger on a cluster of brokers, and how long counting stands still when something happens to it. */
+
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { VIEWS_QUEUE } from '@postviews/client/src/index.ts'
+import { connect, type SocketOptions } from 'amqplib'
+import type { ClusterNode, RabbitmqCluster } from '../../tools/stack/rabbitmq-cluster.ts'
+import { atEnd } from './at-end.ts'
+import { SQLITE, type TestDatabase } from './engines.ts'
+import { assertInvariants, countRows } from './invariants.ts'
+import { Ledger, type LedgerMessage, publish } from './ledger.ts'
+import { type Plan, type PlanOptions, plan } from './planned.ts'
+import { type Service, type Surroundings, startService, UNACKNOWLEDGED } from './service.ts'
+import { declareQueues } from './system.ts'
+import { until } from './until.ts'
+
+export interface ClusteredSystem {
+  vhost: string
+  /** Of the virtual host, in the order in which the nodes are tried. */
+  urls: readonly string[]
+  surroundings: Surroundings
+  database: TestDatabase
+  service: Service
+  /** Publishes at a steady pace, so that what happens meanwhile happens under load; on `check` all of it must be there. */
+  publish(options: PlanOptions & { perSecond: number }): Promise<void>
+  /** Waits until all is drained, ends the service, and checks every invariant. */
+  check(): Promise<void>
+}
+
+export interface ClusteredOptions {
+  cluster: RabbitmqCluster
+  /** Where the queues are declared, so that it leads them. */
+  leader: ClusterNode
+  /** Which node service and publisher try first. */
+  clients: ClusterNode
+}
+
+export async function clusteredSystem(t: TestContext, options: ClusteredOptions): Promise<ClusteredSystem> {
+  const { cluster, leader, clients } = options
+  const { name, urls: inOrder } = await cluster.vhost()
+  await declareQueues(inOrder[cluster.nodes.indexOf(leader)]!)
+  const first = cluster.nodes.indexOf(clients)
+  const urls = [...inOrder.slice(first), ...inOrder.slice(0, first)]
+  const database = await SQLITE.create(t)
+  const surroundings = { amqpUrl: urls.join(','), databaseUrl: database.url }
+  const ledger = await Ledger.open(t)
+  const service = await startService(t, surroundings)
+  await service.untilReady(60_000)
+  const plans: Plan[] = []
+  return {
+    vhost: name,
+    urls,
+    surroundings,
+    database,
+    service,
+    publish({ perSecond, ...what }) {
+      const planned = plan({ ...what, byExchange: true })
+      plans.push(planned)
+      return publish(urls, ledger, paced(planned.messages, perSecond))
+    },
+    async check() {
+      await until('nothing is in hand', async () => (await service.metric(UNACKNOWLEDGED)) === 0, 90_000)
+      await assertInvariants({
+        surroundings,
+        database,
+        ledger,
+        plans,
+        services: [service],
+        tap: { inHand: 0 },
+      })
+    },
+  }
+}
+
+async function* paced(messages: readonly LedgerMessage[], perSecond: number): AsyncGenerator<LedgerMessage> {
+  const startedAt = performance.now()
+  for (const [index, message] of messages.entries()) {
+    const aheadMs = (index / perSecond) * 1_000 - (performance.now() - startedAt)
+    if (aheadMs > 20) await sleep(aheadMs)
+    yield message
+  }
+}
+
+const SAMPLE_MS = 25
+
+/** How many views are stored, from one moment to the next. */
+export class Progress {
+  readonly #samples: { atMs: number; stored: number }[] = []
+  #isOver = false
+
+  constructor(t: TestContext, database: TestDatabase) {
+    atEnd(t, () => {
+      this.#isOver = true
+    })
+    void this.#watch(database)
+  }
+
+  get stored(): number {
+    return this.#samples.at(-1)?.stored ?? 0
+  }
+
+  /** The longest time in which nothing was added, of what began before `untilMs`; times by `performance.now()`. */
+  standstillMs(fromMs: number, untilMs = performance.now()): number {
+    let longest = 0
+    let grewAt = fromMs
+    let stored = -1
+    for (const sample of this.#samples) {
+      if (sample.atMs < fromMs) continue
+      if (grewAt > untilMs) break
+      if (sample.stored !== stored) {
+        if (stored !== -1) longest = Math.max(longest, sample.atMs - grewAt)
+        grewAt = sample.atMs
+        stored = sample.stored
+      }
+    }
+    return longest
+  }
+
+  async #watch(database: TestDatabase): Promise<void> {
+    while (!this.#isOver) {
+      const stored = await countRows(database).catch(() => this.stored)
+      this.#samples.push({ atMs: performance.now(), stored })
+      await sleep(SAMPLE_MS)
+    }
+  }
+}
+
+const ANSWER_MS = 3_000
+/** Takes nothing from a consumer that is there. */
+const LAST_PRIORITY = -10
+
+/** Waits until one of the nodes answers a new channel that consumes our queue. */
+export async function untilQueueAnswers(urls: readonly string[], deadlineMs: number): Promise<void> {
+  let turn = 0
+  await until('a new channel is answered', () => answers(urls[turn++ % urls.length]!), deadlineMs)
+}
+
+async function answers(url: string): Promise<boolean> {
+  const socket = new AbortController()
+  const late = setTimeout(() => socket.abort(), ANSWER_MS)
+  const options: SocketOptions & { signal: AbortSignal } = { signal: socket.signal }
+  try {
+    const connection = await connect(url, options)
+    const lost = new Promise<false>(resolve => {
+      connection.on('error', () => resolve(false))
+      connection.on('close', () => resolve(false))
+    })
+    const consumed = async () => {
+      const channel = await connection.createChannel()
+      await channel.prefetch(1)
+      await channel.consume(VIEWS_QUEUE, () => {}, { priority: LAST_PRIORITY })
+      return true
+    }
+    return await Promise.race([consumed(), lost])
+  } catch {
+    return false // It is down, or hangs.
+  } finally {
+    clearTimeout(late)
+    socket.abort()
+  }
+}

@@ -71,6 +71,10 @@ interface ConsumerSession extends Session {
   lookedAt: number
   consumerTags: Map<string, string>
   quiet: QuietQueues
+  /** Settles when all consumers have the prefetch there is now. */
+  adapted: Promise<void>
+  /** Everything goes back to the broker: no consumer begins any more. */
+  isGivingBack: boolean
   prefetch: Prefetch
   /** Delivered and not yet taken into a batch, in the order of their tags. */
   hand: Delivery[]
@@ -228,7 +232,10 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#gate.shut(error)
     const timer = new AbortController()
     const { channel, consumerTags } = session
+    session.isGivingBack = true
     const closed = (async () => {
+      // Otherwise a consumer that begins meanwhile would be handed again what is given back.
+      await session.adapted
       for (const tag of consumerTags.values()) await channel.cancel(tag)
       returnAll(channel)
       await channel.close()
@@ -259,6 +266,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         isFull: queue => heldOf(session, queue) > session.prefetch.messages / 2,
         onSilent: ended.resolve,
       }),
+      adapted: Promise.resolve(),
+      isGivingBack: false,
       prefetch: new Prefetch(this.#options.batchEvents, this.#batchMessages),
       hand: [],
       handEvents: 0,
@@ -353,7 +362,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#stuckSince = session.underWay.length > 1 ? Date.now() : undefined
     await this.#acknowledge(session, deliveries, sendings)
     session.underWay.shift()
-    await this.#adaptPrefetch(session, deliveries)
+    session.adapted = this.#adaptPrefetch(session, deliveries)
+    await session.adapted
   }
 
   /** Waits until there is a batch's worth, or the first delivery has waited long enough; null when there is no more. */
@@ -476,7 +486,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     }
     if (!session.prefetch.learn(deliveries.length, events, bytes)) return
     for (const [queue, tag] of [...session.consumerTags]) {
-      if (this.#isStopping) return
+      if (this.#isStopping || session.isGivingBack) return
       await answered(session.channel.cancel(tag), `cancel ${queue}`)
       await this.#subscribe(session, queue)
     }

@@ -300,7 +300,7 @@ test('does not start on wrong settings, and names all of them', () => {
   assert.equal(readConfig(good).publicUrl, null)
   const settings = { TRUSTED_PROXIES: ' 10.0.0.0/8, ::1 ', HOST: '', PUBLIC_URL: 'https://Blog.example/' }
   assert.deepEqual(readConfig({ ...good, ...settings }), {
-    amqpUrl: 'amqp://guest:guest@127.0.0.1:5672',
+    amqpUrls: ['amqp://guest:guest@127.0.0.1:5672'],
     analyticsUrl: 'http://127.0.0.1:3100',
     apiKey: 'key',
     host: '127.0.0.1',
@@ -309,8 +309,10 @@ test('does not start on wrong settings, and names all of them', () => {
     publicUrl: 'https://blog.example',
     sampleDay: null,
   })
+  const nodes = ['amqp://guest:guest@one/blog', 'amqps://guest:guest@two/blog']
+  assert.deepEqual(readConfig({ ...good, AMQP_URL: nodes.join(', ') }).amqpUrls, nodes)
   const wrong = {
-    AMQP_URL: 'http://guest:hidden@broker',
+    AMQP_URL: 'amqp://guest:hidden@one/blog,amqp://guest:hidden@two/wiki',
     ANALYTICS_URL: 'analytics:3100',
     INTERNAL_API_KEY: 'one,two',
     PORT: '65536',
@@ -326,6 +328,10 @@ test('does not start on wrong settings, and names all of them', () => {
         Object.keys(wrong),
       )
       assert.ok(!error.message.includes('hidden'))
+      assert.match(
+        error.message,
+        /AMQP_URL: "amqp:.*" names several brokers, of which number 2 has another virtual host/,
+      )
       assert.match(error.message, /PORT: "65536" is not a whole number from 0 to 65535/)
       return true
     },

@@ -26,6 +26,7 @@ import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { encodedUrl } from './support/encoded-url.ts'
 import { SQLITE } from './support/engines.ts'
 import { eventsOf, messageCount, onChannel, takeMessages } from './support/published.ts'
+import { refuseChannels } from './support/refusing-channels.ts'
 import { startService } from './support/service.ts'
 import { declareQueues } from './support/system.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
@@ -199,6 +200,57 @@ test('costs a page nothing while the broker is away, and drops nothing without s
   assert.match(second.lastWords, /^view\.dropped: 1 views/)
 })
 
+test('tries one node of a cluster after the other, and takes no longer for it than a page may', async t => {
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  const silent = await startSilent(t)
+  const down = 'amqp://guest:hidden@127.0.0.1:1'
+  const vhost = new URL(broker.url).pathname
+  const away = [down, silent.url].map(url => url + vhost)
+  const { pages, log } = await showPages([...away, broker.url].join(', '), { pages: [[BY_ID], [BY_UUID]] })
+  assert.deepEqual(log, [])
+  assert.ok(pages[0]!.flush_ms < LONGEST_FLUSH_MS)
+  // The process stays with the one that answers.
+  assert.ok(pages[1]!.flush_ms < 500)
+  assert.equal(silent.taken(), 1)
+  assert.equal(eventsOf(await takeMessages(broker.url)).length, 2)
+
+  const allSilent = Array.from({ length: 20 }, () => silent.url).join(',')
+  const nowhere = await showPages(allSilent, { pages: [[BY_ID]] })
+  assert.ok(nowhere.pages[0]!.flush_ms < LONGEST_FLUSH_MS + 1_000, `${nowhere.pages[0]!.flush_ms} ms`)
+  assert.equal(nowhere.log.length, 1)
+  const apart = await showPages(`${broker.url},${down}/elsewhere`, { pages: [[BY_ID]] })
+  assert.deepEqual(apart.log, [['broker.lost', 'the brokers are not all of one virtual host']])
+  for (const run of [nowhere, apart]) assert.ok(!JSON.stringify(run).includes('hidden'))
+})
+
+test('goes to the next node when a confirm is late or refused, with the same ids', async t => {
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  const [stuck, other] = [
+    await startTcpProxy(Number(new URL(broker.url).port)),
+    await startTcpProxy(Number(new URL(broker.url).port)),
+  ]
+  t.after(() => Promise.all([stuck.close(), other.close()]))
+  const urls = [stuck, other].map(proxy => proxy.through(broker.url)).join(',')
+  let isPublished = false
+  stuck.intercept(({ direction, bytes }) => {
+    if (direction === 'to-client' && isPublished) return 'swallow'
+    if (bytes.includes('"post_uuid"')) isPublished = true
+    return 'pass'
+  })
+  const late = await showPages(urls, { pages: [[BY_UUID]] })
+  refuseChannels(stuck, () => true)
+  const refused = await showPages(urls, { pages: [[BY_UUID]] })
+  for (const { log, lastWords, pages } of [late, refused]) {
+    assert.deepEqual([log, lastWords], [[], ''])
+    assert.ok(pages[0]!.flush_ms < LONGEST_FLUSH_MS)
+  }
+  assert.equal(other.taken, 2)
+  const ids = eventsOf(await takeMessages(broker.url)).map(({ event_id }) => event_id)
+  assert.deepEqual([ids.length, new Set(ids).size], [4, 2])
+})
+
 test('keeps what it could not send while its process lives, and sends it once the broker is back', async t => {
   const file = await restFile(t)
   const broker = await testRabbitmq()
@@ -348,7 +400,7 @@ test('is what the documentation shows, in PHP that PHP can read', async () => {
   for (const snippet of snippets) await php(['-l'], `<?php\n${snippet}`)
   const recipe = readFileSync(join(import.meta.dirname, '../examples/laravel/AnalyticsApi.php'), 'utf8')
   for (const [, name] of snippets.join().matchAll(/^ +(\w+): (?:config|fn|storage)/gm)) {
-    assert.match(recipe, new RegExp(`private readonly \\??\\w+ \\$${name}\\b`))
+    assert.match(recipe, new RegExp(`private readonly \\??[\\w|]+ \\$${name}\\b`))
   }
   for (const [, method] of snippets.join().matchAll(/(?:analyticsApi|AnalyticsApi::class\))->(\w+)/g)) {
     assert.ok(recipe.includes(`public function ${method}(`), method)

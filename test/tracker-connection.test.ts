@@ -176,7 +176,8 @@ describe('a connection that fails while it is being set up', () => {
     test(`with a ${verdict} at each step in turn is opened in the end, and the event arrives`, async t => {
       const { url, proxied, proxy } = await brokerBehindProxy(t)
       failOneStepLaterEachTime(proxy, verdict)
-      const quick = { retryMinMs: 1, retryMaxMs: 5, connectTimeoutMs: 300, confirmTimeoutMs: 300 }
+      const limits = { connectTimeoutMs: 300, setUpTimeoutMs: 300, confirmTimeoutMs: 300 }
+      const quick = { retryMinMs: 1, retryMaxMs: 5, ...limits }
       const tracker = testTracker(t, { url: proxied, ...quick })
       tracker.trackView(numbered(1))
       assert.equal(await tracker.flush(60_000), 0)

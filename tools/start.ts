@@ -373,10 +373,12 @@ function greeting(amqpUrl: string): string {
     '',
   ]
   if (findProgram('amqp-publish')) {
+    // It takes one, where the user's setting may name each node of a cluster.
+    const oneUrl = isOwnBroker ? '$AMQP_URL' : `\${AMQP_URL%%,*}`
     lines.push(
       'or, with the program from amqp-tools:',
       '',
-      `  amqp-publish --url="$AMQP_URL" -e post.events -r post.viewed -p -C application/json -b '{"post_uuid":"42"}'`,
+      `  amqp-publish --url="${oneUrl}" -e post.events -r post.viewed -p -C application/json -b '{"post_uuid":"42"}'`,
       '',
     )
   }

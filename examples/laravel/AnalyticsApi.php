@@ -70,22 +70,28 @@ final class AnalyticsApi
     private bool $isReturned = false;
     private bool $isRefused = false;
     private float $restsUntil = 0.0;
+    /** The host whose turn it is. */
+    private int $host = 0;
+    private float $deadline = 0.0;
 
     /**
-     * @param string $url `amqp://user:password@host:5672/vhost`, or `amqps://`
+     * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster that of each
+     *     node, with commas between them (a comma inside one is %2C) or as an array
      * @param ?Closure(string $event, string $detail): void $log told of what went wrong; never of a view
      * @param ?string $restFile a file that says to all processes on this machine when the broker was last away
      * @param float $connectSeconds at most so long for connecting
      * @param float $confirmSeconds at most so long for the broker's confirm
      * @param int $restSeconds after a failure the broker is left alone for so long
+     * @param float $flushSeconds after so long `flush` tries no further host, and waits for no further confirm
      */
     public function __construct(
-        private readonly string $url,
+        private readonly string|array $url,
         private readonly ?Closure $log = null,
         private readonly ?string $restFile = null,
         private readonly float $connectSeconds = 0.5,
         private readonly float $confirmSeconds = 1.0,
         private readonly int $restSeconds = 5,
+        private readonly float $flushSeconds = 3.0,
     ) {
     }
 
@@ -157,19 +163,22 @@ final class AnalyticsApi
         if ($this->waiting === [] || $this->isResting()) {
             return;
         }
-        for ($isAgain = false; ; $isAgain = true) {
+        $this->deadline = microtime(true) + $this->flushSeconds;
+        $isAgain = false;
+        for ($failures = 0; ; ) {
             try {
                 $this->send();
                 $this->endRest();
                 return;
             } catch (Throwable $error) {
-                $wasConnected = $this->connection !== null;
-                $this->abandon();
-                $this->rest();
                 // A kept connection may have died long ago, or the confirm was lost: a new one may well do.
-                if ($wasConnected && !$isAgain) {
+                $failures += $this->connection === null || $isAgain ? 1 : 0;
+                $isAgain = $isAgain || $this->connection !== null;
+                $this->abandon();
+                if ($failures < count($this->urls()) && microtime(true) < $this->deadline) {
                     continue;
                 }
+                $this->rest();
                 $this->tell('broker.lost', $error->getMessage());
                 return;
             }
@@ -207,7 +216,9 @@ final class AnalyticsApi
         $this->isReturned = $this->isRefused = false;
         try {
             $channel->basic_publish($message, self::EXCHANGE, self::ROUTING_KEY, true);
-            $channel->wait_for_pending_acks_returns($this->confirmSeconds);
+            // Never 0, which would mean for ever.
+            $leftSeconds = max(0.1, $this->deadline - microtime(true));
+            $channel->wait_for_pending_acks_returns(min($this->confirmSeconds, $leftSeconds));
         } catch (AMQPProtocolChannelException $error) {
             if ($error->getCode() !== 404) {
                 throw $error;
@@ -241,23 +252,47 @@ final class AnalyticsApi
 
     private function connect(): AbstractConnection
     {
-        $at = parse_url($this->url);
-        if (!is_array($at) || !in_array($at['scheme'] ?? '', ['amqp', 'amqps'], true) || !isset($at['host'])) {
-            throw new RuntimeException('the broker is not named by an amqp:// or amqps:// URL');
+        $brokers = array_map(self::broker(...), $this->urls());
+        if (count(array_unique(array_column($brokers, 'vhost'))) > 1) {
+            throw new RuntimeException('the brokers are not all of one virtual host');
         }
-        $isSecure = $at['scheme'] === 'amqps';
+        $at = $brokers[$this->host % count($brokers)];
         $config = new AMQPConnectionConfig();
         $config->setHost($at['host']);
-        $config->setPort($at['port'] ?? ($isSecure ? 5671 : 5672));
-        $config->setUser(rawurldecode($at['user'] ?? 'guest'));
-        $config->setPassword(rawurldecode($at['pass'] ?? 'guest'));
-        $config->setVhost(rawurldecode(substr($at['path'] ?? '', 1)) ?: '/');
-        $config->setIsSecure($isSecure);
+        $config->setPort($at['port']);
+        $config->setUser($at['user']);
+        $config->setPassword($at['pass']);
+        $config->setVhost($at['vhost']);
+        $config->setIsSecure($at['scheme'] === 'amqps');
         $config->setConnectionTimeout($this->connectSeconds);
         $config->setReadTimeout($this->confirmSeconds);
         $config->setWriteTimeout($this->confirmSeconds);
         $config->setChannelRPCTimeout($this->confirmSeconds);
         return AMQPConnectionFactory::create($config);
+    }
+
+    /** @return list<string> */
+    private function urls(): array
+    {
+        $urls = is_array($this->url) ? array_values($this->url) : explode(',', $this->url);
+        return array_map(static fn (mixed $url): string => is_string($url) ? trim($url) : '', $urls) ?: [''];
+    }
+
+    /** @return array{scheme: string, host: string, port: int, user: string, pass: string, vhost: string} */
+    private static function broker(string $url): array
+    {
+        $at = parse_url($url);
+        if (!is_array($at) || !in_array($at['scheme'] ?? '', ['amqp', 'amqps'], true) || !isset($at['host'])) {
+            throw new RuntimeException('the broker is not named by an amqp:// or amqps:// URL');
+        }
+        return [
+            'scheme' => $at['scheme'],
+            'host' => $at['host'],
+            'port' => $at['port'] ?? ($at['scheme'] === 'amqps' ? 5671 : 5672),
+            'user' => rawurldecode($at['user'] ?? 'guest'),
+            'pass' => rawurldecode($at['pass'] ?? 'guest'),
+            'vhost' => rawurldecode(substr($at['path'] ?? '', 1)) ?: '/',
+        ];
     }
 
     /** As postviews itself declares them, so that what is published before it first runs waits for it. */
@@ -327,9 +362,10 @@ final class AnalyticsApi
         $this->restsUntil = 0.0;
     }
 
-    /** Lets go of a connection that failed, without a word: it might never answer. */
+    /** Lets go of a connection that failed, without a word: it might never answer. The next host has its turn. */
     private function abandon(): void
     {
+        $this->host++;
         $this->connection?->set_close_on_destruct(false);
         try {
             $this->connection?->getIO()?->close();

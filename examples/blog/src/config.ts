@@ -1,10 +1,12 @@
 /** The one place where the blog reads its environment: a pure function of it, which tells every problem at once. */
 
+import { brokerUrls } from '@postviews/client/src/broker-urls.ts'
 import { proxyList } from '@postviews/client/src/index.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
 
 export interface Config {
-  amqpUrl: string
+  /** One, or one for each node of a cluster. */
+  amqpUrls: string[]
   analyticsUrl: string
   apiKey: string
   host: string
@@ -44,8 +46,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   }
 
   const config: Config = {
-    amqpUrl: read('AMQP_URL', 'amqp://guest:guest@127.0.0.1:5672', text => urlOf(text, ['amqp:', 'amqps:'])),
-    analyticsUrl: read('ANALYTICS_URL', 'http://127.0.0.1:3100', text => urlOf(text, ['http:', 'https:'])),
+    amqpUrls: read('AMQP_URL', 'amqp://guest:guest@127.0.0.1:5672', brokerUrls),
+    analyticsUrl: read('ANALYTICS_URL', 'http://127.0.0.1:3100', webUrlOf),
     apiKey: read('INTERNAL_API_KEY', '', keyOf),
     host: read('HOST', '127.0.0.1', text => text),
     port: read('PORT', '3300', portOf),
@@ -58,12 +60,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 }
 
 // A URL may hold a password, so no message repeats it; `shownValue` knows what can be shown.
-function urlOf(text: string, protocols: readonly string[]): string {
+function webUrlOf(text: string): string {
   const url = URL.parse(text)
-  if (url === null || url.hostname === '' || !protocols.includes(url.protocol)) {
-    throw new Error(
-      `is not a URL that begins with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`,
-    )
+  if (url === null || url.hostname === '' || !['http:', 'https:'].includes(url.protocol)) {
+    throw new Error('is not a URL that begins with http:// or https://')
   }
   return text
 }
@@ -91,7 +91,7 @@ function proxiesOf(text: string): string[] {
 
 function publicUrlOf(text: string): string | null {
   if (text === '') return null
-  const { origin, pathname, search, hash, username } = new URL(urlOf(text, ['http:', 'https:']))
+  const { origin, pathname, search, hash, username } = new URL(webUrlOf(text))
   if (pathname !== '/' || search !== '' || hash !== '' || username !== '') {
     throw new Error('is not the address of a site, as https://blog.example, with nothing behind it')
   }

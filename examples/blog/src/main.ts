@@ -21,7 +21,7 @@ async function run(config: Config): Promise<void> {
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' }, lines)
   const ending = endOnSignals({ onSignal: signal => log.info({ signal }, 'blog.stopping') })
   const tracker = createTracker({
-    url: config.amqpUrl,
+    url: config.amqpUrls,
     appId: 'odd-hours',
     log: ({ event, ...entry }) => log[event === 'broker.connected' ? 'info' : 'warn'](entry, event),
   })

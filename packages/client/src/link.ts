@@ -10,10 +10,15 @@ import { amqpCode, DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from './topology.t
 
 export { amqpCode, type ChannelSource, onOwnChannel } from './topology.ts'
 
+/** Until the broker has let us in: TCP, TLS and AMQP's own greeting. One that takes longer is hung, and another may not be. */
+const CONNECT_TIMEOUT_MS = 5_000
+
 export interface ConnectionOptions {
   /** From `brokerUrl`. */
   url: string
-  /** For connecting and setting up. */
+  /** For connecting. 5,000. */
+  connectTimeoutMs?: number
+  /** For setting up, once connected. */
   timeoutMs: number
   /** Destroys the socket, whatever state the connection is in: the one sure way out, of a half-open one too. */
   signal: AbortSignal
@@ -33,28 +38,15 @@ export interface Link {
   lost: Promise<Error>
   /** Set when the broker does not let this user declare; what is not there then comes back as unroutable. */
   declareRefused: Error | undefined
-  /** Declares the topology once more. */
-  declare(): Promise<void>
+  /** On the same connection: declares the topology once more, opens another channel and closes this one. */
+  renew(): Promise<Link>
   /** Ends it in the orderly way. May never settle on a half-open connection. */
   close(): Promise<void>
 }
 
-/**
- * The URL as the AMQP client gets it: with a heartbeat, unless it names one.
- * @throws {TypeError} when it is none; without the URL, which holds a password
- */
+/** A URL, one that `brokerUrls` gave, as the AMQP client gets it: with a heartbeat, unless it names one. */
 export function brokerUrl(url: string, heartbeatSeconds: number): string {
-  let parsed: URL
-  try {
-    parsed = new URL(url)
-  } catch {
-    // The error of URL carries the text it could not read.
-    throw new TypeError('url is not an amqp:// or amqps:// URL')
-  }
-  if (!['amqp:', 'amqps:'].includes(parsed.protocol)) {
-    throw new TypeError('url is not an amqp:// or amqps:// URL')
-  }
-  if (parsed.hash !== '') throw new TypeError('url holds a bare #: write it as %23')
+  const parsed = new URL(url)
   if (!parsed.searchParams.has('heartbeat')) {
     parsed.searchParams.set('heartbeat', String(heartbeatSeconds))
   }
@@ -80,7 +72,7 @@ export function openLink(options: LinkOptions): Promise<Link> {
   return openConnection(options, (connection, lost) => {
     connection.on('blocked', options.onBlocked)
     connection.on('unblocked', options.onUnblocked)
-    return setUp(connection, lost)
+    return setUp(connection, lost, options.timeoutMs)
   })
 }
 
@@ -92,30 +84,41 @@ export async function openConnection<T>(
   options: ConnectionOptions,
   setUp: (connection: ChannelModel, lost: Promise<Error>) => Promise<T>,
 ): Promise<T> {
+  const { url, timeoutMs, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options
+  const broker = `the broker at ${nameOf(url)}`
+  const { connection, lost } = await within(connectTimeoutMs, `${broker} did not answer`, connectTo(options))
+  // The steps of setting up may wait for ever on a connection that died under them.
+  const failed = lost.then(error => {
+    throw error
+  })
+  return await within(timeoutMs, `${broker} was not ready`, Promise.race([setUp(connection, lost), failed]))
+}
+
+/** @throws {Error} when the work takes longer. It goes on, and what becomes of it is nobody's matter any more. */
+async function within<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timedOut = new Promise<never>((_, reject) => {
-    const fail = () =>
-      reject(new Error(`the broker at ${nameOf(options.url)} was not ready within ${options.timeoutMs} ms`))
-    timer = setTimeout(fail, options.timeoutMs).unref()
+    timer = setTimeout(() => reject(new Error(`${what} within ${ms} ms`)), ms).unref()
   })
   try {
-    return await Promise.race([connectAndSetUp(options, setUp), timedOut])
+    return await Promise.race([work, timedOut])
   } finally {
     clearTimeout(timer)
   }
 }
 
 /** As it is told to people: without user, password and options. */
-function nameOf(url: string): string {
+export function nameOf(url: string): string {
   const { protocol, host, pathname } = new URL(url)
   // A password with a slash in it that nobody has encoded ends in the path.
   return `${protocol}//${host}${pathname.includes('@') ? '' : pathname}`
 }
 
-async function connectAndSetUp<T>(
-  { url, signal, tls }: ConnectionOptions,
-  setUp: (connection: ChannelModel, lost: Promise<Error>) => Promise<T>,
-): Promise<T> {
+async function connectTo({
+  url,
+  signal,
+  tls,
+}: ConnectionOptions): Promise<{ connection: ChannelModel; lost: Promise<Error> }> {
   const user = credentialsOf(url)
   const socketOptions: SocketOptions & { signal: AbortSignal } = {
     ...(user === undefined ? {} : { credentials: user }),
@@ -130,11 +133,7 @@ async function connectAndSetUp<T>(
     connection.on('error', resolve)
     connection.on('close', error => resolve(error ?? new Error('the connection was closed')))
   })
-  // The steps of setting up may wait for ever on a connection that died under them.
-  const failed = lost.then(error => {
-    throw error
-  })
-  return await Promise.race([setUp(connection, lost), failed])
+  return { connection, lost }
 }
 
 /** Fulfilled when the channel has ended in whatever way. */
@@ -145,17 +144,31 @@ export function channelLost(channel: Channel): Promise<Error> {
   })
 }
 
-async function setUp(connection: ChannelModel, connectionLost: Promise<Error>): Promise<Link> {
-  const declare = () => declareTopology(connection, [VIEWS_QUEUE, DEAD_QUEUE])
+async function setUp(
+  connection: ChannelModel,
+  connectionLost: Promise<Error>,
+  timeoutMs: number,
+): Promise<Link> {
   let declareRefused: Error | undefined
   try {
-    await declare()
+    await declareTopology(connection, [VIEWS_QUEUE, DEAD_QUEUE])
   } catch (error) {
     // 403: this user may only publish, and somebody else declares. `mandatory` tells whether somebody did.
     if (!(error instanceof Error) || amqpCode(error) !== 403) throw error
     declareRefused = error
   }
   const channel = await connection.createConfirmChannel()
+  const renew = async () => {
+    const link = await within(
+      timeoutMs,
+      'no other channel was open',
+      setUp(connection, connectionLost, timeoutMs),
+    )
+    channel.close().catch(() => {
+      // It has ended by itself, and nobody uses it any more.
+    })
+    return link
+  }
   const lost = Promise.race([connectionLost, channelLost(channel)])
-  return { channel, lost, declareRefused, declare, close: () => connection.close() }
+  return { channel, lost, declareRefused, renew, close: () => connection.close() }
 }

@@ -1,17 +1,18 @@
 import type { SocketOptions } from 'amqplib'
-import { type Link, openLink } from './link.ts'
+import { type Link, nameOf, openLink } from './link.ts'
 import { describe, type Log, type LogEntry } from './log.ts'
 import type { Message, Outbox } from './outbox.ts'
 import { EXCHANGE, ROUTING_KEY } from './topology.ts'
 
 export interface PublisherOptions {
-  /** From `brokerUrl`. */
-  url: string
+  /** From `brokerUrl`: the nodes of one cluster. */
+  urls: readonly string[]
   tls: SocketOptions | undefined
   appId: string
   maxWaitMs: number
   maxInFlight: number
   connectTimeoutMs: number
+  setUpTimeoutMs: number
   confirmTimeoutMs: number
   retryMinMs: number
   retryMaxMs: number
@@ -21,6 +22,11 @@ export interface PublisherOptions {
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 const DISCONNECT_MS = 1_000
+/**
+ * A channel that was opened while the cluster noticed the death of a node may refuse everything for as long as that node is
+ * away. One that is opened this much later does not.
+ */
+const REFUSED_PAUSE_MS = 500
 
 /**
  * Gets what is in the outbox to the broker.
@@ -31,15 +37,16 @@ const DISCONNECT_MS = 1_000
  *
  * A publisher is in one of four states:
  *
- * - *away*: no link. One is being opened, or `#retryTimer` is set to try again. It begins so, and is so again
- *   whenever the link is lost, which puts back all that was in flight.
+ * - *away*: no link. One is being opened, or `#retryTimer` is set to try the next host. It begins so, and is so again
+ *   whenever the link is lost or confirms too late, which puts back all that was in flight.
  * - *open*: a link, and no timer. Up to `maxInFlight` messages are in flight; only one after a failure, until the
  *   broker has confirmed something. While the broker says that it is blocked, nothing more is sent.
- * - *pausing*: a link, and `#retryTimer` set, because the broker refused a message (its queue is full) or returned
- *   it (nothing is bound). Nothing is sent. When the timer fires, the topology is declared again and it is *open*.
+ * - *pausing*: a link, and `#retryTimer` set, because the broker refused a message (its queue is full, or has lost its
+ *   majority) or returned it (nothing is bound). Nothing is sent. When the timer fires, the link is renewed, with a channel
+ *   of its own, and it is *open*; where that was not enough the last time, the next host is tried instead.
  * - *stopped*: for good.
  *
- * Each failure makes the next pause longer; a confirm while *open* makes it short again.
+ * Each failure makes the next pause longer, once each host has had its turn; a confirm while *open* makes it short again.
  */
 export class Publisher {
   readonly #options: PublisherOptions
@@ -54,6 +61,10 @@ export class Publisher {
   #lastTag = 0
   #isBlocked = false
   #failures = 0
+  /** Pauses on this connection since its last confirm. */
+  #pauses = 0
+  /** The host whose turn it is: an index of `urls`. */
+  #host = 0
   #retryTimer: NodeJS.Timeout | undefined
   #watchdog: NodeJS.Timeout | undefined
   #groupTimer: NodeJS.Timeout | undefined
@@ -124,6 +135,7 @@ export class Publisher {
     this.#endFlushes()
     const link = this.#link
     this.#unlink()
+    this.#isBlocked = false
     if (link !== undefined) {
       let timer: NodeJS.Timeout | undefined
       const tooLong = new Promise<void>(resolve => {
@@ -139,85 +151,117 @@ export class Publisher {
   async #connect(): Promise<void> {
     this.#retryTimer = undefined
     this.#isBlocked = false
+    const { connectTimeoutMs, setUpTimeoutMs: timeoutMs, tls } = this.#options
     const socket = new AbortController()
     this.#socket = socket
     try {
       const link = await openLink({
-        url: this.#options.url,
-        timeoutMs: this.#options.connectTimeoutMs,
+        url: this.#url,
+        connectTimeoutMs,
+        timeoutMs,
         signal: socket.signal,
-        tls: this.#options.tls,
+        tls,
         onBlocked: reason => this.#onBlocked(reason),
         onUnblocked: () => this.#onUnblocked(),
       })
-      if (!this.#isStopped) this.#onLinked(link)
+      if (this.#isStopped) return
+      this.#pauses = 0
+      this.#linkedAtMs = performance.now()
+      this.#log('broker.connected', `${nameOf(this.#url)}, after ${this.#failures} failures`)
+      this.#use(link)
     } catch (error) {
-      socket.abort()
-      if (!this.#isStopped) this.#retry('broker.lost', error, () => void this.#connect())
+      this.#leave()
+      if (!this.#isStopped) this.#reconnectLater(error)
     }
   }
 
-  #onLinked(link: Link): void {
+  get #url(): string {
+    return this.#options.urls[this.#host]!
+  }
+
+  #use(link: Link): void {
     this.#link = link
-    this.#linkedAtMs = performance.now()
     this.#lastTag = 0
-    link.channel.on('ack', ({ deliveryTag, multiple }) => this.#onAnswer(deliveryTag, multiple, true))
-    link.channel.on('nack', ({ deliveryTag, multiple }) => this.#onAnswer(deliveryTag, multiple, false))
-    link.channel.on('return', ({ properties }) => this.#onReturn(properties.messageId))
+    link.channel.on('ack', ({ deliveryTag, multiple }) => this.#onAnswer(link, deliveryTag, multiple, true))
+    link.channel.on('nack', ({ deliveryTag, multiple }) => this.#onAnswer(link, deliveryTag, multiple, false))
+    link.channel.on('return', ({ properties }) => this.#onReturn(link, properties.messageId))
     void link.lost.then(error => this.#onLost(link, error))
-    const everyMs = Math.ceil(this.#options.confirmTimeoutMs / 4)
+    const everyMs = Math.ceil(this.#options.confirmTimeoutMs / 20)
     this.#watchdog = setInterval(() => this.#checkConfirms(link), everyMs).unref()
     if (link.declareRefused !== undefined) this.#log('topology.refused', describe(link.declareRefused))
-    this.#log('broker.connected', `after ${this.#failures} failures`)
     this.#pump()
   }
 
-  #onLost(link: Link, error: Error): void {
+  #onLost(link: Link, error: unknown): void {
     if (this.#link !== link) return
-    this.#unlink()
-    this.#socket.abort()
+    this.#leave()
     // One that held for a while says nothing about the next attempt.
     if (performance.now() - this.#linkedAtMs > this.#options.retryMaxMs) this.#failures = 0
-    this.#retry('broker.lost', error, () => void this.#connect())
+    this.#reconnectLater(error)
+  }
+
+  /** Without a word to the broker, as a connection that is half open or stuck never answers. The next host has its turn. */
+  #leave(): void {
+    this.#unlink()
+    this.#isBlocked = false
+    this.#socket.abort()
+    this.#host = (this.#host + 1) % this.#options.urls.length
+  }
+
+  #reconnectLater(error: unknown): void {
+    const next = this.#options.urls.length > 1 ? `${nameOf(this.#url)} next` : 'again'
+    this.#retry('broker.lost', `${describe(error)}; ${next}`, 0, () => void this.#connect())
   }
 
   /** What is in flight may or may not have arrived: it is sent again under the same ids. */
   #unlink(): void {
     this.#link = undefined
-    this.#isBlocked = false
     clearInterval(this.#watchdog)
     for (const message of this.#inFlight.values()) this.#outbox.putBack(message)
     this.#inFlight.clear()
   }
 
-  #retry(event: LogEntry['event'], error: unknown, again: () => void): void {
+  #retry(event: LogEntry['event'], why: string, leastMs: number, then: () => void): void {
     clearTimeout(this.#retryTimer)
-    const { retryMinMs, retryMaxMs } = this.#options
-    const longestMs = Math.min(retryMaxMs, retryMinMs * 2 ** this.#failures)
+    const { urls, retryMinMs, retryMaxMs } = this.#options
     this.#failures++
+    const rounds = this.#failures / urls.length
+    // While there are hosts that have not had their turn, one of them may well do.
+    const longestMs = Math.min(
+      retryMaxMs,
+      Number.isInteger(rounds) ? retryMinMs * 2 ** (rounds - 1) : retryMinMs,
+    )
     // Between half of it and all of it, so that publishers that failed together do not come back together.
-    const delayMs = longestMs * (0.5 + Math.random() / 2)
-    this.#retryTimer = setTimeout(again, delayMs).unref()
-    this.#log(event, `${describe(error)}; again in ${Math.round(delayMs)} ms`)
+    const delayMs = Math.max(leastMs * (1 + Math.random() / 2), longestMs * (0.5 + Math.random() / 2))
+    this.#retryTimer = setTimeout(then, delayMs).unref()
+    this.#log(event, `${why} in ${Math.round(delayMs)} ms`)
   }
 
   #pause(event: 'message.returned' | 'message.refused', why: string): void {
     const link = this.#link
     // Already pausing: more of the same trouble.
     if (link === undefined || this.#retryTimer !== undefined) return
-    this.#retry(event, why, () => void this.#resume(link))
+    this.#pauses++
+    const leastMs = event === 'message.refused' ? REFUSED_PAUSE_MS : 0
+    this.#retry(event, `${why}; again`, leastMs, () => void this.#resume(link))
   }
 
   async #resume(link: Link): Promise<void> {
-    try {
-      await link.declare()
-    } catch (error) {
-      // Then somebody else has to declare; the next message tells whether somebody did.
-      this.#log('topology.refused', describe(error))
+    if (this.#pauses > 1 && this.#options.urls.length > 1) {
+      // A node that is cut off from the others refuses on every channel.
+      this.#leave()
+      void this.#connect()
+      return
     }
-    if (this.#link !== link) return
-    this.#retryTimer = undefined
-    this.#pump()
+    try {
+      const renewed = await link.renew()
+      if (this.#link !== link) return
+      this.#unlink()
+      this.#retryTimer = undefined
+      this.#use(renewed)
+    } catch (error) {
+      this.#onLost(link, error)
+    }
   }
 
   #sendGroup(): void {
@@ -265,7 +309,8 @@ export class Publisher {
   }
 
   // A return arrives before the confirm of the same message. Two in flight have one id if their caller gave it twice.
-  #onReturn(id: unknown): void {
+  #onReturn(link: Link, id: unknown): void {
+    if (this.#link !== link) return
     for (const message of this.#inFlight.values()) {
       if (message.id !== id || message.isReturned) continue
       message.isReturned = true
@@ -273,7 +318,8 @@ export class Publisher {
     }
   }
 
-  #onAnswer(lastTag: number, isMultiple: boolean, isTaken: boolean): void {
+  #onAnswer(link: Link, lastTag: number, isMultiple: boolean, isTaken: boolean): void {
+    if (this.#link !== link) return
     if (isMultiple) {
       for (const tag of this.#inFlight.keys()) {
         if (tag > lastTag) break
@@ -293,7 +339,7 @@ export class Publisher {
     if (isTaken && !message.isReturned) {
       this.#outbox.settle(message)
       this.#confirmed += message.events
-      if (this.#retryTimer === undefined) this.#failures = 0
+      if (this.#retryTimer === undefined) this.#failures = this.#pauses = 0
       return
     }
     if (message.isReturned) this.#pause('message.returned', 'no queue is bound for views')

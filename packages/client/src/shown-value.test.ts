@@ -8,6 +8,7 @@ test('shows what was set, in quotes and on one line', () => {
   assert.equal(shownValue('::1'), '"::1"')
   assert.equal(shownValue('sqlite://data/x.db'), '"sqlite://data/x.db"')
   assert.equal(shownValue('mysql://db.example:99999/views'), '"mysql://db.example:99999/views"')
+  assert.equal(shownValue('amqp://one:5672/v, amqps://two:5671'), '"amqp://one:5672/v, amqps://two:5671"')
   assert.equal([...shownValue('x'.repeat(500))].length, 103)
 })
 
@@ -29,8 +30,11 @@ test('shows no user, no password and no value of a query, wherever a password en
     ['jdbc:mysql://db.example;pwd=hunter2', 'jdbc:mysql://db.example;pwd=…'],
     ['blog.example,https://root:hunter2@blog.example/', '…@blog.example/'],
     ['amqp://a:hunter2@one,amqp://b:hunter2@two', 'amqp://…@two'],
-    ['amqp://one,amqp://root:hunter2/blog', 'amqp://one,amqp://root:…/blog'],
-    ['amqp://one:5672, amqp:hunter2', 'amqp://one:5672, amqp:…'],
+    ['amqp://one:5672/v,amqp://b:hunter2,hunter2@two', 'amqp://…@two'],
+    ['amqp://one:5672,amqp://b:hunter2/v', 'amqp://one:5672,amqp://b:…/v'],
+    ['amqp://one:5672 , amqp://b:hunter2,hunter2', 'amqp://one:5672 , amqp://b:…'],
+    ['amqp://one:5672,amqp:b:hunter2', 'amqp://one:5672,amqp:…'],
+    ['amqp://one?heartbeat=hunter2,amqp://two?x=hunter2', 'amqp://one?heartbeat=…'],
   ] as const) {
     assert.equal(shownValue(text), JSON.stringify(shown))
   }

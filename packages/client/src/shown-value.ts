@@ -6,7 +6,9 @@ const SCHEME = /^[a-z][a-z\d+.-]*:/i
 const NAMED_SECRET = /(?<![?&#\w])(\w*(?:pass|pwd|secret|token|key)\w*\s*=).*$/is
 /** What is written `scheme:` where `scheme://` is meant may have a password behind it. */
 const WITHOUT_SLASHES =
-  /((?:^|,\s*)(?:amqps?|https?|mysqls?|mariadb|postgres(?:ql)?|clickhouses?):)(?!\/\/).*$/is
+  /((?:^|,)\s*(?:amqps?|https?|mysqls?|mariadb|postgres(?:ql)?|clickhouses?):)(?!\/\/).*$/is
+/** `mysql://root:password/database`, of which the host was forgotten; also one of several, as the nodes of a cluster. */
+const WITHOUT_HOST = /((?:^|,)\s*[a-z][a-z\d+.-]*:\/\/[^/:?#,]*):(?!\d{1,5}(?:[/?#,\s]|$))[^/?#]*/gi
 
 /**
  * In quotes, on one line, and without what is secret in a URL: user and password, and the values behind a `?`. Where they
@@ -16,8 +18,7 @@ export function shownValue(text: string): string {
   const shown = text
     .replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1…@')
     .replace(WITHOUT_SLASHES, '$1…')
-    // `mysql://root:password/database`: the host was forgotten.
-    .replace(/((?:^|,\s*)[a-z][a-z\d+.-]*:\/\/[^/:?#,]*):(?!\d{1,5}(?:[/?#,]|$))[^/?#]*/gi, '$1:…')
+    .replace(WITHOUT_HOST, '$1:…')
     .replace(NAMED_SECRET, '$1…')
     .replace(/([?&#][^=&#]*)=[^&#]*/g, SCHEME.test(text) ? '$1=…' : '$&')
   const cut = [...shown]

@@ -10,6 +10,7 @@
 
 import { isBoxedPrimitive } from 'node:util/types'
 import type { SocketOptions } from 'amqplib'
+import { brokerUrls } from './broker-urls.ts'
 import { ownCopy } from './kept.ts'
 import { brokerUrl } from './link.ts'
 import { callSafely, type LogEntry, rateLimited } from './log.ts'
@@ -39,8 +40,11 @@ export const DROP_REASONS = {
 export type DropReason = keyof typeof DROP_REASONS
 
 export interface TrackerOptions {
-  /** `amqp://` or `amqps://`. */
-  url: string
+  /**
+   * `amqp://user:password@host:port/vhost`, or `amqps://`. For a cluster the URL of each node, with commas between them (a
+   * comma inside one is %2C) or as an array, all of one virtual host: whenever the connection is lost, the next is tried.
+   */
+  url: string | readonly string[]
   /** The AMQP `app_id`: who publishes. */
   appId?: string
   /** Events not confirmed yet, beyond which a new one is dropped. 100,000. */
@@ -60,11 +64,16 @@ export interface TrackerOptions {
   maxInFlight?: number
   /** A connection that is silent for two of these is given up. 10. A `heartbeat` in the URL wins. */
   heartbeatSeconds?: number
-  /** For connecting and declaring. 10,000. */
+  /** For connecting to one host. 5,000. */
   connectTimeoutMs?: number
-  /** A connection that confirms nothing for so long, though it is not blocked, is given up. 30,000. */
+  /** For declaring and opening a channel, once connected. 10,000. */
+  setUpTimeoutMs?: number
+  /** A connection that leaves a message unconfirmed for so long, though it is not blocked, is given up. 20,000. */
   confirmTimeoutMs?: number
-  /** The first pause after a failure; each further one is up to twice as long. 100. */
+  /**
+   * The first pause after a failure, and the one before each further host. Once all have failed, the pause is up to twice as
+   * long as the last time. 100; half a second at least after the broker has refused a message.
+   */
   retryMinMs?: number
   /** The longest pause. 10,000. */
   retryMaxMs?: number
@@ -145,8 +154,9 @@ const DEFAULTS = {
   maxMessageBytes: 65_536,
   maxInFlight: 64,
   heartbeatSeconds: 10,
-  connectTimeoutMs: 10_000,
-  confirmTimeoutMs: 30_000,
+  connectTimeoutMs: 5_000,
+  setUpTimeoutMs: 10_000,
+  confirmTimeoutMs: 20_000,
   retryMinMs: 100,
   retryMaxMs: 10_000,
 }
@@ -161,6 +171,7 @@ const RANGES: { [name in keyof typeof DEFAULTS]?: [number, number] } = {
   maxInFlight: [1, 65_535],
   heartbeatSeconds: [1, 65_535],
   connectTimeoutMs: [1, LONGEST_TIMER_MS],
+  setUpTimeoutMs: [1, LONGEST_TIMER_MS],
   confirmTimeoutMs: [1, LONGEST_TIMER_MS],
   retryMinMs: [1, LONGEST_TIMER_MS],
   retryMaxMs: [1, LONGEST_TIMER_MS],
@@ -181,6 +192,14 @@ function withDefaults(options: TrackerOptions): typeof DEFAULTS {
     throw new RangeError('appId must be a text of at most 255 bytes')
   }
   return settings as typeof DEFAULTS
+}
+
+function urlsOf(url: TrackerOptions['url'], heartbeatSeconds: number): string[] {
+  try {
+    return brokerUrls(url).map(each => brokerUrl(each, heartbeatSeconds))
+  } catch (error) {
+    throw new TypeError(`url ${(error as Error).message}`)
+  }
 }
 
 /** Accounts for every event; where they wait is the outbox's matter, how they get to the broker the publisher's. */
@@ -204,10 +223,10 @@ class BufferedTracker {
     this.#onDrop = options.onDrop
     this.#log = rateLimited(options.log)
     this.#outbox = new Outbox(settings)
-    const url = brokerUrl(options.url, settings.heartbeatSeconds)
+    const urls = urlsOf(options.url, settings.heartbeatSeconds)
     this.#publisher = new Publisher({
       ...settings,
-      url,
+      urls,
       tls: options.tls,
       outbox: this.#outbox,
       log: this.#log,

@@ -49,7 +49,7 @@ describe('with one of three brokers down', () => {
       },
       30_000,
     )
-    await system.publish({ views: 500, perSecond: 1_000 })
+    await system.publish({ views: 500, perSecond: 1_000, enough: new AbortController().signal })
     await untilStored(database, 500)
     await service.untilReady()
 

@@ -13,7 +13,13 @@ import {
   type RabbitmqCluster,
   startRabbitmqCluster,
 } from '../../tools/stack/rabbitmq-cluster.ts'
-import { assertAddsUp, takeNumbered, type TestTracker, testTracker, trackSteadily } from '../support/published.ts'
+import {
+  assertAddsUp,
+  type TestTracker,
+  takeNumbered,
+  testTracker,
+  trackSteadily,
+} from '../support/published.ts'
 import { until } from '../support/until.ts'
 
 /** A late confirm, another host, and a new channel there: 20 s, a second to notice it, and 20 s to spare on a busy machine. */
@@ -103,7 +109,11 @@ function watchConfirms(t: TestContext, tracker: TestTracker): () => number {
   }
 }
 
-async function untilItGoesOn(t: TestContext, { tracker, standstillMs }: Publishing, what: string): Promise<void> {
+async function untilItGoesOn(
+  t: TestContext,
+  { tracker, standstillMs }: Publishing,
+  what: string,
+): Promise<void> {
   const { confirmed } = tracker.stats()
   await until('it publishes again', () => tracker.stats().confirmed > confirmed + 500, 90_000)
   const ms = standstillMs()

@@ -49,13 +49,13 @@ describe('with one of three brokers down', () => {
       },
       30_000,
     )
-    await system.publish({ views: 500, perSecond: 1_000 })
+    await system.publish({ views: 500, perSecond: 1_000, enough: new AbortController().signal })
     await untilStored(database, 500)
     await service.untilReady()
 
     await first.start()
     for (const queue of ARTICLE_QUEUES)
-      await sendTo(ourUrl!, [queue], JSON.stringify({ post_uuid: queue, timestamp: new Date() }))
+      await sendTo(ourUrl!, [queue], JSON.stringify({ post_uuid: 'post-1', timestamp: new Date() }))
     await until('they are consumed again', async () => (await countRows(database)) === 502, 60_000)
     assert.equal(await warnings(), '')
   })
@@ -83,6 +83,7 @@ describe('with one of three brokers down', () => {
     const replayed = await postviews(surroundings, 'dead', 'replay', '--json')
     assert.deepEqual(JSON.parse(replayed.output), { replayed: BAD, left: 0, too_old: 0, failed: 0 })
     const consumer = await startService(t, surroundings)
+    await consumer.untilReady(30_000)
     await until(
       'they are back',
       async () => (await consumer.metric('postviews_dead_messages')) === BAD,

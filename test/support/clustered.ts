@@ -1,5 +1,6 @@
 /** Service, publisher and ledger on a cluster of brokers, and how long counting stands still when something happens to it. */
 
+import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VIEWS_QUEUE } from '@postviews/client/src/index.ts'
@@ -10,9 +11,17 @@ import { SQLITE, type TestDatabase } from './engines.ts'
 import { assertInvariants, countRows } from './invariants.ts'
 import { Ledger, type LedgerMessage, publish } from './ledger.ts'
 import { type Plan, type PlanOptions, plan } from './planned.ts'
+import { testTracker } from './published.ts'
 import { type Service, type Surroundings, startService, UNACKNOWLEDGED } from './service.ts'
 import { declareQueues } from './system.ts'
 import { until } from './until.ts'
+
+export interface Pace {
+  /** Events. */
+  perSecond: number
+  /** Aborted when it is enough. */
+  enough: AbortSignal
+}
 
 export interface ClusteredSystem {
   vhost: string
@@ -21,11 +30,18 @@ export interface ClusteredSystem {
   surroundings: Surroundings
   database: TestDatabase
   service: Service
-  /** Publishes at a steady pace, so that what happens meanwhile happens under load; on `check` all of it must be there. */
-  publish(options: PlanOptions & { perSecond: number }): Promise<void>
+  /**
+   * Publishes at a steady pace until told that it is enough, so that what happens meanwhile happens under load; on `check` all of
+   * it must be there.
+   */
+  publish(options: PlanOptions & Pace): Promise<void>
+  /** The same by our own tracker; settles once it has confirmed all of them, and dropped none. */
+  track(options: { views: number } & Pace): Promise<void>
   /** Waits until all is drained, ends the service, and checks every invariant. */
   check(): Promise<void>
 }
+
+const FLUSH_MS = 90_000
 
 export interface ClusteredOptions {
   cluster: RabbitmqCluster
@@ -53,10 +69,26 @@ export async function clusteredSystem(t: TestContext, options: ClusteredOptions)
     surroundings,
     database,
     service,
-    publish({ perSecond, ...what }) {
+    publish({ perSecond, enough, ...what }) {
       const planned = plan({ ...what, byExchange: true })
       plans.push(planned)
-      return publish(urls, ledger, paced(planned.messages, perSecond))
+      return publish(urls, ledger, paced(planned.messages, { perSecond, enough }))
+    },
+    async track({ views, ...pace }) {
+      const planned = plan({ views, bad: 0, twice: 0, byExchange: true })
+      plans.push(planned)
+      const tracker = testTracker(t, { url: urls, retryMinMs: 100, retryMaxMs: 10_000 })
+      const sent: LedgerMessage[] = []
+      for await (const message of paced(planned.messages, pace)) {
+        for (const event of [JSON.parse(String(message.body))].flat()) tracker.trackView(event)
+        sent.push(message)
+      }
+      assert.equal(await tracker.flush(FLUSH_MS), 0)
+      const accepted = sent.reduce((sum, { ids }) => sum + ids.length, 0)
+      const stats = tracker.stats()
+      assert.deepEqual([stats.accepted, stats.confirmed, stats.dropped], [accepted, accepted, 0])
+      await ledger.write('attempted', sent)
+      await ledger.write('confirmed', sent)
     },
     async check() {
       await until('nothing is in hand', async () => (await service.metric(UNACKNOWLEDGED)) === 0, 90_000)
@@ -72,12 +104,18 @@ export async function clusteredSystem(t: TestContext, options: ClusteredOptions)
   }
 }
 
-async function* paced(messages: readonly LedgerMessage[], perSecond: number): AsyncGenerator<LedgerMessage> {
+async function* paced(
+  messages: readonly LedgerMessage[],
+  { perSecond, enough }: Pace,
+): AsyncGenerator<LedgerMessage> {
   const startedAt = performance.now()
-  for (const [index, message] of messages.entries()) {
-    const aheadMs = (index / perSecond) * 1_000 - (performance.now() - startedAt)
+  let events = 0
+  for (const message of messages) {
+    const aheadMs = (events / perSecond) * 1_000 - (performance.now() - startedAt)
     if (aheadMs > 20) await sleep(aheadMs)
+    if (enough.aborted) return
     yield message
+    events += message.ids.length
   }
 }
 

@@ -45,12 +45,19 @@ const PARTS = {
   disk: { packages: ['mount', 'e2fsprogs'], programs: ['mount', 'umount', 'mkfs.ext4'] },
   strace: { packages: ['strace'], programs: ['strace'] },
   debootstrap: { packages: ['debootstrap'], programs: ['debootstrap'] },
+  containers: {
+    // netavark and aardvark-dns are the networks and their names, for which iptables is needed; runc, as crun takes no cgroups of version 1.
+    packages: ['podman', 'buildah', 'runc', 'netavark', 'aardvark-dns', 'iptables', 'iproute2'],
+    programs: ['podman', 'runc', 'iptables', 'ip'],
+  },
 } satisfies Record<string, Package>
 
 export type Part = keyof typeof PARTS
 
-/** What the tests need: all of it, but for what makes other stacks. */
-export const EVERY_PART = (Object.keys(PARTS) as Part[]).filter(part => part !== 'debootstrap')
+/** What `npm test` needs: all of it, but for what makes other stacks and what runs containers. */
+export const EVERY_PART = (Object.keys(PARTS) as Part[]).filter(
+  part => part !== 'debootstrap' && part !== 'containers',
+)
 
 /** Every program that `ensureInstalled` can bring. */
 export const INSTALLED_PROGRAMS = Object.values(PARTS).flatMap(({ programs }) => programs)

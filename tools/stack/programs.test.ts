@@ -10,7 +10,8 @@ const ROOT = join(import.meta.dirname, '../..')
 const SOURCES = ['tools/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', '{packages,examples}/*/src/**/*.test.ts']
 
 /** Of packages that every Debian has (`Essential: yes`), and what the README asks for. */
-const ALWAYS_THERE = 'cat cp dpkg-query env head npm prlimit sh sleep touch true truncate unshare'.split(' ')
+const ALWAYS_THERE =
+  'cat cp dpkg-query env head npm nsenter prlimit sh sleep touch true truncate unshare'.split(' ')
 const ELSEWHERE = new Map([
   ['apt-get', 'tools/stack/install.ts'], // Without it nothing is installed.
   ['sudo', 'tools/stack/install.ts'], // Root needs none.

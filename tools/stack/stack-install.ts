@@ -45,11 +45,26 @@ async function ensureRoot(stack: Stack, say: (line: string) => void): Promise<vo
       `--stack=${stack.name} needs root: its servers are installed into ${root} (debootstrap) and run from there (chroot). This machine's own servers need no --stack.`,
     )
   }
+  await ensureDebianRoot(stack, root, say)
+}
+
+/**
+ * Makes sure that a Debian with these packages is in the folder; as root alone.
+ * @throws {Error} whose message says what failed
+ */
+export async function ensureDebianRoot(
+  stack: Pick<Stack, 'name' | 'suite' | 'packages'>,
+  root: string,
+  say: (line: string) => void,
+): Promise<void> {
+  if (existsSync(root)) return
   await ensureInstalled(['debootstrap'], say)
   const turn = await holdInstall(say)
   try {
     if (existsSync(root)) return
-    say(`Installing ${stack.name} (Debian ${stack.suite}: ${stack.packages.join(', ')}) into ${root} ...`)
+    say(
+      `Installing ${[`${stack.name} (Debian ${stack.suite})`, ...stack.packages].join(', ')} into ${root} ...`,
+    )
     // Under its name only when it is whole.
     const unfinished = `${root}.unfinished`
     await rm(unfinished, { recursive: true, force: true })
@@ -60,7 +75,7 @@ async function ensureRoot(stack: Stack, say: (line: string) => void): Promise<vo
     for (const file of ['/etc/hosts', '/etc/resolv.conf']) await copyFile(file, unfinished + file)
     const aptGet = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-y']
     const install = [...aptGet, 'install', '--no-install-recommends', ...stack.packages]
-    await step(stack, commandIn(unfinished, '/tmp', install))
+    if (stack.packages.length > 0) await step(stack, commandIn(unfinished, '/tmp', install))
     await rm(join(unfinished, 'var/cache/apt/archives'), { recursive: true, force: true })
     await rename(unfinished, root)
   } finally {
@@ -68,7 +83,7 @@ async function ensureRoot(stack: Stack, say: (line: string) => void): Promise<vo
   }
 }
 
-async function step(stack: Stack, [program, ...args]: string[]): Promise<void> {
+async function step(stack: Pick<Stack, 'name'>, [program, ...args]: string[]): Promise<void> {
   try {
     await run(program!, args, { timeout: INSTALL_TIMEOUT_MS, maxBuffer: 64 * 1024 * 1024 })
   } catch (error) {

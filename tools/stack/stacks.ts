@@ -68,7 +68,7 @@ export function stackNamed(name: string): Stack {
 /** Where its servers are; null where they are this machine's own. */
 export function rootOf(stack: Stack | null): string | null {
   if (stack === null || stack.versionId === versionHere()) return null
-  return join(cacheFolder(), stack.name)
+  return join(cacheFolder('stacks'), stack.name)
 }
 
 function versionHere(): string | undefined {
@@ -79,8 +79,9 @@ function versionHere(): string | undefined {
   }
 }
 
-function cacheFolder(): string {
-  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'postviews', 'stacks')
+/** What takes long to make, and can be made again, is kept here. */
+export function cacheFolder(name: string): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'postviews', name)
 }
 
 const ENTER = `

@@ -33,20 +33,23 @@ const timeout = setTimeout(() => {
 }, RUN_TIMEOUT_MS)
 const { code } = await run.ended
 clearTimeout(timeout)
-removeCgroups()
+// What was killed takes the kernel a moment to bury.
+for (let tries = 0; tries < 20 && !removeCgroups(); tries++) await sleep(100)
 process.exitCode = code ?? 1
 
-/** The empty folders of the kernel's accounts, of containers that are gone; it refuses to remove one that is in use. */
-function removeCgroups(): void {
+/** Removes the empty folders of the kernel's accounts, of containers that are gone; whether all are. */
+function removeCgroups(): boolean {
+  let isDone = true
   for (const parent of globSync('/sys/fs/cgroup/{,*/}libpod_parent')) {
     for (const folder of [...globSync(join(parent, '*/')), parent]) {
       try {
         rmdirSync(folder)
       } catch {
-        // In use, by a podman that is not ours.
+        isDone = false // The kernel removes none that is in use, by a podman that is not ours, say.
       }
     }
   }
+  return isDone
 }
 
 /** One run at a time has the storage; the kernel gives it back however we end. */

@@ -103,12 +103,14 @@ async function listsOfOneDay(
   // Where many have as many views, as a million with one, the first of them by name are found without looking at the others.
   const areMany = Number(last?.['hosts'] ?? 0) >= limit
   const named = {
+    // Under a name of its own: in an ORDER BY, MySQL takes `host` for the column, which is not what is grouped by.
     sql: `
-      SELECT CASE WHEN view_count >= ? AND host <> '${REMAINDER}' THEN host END AS host, SUM(view_count) AS views,
-             SUM(SUM(view_count)) OVER () AS total
-      FROM ${name} WHERE ${where}
-      GROUP BY 1
-      ORDER BY host IS NULL DESC, views DESC, host LIMIT ${limit + 1}`,
+      SELECT named AS host, views, total
+      FROM (SELECT CASE WHEN view_count >= ? AND host <> '${REMAINDER}' THEN host END AS named,
+                   SUM(view_count) AS views, SUM(SUM(view_count)) OVER () AS total
+            FROM ${name} WHERE ${where}
+            GROUP BY named) AS each_named
+      ORDER BY named IS NULL DESC, views DESC, named LIMIT ${limit + 1}`,
     values: [areMany ? views + 1 : views, ...values],
   }
   if (!areMany) return [named]

@@ -1,7 +1,7 @@
 /** Several URLs of one broker: each loss tries the next, whatever the one before does. Clusters: test/cluster. */
 
 import assert from 'node:assert/strict'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
 import { holdFreePort } from '../tools/stack/ports.ts'
@@ -17,18 +17,22 @@ import { until } from './support/until.ts'
 /** The URL with the port of nobody. */
 async function down(t: TestContext, url: string): Promise<string> {
   const { port, release } = await holdFreePort()
-  t.after(release)
+  atEnd(t, release)
   return withPort(url, port)
 }
 
 /** The URL with the port of somebody who takes connections and says nothing. */
 async function silent(t: TestContext, url: string): Promise<string> {
+  const sockets: Socket[] = []
   const server = createServer(socket => {
     socket.on('error', () => {})
-    t.after(() => socket.destroy())
+    sockets.push(socket)
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  t.after(() => server.close())
+  atEnd(t, () => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
   return withPort(url, (server.address() as AddressInfo).port)
 }
 

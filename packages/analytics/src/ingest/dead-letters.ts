@@ -85,8 +85,10 @@ const REDECLARE_MS = 60_000
 /** A channel opened at the moment a node dies refuses everything until that is back; one opened so much later does not. */
 const RETRY_MS = 500
 const WATCH_MS = 1_000
-/** Longer than a confirm takes as a rule; a new leader may need 8 to 11 s. */
-const ANSWER_MS = 15_000
+/** Longer than any confirm should take: it is told. */
+const ANSWER_MS = 10_000
+/** A new leader may need 8 to 11 s: only then do letters that wait make room for good events. */
+const REFUSING_UNANSWERED_MS = 15_000
 /** Then the connection is given up. It may be stuck for good, though its heartbeats are fine. */
 const CONFIRM_MS = 20_000
 /** What a node refuses for so long, on one channel after the other, another may take. */
@@ -390,11 +392,14 @@ export class DeadLetters {
     this.#lookForRoom()
     // Without a connection `broker.lost` says it.
     const waiting = this.isConnected() ? this.#all() : []
-    const isUnanswered = ({ sentAtMs, isOverdue }: Waiting) =>
-      isOverdue || (sentAtMs !== undefined && sentAtMs < now - ANSWER_MS)
-    const unanswered = waiting.filter(each => isUnanswered(each) && !this.#refused.has(each)).length
+    const isUnanswered = (each: Waiting, forMs: number) =>
+      !this.#refused.has(each) &&
+      (each.isOverdue || (each.sentAtMs !== undefined && each.sentAtMs < now - forMs))
+    const unanswered = waiting.filter(each => isUnanswered(each, ANSWER_MS)).length
     const refused = waiting.filter(({ refusedAtMs }) => refusedAtMs !== undefined)
-    this.#isRefusing = unanswered > 0 || refused.some(each => each.refusedAtMs! < now - REFUSING_AFTER_MS)
+    this.#isRefusing =
+      waiting.some(each => isUnanswered(each, REFUSING_UNANSWERED_MS)) ||
+      refused.some(each => each.refusedAtMs! < now - REFUSING_AFTER_MS)
     if (refused.length + unanswered > 0 && now - this.#toldWaitingMs > LOG_WAITING_MS) {
       this.#toldWaitingMs = now
       this.#log.warn({ queue: DEAD_QUEUE, refused: refused.length, unanswered }, 'view.dead_letter_waits')

@@ -8,6 +8,7 @@ import { globSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hold } from '../stack/ports.ts'
+import { NotInstallableToday } from '../stack/stack-install.ts'
 import { onStopSignal } from '../stack/stop-signals.ts'
 import { spawnWatched } from '../stack/watched.ts'
 import { ensureSources } from './images.ts'
@@ -18,7 +19,7 @@ const say = (line: string) => console.log(`[test:containers] ${line}`)
 
 await ensureSources(say).catch((error: Error) => {
   console.error(error.message)
-  process.exit(1)
+  process.exit(error instanceof NotInstallableToday ? 0 : 1)
 })
 await holdStorage()
 const run = spawnWatched(

@@ -45,8 +45,13 @@ async function ensureRoot(stack: Stack, say: (line: string) => void): Promise<vo
       `--stack=${stack.name} needs root: its servers are installed into ${root} (debootstrap) and run from there (chroot). This machine's own servers need no --stack.`,
     )
   }
-  await ensureDebianRoot(stack, root, say)
+  await ensureDebianRoot(stack, root, say).catch((error: Error) => {
+    throw stack.versionId === null ? new NotInstallableToday(error.message, { cause: error }) : error
+  })
 }
+
+/** A release that moves has days on which its packages do not fit each other, for which nothing of ours is to blame. */
+export class NotInstallableToday extends Error {}
 
 /**
  * Makes sure that a Debian with these packages is in the folder; as root alone.

@@ -91,6 +91,12 @@ export async function clusteredSystem(t: TestContext, options: ClusteredOptions)
       await ledger.write('confirmed', sent)
     },
     async check() {
+      // What a node had delivered when it was cut off, a consumer that is gone may hold for half a minute longer.
+      const isNothingHeld = async () => {
+        const depths = await cluster.nodes[0]!.ctl('list_queues', '-p', name, 'name', 'messages')
+        return new RegExp(`^${VIEWS_QUEUE}\\s+0$`, 'm').test(depths)
+      }
+      await until('no consumer holds anything', isNothingHeld, 120_000)
       await until('nothing is in hand', async () => (await service.metric(UNACKNOWLEDGED)) === 0, 90_000)
       await assertInvariants({
         surroundings,

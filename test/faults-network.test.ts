@@ -164,7 +164,7 @@ function withHeartbeat({ proxy, surroundings }: TestSystem): string {
 
 const SERVICES = 6
 /** Answers of the broker from connecting to the last consumer, at the least; how many come in one piece varies. */
-const STEPS = 20
+const STEPS = 15
 
 /** Pauses between attempts grow, so several services share the steps. */
 async function connectsAfterResets(t: TestContext): Promise<void> {

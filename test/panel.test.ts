@@ -159,7 +159,7 @@ test('the panel, in a browser', async t => {
     await page.goto(`/posts/${POST.id}?period=7d`)
     const chart = trendOf(page)
     const box = (await chart.boundingBox())!
-    await page.mouse.move(box.x + box.width - 14, box.y + 80)
+    await page.mouse.move(box.x + box.width - 24, box.y + 80)
     await hasText(chart.locator('.tip'), /, so farViews1Unique views1$/)
     await page.mouse.move(box.x + box.width / 2, box.y - 60)
     await chart.locator('.tip').waitFor({ state: 'hidden' })

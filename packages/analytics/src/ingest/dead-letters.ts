@@ -353,6 +353,8 @@ export class DeadLetters {
   }
 
   async #retry(session: PublisherSession): Promise<void> {
+    // Told also where it is mended at once, as a queue that was deleted.
+    this.#look()
     await this.#declare(session)
     await this.#renewChannel(session)
     this.#retryTimer = undefined

@@ -1,5 +1,0 @@
-import { storeContract } from './store-contract.ts'
-import { clickhouseEngine } from './support/clickhouse.ts'
-
-// What shards may get wrong is in the short parts, in long/clickhouse.test.ts and in long/system-clickhouse.test.ts.
-storeContract('ClickHouse, two shards', clickhouseEngine(2), { isTwin: true })

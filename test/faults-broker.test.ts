@@ -81,7 +81,8 @@ describe('an alarm of the broker', () => {
       // Told every ten seconds, of those that have not been answered for ten.
       await until(
         'it says what they wait for',
-        () => service.logged('view.dead_letter_waits').some(({ unanswered }) => unanswered === planned.bad.size),
+        () =>
+          service.logged('view.dead_letter_waits').some(({ unanswered }) => unanswered === planned.bad.size),
         45_000,
       )
       assert.equal(service.isRunning, true)

@@ -13,6 +13,7 @@ import { SQLITE } from './support/engines.ts'
 import { untilStored } from './support/invariants.ts'
 import { plan } from './support/planned.ts'
 import { messageCount, onChannel, sendTo, versionOf } from './support/published.ts'
+import { startService } from './support/service.ts'
 import { createSystem } from './support/system.ts'
 import { until } from './support/until.ts'
 
@@ -73,7 +74,37 @@ describe('where the broker allows it, no delivery is spent on what is only looke
     assert.ok(Math.max(...counts) <= (await countOf(url, 4)), counts.join())
   })
 
-  test('by a consumer whose store is broken, and by one that ends with dead letters in hand', async t => {
+  test('by a process that has just begun, and looks how large they are', async t => {
+    const url = await deadQueue(t)
+    const database = await SQLITE.create(t)
+    const service = await startService(t, { amqpUrl: url, databaseUrl: database.url })
+    await service.untilReady()
+    const guess = MESSAGES * 1_024
+    await until('it knows', async () => ![0, guess].includes(await service.metric('postviews_dead_bytes')))
+    await service.end('SIGTERM')
+    const counts = await deliveryCounts(url, DEAD_QUEUE)
+    assert.equal(counts.length, MESSAGES)
+    assert.ok(Math.max(...counts) <= (await countOf(url, 1)), counts.join())
+  })
+
+  test('by a consumer that ends with dead letters in hand', async t => {
+    const { url } = await testRabbitmq()
+    await onChannel(url, async channel => {
+      await channel.assertQueue('post.viewed', { durable: true, arguments: QUORUM })
+      const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' }
+      await channel.assertQueue(DEAD_QUEUE, { durable: true, arguments: full })
+    })
+    await sendTo(url, [DEAD_QUEUE], '{}')
+    const database = await SQLITE.create(t)
+    const service = await startService(t, { amqpUrl: url, databaseUrl: database.url })
+    await service.untilReady()
+    await sendTo(url, ['post.viewed', 'post.viewed'], 'no view')
+    await until('they wait', () => service.logged('view.dead_letter_waits').length > 0)
+    assert.equal((await service.end('SIGTERM')).code, 0)
+    assert.deepEqual(await deliveryCounts(url, 'post.viewed'), Array(2).fill(await countOf(url, 1)))
+  })
+
+  test('by a consumer whose store is broken', async t => {
     const database = await SQLITE.create(t)
     const broker = await testRabbitmq()
     await onChannel(broker.url, channel =>

@@ -41,7 +41,8 @@ export const LOG_EVENTS = {
   'broker.lost': 'the connection is lost or refused; it is retried for ever',
   'queue.lost':
     'the broker ended a consumer (its queue was deleted, for example); the queue is declared again',
-  'queue.left_alone': 'a queue is a stream, or exclusive to another connection: it is not consumed',
+  'queue.left_alone':
+    'a queue is a stream, or exclusive to another connection, or on a node of a cluster that is down or silent: it is not consumed',
   'prune.done': 'retention removed what was due',
   'prune.failed': 'retention failed; it is tried again',
   'adoption.progress':

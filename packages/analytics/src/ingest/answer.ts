@@ -1,7 +1,7 @@
 /** How long the broker is waited for. A queue without a majority, and a node that hangs, answer nothing and close nothing. */
 
 /** Longer than a new leader of a quorum queue takes as a rule, which may be 8 to 11 s after its node has hung. */
-export const ANSWER_MS = 10_000
+const ANSWER_MS = 10_000
 
 /**
  * The broker does not answer, though the connection seems well: its heartbeats are those of another process of the node. Such a

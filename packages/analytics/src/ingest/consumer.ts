@@ -71,8 +71,6 @@ interface ConsumerSession extends Session {
   lookedAt: number
   consumerTags: Map<string, string>
   quiet: QuietQueues
-  /** Settles when all consumers have the prefetch there is now. */
-  adapted: Promise<void>
   /** Everything goes back to the broker: no consumer begins any more. */
   isGivingBack: boolean
   prefetch: Prefetch
@@ -234,8 +232,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { channel, consumerTags } = session
     session.isGivingBack = true
     const closed = (async () => {
-      // Otherwise a consumer that begins meanwhile would be handed again what is given back.
-      await session.adapted
+      // Otherwise the consumer that asks a quiet queue would be handed again what is given back.
+      await session.quiet.settled()
       for (const tag of consumerTags.values()) await channel.cancel(tag)
       returnAll(channel)
       await channel.close()
@@ -266,7 +264,6 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         isFull: queue => heldOf(session, queue) > session.prefetch.messages / 2,
         onSilent: ended.resolve,
       }),
-      adapted: Promise.resolve(),
       isGivingBack: false,
       prefetch: new Prefetch(this.#options.batchEvents, this.#batchMessages),
       hand: [],
@@ -285,7 +282,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
 
   async #subscribe(session: ConsumerSession, queue: string): Promise<void> {
     const { channel, prefetch, consumerTags, quiet } = session
-    await channel.prefetch(prefetch.messages)
+    await answered(channel.prefetch(prefetch.messages), 'set the prefetch')
     const { consumerTag } = await answered(
       channel.consume(queue, this.#taker(session, queue)),
       `consume ${queue}`,
@@ -362,8 +359,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#stuckSince = session.underWay.length > 1 ? Date.now() : undefined
     await this.#acknowledge(session, deliveries, sendings)
     session.underWay.shift()
-    session.adapted = this.#adaptPrefetch(session, deliveries)
-    await session.adapted
+    await this.#adaptPrefetch(session, deliveries)
   }
 
   /** Waits until there is a batch's worth, or the first delivery has waited long enough; null when there is no more. */
@@ -452,7 +448,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
 
   #look(): void {
     const { session } = this.#connection
-    if (session === undefined) return
+    if (session === undefined || session.isGivingBack) return
     this.#discardBeyondQuarter(session)
     const isIdle = session.underWay.length === 0 && session.hand.length === 0
     // Nothing came back to this consumer: either another one has it, or it was committed after all.
@@ -486,7 +482,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     }
     if (!session.prefetch.learn(deliveries.length, events, bytes)) return
     for (const [queue, tag] of [...session.consumerTags]) {
-      if (this.#isStopping || session.isGivingBack) return
+      if (this.#isStopping) return
       await answered(session.channel.cancel(tag), `cancel ${queue}`)
       await this.#subscribe(session, queue)
     }

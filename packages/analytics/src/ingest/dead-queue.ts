@@ -155,7 +155,7 @@ async function countIn(channel: Channel): Promise<number> {
 /** `arrived` takes what is delivered: what is acknowledged makes room for more. */
 async function startConsumer(channel: Channel, prefetch: number, arrived: ConsumeMessage[]) {
   let wake = () => {}
-  await channel.prefetch(prefetch)
+  await answered(channel.prefetch(prefetch), 'set the prefetch')
   const onMessage = (message: ConsumeMessage | null) => {
     if (message !== null) arrived.push(message)
     wake()

@@ -1,11 +1,12 @@
 /** How much room `DEAD_MAX_BYTES` leaves in `postviews.dead`, for the one who publishes there. */
 
 import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
-import type { ChannelModel } from 'amqplib'
+import type { Channel, ChannelModel } from 'amqplib'
 import { answered } from './answer.ts'
 import { windowsOf } from './dead-queue.ts'
 import { addTo, DeadSize, type Sizes } from './dead-size.ts'
 import { propertiesOf } from './properties.ts'
+import { returnAll } from './queues.ts'
 
 /** The broker is asked how many letters there are: at least so often, and more often while they come or find no room. */
 const COUNT_MS = 5_000
@@ -114,7 +115,9 @@ export class DeadRoom {
     const isInDoubt = this.#size.isGuess || (this.isFull && this.#size.isTakenFrom && isSteady)
     if (!isInDoubt || performance.now() - this.#sampledMs < SAMPLE_AGAIN_MS) return
     this.#sampledMs = performance.now()
-    this.#size.sampled(await this.#sample(connection))
+    const sampling = this.#sample(connection)
+    sampling.catch(onSilent)
+    this.#size.sampled(await sampling)
   }
 
   /** Looks at the first messages, and leaves them where they are. */
@@ -130,13 +133,18 @@ export class DeadRoom {
         this.#inHand = sample.messages
         if (sample.messages >= SAMPLE_MESSAGES || sample.bytes >= SAMPLE_BYTES) break
       }
-      // Puts everything back.
-      await channel.close()
       return sample
     } finally {
+      // Everything goes back, also where the broker delivers no more; of a channel that is lost it is back already.
+      await giveBack(channel).catch(() => {})
       this.#inHand = 0
     }
   }
+}
+
+async function giveBack(channel: Channel): Promise<void> {
+  returnAll(channel)
+  await answered(channel.close(), 'close a channel')
 }
 
 /** How many dead letters the broker counts; null where it may not be asked: the queue is somebody's exclusively, say. */

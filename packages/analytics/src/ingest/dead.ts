@@ -9,6 +9,7 @@ import type { ChannelModel, Message } from 'amqplib'
 import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
+import { answered } from './answer.ts'
 import { carryOver, OWN_HEADERS } from './carry-over.ts'
 import type { DeadReason } from './dead-letter.ts'
 import { onDeadQueue, windowsOf } from './dead-queue.ts'
@@ -215,6 +216,7 @@ function isTooOld(message: Message, maxAgeSeconds: number): boolean {
 }
 
 const ANSWER_MS = 30_000
+const CLOSE_MS = 5_000
 const MAX_HEADER_BYTES = 40 * 1_024
 
 /** What the broker adds to a message on its way; from a publisher it means something else, or nothing. */
@@ -252,7 +254,7 @@ async function publishOn(
   messages: readonly Message[],
   outcomes: Map<Message, string | null>,
 ): Promise<Error | undefined> {
-  const channel = await connection.createConfirmChannel()
+  const channel = await answered(connection.createConfirmChannel(), 'open a channel')
   const end: { refusal?: Error } = {}
   channel.on('error', (error: Error) => {
     end.refusal = error
@@ -288,7 +290,8 @@ async function publishOn(
     if (!outcomes.has(message))
       outcomes.set(message, `the broker did not answer within ${ANSWER_MS / 1_000} s`)
   }
-  await channel.close()
+  // Where memory or disk have run out, the broker reads nothing more on the connection.
+  await answered(channel.close(), 'close a channel', CLOSE_MS)
   return undefined
 }
 

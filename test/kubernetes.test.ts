@@ -191,6 +191,13 @@ test('every container is confined', () => {
   }
 })
 
+test('there is room for the days that are verified and rebuilt in a consumer', () => {
+  const { pod } = deployments.find(({ name }) => name === 'postviews-consume')!
+  const [, gibibytes] = /^(\d+)Gi$/.exec(String(pod.volumes![0]!.emptyDir?.sizeLimit)) ?? []
+  // A day's visitors take 100 bytes each in it.
+  assert.ok(Number(gibibytes) * 2 ** 30 >= 20_000_000 * 100, `${gibibytes} GiB`)
+})
+
 test('the database is changed while no process of another version runs', () => {
   const [consume, api] = deployments
   assert.equal(consume!.name, 'postviews-consume')

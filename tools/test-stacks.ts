@@ -3,12 +3,13 @@
  * may not be there today: then this is said, and the other stacks decide.
  */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { EVERY_PART } from './stack/install.ts'
 import { ensureParts, NotInstallableToday } from './stack/stack-install.ts'
 import { rootOf, STACKS, type Stack, stackNamed } from './stack/stacks.ts'
+import { onStopSignal } from './stack/stop-signals.ts'
 
 /** From an old broker to the newest, which it starts both. */
 const UPGRADE = ['test/upgrade/*.test.ts']
@@ -29,15 +30,23 @@ const said: string[] = []
 const say = (line: string) => console.log(`[test:stacks] ${line}`)
 const names = process.argv.slice(2)
 let hasFailed = false
+let running: ChildProcess | undefined
+let isStopped = false
+// The run ends in order, and its servers with it; then nothing more begins.
+onStopSignal(signal => {
+  isStopped = true
+  running?.kill(signal)
+})
 
 for (const stack of names.length > 0 ? names.map(stackNamed) : STACKS) {
+  if (isStopped) break
   const startedAt = performance.now()
   const result = await tryStack(stack)
   const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1)
   said.push(`${stack.name.padEnd(16)} ${result}, ${minutes} min`)
 }
 for (const line of said) say(line)
-process.exitCode = hasFailed ? 1 : 0
+process.exitCode = hasFailed || isStopped ? 1 : 0
 
 async function tryStack(stack: Stack): Promise<string> {
   try {
@@ -47,6 +56,7 @@ async function tryStack(stack: Stack): Promise<string> {
     if (!(error instanceof NotInstallableToday)) hasFailed = true
     return 'could not be installed'
   }
+  if (isStopped) return 'was not begun'
   // This machine's own servers are what `npm test` has.
   const files =
     rootOf(stack) === null ? VERSIONS : [...NEEDS_SERVER, ...(stack.versionId === null ? UPGRADE : [])]
@@ -65,6 +75,7 @@ async function runTests(
     [join(import.meta.dirname, 'test.ts'), `--stack=${stack.name}`, ...files],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
+  running = child
   const counts = new Map<string, string>()
   const ended = new Promise<number | null>(resolve => child.once('close', resolve))
   for await (const line of createInterface(child.stdout)) {

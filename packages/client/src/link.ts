@@ -72,7 +72,7 @@ export function openLink(options: LinkOptions): Promise<Link> {
   return openConnection(options, (connection, lost) => {
     connection.on('blocked', options.onBlocked)
     connection.on('unblocked', options.onUnblocked)
-    return setUp(connection, lost, options.timeoutMs)
+    return setUp(connection, listening(lost), options.timeoutMs)
   })
 }
 
@@ -144,9 +144,27 @@ export function channelLost(channel: Channel): Promise<Error> {
   })
 }
 
+/** Adds a listener, who is told once, and gives what takes it away again. */
+type Listening = (listener: (error: Error) => void) => () => void
+
+/** A promise never forgets who has waited for it, and one connection may have any number of channels, one after the other. */
+function listening(lost: Promise<Error>): Listening {
+  const listeners = new Set<(error: Error) => void>()
+  let reason: Error | undefined
+  void lost.then(error => {
+    reason = error
+    for (const listener of listeners) listener(error)
+  })
+  return listener => {
+    if (reason === undefined) listeners.add(listener)
+    else listener(reason)
+    return () => listeners.delete(listener)
+  }
+}
+
 async function setUp(
   connection: ChannelModel,
-  connectionLost: Promise<Error>,
+  onConnectionLost: Listening,
   timeoutMs: number,
 ): Promise<Link> {
   let declareRefused: Error | undefined
@@ -162,13 +180,19 @@ async function setUp(
     const link = await within(
       timeoutMs,
       'no other channel was open',
-      setUp(connection, connectionLost, timeoutMs),
+      setUp(connection, onConnectionLost, timeoutMs),
     )
     channel.close().catch(() => {
       // It has ended by itself, and nobody uses it any more.
     })
     return link
   }
-  const lost = Promise.race([connectionLost, channelLost(channel)])
+  const lost = new Promise<Error>(resolve => {
+    const forget = onConnectionLost(resolve)
+    void channelLost(channel).then(error => {
+      forget()
+      resolve(error)
+    })
+  })
   return { channel, lost, declareRefused, renew, close: () => connection.close() }
 }

@@ -307,7 +307,8 @@ async function refusal(error: unknown, { client, database, name, left }: Attempt
     )
   }
   if (error instanceof HeldByForeignKey) {
-    const keys = await foreignKeysOf(client, database, name)
+    const columns = [...left[0]!.matchAll(/ MODIFY (\w+) /g)].map(([, column]) => column!)
+    const keys = await foreignKeysOf(client, database, name, columns)
     return new StoreRefused(
       `${name} has to be changed, and a foreign key does not let it (${error.message}): run what follows, then \`postviews migrate\` again: ${keys.join('; ')}`,
     )
@@ -315,18 +316,30 @@ async function refusal(error: unknown, { client, database, name, left }: Attempt
   return error
 }
 
-/** The statements that drop the foreign keys of a table, and those of others that refer to it. */
-async function foreignKeysOf(client: MysqlClient, database: string, name: string): Promise<string[]> {
+/** The statements that drop the foreign keys of these columns of a table, and those of other tables that refer to them. */
+async function foreignKeysOf(
+  client: MysqlClient,
+  database: string,
+  name: string,
+  columns: readonly string[],
+): Promise<string[]> {
+  const these = columns.map(quoted).join()
   const keys = await client.all(
     `SELECT DISTINCT table_schema AS other, table_name AS name, constraint_name AS foreign_key
      FROM information_schema.key_column_usage
      WHERE referenced_table_schema IS NOT NULL
-       AND ((table_schema = ? AND table_name = ?) OR (referenced_table_schema = ? AND referenced_table_name = ?))
+       AND ((table_schema = ? AND table_name = ? AND column_name IN (${these}))
+         OR (referenced_table_schema = ? AND referenced_table_name = ? AND referenced_column_name IN (${these})))
      ORDER BY table_schema, table_name, constraint_name`,
     [database, name, database, name],
   )
   return keys.map(({ other, name, foreign_key }) => {
-    const table = other === database ? name : `${other}.${name}`
-    return `ALTER TABLE ${table} DROP FOREIGN KEY ${foreign_key}`
+    const table = other === database ? [name] : [other, name]
+    return `ALTER TABLE ${table.map(asName).join('.')} DROP FOREIGN KEY ${asName(foreign_key)}`
   })
+}
+
+/** The users' own names may hold what has to be quoted. */
+function asName(name: unknown): string {
+  return `\`${String(name).replaceAll('`', '``')}\``
 }

@@ -33,7 +33,7 @@ const run = promisify(execFile)
 const INSTALL_TIMEOUT_MS = 15 * 60_000
 
 /**
- * Makes sure that the stack's root is there, with its servers: half a minute, and 500 MB to 1 GB that stay in the cache folder.
+ * Makes sure that the stack's root is there, with its servers: half a minute, and 440 to 700 MB that stay in the cache folder.
  * Whoever wants newer versions of them removes that folder.
  * @throws {Error} whose message says what is not allowed here, or what failed
  */

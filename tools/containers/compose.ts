@@ -64,7 +64,7 @@ const OPTIONS: {
   hostname: name => [`--hostname=${name}`],
   user: user => [`--user=${user}`],
   environment: variables => Object.entries(variables).map(([name, value]) => `--env=${name}=${value}`),
-  // podman would otherwise put a writable folder over /tmp, /run and /var/tmp, which Docker does not.
+  // Unlike Docker, podman makes /tmp, /run and /var/tmp writable in a read-only container, unless it is told not to.
   read_only: readOnly => (readOnly ? ['--read-only', '--read-only-tmpfs=false'] : []),
   cap_drop: names => names.map(name => `--cap-drop=${name}`),
   security_opt: options => options.map(option => `--security-opt=${option.replace(/:true$/, '')}`),

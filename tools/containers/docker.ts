@@ -1,5 +1,6 @@
 /**
- * In the place of `docker`, so that what the documents tell people to type can be run as it stands: those commands alone, by podman.
+ * Is found under the name `docker`, and runs podman, so that the test can type the commands of the documents unchanged. It knows
+ * only the commands that the documents use.
  * Runs where tools/containers/main.ts has put it: in namespaces of its own.
  */
 

@@ -30,7 +30,7 @@ const PLAIN = { name: 'debian-12', suite: 'bookworm', packages: [] }
 
 /**
  * Makes sure that everything is there which images are made of: podman, three Debians and an npm.
- * @param say takes one line for every step that is not already done
+ * @param say is called with a line of text for each step that has to be done
  * @throws {Error} whose message says what is not allowed here, or what to install by hand
  */
 export async function ensureSources(say: (line: string) => void): Promise<void> {

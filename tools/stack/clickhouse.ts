@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CLICKHOUSE_PACKAGE, ensureClickhouse } from './clickhouse-install.ts'
 import { type HeldPort, holdFreePort } from './ports.ts'
-import { answers, Server, StartFailed, type StopOptions } from './server.ts'
+import { answers, Server, type StopOptions, startOnFreePorts } from './server.ts'
 
 export type ClickhouseOptions = {
   /** Where its data live; kept by `stop`. Absent: a temporary folder, which `stop` removes. */
@@ -70,14 +70,7 @@ export async function startClickhouseCluster(
   options: ClickhouseClusterOptions = {},
 ): Promise<ClickhouseCluster> {
   await ensureClickhouse(line => console.error(line))
-  for (let tries = 1; ; tries++) {
-    try {
-      return await startOnce(options)
-    } catch (error) {
-      // Somebody else's server took a port between our choosing it and the server's binding it.
-      if (!(error instanceof StartFailed && error.addressInUse) || tries === 3) throw error
-    }
-  }
+  return startOnFreePorts(() => startOnce(options))
 }
 
 async function startOnce(options: ClickhouseClusterOptions): Promise<ClickhouseCluster> {

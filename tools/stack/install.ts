@@ -96,7 +96,7 @@ const run = promisify(execFile)
 
 /**
  * Makes sure that the parts are installed, by apt where we may, and that no service of theirs runs because of it.
- * @param say takes one line for every step that is not already done
+ * @param say is called with a line of text for each step that has to be done
  * @throws {Error} whose message says what to install by hand
  */
 export async function ensureInstalled(parts: Part[], say: (line: string) => void): Promise<void> {

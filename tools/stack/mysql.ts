@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createConnection } from 'mysql2/promise'
 import { holdFreePort } from './ports.ts'
-import { answers, Server, StartFailed, type StopOptions } from './server.ts'
+import { answers, Server, type StopOptions, startOnFreePorts } from './server.ts'
 import { chosenStack, commandIn, findStackProgram, rootOf, type Stack } from './stacks.ts'
 
 export type MysqlOptions = {
@@ -76,14 +76,7 @@ function findMysql(root: string | null, isMysql: boolean): Programs | undefined 
  * @throws {StartFailed} with the tail of its log
  */
 export async function startMysql(options: MysqlOptions = {}): Promise<Mysql> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await startOnce(options)
-    } catch (error) {
-      // Somebody else's server took the port between our choosing it and the server's binding it.
-      if (!(error instanceof StartFailed && error.addressInUse) || tries === 3) throw error
-    }
-  }
+  return startOnFreePorts(() => startOnce(options))
 }
 
 async function startOnce(options: MysqlOptions): Promise<Mysql> {

@@ -6,7 +6,7 @@ const NODES_PACKAGE = join(import.meta.dirname, '..', 'nodes')
 /**
  * The Nodes that `@postviews/client` promises to work on, as programs: the oldest, those between, and this one. The older
  * ones are downloaded by the first who asks.
- * @param say takes one line for every step that is not already done
+ * @param say is called with a line of text for each step that has to be done
  * @throws {Error} with what npm said
  */
 export async function clientNodes(say: (line: string) => void): Promise<string[]> {

@@ -11,10 +11,9 @@ import {
   type RabbitmqNode,
   rabbitmqIn,
   rabbitmqNode,
-  startOnFreePorts,
   writeCookie,
 } from './rabbitmq-node.ts'
-import type { Server } from './server.ts'
+import { type Server, startOnFreePorts } from './server.ts'
 import { chosenStack, rootOf, type Stack } from './stacks.ts'
 
 export interface ClusterOptions {

@@ -6,7 +6,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Hold, holdFreePort } from './ports.ts'
-import { answers, Server, StartFailed } from './server.ts'
+import { answers, Server } from './server.ts'
 import { commandIn, findStackProgram } from './stacks.ts'
 
 export interface RabbitmqPrograms {
@@ -52,7 +52,6 @@ const AMQP_PROTOCOL_HEADER = 'AMQP\x00\x00\x09\x01'
 /** Length 1, request `n`: the names that are registered. epmd says nothing unasked. */
 const EPMD_NAMES_REQUEST = '\x00\x01n'
 const LOOPBACK_ONLY = '-kernel inet_dist_use_interface {127,0,0,1}'
-const MOST_STARTS = 3
 
 /** The programs a private broker needs, of this machine or in a stack's root; undefined where one is missing. */
 export function findRabbitmq(root: string | null = null): RabbitmqPrograms | undefined {
@@ -67,17 +66,6 @@ export function rabbitmqIn(root: string | null): RabbitmqPrograms {
   const programs = findRabbitmq(root)
   if (!programs) throw new Error('RabbitMQ is not installed (rabbitmq-server, rabbitmqctl, epmd)')
   return programs
-}
-
-/** Somebody else's server may take a port between our choosing it and the node's binding it: then with other ports. */
-export async function startOnFreePorts<T>(startOnce: () => Promise<T>): Promise<T> {
-  for (let starts = 1; ; starts++) {
-    try {
-      return await startOnce()
-    } catch (error) {
-      if (!(error instanceof StartFailed && error.addressInUse) || starts === MOST_STARTS) throw error
-    }
-  }
 }
 
 /** Ports that no other run takes until they are released. */

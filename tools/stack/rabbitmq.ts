@@ -3,16 +3,8 @@ import { mkdir, mkdtemp, realpath } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Hold, hold } from './ports.ts'
-import {
-  epmdOf,
-  HeldPorts,
-  type NodePorts,
-  rabbitmqIn,
-  rabbitmqNode,
-  startOnFreePorts,
-  writeCookie,
-} from './rabbitmq-node.ts'
-import type { StopOptions } from './server.ts'
+import { epmdOf, HeldPorts, type NodePorts, rabbitmqIn, rabbitmqNode, writeCookie } from './rabbitmq-node.ts'
+import { type StopOptions, startOnFreePorts } from './server.ts'
 import { chosenStack, rootOf, type Stack } from './stacks.ts'
 
 export type RabbitmqOptions = {

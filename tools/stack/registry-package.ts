@@ -18,7 +18,7 @@ export interface RegistryPackage {
 
 /**
  * Makes sure that what the lock file names is there, by npm.
- * @param say takes one line for every step that is not already done
+ * @param say is called with a line of text for each step that has to be done
  * @throws {Error} with what npm said
  */
 export async function ensurePackage(wanted: RegistryPackage, say: (line: string) => void): Promise<void> {

@@ -43,6 +43,19 @@ export class StartFailed extends Error {
   }
 }
 
+const MOST_STARTS = 3
+
+/** Somebody else's server may take a port between our choosing it and the server's binding it: then with other ports. */
+export async function startOnFreePorts<T>(startOnce: () => Promise<T>): Promise<T> {
+  for (let starts = 1; ; starts++) {
+    try {
+      return await startOnce()
+    } catch (error) {
+      if (!(error instanceof StartFailed && error.addressInUse) || starts === MOST_STARTS) throw error
+    }
+  }
+}
+
 /**
  * A server process that can be stopped, killed, paused and started again with the same files and ports, and that
  * does not outlive this process. Nor does it keep this process alive, unless somebody waits for its end.

@@ -13,7 +13,7 @@ const SERVERS: readonly Part[] = ['rabbitmq', 'mariadb']
 
 /**
  * Makes sure that the parts are installed: the servers among them as the stack has them, the others on this machine.
- * @param say takes one line for every step that is not already done
+ * @param say is called with a line of text for each step that has to be done
  * @throws {Error} whose message says what is not allowed here, or what to install by hand
  */
 export async function ensureParts(

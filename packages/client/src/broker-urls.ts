@@ -6,8 +6,8 @@ const FORM =
 /**
  * The URLs of one broker, or of the nodes of one cluster: a text with commas between them, or an array.
  *
- * @throws {TypeError} when one is wrong, or they are not all of one virtual host. The message continues the name of the
- * setting ("is not …"); it repeats nothing of a URL, which holds a password.
+ * @throws {TypeError} when one is wrong, or they are not all of one virtual host. The message begins with
+ * "is not …", to be put behind the name of the setting. It never quotes a URL, because a URL may hold a password.
  */
 export function brokerUrls(value: string | readonly string[]): string[] {
   const parts: readonly unknown[] = typeof value === 'string' ? value.split(',') : value

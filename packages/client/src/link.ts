@@ -94,7 +94,7 @@ export async function openConnection<T>(
   return await within(timeoutMs, `${broker} was not ready`, Promise.race([setUp(connection, lost), failed]))
 }
 
-/** @throws {Error} when the work takes longer. It goes on, and what becomes of it is nobody's matter any more. */
+/** @throws {Error} when the work takes longer. The work goes on, and its result is ignored. */
 async function within<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timedOut = new Promise<never>((_, reject) => {

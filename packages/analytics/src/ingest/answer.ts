@@ -12,7 +12,7 @@ export class Unanswered extends Error {
 }
 
 /**
- * Waits for an answer of the broker; it is nobody's matter any more once it comes late.
+ * Waits for an answer of the broker, but not for ever. An answer that comes too late is ignored.
  *
  * @param what the question, for the message: `consume`
  * @throws {Unanswered} when it comes late; what the question was refused with

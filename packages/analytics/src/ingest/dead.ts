@@ -290,7 +290,7 @@ async function publishOn(
     if (!outcomes.has(message))
       outcomes.set(message, `the broker did not answer within ${ANSWER_MS / 1_000} s`)
   }
-  // Where memory or disk have run out, the broker reads nothing more on the connection.
+  // A broker without memory or disk left no longer reads from this connection, so it would never answer the close.
   await answered(channel.close(), 'close a channel', CLOSE_MS)
   return undefined
 }

@@ -87,7 +87,7 @@ async function lookAtQueue(connection: ChannelSource, queue: string): Promise<Le
     if (isDown(error)) return 'down'
     if (amqpCode(error) === NOT_FOUND) return null
     if (amqpCode(error) === RESOURCE_LOCKED) return 'exclusive'
-    // Our own queue is on several nodes; where none answers for it, another node may.
+    // Our own queue has a copy on several nodes. If this node does not answer, another one may, so the connection is given up.
     if (error instanceof Unanswered && queue !== VIEWS_QUEUE) return 'silent'
     throw error
   }

@@ -46,8 +46,8 @@ export async function rebuild(
   let fixed = await rebuildRows(engine, progress)
   const asked = options.adoptSettings ? {} : options
   const days = (await allDays(engine, engine.reader)).filter(day => isAsked(asked, day))
-  // A day's readers can be compared once it is open. One that begins to be opened again meanwhile is left as it is, unless its
-  // unique views are those of other settings: nobody would look at them again.
+  // While a day is being opened again, its unique views cannot be compared with its rows, so a plain rebuild leaves them. After
+  // other settings were adopted it waits for the day: its unique views would otherwise stay those of the old settings.
   const untilOpen = options.adoptSettings ? () => untilNoneIsReopened(engine, progress, async () => {}) : null
   fixed += await rebuildDays(engine, days, untilOpen, progress)
   fixed += await rebuildTotals(engine, progress)

@@ -221,6 +221,13 @@ for (const [framework, site] of [
       ['is told by the request', { user_id: ({ headers }) => String(headers['x-user']) }, '42', true],
       ['is logged in with a UUID', { user_id: () => '0f8fad5b-d9cb-469f-a165-70867728950e' }, null, true],
       ['is logged in without an id', { logged_in: ({ headers }) => 'x-user' in headers }, null, true],
+      [
+        'is logged in by whatever is true',
+        { logged_in: () => ({ id: 7 }) as unknown as boolean },
+        null,
+        true,
+      ],
+      ['is not logged in by undefined', { logged_in: () => undefined as unknown as boolean }, null, false],
       ['is not logged in', { logged_in: () => false }, null, false],
     ]
     for (const [what, views, userId, isLoggedIn] of readers) {

@@ -78,7 +78,7 @@ export function routeViews<Request, Response, Post extends ShownPost>(
     const view = viewFromRequest(raw, {
       post_uuid: idOf(post),
       user_id,
-      ...(logged_in === undefined ? {} : { logged_in }),
+      ...(options.logged_in === undefined ? {} : { logged_in: Boolean(logged_in) }),
     })
     // Null: a browser that fetches in advance, say, shows the post to nobody.
     if (view !== null) tracker.trackView({ ...view, ip: addressIn(ip() ?? '') ?? null })

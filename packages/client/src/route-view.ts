@@ -16,7 +16,7 @@ export interface TrackViewOptions<Request, Response, Post extends ShownPost = st
    */
   post: string | ((request: Request, response: Response) => Post | null | undefined)
   /** Who reads; null or undefined: nobody who is logged in. A key that is no integer, a UUID say, tells no more than that. */
-  user_id?: (request: Request) => PostId | null | undefined
+  user_id?: (request: Request) => string | number | bigint | null | undefined
   /** Whether the reader is logged in, where `user_id` does not tell. */
   logged_in?: (request: Request) => boolean
   /**

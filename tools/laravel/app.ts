@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { chmod, chown, cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -69,8 +69,11 @@ let documented: Promise<string> | undefined
 /** Once for a process, as each step takes a second; all others are copies of it. */
 async function makeDocumented(): Promise<string> {
   const app = await createBareApp()
-  process.once('exit', () => void rm(app.folder, { recursive: true, force: true }))
-  for (const snippet of stepsOf()) await follow(app, snippet)
+  process.once('exit', () => rmSync(app.folder, { recursive: true, force: true }))
+  for (const snippet of stepsOf()) {
+    // Nothing is there yet that the doctor would find.
+    if (!snippet.text.includes('postviews:doctor')) await follow(app, snippet)
+  }
   return app.folder
 }
 

@@ -16,7 +16,7 @@ export interface Snippet {
   text: string
 }
 
-const BLOCK = /^(?:#{1,6} (?<heading>.+)|```(?<language>\w+)\n(?<text>.*?)^```)$/gms
+const BLOCK = /^(?:#{1,6} (?<heading>[^\n]+)|```(?<language>\w+)\n(?<text>.*?)^```)$/gms
 const NAMED = /^(?:\/\/|#|\{\{--) (\S*[./]\S+?)(?: --\}\})?\n+/
 
 /** In the order of the document. */

@@ -26,7 +26,7 @@ const LARAVEL = {
 }
 
 /**
- * Makes sure that it is there: a minute, and some 550 MB that stay in the cache folder. Remove that folder to have newer versions.
+ * Makes sure that it is there: a minute, and half a gigabyte that stays in the cache folder. Remove that folder to have newer versions.
  * @param say is called with a line of text for each step that has to be done
  * @returns the root, for `commandIn`
  * @throws {NotInstallableToday} on days on which the packages of unstable do not fit each other

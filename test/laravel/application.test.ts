@@ -85,3 +85,11 @@ test('a wrong setting breaks no page, and is told in the log without the passwor
     assert.ok(!app.log().includes('hidden'))
   }
 })
+
+test('artisan postviews:install publishes the configuration, which is then the application’s own', async t => {
+  const app = await laravelApp(t)
+  await artisan(app, 'postviews:install')
+  assert.match(app.read('config/postviews.php'), /POSTVIEWS_AMQP_URL/)
+  await artisan(app, 'config:cache')
+  await artisan(app, 'postviews:install')
+})

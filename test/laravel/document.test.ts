@@ -108,9 +108,17 @@ test('its callback leaves out authors on their own posts', async t => {
   for (const user of ['1', '7']) {
     await page(`${server.url}/posts/hello-world`, { headers: { 'X-User': user } })
   }
-  await until('the other is counted', async () => (await rows()) === 1)
-  const [row] = await database.query('SELECT user_id FROM post_views')
-  assert.equal(row!['user_id'], '7')
+  // A post that has no author, and a reader who is nobody.
+  await page(`${server.url}/posts/third`)
+  await until('the others are counted', async () => (await rows()) >= 2)
+  const stored = await database.query('SELECT post_uuid, user_id FROM post_views ORDER BY post_uuid')
+  assert.deepEqual(
+    stored.map(({ post_uuid, user_id }) => [post_uuid, user_id]),
+    [
+      ['1', '7'],
+      ['3', null],
+    ],
+  )
 })
 
 test('its proxies make the reader’s address true', async t => {

@@ -15,6 +15,7 @@ const A_UUID = '7d444840-9dc0-11d1-b245-5ffdce74fad2'
 /** Routes as a blog has them, each with the middleware of the document. */
 const ROUTES = `<?php
 
+use App\\Http\\Controllers\\EarlyController;
 use App\\Http\\Controllers\\PostController;
 use App\\Models\\Post;
 use Illuminate\\Support\\Facades\\Route;
@@ -28,10 +29,18 @@ Route::middleware('track.view:post')->group(function (): void {
     Route::post('/posts/{post}', fn (string $post) => 'posted')->withoutMiddleware('web');
 });
 Route::get('/untracked/{post}', [PostController::class, 'show']);
+`
 
-class EarlyController
+const EARLY = `<?php
+
+namespace App\\Http\\Controllers;
+
+use App\\Models\\Post;
+use Illuminate\\Http\\Response;
+
+class EarlyController extends Controller
 {
-    public function __invoke(Post $post): Illuminate\\Http\\Response
+    public function __invoke(Post $post): Response
     {
         if ($post->exists) {
             return response('from a cache of its own');
@@ -64,6 +73,7 @@ const PLAIN_VIEW = '<!doctype html>\n<h1>{{ $post->title }}</h1>\n'
 /** To write over an application. */
 export const BLOG = {
   'routes/web.php': ROUTES,
+  'app/Http/Controllers/EarlyController.php': EARLY,
   'app/Providers/AppServiceProvider.php': EXCEPT,
   'resources/views/posts/show.blade.php': PLAIN_VIEW,
 }

@@ -120,6 +120,8 @@ export async function createBareApp(): Promise<LaravelApp> {
     LOG_CHANNEL: 'single',
   })
   await app.write('database/database.sqlite', '')
+  // There from the start, so that it is the web server's even if a command of root's is the first to log.
+  await app.write('storage/logs/laravel.log', '')
   const steps = [
     ['composer', 'install', '--quiet'],
     ['php', 'artisan', 'migrate', '--force', '--seed'],

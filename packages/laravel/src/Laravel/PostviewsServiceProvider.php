@@ -13,6 +13,7 @@ use Illuminate\Queue\Events\WorkerStopping;
 use Illuminate\Routing\Router;
 use Illuminate\Support\ServiceProvider;
 use Postviews\Laravel\Tracking\TrackView;
+use WeakReference;
 
 /** Registers everything; Laravel finds it by composer.json. */
 final class PostviewsServiceProvider extends ServiceProvider
@@ -57,10 +58,11 @@ final class PostviewsServiceProvider extends ServiceProvider
     {
         // Made here, before Octane clones the application for each request: so its clones share one manager, and with it
         // one connection. It connects to nothing yet.
-        $manager = $this->app->make(AnalyticsManager::class);
+        $manager = WeakReference::create($this->app->make(AnalyticsManager::class));
 
+        // Weak: an application that is let go of takes its connection with it.
         $send = static function () use ($manager): void {
-            $manager->sendTracked();
+            $manager->get()?->sendTracked();
         };
         $this->app->terminating($send);
         $this->app->make(Dispatcher::class)->listen(self::SEND_ON, $send);

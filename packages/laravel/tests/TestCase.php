@@ -27,7 +27,7 @@ abstract class TestCase extends LaravelTestCase
             mkdir("$this->folder/$folder", 0777, true);
         }
         file_put_contents("$this->folder/bootstrap/providers.php", '<?php return [' . PostviewsServiceProvider::class . '::class];');
-        $app = Application::configure($this->folder)->create();
+        $app = Application::configure($this->folder)->withMiddleware()->withExceptions()->create();
         if (is_dir(self::DEBIANS_CONFIG)) {
             foreach (glob(self::DEBIANS_CONFIG . '/*.php') ?: [] as $file) {
                 copy($file, "$this->folder/config/" . basename($file));

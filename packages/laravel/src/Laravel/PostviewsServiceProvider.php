@@ -1,0 +1,79 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel;
+
+use Illuminate\Contracts\Events\Dispatcher;
+use Illuminate\Contracts\Foundation\Application;
+use Illuminate\Queue\Events\JobExceptionOccurred;
+use Illuminate\Queue\Events\JobFailed;
+use Illuminate\Queue\Events\JobProcessed;
+use Illuminate\Queue\Events\WorkerStopping;
+use Illuminate\Routing\Router;
+use Illuminate\Support\ServiceProvider;
+use Postviews\Laravel\Tracking\TrackView;
+use WeakReference;
+
+/** Registers everything; Laravel finds it by composer.json. */
+final class PostviewsServiceProvider extends ServiceProvider
+{
+    /**
+     * When what was tracked is sent, besides the end of a request or a command. Horizon's workers are Laravel's own
+     * (`Laravel\Horizon\Console\WorkCommand` extends `queue:work`), so they raise the same events.
+     */
+    private const SEND_ON = [
+        JobProcessed::class,
+        JobExceptionOccurred::class,
+        JobFailed::class,
+        WorkerStopping::class,
+        // By name: Octane need not be there.
+        'Laravel\Octane\Events\RequestTerminated',
+        'Laravel\Octane\Events\TaskTerminated',
+        'Laravel\Octane\Events\TickTerminated',
+    ];
+
+    public function register(): void
+    {
+        $this->mergeConfigFrom(__DIR__ . '/../../config/postviews.php', 'postviews');
+        $this->app->singleton(Postviews::class);
+        $this->registerTracking();
+        $this->registerReading();
+    }
+
+    public function boot(): void
+    {
+        $this->publishes([__DIR__ . '/../../config/postviews.php' => $this->app->configPath('postviews.php')], 'postviews-config');
+        $this->bootTracking();
+        $this->bootReading();
+    }
+
+    private function registerTracking(): void
+    {
+        $this->app->singleton(AnalyticsManager::class, static fn (Application $app) => new AnalyticsManager($app));
+        $this->app->singleton(AnalyticsApi::class, static fn (Application $app) => $app->make(AnalyticsManager::class));
+    }
+
+    private function bootTracking(): void
+    {
+        // Made here, before Octane clones the application for each request: so its clones share one manager, and with it
+        // one connection. It connects to nothing yet.
+        $manager = WeakReference::create($this->app->make(AnalyticsManager::class));
+
+        // Weak: an application that is let go of takes its connection with it.
+        $send = static function () use ($manager): void {
+            $manager->get()?->sendTracked();
+        };
+        $this->app->terminating($send);
+        $this->app->make(Dispatcher::class)->listen(self::SEND_ON, $send);
+        $this->app->make(Router::class)->aliasMiddleware('track.view', TrackView::class);
+    }
+
+    private function registerReading(): void
+    {
+    }
+
+    private function bootReading(): void
+    {
+    }
+}

@@ -1,0 +1,47 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Tracking;
+
+use Illuminate\Bus\Queueable;
+use Illuminate\Contracts\Queue\ShouldBeEncrypted;
+use Illuminate\Contracts\Queue\ShouldQueue;
+use Illuminate\Queue\InteractsWithQueue;
+use Postviews\Laravel\AnalyticsManager;
+use Postviews\Publishing\EncodedView;
+use Postviews\Publishing\PublishFailed;
+
+/**
+ * Views that the broker did not take when their page was done. `queue:work` tries this job until the broker has them, however
+ * long that takes: each view has had its id and its time since it was tracked, so it is counted once, on its own day.
+ *
+ * Encrypted, because what waits in the table of jobs holds readers' addresses.
+ */
+final class FlushViews implements ShouldQueue, ShouldBeEncrypted
+{
+    use InteractsWithQueue;
+    use Queueable;
+
+    /** Without end: neither `--tries` of a worker nor its default of 1 counts. */
+    public int $tries = 0;
+
+    private const PAUSES_SECONDS = [5, 15, 30, 60];
+
+    /** @param non-empty-list<array{id: string, json: string}> $views */
+    public function __construct(
+        private readonly string $driver,
+        private array $views,
+    ) {
+    }
+
+    public function handle(AnalyticsManager $analytics): void
+    {
+        $views = array_map(EncodedView::fromArray(...), $this->views);
+        try {
+            $analytics->driver($this->driver)->publishNow($views);
+        } catch (PublishFailed) {
+            $this->release(self::PAUSES_SECONDS[min($this->attempts(), count(self::PAUSES_SECONDS)) - 1]);
+        }
+    }
+}

@@ -14,8 +14,8 @@ use SensitiveParameter;
 use Throwable;
 
 /**
- * Publishes views to RabbitMQ as persistent messages, and waits until the broker has confirmed that a queue which postviews
- * reads has them on disk.
+ * Publishes views to RabbitMQ as persistent messages, and waits until the broker has confirmed that a queue which
+ * postviews reads has them on disk.
  *
  * It connects when it is first needed and keeps the connection for as long as its process lives. All messages of a
  * `publish` are sent before the first answer is awaited. Of a cluster it tries one node after the other; what was not
@@ -83,7 +83,8 @@ final class AmqpTransport implements Transport
             return;
         }
         if (!$this->rest->mayTry()) {
-            throw new PublishFailed('the broker was away a moment ago, and is left alone for now', $views, isResting: true);
+            $why = 'the broker was away a moment ago, and is left alone for now';
+            throw new PublishFailed($why, $views, isResting: true);
         }
         $this->leaveParentsConnection();
         $messages = $this->messages($views);
@@ -132,15 +133,16 @@ final class AmqpTransport implements Transport
         }
         $this->deadline = microtime(true) + $this->flushSeconds;
         $hasFailedOnce = false;
-        for ($failures = 0; ; ) {
+        $failures = 0;
+        while (true) {
             $isKept = $this->connection !== null;
             try {
                 $this->send($messages);
 
                 return;
             } catch (Throwable $error) {
-                // A kept connection may have died long ago, and a new one may break by accident: once, that does not count. It
-                // does count when a host does not answer at all.
+                // A kept connection may have died long ago, and a new one may break by accident: once, that does not
+                // count. It does count when a host does not answer at all.
                 $isAccident = $this->connection !== null && ($isKept || !$error instanceof AMQPTimeoutException);
                 $failures += $isAccident && !$hasFailedOnce ? 0 : 1;
                 $hasFailedOnce = $hasFailedOnce || $isAccident;

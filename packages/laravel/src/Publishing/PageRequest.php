@@ -7,12 +7,14 @@ namespace Postviews\Publishing;
 /** Which requests are no view. */
 final class PageRequest
 {
-    /** In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, old Safari. */
+    /**
+     * In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, old Safari.
+     */
     private const PURPOSE_HEADERS = ['HTTP_SEC_PURPOSE', 'HTTP_PURPOSE', 'HTTP_X_MOZ', 'HTTP_X_PURPOSE'];
 
     /**
-     * False for a request that shows the post to nobody: HEAD, a page that a browser fetches or renders in advance, or for
-     * a preview.
+     * False for a request that shows the post to nobody: HEAD, a page that a browser fetches or renders in advance,
+     * or for a preview.
      *
      * @param array<string, mixed> $server `$_SERVER`, or `request()->server->all()`
      */

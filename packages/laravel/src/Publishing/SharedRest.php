@@ -8,8 +8,8 @@ use Closure;
 use Throwable;
 
 /**
- * After a failure the broker is left alone for a while, by every process of this machine that shares a folder; then one of
- * them tries, and the others wait for what it finds.
+ * After a failure the broker is left alone for a while, by every process of this machine that shares a folder; then
+ * one of them tries, and the others wait for what it finds.
  *
  * | the file | this process |
  * |---|---|
@@ -17,8 +17,8 @@ use Throwable;
  * | says that the broker was away a moment ago | does not try |
  * | is older than that | tries if it gets the lock beside the file; else another one is trying |
  *
- * The file's name holds the user of this process: what root has made (a command, a cron job) stands in nobody's way. It also
- * holds a hash of where the broker is: applications with different brokers do not hear of each other.
+ * The file's name holds the user of this process: what root has made (a command, a cron job) stands in nobody's way.
+ * It also holds a hash of where the broker is: applications with different brokers do not hear of each other.
  */
 final class SharedRest
 {
@@ -42,7 +42,7 @@ final class SharedRest
     ) {
         if ($folder !== null) {
             $user = function_exists('posix_geteuid') ? posix_geteuid() : get_current_user();
-            $this->file = sprintf('%s/postviews-rest-%s-%s', rtrim($folder, '/'), $user, substr(hash('sha256', $broker), 0, 16));
+            $this->file = rtrim($folder, '/') . "/postviews-rest-$user-" . substr(hash('sha256', $broker), 0, 16);
         }
     }
 

@@ -40,7 +40,7 @@ final class AmqpTransport implements Transport
 
     /**
      * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster that of each
-     *     node, with commas between them (a comma inside one is %2C) or as an array. What is wrong with it is told by `publish`
+     *     node, with commas between them (a comma inside one is %2C) or as an array. `publish` tells what is wrong with it
      * @param ?Closure(string $event, string $detail): void $log
      * @param ?string $restFolder where processes of this machine tell each other that the broker is away
      * @param float $connectSeconds for connecting, and again for the broker's first answers

@@ -12,10 +12,12 @@ use Illuminate\Support\Manager;
 use Postviews\Laravel\Tracking\FlushViews;
 use Postviews\Laravel\Tracking\LogTransport;
 use Postviews\Laravel\Tracking\NullTransport;
+use Postviews\Laravel\Tracking\PageViews;
 use Postviews\Publishing\AmqpTransport;
 use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\Tracker;
 use Postviews\Publishing\Transport;
+use Throwable;
 
 /**
  * The trackers of this process, by driver. A driver of your own is a tracker with a transport of your own:
@@ -32,12 +34,23 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
 
     public function trackView(array $view): void
     {
-        $this->driver()->trackView($view);
+        try {
+            $this->driver()->trackView($view);
+        } catch (Throwable $error) {
+            // A driver that there is not, or a setting of the wrong type.
+            PageViews::tell('view.dropped', '1 view: ' . $error->getMessage());
+        }
     }
 
     public function flush(): bool
     {
-        return $this->driver()->flush();
+        try {
+            return $this->driver()->flush();
+        } catch (Throwable $error) {
+            PageViews::tell('broker.lost', $error->getMessage());
+
+            return false;
+        }
     }
 
     public function flushOrFail(): void

@@ -67,6 +67,20 @@ test('lets one process look whether the broker is back, and the others wait for 
   assert.ok(triedIn.length <= 3, `${triedIn.length} pages waited`)
 })
 
+test('passes over a node of a cluster that another process has seen hanging', async t => {
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  const folder = await restFolder(t)
+  const silent = await startSilent(t)
+  const urls = `${silent.url}${new URL(broker.url).pathname},${broker.url}`
+  await showPages(urls, { pages: [[BY_ID]], rest_folder: folder })
+  const next = await showPages(urls, { pages: [[BY_UUID]], rest_folder: folder })
+  assert.equal(silent.taken(), 1)
+  assert.ok(next.pages[0]!.flush_ms < 400, `${next.pages[0]!.flush_ms} ms`)
+  assert.deepEqual(next.log, [])
+  assert.equal(eventsOf(await takeMessages(broker.url)).length, 2)
+})
+
 test('says at once that an alarm of the broker is on, and each view is counted once when it is over', async t => {
   const broker = await startRabbitmq()
   t.after(() => broker.stop())

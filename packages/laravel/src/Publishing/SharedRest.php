@@ -8,7 +8,7 @@ use Closure;
 use Throwable;
 
 /**
- * After a failure the broker is left alone for a while, by every process of this machine that shares a folder; then
+ * After a failure a broker is left alone for a while, by every process of this machine that shares a folder; then
  * one of them tries, and the others wait for what it finds.
  *
  * | the file | this process |
@@ -22,6 +22,7 @@ use Throwable;
  */
 final class SharedRest
 {
+    /** By this machine's monotonic clock, in seconds: a clock that is set back must not make a rest longer. */
     private float $restsUntil = 0.0;
     private ?string $file = null;
     /** @var resource|null */
@@ -46,10 +47,13 @@ final class SharedRest
         }
     }
 
-    /** Whether this process may try now. After a true, say `failed` or `succeeded`. */
+    /** Whether this process may try now. After a true, say `failed` or `succeeded`, or at last `release`. */
     public function mayTry(): bool
     {
-        if (microtime(true) < $this->restsUntil) {
+        if ($this->lock !== null) {
+            return true;
+        }
+        if (hrtime(true) / 1e9 < $this->restsUntil) {
             return false;
         }
         $failedAt = $this->lastFailure();
@@ -59,12 +63,12 @@ final class SharedRest
 
     public function failed(): void
     {
-        $this->restsUntil = microtime(true) + $this->seconds;
+        $this->restsUntil = hrtime(true) / 1e9 + $this->seconds;
         if ($this->file !== null && !$this->write(sprintf('%.6F', microtime(true))) && !$this->isTold) {
             $this->isTold = true;
             $this->tell('the folder of the rest file cannot be written: other processes will try for themselves');
         }
-        $this->unlock();
+        $this->release();
     }
 
     public function succeeded(): void
@@ -73,7 +77,16 @@ final class SharedRest
             @unlink($this->file);
         }
         $this->restsUntil = 0.0;
-        $this->unlock();
+        $this->release();
+    }
+
+    /** Lets another process try. */
+    public function release(): void
+    {
+        if ($this->lock !== null) {
+            fclose($this->lock);
+            $this->lock = null;
+        }
     }
 
     /** Unix time of what any process of this machine has seen last. */
@@ -109,20 +122,12 @@ final class SharedRest
         // Another one may have tried between the look at the file and the lock.
         $failedAt = $this->lastFailure();
         if ($failedAt !== null && $this->isRecent($failedAt)) {
-            $this->unlock();
+            $this->release();
 
             return false;
         }
 
         return true;
-    }
-
-    private function unlock(): void
-    {
-        if ($this->lock !== null) {
-            fclose($this->lock);
-            $this->lock = null;
-        }
     }
 
     /** By renaming: others read the old file or the new one, whole, and a file that somebody else owns is replaced. */

@@ -9,6 +9,13 @@ use Postviews\Laravel\Postviews as PostviewsService;
 
 /**
  * @method static void except(callable $callback)
+ * @method static int|null views(mixed $post)
+ * @method static int|null uniqueViews(mixed $post)
+ * @method static \Postviews\Laravel\Reading\PostStatistics|null statistics(mixed $post)
+ * @method static \Illuminate\Support\Collection many(iterable $posts)
+ * @method static \Postviews\Laravel\Reading\PostDays|null daily(mixed $post, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
+ * @method static \Illuminate\Support\Collection manyDaily(iterable $posts, int $days = 30)
+ * @method static \Postviews\Laravel\Reading\TopPosts|null top(int $limit = 10, int $offset = 0, string|null $period = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
  *
  * @see \Postviews\Laravel\Postviews
  */

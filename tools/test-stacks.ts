@@ -22,7 +22,7 @@ const NEEDS_SERVER = [
   'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
   'test/faults-{backlog,broker,clocks,consumers,dead-bytes,ending,input,killed,messages,network,queues,releases,restarted,store}.test.ts',
   'test/{delivery-limits,message-sizes,rabbitmq-metrics}.test.ts',
-  'test/{cli-dead,cli-service,queues-left-alone,publishers,laravel,system,life}.test.ts',
+  'test/{cli-dead,cli-service,queues-left-alone,publishers,laravel,laravel-load,system,life}.test.ts',
   'test/tracker*.test.ts',
 ]
 

@@ -10,7 +10,10 @@ use Illuminate\Foundation\Testing\TestCase as LaravelTestCase;
 use Illuminate\Support\Facades\Log;
 use Postviews\Laravel\PostviewsServiceProvider;
 
-/** A real Laravel application, made anew for each test, with this package's provider and nothing else of an application. */
+/**
+ * A real Laravel application, made anew for each test, with this package's provider and nothing else of an
+ * application.
+ */
 abstract class TestCase extends LaravelTestCase
 {
     /** Where Debian's Laravel has what Composer's has in the framework's own folder. */
@@ -26,7 +29,8 @@ abstract class TestCase extends LaravelTestCase
         foreach (['bootstrap/cache', 'config', 'storage/framework/views', 'storage/logs'] as $folder) {
             mkdir("$this->folder/$folder", 0777, true);
         }
-        file_put_contents("$this->folder/bootstrap/providers.php", '<?php return [' . PostviewsServiceProvider::class . '::class];');
+        $providers = '<?php return [' . PostviewsServiceProvider::class . '::class];';
+        file_put_contents("$this->folder/bootstrap/providers.php", $providers);
         $app = Application::configure($this->folder)->withMiddleware()->withExceptions()->create();
         if (is_dir(self::DEBIANS_CONFIG)) {
             foreach (glob(self::DEBIANS_CONFIG . '/*.php') ?: [] as $file) {

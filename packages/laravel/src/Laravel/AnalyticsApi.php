@@ -17,8 +17,8 @@ use Postviews\Publishing\PublishFailed;
  *         'referer'    => request()->headers->get('referer'),
  *     ]);
  *
- * Views are sent when the response is with its reader, when a job is done, and when a command ends; call `flush` to send
- * them earlier.
+ * Views are sent when the response is with its reader, when a job is done, and when a command ends; call `flush` to
+ * send them earlier.
  */
 interface AnalyticsApi
 {
@@ -30,7 +30,10 @@ interface AnalyticsApi
      */
     public function trackView(array $view): void;
 
-    /** Sends what is remembered. Never throws. False: the broker does not have all of it, and the rest is still remembered. */
+    /**
+     * Sends what is remembered. Never throws. False: the broker does not have all of it, and the rest is still
+     * remembered.
+     */
     public function flush(): bool;
 
     /**

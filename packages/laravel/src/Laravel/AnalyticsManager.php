@@ -42,8 +42,8 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     }
 
     /**
-     * Sends what every driver remembers; what the broker does not take is handed to the queue of `postviews.queue`, if one is
-     * named. Called when a response is with its reader, and when a job or a command is done. Never throws.
+     * Sends what every driver remembers; what the broker does not take is handed to the queue of `postviews.queue`,
+     * if one is named. Called when a response is with its reader, and when a job or a command is done. Never throws.
      */
     public function sendTracked(): void
     {

@@ -20,7 +20,8 @@ final class Postviews
     /**
      * Leaves views out: those of an author on a post of their own, say. Call it in a provider's `boot`.
      *
-     *     Postviews::except(fn (Request $request, $post) => $request->user()?->id === $post->user_id);
+     *     Postviews::except(fn (Request $request, $post) => $request->user() !== null
+     *         && $request->user()->id === $post->user_id);
      *
      * Asked by the middleware `track.view` and by `$post->trackView()`, before anything is tracked.
      *
@@ -31,7 +32,9 @@ final class Postviews
         $this->exceptions[] = Closure::fromCallable($callback);
     }
 
-    /** Whether one of the callbacks leaves this view out. A callback that throws is reported, and leaves nothing out. */
+    /**
+     * Whether one of the callbacks leaves this view out. A callback that throws is reported, and leaves nothing out.
+     */
     public function leavesOut(Request $request, mixed $post): bool
     {
         foreach ($this->exceptions as $isNoView) {

@@ -53,7 +53,10 @@ final class PostviewsServiceProvider extends ServiceProvider
 
     public function boot(): void
     {
-        $this->publishes([__DIR__ . '/../../config/postviews.php' => $this->app->configPath('postviews.php')], 'postviews-config');
+        $this->publishes(
+            [__DIR__ . '/../../config/postviews.php' => $this->app->configPath('postviews.php')],
+            'postviews-config',
+        );
         $this->bootTracking();
         $this->bootReading();
     }
@@ -66,8 +69,8 @@ final class PostviewsServiceProvider extends ServiceProvider
 
     private function bootTracking(): void
     {
-        // Made here, before Octane clones the application for each request: so its clones share one manager, and with it
-        // one connection. It connects to nothing yet.
+        // Made here, before Octane clones the application for each request: so its clones share one manager, and with
+        // it one connection. It connects to nothing yet.
         $manager = WeakReference::create($this->app->make(AnalyticsManager::class));
 
         // Weak: an application that is let go of takes its connection with it.

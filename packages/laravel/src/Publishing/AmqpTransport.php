@@ -14,8 +14,8 @@ use SensitiveParameter;
 use Throwable;
 
 /**
- * Publishes views to RabbitMQ as persistent messages, and waits until the broker has confirmed that a queue which postviews
- * reads has them on disk.
+ * Publishes views to RabbitMQ as persistent messages, and waits until the broker has confirmed that a queue which
+ * postviews reads has them on disk.
  *
  * It connects when it is first needed and keeps the connection for as long as its process lives. All messages of a
  * `publish` are sent before the first answer is awaited. Of a cluster it tries one node after the other; what was not
@@ -25,11 +25,12 @@ final class AmqpTransport implements Transport
 {
     private const VIEWS_PER_MESSAGE = 50;
 
-    private readonly SharedRest $rest;
     /** @var list<Broker> */
     private array $brokers = [];
     /** Why there are no brokers. */
     private string $problem = '';
+    /** @var non-empty-list<SharedRest> that of each broker */
+    private readonly array $rests;
     private ?EagerConnection $connection = null;
     private ?EagerChannel $channel = null;
     /** Whose connection it is: a forked child has only a copy. */
@@ -39,8 +40,9 @@ final class AmqpTransport implements Transport
     private float $deadline = 0.0;
 
     /**
-     * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster that of each
-     *     node, with commas between them (a comma inside one is %2C) or as an array. What is wrong with it is told by `publish`
+     * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster that of
+     *     each node, with commas between them (a comma inside one is %2C) or as an array. `publish` tells what is wrong
+     *     with it
      * @param ?Closure(string $event, string $detail): void $log
      * @param ?string $restFolder where processes of this machine tell each other that the broker is away
      * @param float $connectSeconds for connecting, and again for the broker's first answers
@@ -65,11 +67,11 @@ final class AmqpTransport implements Transport
             $this->brokers = Broker::fromUrls($url);
         } catch (InvalidArgumentException $error) {
             $this->problem = $error->getMessage();
-            // Nothing is known of any broker, so nobody else is told.
-            $restFolder = null;
         }
-        $names = array_map(static fn (Broker $broker): string => $broker->name(), $this->brokers);
-        $this->rest = new SharedRest($restFolder, implode(' ', $names), $restSeconds, $log);
+        $this->rests = array_map(
+            static fn (Broker $broker) => new SharedRest($restFolder, $broker->name(), $restSeconds, $log),
+            $this->brokers,
+        ) ?: [new SharedRest(null, '', $restSeconds)];
     }
 
     public function __destruct()
@@ -82,19 +84,18 @@ final class AmqpTransport implements Transport
         if ($views === []) {
             return;
         }
-        if (!$this->rest->mayTry()) {
-            throw new PublishFailed('the broker was away a moment ago, and is left alone for now', $views, isResting: true);
-        }
         $this->leaveParentsConnection();
         $messages = $this->messages($views);
         try {
             $this->publishOnOneOf($messages);
         } catch (Throwable $error) {
-            $this->rest->failed();
             // Without the cause: its trace could hold the password.
-            throw new PublishFailed($error->getMessage(), self::viewsOf($messages));
+            throw new PublishFailed($error->getMessage(), self::viewsOf($messages), $error instanceof BrokerRests);
+        } finally {
+            foreach ($this->rests as $rest) {
+                $rest->release();
+            }
         }
-        $this->rest->succeeded();
     }
 
     /** Says goodbye to the broker. The next `publish` connects again. */
@@ -120,38 +121,61 @@ final class AmqpTransport implements Transport
     }
 
     /**
-     * Tries one host after the other. What is confirmed is taken out of `$messages`.
+     * Tries one host after the other, without those that were away a moment ago. What is confirmed is taken out of
+     * `$messages`.
      *
      * @param array<string, array{AMQPMessage, list<EncodedView>}> $messages
      * @throws Throwable the last failure
      */
     private function publishOnOneOf(array &$messages): void
     {
-        if ($this->brokers === []) {
-            throw new InvalidArgumentException($this->problem);
-        }
         $this->deadline = microtime(true) + $this->flushSeconds;
         $hasFailedOnce = false;
-        for ($failures = 0; ; ) {
+        $failures = 0;
+        $error = null;
+        while ($this->connection !== null || $this->takeTurn()) {
             $isKept = $this->connection !== null;
             try {
                 $this->send($messages);
+                $this->rests[$this->turn]->succeeded();
 
                 return;
             } catch (Throwable $error) {
-                // A kept connection may have died long ago, and a new one may break by accident: once, that does not count. It
-                // does count when a host does not answer at all.
-                $isAccident = $this->connection !== null && ($isKept || !$error instanceof AMQPTimeoutException);
-                $failures += $isAccident && !$hasFailedOnce ? 0 : 1;
-                $hasFailedOnce = $hasFailedOnce || $isAccident;
                 // An alarm blocks every node of a cluster.
-                $isBlocked = $error instanceof BrokerBlocked;
+                $isOver = $error instanceof BrokerBlocked || microtime(true) >= $this->deadline;
+                // A kept connection may have died long ago, and a new one may break by accident: once, that does not
+                // count. It does count when a host does not answer at all.
+                $isAccident = $this->connection !== null && ($isKept || !$error instanceof AMQPTimeoutException);
+                if ($isOver || $hasFailedOnce || !$isAccident) {
+                    $failures++;
+                    $this->rests[$this->turn]->failed();
+                }
+                $hasFailedOnce = $hasFailedOnce || $isAccident;
                 $this->abandon();
-                if ($isBlocked || $failures >= count($this->brokers) || microtime(true) >= $this->deadline) {
+                if ($isOver || $failures >= count($this->rests)) {
                     throw $error;
                 }
             }
         }
+        throw $error ?? new BrokerRests('the broker was away a moment ago, and is left alone for now');
+    }
+
+    /** Goes on to the next host that may be tried. False: all of them rest. */
+    private function takeTurn(): bool
+    {
+        for ($passed = 0; $passed < count($this->rests); $passed++) {
+            if ($this->rests[$this->turn]->mayTry()) {
+                return true;
+            }
+            $this->nextTurn();
+        }
+
+        return false;
+    }
+
+    private function nextTurn(): void
+    {
+        $this->turn = ($this->turn + 1) % count($this->rests);
     }
 
     /** @param array<string, array{AMQPMessage, list<EncodedView>}> $messages */
@@ -211,7 +235,7 @@ final class AmqpTransport implements Transport
     private function connection(): EagerConnection
     {
         if ($this->connection === null) {
-            $broker = $this->brokers[$this->turn % count($this->brokers)];
+            $broker = $this->brokers[$this->turn] ?? throw new InvalidArgumentException($this->problem);
             $name = "postviews $this->appId";
             $connection = new EagerConnection($broker, $this->connectSeconds, $this->confirmSeconds, $name, $this->tls);
             // Waiting for the confirm would be in vain.
@@ -228,7 +252,7 @@ final class AmqpTransport implements Transport
     /** Lets go of a connection that failed. The next host has its turn. */
     private function abandon(): void
     {
-        $this->turn++;
+        $this->nextTurn();
         try {
             $this->connection?->drop();
         } catch (Throwable) {

@@ -8,22 +8,22 @@ use InvalidArgumentException;
 use SensitiveParameter;
 
 /** Where one node of RabbitMQ is, and how to log in. */
-final readonly class Broker
+final class Broker
 {
     private function __construct(
-        public bool $isSecure,
-        public string $host,
-        public int $port,
-        public string $user,
+        public readonly bool $isSecure,
+        public readonly string $host,
+        public readonly int $port,
+        public readonly string $user,
         #[SensitiveParameter]
-        public string $password,
-        public string $vhost,
+        public readonly string $password,
+        public readonly string $vhost,
     ) {
     }
 
     /**
-     * @param string|list<string> $url that of each node of a cluster, with commas between them (a comma inside one is %2C)
-     *     or as an array
+     * @param string|list<string> $url that of each node of a cluster, with commas between them (a comma inside one is
+     *     %2C) or as an array
      * @return non-empty-list<self> all of one virtual host
      * @throws InvalidArgumentException which does not hold the URL
      */

@@ -11,11 +11,12 @@ use SensitiveParameter;
 /**
  * A connection that says all it has to say at once, and reads the broker's answers afterwards.
  *
- * AMQP's handshake is four questions, each of which waits for its answer; a channel with confirms takes two more, and closing
- * both another two. None of the answers changes what this publisher says next: it asks for so little of each limit (one
- * small frame, few channels, no heartbeat) that every broker grants it. So a page's view takes one round trip for TCP and one
- * for everything else. RabbitMQ handles what it reads frame by frame (`rabbit_reader`), so it does not see a difference;
- * a refusal (password, virtual host, a limit) is read in the place of the answer that did not come.
+ * AMQP's handshake is four questions, each of which waits for its answer; a channel with confirms takes two more, and
+ * closing both another two. None of the answers changes what this publisher says next: it asks for so little of each
+ * limit (one small frame, few channels, no heartbeat) that every broker grants it. So a page's view takes one round
+ * trip for TCP and one for everything else. RabbitMQ handles what it reads frame by frame (`rabbit_reader`), so it
+ * does not see a difference; a refusal (password, virtual host, a limit) is read in the place of the answer that did
+ * not come.
  *
  * @internal
  */
@@ -105,6 +106,7 @@ final class EagerConnection extends AMQPStreamConnection
     }
 
     /** The broker's limits; ours, which are smaller, have been said already. */
+    // phpcs:ignore PSR1.Methods.CamelCapsMethodName -- the library calls it by this name
     protected function connection_tune($args)
     {
     }

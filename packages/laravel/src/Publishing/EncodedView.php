@@ -5,15 +5,15 @@ declare(strict_types=1);
 namespace Postviews\Publishing;
 
 /** One view as it travels. Sent again, it is the same to the byte, and is counted once. */
-final readonly class EncodedView
+final class EncodedView
 {
     /**
      * @param string $messageId a UUID: the AMQP `message_id`, if the view travels alone
      * @param string $json the event, with its `event_id` and `timestamp`
      */
     public function __construct(
-        public string $messageId,
-        public string $json,
+        public readonly string $messageId,
+        public readonly string $json,
     ) {
     }
 

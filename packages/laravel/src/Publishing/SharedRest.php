@@ -8,8 +8,8 @@ use Closure;
 use Throwable;
 
 /**
- * After a failure the broker is left alone for a while, by every process of this machine that shares a folder; then one of
- * them tries, and the others wait for what it finds.
+ * After a failure a broker is left alone for a while, by every process of this machine that shares a folder; then
+ * one of them tries, and the others wait for what it finds.
  *
  * | the file | this process |
  * |---|---|
@@ -17,8 +17,8 @@ use Throwable;
  * | says that the broker was away a moment ago | does not try |
  * | is older than that | tries if it gets the lock beside the file; else another one is trying |
  *
- * The file's name holds the user of this process: what root has made (a command, a cron job) stands in nobody's way. It also
- * holds a hash of where the broker is: applications with different brokers do not hear of each other.
+ * The file's name holds the user of this process: what root has made (a command, a cron job) stands in nobody's way.
+ * It also holds a hash of where the broker is: applications with different brokers do not hear of each other.
  */
 final class SharedRest
 {
@@ -42,13 +42,16 @@ final class SharedRest
     ) {
         if ($folder !== null) {
             $user = function_exists('posix_geteuid') ? posix_geteuid() : get_current_user();
-            $this->file = sprintf('%s/postviews-rest-%s-%s', rtrim($folder, '/'), $user, substr(hash('sha256', $broker), 0, 16));
+            $this->file = rtrim($folder, '/') . "/postviews-rest-$user-" . substr(hash('sha256', $broker), 0, 16);
         }
     }
 
-    /** Whether this process may try now. After a true, say `failed` or `succeeded`. */
+    /** Whether this process may try now. After a true, say `failed` or `succeeded`, or at last `release`. */
     public function mayTry(): bool
     {
+        if ($this->lock !== null) {
+            return true;
+        }
         if (microtime(true) < $this->restsUntil) {
             return false;
         }
@@ -64,7 +67,7 @@ final class SharedRest
             $this->isTold = true;
             $this->tell('the folder of the rest file cannot be written: other processes will try for themselves');
         }
-        $this->unlock();
+        $this->release();
     }
 
     public function succeeded(): void
@@ -73,7 +76,16 @@ final class SharedRest
             @unlink($this->file);
         }
         $this->restsUntil = 0.0;
-        $this->unlock();
+        $this->release();
+    }
+
+    /** Lets another process try. */
+    public function release(): void
+    {
+        if ($this->lock !== null) {
+            fclose($this->lock);
+            $this->lock = null;
+        }
     }
 
     /** Unix time of what any process of this machine has seen last. */
@@ -109,20 +121,12 @@ final class SharedRest
         // Another one may have tried between the look at the file and the lock.
         $failedAt = $this->lastFailure();
         if ($failedAt !== null && $this->isRecent($failedAt)) {
-            $this->unlock();
+            $this->release();
 
             return false;
         }
 
         return true;
-    }
-
-    private function unlock(): void
-    {
-        if ($this->lock !== null) {
-            fclose($this->lock);
-            $this->lock = null;
-        }
     }
 
     /** By renaming: others read the old file or the new one, whole, and a file that somebody else owns is replaced. */

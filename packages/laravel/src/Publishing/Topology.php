@@ -31,7 +31,8 @@ final class Topology
     public static function declare(AbstractConnection $connection): void
     {
         $steps = [
-            static fn (AMQPChannel $on) => $on->exchange_declare(self::EXCHANGE, 'topic', durable: true, auto_delete: false),
+            static fn (AMQPChannel $on) =>
+                $on->exchange_declare(self::EXCHANGE, 'topic', durable: true, auto_delete: false),
             static fn (AMQPChannel $on) => self::declareQueue($on, self::DEAD_QUEUE, self::QUORUM),
             static fn (AMQPChannel $on) => self::declareQueue($on, self::VIEWS_QUEUE, self::VIEWS),
             static fn (AMQPChannel $on) => $on->queue_bind(self::VIEWS_QUEUE, self::EXCHANGE, self::ROUTING_KEY),

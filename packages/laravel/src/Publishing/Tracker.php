@@ -55,8 +55,8 @@ final class Tracker
     }
 
     /**
-     * Takes one view. Never throws, whatever it is given, and does not wait: only when it remembers 1,000 views already does it
-     * send them first.
+     * Takes one view. Never throws, whatever it is given, and does not wait: only when it remembers 1,000 views
+     * already does it send them first.
      *
      * @param array<string, mixed> $view
      */
@@ -79,7 +79,8 @@ final class Tracker
     }
 
     /**
-     * Sends what is remembered. Never throws; with a broker that is away it takes a moment at first, and then none at all.
+     * Sends what is remembered. Never throws; with a broker that is away it takes a moment at first, and then none at
+     * all.
      *
      * @return bool false: the broker does not have all of it
      */
@@ -119,8 +120,8 @@ final class Tracker
     }
 
     /**
-     * Gives away what is still remembered, to something that keeps it longer than this process lives. If that throws, all of
-     * it is still remembered.
+     * Gives away what is still remembered, to something that keeps it longer than this process lives. If that throws,
+     * all of it is still remembered.
      *
      * @param callable(non-empty-list<EncodedView>): void $to
      */

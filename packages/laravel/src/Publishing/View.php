@@ -10,8 +10,8 @@ use DateTimeZone;
 use Stringable;
 
 /**
- * One view, checked by the rules of docs/contract.md and written as JSON. Only the contract's own fields are sent: whatever
- * else an application puts into the array stays in this process.
+ * One view, checked by the rules of docs/contract.md and written as JSON. Only the contract's own fields are sent:
+ * whatever else an application puts into the array stays in this process.
  */
 final class View
 {
@@ -23,6 +23,8 @@ final class View
     private const MAX_URL_CHARACTERS = 500;
     /** What is kept of an address; the rest of a query may hold tokens, and stays here. */
     private const URL_PARAMETERS = ['utm_source', 'utm_medium', 'utm_campaign', 'ref'];
+
+    private const MAX_USER_ID = '18446744073709551615';
 
     private const POST_RULE = 'post_uuid (or post_id) is not a UUID, 1 to 36 of A-Z a-z 0-9 _ -, or a positive integer';
     private const USER_RULE = 'user_id is not a positive integer below 2^64; null for an anonymous reader';
@@ -106,7 +108,8 @@ final class View
         if ($id === null || strlen($id) > 255) {
             throw new InvalidView('bad_user', self::USER_RULE . self::given($user, $id));
         }
-        if (preg_match('/^[1-9][0-9]{0,19}$/D', $id) === 1 && (strlen($id) < 20 || strcmp($id, '18446744073709551615') <= 0)) {
+        $isPositive = preg_match('/^[1-9][0-9]{0,19}$/D', $id) === 1;
+        if ($isPositive && (strlen($id) < 20 || strcmp($id, self::MAX_USER_ID) <= 0)) {
             return ['user_id' => $id, 'logged_in' => true];
         }
         if ($id === '' || is_numeric($id)) {
@@ -116,7 +119,10 @@ final class View
         return ['user_id' => null, 'logged_in' => true];
     }
 
-    /** Null for what cannot be an id. A whole model's text is JSON with all its attributes, so it is not asked for one. */
+    /**
+     * Null for what cannot be an id. A whole model's text is JSON with all its attributes, so it is not asked for
+     * one.
+     */
     private static function idAsText(mixed $id): ?string
     {
         return match (true) {
@@ -146,7 +152,7 @@ final class View
         // A link-local address may name its interface.
         $address = is_string($ip) ? preg_replace('/^(fe80:[^%]*)%.+$/Di', '$1', $ip) : null;
         if (!is_string($address) || filter_var($address, FILTER_VALIDATE_IP) === false) {
-            throw new InvalidView('bad_ip', 'ip is not an IPv4 or IPv6 address: no port, no list; null if there is none');
+            throw new InvalidView('bad_ip', 'ip is not an IPv4 or IPv6 address: no port, no list; null if unknown');
         }
 
         return $address;
@@ -182,7 +188,8 @@ final class View
         $address = preg_replace('#^([a-z][a-z0-9+.-]*://)[^/@]*@#i', '$1', $address) ?? '';
         $kept = array_filter(
             explode('&', $query),
-            static fn (string $pair): bool => in_array(rawurldecode(explode('=', $pair)[0]), self::URL_PARAMETERS, true),
+            static fn (string $pair): bool =>
+                in_array(rawurldecode(explode('=', $pair)[0]), self::URL_PARAMETERS, true),
         );
         $query = $kept === [] ? '' : '?' . implode('&', $kept);
         if (mb_strlen($address . $query, 'UTF-8') > self::MAX_URL_CHARACTERS) {

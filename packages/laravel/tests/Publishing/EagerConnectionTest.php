@@ -17,7 +17,9 @@ final class EagerConnectionTest extends TestCase
         $port = (int) fgets($pipes[1]);
         $transport = new AmqpTransport("amqp://guest:guest@127.0.0.1:$port", connectSeconds: 5.0, confirmSeconds: 5.0);
         $transport->publish([View::encode(['post_id' => 42])]);
+        $since = microtime(true);
         $transport->disconnect();
+        self::assertLessThan(1.0, microtime(true) - $since);
         self::assertSame("connection.close\n", stream_get_contents($pipes[1]));
         self::assertSame(0, proc_close($broker));
     }

@@ -54,7 +54,8 @@ final class ViewTest extends TestCase
         self::assertSame(self::UUID, self::encode(['post_id' => 42, 'event_id' => self::UUID])['event_id']);
         $nil = '00000000-0000-0000-0000-000000000000';
         self::assertNotSame($nil, self::encode(['post_id' => 42, 'event_id' => $nil])['event_id']);
-        self::assertNotSame(Str::upper('f'), self::encode(['post_id' => 1, 'event_id' => 'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF'])['event_id'][0]);
+        $max = 'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF';
+        self::assertNotSame($max, self::encode(['post_id' => 42, 'event_id' => $max])['event_id']);
     }
 
     /** @param array<string, mixed> $view */
@@ -129,7 +130,8 @@ final class ViewTest extends TestCase
         self::assertSame(['9223372036854775807', '9223372036854775807'], [$event['post_uuid'], $event['user_id']]);
         self::assertSame('2026-11-21T12:34:56.789Z', $event['timestamp']);
         $chicago = DateTime::createFromImmutable($at)->setTimezone(new DateTimeZone('CST'));
-        self::assertSame('2026-11-21T12:34:56.789Z', self::encode(['post_id' => 1, 'viewed_at' => $chicago])['timestamp']);
+        $event = self::encode(['post_id' => 1, 'viewed_at' => $chicago]);
+        self::assertSame('2026-11-21T12:34:56.789Z', $event['timestamp']);
         self::assertSame('1795264496', self::encode(['post_id' => 1, 'timestamp' => 1795264496])['timestamp']);
         self::assertSame('1795264496', self::encode(['post_id' => 1, 'timestamp' => 1795264496.7])['timestamp']);
     }
@@ -146,13 +148,15 @@ final class ViewTest extends TestCase
         self::assertLessThanOrEqual(View::MAX_BYTES, strlen($encoded->json));
         $event = json_decode($encoded->json, true);
         self::assertSame([2000, 500], [strlen($event['user_agent']), strlen($event['referer'])]);
-        self::assertSame("a\u{FFFD}b", str_replace('?', "\u{FFFD}", self::encode(['post_id' => 1, 'referer' => "a\xffb"])['referer']));
+        $repaired = self::encode(['post_id' => 1, 'referer' => "a\xffb"])['referer'];
+        self::assertMatchesRegularExpression('/^a(\?|\x{FFFD})b$/u', $repaired);
     }
 
     public function test_of_an_address_only_what_is_counted_leaves_the_process(): void
     {
         $urls = [
-            'https://blog.example/p?utm_source=news&token=secret&utm_medium=mail&ref=x' => 'https://blog.example/p?utm_source=news&utm_medium=mail&ref=x',
+            'https://blog.example/p?utm_source=news&token=secret&utm_medium=mail&ref=x'
+                => 'https://blog.example/p?utm_source=news&utm_medium=mail&ref=x',
             '/reset?token=secret#secret' => '/reset',
             'https://ada:secret@blog.example/' => 'https://blog.example/',
             '/p?utm%5Fcampaign=a%26b' => '/p?utm%5Fcampaign=a%26b',

@@ -1,7 +1,7 @@
 <?php
 
-// A broker that says nothing before it has read a whole message, and then gives all its answers at once. Prints its port, and
-// when the client has left, the names of what it was told after the answers.
+// A broker that says nothing before it has read a whole message, and then gives all its answers at once. Prints its
+// port, and when the client has left, the names of what it was told after the answers.
 
 declare(strict_types=1);
 

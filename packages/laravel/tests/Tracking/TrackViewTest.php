@@ -117,7 +117,9 @@ final class TrackViewTest extends TestCase
     {
         $this->get('/called', ['User-Agent' => 'Firefox']);
         AnalyticsApi::assertTracked(self::UUID);
-        AnalyticsApi::assertTracked(fn (array $view) => $view['ip'] === '127.0.0.1' && $view['user_agent'] === 'Firefox');
+        AnalyticsApi::assertTracked(
+            fn (array $view) => $view['ip'] === '127.0.0.1' && $view['user_agent'] === 'Firefox',
+        );
     }
 
     public function test_a_model_without_an_id_fails_no_page(): void

@@ -61,7 +61,8 @@ final class AnalyticsFake implements AnalyticsApi
     /** @param mixed $postOrCallback a post, its id, or `fn (array $view): bool` */
     public function assertTracked(mixed $postOrCallback): void
     {
-        Assert::assertNotSame(0, $this->count($postOrCallback), 'The expected view was not tracked.' . $this->whatElse());
+        $count = $this->count($postOrCallback);
+        Assert::assertNotSame(0, $count, 'The expected view was not tracked.' . $this->whatElse());
     }
 
     /** @param mixed $postOrCallback a post, its id, or `fn (array $view): bool` */
@@ -100,9 +101,9 @@ final class AnalyticsFake implements AnalyticsApi
 
     private function whatElse(): string
     {
-        $posts = array_map(static fn (string $post): string => " $post,", array_column($this->tracked, 'post_uuid'));
+        $posts = implode(', ', array_column($this->tracked, 'post_uuid'));
         $refused = array_map(static fn (string $rule): string => " A view was refused: $rule.", $this->refused);
 
-        return ($posts === [] ? ' No view was tracked.' : ' Tracked:' . rtrim(implode('', $posts), ',') . '.') . implode('', $refused);
+        return ($posts === '' ? ' No view was tracked.' : " Tracked: $posts.") . implode('', $refused);
     }
 }

@@ -13,8 +13,9 @@ use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\PublishFailed;
 
 /**
- * Views that the broker did not take when their page was done. `queue:work` tries this job until the broker has them, however
- * long that takes: each view has had its id and its time since it was tracked, so it is counted once, on its own day.
+ * Views that the broker did not take when their page was done. `queue:work` tries this job until the broker has them,
+ * however long that takes: each view has had its id and its time since it was tracked, so it is counted once, on its
+ * own day.
  *
  * Encrypted, because what waits in the table of jobs holds readers' addresses.
  */

@@ -21,7 +21,8 @@ final class PageViews
     }
 
     /**
-     * By the reader of the current request; in a job or a command, where there is none, by an unknown reader. Never throws.
+     * By the reader of the current request; in a job or a command, where there is none, by an unknown reader. Never
+     * throws.
      */
     public function trackNow(mixed $post): void
     {

@@ -14,7 +14,11 @@ final class RequestView
     /** False for what shows the post to nobody: HEAD, a page that is fetched or rendered in advance, a preview. */
     public static function isShown(Request $request): bool
     {
-        return PageRequest::showsPost($request->server->all());
+        // Not from `$_SERVER`, which some of Octane's servers do not fill.
+        return PageRequest::isShown(
+            $request->getMethod(),
+            static fn (string $name): string => implode(', ', $request->headers->all($name)),
+        );
     }
 
     /**

@@ -13,8 +13,8 @@ use Symfony\Component\HttpFoundation\Response;
  *
  *     Route::get('/posts/{post}', [PostController::class, 'show'])->middleware('track.view:post');
  *
- * Its parameter is the name of the route's parameter. A view is a GET that is answered with 2xx, is not fetched in advance,
- * and is left out by no `Postviews::except`.
+ * Its parameter is the name of the route's parameter. A view is a GET that is answered with 2xx, is not fetched in
+ * advance, and is left out by no `Postviews::except`.
  */
 final class TrackView
 {

@@ -14,8 +14,8 @@ namespace Postviews\Laravel\Tracking;
  *
  *     $post->trackView();
  *
- * Its views are counted by `getPostviewsId()`, if the model has that method, else by its attribute `uuid`, if it has one,
- * else by its primary key. Whichever it is, it should never change.
+ * Its views are counted by `getPostviewsId()`, if the model has that method, else by its attribute `uuid`, if it has
+ * one, else by its primary key. Whichever it is, it should never change.
  */
 trait TracksViews
 {

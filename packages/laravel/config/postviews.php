@@ -104,7 +104,7 @@ return [
 
     'cache' => [
         'store' => env('POSTVIEWS_CACHE_STORE'),
-        'fresh_seconds' => 60,
+        'fresh_seconds' => 10,
         'stale_seconds' => 86_400,
     ],
 

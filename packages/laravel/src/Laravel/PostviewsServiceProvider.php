@@ -95,7 +95,7 @@ final class PostviewsServiceProvider extends ServiceProvider
             new Answers(
                 cache: $app['cache']->store($app['config']->get('postviews.cache.store')),
                 scope: (string) $app['config']->get('postviews.api.url'),
-                freshSeconds: (int) $app['config']->get('postviews.cache.fresh_seconds', 60),
+                freshSeconds: (int) $app['config']->get('postviews.cache.fresh_seconds', 10),
                 staleSeconds: (int) $app['config']->get('postviews.cache.stale_seconds', 86_400),
                 restSeconds: (int) $app['config']->get('postviews.api.rest_seconds', 5),
                 log: static fn (string $event, string $detail) => PageViews::tell($event, $detail),

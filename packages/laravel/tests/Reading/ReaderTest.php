@@ -73,11 +73,11 @@ final class ReaderTest extends ReadingTestCase
         Http::assertSentCount(1);
     }
 
-    public function test_a_count_is_asked_for_again_after_a_minute(): void
+    public function test_a_count_is_asked_for_again_after_ten_seconds(): void
     {
         $this->fakeViews([42 => 5]);
         Postviews::views(42);
-        $this->travel(59)->seconds();
+        $this->travel(9)->seconds();
         Postviews::views(42);
         Http::assertSentCount(1);
         $this->fakeViews([42 => 6]);

@@ -13,7 +13,7 @@ use Illuminate\Support\Collection;
  */
 trait ReadsViews
 {
-    /** All views of a post; up to a minute old, older while the service is away (`statistics` says how old). */
+    /** All views of a post; some seconds old, older while the service is away (`statistics` says how old). */
     public function views(mixed $post): ?int
     {
         return $this->statistics($post)?->views;

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { follow } from '../../tools/laravel/app.ts'
+import { snippetsOf } from '../../tools/laravel/document.ts'
 import { testRabbitmq } from '../../tools/stack/for-tests.ts'
 import { atEnd } from '../support/at-end.ts'
 import { ENGINES, MYSQL, type TestDatabase } from '../support/engines.ts'
@@ -187,6 +189,31 @@ test('a list of posts shows its counts; stale ones, and then none, while the ser
   assert.equal(unknown.match(/aria-label="The [\w ]* not available at the moment"/g)?.length, 6)
   assert.doesNotMatch(unknown, /<data|<svg/)
   assert.ok(!app.log().includes(API_KEY))
+})
+
+test('the dashboard of docs/laravel.md shows the counts of its posts', async t => {
+  const { app } = await startReading(t, await MYSQL.create(t))
+  const snippets = snippetsOf().filter(({ section, file }) => section === 'Reading' && file !== null)
+  assert.equal(snippets.length, 2)
+  for (const snippet of snippets) await follow(app, snippet)
+  await app.write(
+    'routes/web.php',
+    "<?php\nIlluminate\\Support\\Facades\\Route::get('/dashboard', App\\Http\\Controllers\\DashboardController::class);\n",
+  )
+  const server = await serving(t, app, 'php -S')
+  const { status, text } = await page(`${server.url}/dashboard`)
+  assert.equal(status, 200, app.log())
+  assert.deepEqual(
+    [...text.matchAll(/<p>(.*?): <data value="(\d+)".*?>([\w ]+)<\/data> <svg/g)].map(match =>
+      match.slice(1),
+    ),
+    [
+      ['Hello, world', '3', '3 views'],
+      ['Second', '1', '1 view'],
+      ['Third', '0', '0 views'],
+    ],
+  )
+  assert.match(text, /Most read this week: Hello, world</)
 })
 
 test('an API that hangs holds up one page for its timeout, and no page after it', async t => {

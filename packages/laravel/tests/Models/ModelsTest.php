@@ -88,6 +88,13 @@ final class ModelsTest extends TestCase
         ], json_decode(PostViewAggregate::first()->toJson(), true));
     }
 
+    public function test_a_time_as_mysql_tells_it_is_one_in_utc(): void
+    {
+        $view = (new PostView())->setRawAttributes(['viewed_at' => '2026-11-21 12:34:56', 'received_at' => null]);
+        self::assertSame(1795264496, $view->viewed_at->getTimestamp());
+        self::assertNull($view->received_at);
+    }
+
     public function test_rows_are_found_by_their_post_and_by_their_event(): void
     {
         self::assertCount(1, PostView::forPost(Post::known(42))->get());

@@ -136,7 +136,7 @@ test('costs a page nothing while the broker is away, and drops nothing without s
   const second = await showPages(silent.url, { pages: [[BY_UUID]], rest_folder: folder })
   assert.ok(second.pages[0]!.flush_ms < 20)
   assert.equal(silent.taken(), connections)
-  assert.match(second.lastWords, /^view\.dropped: 1 views/)
+  assert.match(second.lastWords, /^view\.dropped: 1 view:/)
 })
 
 test('tries one node of a cluster after the other, and takes no longer for it than a page may', async t => {
@@ -297,7 +297,7 @@ test('sends what PHP has and JSON has not: texts, integers, DateTimes; and says 
   // As text, -5 would be the name of a post.
   assert.deepEqual([invalid, views.length], [[], 10])
   const posts = /^view\.invalid: (?:2 more views: )?post_uuid .* a positive integer; it is 0 or below/
-  const users = /^view\.invalid: (?:1 more views: )?user_id is not a positive integer below 2\^64/
+  const users = /^view\.invalid: (?:1 more view: )?user_id is not a positive integer below 2\^64/
   const [post, user, morePosts, moreUsers, ...others_] = logged
   for (const line of [post, morePosts]) assert.match(line!, posts)
   for (const line of [user, moreUsers]) assert.match(line!, users)

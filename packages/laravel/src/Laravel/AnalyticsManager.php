@@ -12,9 +12,12 @@ use Illuminate\Support\Manager;
 use Postviews\Laravel\Tracking\FlushViews;
 use Postviews\Laravel\Tracking\LogTransport;
 use Postviews\Laravel\Tracking\NullTransport;
+use Postviews\Laravel\Tracking\PageViews;
 use Postviews\Publishing\AmqpTransport;
 use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\Tracker;
+use Postviews\Publishing\Transport;
+use Throwable;
 
 /**
  * The trackers of this process, by driver. A driver of your own is a tracker with a transport of your own:
@@ -26,14 +29,28 @@ use Postviews\Publishing\Tracker;
  */
 final class AnalyticsManager extends Manager implements AnalyticsApi
 {
+    /** Some 90 KB, encrypted: several queues take no more than 256 KB. */
+    private const VIEWS_PER_JOB = 100;
+
     public function trackView(array $view): void
     {
-        $this->driver()->trackView($view);
+        try {
+            $this->driver()->trackView($view);
+        } catch (Throwable $error) {
+            // A driver that there is not, or a setting of the wrong type.
+            PageViews::tell('view.dropped', '1 view: ' . $error->getMessage());
+        }
     }
 
     public function flush(): bool
     {
-        return $this->driver()->flush();
+        try {
+            return $this->driver()->flush();
+        } catch (Throwable $error) {
+            PageViews::tell('broker.lost', $error->getMessage());
+
+            return false;
+        }
     }
 
     public function flushOrFail(): void
@@ -100,7 +117,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         return $this->tracker(new NullTransport());
     }
 
-    private function tracker(AmqpTransport|LogTransport|NullTransport $transport): Tracker
+    private function tracker(Transport $transport): Tracker
     {
         return new Tracker($transport, $this->log());
     }
@@ -121,9 +138,11 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     /** @param non-empty-list<EncodedView> $views */
     private function dispatch(string $driver, array $views): void
     {
-        $job = new FlushViews($driver, array_map(static fn (EncodedView $view): array => $view->toArray(), $views));
-        $job->onConnection($this->config->get('postviews.queue.connection'));
-        $job->onQueue($this->config->get('postviews.queue.queue'));
-        $this->container->make(Dispatcher::class)->dispatch($job);
+        foreach (array_chunk($views, self::VIEWS_PER_JOB) as $some) {
+            $job = new FlushViews($driver, array_map(static fn (EncodedView $view): array => $view->toArray(), $some));
+            $job->onConnection($this->config->get('postviews.queue.connection'));
+            $job->onQueue($this->config->get('postviews.queue.queue'));
+            $this->container->make(Dispatcher::class)->dispatch($job);
+        }
     }
 }

@@ -37,6 +37,7 @@ final class AmqpTransport implements Transport
     private int $pid = 0;
     /** The broker whose turn it is. */
     private int $turn = 0;
+    /** By the monotonic clock, in seconds. */
     private float $deadline = 0.0;
 
     /**
@@ -129,7 +130,7 @@ final class AmqpTransport implements Transport
      */
     private function publishOnOneOf(array &$messages): void
     {
-        $this->deadline = microtime(true) + $this->flushSeconds;
+        $this->deadline = hrtime(true) / 1e9 + $this->flushSeconds;
         $hasFailedOnce = false;
         $failures = 0;
         $error = null;
@@ -142,7 +143,7 @@ final class AmqpTransport implements Transport
                 return;
             } catch (Throwable $error) {
                 // An alarm blocks every node of a cluster.
-                $isOver = $error instanceof BrokerBlocked || microtime(true) >= $this->deadline;
+                $isOver = $error instanceof BrokerBlocked || hrtime(true) / 1e9 >= $this->deadline;
                 // A kept connection may have died long ago, and a new one may break by accident: once, that does not
                 // count. It does count when a host does not answer at all.
                 $isAccident = $this->connection !== null && ($isKept || !$error instanceof AMQPTimeoutException);
@@ -207,7 +208,7 @@ final class AmqpTransport implements Transport
                 $connection->awaitOpen($this->connectSeconds);
             }
             // Never 0, which would mean for ever.
-            $leftSeconds = max(0.1, $this->deadline - microtime(true));
+            $leftSeconds = max(0.1, $this->deadline - hrtime(true) / 1e9);
             $channel->wait_for_pending_acks_returns(min($this->confirmSeconds, $leftSeconds));
         } catch (AMQPProtocolChannelException $error) {
             $this->channel = null;

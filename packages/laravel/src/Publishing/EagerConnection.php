@@ -26,7 +26,12 @@ final class EagerConnection extends AMQPStreamConnection
     /** The least that RabbitMQ 4 lets a client ask for. */
     private const FRAME_BYTES = 8192;
 
+    /** More than a page has to say; beyond that it is sent in parts. */
+    private const PART_BYTES = 65536;
+
+    /** Until `awaitOpen`: what is written is gathered, and no answer is awaited. */
     private bool $isSpeaking = true;
+    private string $unsent = '';
 
     /** @param array<string, mixed> $tls options of the stream context, for amqps */
     public function __construct(
@@ -50,7 +55,6 @@ final class EagerConnection extends AMQPStreamConnection
             context: stream_context_create($context),
             channel_rpc_timeout: $answerSeconds,
         );
-        $this->isSpeaking = false;
         // Closing politely waits for an answer; `leave` does not.
         $this->set_close_on_destruct(false);
         // They hold the password, for a clone that nobody makes.
@@ -58,11 +62,31 @@ final class EagerConnection extends AMQPStreamConnection
         $this->login_response = null;
     }
 
-    /** Reads the answers to the handshake; what arrives for channels meanwhile waits for them. Once. */
+    /**
+     * Sends what was said so far, and reads the answers to the handshake; what arrives for channels meanwhile waits for
+     * them. Once.
+     */
     public function awaitOpen(float $seconds): void
     {
+        $this->isSpeaking = false;
+        $this->write($this->unsent);
+        $this->unsent = '';
         foreach (['connection.start', 'connection.tune', 'connection.open_ok'] as $answer) {
             $this->wait([$this->waitHelper->get_wait($answer)], false, $seconds);
+        }
+    }
+
+    public function write($data)
+    {
+        if (!$this->isSpeaking) {
+            parent::write($data);
+
+            return;
+        }
+        $this->unsent .= $data;
+        if (strlen($this->unsent) >= self::PART_BYTES) {
+            parent::write($this->unsent);
+            $this->unsent = '';
         }
     }
 
@@ -81,7 +105,7 @@ final class EagerConnection extends AMQPStreamConnection
     /** Says goodbye, and does not wait for an answer: the broker logs an orderly end. */
     public function leave(): void
     {
-        if ($this->isConnected()) {
+        if ($this->isConnected() && !$this->isSpeaking) {
             [$class, $method, $arguments] = $this->protocolWriter->connectionClose(0, '', 0, 0);
             $this->send_method_frame([$class, $method], $arguments);
         }

@@ -22,6 +22,7 @@ use Throwable;
  */
 final class SharedRest
 {
+    /** By this machine's monotonic clock, in seconds: a clock that is set back must not make a rest longer. */
     private float $restsUntil = 0.0;
     private ?string $file = null;
     /** @var resource|null */
@@ -52,7 +53,7 @@ final class SharedRest
         if ($this->lock !== null) {
             return true;
         }
-        if (microtime(true) < $this->restsUntil) {
+        if (hrtime(true) / 1e9 < $this->restsUntil) {
             return false;
         }
         $failedAt = $this->lastFailure();
@@ -62,7 +63,7 @@ final class SharedRest
 
     public function failed(): void
     {
-        $this->restsUntil = microtime(true) + $this->seconds;
+        $this->restsUntil = hrtime(true) / 1e9 + $this->seconds;
         if ($this->file !== null && !$this->write(sprintf('%.6F', microtime(true))) && !$this->isTold) {
             $this->isTold = true;
             $this->tell('the folder of the rest file cannot be written: other processes will try for themselves');

@@ -50,7 +50,7 @@ final class Tracker
     {
         $this->flush();
         if ($this->remembered !== []) {
-            $this->tell('view.dropped', count($this->remembered) . ' views: the process has ended');
+            $this->tell('view.dropped', self::views(count($this->remembered)) . ': the process has ended');
         }
     }
 
@@ -195,14 +195,19 @@ final class Tracker
     private function tellSums(): void
     {
         foreach ($this->dropped as $reason => $views) {
-            $this->tell('view.dropped', "$views views: $reason");
+            $this->tell('view.dropped', self::views($views) . ": $reason");
         }
         foreach ($this->refused as $rule => $views) {
             if ($views > 1) {
-                $this->tell('view.invalid', ($views - 1) . " more views: $rule");
+                $this->tell('view.invalid', self::views($views - 1, ' more') . ": $rule");
             }
         }
         $this->dropped = $this->refused = [];
+    }
+
+    private static function views(int $count, string $more = ''): string
+    {
+        return "$count$more " . ($count === 1 ? 'view' : 'views');
     }
 
     private function leaveParentsViews(): void

@@ -68,6 +68,32 @@ final class SharedRestTest extends TestCase
         self::assertTrue($this->process()->mayTry());
     }
 
+    public function test_looks_again_once_it_has_the_lock(): void
+    {
+        $this->process()->failed();
+        $file = $this->file();
+        unlink($file);
+        // Each of its two looks at the file waits for somebody to write.
+        posix_mkfifo($file, 0600);
+        $pid = pcntl_fork();
+        if ($pid === 0) {
+            // If nobody looks, nobody ends this.
+            pcntl_alarm(10);
+            file_put_contents($file, (string) (microtime(true) - self::SECONDS));
+            $deadline = microtime(true) + 10.0;
+            do {
+                $lock = fopen("$file.lock", 'c');
+                $isTaken = $lock !== false && !flock($lock, LOCK_EX | LOCK_NB);
+                $lock = null;
+            } while (!$isTaken && microtime(true) < $deadline);
+            // Another one has tried meanwhile.
+            file_put_contents($file, (string) microtime(true));
+            posix_kill(getmypid(), SIGKILL);
+        }
+        self::assertFalse($this->process()->mayTry());
+        pcntl_waitpid($pid, $status);
+    }
+
     public function test_a_file_that_cannot_be_written_to_is_replaced(): void
     {
         $this->process()->failed();

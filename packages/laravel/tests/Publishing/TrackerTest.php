@@ -133,6 +133,23 @@ final class TrackerTest extends TestCase
         }
     }
 
+    public function test_a_forked_process_sends_its_own_views_and_none_of_its_parents(): void
+    {
+        [$here, $there] = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, STREAM_IPPROTO_IP);
+        $this->tracker->trackView(['post_id' => 1]);
+        $pid = pcntl_fork();
+        if ($pid === 0) {
+            $this->tracker->trackView(['post_id' => 2]);
+            $this->tracker->flush();
+            fwrite($there, implode(',', array_column($this->transport->events(), 'post_uuid')) . "\n");
+            posix_kill(getmypid(), SIGKILL);
+        }
+        self::assertSame("2\n", fgets($here));
+        pcntl_waitpid($pid, $status);
+        $this->tracker->flush();
+        self::assertSame(['1'], array_column($this->transport->events(), 'post_uuid'));
+    }
+
     public function test_contains_a_log_that_throws(): void
     {
         $tracker = new Tracker($this->transport, function (): never {

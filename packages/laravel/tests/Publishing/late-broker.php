@@ -15,9 +15,18 @@ const BASIC_ACK = "\0\x3c\0\x50\0\0\0\0\0\0\0\x01\0";
 $frame = static fn (int $channel, string $method): string =>
     pack('Cnn', 1, $channel, 0) . pack('n', strlen($method)) . $method . "\xce";
 
-$server = stream_socket_server('tcp://127.0.0.1:0');
+// With a file of certificate and key: over TLS.
+$certificate = $argv[1] ?? null;
+$server = stream_socket_server(
+    ($certificate === null ? 'tcp' : 'tls') . '://127.0.0.1:0',
+    context: stream_context_create(['ssl' => ['local_cert' => $certificate]]),
+);
 echo substr(strrchr((string) stream_socket_get_name($server, false), ':'), 1), "\n";
-$client = stream_socket_accept($server, 10);
+$client = @stream_socket_accept($server, 10);
+if ($client === false) {
+    // It does not trust the certificate.
+    exit(2);
+}
 stream_set_timeout($client, 10);
 $read = '';
 while (!str_contains($read, '"post_uuid"') || !str_ends_with($read, "\xce")) {

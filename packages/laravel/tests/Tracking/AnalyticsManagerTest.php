@@ -37,6 +37,20 @@ final class AnalyticsManagerTest extends TestCase
         );
     }
 
+    public function test_a_driver_that_there_is_not_fails_no_page(): void
+    {
+        config(['postviews.driver' => 'rabbit']);
+        AnalyticsApi::trackView(['post_id' => 1]);
+        self::assertFalse(AnalyticsApi::flush());
+        self::assertSame(
+            ['postviews: view.dropped: 1 view: Driver [rabbit] not supported.'],
+            $this->loggedOf('view.dropped'),
+        );
+        config(['postviews' => ['driver' => 'amqp', 'amqp' => ['url' => 5672]]]);
+        AnalyticsApi::trackView(['post_id' => 1]);
+        self::assertCount(2, $this->loggedOf('view.dropped'));
+    }
+
     public function test_an_explicit_driver_holds_in_tests_too(): void
     {
         config(['postviews.driver' => 'amqp']);

@@ -5,11 +5,9 @@ declare(strict_types=1);
 namespace Postviews\Tests\Tracking;
 
 use Illuminate\Contracts\Console\Kernel;
-use Illuminate\Queue\Events\JobProcessed;
 use Illuminate\Support\Facades\Artisan;
 use Illuminate\Support\Facades\DB;
 use Illuminate\Support\Facades\Event;
-use Illuminate\Support\Facades\Queue;
 use Illuminate\Support\Facades\Route;
 use Illuminate\Support\Facades\Schema;
 use Postviews\Laravel\AnalyticsManager;
@@ -133,6 +131,18 @@ final class SendingTest extends TestCase
         self::assertCount(2, $this->transport->taken);
     }
 
+    public function test_many_views_are_many_jobs_of_a_size_that_queues_take(): void
+    {
+        config(['postviews.queue.connection' => 'database']);
+        $this->transport->isAway = true;
+        for ($post = 1; $post <= 250; $post++) {
+            AnalyticsApi::trackView(['post_id' => $post, 'user_agent' => str_repeat('x', 150)]);
+        }
+        $this->app->terminate();
+        self::assertSame(3, DB::table('jobs')->count());
+        self::assertLessThan(200_000, DB::table('jobs')->max(DB::raw('length(payload)')));
+    }
+
     public function test_a_queue_that_cannot_take_them_loses_none(): void
     {
         config(['postviews.queue.connection' => 'database']);
@@ -140,7 +150,7 @@ final class SendingTest extends TestCase
         $this->transport->isAway = true;
         AnalyticsApi::trackView(['post_id' => 42]);
         $this->app->terminate();
-        self::assertTrue(AnalyticsApi::driver()->flush() === false);
+        self::assertFalse(AnalyticsApi::flush());
         $this->transport->isAway = false;
         self::assertTrue(AnalyticsApi::flush());
         self::assertCount(1, $this->transport->taken);

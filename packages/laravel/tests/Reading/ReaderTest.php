@@ -208,6 +208,20 @@ final class ReaderTest extends ReadingTestCase
         }
     }
 
+    public function test_a_page_survives_a_listener_that_throws_and_a_test_sees_a_request_that_it_forbids(): void
+    {
+        try {
+            Postviews::views(42);
+            self::fail('it was asked');
+        } catch (RuntimeException $error) {
+            self::assertStringStartsWith('Attempted request to [http://analytics.test:3100', $error->getMessage());
+        }
+        $this->fakeViews([42 => 5]);
+        Event::listen(RequestSending::class, fn () => throw new RuntimeException('out of order'));
+        self::assertNull(Postviews::views(42));
+        self::assertStringContainsString('could not be asked: out of order', $this->loggedOf('api.unavailable')[0]);
+    }
+
     public function test_a_page_survives_its_cache(): void
     {
         Cache::extend('broken', fn () => Cache::repository(new class extends ArrayStore {

@@ -6,6 +6,7 @@ namespace Postviews\Laravel\Facades;
 
 use Illuminate\Support\Facades\Facade;
 use Postviews\Laravel\Postviews as PostviewsService;
+use Postviews\Laravel\Testing\FakeCounts;
 
 /**
  * @method static void except(callable $callback)
@@ -21,6 +22,19 @@ use Postviews\Laravel\Postviews as PostviewsService;
  */
 final class Postviews extends Facade
 {
+    /**
+     * From here on these are the counts, all of them of today; a post that is not among them has none.
+     *
+     *     Postviews::fake([$post->id => 1234]);
+     *     Postviews::fake(null); // none can be read
+     *
+     * @param ?array<array-key, int> $views by the id of the post, as it is counted
+     */
+    public static function fake(?array $views = []): void
+    {
+        (new FakeCounts($views))->install();
+    }
+
     protected static function getFacadeAccessor(): string
     {
         return PostviewsService::class;

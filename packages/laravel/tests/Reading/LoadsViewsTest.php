@@ -5,11 +5,13 @@ declare(strict_types=1);
 namespace Postviews\Tests\Reading;
 
 use Illuminate\Database\Eloquent\Collection;
+use Illuminate\Database\Eloquent\Model;
 use Illuminate\Database\Schema\Blueprint;
 use Illuminate\Pagination\LengthAwarePaginator;
 use Illuminate\Support\Facades\Http;
 use Illuminate\Support\Facades\Schema;
 use Postviews\Laravel\Facades\Postviews;
+use Postviews\Laravel\Reading\HasViews;
 use Postviews\Tests\Post;
 
 final class LoadsViewsTest extends ReadingTestCase
@@ -42,6 +44,16 @@ final class LoadsViewsTest extends ReadingTestCase
         // The components ask nobody, then.
         self::assertSame(20, Postviews::views($posts[1]));
         Http::assertSentCount(1);
+    }
+
+    public function test_a_model_with_the_trait_loads_its_own(): void
+    {
+        $this->fakeViews([1 => 10]);
+        $post = new class extends Model {
+            use HasViews;
+        };
+        self::assertSame(10, $post->forceFill(['id' => 1])->loadViews()->views);
+        self::assertSame(5, $post->loadViews(as: 'reads')->unique_reads);
     }
 
     public function test_a_count_that_is_not_known_is_null(): void

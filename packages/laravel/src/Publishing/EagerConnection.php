@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Postviews\Publishing;
 
 use PhpAmqpLib\Connection\AMQPStreamConnection;
+use PhpAmqpLib\Exception\AMQPTimeoutException;
 use PhpAmqpLib\Wire\AMQPReader;
 use SensitiveParameter;
 
@@ -28,6 +29,7 @@ final class EagerConnection extends AMQPStreamConnection
 
     /** More than a page has to say; beyond that it is sent in parts. */
     private const PART_BYTES = 65536;
+    private const LEAVE_SECONDS = 0.01;
 
     /** Until `awaitOpen`: what is written is gathered, and no answer is awaited. */
     private bool $isSpeaking = true;
@@ -102,12 +104,20 @@ final class EagerConnection extends AMQPStreamConnection
         return null;
     }
 
-    /** Says goodbye, and does not wait for an answer: the broker logs an orderly end. */
+    /**
+     * Says goodbye. The broker is given a moment to close its side, else it logs a warning of a client that was gone;
+     * a broker that is far away has had it when the end of the line gets there, and its answer is not awaited.
+     */
     public function leave(): void
     {
         if ($this->isConnected() && !$this->isSpeaking) {
             [$class, $method, $arguments] = $this->protocolWriter->connectionClose(0, '', 0, 0);
             $this->send_method_frame([$class, $method], $arguments);
+            try {
+                $this->wait([$this->waitHelper->get_wait('connection.close_ok')], false, self::LEAVE_SECONDS);
+            } catch (AMQPTimeoutException) {
+                // That was the moment.
+            }
         }
         $this->drop();
     }

@@ -69,7 +69,7 @@ class TrackReading implements ShouldQueue
 {
     use Queueable;
 
-    public function __construct(private readonly int $user)
+    public function __construct(private int $user)
     {
     }
 

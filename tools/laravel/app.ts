@@ -151,6 +151,8 @@ function composerJson(root: string): string {
       replace: {
         ...Object.fromEntries([...framework, 'laravel/framework'].map(name => [name, laravel])),
         'php-amqplib/php-amqplib': amqplib,
+        // Laravel's own, whichever it is.
+        'guzzlehttp/guzzle': '*',
       },
       repositories: [
         {

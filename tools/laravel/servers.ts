@@ -1,7 +1,7 @@
 /** The ways in which a Laravel application is run: each a server of its own, on 127.0.0.1, that ends with this process. */
 
-import { readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { laravelVersions } from '../stack/laravel-root.ts'
 import { holdFreePort } from '../stack/ports.ts'
@@ -46,6 +46,9 @@ export function serveFpm(app: LaravelApp, { workers = 2 }: FpmOptions = {}): Pro
   return startOnFreePorts(async () => {
     const port = await holdFreePort()
     const folder = join(app.folder, 'server')
+    const log = join(folder, 'fpm.log')
+    // What an earlier one has left would look as if this one had started.
+    await rm(folder, { recursive: true, force: true })
     await mkdir(folder, { recursive: true })
     const socket = join(folder, 'fpm.sock')
     await app.write('server/fpm.conf', fpmConf(folder, socket, workers))
@@ -54,8 +57,7 @@ export function serveFpm(app: LaravelApp, { workers = 2 }: FpmOptions = {}): Pro
     const fpm = await serverIn(app, {
       name: 'php-fpm',
       command: [`php-fpm${php}`, '--nodaemonize', '--fpm-config', join(folder, 'fpm.conf')],
-      ready: async () =>
-        readFileSync(join(folder, 'fpm.log'), 'utf8').includes('ready to handle connections'),
+      ready: async () => existsSync(log) && readFileSync(log, 'utf8').includes('ready to handle connections'),
     })
     const nginx = await serverIn(app, {
       name: 'nginx',

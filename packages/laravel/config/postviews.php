@@ -84,6 +84,44 @@ return [
     'api' => [
         'url' => env('POSTVIEWS_API_URL'),
         'key' => env('POSTVIEWS_API_KEY'),
+        // For connecting, and for a whole answer.
+        'connect_seconds' => 0.5,
+        'timeout_seconds' => 2.0,
+        // After a failure nobody asks for so long; then one process does.
+        'rest_seconds' => 5,
+    ],
+
+    /*
+    |--------------------------------------------------------------------------
+    | Cache
+    |--------------------------------------------------------------------------
+    |
+    | Counts are kept in this store of config/cache.php (null: your default one),
+    | and not asked for again for "fresh_seconds". While the API cannot be asked,
+    | they are used, as stale ones, for "stale_seconds"; then they are unknown.
+    |
+    */
+
+    'cache' => [
+        'store' => env('POSTVIEWS_CACHE_STORE'),
+        'fresh_seconds' => 10,
+        'stale_seconds' => 86_400,
+    ],
+
+    /*
+    |--------------------------------------------------------------------------
+    | Models
+    |--------------------------------------------------------------------------
+    |
+    | For PostView and PostViewAggregate, which read the tables of postviews: the
+    | connection of config/database.php (null: your default one) and their names.
+    |
+    */
+
+    'models' => [
+        'connection' => env('POSTVIEWS_DB_CONNECTION'),
+        'post_views' => 'post_views',
+        'post_view_aggregates' => 'post_view_aggregates',
     ],
 
 ];

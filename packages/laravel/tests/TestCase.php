@@ -26,7 +26,7 @@ abstract class TestCase extends LaravelTestCase
     public function createApplication(): Application
     {
         $this->folder = sys_get_temp_dir() . '/postviews-test-' . bin2hex(random_bytes(6));
-        foreach (['bootstrap/cache', 'config', 'storage/framework', 'storage/logs'] as $folder) {
+        foreach (['bootstrap/cache', 'config', 'storage/framework/views', 'storage/logs'] as $folder) {
             mkdir("$this->folder/$folder", 0777, true);
         }
         $providers = '<?php return [' . PostviewsServiceProvider::class . '::class];';

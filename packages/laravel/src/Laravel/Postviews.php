@@ -6,11 +6,14 @@ namespace Postviews\Laravel;
 
 use Closure;
 use Illuminate\Http\Request;
+use Postviews\Laravel\Reading\ReadsViews;
 use Throwable;
 
 /** What the facade `Postviews` offers. */
 final class Postviews
 {
+    use ReadsViews;
+
     /** @var list<Closure(Request, mixed): bool> */
     private array $exceptions = [];
 

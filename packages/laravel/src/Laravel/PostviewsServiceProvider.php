@@ -6,12 +6,22 @@ namespace Postviews\Laravel;
 
 use Illuminate\Contracts\Events\Dispatcher;
 use Illuminate\Contracts\Foundation\Application;
+use Illuminate\Database\Eloquent\Collection;
 use Illuminate\Queue\Events\JobExceptionOccurred;
 use Illuminate\Queue\Events\JobFailed;
 use Illuminate\Queue\Events\JobProcessed;
 use Illuminate\Queue\Events\WorkerStopping;
 use Illuminate\Routing\Router;
 use Illuminate\Support\ServiceProvider;
+use Postviews\Laravel\Console\DoctorCommand;
+use Postviews\Laravel\Console\InstallCommand;
+use Postviews\Laravel\Reading\Answers;
+use Postviews\Laravel\Reading\Components\Count;
+use Postviews\Laravel\Reading\Components\Sparkline;
+use Postviews\Laravel\Reading\InternalApi;
+use Postviews\Laravel\Reading\LoadsViews;
+use Postviews\Laravel\Reading\Reader;
+use Postviews\Laravel\Tracking\PageViews;
 use Postviews\Laravel\Tracking\TrackView;
 use WeakReference;
 
@@ -74,9 +84,40 @@ final class PostviewsServiceProvider extends ServiceProvider
 
     private function registerReading(): void
     {
+        $this->app->bind(InternalApi::class, static fn (Application $app) => new InternalApi(
+            url: (string) $app['config']->get('postviews.api.url'),
+            key: (string) $app['config']->get('postviews.api.key'),
+            connectSeconds: (float) $app['config']->get('postviews.api.connect_seconds', 0.5),
+            timeoutSeconds: (float) $app['config']->get('postviews.api.timeout_seconds', 2.0),
+        ));
+        $this->app->scoped(Reader::class, static fn (Application $app) => new Reader(
+            $app->make(InternalApi::class),
+            new Answers(
+                cache: $app['cache']->store($app['config']->get('postviews.cache.store')),
+                scope: (string) $app['config']->get('postviews.api.url'),
+                freshSeconds: (int) $app['config']->get('postviews.cache.fresh_seconds', 10),
+                staleSeconds: (int) $app['config']->get('postviews.cache.stale_seconds', 86_400),
+                restSeconds: (int) $app['config']->get('postviews.api.rest_seconds', 5),
+                log: static fn (string $event, string $detail) => PageViews::tell($event, $detail),
+            ),
+        ));
     }
 
     private function bootReading(): void
     {
+        Collection::macro('loadViews', function (string $as = 'views', ?int $days = null): Collection {
+            /** @var Collection $this */
+            app(LoadsViews::class)->onto($this, $as, $days);
+
+            return $this;
+        });
+        $this->loadViewsFrom(__DIR__ . '/../../resources/views', 'postviews');
+        $this->loadTranslationsFrom(__DIR__ . '/../../lang', 'postviews');
+        $this->loadViewComponentsAs('postviews', [Count::class, Sparkline::class]);
+        if ($this->app->runningInConsole()) {
+            $this->publishes([__DIR__ . '/../../resources/views' => $this->app->resourcePath('views/vendor/postviews')], 'postviews-views');
+            $this->publishes([__DIR__ . '/../../lang' => $this->app->langPath('vendor/postviews')], 'postviews-lang');
+            $this->commands([DoctorCommand::class, InstallCommand::class]);
+        }
     }
 }

@@ -1,0 +1,1 @@
+<span role="img" aria-label="{{ $explanation }}" title="{{ $explanation }}" {{ $attributes->class('postviews-unknown') }}>–</span>

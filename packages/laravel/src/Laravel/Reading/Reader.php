@@ -1,0 +1,179 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Reading;
+
+use DateTimeInterface;
+use Illuminate\Support\Collection;
+use Throwable;
+
+/**
+ * Reads counts of posts. Never throws: what is not known is null, and why is told in Laravel's log.
+ *
+ * A post is a model, its id or its UUID (see PostId).
+ */
+final class Reader
+{
+    /** What the API takes in one call. */
+    private const POSTS_AT_ONCE = 200;
+    private const POST_DAYS_AT_ONCE = 20_000;
+
+    public function __construct(
+        private readonly InternalApi $api,
+        private readonly Answers $answers,
+    ) {
+    }
+
+    public function statistics(mixed $post): ?PostStatistics
+    {
+        return $this->many([$post])->first();
+    }
+
+    /**
+     * All posts that are not in the cache, in one call of up to 200.
+     *
+     * @param iterable<mixed> $posts
+     * @return Collection<array-key, ?PostStatistics> by the id of the post as it is counted, in the order given; what is no
+     *     post is left out
+     */
+    public function many(iterable $posts): Collection
+    {
+        return $this->ofPosts($posts, 'views', self::POSTS_AT_ONCE, [], PostStatistics::from(...));
+    }
+
+    /**
+     * The last days of many posts, in one call of up to 200 (posts times days at most 20,000).
+     *
+     * @param iterable<mixed> $posts
+     * @return Collection<array-key, ?PostDays> by the id of the post
+     */
+    public function manyDaily(iterable $posts, int $days = 30): Collection
+    {
+        $atOnce = max(1, min(self::POSTS_AT_ONCE, intdiv(self::POST_DAYS_AT_ONCE, max(1, $days))));
+
+        return $this->ofPosts($posts, "days $days", $atOnce, ['days' => $days], PostDays::from(...));
+    }
+
+    /** The last `$days` days, today included; or from one day to another, today unless told, up to 800. */
+    public function daily(
+        mixed $post,
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+    ): ?PostDays {
+        if ($from === null && $to === null) {
+            return $this->manyDaily([$post], $days ?? 30)->first();
+        }
+        $id = $this->idOf($post);
+        if ($id === null) {
+            return null;
+        }
+        $query = ['days' => $days, 'from' => self::day($from), 'to' => self::day($to)];
+
+        return $this->one("posts/$id/views/daily", $query, PostDays::from(...));
+    }
+
+    /**
+     * The posts with the most views.
+     *
+     * @param int $limit up to 1,000
+     * @param string|null $period `all`, `today`, `7d` or `30d`; or give the first and the last day
+     */
+    public function top(
+        int $limit = 10,
+        int $offset = 0,
+        ?string $period = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+    ): ?TopPosts {
+        $query = ['period' => $period, 'from' => self::day($from), 'to' => self::day($to)];
+
+        return $this->one('posts/top', $query + ['limit' => $limit, 'offset' => $offset], TopPosts::from(...));
+    }
+
+    /**
+     * @template T
+     * @param iterable<mixed> $posts
+     * @param array<string, int> $query
+     * @param callable(Answer): T $make
+     * @return Collection<array-key, ?T>
+     */
+    private function ofPosts(iterable $posts, string $kind, int $atOnce, array $query, callable $make): Collection
+    {
+        $ids = [];
+        foreach ($posts as $post) {
+            $id = $this->idOf($post);
+            if ($id !== null) {
+                $ids["$kind $id"] = $id;
+            }
+        }
+        $ask = function (array $names) use ($ids, $query, $make): array {
+            $asked = array_map(static fn (string $name): string => $ids[$name], $names);
+            $answer = $this->api->get('posts/views', ['uuids' => implode(',', $asked)] + $query);
+            $head = array_diff_key($answer->fields, ['posts' => 0]);
+            $answers = [];
+            foreach ($answer->list('posts') as $index => $post) {
+                $one = new Answer($post->fields + $head);
+                $make($one);
+                if (!isset($asked[$index]) || $one->text('post_uuid') !== $asked[$index]) {
+                    throw ApiFailed::notTheApi();
+                }
+                $answers[$names[$index]] = $one;
+            }
+
+            return count($answers) === count($names) ? $answers : throw ApiFailed::notTheApi();
+        };
+        $made = array_map(
+            fn (?Answer $answer): mixed => $this->made($answer, $make),
+            $this->answers->of(array_keys($ids), $ask, $atOnce),
+        );
+
+        return new Collection(array_combine(array_values($ids), array_values($made)));
+    }
+
+    /**
+     * @template T
+     * @param array<string, string|int|null> $query
+     * @param callable(Answer): T $make
+     * @return ?T
+     */
+    private function one(string $path, array $query, callable $make): mixed
+    {
+        $name = $path . ' ' . json_encode($query);
+        $ask = function () use ($name, $path, $query, $make): array {
+            $answer = $this->api->get($path, $query);
+            $make($answer);
+
+            return [$name => $answer];
+        };
+
+        return $this->made($this->answers->of([$name], $ask)[$name], $make);
+    }
+
+    /** What an older release of this package kept may have another shape. */
+    private function made(?Answer $answer, callable $make): mixed
+    {
+        try {
+            return $answer === null ? null : $make($answer);
+        } catch (ApiFailed) {
+            return null;
+        }
+    }
+
+    private function idOf(mixed $post): ?string
+    {
+        try {
+            return CanonicalPost::of($post);
+        } catch (Throwable $error) {
+            $this->answers->tell('read.invalid', $error->getMessage());
+
+            return null;
+        }
+    }
+
+    private static function day(DateTimeInterface|string|null $day): ?string
+    {
+        return $day instanceof DateTimeInterface ? $day->format('Y-m-d') : $day;
+    }
+}

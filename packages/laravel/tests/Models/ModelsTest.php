@@ -1,0 +1,185 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Tests\Models;
+
+use Illuminate\Database\Query\Builder;
+use Illuminate\Support\Facades\DB;
+use Illuminate\Support\Facades\Schema;
+use LogicException;
+use PHPUnit\Framework\Attributes\DataProvider;
+use Postviews\Laravel\Models\PostView;
+use Postviews\Laravel\Models\PostViewAggregate;
+use Postviews\Tests\Post;
+use Postviews\Tests\TestCase;
+use ReflectionClass;
+
+/** On tables as the service makes them on SQLite; test/laravel/reading.test.ts reads those of a service, on MariaDB too. */
+final class ModelsTest extends TestCase
+{
+    private const EVENT = '0192f3a4-7b1c-7d2e-8f30-5a6b7c8d9e0f';
+
+    protected function setUp(): void
+    {
+        parent::setUp();
+        config([
+            'app.timezone' => 'Europe/Warsaw',
+            'database.default' => 'blog',
+            'database.connections.blog' => ['driver' => 'sqlite', 'database' => ':memory:'],
+        ]);
+        date_default_timezone_set('Europe/Warsaw');
+        $migration = (string) file_get_contents(__DIR__ . '/../../../analytics/src/store/sqlite/migrations/001.do.initial.sql');
+        DB::unprepared($migration);
+        DB::insert(
+            'INSERT INTO post_views (post_uuid, user_id, ip, viewed_at, event_id, received_at, day, slice, logged_in, bot, visitor)
+                VALUES (?, ?, ?, ?, CAST(? AS BLOB), ?, ?, 0, 1, 0, CAST(? AS BLOB))',
+            ['42', '18446744073709551615', '203.0.113.7', 1795264496, hex2bin(str_replace('-', '', self::EVENT)),
+                1795264497, '2026-11-21', str_repeat("\xff", 16)],
+        );
+        DB::insert(
+            'INSERT INTO post_view_aggregates (post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at)
+                VALUES (?, ?, 3, NULL, 1, 0, ?)',
+            ['42', '2026-11-21', 1795264496],
+        );
+    }
+
+    protected function tearDown(): void
+    {
+        date_default_timezone_set('UTC');
+        parent::tearDown();
+    }
+
+    public function test_a_row_of_a_view_becomes_json_without_what_tells_the_reader(): void
+    {
+        self::assertSame([
+            'id' => 1,
+            'post_uuid' => '42',
+            'user_id' => '18446744073709551615',
+            'ip' => '203.0.113.7',
+            'user_agent' => null,
+            'referer' => null,
+            'viewed_at' => '2026-11-21T12:34:56.000000Z',
+            'event_id' => self::EVENT,
+            'received_at' => '2026-11-21T12:34:57.000000Z',
+            'day' => '2026-11-21',
+            'slice' => 0,
+            'logged_in' => true,
+            'bot' => false,
+            'referer_host' => null,
+        ], json_decode(PostView::first()->toJson(), true));
+        self::assertSame(str_repeat('ff', 16), PostView::first()->visitor);
+        // It is not that the day is one of the application's time zone.
+        self::assertSame('2026-11-21', PostView::first()->day->format('Y-m-d'));
+    }
+
+    public function test_a_row_of_a_day_becomes_json_and_what_is_not_known_stays_unknown(): void
+    {
+        self::assertSame([
+            'date' => '2026-11-21',
+            'post_uuid' => '42',
+            'view_count' => 3,
+            'baseline' => 0,
+            'unique_views' => null,
+            'logged_in' => 1,
+            'bots' => 0,
+            'first_viewed_at' => '2026-11-21T12:34:56.000000Z',
+            'last_viewed_at' => null,
+        ], json_decode(PostViewAggregate::first()->toJson(), true));
+    }
+
+    public function test_a_time_as_mysql_tells_it_is_one_in_utc(): void
+    {
+        $view = (new PostView())->setRawAttributes(['viewed_at' => '2026-11-21 12:34:56', 'received_at' => null]);
+        self::assertSame(1795264496, $view->viewed_at->getTimestamp());
+        self::assertNull($view->received_at);
+    }
+
+    public function test_rows_are_found_by_their_post_and_by_their_event(): void
+    {
+        self::assertCount(1, PostView::forPost(Post::known(42))->get());
+        self::assertCount(0, PostView::forPost(4)->get());
+        self::assertSame(3, (int) PostViewAggregate::forPost('42')->sum('view_count'));
+        self::assertSame(1, PostView::withEventId(self::EVENT)->sole()->id);
+        self::assertNull(PostView::withEventId('0192f3a4-7b1c-7d2e-8f30-000000000000')->first());
+        self::assertSame(['42'], PostView::forPost(42)->getBindings());
+    }
+
+    public function test_the_tables_and_their_connection_may_have_other_names(): void
+    {
+        config([
+            'database.connections.analytics' => ['driver' => 'sqlite', 'database' => ':memory:'],
+            'postviews.models' => ['connection' => 'analytics', 'post_views' => 'views'],
+        ]);
+        Schema::connection('analytics')->create('views', fn ($table) => $table->id());
+        self::assertCount(0, PostView::all());
+        self::assertSame(['views', 'post_view_aggregates'], [(new PostView())->getTable(), (new PostViewAggregate())->getTable()]);
+        self::assertSame(1, PostView::on('blog')->from('post_views')->count());
+    }
+
+    public function test_times_of_mysql_are_read_in_a_session_in_utc_whatever_the_connection_of_the_application_is_in(): void
+    {
+        foreach (['mysql', 'mariadb'] as $driver) {
+            config(['database.connections.blog' => ['driver' => $driver, 'host' => 'db', 'timezone' => '+01:00']]);
+            self::assertSame('blog-in-utc', (new PostView())->getConnectionName());
+            self::assertSame(
+                ['timezone' => '+00:00', 'driver' => $driver, 'host' => 'db'],
+                config('database.connections.blog-in-utc'),
+            );
+            config(['database.connections.blog.timezone' => '+00:00']);
+            self::assertSame('blog', (new PostView())->getConnectionName());
+        }
+    }
+
+    #[DataProvider('waysToWrite')]
+    public function test_nothing_is_ever_written(callable $write): void
+    {
+        $rows = DB::table('post_views')->get();
+        try {
+            $write(PostView::first());
+            self::fail('it was written');
+        } catch (LogicException $error) {
+            self::assertStringContainsString('read-only', $error->getMessage());
+        }
+        self::assertEquals($rows, DB::table('post_views')->get());
+    }
+
+    /** @return array<string, array{callable(PostView): mixed}> */
+    public static function waysToWrite(): array
+    {
+        return [
+            'save' => [fn (PostView $view) => $view->forceFill(['ip' => null])->save()],
+            'save, quietly' => [fn (PostView $view) => $view->forceFill(['ip' => null])->saveQuietly()],
+            'create' => [fn () => (new PostView())->forceFill(['post_uuid' => '42', 'viewed_at' => now()])->save()],
+            'increment' => [fn (PostView $view) => $view->increment('slice')],
+            'delete' => [fn (PostView $view) => $view->delete()],
+            'delete, quietly' => [fn (PostView $view) => $view->deleteQuietly()],
+            'destroy' => [fn () => PostView::destroy(1)],
+            'truncate' => [fn () => PostView::truncate()],
+            'update of many' => [fn () => PostView::where('id', 1)->update(['ip' => null])],
+            'delete of many' => [fn () => PostView::where('id', 1)->delete()],
+            'insert' => [fn () => PostView::insert(['post_uuid' => '42', 'viewed_at' => 1])],
+            'upsert' => [fn () => PostView::upsert(['post_uuid' => '42', 'viewed_at' => 1], ['id'])],
+            'of the query below' => [fn () => PostView::query()->toBase()->delete()],
+        ];
+    }
+
+    public function test_no_way_to_write_that_laravel_gains_is_forgotten(): void
+    {
+        $writing = [];
+        foreach ((new ReflectionClass(Builder::class))->getMethods() as $method) {
+            if ($method->isPublic() && preg_match('/^(insert|update|upsert|increment|decrement|delete|truncate)/', $method->name)) {
+                $writing[] = $method->name;
+            }
+        }
+        self::assertGreaterThan(12, count($writing));
+        foreach ($writing as $name) {
+            try {
+                (new PostView())->newQuery()->getQuery()->$name([], [], []);
+                self::fail("$name wrote");
+            } catch (LogicException $error) {
+                self::assertStringContainsString('read-only', $error->getMessage(), $name);
+            }
+        }
+    }
+}

@@ -12,7 +12,7 @@ use SensitiveParameter;
 /**
  * A connection that says all it has to say at once, and reads the broker's answers afterwards.
  *
- * AMQP's handshake is four questions, each of which waits for its answer; a channel with confirms takes two more, and
+ * AMQP's handshake is three questions, each of which waits for its answer; a channel with confirms takes two more, and
  * closing both another two. None of the answers changes what this publisher says next: it asks for so little of each
  * limit (one small frame, few channels, no heartbeat) that every broker grants it. So a page's view takes one round
  * trip for TCP and one for everything else. RabbitMQ handles what it reads frame by frame (`rabbit_reader`), so it

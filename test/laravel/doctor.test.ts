@@ -134,7 +134,9 @@ test('names a queue that nobody reads, and a view that is not counted', async t 
 
 test('finds that nothing of postviews is there yet, and that its own view made it', async t => {
   const { url } = await testRabbitmq()
-  const app = await laravelApp(t, { env: { POSTVIEWS_AMQP_URL: url } })
+  const app = await laravelApp(t, {
+    env: { POSTVIEWS_AMQP_URL: url, POSTVIEWS_API_URL: '', POSTVIEWS_API_KEY: '' },
+  })
   const first = await examine(app)
   assert.match(first.of('exchange').detail, /not there yet/)
   assert.equal(first.of('api').status, 'warning')

@@ -77,7 +77,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         $connection = $this->config->get('postviews.queue.connection');
         $driver = $this->config->get("queue.connections.$connection.driver");
 
-        return $connection !== null && !in_array($driver, ['sync', 'deferred', 'null'], true);
+        return $connection !== null && !in_array($driver, ['sync', 'deferred', 'background', 'null'], true);
     }
 
     /** A `POSTVIEWS_DRIVER=null` of the environment reaches the configuration as null. */

@@ -269,6 +269,16 @@ test('uses what others have declared, and says when nothing takes its views', as
   assert.match(lastWords, /^view\.dropped: 10 views/)
 })
 
+test('takes no view for confirmed that no queue has: it declares what is missing and sends it again', async () => {
+  const unbound = await testRabbitmq()
+  await onChannel(unbound.url, async channel => {
+    await channel.assertExchange(EXCHANGE, 'topic', { durable: true })
+  })
+  const { log, lastWords } = await showPages(unbound.url, { pages: [[BY_ID], [BY_ID]] })
+  assert.deepEqual([log, lastWords], [[], ''])
+  assert.equal(await messageCount(unbound.url, VIEWS_QUEUE), 2)
+})
+
 test('sends what PHP has and JSON has not: texts, integers, DateTimes; and says which views it does not send', async () => {
   const broker = await testRabbitmq()
   await declareQueues(broker.url)

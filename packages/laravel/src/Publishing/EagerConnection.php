@@ -5,13 +5,14 @@ declare(strict_types=1);
 namespace Postviews\Publishing;
 
 use PhpAmqpLib\Connection\AMQPStreamConnection;
+use PhpAmqpLib\Exception\AMQPTimeoutException;
 use PhpAmqpLib\Wire\AMQPReader;
 use SensitiveParameter;
 
 /**
  * A connection that says all it has to say at once, and reads the broker's answers afterwards.
  *
- * AMQP's handshake is four questions, each of which waits for its answer; a channel with confirms takes two more, and
+ * AMQP's handshake is three questions, each of which waits for its answer; a channel with confirms takes two more, and
  * closing both another two. None of the answers changes what this publisher says next: it asks for so little of each
  * limit (one small frame, few channels, no heartbeat) that every broker grants it. So a page's view takes one round
  * trip for TCP and one for everything else. RabbitMQ handles what it reads frame by frame (`rabbit_reader`), so it
@@ -28,6 +29,7 @@ final class EagerConnection extends AMQPStreamConnection
 
     /** More than a page has to say; beyond that it is sent in parts. */
     private const PART_BYTES = 65536;
+    private const LEAVE_SECONDS = 0.01;
 
     /** Until `awaitOpen`: what is written is gathered, and no answer is awaited. */
     private bool $isSpeaking = true;
@@ -102,12 +104,20 @@ final class EagerConnection extends AMQPStreamConnection
         return null;
     }
 
-    /** Says goodbye, and does not wait for an answer: the broker logs an orderly end. */
+    /**
+     * Says goodbye. The broker is given a moment to close its side, else it logs a warning of a client that was gone;
+     * a broker that is far away has had it when the end of the line gets there, and its answer is not awaited.
+     */
     public function leave(): void
     {
         if ($this->isConnected() && !$this->isSpeaking) {
             [$class, $method, $arguments] = $this->protocolWriter->connectionClose(0, '', 0, 0);
             $this->send_method_frame([$class, $method], $arguments);
+            try {
+                $this->wait([$this->waitHelper->get_wait('connection.close_ok')], false, self::LEAVE_SECONDS);
+            } catch (AMQPTimeoutException) {
+                // That was the moment.
+            }
         }
         $this->drop();
     }

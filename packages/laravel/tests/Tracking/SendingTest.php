@@ -8,6 +8,7 @@ use Illuminate\Contracts\Console\Kernel;
 use Illuminate\Support\Facades\Artisan;
 use Illuminate\Support\Facades\DB;
 use Illuminate\Support\Facades\Event;
+use Illuminate\Support\Facades\Queue;
 use Illuminate\Support\Facades\Route;
 use Illuminate\Support\Facades\Schema;
 use Postviews\Laravel\AnalyticsManager;
@@ -129,6 +130,22 @@ final class SendingTest extends TestCase
         self::assertSame(['42', '43'], array_column($this->transport->events(), 'post_uuid'));
         $this->app->terminate();
         self::assertCount(2, $this->transport->taken);
+    }
+
+    public function test_a_job_that_laravel_gives_up_has_its_views_in_another(): void
+    {
+        config(['postviews.queue' => ['connection' => 'database', 'queue' => 'views']]);
+        $this->transport->isAway = true;
+        AnalyticsApi::trackView(['post_id' => 42]);
+        $this->app->terminate();
+        $this->transport->isAway = false;
+        // As DatabaseQueue::pop does when the table of jobs is locked.
+        Queue::connection('database')->pop('views')->fail(new RuntimeException('database is locked'));
+        self::assertSame(1, DB::table('jobs')->count());
+        self::assertSame([], $this->transport->taken);
+        $this->workAllNow();
+        self::assertSame(['42'], array_column($this->transport->events(), 'post_uuid'));
+        self::assertSame(0, DB::table('jobs')->count());
     }
 
     public function test_many_views_are_many_jobs_of_a_size_that_queues_take(): void

@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Postviews\Laravel\Tracking;
 
 use Illuminate\Bus\Queueable;
+use Illuminate\Contracts\Bus\Dispatcher;
 use Illuminate\Contracts\Queue\ShouldBeEncrypted;
 use Illuminate\Contracts\Queue\ShouldQueue;
 use Illuminate\Queue\InteractsWithQueue;
@@ -32,7 +33,7 @@ final class FlushViews implements ShouldQueue, ShouldBeEncrypted
     /** @param non-empty-list<array{id: string, json: string}> $views */
     public function __construct(
         private readonly string $driver,
-        private array $views,
+        private readonly array $views,
     ) {
     }
 
@@ -44,5 +45,16 @@ final class FlushViews implements ShouldQueue, ShouldBeEncrypted
         } catch (PublishFailed) {
             $this->release(self::PAUSES_SECONDS[min($this->attempts(), count(self::PAUSES_SECONDS)) - 1]);
         }
+    }
+
+    /**
+     * Laravel gives a job up that it could not lock, or that ran out of time: another one has its views then. If both
+     * should run (`queue:retry`), each view is still counted once.
+     */
+    public function failed(): void
+    {
+        $again = new self($this->driver, $this->views);
+        $again->onConnection($this->connection)->onQueue($this->queue)->delay(self::PAUSES_SECONDS[0]);
+        app(Dispatcher::class)->dispatch($again);
     }
 }

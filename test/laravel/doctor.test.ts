@@ -112,6 +112,25 @@ test('names a wrong key, a wrong password, a virtual host that is not there, an 
   assert.equal(none.of('api').status, 'failed')
 })
 
+test('warns of a node of a cluster that is down, and goes on by the other', async t => {
+  const { url, app, rows } = await startAll(t)
+  const down = new URL(url)
+  down.port = '1'
+  await env(app, 'POSTVIEWS_AMQP_URL', `${down.href},${url}`)
+  const { code, findings, of } = await examine(app)
+  assert.equal(code, 0)
+  assert.deepEqual(
+    findings.filter(({ name }) => name === 'broker').map(({ status }) => status),
+    ['warning', 'ok'],
+  )
+  assert.equal(of('exchange').status, 'ok')
+  assert.equal(of('test view').status, 'ok')
+  assert.equal(await rows(), 1)
+
+  const { stdout } = await app.artisan('postviews:doctor')
+  t.diagnostic(`as people see it:\n${stdout}`)
+})
+
 test('names a queue that nobody reads, and a view that is not counted', async t => {
   const { app, service, url, database } = await startAll(t)
   await service.end('SIGTERM')
@@ -134,7 +153,9 @@ test('names a queue that nobody reads, and a view that is not counted', async t 
 
 test('finds that nothing of postviews is there yet, and that its own view made it', async t => {
   const { url } = await testRabbitmq()
-  const app = await laravelApp(t, { env: { POSTVIEWS_AMQP_URL: url } })
+  const app = await laravelApp(t, {
+    env: { POSTVIEWS_AMQP_URL: url, POSTVIEWS_API_URL: '', POSTVIEWS_API_KEY: '' },
+  })
   const first = await examine(app)
   assert.match(first.of('exchange').detail, /not there yet/)
   assert.equal(first.of('api').status, 'warning')
@@ -143,6 +164,6 @@ test('finds that nothing of postviews is there yet, and that its own view made i
   assert.equal(second.of('exchange').status, 'ok')
   assert.match(
     second.findings.find(({ name }) => name === 'queue')!.detail,
-    /^postviews\.views: 1 messages, and nobody takes them$/,
+    /^postviews\.views: 1 message, and nobody takes them$/,
   )
 })

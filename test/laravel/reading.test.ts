@@ -12,6 +12,7 @@ import { type LaravelApp, laravelApp, page, serving } from '../support/laravel-a
 import { SECOND } from '../support/laravel-visits.ts'
 import { API_KEY, type Service, startService } from '../support/service.ts'
 import { until } from '../support/until.ts'
+import { FIREFOX } from '../support/views.ts'
 
 const ROUTES = `<?php
 
@@ -33,7 +34,7 @@ const TRACK = `
 use App\\Models\\Post;
 use Postviews\\Laravel\\Facades\\AnalyticsApi;
 foreach ([[1, '203.0.113.1', 7], [1, '203.0.113.1', 7], [1, '203.0.113.2', null], [2, '203.0.113.1', null]] as [$id, $ip, $user]) {
-    AnalyticsApi::trackView(['post_uuid' => Post::find($id)->uuid ?? $id, 'ip' => $ip, 'user_id' => $user, 'user_agent' => 'Firefox']);
+    AnalyticsApi::trackView(['post_uuid' => Post::find($id)->uuid ?? $id, 'ip' => $ip, 'user_id' => $user, 'user_agent' => '${FIREFOX}']);
 }
 AnalyticsApi::flushOrFail();
 `
@@ -141,7 +142,7 @@ for (const engine of ENGINES) {
       await json(
         app,
         `$many = Postviews::many(['${SECOND.toUpperCase()}', ...range(500, 1)]);
-        echo json_encode([count($many), $many['${SECOND}']->views, $many[1]->views, $many->whereNull()->count()]);`,
+        echo json_encode([count($many), $many['${SECOND}']->views, $many[1]->views, $many->filter(fn ($post) => $post === null)->count()]);`,
       ),
       [501, 1, 3, 0],
     )
@@ -177,7 +178,10 @@ test('a list of posts shows its counts; stale ones, and then none, while the ser
   await server.stop()
   const later = await serving(t, app, 'php-fpm with nginx')
   const { items } = { items: (await page(`${later.url}/posts`)).text.split('<li>').slice(1) }
-  assert.match(items[0]!, /: 3\/2\n<data value="3" title="3 views, as of .*" data-stale="true"/)
+  assert.match(
+    items[0]!,
+    /: 3\/2\n<data value="3" title="3 views, as of [^"]*" data-stale="true" class="postviews-count">3 views</,
+  )
   assert.match(
     app.log(),
     /postviews: api\.unavailable: the internal API at http:\/\/127\.0\.0\.1:\d+ cannot be reached/,
@@ -284,7 +288,7 @@ test('models read the tables of a service as they are, and write nothing', async
     stored.map(row => ({ ...row, viewed_at: Number(row['viewed_at']) })),
   )
   assert.deepEqual(
-    views.map(({ ip, user_id, logged_in, bot, visitor }) => [ip, user_id, logged_in, bot, visitor]),
+    views.map(({ ip, user_id, logged_in, bot, visitor }) => [ip, user_id, logged_in, bot, visitor]).sort(),
     [
       ['203.0.113.1', 7, true, false, undefined],
       ['203.0.113.1', 7, true, false, undefined],
@@ -306,8 +310,10 @@ test('models read the tables of a service as they are, and write nothing', async
   assert.equal(day!['date'], views[0]!['day'])
   assert.equal(Date.parse(String(day!['first_viewed_at'])), Date.parse(String(views[0]!['viewed_at'])))
 
-  const refused = await app.run(`${models} PostView::query()->delete();`)
-  assert.notEqual(refused.code, 0)
-  assert.match(refused.stdout + refused.stderr, /read-only/)
+  const refused = await php(
+    app,
+    `${models} try { PostView::query()->delete(); } catch (LogicException $error) { echo $error->getMessage(); }`,
+  )
+  assert.match(refused, /read-only/)
   assert.equal((await database.query('SELECT id FROM post_views')).length, 4)
 })

@@ -99,9 +99,11 @@ final class DoctorCommandTest extends TestCase
 
     public function test_an_api_that_is_not_named_is_a_warning_as_views_are_counted_without_it(): void
     {
-        config(['postviews.api' => ['url' => null, 'key' => null]]);
-        $found = $this->examine();
-        self::assertSame(['warning', 'skipped'], [$found['api']['status'], $found['clock']['status']]);
+        foreach ([null, ''] as $none) {
+            config(['postviews.api' => ['url' => $none, 'key' => $none]]);
+            $found = $this->examine();
+            self::assertSame(['warning', 'skipped'], [$found['api']['status'], $found['clock']['status']]);
+        }
         config(['postviews.api' => ['url' => 'http://analytics.test:3100', 'key' => null]]);
         self::assertSame('failed', $this->examine()['api']['status']);
     }

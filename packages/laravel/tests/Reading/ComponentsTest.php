@@ -26,7 +26,8 @@ final class ComponentsTest extends ReadingTestCase
         $this->fakeViews([42 => 1234567]);
         self::assertSame(
             '<data value="1234567" title="1,234,567 views" class="postviews-count">1,234,567</data>',
-            preg_replace('/ +(?=>)/', '', $this->render('<x-postviews-count :post="$post" />')),
+            // Nothing behind it: what follows may be a comma.
+            Blade::render('<x-postviews-count :post="42" />'),
         );
         app()->setLocale('de');
         self::assertStringContainsString('>1.234.567<', $this->render('<x-postviews-count :post="$post" />'));
@@ -62,7 +63,7 @@ final class ComponentsTest extends ReadingTestCase
         $this->fakeAway();
         $html = $this->render('<x-postviews-count :post="$post" />');
         self::assertStringContainsString('title="5 views, as of November 21, 2026 1:00 PM"', $html);
-        self::assertStringContainsString(' data-stale', $html);
+        self::assertStringContainsString(' data-stale="true"', $html);
     }
 
     public function test_a_sparkline_has_a_title_and_a_text_that_says_what_it_shows(): void

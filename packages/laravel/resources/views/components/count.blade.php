@@ -1,1 +1,1 @@
-<data value="{{ $count }}" title="{{ $title }}" {{ $attributes->class('postviews-count') }} @if ($isStale) data-stale="true" @endif>{{ $text }}</data>
+<data value="{{ $count }}" title="{{ $title }}" {{ $attributes->class('postviews-count')->merge(['data-stale' => $isStale ? 'true' : null]) }}>{{ $text }}</data>

@@ -27,7 +27,7 @@ final class ApiChecks
     /** @return list<Finding> */
     public function api(): array
     {
-        if (config('postviews.api.url') === null && config('postviews.api.key') === null) {
+        if (in_array(config('postviews.api.url'), [null, ''], true) && in_array(config('postviews.api.key'), [null, ''], true)) {
             return [Finding::warning(
                 'api',
                 'not set: views are tracked, and no count can be shown',

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Postviews\Laravel\Console;
 
+use Illuminate\Support\Str;
 use InvalidArgumentException;
 use PhpAmqpLib\Channel\AMQPChannel;
 use PhpAmqpLib\Exception\AMQPProtocolChannelException;
@@ -188,11 +189,17 @@ final class BrokerChecks
             static fn (array $answer): Finding => $needsConsumers && $answer[2] === 0
                 ? Finding::failed(
                     'queue',
-                    "$name: $answer[1] messages, and nobody takes them",
+                    "$name: " . self::many($answer[1], 'message') . ', and nobody takes them',
                     'Start the service (postviews serve, or consume) with the AMQP_URL of this broker and virtual host.',
                 )
-                : Finding::ok('queue', "$name: $answer[1] messages" . ($needsConsumers ? ", $answer[2] consumers" : '')),
+                : Finding::ok('queue', "$name: " . self::many($answer[1], 'message')
+                    . ($needsConsumers ? ', ' . self::many($answer[2], 'consumer') : '')),
         );
+    }
+
+    private static function many(int $count, string $what): string
+    {
+        return $count . ' ' . Str::plural($what, $count);
     }
 
     /** On a channel of its own: what is not there closes it. */

@@ -22,7 +22,7 @@ final class DoctorCommand extends Command
 
     protected $signature = 'postviews:doctor
         {--without-view : Publish no test view}
-        {--wait=20 : For how many seconds to wait until the test view is counted}
+        {--wait=30 : For how many seconds to wait until the test view is counted}
         {--json : Print JSON, for programs}';
 
     protected $description = 'Check broker, queues, internal API, trusted proxies and clock, and count a test view';

@@ -110,9 +110,6 @@ export async function createBareApp(): Promise<LaravelApp> {
   await cp(SKELETON, app.folder, { recursive: true })
   for (const folder of FOLDERS) await mkdir(join(app.folder, folder), { recursive: true })
   await cp(join(root, 'usr/share/php/Illuminate/config'), join(app.folder, 'config'), { recursive: true })
-  // Else Laravel fails a job that it reads while a page writes another (docs/laravel.md).
-  const database = app.read('config/database.php')
-  await app.write('config/database.php', database.replace("mode' => 'DEFERRED'", "mode' => 'IMMEDIATE'"))
   await cp(PACKAGE, join(app.folder, CLONE, 'packages/laravel'), { recursive: true })
   await app.write('composer.json', composerJson(root))
   await addToEnv(app, {

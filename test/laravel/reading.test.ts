@@ -310,6 +310,36 @@ test('models read the tables of a service as they are, and write nothing', async
   assert.equal(day!['date'], views[0]!['day'])
   assert.equal(Date.parse(String(day!['first_viewed_at'])), Date.parse(String(views[0]!['viewed_at'])))
 
+  // From an application in Berlin, whose clock is one or two hours ahead of what is stored.
+  for (const session of ['+05:30', '+00:00']) {
+    const berlin = `${models.replace('+05:30', session).replaceAll('Asia/Kolkata', 'Europe/Berlin')}
+      $now = now(); $ago = fn (int $minutes) => $now->copy()->subMinutes($minutes);`
+    assert.deepEqual(
+      await json(
+        app,
+        `${berlin} echo json_encode([
+          PostView::where('viewed_at', '>', $ago(30))->count(),
+          PostView::where('viewed_at', '<', $ago(30))->count(),
+          PostView::whereBetween('viewed_at', [$ago(30), $ago(-30)])->count(),
+          PostView::where('id', 0)->orWhere('received_at', '>', $ago(30))->count(),
+          PostView::whereIn('viewed_at', PostView::pluck('viewed_at'))->count(),
+          PostView::where('viewed_at', '>', gmdate('Y-m-d H:i:s', $ago(30)->getTimestamp()))->count(),
+          PostView::where('viewed_at', '>', $ago(30)->getTimestamp())->count(),
+          PostView::where('day', Illuminate\\Support\\Carbon::parse('${views[0]!['day']}'))->count(),
+          PostViewAggregate::where('last_viewed_at', '>', $ago(30))->count(),
+        ]);`,
+      ),
+      [4, 0, 4, 4, 4, 4, 4, 4, 2],
+    )
+    assert.match(
+      await php(
+        app,
+        `${berlin} try { PostView::whereDate('viewed_at', $now); } catch (LogicException $error) { echo $error->getMessage(); }`,
+      ),
+      /use the column day/,
+    )
+  }
+
   const refused = await php(
     app,
     `${models} try { PostView::query()->delete(); } catch (LogicException $error) { echo $error->getMessage(); }`,

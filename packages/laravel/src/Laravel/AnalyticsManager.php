@@ -91,6 +91,12 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         return $this->container->runningUnitTests() ? 'null' : 'amqp';
     }
 
+    /** @return list<string> what `POSTVIEWS_DRIVER` may be: ours, then your own */
+    public function names(): array
+    {
+        return ['amqp', 'log', 'null', ...array_keys($this->customCreators)];
+    }
+
     protected function createAmqpDriver(): Tracker
     {
         $amqp = (array) $this->config->get('postviews.amqp');

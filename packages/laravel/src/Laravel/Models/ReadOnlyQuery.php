@@ -17,6 +17,8 @@ use LogicException;
  */
 final class ReadOnlyQuery extends Builder
 {
+    use AsksInUtc;
+
     public function insert(...$arguments)
     {
         throw self::readOnly();

@@ -110,6 +110,14 @@ final class ModelsTest extends TestCase
         self::assertSame(['42'], PostView::forPost(42)->getBindings());
     }
 
+    public function test_an_id_of_a_post_is_bound_as_it_is_stored(): void
+    {
+        // Compared with a number, MySQL finds 42abc as well.
+        self::assertSame(['42'], PostView::where('post_uuid', 42)->getBindings());
+        self::assertSame(['42', self::EVENT], PostView::whereIn('post_uuid', [42, strtoupper(self::EVENT)])->getBindings());
+        self::assertSame(['4%'], PostView::where('post_uuid', 'like', '4%')->getBindings());
+    }
+
     public function test_the_tables_and_their_connection_may_have_other_names(): void
     {
         config([
@@ -215,6 +223,8 @@ final class ModelsTest extends TestCase
             'like' => [fn ($query) => $query->where('viewed_at', 'like', '2026-11%'), 'no time'],
             'whereLike' => [fn ($query) => $query->whereLike('viewed_at', '2026-11%'), 'no time'],
             'a text that is no time' => [fn ($query) => $query->where('viewed_at', 'yesterday evening'), 'no time'],
+            'the text of a UUID' => [fn ($query) => $query->where('event_id', self::EVENT), 'withEventId'],
+            'texts of UUIDs' => [fn ($query) => $query->whereIn('event_id', [self::EVENT]), 'withEventId'],
             'a number as a text' => [fn ($query) => $query->where('viewed_at', '2026'), 'no time'],
         ];
     }

@@ -17,7 +17,7 @@ use LogicException;
  */
 final class ReadOnlyQuery extends Builder
 {
-    use AsksInUtc;
+    use BindsAsStored;
 
     public function insert(...$arguments)
     {

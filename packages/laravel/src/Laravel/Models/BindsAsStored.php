@@ -10,27 +10,30 @@ use Illuminate\Contracts\Database\Query\Expression;
 use Illuminate\Contracts\Support\Arrayable;
 use InvalidArgumentException;
 use LogicException;
+use Postviews\Laravel\Reading\CanonicalPost;
 use Throwable;
 
 /**
- * Binds times as postviews stores them: in UTC on MariaDB and MySQL, as Unix seconds on SQLite. Laravel binds the digits of a
- * clock in the time's own zone, which would silently find other rows, or on SQLite all of them or none.
+ * Binds what a query compares with as postviews stores it, or refuses what would silently find other rows. Times are stored in
+ * UTC on MariaDB and MySQL and as Unix seconds on SQLite, where Laravel binds the digits of a clock in the time's own zone.
  *
- * | compared with a time column | is bound as |
- * |---|---|
- * | a `DateTimeInterface` | its moment |
- * | a text `YYYY-MM-DD…` | that time in UTC, unless it names an offset |
- * | an integer | Unix seconds |
- * | anything else | not at all: an exception |
- *
- * A day column (`day`, `date`) is compared with a text `YYYY-MM-DD`, or with the date of a `DateTimeInterface`. Elsewhere (raw
- * SQL, an alias) a `DateTimeInterface` is its moment.
+ * | column | compared with | is bound as |
+ * |---|---|---|
+ * | a time | a `DateTimeInterface` | its moment |
+ * | a time | a text `YYYY-MM-DD…` | that time in UTC, unless it names an offset |
+ * | a time | an integer | Unix seconds |
+ * | a time | anything else | not at all: an exception |
+ * | `day`, `date` | a `DateTimeInterface` | its date |
+ * | `post_uuid` | an id | a text; a UUID in lower case |
+ * | `event_id` | the text of a UUID | not at all: an exception |
+ * | unknown (raw SQL, an alias) | a `DateTimeInterface` | its moment |
  *
  * @internal
  */
-trait AsksInUtc
+trait BindsAsStored
 {
     private const TIMES = ['viewed_at', 'received_at', 'first_viewed_at', 'last_viewed_at'];
+    private const UUID_BYTES = 16;
     private const DAYS = ['day', 'date'];
 
     public function where($column, $operator = null, $value = null, $boolean = 'and')
@@ -126,6 +129,10 @@ trait AsksInUtc
 
         return match (true) {
             in_array($name, self::TIMES, true) => $this->moment($this->time($column, $value)),
+            $name === 'post_uuid' && (is_int($value) || is_string($value))
+                => CanonicalPost::spelling((string) $value) ?? $value,
+            $name === 'event_id' && is_string($value) && strlen($value) !== self::UUID_BYTES
+                => throw new InvalidArgumentException('event_id holds the bytes of a UUID: use withEventId($uuid)'),
             !$value instanceof DateTimeInterface => $value,
             in_array($name, self::DAYS, true) => $value->format('Y-m-d'),
             // Of another table, whose times are as the application writes them.

@@ -28,7 +28,7 @@ final class FlushViews implements ShouldQueue, ShouldBeEncrypted
     /** Without end: neither `--tries` of a worker nor its default of 1 counts. */
     public int $tries = 0;
 
-    private const PAUSES_SECONDS = [5, 15, 30, 60];
+    private const PAUSES_SECONDS = [5, 10, 20, 30];
 
     /** @param non-empty-list<array{id: string, json: string}> $views */
     public function __construct(

@@ -91,12 +91,6 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         return $this->container->runningUnitTests() ? 'null' : 'amqp';
     }
 
-    /** @return list<string> what `POSTVIEWS_DRIVER` may be: ours, then your own */
-    public function names(): array
-    {
-        return ['amqp', 'log', 'null', ...array_keys($this->customCreators)];
-    }
-
     protected function createAmqpDriver(): Tracker
     {
         $amqp = (array) $this->config->get('postviews.amqp');
@@ -121,6 +115,12 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     protected function createNullDriver(): Tracker
     {
         return $this->tracker(new NullTransport());
+    }
+
+    /** @return list<string> what `POSTVIEWS_DRIVER` may be: ours, then your own */
+    public function names(): array
+    {
+        return ['amqp', 'log', 'null', ...array_keys($this->customCreators)];
     }
 
     private function tracker(Transport $transport): Tracker

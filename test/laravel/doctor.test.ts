@@ -43,7 +43,8 @@ async function startAll(t: TestContext) {
   const app = await laravelApp(t, {
     env: {
       POSTVIEWS_AMQP_URL: url,
-      POSTVIEWS_API_URL: counting.service.url,
+      // As `npm start` prints it.
+      POSTVIEWS_API_URL: `${counting.service.url}/api/v1`,
       POSTVIEWS_API_KEY: API_KEY,
       CACHE_STORE: 'file',
     },
@@ -82,7 +83,7 @@ test('finds a whole system well, with a view that is counted and is told from th
 })
 
 test('names a wrong key, a wrong password, a virtual host that is not there, an API that is none', async t => {
-  const { url, app } = await startAll(t)
+  const { url, app, service } = await startAll(t)
   const broken = async (name: string, value: string) => {
     const before = app.read('.env')
     await env(app, name, value)
@@ -110,6 +111,19 @@ test('names a wrong key, a wrong password, a virtual host that is not there, an 
   const notTheApi = new URL(url)
   const none = await broken('POSTVIEWS_API_URL', `http://127.0.0.1:${notTheApi.port}`)
   assert.equal(none.of('api').status, 'failed')
+
+  const elsewhereInTheApi = await broken('POSTVIEWS_API_URL', `${service.url}/blog`)
+  assert.match(
+    elsewhereInTheApi.of('api').detail,
+    /^http:\/\/[^/]+\/blog\/api\/v1\/status answered 404: that is not the internal API/,
+  )
+
+  const tls = await broken('POSTVIEWS_API_URL', service.url.replace('http:', 'https:'))
+  assert.match(tls.of('api').detail, /TLS/)
+
+  const driver = await broken('POSTVIEWS_DRIVER', 'ampq')
+  assert.match(driver.of('driver').todo!, /amqp, log, null/)
+  assert.equal(driver.of('test view').status, 'skipped')
 })
 
 test('warns of a node of a cluster that is down, and goes on by the other', async t => {

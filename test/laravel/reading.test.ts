@@ -254,6 +254,54 @@ test('an API that hangs holds up one page for its timeout, and no page after it'
   assert.match(app.log(), /did not answer within 2 s/)
 })
 
+const FEATURE_TEST = `<?php
+
+namespace Tests\\Feature;
+
+use App\\Models\\Post;
+use Illuminate\\Foundation\\Testing\\RefreshDatabase;
+use Illuminate\\Support\\Facades\\Http;
+use Postviews\\Laravel\\Facades\\Postviews;
+use Tests\\TestCase;
+
+class ListTest extends TestCase
+{
+    use RefreshDatabase;
+
+    public function test_a_page_shows_no_count_of_the_service_of_the_developer(): void
+    {
+        Http::preventStrayRequests();
+        Post::create(['slug' => 'a-post', 'title' => 'A post']);
+        $this->get('/posts')->assertOk()->assertSee('A post: unknown/unknown');
+    }
+
+    public function test_a_page_shows_the_count_that_is_named(): void
+    {
+        $post = Post::create(['slug' => 'a-post', 'title' => 'A post', 'uuid' => '${SECOND}']);
+        Postviews::fake()->views($post, 1234);
+        $this->get('/posts')->assertOk()->assertSee('A post: 1234/1234');
+    }
+}
+`
+
+test('a feature test reads nothing of the service that .env names', async t => {
+  let taken = 0
+  const service = createServer(() => taken++)
+  await new Promise<void>(resolve => service.listen(0, '127.0.0.1', resolve))
+  atEnd(t, () => service.close())
+  const app = await laravelApp(t, {
+    env: {
+      POSTVIEWS_API_URL: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
+      POSTVIEWS_API_KEY: API_KEY,
+    },
+    files: { ...LIST, 'tests/Feature/ListTest.php': FEATURE_TEST },
+  })
+  const { code, stdout, stderr } = await app.test()
+  assert.equal(code, 0, stdout + stderr)
+  assert.match(stdout, /OK \(2 tests/)
+  assert.equal(taken, 0)
+})
+
 test('models read the tables of a service as they are, and write nothing', async t => {
   const database = await MYSQL.create(t)
   const { app } = await startReading(t, database)
@@ -309,6 +357,36 @@ test('models read the tables of a service as they are, and write nothing', async
   >[]
   assert.equal(day!['date'], views[0]!['day'])
   assert.equal(Date.parse(String(day!['first_viewed_at'])), Date.parse(String(views[0]!['viewed_at'])))
+
+  // From an application in Berlin, whose clock is one or two hours ahead of what is stored.
+  for (const session of ['+05:30', '+00:00']) {
+    const berlin = `${models.replace('+05:30', session).replaceAll('Asia/Kolkata', 'Europe/Berlin')}
+      $now = now(); $ago = fn (int $minutes) => $now->copy()->subMinutes($minutes);`
+    assert.deepEqual(
+      await json(
+        app,
+        `${berlin} echo json_encode([
+          PostView::where('viewed_at', '>', $ago(30))->count(),
+          PostView::where('viewed_at', '<', $ago(30))->count(),
+          PostView::whereBetween('viewed_at', [$ago(30), $ago(-30)])->count(),
+          PostView::where('id', 0)->orWhere('received_at', '>', $ago(30))->count(),
+          PostView::whereIn('viewed_at', PostView::pluck('viewed_at'))->count(),
+          PostView::where('viewed_at', '>', gmdate('Y-m-d H:i:s', $ago(30)->getTimestamp()))->count(),
+          PostView::where('viewed_at', '>', $ago(30)->getTimestamp())->count(),
+          PostView::where('day', Illuminate\\Support\\Carbon::parse('${views[0]!['day']}'))->count(),
+          PostViewAggregate::where('last_viewed_at', '>', $ago(30))->count(),
+        ]);`,
+      ),
+      [4, 0, 4, 4, 4, 4, 4, 4, 2],
+    )
+    assert.match(
+      await php(
+        app,
+        `${berlin} try { PostView::whereDate('viewed_at', $now); } catch (LogicException $error) { echo $error->getMessage(); }`,
+      ),
+      /use the column day/,
+    )
+  }
 
   const refused = await php(
     app,

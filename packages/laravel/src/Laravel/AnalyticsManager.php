@@ -117,6 +117,12 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         return $this->tracker(new NullTransport());
     }
 
+    /** @return list<string> what `POSTVIEWS_DRIVER` may be: ours, then your own */
+    public function names(): array
+    {
+        return ['amqp', 'log', 'null', ...array_keys($this->customCreators)];
+    }
+
     private function tracker(Transport $transport): Tracker
     {
         return new Tracker($transport, $this->log());

@@ -50,14 +50,15 @@ final class DoctorCommand extends Command
     /** @return iterable<Finding> one after the other, as some take a while */
     private function findings(BrokerChecks $broker, ApiChecks $api, ApplicationChecks $application): iterable
     {
-        yield $broker->driver();
+        $driver = $broker->driver();
+        yield $driver;
         $brokers = $broker->brokers();
         yield from $brokers;
         yield from $broker->topology();
         yield from $api->api();
         yield $api->clock();
         if (!$this->option('without-view')) {
-            yield $api->testView(self::POST, max(1, (int) $this->option('wait')), $brokers);
+            yield $api->testView(self::POST, max(1, (int) $this->option('wait')), [$driver, ...$brokers]);
         }
         yield $application->trustedProxies();
         yield $application->queue();

@@ -9,6 +9,7 @@ import { FRESHNESS } from './freshness.ts'
 import { FRONTENDS } from './frontends.ts'
 import { GROWTH } from './growth.ts'
 import { INGEST } from './ingest.ts'
+import { LARAVEL } from './laravel.ts'
 import { LISTS } from './lists.ts'
 import type { Part } from './part.ts'
 import { PUBLISHER } from './publisher.ts'
@@ -26,6 +27,7 @@ const PARTS: readonly Part[] = [
   READS,
   LISTS,
   FRONTENDS,
+  LARAVEL,
 ]
 const ROUNDS = { full: 5, quick: 3 }
 const ROWS = { full: 10_000_000, quick: 200_000 }
@@ -44,7 +46,7 @@ const program = new Command('npm run bench --')
     'Measures postviews beside what bounds it. Starts a broker and databases of its own, and ends them.',
   )
   .addArgument(
-    new Argument('[parts...]', 'what to measure; by default everything but servers').choices(
+    new Argument('[parts...]', 'what to measure; by default everything but servers and laravel').choices(
       PARTS.map(({ name }) => name),
     ),
   )

@@ -29,7 +29,7 @@ const NEEDS_SERVER = [
   ...ASKS_SERVER,
   'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
   'test/faults-{backlog,clocks,consumers,dead-bytes,ending,input,killed,messages,network,releases,restarted,store}.test.ts',
-  'test/{cli-service,laravel,life}.test.ts',
+  'test/{cli-service,laravel,laravel-load,life}.test.ts',
 ]
 
 const said: string[] = []

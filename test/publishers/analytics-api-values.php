@@ -1,12 +1,13 @@
 <?php
-// The recipe of docs/laravel.md, given what PHP has and JSON has not: `AMQP_URL=... php analytics-api-values.php`.
+// packages/laravel/src/Publishing, given what PHP has and JSON has not: `AMQP_URL=... php analytics-api-values.php`.
 //
-// Prints, for each request of a list, whether it shows a post, as JSON.
+// Prints what was logged and, for each request of a list, whether it shows a post, as JSON.
 
-require 'PhpAmqpLib/autoload.php';
-require __DIR__ . '/../../examples/laravel/AnalyticsApi.php';
+require __DIR__ . '/publishing.php';
 
-use App\Services\AnalyticsApi;
+use Postviews\Publishing\AmqpTransport;
+use Postviews\Publishing\PageRequest;
+use Postviews\Publishing\Tracker;
 
 final class Text
 {
@@ -40,13 +41,14 @@ $views = [
     ['post_uuid' => 'a-post', 'user_id' => 0],
     ['post_uuid' => 'a-post', 'user_id' => -5],
 ];
-$analyticsApi = new AnalyticsApi(getenv('AMQP_URL'), function (string $event, string $detail): void {
-    fwrite(STDERR, "$event: $detail\n");
+$logged = [];
+$tracker = new Tracker(new AmqpTransport(getenv('AMQP_URL')), function (string $event, string $detail) use (&$logged): void {
+    $logged[] = "$event: $detail";
 });
 foreach ($views as $view) {
-    $analyticsApi->trackView($view);
+    $tracker->trackView($view);
 }
-$analyticsApi->flush();
+$tracker->flush();
 
 $requests = [
     [],
@@ -60,5 +62,6 @@ $requests = [
 ];
 echo json_encode([
     'at' => $at->getTimestamp(),
-    'shown' => array_map(AnalyticsApi::showsPost(...), $requests),
+    'logged' => $logged,
+    'shown' => array_map(PageRequest::showsPost(...), $requests),
 ]), "\n";

@@ -1,14 +1,16 @@
 <?php
-// The recipe of docs/laravel.md, run as pages would run it, without Laravel:
+// packages/laravel/src/Publishing, run as pages would run it, without Laravel:
 //
-//     echo '{"pages": [[VIEW, ...], ...], "rest_file": FILE, "rest_seconds": N, "pause_ms": N}' \
+//     echo '{"pages": [[VIEW, ...], ...], "rest_folder": FOLDER, "rest_seconds": N, "pause_ms": N}' \
 //         | AMQP_URL=... php analytics-api.php
 //
 // Each page tracks its views, and then what Laravel does after the response is done: flush. Prints how long each step
 // took and what was logged, as JSON; what happens when the process ends is logged on stderr.
 
-require 'PhpAmqpLib/autoload.php';
-require __DIR__ . '/../../examples/laravel/AnalyticsApi.php';
+require __DIR__ . '/publishing.php';
+
+use Postviews\Publishing\AmqpTransport;
+use Postviews\Publishing\Tracker;
 
 // As Laravel does: every warning is an exception.
 set_error_handler(function (int $level, string $message, string $file, int $line): bool {
@@ -27,12 +29,12 @@ $log = function (string $event, string $detail) use (&$logged, &$hasEnded): void
         fwrite(STDERR, "$event: $detail\n");
     }
 };
-$analyticsApi = new App\Services\AnalyticsApi(
+$tracker = new Tracker(new AmqpTransport(
     url: getenv('AMQP_URL'),
     log: $log,
-    restFile: $run['rest_file'] ?? null,
+    restFolder: $run['rest_folder'] ?? null,
     restSeconds: $run['rest_seconds'] ?? 5,
-);
+), $log);
 $pages = [];
 foreach ($run['pages'] as $number => $views) {
     if ($number > 0) {
@@ -40,11 +42,15 @@ foreach ($run['pages'] as $number => $views) {
     }
     $startedAt = hrtime(true);
     foreach ($views as $view) {
-        $analyticsApi->trackView($view);
+        $tracker->trackView($view);
     }
     $trackedAt = hrtime(true);
-    $analyticsApi->flush();
-    $pages[] = ['track_ms' => ($trackedAt - $startedAt) / 1e6, 'flush_ms' => (hrtime(true) - $trackedAt) / 1e6];
+    $isSent = $tracker->flush();
+    $pages[] = [
+        'track_ms' => ($trackedAt - $startedAt) / 1e6,
+        'flush_ms' => (hrtime(true) - $trackedAt) / 1e6,
+        'is_sent' => $isSent,
+    ];
 }
 echo json_encode(['pages' => $pages, 'log' => $logged]), "\n";
 $hasEnded = true;

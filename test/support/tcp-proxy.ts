@@ -181,8 +181,9 @@ class Connection {
     let bytesBefore = 0
     let sent: Promise<void> = Promise.resolve()
     const inOrder = (step: () => void): void => {
-      const delayMs = this.#hooks.delayMs()
-      sent = sent.then(() => (delayMs === 0 ? undefined : sleep(delayMs))).then(step)
+      const dueAt = performance.now() + this.#hooks.delayMs()
+      // From when it came in: chunks that came together leave together, as on a long line.
+      sent = sent.then(() => sleepUntil(dueAt)).then(step)
     }
     from.on('data', bytes => {
       if (this.#swallowed.has(direction)) return
@@ -217,4 +218,9 @@ class Connection {
 
 function sleep(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms))
+}
+
+async function sleepUntil(dueAt: number): Promise<void> {
+  const leftMs = dueAt - performance.now()
+  if (leftMs > 0) await sleep(leftMs)
 }

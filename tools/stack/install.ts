@@ -32,6 +32,8 @@ const PARTS = {
     programs: ['php'],
     isThere: hasPhp,
   },
+  // For packages/laravel: Debian has its style checker up to release 12 alone.
+  phpcs: { packages: ['php-codesniffer'], programs: ['phpcs'] },
   pika: { packages: ['python3-pika'], programs: ['python3'], isThere: () => findPython() !== undefined },
   curl: { packages: ['curl'], programs: ['curl'] },
   'amqp-tools': { packages: ['amqp-tools'], programs: ['amqp-publish'] },
@@ -54,10 +56,10 @@ const PARTS = {
 
 export type Part = keyof typeof PARTS
 
-/** What `npm test` needs: all of it, but for what makes other stacks and what runs containers. */
-export const EVERY_PART = (Object.keys(PARTS) as Part[]).filter(
-  part => part !== 'debootstrap' && part !== 'containers',
-)
+const ONLY_ELSEWHERE: readonly Part[] = ['debootstrap', 'containers', 'phpcs']
+
+/** What `npm test` needs: all of it, but for what makes other stacks, what runs containers, and what `npm run test:laravel` has. */
+export const EVERY_PART = (Object.keys(PARTS) as Part[]).filter(part => !ONLY_ELSEWHERE.includes(part))
 
 /** Every program that `ensureInstalled` can bring. */
 export const INSTALLED_PROGRAMS = Object.values(PARTS).flatMap(({ programs }) => programs)

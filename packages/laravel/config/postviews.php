@@ -1,0 +1,129 @@
+<?php
+
+declare(strict_types=1);
+
+return [
+
+    /*
+    |--------------------------------------------------------------------------
+    | Driver
+    |--------------------------------------------------------------------------
+    |
+    | Where tracked views go: "amqp" publishes them to RabbitMQ, "log" writes a
+    | line for each (without address and user agent), "null" forgets them.
+    | "auto" is "null" while your tests run, and "amqp" otherwise.
+    |
+    */
+
+    'driver' => env('POSTVIEWS_DRIVER', 'auto'),
+
+    /*
+    |--------------------------------------------------------------------------
+    | RabbitMQ
+    |--------------------------------------------------------------------------
+    |
+    | amqp://user:password@host:5672/vhost, or amqps://. For a cluster, name the
+    | URL of each node, separated by commas. The timeouts bound what a page's
+    | worker can lose to a broker that is away; all of them are seconds.
+    |
+    */
+
+    'amqp' => [
+        'url' => env('POSTVIEWS_AMQP_URL', env('ANALYTICS_AMQP_URL')),
+        // For connecting to one host.
+        'connect_seconds' => 0.5,
+        // For the broker's confirm.
+        'confirm_seconds' => 1.0,
+        // After so long no further host is tried.
+        'flush_seconds' => 3.0,
+        // After a failure no process of this machine tries again for so long; then one does.
+        'rest_seconds' => 5,
+        // The folder for the file by which they tell each other; null: each process finds out by itself.
+        'rest_path' => storage_path('framework'),
+        // Options of the TLS context for amqps: cafile, local_cert, local_pk, verify_peer, …
+        'tls' => [],
+    ],
+
+    /*
+    |--------------------------------------------------------------------------
+    | Queue
+    |--------------------------------------------------------------------------
+    |
+    | A page that ends while RabbitMQ is away drops its views and logs how many,
+    | unless you name a connection of config/queue.php here ("database", say):
+    | then a job takes them, which queue:work tries until the broker has them.
+    |
+    */
+
+    'queue' => [
+        'connection' => env('POSTVIEWS_QUEUE_CONNECTION'),
+        'queue' => env('POSTVIEWS_QUEUE'),
+    ],
+
+    /*
+    |--------------------------------------------------------------------------
+    | Log
+    |--------------------------------------------------------------------------
+    |
+    | The channel of config/logging.php that is told of wrong views and of a
+    | broker that is away. null: your default channel.
+    |
+    */
+
+    'log_channel' => env('POSTVIEWS_LOG_CHANNEL'),
+
+    /*
+    |--------------------------------------------------------------------------
+    | Internal API
+    |--------------------------------------------------------------------------
+    |
+    | Where your views are read from, and one of its keys (INTERNAL_API_KEY).
+    |
+    */
+
+    'api' => [
+        'url' => env('POSTVIEWS_API_URL'),
+        'key' => env('POSTVIEWS_API_KEY'),
+        // For connecting, and for a whole answer.
+        'connect_seconds' => 0.5,
+        'timeout_seconds' => 2.0,
+        // After a failure nobody asks for so long; then one process does.
+        'rest_seconds' => 5,
+        // While your tests run, nothing is read and no count is known, unless a test fakes counts or this is true.
+        'in_tests' => (bool) env('POSTVIEWS_API_IN_TESTS', false),
+    ],
+
+    /*
+    |--------------------------------------------------------------------------
+    | Cache
+    |--------------------------------------------------------------------------
+    |
+    | Counts are kept in this store of config/cache.php (null: your default one),
+    | and not asked for again for "fresh_seconds". While the API cannot be asked,
+    | they are used, as stale ones, for "stale_seconds"; then they are unknown.
+    |
+    */
+
+    'cache' => [
+        'store' => env('POSTVIEWS_CACHE_STORE'),
+        'fresh_seconds' => 10,
+        'stale_seconds' => 86_400,
+    ],
+
+    /*
+    |--------------------------------------------------------------------------
+    | Models
+    |--------------------------------------------------------------------------
+    |
+    | For PostView and PostViewAggregate, which read the tables of postviews: the
+    | connection of config/database.php (null: your default one) and their names.
+    |
+    */
+
+    'models' => [
+        'connection' => env('POSTVIEWS_DB_CONNECTION'),
+        'post_views' => 'post_views',
+        'post_view_aggregates' => 'post_view_aggregates',
+    ],
+
+];

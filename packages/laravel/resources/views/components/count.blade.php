@@ -1,0 +1,1 @@
+<data {{ $attributes->class('postviews-count')->merge(['value' => $count, 'title' => $title, 'data-stale' => $asOf === null ? null : 'true']) }}>{{ $text }}@if ($asOf !== null)<span role="img" aria-label="{{ $asOf }}" title="{{ $asOf }}" class="postviews-stale">*</span>@endif</data>

@@ -1,0 +1,1 @@
+<svg {{ $attributes->class('postviews-sparkline')->merge($look) }}><title>{{ $title }}</title><desc>{{ $text }}</desc><polyline points="{{ $points }}"/></svg>

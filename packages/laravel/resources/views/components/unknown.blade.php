@@ -1,0 +1,1 @@
+<span {{ $attributes->class('postviews-unknown')->merge(['role' => 'img', 'aria-label' => $explanation, 'title' => $explanation]) }}>–</span>

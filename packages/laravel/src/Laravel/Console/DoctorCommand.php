@@ -1,0 +1,82 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Console;
+
+use Illuminate\Console\Command;
+use Symfony\Component\Console\Formatter\OutputFormatter;
+
+/**
+ * Looks at everything that a view passes on its way, and says what to do about what is wrong. Exit code 1 if something is.
+ *
+ * Its test view is one of the post `postviews-doctor`, so that it is told from those of readers for ever: no post of yours gains
+ * one. It counts in the sums of the whole site; `--without-view` leaves it out.
+ */
+final class DoctorCommand extends Command
+{
+    /** The post whose views are all the doctor's. */
+    public const POST = 'postviews-doctor';
+
+    private const STYLES = ['ok' => 'info', 'warning' => 'comment', 'failed' => 'error', 'skipped' => 'fg=gray'];
+
+    protected $signature = 'postviews:doctor
+        {--without-view : Publish no test view}
+        {--wait=30 : For how many seconds to wait until the test view is counted}
+        {--json : Print JSON, for programs}';
+
+    protected $description = 'Check broker, queues, internal API, trusted proxies and clock, and count a test view';
+
+    public function handle(BrokerChecks $broker, ApiChecks $api, ApplicationChecks $application): int
+    {
+        $findings = [];
+        foreach ($this->findings($broker, $api, $application) as $finding) {
+            $findings[] = $finding;
+            if (!$this->option('json')) {
+                $this->tell($finding);
+            }
+        }
+        $isOk = !in_array('failed', array_column($findings, 'status'), true);
+        if ($this->option('json')) {
+            $this->output->writeln((string) json_encode(
+                ['ok' => $isOk, 'checks' => $findings],
+                JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE,
+            ));
+        }
+
+        return $isOk ? self::SUCCESS : self::FAILURE;
+    }
+
+    /** @return iterable<Finding> one after the other, as some take a while */
+    private function findings(BrokerChecks $broker, ApiChecks $api, ApplicationChecks $application): iterable
+    {
+        $driver = $broker->driver();
+        yield $driver;
+        $brokers = $broker->brokers();
+        yield from $brokers;
+        yield from $broker->topology();
+        yield from $api->api();
+        yield $api->clock();
+        if (!$this->option('without-view')) {
+            yield $api->testView(self::POST, max(1, (int) $this->option('wait')), [$driver, ...$brokers]);
+        }
+        yield $application->trustedProxies();
+        yield $application->queue();
+        yield $application->cache();
+    }
+
+    private function tell(Finding $finding): void
+    {
+        $style = self::STYLES[$finding->status];
+        $this->line(sprintf('<%s>%-7s</> %-16s %s', $style, $finding->status, $finding->name, self::plain($finding->detail)));
+        if ($finding->todo !== null) {
+            $this->line(str_repeat(' ', 8) . self::plain($finding->todo));
+        }
+    }
+
+    /** What stands in < > is no style. */
+    private static function plain(string $text): string
+    {
+        return OutputFormatter::escape($text);
+    }
+}

@@ -1,0 +1,46 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Facades;
+
+use Illuminate\Support\Facades\Facade;
+use Postviews\Laravel\Postviews as PostviewsService;
+use Postviews\Laravel\Testing\FakeCounts;
+
+/**
+ * @method static void except(callable $callback)
+ * @method static int|null views(mixed $post)
+ * @method static int|null uniqueViews(mixed $post)
+ * @method static \Postviews\Laravel\Reading\PostStatistics|null statistics(mixed $post)
+ * @method static \Postviews\Laravel\Reading\ByPost many(iterable $posts)
+ * @method static \Postviews\Laravel\Reading\PostDays|null daily(mixed $post, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
+ * @method static \Postviews\Laravel\Reading\ByPost manyDaily(iterable $posts, int $days = 30)
+ * @method static \Postviews\Laravel\Reading\TopPosts|null top(int $limit = 10, int $offset = 0, string|null $period = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
+ *
+ * @see \Postviews\Laravel\Postviews
+ */
+final class Postviews extends Facade
+{
+    /**
+     * From here on these are the counts, all of them of today.
+     *
+     *     Postviews::fake(); // all have 0
+     *     Postviews::fake()->views($post, 1234); // and all others 0
+     *     Postviews::fake([42 => 1234]); // to read another is an error of the test
+     *     Postviews::fake([42 => 1234], others: 0);
+     *     Postviews::fake(null); // none can be read
+     *
+     * @param ?array<array-key, int> $views by the id of the post, as it is counted: a model with a uuid by its uuid
+     * @param ?int $others how many all posts have that are not named
+     */
+    public static function fake(?array $views = [], ?int $others = null): FakeCounts
+    {
+        return new FakeCounts($views, $others);
+    }
+
+    protected static function getFacadeAccessor(): string
+    {
+        return PostviewsService::class;
+    }
+}

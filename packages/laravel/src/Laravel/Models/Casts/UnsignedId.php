@@ -1,0 +1,28 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Models\Casts;
+
+use Illuminate\Contracts\Database\Eloquent\CastsAttributes;
+use Illuminate\Database\Eloquent\Model;
+
+/**
+ * A BIGINT UNSIGNED: an integer where PHP has that number, else its digits. `integer` would make all of the upper half one id.
+ *
+ * @implements CastsAttributes<int|string, int|string>
+ */
+final class UnsignedId implements CastsAttributes
+{
+    /** @param int|string|null $value */
+    public function get(Model $model, string $key, mixed $value, array $attributes): int|string|null
+    {
+        return $value === null || (string) (int) $value !== (string) $value ? $value : (int) $value;
+    }
+
+    /** @param int|string|null $value */
+    public function set(Model $model, string $key, mixed $value, array $attributes): int|string|null
+    {
+        return $value;
+    }
+}

@@ -1,0 +1,53 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel;
+
+use Illuminate\Contracts\Routing\UrlRoutable;
+use Illuminate\Database\Eloquent\Model;
+use InvalidArgumentException;
+use Stringable;
+
+/**
+ * The id by which a post's views are counted. Tracking and reading both ask here, so that they mean the same post.
+ *
+ * | of | the first that is there |
+ * |---|---|
+ * | an object with `getPostviewsId()` | what that returns |
+ * | an Eloquent model | its attribute `uuid`; its primary key |
+ * | anything else that a route can be bound to | `getRouteKey()` |
+ * | an integer, a text, a UUID object | itself |
+ *
+ * A slug is none of these: an editor may change it, and the post's views would be counted anew.
+ */
+final class PostId
+{
+    /** @throws InvalidArgumentException without the value: it may hold names and addresses */
+    public static function of(mixed $post): int|string
+    {
+        $id = match (true) {
+            is_object($post) && method_exists($post, 'getPostviewsId') => $post->getPostviewsId(),
+            $post instanceof Model => self::ofModel($post),
+            $post instanceof UrlRoutable => $post->getRouteKey(),
+            default => $post,
+        };
+        if ($id instanceof Stringable && !$id instanceof Model) {
+            $id = (string) $id;
+        }
+        if (!is_int($id) && !is_string($id)) {
+            throw new InvalidArgumentException(
+                'a post is a model, its id or its UUID; this is ' . get_debug_type($id),
+            );
+        }
+
+        return $id;
+    }
+
+    private static function ofModel(Model $post): mixed
+    {
+        $attributes = $post->getAttributes();
+
+        return isset($attributes['uuid']) ? $post->getAttribute('uuid') : $post->getKey();
+    }
+}

@@ -1,0 +1,81 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Reading;
+
+use Carbon\CarbonImmutable;
+use Illuminate\Contracts\Support\Arrayable;
+use JsonSerializable;
+
+/**
+ * The counts of one post, of all time. `loggedIn` and `anonymous` add up to `views`; bots are part of all of them, unless the
+ * service runs with `BOTS=exclude`.
+ *
+ * @implements Arrayable<string, mixed>
+ */
+final readonly class PostStatistics implements Arrayable, JsonSerializable
+{
+    private function __construct(
+        /** As it is counted: a UUID is in lower case. */
+        public string $post,
+        public int $views,
+        /** Each reader counts once per day (or shorter UNIQUE_WINDOW). Null, here and below: adopted data do not say. */
+        public ?int $uniqueViews,
+        public ?int $loggedIn,
+        public ?int $anonymous,
+        public ?int $bots,
+        /** In UTC, as all times here. Null without views. */
+        public ?CarbonImmutable $firstViewedAt,
+        public ?CarbonImmutable $lastViewedAt,
+        /** A day, `YYYY-MM-DD`: all numbers but `views` are sums from it on. Null: of all days. */
+        public ?string $detailsSince,
+        /** When the service read the data. */
+        public CarbonImmutable $asOf,
+        /** The service cannot be asked at the moment: this is what it said the last time. */
+        public bool $isStale,
+    ) {
+    }
+
+    /** @throws ApiFailed */
+    public static function from(Answer $answer): self
+    {
+        return new self(
+            post: $answer->text('post_uuid'),
+            views: $answer->count('views'),
+            uniqueViews: $answer->knownCount('unique_views'),
+            loggedIn: $answer->knownCount('logged_in'),
+            anonymous: $answer->knownCount('anonymous'),
+            bots: $answer->knownCount('bots'),
+            firstViewedAt: $answer->knownTime('first_viewed_at'),
+            lastViewedAt: $answer->knownTime('last_viewed_at'),
+            detailsSince: $answer->has('details_since') ? $answer->text('details_since') : null,
+            asOf: $answer->time('as_of'),
+            isStale: $answer->isStale,
+        );
+    }
+
+    /** @return array<string, mixed> by the names of the internal API */
+    public function toArray(): array
+    {
+        return [
+            'post_uuid' => $this->post,
+            'views' => $this->views,
+            'unique_views' => $this->uniqueViews,
+            'logged_in' => $this->loggedIn,
+            'anonymous' => $this->anonymous,
+            'bots' => $this->bots,
+            'first_viewed_at' => $this->firstViewedAt?->toIso8601ZuluString(),
+            'last_viewed_at' => $this->lastViewedAt?->toIso8601ZuluString(),
+            'details_since' => $this->detailsSince,
+            'as_of' => $this->asOf->toIso8601ZuluString(),
+            'is_stale' => $this->isStale,
+        ];
+    }
+
+    /** @return array<string, mixed> */
+    public function jsonSerialize(): array
+    {
+        return $this->toArray();
+    }
+}

@@ -1,0 +1,193 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Reading;
+
+use DateTimeInterface;
+use Throwable;
+
+/**
+ * Reads counts of posts. Never throws: what is not known is null, and why is told in Laravel's log.
+ *
+ * A post is a model, its id or its UUID (see PostId).
+ */
+final class Reader
+{
+    /** What the API takes in one call. */
+    private const POSTS_AT_ONCE = 200;
+    private const POST_DAYS_AT_ONCE = 20_000;
+
+    /** @param bool $isOff nobody is asked, nor a cache: no count is known */
+    public function __construct(
+        private readonly InternalApi $api,
+        private readonly Answers $answers,
+        private readonly bool $isOff = false,
+    ) {
+    }
+
+    public function statistics(mixed $post): ?PostStatistics
+    {
+        return $this->many([$post])->first();
+    }
+
+    /**
+     * All posts that are not in the cache, in one call of up to 200.
+     *
+     * @param iterable<mixed> $posts
+     * @return ByPost<?PostStatistics>
+     */
+    public function many(iterable $posts): ByPost
+    {
+        return $this->ofPosts($posts, 'views', self::POSTS_AT_ONCE, [], PostStatistics::from(...));
+    }
+
+    /**
+     * The last days of many posts, in one call of up to 200 (posts times days at most 20,000).
+     *
+     * @param iterable<mixed> $posts
+     * @return ByPost<?PostDays>
+     */
+    public function manyDaily(iterable $posts, int $days = 30): ByPost
+    {
+        $atOnce = max(1, min(self::POSTS_AT_ONCE, intdiv(self::POST_DAYS_AT_ONCE, max(1, $days))));
+
+        return $this->ofPosts($posts, "days $days", $atOnce, ['days' => $days], PostDays::from(...));
+    }
+
+    /** The last `$days` days, today included; or from one day to another, today unless told, up to 800. */
+    public function daily(
+        mixed $post,
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+    ): ?PostDays {
+        if ($from === null && $to === null) {
+            return $this->manyDaily([$post], $days ?? 30)->first();
+        }
+        $id = $this->idOf($post);
+        if ($id === null) {
+            return null;
+        }
+        $query = ['days' => $days, 'from' => self::day($from), 'to' => self::day($to)];
+
+        return $this->one("posts/$id/views/daily", $query, PostDays::from(...));
+    }
+
+    /**
+     * The posts with the most views.
+     *
+     * @param int $limit up to 1,000
+     * @param string|null $period `all`, `today`, `7d` or `30d`; or give the first and the last day
+     */
+    public function top(
+        int $limit = 10,
+        int $offset = 0,
+        ?string $period = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+    ): ?TopPosts {
+        $query = ['period' => $period, 'from' => self::day($from), 'to' => self::day($to)];
+
+        return $this->one('posts/top', $query + ['limit' => $limit, 'offset' => $offset], TopPosts::from(...));
+    }
+
+    /**
+     * @template T
+     * @param iterable<mixed> $posts
+     * @param array<string, int> $query
+     * @param callable(Answer): T $make
+     * @return ByPost<?T>
+     */
+    private function ofPosts(iterable $posts, string $kind, int $atOnce, array $query, callable $make): ByPost
+    {
+        $ids = [];
+        $found = [];
+        $place = 0;
+        foreach ($posts as $post) {
+            $id = $this->idOf($post);
+            if ($id !== null) {
+                $ids["$kind $id"] = $id;
+            }
+            // In the order of the posts, and null until it is read.
+            $found[$id ?? (is_int($post) || is_string($post) ? $post : "#$place")] = null;
+            $place++;
+        }
+        $ask = function (array $names) use ($ids, $query, $make): array {
+            $asked = array_map(static fn (string $name): string => $ids[$name], $names);
+            $answer = $this->api->get('posts/views', ['uuids' => implode(',', $asked)] + $query);
+            $head = array_diff_key($answer->fields, ['posts' => 0]);
+            $answers = [];
+            foreach ($answer->list('posts') as $index => $post) {
+                $one = new Answer($post->fields + $head);
+                $make($one);
+                if (!isset($asked[$index]) || $one->text('post_uuid') !== $asked[$index]) {
+                    throw ApiFailed::notTheApi();
+                }
+                $answers[$names[$index]] = $one;
+            }
+
+            return count($answers) === count($names) ? $answers : throw ApiFailed::notTheApi();
+        };
+        foreach ($this->read(array_keys($ids), $ask, $atOnce) as $name => $answer) {
+            $found[$ids[$name]] = $this->made($answer, $make);
+        }
+
+        return new ByPost($found);
+    }
+
+    /**
+     * @template T
+     * @param array<string, string|int|null> $query
+     * @param callable(Answer): T $make
+     * @return ?T
+     */
+    private function one(string $path, array $query, callable $make): mixed
+    {
+        $name = $path . ' ' . json_encode($query);
+        $ask = function () use ($name, $path, $query, $make): array {
+            $answer = $this->api->get($path, $query);
+            $make($answer);
+
+            return [$name => $answer];
+        };
+
+        return $this->made($this->read([$name], $ask)[$name], $make);
+    }
+
+    /**
+     * @param list<string> $names
+     * @param callable(list<string>): array<string, Answer> $ask
+     * @return array<string, ?Answer>
+     */
+    private function read(array $names, callable $ask, int $atOnce = 1): array
+    {
+        return $this->isOff ? array_fill_keys($names, null) : $this->answers->of($names, $ask, $atOnce);
+    }
+
+    /** What an older release of this package kept may have another shape. */
+    private function made(?Answer $answer, callable $make): mixed
+    {
+        try {
+            return $answer === null ? null : $make($answer);
+        } catch (ApiFailed) {
+            return null;
+        }
+    }
+
+    private function idOf(mixed $post): ?string
+    {
+        try {
+            return CanonicalPost::of($post);
+        } catch (Throwable $error) {
+            $this->answers->tell('read.invalid', $error->getMessage());
+
+            return null;
+        }
+    }
+
+    private static function day(DateTimeInterface|string|null $day): ?string
+    {
+        return $day instanceof DateTimeInterface ? $day->format('Y-m-d') : $day;
+    }
+}

@@ -1,0 +1,42 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Reading;
+
+use Illuminate\Contracts\Support\Arrayable;
+use JsonSerializable;
+
+/**
+ * A post in the list of those with the most views.
+ *
+ * @implements Arrayable<string, mixed>
+ */
+final readonly class TopPost implements Arrayable, JsonSerializable
+{
+    private function __construct(
+        public string $post,
+        public int $views,
+        /** Null: adopted data do not say. */
+        public ?int $uniqueViews,
+    ) {
+    }
+
+    /** @throws ApiFailed */
+    public static function from(Answer $answer): self
+    {
+        return new self($answer->text('post_uuid'), $answer->count('views'), $answer->knownCount('unique_views'));
+    }
+
+    /** @return array<string, mixed> by the names of the internal API */
+    public function toArray(): array
+    {
+        return ['post_uuid' => $this->post, 'views' => $this->views, 'unique_views' => $this->uniqueViews];
+    }
+
+    /** @return array<string, mixed> */
+    public function jsonSerialize(): array
+    {
+        return $this->toArray();
+    }
+}

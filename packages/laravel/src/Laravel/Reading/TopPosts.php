@@ -1,0 +1,107 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Reading;
+
+use Carbon\CarbonImmutable;
+use Countable;
+use Illuminate\Contracts\Support\Arrayable;
+use Illuminate\Database\Eloquent\Builder;
+use Illuminate\Database\Eloquent\Collection as Models;
+use Illuminate\Database\Eloquent\Model;
+use Illuminate\Support\Collection;
+use IteratorAggregate;
+use JsonSerializable;
+use Traversable;
+
+/**
+ * A page of the posts with the most views, most first.
+ *
+ * @implements Arrayable<string, mixed>
+ * @implements IteratorAggregate<int, TopPost>
+ */
+final readonly class TopPosts implements Arrayable, Countable, IteratorAggregate, JsonSerializable
+{
+    /** @param Collection<int, TopPost> $posts */
+    private function __construct(
+        /** `all`, `today`, `7d`, `30d`, or `FROM/TO`. */
+        public string $period,
+        /** How many posts there are to page through. */
+        public int $total,
+        public Collection $posts,
+        /** When the service read the data. */
+        public CarbonImmutable $asOf,
+        /** The service cannot be asked at the moment: this is what it said the last time. */
+        public bool $isStale,
+    ) {
+    }
+
+    /** @throws ApiFailed */
+    public static function from(Answer $answer): self
+    {
+        return new self(
+            period: $answer->text('period'),
+            total: $answer->count('total'),
+            posts: new Collection(array_map(TopPost::from(...), $answer->list('posts'))),
+            asOf: $answer->time('as_of'),
+            isStale: $answer->isStale,
+        );
+    }
+
+    /**
+     * The models of these posts, most viewed first, with `views` and `unique_views` of this period. Posts that the query does
+     * not find (deleted, not published) are left out.
+     *
+     *     Postviews::top(limit: 10, period: '7d')?->models(Post::published(), by: 'uuid')
+     *
+     * @template TModel of Model
+     * @param Builder<TModel> $query
+     * @param ?string $by the column that holds the id by which they are counted; the primary key by default
+     * @return Models<int, TModel>
+     */
+    public function models(Builder $query, ?string $by = null): Models
+    {
+        $by ??= $query->getModel()->getKeyName();
+        $found = $query->whereIn($query->qualifyColumn($by), $this->posts->pluck('post')->all())->get()
+            ->keyBy(static fn (Model $model): string => CanonicalPost::spelling((string) $model->getAttribute($by)) ?? '');
+        $models = $query->getModel()->newCollection();
+        foreach ($this->posts as $post) {
+            $model = $found->get($post->post);
+            if ($model !== null) {
+                LoadsViews::set($model, 'views', $post->views, $post->uniqueViews);
+                $models->push($model);
+            }
+        }
+
+        return $models;
+    }
+
+    public function count(): int
+    {
+        return $this->posts->count();
+    }
+
+    public function getIterator(): Traversable
+    {
+        return $this->posts->getIterator();
+    }
+
+    /** @return array<string, mixed> by the names of the internal API */
+    public function toArray(): array
+    {
+        return [
+            'period' => $this->period,
+            'total' => $this->total,
+            'posts' => $this->posts->map->toArray()->all(),
+            'as_of' => $this->asOf->toIso8601ZuluString(),
+            'is_stale' => $this->isStale,
+        ];
+    }
+
+    /** @return array<string, mixed> */
+    public function jsonSerialize(): array
+    {
+        return $this->toArray();
+    }
+}

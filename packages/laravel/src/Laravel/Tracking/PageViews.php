@@ -1,0 +1,61 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Tracking;
+
+use Illuminate\Http\Request;
+use Illuminate\Support\Facades\Log;
+use Postviews\Laravel\AnalyticsApi;
+use Postviews\Laravel\PostId;
+use Postviews\Laravel\Postviews;
+use Throwable;
+
+/** Decides whether a request is a view of a post, and tracks it. */
+final class PageViews
+{
+    public function __construct(
+        private readonly AnalyticsApi $analyticsApi,
+        private readonly Postviews $postviews,
+    ) {
+    }
+
+    /**
+     * By the reader of the current request; in a job or a command, where there is none, by an unknown reader. Never
+     * throws.
+     */
+    public function trackNow(mixed $post): void
+    {
+        try {
+            $request = app('request');
+            if (app()->runningInConsole() && $request->route() === null) {
+                $this->analyticsApi->trackView(['post_uuid' => PostId::of($post)]);
+            } else {
+                $this->track($request, $post);
+            }
+        } catch (Throwable $error) {
+            self::tell('view.invalid', $error->getMessage());
+        }
+    }
+
+    /** Never throws: a page does not fail for its count. */
+    public function track(Request $request, mixed $post): void
+    {
+        try {
+            if (RequestView::isShown($request) && !$this->postviews->leavesOut($request, $post)) {
+                $this->analyticsApi->trackView(RequestView::of($request, $post));
+            }
+        } catch (Throwable $error) {
+            self::tell('view.invalid', $error->getMessage());
+        }
+    }
+
+    public static function tell(string $event, string $detail): void
+    {
+        try {
+            Log::channel(config('postviews.log_channel'))->warning("postviews: $event: $detail");
+        } catch (Throwable) {
+            // There is nobody to tell: telling is what failed.
+        }
+    }
+}

@@ -1,0 +1,39 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel\Tracking;
+
+use Closure;
+use Illuminate\Http\Request;
+use Symfony\Component\HttpFoundation\Response;
+
+/**
+ * The middleware `track.view`: tracks a view of the post that a route shows.
+ *
+ *     Route::get('/posts/{post}', [PostController::class, 'show'])->middleware('track.view:post');
+ *
+ * Its parameter is the name of the route's parameter. A view is a GET that is answered with 2xx, is not fetched in
+ * advance, and is left out by no `Postviews::except`.
+ */
+final class TrackView
+{
+    public function __construct(private readonly PageViews $pageViews)
+    {
+    }
+
+    public function handle(Request $request, Closure $next, string $parameter = 'post'): Response
+    {
+        $response = $next($request);
+        if ($request->isMethod('GET') && $response->isSuccessful()) {
+            $post = $request->route()?->parameter($parameter);
+            if ($post === null) {
+                PageViews::tell('view.invalid', "the route {$request->route()?->uri()} has no parameter $parameter");
+            } else {
+                $this->pageViews->track($request, $post);
+            }
+        }
+
+        return $response;
+    }
+}

@@ -1,0 +1,308 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Publishing;
+
+use Closure;
+use InvalidArgumentException;
+use PhpAmqpLib\Exception\AMQPProtocolChannelException;
+use PhpAmqpLib\Exception\AMQPTimeoutException;
+use PhpAmqpLib\Message\AMQPMessage;
+use RuntimeException;
+use SensitiveParameter;
+use Throwable;
+
+/**
+ * Publishes views to RabbitMQ as persistent messages, and waits until the broker has confirmed that a queue which
+ * postviews reads has them on disk.
+ *
+ * It connects when it is first needed and keeps the connection for as long as its process lives. All messages of a
+ * `publish` are sent before the first answer is awaited. Of a cluster it tries one node after the other; what was not
+ * confirmed is sent again under the same ids, and is counted once.
+ */
+final class AmqpTransport implements Transport
+{
+    private const VIEWS_PER_MESSAGE = 50;
+
+    /** @var list<Broker> */
+    private array $brokers = [];
+    /** Why there are no brokers. */
+    private string $problem = '';
+    /** @var non-empty-list<SharedRest> that of each broker */
+    private readonly array $rests;
+    private ?EagerConnection $connection = null;
+    private ?EagerChannel $channel = null;
+    /** Whose connection it is: a forked child has only a copy. */
+    private int $pid = 0;
+    /** The broker whose turn it is. */
+    private int $turn = 0;
+    /** By the monotonic clock, in seconds. */
+    private float $deadline = 0.0;
+
+    /**
+     * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster that of
+     *     each node, with commas between them (a comma inside one is %2C) or as an array. `publish` tells what is wrong
+     *     with it
+     * @param ?Closure(string $event, string $detail): void $log
+     * @param ?string $restFolder where processes of this machine tell each other that the broker is away
+     * @param float $connectSeconds for connecting, and again for the broker's first answers
+     * @param float $confirmSeconds for each confirm, or group of them
+     * @param float $restSeconds after a failure the broker is left alone for so long
+     * @param float $flushSeconds after so long `publish` tries no further host, and waits for no further confirm
+     * @param array<string, mixed> $tls options of the stream context for amqps: cafile, local_cert, …
+     */
+    public function __construct(
+        #[SensitiveParameter]
+        string|array $url,
+        ?Closure $log = null,
+        ?string $restFolder = null,
+        private readonly float $connectSeconds = 0.5,
+        private readonly float $confirmSeconds = 1.0,
+        float $restSeconds = 5.0,
+        private readonly float $flushSeconds = 3.0,
+        private readonly array $tls = [],
+        private readonly string $appId = 'laravel',
+    ) {
+        try {
+            $this->brokers = Broker::fromUrls($url);
+        } catch (InvalidArgumentException $error) {
+            $this->problem = $error->getMessage();
+        }
+        $this->rests = array_map(
+            static fn (Broker $broker) => new SharedRest($restFolder, $broker->name(), $restSeconds, $log),
+            $this->brokers,
+        ) ?: [new SharedRest(null, '', $restSeconds)];
+    }
+
+    public function __destruct()
+    {
+        $this->disconnect();
+    }
+
+    public function publish(array $views): void
+    {
+        if ($views === []) {
+            return;
+        }
+        $this->leaveParentsConnection();
+        $messages = $this->messages($views);
+        try {
+            $this->publishOnOneOf($messages);
+        } catch (Throwable $error) {
+            // Without the cause: its trace could hold the password.
+            throw new PublishFailed($error->getMessage(), self::viewsOf($messages), $error instanceof BrokerRests);
+        } finally {
+            foreach ($this->rests as $rest) {
+                $rest->release();
+            }
+        }
+    }
+
+    /** Says goodbye to the broker. The next `publish` connects again. */
+    public function disconnect(): void
+    {
+        if ($this->connection === null) {
+            return;
+        }
+        try {
+            if ($this->pid === getmypid()) {
+                $this->connection->leave();
+            }
+        } catch (Throwable) {
+            // It is gone already.
+        }
+        $this->connection = $this->channel = null;
+    }
+
+    /** @return array<string, mixed> a dump shows no password */
+    public function __debugInfo(): array
+    {
+        return ['brokers' => $this->brokers, 'isConnected' => $this->connection !== null];
+    }
+
+    /**
+     * Tries one host after the other, without those that were away a moment ago. What is confirmed is taken out of
+     * `$messages`.
+     *
+     * @param array<string, array{AMQPMessage, list<EncodedView>}> $messages
+     * @throws Throwable the last failure
+     */
+    private function publishOnOneOf(array &$messages): void
+    {
+        $this->deadline = hrtime(true) / 1e9 + $this->flushSeconds;
+        $hasFailedOnce = false;
+        $failures = 0;
+        $error = null;
+        while ($this->connection !== null || $this->takeTurn()) {
+            $isKept = $this->connection !== null;
+            try {
+                $this->send($messages);
+                $this->rests[$this->turn]->succeeded();
+
+                return;
+            } catch (Throwable $error) {
+                // An alarm blocks every node of a cluster.
+                $isOver = $error instanceof BrokerBlocked || hrtime(true) / 1e9 >= $this->deadline;
+                // A kept connection may have died long ago, and a new one may break by accident: once, that does not
+                // count. It does count when a host does not answer at all.
+                $isAccident = $this->connection !== null && ($isKept || !$error instanceof AMQPTimeoutException);
+                if ($isOver || $hasFailedOnce || !$isAccident) {
+                    $failures++;
+                    $this->rests[$this->turn]->failed();
+                }
+                $hasFailedOnce = $hasFailedOnce || $isAccident;
+                $this->abandon();
+                if ($isOver || $failures >= count($this->rests)) {
+                    throw $error;
+                }
+            }
+        }
+        throw $error ?? new BrokerRests('the broker was away a moment ago, and is left alone for now');
+    }
+
+    /** Goes on to the next host that may be tried. False: all of them rest. */
+    private function takeTurn(): bool
+    {
+        for ($passed = 0; $passed < count($this->rests); $passed++) {
+            if ($this->rests[$this->turn]->mayTry()) {
+                return true;
+            }
+            $this->nextTurn();
+        }
+
+        return false;
+    }
+
+    private function nextTurn(): void
+    {
+        $this->turn = ($this->turn + 1) % count($this->rests);
+    }
+
+    /** @param array<string, array{AMQPMessage, list<EncodedView>}> $messages */
+    private function send(array &$messages): void
+    {
+        if (!$this->sendOnce($messages)) {
+            // Nothing of postviews was here yet.
+            Topology::declare($this->connection());
+            if (!$this->sendOnce($messages)) {
+                throw new RuntimeException('no queue is bound for views');
+            }
+        }
+    }
+
+    /**
+     * @param array<string, array{AMQPMessage, list<EncodedView>}> $messages
+     * @return bool false when there is no exchange, or no queue bound to it
+     */
+    private function sendOnce(array &$messages): bool
+    {
+        $isNew = $this->connection === null;
+        $connection = $this->connection();
+        $channel = $this->channel ??= new EagerChannel($connection, $this->confirmSeconds);
+        try {
+            foreach ($messages as [$message]) {
+                $channel->basic_publish($message, Topology::EXCHANGE, Topology::ROUTING_KEY, true);
+            }
+            if ($isNew) {
+                $connection->awaitOpen($this->connectSeconds);
+            }
+            // Never 0, which would mean for ever.
+            $leftSeconds = max(0.1, $this->deadline - hrtime(true) / 1e9);
+            $channel->wait_for_pending_acks_returns(min($this->confirmSeconds, $leftSeconds));
+        } catch (AMQPProtocolChannelException $error) {
+            $this->channel = null;
+            if ($error->getCode() !== 404) {
+                throw $error;
+            }
+
+            return false;
+        } finally {
+            foreach (array_keys($messages) as $id) {
+                if ($channel->confirms->isConfirmed($id)) {
+                    unset($messages[$id]);
+                }
+            }
+        }
+        if ($channel->confirms->isRefused) {
+            throw new RuntimeException('the queue takes no more');
+        }
+        $hasReturned = $channel->confirms->hasReturned();
+        $channel->confirms->forget();
+
+        return !$hasReturned;
+    }
+
+    private function connection(): EagerConnection
+    {
+        if ($this->connection === null) {
+            $broker = $this->brokers[$this->turn] ?? throw new InvalidArgumentException($this->problem);
+            $name = "postviews $this->appId";
+            $connection = new EagerConnection($broker, $this->connectSeconds, $this->confirmSeconds, $name, $this->tls);
+            // Waiting for the confirm would be in vain.
+            $connection->set_connection_block_handler(static function (): void {
+                throw new BrokerBlocked('the broker takes nothing: it has no memory or no disk left');
+            });
+            $this->connection = $connection;
+            $this->pid = (int) getmypid();
+        }
+
+        return $this->connection;
+    }
+
+    /** Lets go of a connection that failed. The next host has its turn. */
+    private function abandon(): void
+    {
+        $this->nextTurn();
+        try {
+            $this->connection?->drop();
+        } catch (Throwable) {
+            // It is gone already.
+        }
+        $this->connection = $this->channel = null;
+    }
+
+    /** In a forked process, whose parent goes on using it. */
+    private function leaveParentsConnection(): void
+    {
+        if ($this->connection !== null && $this->pid !== getmypid()) {
+            $this->connection = $this->channel = null;
+        }
+    }
+
+    /**
+     * @param list<EncodedView> $views
+     * @return array<string, array{AMQPMessage, list<EncodedView>}> by message_id
+     */
+    private function messages(array $views): array
+    {
+        $messages = [];
+        foreach (array_chunk($views, self::VIEWS_PER_MESSAGE) as $some) {
+            $isOne = count($some) === 1;
+            $id = $isOne ? $some[0]->messageId : Uuid::v7();
+            $json = array_map(static fn (EncodedView $view): string => $view->json, $some);
+            $messages[$id] = [
+                new AMQPMessage($isOne ? $json[0] : '[' . implode(',', $json) . ']', [
+                    'content_type' => 'application/json',
+                    'delivery_mode' => AMQPMessage::DELIVERY_MODE_PERSISTENT,
+                    'message_id' => $id,
+                    'timestamp' => time(),
+                    'type' => Topology::ROUTING_KEY,
+                    'app_id' => $this->appId,
+                ]),
+                $some,
+            ];
+        }
+
+        return $messages;
+    }
+
+    /**
+     * @param array<string, array{AMQPMessage, list<EncodedView>}> $messages
+     * @return list<EncodedView>
+     */
+    private static function viewsOf(array $messages): array
+    {
+        return array_merge(...array_values(array_map(static fn (array $message): array => $message[1], $messages)));
+    }
+}

@@ -1,0 +1,16 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Publishing;
+
+use RuntimeException;
+
+/**
+ * Nothing was tried.
+ *
+ * @internal
+ */
+final class BrokerRests extends RuntimeException
+{
+}

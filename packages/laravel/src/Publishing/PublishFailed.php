@@ -1,0 +1,27 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Publishing;
+
+use RuntimeException;
+
+/**
+ * The broker does not have these views, or has not said that it has: they may be sent again, as they are.
+ *
+ * It has no previous exception: the trace of that one could hold the broker's password.
+ */
+final class PublishFailed extends RuntimeException
+{
+    /**
+     * @param list<EncodedView> $views
+     * @param bool $isResting nothing was tried: the broker was away a moment ago
+     */
+    public function __construct(
+        string $message,
+        public readonly array $views,
+        public readonly bool $isResting = false,
+    ) {
+        parent::__construct($message);
+    }
+}

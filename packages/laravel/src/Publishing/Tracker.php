@@ -1,0 +1,231 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Publishing;
+
+use Closure;
+use Throwable;
+
+/**
+ * Tracks views without making the caller wait, and sends them when told to.
+ *
+ *     $tracker = new Tracker(new AmqpTransport('amqp://…'));
+ *     $tracker->trackView(['post_uuid' => 'a-post', 'ip' => $_SERVER['REMOTE_ADDR']]);
+ *     // when the page is with its reader:
+ *     $tracker->flush();
+ *
+ * | outcome of a view | when |
+ * |---|---|
+ * | confirmed: it is on disk in a queue that postviews reads | `flush` has returned true |
+ * | still remembered: the broker is away, or did not confirm | until the next `flush` of this process |
+ * | refused, and `$log` is told the rule | it breaks the contract |
+ * | dropped, and `$log` is told how many | this process ends, or remembers too many |
+ *
+ * Each view gets an id and its time when it is tracked. What may have arrived is sent again under the same id, and is
+ * counted once.
+ */
+final class Tracker
+{
+    private const MAX_REMEMBERED = 1_000;
+
+    /** @var list<EncodedView> */
+    private array $remembered = [];
+    /** Whose they are: a forked child has only copies, which its parent sends. */
+    private int $pid;
+    /** @var array<string, int> views that were dropped and not told of yet, by reason */
+    private array $dropped = [];
+    /** @var array<string, int> refusals since the last `flush`, by rule */
+    private array $refused = [];
+
+    /** @param ?Closure(string $event, string $detail): void $log told of what went wrong; never of a view */
+    public function __construct(
+        private readonly Transport $transport,
+        private readonly ?Closure $log = null,
+    ) {
+        $this->pid = (int) getmypid();
+    }
+
+    public function __destruct()
+    {
+        $this->flush();
+        if ($this->remembered !== []) {
+            $this->tell('view.dropped', self::views(count($this->remembered)) . ': the process has ended');
+        }
+    }
+
+    /**
+     * Takes one view. Never throws, whatever it is given, and does not wait: only when it remembers 1,000 views
+     * already does it send them first.
+     *
+     * @param array<string, mixed> $view
+     */
+    public function trackView(array $view): void
+    {
+        try {
+            $this->leaveParentsViews();
+            $encoded = View::encode($view);
+            if (count($this->remembered) >= self::MAX_REMEMBERED && !$this->send()) {
+                $this->drop('more than ' . self::MAX_REMEMBERED . ' wait, and the broker does not take them');
+
+                return;
+            }
+            $this->remembered[] = $encoded;
+        } catch (InvalidView $error) {
+            $this->refuse($error);
+        } catch (Throwable $error) {
+            $this->drop($error->getMessage());
+        }
+    }
+
+    /**
+     * Sends what is remembered. Never throws; with a broker that is away it takes a moment at first, and then none at
+     * all.
+     *
+     * @return bool false: the broker does not have all of it
+     */
+    public function flush(): bool
+    {
+        $isSent = $this->send();
+        $this->tellSums();
+
+        return $isSent;
+    }
+
+    /** @throws PublishFailed */
+    public function flushOrFail(): void
+    {
+        $this->leaveParentsViews();
+        try {
+            $this->publish();
+        } finally {
+            $this->tellSums();
+        }
+    }
+
+    /**
+     * Sends these now, without remembering them: they came from a queue of jobs, which keeps them.
+     *
+     * @param list<EncodedView> $views
+     * @throws PublishFailed with those that are left
+     */
+    public function publishNow(array $views): void
+    {
+        try {
+            $this->transport->publish($views);
+        } catch (PublishFailed $error) {
+            $this->tellLost($error);
+            throw $error;
+        }
+    }
+
+    /**
+     * Gives away what is still remembered, to something that keeps it longer than this process lives. If that throws,
+     * all of it is still remembered.
+     *
+     * @param callable(non-empty-list<EncodedView>): void $to
+     */
+    public function handOver(callable $to): void
+    {
+        $this->leaveParentsViews();
+        if ($this->remembered === []) {
+            return;
+        }
+        try {
+            $to($this->remembered);
+            $this->remembered = [];
+        } catch (Throwable $error) {
+            $this->tell('queue.lost', $error->getMessage());
+        }
+    }
+
+    private function send(): bool
+    {
+        try {
+            $this->leaveParentsViews();
+            $this->publish();
+
+            return true;
+        } catch (PublishFailed $error) {
+            $this->tellLost($error);
+        } catch (Throwable $error) {
+            $this->tell('broker.lost', $error->getMessage());
+        }
+
+        return false;
+    }
+
+    private function publish(): void
+    {
+        if ($this->remembered === []) {
+            return;
+        }
+        try {
+            $this->transport->publish($this->remembered);
+            $this->remembered = [];
+        } catch (PublishFailed $error) {
+            $this->remembered = $error->views;
+            throw $error;
+        }
+    }
+
+    /** Tells the first refusal of a kind at once, where somebody looks for it, and the others as one sum. */
+    private function refuse(InvalidView $error): void
+    {
+        $rule = $error->getMessage();
+        $this->refused[$rule] = ($this->refused[$rule] ?? 0) + 1;
+        if ($this->refused[$rule] === 1) {
+            $this->tell('view.invalid', "$rule ($error->reason)");
+        }
+    }
+
+    private function tellLost(PublishFailed $error): void
+    {
+        // What rests was told of when it failed.
+        if (!$error->isResting) {
+            $this->tell('broker.lost', $error->getMessage());
+        }
+    }
+
+    private function drop(string $reason): void
+    {
+        $this->dropped[$reason] = ($this->dropped[$reason] ?? 0) + 1;
+    }
+
+    private function tellSums(): void
+    {
+        foreach ($this->dropped as $reason => $views) {
+            $this->tell('view.dropped', self::views($views) . ": $reason");
+        }
+        foreach ($this->refused as $rule => $views) {
+            if ($views > 1) {
+                $this->tell('view.invalid', self::views($views - 1, ' more') . ": $rule");
+            }
+        }
+        $this->dropped = $this->refused = [];
+    }
+
+    private static function views(int $count, string $more = ''): string
+    {
+        return "$count$more " . ($count === 1 ? 'view' : 'views');
+    }
+
+    private function leaveParentsViews(): void
+    {
+        if ($this->pid !== getmypid()) {
+            $this->pid = (int) getmypid();
+            $this->remembered = [];
+        }
+    }
+
+    private function tell(string $event, string $detail): void
+    {
+        try {
+            if ($this->log !== null) {
+                ($this->log)($event, $detail);
+            }
+        } catch (Throwable) {
+            // There is nobody to tell: telling is what failed.
+        }
+    }
+}

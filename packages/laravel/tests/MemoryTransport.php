@@ -1,0 +1,41 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Tests;
+
+use Postviews\Publishing\EncodedView;
+use Postviews\Publishing\PublishFailed;
+use Postviews\Publishing\Transport;
+
+/** Keeps what it is given, or takes nothing, as a broker that is away. */
+final class MemoryTransport implements Transport
+{
+    /** @var list<EncodedView> */
+    public array $taken = [];
+    public bool $isAway = false;
+    /** How many it takes before it is away, each time. */
+    public int $takesFirst = 0;
+    public int $tried = 0;
+
+    public function publish(array $views): void
+    {
+        $this->tried++;
+        if (!$this->isAway) {
+            array_push($this->taken, ...$views);
+
+            return;
+        }
+        array_push($this->taken, ...array_slice($views, 0, $this->takesFirst));
+        $left = array_slice($views, $this->takesFirst);
+        if ($left !== []) {
+            throw new PublishFailed('the broker is away', $left);
+        }
+    }
+
+    /** @return list<array<string, mixed>> */
+    public function events(): array
+    {
+        return array_map(fn (EncodedView $view) => json_decode($view->json, true), $this->taken);
+    }
+}

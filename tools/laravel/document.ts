@@ -1,0 +1,47 @@
+/** The snippets of docs/laravel.md, as they are put into an application: so the document itself is what is tried. */
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const DOCUMENT = join(import.meta.dirname, '../../docs/laravel.md')
+
+export interface Snippet {
+  /** The heading that it stands under. */
+  section: string
+  /** `php`, `sh`, `dotenv`, `blade`. */
+  language: string
+  /** The file that its first line names, in a comment: `app/Models/Post.php`. */
+  file: string | null
+  /** Without that line. */
+  text: string
+}
+
+const BLOCK = /^(?:#{1,6} (?<heading>[^\n]+)|```(?<language>\w+)\n(?<text>.*?)^```)$/gms
+const NAMED = /^(?:\/\/|#|\{\{--) (\S*[./]\S+?)(?: --\}\})?\n+/
+
+/** In the order of the document. */
+export function snippetsOf(document: string = readFileSync(DOCUMENT, 'utf8')): Snippet[] {
+  const snippets: Snippet[] = []
+  let section = ''
+  for (const { groups } of document.matchAll(BLOCK)) {
+    const { heading, language, text } = groups!
+    if (heading !== undefined) section = heading
+    if (language === undefined || text === undefined) continue
+    const [line = '', file = null] = NAMED.exec(text) ?? []
+    snippets.push({ section, language, file, text: text.slice(line.length) })
+  }
+  return snippets
+}
+
+/**
+ * A file of the application once the snippet is in it: a fluent call, `->withMiddleware(…)`, takes the place of the same call; lines of
+ * `.env` are added; all others are whole files.
+ */
+export function withSnippet(before: string, { file, text }: Pick<Snippet, 'file' | 'text'>): string {
+  if (file === '.env') return `${before.trimEnd()}\n${text}`
+  const call = /^\s*->(\w+)\(/.exec(text)?.[1]
+  if (call === undefined) return file?.endsWith('.blade.php') ? text : `<?php\n\n${text}`
+  const same = new RegExp(`^ *->${call}\\(.*?^ {4}\\}\\)`, 'ms')
+  if (!same.test(before)) throw new Error(`${file} has no ->${call}(…)`)
+  return before.replace(same, () => text.trimEnd())
+}

@@ -94,6 +94,38 @@ for (const { what, begin, end } of FAULTS) {
   })
 }
 
+test('while the broker is away, a command that tracks ten thousand views, and one that exits early, lose none', async t => {
+  const vhost = await broker.vhost()
+  const counting = await startCounting(t, vhost.url)
+  await broker.settle()
+  const app = await laravelApp(t, {
+    env: { POSTVIEWS_AMQP_URL: vhost.url, POSTVIEWS_QUEUE_CONNECTION: 'database' },
+    files: {
+      ...BLOG,
+      'routes/console.php': `<?php
+use Illuminate\\Support\\Facades\\Artisan;
+use Postviews\\Laravel\\Facades\\AnalyticsApi;
+
+Artisan::command('views:track {views} {--exit}', function (): void {
+    for ($view = 0; $view < $this->argument('views'); $view++) {
+        AnalyticsApi::trackView(['post_id' => 3]);
+    }
+    if ($this->option('exit')) {
+        exit(3);
+    }
+});
+`,
+    },
+  })
+  await broker.kill()
+  assert.equal((await app.artisan('views:track', '10000')).code, 0)
+  assert.equal((await app.artisan('views:track', '1', '--exit')).code, 3)
+  await broker.restart()
+  assert.equal(droppedOf(app), 0)
+  await working(t, app)
+  await until('all are counted', async () => (await counting.rows()) === 10_001, HEAL_DEADLINE_MS)
+})
+
 test('without a queue, what was shown while the broker is away is counted or told as dropped', async t => {
   const vhost = await broker.vhost()
   const counting = await startCounting(t, vhost.url)

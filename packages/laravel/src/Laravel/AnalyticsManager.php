@@ -18,6 +18,7 @@ use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\Tracker;
 use Postviews\Publishing\Transport;
 use Throwable;
+use WeakReference;
 
 /**
  * The trackers of this process, by driver. A driver of your own is a tracker with a transport of your own:
@@ -64,9 +65,9 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
      */
     public function sendTracked(): void
     {
-        foreach ($this->getDrivers() as $driver => $tracker) {
-            if (!$tracker->flush() && $this->hasQueue()) {
-                $tracker->handOver(fn (array $views) => $this->dispatch((string) $driver, $views));
+        foreach ($this->getDrivers() as $tracker) {
+            if (!$tracker->flush()) {
+                $tracker->handOver();
             }
         }
     }
@@ -89,6 +90,19 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         }
 
         return $this->container->runningUnitTests() ? 'null' : 'amqp';
+    }
+
+    /** @param string $driver */
+    protected function createDriver($driver): Tracker
+    {
+        $tracker = parent::createDriver($driver);
+        // Weak, as the log is: this manager holds the tracker.
+        $manager = WeakReference::create($this);
+        $tracker->handOverTo(
+            static fn (array $views): bool => $manager->get()?->enqueue((string) $driver, $views) ?? false,
+        );
+
+        return $tracker;
     }
 
     protected function createAmqpDriver(): Tracker
@@ -141,14 +155,25 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         };
     }
 
-    /** @param non-empty-list<EncodedView> $views */
-    private function dispatch(string $driver, array $views): void
+    /**
+     * @param non-empty-list<EncodedView> $views
+     * @return bool false: no queue is named
+     * @throws Throwable what the queue says
+     */
+    private function enqueue(string $driver, array $views): bool
     {
+        if (!$this->hasQueue()) {
+            return false;
+        }
         foreach (array_chunk($views, self::VIEWS_PER_JOB) as $some) {
             $job = new FlushViews($driver, array_map(static fn (EncodedView $view): array => $view->toArray(), $some));
             $job->onConnection($this->config->get('postviews.queue.connection'));
             $job->onQueue($this->config->get('postviews.queue.queue'));
+            // A transaction that is rolled back takes no view back: its page was read.
+            $job->beforeCommit();
             $this->container->make(Dispatcher::class)->dispatch($job);
         }
+
+        return true;
     }
 }

@@ -8,6 +8,7 @@ use Illuminate\Contracts\Routing\UrlRoutable;
 use Illuminate\Database\Eloquent\Model;
 use InvalidArgumentException;
 use Stringable;
+use Throwable;
 
 /**
  * The id by which a post's views are counted. Tracking and reading both ask here, so that they mean the same post.
@@ -20,6 +21,9 @@ use Stringable;
  * | an integer, a text, a UUID object | itself |
  *
  * A slug is none of these: an editor may change it, and the post's views would be counted anew.
+ *
+ * A model that was loaded without its column `uuid` (`Post::select('id', 'title')`) has no id: its primary key could be
+ * that of another post's views.
  */
 final class PostId
 {
@@ -47,7 +51,30 @@ final class PostId
     private static function ofModel(Model $post): mixed
     {
         $attributes = $post->getAttributes();
+        if (array_key_exists('uuid', $attributes) || !$post->exists || !self::hasUuidColumn($post)) {
+            return isset($attributes['uuid']) ? $post->getAttribute('uuid') : $post->getKey();
+        }
+        if (!$post->wasRecentlyCreated) {
+            throw new InvalidArgumentException(
+                get_debug_type($post) . ' was loaded without its column uuid, by which its views are counted; select it too',
+            );
+        }
+        // Its row was written here, and not read: the database may have made a UUID.
+        $row = $post->newModelQuery()->useWritePdo()->whereKey($post->getKey())->first(['uuid']);
 
-        return isset($attributes['uuid']) ? $post->getAttribute('uuid') : $post->getKey();
+        return $row?->getAttribute('uuid') ?? $post->getKey();
+    }
+
+    private static function hasUuidColumn(Model $post): bool
+    {
+        try {
+            return app(UuidColumns::class)->isColumnOf($post);
+        } catch (Throwable) {
+            // Without the cause, which names the database's host.
+            throw new InvalidArgumentException(
+                'the database does not say whether the table of ' . get_debug_type($post)
+                    . ' has a column uuid, by which its views would be counted; getPostviewsId() of the model may say their id',
+            );
+        }
     }
 }

@@ -65,6 +65,9 @@ final class PostviewsServiceProvider extends ServiceProvider
     private function registerTracking(): void
     {
         $this->app->singleton(AnalyticsManager::class, static fn (Application $app) => new AnalyticsManager($app));
+        $this->app->singleton(UuidColumns::class, static fn (Application $app) => new UuidColumns(
+            $app->storagePath('framework/postviews-columns.json'),
+        ));
         $this->app->singleton(AnalyticsApi::class, static fn (Application $app) => $app->make(AnalyticsManager::class));
     }
 

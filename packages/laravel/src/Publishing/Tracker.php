@@ -19,6 +19,7 @@ use Throwable;
  * |---|---|
  * | confirmed: it is on disk in a queue that postviews reads | `flush` has returned true |
  * | still remembered: the broker is away, or did not confirm | until the next `flush` of this process |
+ * | handed over to what `handOverTo` names | `handOver` has returned true, or this process ends or remembers too many |
  * | refused, and `$log` is told the rule | it breaks the contract |
  * | dropped, and `$log` is told how many | this process ends, or remembers too many |
  *
@@ -28,6 +29,8 @@ use Throwable;
 final class Tracker
 {
     private const MAX_REMEMBERED = 1_000;
+    /** After a failure the queue is not asked again for each view. */
+    private const QUEUE_REST_SECONDS = 5.0;
 
     /** @var list<EncodedView> */
     private array $remembered = [];
@@ -37,6 +40,11 @@ final class Tracker
     private array $dropped = [];
     /** @var array<string, int> refusals since the last `flush`, by rule */
     private array $refused = [];
+
+    /** @var ?Closure(non-empty-list<EncodedView>): bool */
+    private ?Closure $queue = null;
+    /** By the monotonic clock, in seconds. */
+    private float $queueRestsUntil = 0.0;
 
     /** @param ?Closure(string $event, string $detail): void $log told of what went wrong; never of a view */
     public function __construct(
@@ -48,7 +56,9 @@ final class Tracker
 
     public function __destruct()
     {
-        $this->flush();
+        if (!$this->flush()) {
+            $this->handOverUnlessResting();
+        }
         if ($this->remembered !== []) {
             $this->tell('view.dropped', self::views(count($this->remembered)) . ': the process has ended');
         }
@@ -56,7 +66,7 @@ final class Tracker
 
     /**
      * Takes one view. Never throws, whatever it is given, and does not wait: only when it remembers 1,000 views
-     * already does it send them first.
+     * already does it send them first, or hand them over.
      *
      * @param array<string, mixed> $view
      */
@@ -65,7 +75,10 @@ final class Tracker
         try {
             $this->leaveParentsViews();
             $encoded = View::encode($view);
-            if (count($this->remembered) >= self::MAX_REMEMBERED && !$this->send()) {
+            if ($this->isFull() && !$this->send() && $this->isFull()) {
+                $this->handOverUnlessResting();
+            }
+            if ($this->isFull()) {
                 $this->drop('more than ' . self::MAX_REMEMBERED . ' wait, and the broker does not take them');
 
                 return;
@@ -120,23 +133,52 @@ final class Tracker
     }
 
     /**
-     * Gives away what is still remembered, to something that keeps it longer than this process lives. If that throws,
-     * all of it is still remembered.
+     * Names something that keeps views for longer than this process lives. It is given what the broker does not take
+     * before anything is dropped.
      *
-     * @param callable(non-empty-list<EncodedView>): void $to
+     * @param Closure(non-empty-list<EncodedView>): bool $queue whether it has taken all of them; it may throw
      */
-    public function handOver(callable $to): void
+    public function handOverTo(Closure $queue): void
+    {
+        $this->queue = $queue;
+    }
+
+    /**
+     * Gives away what is still remembered.
+     *
+     * @return bool false: nothing is named that takes it, or it failed; all of it is still remembered
+     */
+    public function handOver(): bool
     {
         $this->leaveParentsViews();
         if ($this->remembered === []) {
-            return;
+            return true;
         }
         try {
-            $to($this->remembered);
+            if ($this->queue === null || !($this->queue)($this->remembered)) {
+                return false;
+            }
             $this->remembered = [];
+
+            return true;
         } catch (Throwable $error) {
+            $this->queueRestsUntil = hrtime(true) / 1e9 + self::QUEUE_REST_SECONDS;
             $this->tell('queue.lost', $error->getMessage());
+
+            return false;
         }
+    }
+
+    private function handOverUnlessResting(): void
+    {
+        if (hrtime(true) / 1e9 >= $this->queueRestsUntil) {
+            $this->handOver();
+        }
+    }
+
+    private function isFull(): bool
+    {
+        return count($this->remembered) >= self::MAX_REMEMBERED;
     }
 
     private function send(): bool

@@ -108,17 +108,85 @@ final class TrackerTest extends TestCase
     public function test_hands_over_what_is_left_and_keeps_it_where_nobody_takes_it(): void
     {
         $this->tracker->trackView(['post_id' => 1]);
-        $this->tracker->handOver(function (): never {
+        self::assertFalse($this->tracker->handOver());
+        $this->tracker->handOverTo(fn (): bool => false);
+        self::assertFalse($this->tracker->handOver());
+        $this->tracker->handOverTo(function (): never {
             throw new RuntimeException('no such table: jobs');
         });
+        self::assertFalse($this->tracker->handOver());
         self::assertSame(['queue.lost: no such table: jobs'], $this->log);
         $given = [];
-        $this->tracker->handOver(function (array $views) use (&$given): void {
+        $this->tracker->handOverTo(function (array $views) use (&$given): bool {
             $given = $views;
+
+            return true;
         });
+        self::assertTrue($this->tracker->handOver());
         self::assertCount(1, $given);
         self::assertTrue($this->tracker->flush());
         self::assertSame(0, $this->transport->tried);
+    }
+
+    public function test_hands_over_a_full_buffer_that_the_broker_does_not_take_and_drops_nothing(): void
+    {
+        $this->transport->isAway = true;
+        $given = [];
+        $this->tracker->handOverTo(function (array $views) use (&$given): bool {
+            array_push($given, ...$views);
+
+            return true;
+        });
+        for ($post = 1; $post <= 10_000; $post++) {
+            $this->tracker->trackView(['post_id' => $post]);
+        }
+        self::assertFalse($this->tracker->flush());
+        self::assertTrue($this->tracker->handOver());
+        self::assertCount(10_000, array_unique(array_column($given, 'messageId')));
+        self::assertSame(['broker.lost: the broker is away'], array_values(array_unique($this->log)));
+    }
+
+    public function test_a_queue_that_fails_is_not_asked_again_for_each_view(): void
+    {
+        $this->transport->isAway = true;
+        $asked = 0;
+        $this->tracker->handOverTo(function () use (&$asked): never {
+            $asked++;
+            throw new RuntimeException('the queue hangs');
+        });
+        for ($post = 1; $post <= 1_500; $post++) {
+            $this->tracker->trackView(['post_id' => $post]);
+        }
+        self::assertSame(1, $asked);
+        $this->tracker->flush();
+        self::assertStringStartsWith('view.dropped: 500 views: more than 1000 wait', end($this->log));
+    }
+
+    public function test_a_process_that_ends_early_hands_over_what_the_broker_does_not_take(): void
+    {
+        $this->transport->isAway = true;
+        $given = [];
+        $this->tracker->handOverTo(static function (array $views) use (&$given): bool {
+            $given = $views;
+
+            return true;
+        });
+        $this->tracker->trackView(['post_id' => 1]);
+        unset($this->tracker);
+        self::assertCount(1, $given);
+        self::assertSame(['broker.lost: the broker is away'], $this->log);
+    }
+
+    public function test_a_view_has_the_room_that_the_broker_makes_before_it_fails(): void
+    {
+        $this->transport->isAway = true;
+        $this->transport->takesFirst = 600;
+        for ($post = 1; $post <= 1_001; $post++) {
+            $this->tracker->trackView(['post_id' => $post]);
+        }
+        $this->transport->isAway = false;
+        self::assertTrue($this->tracker->flush());
+        self::assertCount(1_001, $this->transport->taken);
     }
 
     public function test_is_freed_at_once_when_it_is_let_go_of(): void

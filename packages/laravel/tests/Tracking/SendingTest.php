@@ -160,6 +160,42 @@ final class SendingTest extends TestCase
         self::assertLessThan(200_000, DB::table('jobs')->max(DB::raw('length(payload)')));
     }
 
+    public function test_a_command_and_a_job_lose_none_of_ten_thousand_views_while_the_broker_is_away(): void
+    {
+        config(['postviews.queue.connection' => 'database']);
+        $this->transport->isAway = true;
+        $track = static function (): void {
+            for ($post = 1; $post <= 10_000; $post++) {
+                AnalyticsApi::trackView(['post_id' => $post]);
+            }
+        };
+        $track();
+        $this->app->terminate();
+        self::assertSame(100, DB::table('jobs')->count());
+        dispatch($track)->onQueue('tracking');
+        Artisan::call('queue:work', ['--queue' => 'tracking', '--once' => true]);
+        self::assertSame(200, DB::table('jobs')->count());
+        self::assertSame([], $this->loggedOf('view.dropped'));
+        $this->transport->isAway = false;
+        Artisan::call('queue:work', ['--stop-when-empty' => true]);
+        self::assertCount(20_000, array_unique(array_column($this->transport->events(), 'event_id')));
+    }
+
+    public function test_a_job_is_in_the_queue_at_once_whatever_becomes_of_a_transaction(): void
+    {
+        config([
+            'postviews.queue.connection' => 'database',
+            'queue.connections.database.after_commit' => true,
+            'database.connections.posts' => ['driver' => 'sqlite', 'database' => ':memory:'],
+        ]);
+        $this->transport->isAway = true;
+        DB::connection('posts')->beginTransaction();
+        AnalyticsApi::trackView(['post_id' => 42]);
+        $this->app->terminate();
+        DB::connection('posts')->rollBack();
+        self::assertSame(1, DB::table('jobs')->count());
+    }
+
     public function test_a_queue_that_cannot_take_them_loses_none(): void
     {
         config(['postviews.queue.connection' => 'database']);

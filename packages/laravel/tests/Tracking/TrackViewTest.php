@@ -30,6 +30,9 @@ final class TrackViewTest extends TestCase
                     return 'an early return';
                 }
                 abort_if($request->has('missing'), 404);
+                if ($request->has('known')) {
+                    return response("post $post->id")->setNotModified();
+                }
                 throw_if($request->has('broken'), new RuntimeException('broken'));
 
                 return $request->has('moved') ? redirect('/') : "post $post->id";
@@ -90,6 +93,12 @@ final class TrackViewTest extends TestCase
     {
         $this->get('/posts/7?early')->assertSee('an early return');
         AnalyticsApi::assertTracked(Post::known(7));
+    }
+
+    public function test_a_reader_whose_browser_shows_the_copy_it_has_is_a_view(): void
+    {
+        $this->get('/posts/7?known')->assertStatus(304);
+        AnalyticsApi::assertTrackedTimes(7, 1);
     }
 
     public function test_the_parameter_may_be_an_id_and_a_route_without_it_is_told(): void

@@ -13,8 +13,8 @@ use Symfony\Component\HttpFoundation\Response;
  *
  *     Route::get('/posts/{post}', [PostController::class, 'show'])->middleware('track.view:post');
  *
- * Its parameter is the name of the route's parameter. A view is a GET that is answered with 2xx, is not fetched in
- * advance, and is left out by no `Postviews::except`.
+ * Its parameter is the name of the route's parameter. A view is a GET that is answered with 2xx or 304, is not
+ * fetched in advance, and is left out by no `Postviews::except`.
  */
 final class TrackView
 {
@@ -25,7 +25,7 @@ final class TrackView
     public function handle(Request $request, Closure $next, string $parameter = 'post'): Response
     {
         $response = $next($request);
-        if ($request->isMethod('GET') && $response->isSuccessful()) {
+        if ($request->isMethod('GET') && self::showsPost($response)) {
             $post = $request->route()?->parameter($parameter);
             if ($post === null) {
                 PageViews::tell('view.invalid', "the route {$request->route()?->uri()} has no parameter $parameter");
@@ -35,5 +35,11 @@ final class TrackView
         }
 
         return $response;
+    }
+
+    /** With 304 the reader's browser shows the copy that it has. */
+    private static function showsPost(Response $response): bool
+    {
+        return $response->isSuccessful() || $response->getStatusCode() === Response::HTTP_NOT_MODIFIED;
     }
 }

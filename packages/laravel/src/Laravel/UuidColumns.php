@@ -1,0 +1,77 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Postviews\Laravel;
+
+use Illuminate\Database\Eloquent\Model;
+use Illuminate\Filesystem\Filesystem;
+use Throwable;
+
+/**
+ * Which tables have a column `uuid`. It is asked of models that lack the attribute, among them every model of a table
+ * without the column. Answers are kept for a minute, in a file for all processes of this machine, so that a page under
+ * PHP-FPM costs no query.
+ */
+final class UuidColumns
+{
+    private const SECONDS = 60;
+
+    /** @var ?array<string, array{bool, int}> by table: the answer, and the Unix time when it was given */
+    private ?array $answers = null;
+
+    /** @param string $file where answers are kept; each process asks for itself if it cannot be written */
+    public function __construct(private readonly string $file)
+    {
+    }
+
+    /** @throws Throwable what the database says */
+    public function isColumnOf(Model $model): bool
+    {
+        $connection = $model->getConnection();
+        $database = $connection->getDatabaseName();
+        $table = hash('sha256', json_encode(
+            [$connection->getName(), $database, $connection->getTablePrefix(), $model->getTable()],
+            JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE,
+        ));
+        $this->answers ??= $this->read();
+        [$isColumn, $time] = $this->answers[$table] ?? [false, 0];
+        if (!self::isRecent($time)) {
+            $isColumn = $connection->getSchemaBuilder()->hasColumn($model->getTable(), 'uuid');
+            // One in memory is another one in the next process.
+            if ($database !== ':memory:') {
+                $this->remember($table, $isColumn);
+            }
+        }
+
+        return $isColumn;
+    }
+
+    private function remember(string $table, bool $isColumn): void
+    {
+        $this->answers = [$table => [$isColumn, now()->getTimestamp()]] + $this->read() + $this->answers;
+        try {
+            // Else PHP would leave a file in the system's own folder instead.
+            if (is_writable(dirname($this->file))) {
+                (new Filesystem())->replace($this->file, json_encode($this->answers, JSON_THROW_ON_ERROR));
+            }
+        } catch (Throwable) {
+            // The next process asks for itself.
+        }
+    }
+
+    /** @return array<string, array{bool, int}> those that are recent; none of a file that is not ours */
+    private function read(): array
+    {
+        $answers = json_decode((string) @file_get_contents($this->file), true);
+
+        return array_filter(is_array($answers) ? $answers : [], static fn (mixed $answer): bool => is_array($answer)
+            && is_bool($answer[0] ?? null) && is_int($answer[1] ?? null) && self::isRecent($answer[1]));
+    }
+
+    /** A clock that is set back must not keep an answer for ever. */
+    private static function isRecent(int $time): bool
+    {
+        return abs(now()->getTimestamp() - $time) < self::SECONDS;
+    }
+}

@@ -42,6 +42,19 @@ test('takes two round trips for a view of a page: one for TCP, one for all the r
   for (const { flush_ms } of pages) assert.ok(flush_ms >= 300 && flush_ms < 550, `${flush_ms} ms`)
 })
 
+test('leaves a kept connection that was idle for long, which the network may have forgotten', async t => {
+  const broker = await testRabbitmq()
+  await declareQueues(broker.url)
+  const proxy = await startTcpProxy(Number(new URL(broker.url).port))
+  t.after(() => proxy.close())
+  const pages = [[BY_ID], [BY_ID], [BY_ID]]
+  const kept = await showPages(proxy.through(broker.url), { pages, pause_ms: 20 })
+  assert.deepEqual([kept.log, proxy.taken], [[], 1])
+  const left = await showPages(proxy.through(broker.url), { pages, pause_ms: 20, idle_seconds: 0.01 })
+  assert.deepEqual([left.log, proxy.taken], [[], 4])
+  assert.equal(eventsOf(await takeMessages(broker.url)).length, 6)
+})
+
 test('lets one process look whether the broker is back, and the others wait for what it finds', async t => {
   const folder = await restFolder(t)
   const silent = await startSilent(t)

@@ -94,7 +94,7 @@ for (const { what, begin, end } of FAULTS) {
   })
 }
 
-test('while the broker is away, a command that tracks ten thousand views, and one that exits early, lose none', async t => {
+test('while the broker is away, a command that tracks ten thousand views, and those that end early, lose none', async t => {
   const vhost = await broker.vhost()
   const counting = await startCounting(t, vhost.url)
   await broker.settle()
@@ -106,24 +106,27 @@ test('while the broker is away, a command that tracks ten thousand views, and on
 use Illuminate\\Support\\Facades\\Artisan;
 use Postviews\\Laravel\\Facades\\AnalyticsApi;
 
-Artisan::command('views:track {views} {--exit}', function (): void {
+Artisan::command('views:track {views} {--end=}', function (): void {
     for ($view = 0; $view < $this->argument('views'); $view++) {
         AnalyticsApi::trackView(['post_id' => 3]);
     }
-    if ($this->option('exit')) {
-        exit(3);
-    }
+    match ($this->option('end')) {
+        'exit' => exit(3),
+        'fatal' => str_repeat('x', PHP_INT_MAX - 100),
+        default => null,
+    };
 });
 `,
     },
   })
   await broker.kill()
   assert.equal((await app.artisan('views:track', '10000')).code, 0)
-  assert.equal((await app.artisan('views:track', '1', '--exit')).code, 3)
+  assert.equal((await app.artisan('views:track', '1', '--end=exit')).code, 3)
+  assert.equal((await app.artisan('views:track', '1', '--end=fatal')).code, 255)
   await broker.restart()
   assert.equal(droppedOf(app), 0)
   await working(t, app)
-  await until('all are counted', async () => (await counting.rows()) === 10_001, HEAL_DEADLINE_MS)
+  await until('all are counted', async () => (await counting.rows()) === 10_002, HEAL_DEADLINE_MS)
 })
 
 test('without a queue, what was shown while the broker is away is counted or told as dropped', async t => {

@@ -1,7 +1,8 @@
 <?php
 // packages/laravel/src/Publishing, run as pages would run it, without Laravel:
 //
-//     echo '{"pages": [[VIEW, ...], ...], "rest_folder": FOLDER, "rest_seconds": N, "pause_ms": N}' \
+//     echo '{"pages": [[VIEW, ...], ...], "rest_folder": FOLDER, "rest_seconds": N, "pause_ms": N,
+//            "idle_seconds": N}' \
 //         | AMQP_URL=... php analytics-api.php
 //
 // Each page tracks its views, and then what Laravel does after the response is done: flush. Prints how long each step
@@ -34,6 +35,7 @@ $tracker = new Tracker(new AmqpTransport(
     log: $log,
     restFolder: $run['rest_folder'] ?? null,
     restSeconds: $run['rest_seconds'] ?? 5,
+    idleSeconds: $run['idle_seconds'] ?? 60,
 ), $log);
 $pages = [];
 foreach ($run['pages'] as $number => $views) {

@@ -29,6 +29,7 @@ export interface Pages {
   rest_seconds?: number
   /** Between two pages. */
   pause_ms?: number
+  idle_seconds?: number
 }
 
 /** One PHP process that shows the pages, one after the other. */

@@ -5,16 +5,16 @@ declare(strict_types=1);
 namespace Postviews\Laravel;
 
 use Closure;
-use Illuminate\Contracts\Bus\Dispatcher;
 use Illuminate\Contracts\Foundation\Application;
 use Illuminate\Support\Facades\Log;
 use Illuminate\Support\Manager;
-use Postviews\Laravel\Tracking\FlushViews;
+use Illuminate\Support\Str;
 use Postviews\Laravel\Tracking\LogTransport;
 use Postviews\Laravel\Tracking\NullTransport;
 use Postviews\Laravel\Tracking\PageViews;
+use Postviews\Laravel\Tracking\ViewsQueue;
 use Postviews\Publishing\AmqpTransport;
-use Postviews\Publishing\EncodedView;
+use Postviews\Publishing\PublishFailed;
 use Postviews\Publishing\Tracker;
 use Postviews\Publishing\Transport;
 use Throwable;
@@ -30,8 +30,7 @@ use WeakReference;
  */
 final class AnalyticsManager extends Manager implements AnalyticsApi
 {
-    /** Some 90 KB, encrypted: several queues take no more than 256 KB. */
-    private const VIEWS_PER_JOB = 100;
+    private bool $isSending = false;
 
     public function trackView(array $view): void
     {
@@ -39,7 +38,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
             $this->driver()->trackView($view);
         } catch (Throwable $error) {
             // A driver that there is not, or a setting of the wrong type.
-            PageViews::tell('view.dropped', '1 view: ' . $error->getMessage());
+            PageViews::tell('view.dropped', '1 view: ' . PageViews::why($error));
         }
     }
 
@@ -48,7 +47,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         try {
             return $this->driver()->flush();
         } catch (Throwable $error) {
-            PageViews::tell('broker.lost', $error->getMessage());
+            PageViews::tell('broker.lost', PageViews::why($error));
 
             return false;
         }
@@ -65,27 +64,35 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
      */
     public function sendTracked(): void
     {
-        foreach ($this->getDrivers() as $tracker) {
-            if (!$tracker->flush()) {
-                $tracker->handOver();
+        // A job that runs at once would come here again by the events of its end.
+        if ($this->isSending) {
+            return;
+        }
+        $this->isSending = true;
+        try {
+            foreach ($this->getDrivers() as $tracker) {
+                if (!$tracker->flush()) {
+                    $tracker->handOver();
+                }
             }
+        } finally {
+            $this->isSending = false;
         }
     }
 
-    /** Whether a queue is named that keeps a job for later; some run it at once, in this process. */
-    private function hasQueue(): bool
+    /** As `sendTracked`, when this process ends without destructors: what nobody took is told as dropped. */
+    public function sendLast(): void
     {
-        $connection = $this->config->get('postviews.queue.connection');
-        $driver = $this->config->get("queue.connections.$connection.driver");
-
-        return $connection !== null && !in_array($driver, ['sync', 'deferred', 'background', 'null'], true);
+        foreach ($this->getDrivers() as $tracker) {
+            $tracker->end();
+        }
     }
 
-    /** A `POSTVIEWS_DRIVER=null` of the environment reaches the configuration as null. */
+    /** A `POSTVIEWS_DRIVER=null` of the environment reaches the configuration as null, a `POSTVIEWS_DRIVER=` as ''. */
     public function getDefaultDriver(): string
     {
         $driver = $this->config->get('postviews.driver') ?? 'null';
-        if ($driver !== 'auto') {
+        if ($driver !== 'auto' && $driver !== '') {
             return $driver;
         }
 
@@ -95,11 +102,18 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     /** @param string $driver */
     protected function createDriver($driver): Tracker
     {
+        if (!isset($this->customCreators[$driver]) && !method_exists($this, 'create' . Str::studly($driver) . 'Driver')) {
+            throw new PublishFailed("there is no driver $driver", []);
+        }
         $tracker = parent::createDriver($driver);
         // Weak, as the log is: this manager holds the tracker.
         $manager = WeakReference::create($this);
         $tracker->handOverTo(
-            static fn (array $views): bool => $manager->get()?->enqueue((string) $driver, $views) ?? false,
+            static function (array $views) use ($manager, $driver): bool {
+                $container = $manager->get()?->container;
+
+                return $container !== null && (new ViewsQueue($container))->take((string) $driver, $views);
+            },
         );
 
         return $tracker;
@@ -153,27 +167,5 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         return static function (string $event, string $detail) use ($channel): void {
             Log::channel($channel)->warning("postviews: $event: $detail");
         };
-    }
-
-    /**
-     * @param non-empty-list<EncodedView> $views
-     * @return bool false: no queue is named
-     * @throws Throwable what the queue says
-     */
-    private function enqueue(string $driver, array $views): bool
-    {
-        if (!$this->hasQueue()) {
-            return false;
-        }
-        foreach (array_chunk($views, self::VIEWS_PER_JOB) as $some) {
-            $job = new FlushViews($driver, array_map(static fn (EncodedView $view): array => $view->toArray(), $some));
-            $job->onConnection($this->config->get('postviews.queue.connection'));
-            $job->onQueue($this->config->get('postviews.queue.queue'));
-            // A transaction that is rolled back takes no view back: its page was read.
-            $job->beforeCommit();
-            $this->container->make(Dispatcher::class)->dispatch($job);
-        }
-
-        return true;
     }
 }

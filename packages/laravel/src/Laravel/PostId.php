@@ -6,7 +6,6 @@ namespace Postviews\Laravel;
 
 use Illuminate\Contracts\Routing\UrlRoutable;
 use Illuminate\Database\Eloquent\Model;
-use InvalidArgumentException;
 use Stringable;
 use Throwable;
 
@@ -27,7 +26,7 @@ use Throwable;
  */
 final class PostId
 {
-    /** @throws InvalidArgumentException without the value: it may hold names and addresses */
+    /** @throws InvalidPost without the value: it may hold names and addresses */
     public static function of(mixed $post): int|string
     {
         $id = match (true) {
@@ -40,7 +39,7 @@ final class PostId
             $id = (string) $id;
         }
         if (!is_int($id) && !is_string($id)) {
-            throw new InvalidArgumentException(
+            throw new InvalidPost(
                 'a post is a model, its id or its UUID; this is ' . get_debug_type($id),
             );
         }
@@ -55,7 +54,7 @@ final class PostId
             return isset($attributes['uuid']) ? $post->getAttribute('uuid') : $post->getKey();
         }
         if (!$post->wasRecentlyCreated) {
-            throw new InvalidArgumentException(
+            throw new InvalidPost(
                 get_debug_type($post) . ' was loaded without its column uuid, by which its views are counted; select it too',
             );
         }
@@ -71,7 +70,7 @@ final class PostId
             return app(UuidColumns::class)->isColumnOf($post);
         } catch (Throwable) {
             // Without the cause, which names the database's host.
-            throw new InvalidArgumentException(
+            throw new InvalidPost(
                 'the database does not say whether the table of ' . get_debug_type($post)
                     . ' has a column uuid, by which its views would be counted; getPostviewsId() of the model may say their id',
             );

@@ -12,6 +12,8 @@ use Illuminate\Queue\Events\JobExceptionOccurred;
 use Illuminate\Queue\Events\JobFailed;
 use Illuminate\Queue\Events\JobProcessed;
 use Illuminate\Queue\Events\WorkerStopping;
+use Illuminate\Queue\Jobs\SyncJob;
+use Illuminate\Queue\Worker;
 use Illuminate\Routing\Router;
 use Illuminate\Support\ServiceProvider;
 use Postviews\Laravel\Console\DoctorCommand;
@@ -78,10 +80,19 @@ final class PostviewsServiceProvider extends ServiceProvider
         $manager = WeakReference::create($this->app->make(AnalyticsManager::class));
 
         // Weak: an application that is let go of takes its connection with it.
-        $send = static function () use ($manager): void {
-            $manager->get()?->sendTracked();
+        $send = static function (?object $event = null) use ($manager): void {
+            // A job of `dispatchSync` is part of a page, which does not wait for it.
+            if (!($event->job ?? null) instanceof SyncJob) {
+                $manager->get()?->sendTracked();
+            }
+            // A worker whose job ran out of time kills itself.
+            if ($event instanceof WorkerStopping && $event->status === Worker::EXIT_ERROR) {
+                $manager->get()?->sendLast();
+            }
         };
-        $this->app->terminating($send);
+        // A fatal error: nothing above is called, nor a destructor.
+        register_shutdown_function(static fn () => $manager->get()?->sendLast());
+        $this->app->terminating(static fn () => $send());
         $this->app->make(Dispatcher::class)->listen(self::SEND_ON, $send);
         $this->app->make(Router::class)->aliasMiddleware('track.view', TrackView::class);
     }

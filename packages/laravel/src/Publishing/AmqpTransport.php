@@ -39,6 +39,8 @@ final class AmqpTransport implements Transport
     private int $turn = 0;
     /** By the monotonic clock, in seconds. */
     private float $deadline = 0.0;
+    /** Likewise: when the connection was used last. */
+    private float $usedAt = 0.0;
 
     /**
      * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster that of
@@ -50,6 +52,7 @@ final class AmqpTransport implements Transport
      * @param float $confirmSeconds for each confirm, or group of them
      * @param float $restSeconds after a failure the broker is left alone for so long
      * @param float $flushSeconds after so long `publish` tries no further host, and waits for no further confirm
+     * @param float $idleSeconds a connection that was not used for so long is not used again
      * @param array<string, mixed> $tls options of the stream context for amqps: cafile, local_cert, …
      */
     public function __construct(
@@ -63,6 +66,7 @@ final class AmqpTransport implements Transport
         private readonly float $flushSeconds = 3.0,
         private readonly array $tls = [],
         private readonly string $appId = 'laravel',
+        private readonly float $idleSeconds = 60.0,
     ) {
         try {
             $this->brokers = Broker::fromUrls($url);
@@ -86,6 +90,7 @@ final class AmqpTransport implements Transport
             return;
         }
         $this->leaveParentsConnection();
+        $this->leaveIdleConnection();
         $messages = $this->messages($views);
         try {
             $this->publishOnOneOf($messages);
@@ -139,6 +144,7 @@ final class AmqpTransport implements Transport
             try {
                 $this->send($messages);
                 $this->rests[$this->turn]->succeeded();
+                $this->usedAt = hrtime(true) / 1e9;
 
                 return;
             } catch (Throwable $error) {
@@ -207,9 +213,7 @@ final class AmqpTransport implements Transport
             if ($isNew) {
                 $connection->awaitOpen($this->connectSeconds);
             }
-            // Never 0, which would mean for ever.
-            $leftSeconds = max(0.1, $this->deadline - hrtime(true) / 1e9);
-            $channel->wait_for_pending_acks_returns(min($this->confirmSeconds, $leftSeconds));
+            $channel->awaitConfirms($this->confirmSeconds, max($this->deadline, hrtime(true) / 1e9 + 0.1));
         } catch (AMQPProtocolChannelException $error) {
             $this->channel = null;
             if ($error->getCode() !== 404) {
@@ -260,6 +264,14 @@ final class AmqpTransport implements Transport
             // It is gone already.
         }
         $this->connection = $this->channel = null;
+    }
+
+    /** A firewall may have forgotten it without a word: the next confirm would be waited for in vain. */
+    private function leaveIdleConnection(): void
+    {
+        if (hrtime(true) / 1e9 - $this->usedAt > $this->idleSeconds) {
+            $this->disconnect();
+        }
     }
 
     /** In a forked process, whose parent goes on using it. */

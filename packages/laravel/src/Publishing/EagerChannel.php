@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Postviews\Publishing;
 
 use PhpAmqpLib\Channel\AMQPChannel;
+use PhpAmqpLib\Exception\AMQPTimeoutException;
 
 /**
  * A channel in confirm mode, opened without waiting for the broker to say so.
@@ -15,6 +16,8 @@ final class EagerChannel extends AMQPChannel
 {
     public readonly Confirms $confirms;
     private bool $isSpeaking = true;
+    /** Of `awaitConfirms`, by the monotonic clock in seconds. */
+    private float $deadline = INF;
 
     public function __construct(EagerConnection $connection, float $answerSeconds)
     {
@@ -38,6 +41,30 @@ final class EagerChannel extends AMQPChannel
 
     public function wait($allowed_methods = null, $non_blocking = false, $timeout = 0)
     {
-        return $this->isSpeaking ? null : parent::wait($allowed_methods, $non_blocking, $timeout);
+        if ($this->isSpeaking) {
+            return null;
+        }
+        if ($this->deadline !== INF) {
+            // Never 0, which would mean for ever.
+            $timeout = min($timeout, max(0.001, $this->deadline - hrtime(true) / 1e9));
+        }
+
+        return parent::wait($allowed_methods, $non_blocking, $timeout);
+    }
+
+    /**
+     * Until every message is confirmed or has come back. The library's own limit is for each answer, and there may be
+     * many.
+     *
+     * @throws AMQPTimeoutException
+     */
+    public function awaitConfirms(float $eachSeconds, float $deadline): void
+    {
+        $this->deadline = $deadline;
+        try {
+            $this->wait_for_pending_acks_returns($eachSeconds);
+        } finally {
+            $this->deadline = INF;
+        }
     }
 }

@@ -29,8 +29,9 @@ use Throwable;
 final class Tracker
 {
     private const MAX_REMEMBERED = 1_000;
-    /** After a failure the queue is not asked again for each view. */
+    /** After a failure the queue is not asked again for each view, nor the broker by `trackView`. */
     private const QUEUE_REST_SECONDS = 5.0;
+    private const BROKER_REST_SECONDS = 10.0;
 
     /** @var list<EncodedView> */
     private array $remembered = [];
@@ -43,8 +44,9 @@ final class Tracker
 
     /** @var ?Closure(non-empty-list<EncodedView>): bool */
     private ?Closure $queue = null;
-    /** By the monotonic clock, in seconds. */
+    /** Both by the monotonic clock, in seconds. */
     private float $queueRestsUntil = 0.0;
+    private float $brokerRestsUntil = 0.0;
 
     /** @param ?Closure(string $event, string $detail): void $log told of what went wrong; never of a view */
     public function __construct(
@@ -56,11 +58,18 @@ final class Tracker
 
     public function __destruct()
     {
+        $this->end();
+    }
+
+    /** Sends or hands over what is remembered; what nobody takes is told as dropped. For a process that ends. */
+    public function end(): void
+    {
         if (!$this->flush()) {
             $this->handOverUnlessResting();
         }
         if ($this->remembered !== []) {
             $this->tell('view.dropped', self::views(count($this->remembered)) . ': the process has ended');
+            $this->remembered = [];
         }
     }
 
@@ -75,8 +84,8 @@ final class Tracker
         try {
             $this->leaveParentsViews();
             $encoded = View::encode($view);
-            if ($this->isFull() && !$this->send() && $this->isFull()) {
-                $this->handOverUnlessResting();
+            if ($this->isFull()) {
+                $this->makeRoom();
             }
             if ($this->isFull()) {
                 $this->drop('more than ' . self::MAX_REMEMBERED . ' wait, and the broker does not take them');
@@ -87,7 +96,7 @@ final class Tracker
         } catch (InvalidView $error) {
             $this->refuse($error);
         } catch (Throwable $error) {
-            $this->drop($error->getMessage());
+            $this->drop(get_debug_type($error));
         }
     }
 
@@ -154,18 +163,32 @@ final class Tracker
         if ($this->remembered === []) {
             return true;
         }
+        // Taken out first: what the queue does meanwhile may come here again.
+        $views = $this->remembered;
+        $this->remembered = [];
+        $isTaken = false;
         try {
-            if ($this->queue === null || !($this->queue)($this->remembered)) {
-                return false;
-            }
-            $this->remembered = [];
-
-            return true;
+            $isTaken = $this->queue !== null && ($this->queue)($views);
         } catch (Throwable $error) {
             $this->queueRestsUntil = hrtime(true) / 1e9 + self::QUEUE_REST_SECONDS;
-            $this->tell('queue.lost', $error->getMessage());
+            // Without the message: that of a database holds what was to be written.
+            $this->tell('queue.lost', get_debug_type($error));
+        }
+        if (!$isTaken) {
+            $this->remembered = [...$views, ...$this->remembered];
+        }
 
-            return false;
+        return $isTaken;
+    }
+
+    /** Within a page, so a broker that has just failed is not waited for again. */
+    private function makeRoom(): void
+    {
+        if (hrtime(true) / 1e9 >= $this->brokerRestsUntil) {
+            $this->send();
+        }
+        if ($this->isFull()) {
+            $this->handOverUnlessResting();
         }
     }
 
@@ -191,7 +214,7 @@ final class Tracker
         } catch (PublishFailed $error) {
             $this->tellLost($error);
         } catch (Throwable $error) {
-            $this->tell('broker.lost', $error->getMessage());
+            $this->tell('broker.lost', get_debug_type($error));
         }
 
         return false;
@@ -205,8 +228,12 @@ final class Tracker
         try {
             $this->transport->publish($this->remembered);
             $this->remembered = [];
-        } catch (PublishFailed $error) {
-            $this->remembered = $error->views;
+            $this->brokerRestsUntil = 0.0;
+        } catch (Throwable $error) {
+            $this->brokerRestsUntil = hrtime(true) / 1e9 + self::BROKER_REST_SECONDS;
+            if ($error instanceof PublishFailed) {
+                $this->remembered = $error->views;
+            }
             throw $error;
         }
     }
@@ -256,7 +283,7 @@ final class Tracker
     {
         if ($this->pid !== getmypid()) {
             $this->pid = (int) getmypid();
-            $this->remembered = [];
+            $this->remembered = $this->dropped = $this->refused = [];
         }
     }
 

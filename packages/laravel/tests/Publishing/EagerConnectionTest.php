@@ -50,6 +50,22 @@ final class EagerConnectionTest extends TestCase
         }
     }
 
+    public function test_waits_for_slow_confirms_no_longer_than_it_may(): void
+    {
+        [$broker, , $port] = $this->startBroker('--slow');
+        $transport = new AmqpTransport("amqp://guest:guest@127.0.0.1:$port", connectSeconds: 5.0, flushSeconds: 0.6);
+        $views = array_map(static fn (int $post) => View::encode(['post_id' => $post]), range(1, 250));
+        $since = microtime(true);
+        try {
+            $transport->publish($views);
+            self::fail('it was published');
+        } catch (PublishFailed $error) {
+            self::assertLessThan(1.0, microtime(true) - $since);
+            self::assertCount(150, $error->views);
+        }
+        proc_close($broker);
+    }
+
     /** @param array<string, mixed> $tls */
     private function transport(string $url, array $tls = []): AmqpTransport
     {

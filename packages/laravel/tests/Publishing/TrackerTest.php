@@ -115,7 +115,7 @@ final class TrackerTest extends TestCase
             throw new RuntimeException('no such table: jobs');
         });
         self::assertFalse($this->tracker->handOver());
-        self::assertSame(['queue.lost: no such table: jobs'], $this->log);
+        self::assertSame(['queue.lost: RuntimeException'], $this->log);
         $given = [];
         $this->tracker->handOverTo(function (array $views) use (&$given): bool {
             $given = $views;
@@ -162,6 +162,36 @@ final class TrackerTest extends TestCase
         self::assertStringStartsWith('view.dropped: 500 views: more than 1000 wait', end($this->log));
     }
 
+    public function test_a_reader_does_not_wait_again_for_a_broker_that_has_just_failed(): void
+    {
+        $this->transport->isAway = true;
+        for ($post = 1; $post <= 1_000; $post++) {
+            $this->tracker->trackView(['post_id' => $post]);
+        }
+        $this->tracker->flush();
+        for ($post = 1; $post <= 500; $post++) {
+            $this->tracker->trackView(['post_id' => $post]);
+        }
+        self::assertSame(1, $this->transport->tried);
+    }
+
+    public function test_what_a_queue_does_meanwhile_may_hand_over_and_track(): void
+    {
+        $given = [];
+        $this->tracker->handOverTo(function (array $views) use (&$given): bool {
+            array_push($given, ...$views);
+            $this->tracker->handOver();
+            $this->tracker->trackView(['post_id' => 2]);
+
+            return true;
+        });
+        $this->tracker->trackView(['post_id' => 1]);
+        self::assertTrue($this->tracker->handOver());
+        self::assertCount(1, $given);
+        self::assertTrue($this->tracker->flush());
+        self::assertSame(['2'], array_column($this->transport->events(), 'post_uuid'));
+    }
+
     public function test_a_process_that_ends_early_hands_over_what_the_broker_does_not_take(): void
     {
         $this->transport->isAway = true;
@@ -205,11 +235,14 @@ final class TrackerTest extends TestCase
     {
         [$here, $there] = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, STREAM_IPPROTO_IP);
         $this->tracker->trackView(['post_id' => 1]);
+        $this->tracker->trackView(['post_id' => 0]);
+        $this->tracker->trackView(['post_id' => 0]);
+        $this->log = [];
         $pid = pcntl_fork();
         if ($pid === 0) {
             $this->tracker->trackView(['post_id' => 2]);
             $this->tracker->flush();
-            fwrite($there, implode(',', array_column($this->transport->events(), 'post_uuid')) . "\n");
+            fwrite($there, implode(',', [...array_column($this->transport->events(), 'post_uuid'), ...$this->log]) . "\n");
             posix_kill(getmypid(), SIGKILL);
         }
         self::assertSame("2\n", fgets($here));

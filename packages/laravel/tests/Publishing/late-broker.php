@@ -15,8 +15,9 @@ const BASIC_ACK = "\0\x3c\0\x50\0\0\0\0\0\0\0\x01\0";
 $frame = static fn (int $channel, string $method): string =>
     pack('Cnn', 1, $channel, 0) . pack('n', strlen($method)) . $method . "\xce";
 
-// With a file of certificate and key: over TLS.
-$certificate = $argv[1] ?? null;
+// With a file of certificate and key: over TLS. With --slow: it confirms one message each 0.4 s.
+$isSlow = ($argv[1] ?? null) === '--slow';
+$certificate = $isSlow ? null : $argv[1] ?? null;
 $server = stream_socket_server(
     ($certificate === null ? 'tcp' : 'tls') . '://127.0.0.1:0',
     context: stream_context_create(['ssl' => ['local_cert' => $certificate]]),
@@ -38,5 +39,9 @@ while (!str_contains($read, '"post_uuid"') || !str_ends_with($read, "\xce")) {
 }
 fwrite($client, $frame(0, START) . $frame(0, TUNE) . $frame(0, OPEN_OK)
     . $frame(1, CHANNEL_OPEN_OK) . $frame(1, CONFIRM_SELECT_OK) . $frame(1, BASIC_ACK));
+for ($message = 2; $isSlow && $message <= 5; $message++) {
+    usleep(400_000);
+    @fwrite($client, $frame(1, substr(BASIC_ACK, 0, -2) . chr($message) . "\0"));
+}
 $goodbye = stream_get_contents($client);
 echo str_contains($goodbye, "\0\x0a\0\x32") ? 'connection.close' : '', "\n";

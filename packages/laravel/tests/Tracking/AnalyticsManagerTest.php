@@ -43,7 +43,7 @@ final class AnalyticsManagerTest extends TestCase
         AnalyticsApi::trackView(['post_id' => 1]);
         self::assertFalse(AnalyticsApi::flush());
         self::assertSame(
-            ['postviews: view.dropped: 1 view: Driver [rabbit] not supported.'],
+            ['postviews: view.dropped: 1 view: there is no driver rabbit'],
             $this->loggedOf('view.dropped'),
         );
         config(['postviews' => ['driver' => 'amqp', 'amqp' => ['url' => 5672]]]);
@@ -54,6 +54,14 @@ final class AnalyticsManagerTest extends TestCase
     public function test_an_explicit_driver_holds_in_tests_too(): void
     {
         config(['postviews.driver' => 'amqp']);
+        self::assertSame('amqp', app(AnalyticsManager::class)->getDefaultDriver());
+    }
+
+    public function test_an_empty_driver_of_the_environment_is_the_usual_one(): void
+    {
+        config(['postviews.driver' => '']);
+        self::assertSame('null', app(AnalyticsManager::class)->getDefaultDriver());
+        $this->app['env'] = 'production';
         self::assertSame('amqp', app(AnalyticsManager::class)->getDefaultDriver());
     }
 

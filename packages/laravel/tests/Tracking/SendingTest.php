@@ -5,15 +5,23 @@ declare(strict_types=1);
 namespace Postviews\Tests\Tracking;
 
 use Illuminate\Contracts\Console\Kernel;
+use Illuminate\Queue\Connectors\SyncConnector;
+use Illuminate\Queue\Events\WorkerStopping;
+use Illuminate\Queue\Worker;
 use Illuminate\Support\Facades\Artisan;
+use Illuminate\Support\Facades\Bus;
 use Illuminate\Support\Facades\DB;
 use Illuminate\Support\Facades\Event;
+use Illuminate\Support\Facades\Log;
 use Illuminate\Support\Facades\Queue;
 use Illuminate\Support\Facades\Route;
 use Illuminate\Support\Facades\Schema;
+use PHPUnit\Framework\Attributes\DataProvider;
 use Postviews\Laravel\AnalyticsManager;
 use Postviews\Laravel\Facades\AnalyticsApi;
+use Postviews\Laravel\Tracking\FlushViews;
 use Postviews\Publishing\Tracker;
+use Postviews\Publishing\View;
 use Postviews\Tests\MemoryTransport;
 use Postviews\Tests\TestCase;
 use RuntimeException;
@@ -28,7 +36,9 @@ final class SendingTest extends TestCase
     {
         parent::setUp();
         $this->transport = $transport = new MemoryTransport();
-        AnalyticsApi::extend('memory', static fn () => new Tracker($transport));
+        AnalyticsApi::extend('memory', static fn () => new Tracker($transport, static function (string $event, string $detail): void {
+            Log::warning("postviews: $event: $detail");
+        }));
         config([
             'postviews.driver' => 'memory',
             'database.default' => 'testing',
@@ -179,6 +189,123 @@ final class SendingTest extends TestCase
         $this->transport->isAway = false;
         Artisan::call('queue:work', ['--stop-when-empty' => true]);
         self::assertCount(20_000, array_unique(array_column($this->transport->events(), 'event_id')));
+    }
+
+    /** @return iterable<string, array{string, ?string}> */
+    public static function queues(): iterable
+    {
+        yield 'an empty POSTVIEWS_QUEUE_CONNECTION' => ['', null];
+        yield 'a queue that runs its jobs at once' => ['sync', null];
+        yield 'one that fails over to such a queue' => ['to_sync', 'database'];
+        yield 'one that fails over to nothing else' => ['only_sync', null];
+        yield 'one that keeps them, then another' => ['to_database', 'to_database'];
+    }
+
+    #[DataProvider('queues')]
+    public function test_only_a_queue_that_keeps_its_jobs_is_used(string $named, ?string $used): void
+    {
+        $queues = [
+            'to_sync' => ['driver' => 'failover', 'connections' => ['database', 'deferred']],
+            'only_sync' => ['driver' => 'failover', 'connections' => ['sync', 'deferred']],
+            'to_database' => ['driver' => 'failover', 'connections' => ['database', 'later']],
+            'later' => ['driver' => 'redis'],
+        ];
+        config([
+            'postviews.queue.connection' => $named,
+            'queue.default' => 'sync',
+            'queue.connections' => $queues + config('queue.connections'),
+        ]);
+        Bus::fake();
+        $this->transport->isAway = true;
+        AnalyticsApi::trackView(['post_id' => 42]);
+        $this->app->terminate();
+        $jobs = Bus::dispatched(FlushViews::class);
+        self::assertSame($used === null ? [] : [$used], $jobs->pluck('connection')->all());
+        $this->transport->isAway = false;
+        $this->app->terminate();
+        self::assertCount($used === null ? 1 : 0, $this->transport->taken);
+    }
+
+    public function test_a_queue_that_runs_its_jobs_at_once_unknown_to_us_ends_and_is_told(): void
+    {
+        Queue::extend('instant', static fn () => new SyncConnector());
+        config(['postviews.queue.connection' => 'instant', 'queue.connections.instant' => ['driver' => 'instant']]);
+        $this->transport->isAway = true;
+        AnalyticsApi::trackView(['post_id' => 42]);
+        $this->app->terminate();
+        self::assertSame(
+            ['postviews: view.dropped: 1 view(s): their queue keeps no jobs'],
+            $this->loggedOf('view.dropped'),
+        );
+    }
+
+    public function test_a_job_that_is_run_within_a_page_sends_nothing_before_its_response(): void
+    {
+        Route::get('/posts/{post}', function (): string {
+            AnalyticsApi::trackView(['post_id' => 42]);
+            dispatch_sync(static fn () => null);
+
+            return 'tracked ' . count($this->transport->taken);
+        });
+        $this->get('/posts/42')->assertSee('tracked 0');
+        self::assertCount(1, $this->transport->taken);
+    }
+
+    public function test_a_transaction_that_is_rolled_back_takes_no_view_with_it(): void
+    {
+        config(['postviews.queue.connection' => 'database']);
+        $this->transport->isAway = true;
+        DB::beginTransaction();
+        AnalyticsApi::trackView(['post_id' => 42]);
+        $this->app->terminate();
+        DB::rollBack();
+        $this->app->terminate();
+        self::assertSame(1, DB::table('jobs')->count());
+    }
+
+    public function test_a_job_is_a_new_one_before_the_table_cannot_count_its_attempts(): void
+    {
+        config(['postviews.queue' => ['connection' => 'database', 'queue' => 'views']]);
+        $this->transport->isAway = true;
+        AnalyticsApi::trackView(['post_id' => 42]);
+        $this->app->terminate();
+        DB::table('jobs')->update(['attempts' => 99]);
+        $this->workAllNow();
+        self::assertSame([0], DB::table('jobs')->pluck('attempts')->map(intval(...))->all());
+        $this->transport->isAway = false;
+        $this->workAllNow();
+        self::assertCount(1, $this->transport->taken);
+    }
+
+    public function test_a_mistake_is_tried_with_pauses_and_not_for_ever(): void
+    {
+        config(['queue.failed.driver' => null]);
+        $view = View::encode(['post_id' => 42]);
+        dispatch(FlushViews::of('gone', [$view])->onConnection('database')->onQueue('views'));
+        $this->workAllNow();
+        self::assertGreaterThan(time() + 2, (int) DB::table('jobs')->value('available_at'));
+        for ($tried = 1; DB::table('jobs')->exists(); $tried++) {
+            self::assertLessThan(100, $tried);
+            $this->workAllNow();
+        }
+        self::assertSame(40, $tried);
+    }
+
+    public function test_a_job_holds_nothing_that_can_be_read(): void
+    {
+        $job = FlushViews::of('memory', [View::encode(['post_id' => 42, 'ip' => '203.0.113.7'])]);
+        self::assertStringNotContainsString('203.0.113.7', print_r($job, true));
+    }
+
+    public function test_a_worker_that_is_about_to_kill_itself_tells_what_it_drops(): void
+    {
+        $this->transport->isAway = true;
+        AnalyticsApi::trackView(['post_id' => 42]);
+        event(new WorkerStopping(Worker::EXIT_ERROR));
+        self::assertSame(
+            ['postviews: view.dropped: 1 view: the process has ended'],
+            $this->loggedOf('view.dropped'),
+        );
     }
 
     public function test_a_job_is_in_the_queue_at_once_whatever_becomes_of_a_transaction(): void

@@ -138,6 +138,15 @@ final class TrackViewTest extends TestCase
         self::assertCount(1, $this->loggedOf('view.invalid'));
     }
 
+    public function test_what_others_say_is_not_logged_as_it_may_be_personal(): void
+    {
+        $this->app['auth']->viaRequest('token', fn () => throw new RuntimeException('no user with a-secret-token'));
+        config(['auth.guards.web' => ['driver' => 'token']]);
+        $this->get('/posts/7')->assertOk();
+        [$line] = $this->loggedOf('view.invalid');
+        self::assertStringStartsWith('postviews: view.invalid: RuntimeException in TrackViewTest.php:', $line);
+    }
+
     public function test_except_leaves_views_out(): void
     {
         Postviews::except(fn (Request $request, $post) => $post instanceof Post && $post->getKey() === 8);

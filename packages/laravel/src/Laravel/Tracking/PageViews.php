@@ -7,8 +7,11 @@ namespace Postviews\Laravel\Tracking;
 use Illuminate\Http\Request;
 use Illuminate\Support\Facades\Log;
 use Postviews\Laravel\AnalyticsApi;
+use Postviews\Laravel\InvalidPost;
 use Postviews\Laravel\PostId;
 use Postviews\Laravel\Postviews;
+use Postviews\Publishing\InvalidView;
+use Postviews\Publishing\PublishFailed;
 use Throwable;
 
 /** Decides whether a request is a view of a post, and tracks it. */
@@ -34,7 +37,7 @@ final class PageViews
                 $this->track($request, $post);
             }
         } catch (Throwable $error) {
-            self::tell('view.invalid', $error->getMessage());
+            self::tell('view.invalid', self::why($error));
         }
     }
 
@@ -46,8 +49,18 @@ final class PageViews
                 $this->analyticsApi->trackView(RequestView::of($request, $post));
             }
         } catch (Throwable $error) {
-            self::tell('view.invalid', $error->getMessage());
+            self::tell('view.invalid', self::why($error));
         }
+    }
+
+    /** What may be logged: another's message may hold personal data, or what is bound in a query. */
+    public static function why(Throwable $error): string
+    {
+        $isOurs = $error instanceof InvalidPost || $error instanceof InvalidView || $error instanceof PublishFailed;
+
+        return $isOurs
+            ? $error->getMessage()
+            : get_debug_type($error) . ' in ' . basename($error->getFile()) . ':' . $error->getLine();
     }
 
     public static function tell(string $event, string $detail): void

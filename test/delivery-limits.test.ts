@@ -123,7 +123,10 @@ describe('where the broker allows it, no delivery is spent on what is only looke
     service.kill('SIGKILL')
     const counts = await deliveryCounts(broker.url, 'post.viewed')
     assert.equal(counts.length, MESSAGES)
-    assert.equal(Math.max(...counts), await countOf(broker.url, 1), counts.join())
+    const once = await countOf(broker.url, 1)
+    // One may be handed over once more before the others are returned.
+    assert.ok(counts.filter(count => count !== once).length <= 1, counts.join())
+    assert.ok(Math.max(...counts) <= (await countOf(broker.url, 2)), counts.join())
   })
 })
 

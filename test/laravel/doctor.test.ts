@@ -43,7 +43,8 @@ async function startAll(t: TestContext) {
   const app = await laravelApp(t, {
     env: {
       POSTVIEWS_AMQP_URL: url,
-      POSTVIEWS_API_URL: counting.service.url,
+      // As `npm start` prints it.
+      POSTVIEWS_API_URL: `${counting.service.url}/api/v1`,
       POSTVIEWS_API_KEY: API_KEY,
       CACHE_STORE: 'file',
     },
@@ -82,7 +83,7 @@ test('finds a whole system well, with a view that is counted and is told from th
 })
 
 test('names a wrong key, a wrong password, a virtual host that is not there, an API that is none', async t => {
-  const { url, app } = await startAll(t)
+  const { url, app, service } = await startAll(t)
   const broken = async (name: string, value: string) => {
     const before = app.read('.env')
     await env(app, name, value)
@@ -110,6 +111,38 @@ test('names a wrong key, a wrong password, a virtual host that is not there, an 
   const notTheApi = new URL(url)
   const none = await broken('POSTVIEWS_API_URL', `http://127.0.0.1:${notTheApi.port}`)
   assert.equal(none.of('api').status, 'failed')
+
+  const elsewhereInTheApi = await broken('POSTVIEWS_API_URL', `${service.url}/blog`)
+  assert.match(
+    elsewhereInTheApi.of('api').detail,
+    /^http:\/\/[^/]+\/blog\/api\/v1\/status answered 404: that is not the internal API/,
+  )
+
+  const tls = await broken('POSTVIEWS_API_URL', service.url.replace('http:', 'https:'))
+  assert.match(tls.of('api').detail, /TLS/)
+
+  const driver = await broken('POSTVIEWS_DRIVER', 'ampq')
+  assert.match(driver.of('driver').todo!, /amqp, log, null/)
+  assert.equal(driver.of('test view').status, 'skipped')
+})
+
+test('warns of a node of a cluster that is down, and goes on by the other', async t => {
+  const { url, app, rows } = await startAll(t)
+  const down = new URL(url)
+  down.port = '1'
+  await env(app, 'POSTVIEWS_AMQP_URL', `${down.href},${url}`)
+  const { code, findings, of } = await examine(app)
+  assert.equal(code, 0)
+  assert.deepEqual(
+    findings.filter(({ name }) => name === 'broker').map(({ status }) => status),
+    ['warning', 'ok'],
+  )
+  assert.equal(of('exchange').status, 'ok')
+  assert.equal(of('test view').status, 'ok')
+  assert.equal(await rows(), 1)
+
+  const { stdout } = await app.artisan('postviews:doctor')
+  t.diagnostic(`as people see it:\n${stdout}`)
 })
 
 test('names a queue that nobody reads, and a view that is not counted', async t => {
@@ -134,7 +167,9 @@ test('names a queue that nobody reads, and a view that is not counted', async t 
 
 test('finds that nothing of postviews is there yet, and that its own view made it', async t => {
   const { url } = await testRabbitmq()
-  const app = await laravelApp(t, { env: { POSTVIEWS_AMQP_URL: url } })
+  const app = await laravelApp(t, {
+    env: { POSTVIEWS_AMQP_URL: url, POSTVIEWS_API_URL: '', POSTVIEWS_API_KEY: '' },
+  })
   const first = await examine(app)
   assert.match(first.of('exchange').detail, /not there yet/)
   assert.equal(first.of('api').status, 'warning')
@@ -143,6 +178,6 @@ test('finds that nothing of postviews is there yet, and that its own view made i
   assert.equal(second.of('exchange').status, 'ok')
   assert.match(
     second.findings.find(({ name }) => name === 'queue')!.detail,
-    /^postviews\.views: 1 messages, and nobody takes them$/,
+    /^postviews\.views: 1 message, and nobody takes them$/,
   )
 })

@@ -12,6 +12,7 @@ import { type LaravelApp, laravelApp, page, serving } from '../support/laravel-a
 import { SECOND } from '../support/laravel-visits.ts'
 import { API_KEY, type Service, startService } from '../support/service.ts'
 import { until } from '../support/until.ts'
+import { FIREFOX } from '../support/views.ts'
 
 const ROUTES = `<?php
 
@@ -33,7 +34,7 @@ const TRACK = `
 use App\\Models\\Post;
 use Postviews\\Laravel\\Facades\\AnalyticsApi;
 foreach ([[1, '203.0.113.1', 7], [1, '203.0.113.1', 7], [1, '203.0.113.2', null], [2, '203.0.113.1', null]] as [$id, $ip, $user]) {
-    AnalyticsApi::trackView(['post_uuid' => Post::find($id)->uuid ?? $id, 'ip' => $ip, 'user_id' => $user, 'user_agent' => 'Firefox']);
+    AnalyticsApi::trackView(['post_uuid' => Post::find($id)->uuid ?? $id, 'ip' => $ip, 'user_id' => $user, 'user_agent' => '${FIREFOX}']);
 }
 AnalyticsApi::flushOrFail();
 `
@@ -141,7 +142,7 @@ for (const engine of ENGINES) {
       await json(
         app,
         `$many = Postviews::many(['${SECOND.toUpperCase()}', ...range(500, 1)]);
-        echo json_encode([count($many), $many['${SECOND}']->views, $many[1]->views, $many->whereNull()->count()]);`,
+        echo json_encode([count($many), $many['${SECOND}']->views, $many[1]->views, $many->filter(fn ($post) => $post === null)->count()]);`,
       ),
       [501, 1, 3, 0],
     )
@@ -177,7 +178,10 @@ test('a list of posts shows its counts; stale ones, and then none, while the ser
   await server.stop()
   const later = await serving(t, app, 'php-fpm with nginx')
   const { items } = { items: (await page(`${later.url}/posts`)).text.split('<li>').slice(1) }
-  assert.match(items[0]!, /: 3\/2\n<data value="3" title="3 views, as of .*" data-stale="true"/)
+  assert.match(
+    items[0]!,
+    /: 3\/2\n<data value="3" title="3 views, as of [^"]*" data-stale="true" class="postviews-count">3 views</,
+  )
   assert.match(
     app.log(),
     /postviews: api\.unavailable: the internal API at http:\/\/127\.0\.0\.1:\d+ cannot be reached/,
@@ -250,6 +254,54 @@ test('an API that hangs holds up one page for its timeout, and no page after it'
   assert.match(app.log(), /did not answer within 2 s/)
 })
 
+const FEATURE_TEST = `<?php
+
+namespace Tests\\Feature;
+
+use App\\Models\\Post;
+use Illuminate\\Foundation\\Testing\\RefreshDatabase;
+use Illuminate\\Support\\Facades\\Http;
+use Postviews\\Laravel\\Facades\\Postviews;
+use Tests\\TestCase;
+
+class ListTest extends TestCase
+{
+    use RefreshDatabase;
+
+    public function test_a_page_shows_no_count_of_the_service_of_the_developer(): void
+    {
+        Http::preventStrayRequests();
+        Post::create(['slug' => 'a-post', 'title' => 'A post']);
+        $this->get('/posts')->assertOk()->assertSee('A post: unknown/unknown');
+    }
+
+    public function test_a_page_shows_the_count_that_is_named(): void
+    {
+        $post = Post::create(['slug' => 'a-post', 'title' => 'A post', 'uuid' => '${SECOND}']);
+        Postviews::fake()->views($post, 1234);
+        $this->get('/posts')->assertOk()->assertSee('A post: 1234/1234');
+    }
+}
+`
+
+test('a feature test reads nothing of the service that .env names', async t => {
+  let taken = 0
+  const service = createServer(() => taken++)
+  await new Promise<void>(resolve => service.listen(0, '127.0.0.1', resolve))
+  atEnd(t, () => service.close())
+  const app = await laravelApp(t, {
+    env: {
+      POSTVIEWS_API_URL: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
+      POSTVIEWS_API_KEY: API_KEY,
+    },
+    files: { ...LIST, 'tests/Feature/ListTest.php': FEATURE_TEST },
+  })
+  const { code, stdout, stderr } = await app.test()
+  assert.equal(code, 0, stdout + stderr)
+  assert.match(stdout, /OK \(2 tests/)
+  assert.equal(taken, 0)
+})
+
 test('models read the tables of a service as they are, and write nothing', async t => {
   const database = await MYSQL.create(t)
   const { app } = await startReading(t, database)
@@ -284,7 +336,7 @@ test('models read the tables of a service as they are, and write nothing', async
     stored.map(row => ({ ...row, viewed_at: Number(row['viewed_at']) })),
   )
   assert.deepEqual(
-    views.map(({ ip, user_id, logged_in, bot, visitor }) => [ip, user_id, logged_in, bot, visitor]),
+    views.map(({ ip, user_id, logged_in, bot, visitor }) => [ip, user_id, logged_in, bot, visitor]).sort(),
     [
       ['203.0.113.1', 7, true, false, undefined],
       ['203.0.113.1', 7, true, false, undefined],
@@ -306,8 +358,40 @@ test('models read the tables of a service as they are, and write nothing', async
   assert.equal(day!['date'], views[0]!['day'])
   assert.equal(Date.parse(String(day!['first_viewed_at'])), Date.parse(String(views[0]!['viewed_at'])))
 
-  const refused = await app.run(`${models} PostView::query()->delete();`)
-  assert.notEqual(refused.code, 0)
-  assert.match(refused.stdout + refused.stderr, /read-only/)
+  // From an application in Berlin, whose clock is one or two hours ahead of what is stored.
+  for (const session of ['+05:30', '+00:00']) {
+    const berlin = `${models.replace('+05:30', session).replaceAll('Asia/Kolkata', 'Europe/Berlin')}
+      $now = now(); $ago = fn (int $minutes) => $now->copy()->subMinutes($minutes);`
+    assert.deepEqual(
+      await json(
+        app,
+        `${berlin} echo json_encode([
+          PostView::where('viewed_at', '>', $ago(30))->count(),
+          PostView::where('viewed_at', '<', $ago(30))->count(),
+          PostView::whereBetween('viewed_at', [$ago(30), $ago(-30)])->count(),
+          PostView::where('id', 0)->orWhere('received_at', '>', $ago(30))->count(),
+          PostView::whereIn('viewed_at', PostView::pluck('viewed_at'))->count(),
+          PostView::where('viewed_at', '>', gmdate('Y-m-d H:i:s', $ago(30)->getTimestamp()))->count(),
+          PostView::where('viewed_at', '>', $ago(30)->getTimestamp())->count(),
+          PostView::where('day', Illuminate\\Support\\Carbon::parse('${views[0]!['day']}'))->count(),
+          PostViewAggregate::where('last_viewed_at', '>', $ago(30))->count(),
+        ]);`,
+      ),
+      [4, 0, 4, 4, 4, 4, 4, 4, 2],
+    )
+    assert.match(
+      await php(
+        app,
+        `${berlin} try { PostView::whereDate('viewed_at', $now); } catch (LogicException $error) { echo $error->getMessage(); }`,
+      ),
+      /use the column day/,
+    )
+  }
+
+  const refused = await php(
+    app,
+    `${models} try { PostView::query()->delete(); } catch (LogicException $error) { echo $error->getMessage(); }`,
+  )
+  assert.match(refused, /read-only/)
   assert.equal((await database.query('SELECT id FROM post_views')).length, 4)
 })

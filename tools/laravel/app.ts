@@ -13,9 +13,12 @@ import { type Snippet, snippetsOf, withSnippet } from './document.ts'
 import { inLaravelRoot, laravelRoot, type Outcome } from './root.ts'
 
 const SKELETON = join(import.meta.dirname, 'skeleton')
+/** Where the document has a clone of this repository: beside the application. */
+const CLONE = '../postviews'
 const PACKAGE = join(import.meta.dirname, '../../packages/laravel')
 /** What Laravel writes to, which belongs to the web server's user. */
 const WRITABLE = ['storage', 'bootstrap/cache', 'database']
+const CACHES = ['storage/framework/views', 'bootstrap/cache']
 const FOLDERS = [
   'bootstrap/cache',
   'database',
@@ -57,7 +60,8 @@ export interface LaravelApp {
 export async function createLaravelApp({ env = {}, files = {} }: AppOptions = {}): Promise<LaravelApp> {
   documented ??= makeDocumented()
   const app = appIn(await temporaryFolder())
-  await cp(await documented, app.folder, { recursive: true })
+  // The package that Composer has linked to is copied too: each application has one of its own.
+  await cp(await documented, app.folder, { recursive: true, dereference: true })
   await addToEnv(app, env)
   for (const [path, text] of Object.entries(files)) await app.write(path, text)
   await giveToWebUser(app.folder)
@@ -69,7 +73,7 @@ let documented: Promise<string> | undefined
 /** Once for a process, as each step takes a second; all others are copies of it. */
 async function makeDocumented(): Promise<string> {
   const app = await createBareApp()
-  process.once('exit', () => rmSync(app.folder, { recursive: true, force: true }))
+  process.once('exit', () => rmSync(dirname(app.folder), { recursive: true, force: true }))
   for (const snippet of stepsOf()) {
     // Nothing is there yet that the doctor would find.
     if (!snippet.text.includes('postviews:doctor')) await follow(app, snippet)
@@ -106,7 +110,7 @@ export async function createBareApp(): Promise<LaravelApp> {
   await cp(SKELETON, app.folder, { recursive: true })
   for (const folder of FOLDERS) await mkdir(join(app.folder, folder), { recursive: true })
   await cp(join(root, 'usr/share/php/Illuminate/config'), join(app.folder, 'config'), { recursive: true })
-  await cp(PACKAGE, join(app.folder, 'packages/laravel'), { recursive: true })
+  await cp(PACKAGE, join(app.folder, CLONE, 'packages/laravel'), { recursive: true })
   await app.write('composer.json', composerJson(root))
   await addToEnv(app, {
     APP_NAME: 'Blog',
@@ -154,14 +158,7 @@ function composerJson(root: string): string {
         // Laravel's own, whichever it is.
         'guzzlehttp/guzzle': '*',
       },
-      repositories: [
-        {
-          type: 'path',
-          url: 'packages/laravel',
-          options: { symlink: false, versions: { 'postviews/laravel': '1.0.0' } },
-        },
-        { 'packagist.org': false },
-      ],
+      repositories: [{ 'packagist.org': false }],
       autoload: {
         'psr-4': { 'App\\': 'app/', 'Database\\Seeders\\': 'database/seeders/' },
         files: ['bootstrap/debian.php'],
@@ -183,14 +180,19 @@ function appIn(folder: string): LaravelApp {
       await writeFile(join(folder, path), text)
     },
     read: path => readFileSync(join(folder, path), 'utf8'),
-    artisan: (...args) => run('php', 'artisan', ...args),
+    async artisan(...args) {
+      const outcome = await run('php', 'artisan', ...args)
+      // What it caches is read, and renewed, by the web server.
+      await giveToWebUser(folder, CACHES)
+      return outcome
+    },
     run: code => inLaravelRoot(folder, ['php'], { input: BOOT + code }),
     test: (...args) => run('phpunit', ...args),
     log() {
       const file = join(folder, 'storage/logs/laravel.log')
       return existsSync(file) ? readFileSync(file, 'utf8') : ''
     },
-    remove: () => rm(folder, { recursive: true, force: true, maxRetries: 5 }),
+    remove: () => rm(dirname(folder), { recursive: true, force: true, maxRetries: 5 }),
   }
 }
 
@@ -207,16 +209,16 @@ async function addToEnv(app: LaravelApp, env: Record<string, string>): Promise<v
   await app.write('.env', before + lines.join(''))
 }
 
-/** Where the web server's user may look. */
+/** Where the web server's user may look, with room for what is beside the application. */
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-laravel-'))
   await chmod(folder, 0o755)
-  return folder
+  return join(folder, 'blog')
 }
 
 /** As on a server: what the application writes to is the web server's, all else is the developer's. */
-async function giveToWebUser(folder: string): Promise<void> {
-  for (const path of WRITABLE) {
+async function giveToWebUser(folder: string, paths: readonly string[] = WRITABLE): Promise<void> {
+  for (const path of paths) {
     await chown(join(folder, path), WEB_USER, WEB_USER)
     for (const entry of await readdir(join(folder, path), { recursive: true })) {
       await chown(join(folder, path, entry), WEB_USER, WEB_USER)

@@ -92,11 +92,11 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     public function getDefaultDriver(): string
     {
         $driver = $this->config->get('postviews.driver') ?? 'null';
-        if ($driver !== 'auto' && $driver !== '') {
-            return $driver;
-        }
+        $driver = $driver === '' ? 'amqp' : $driver;
+        // An .env file is that of development, and holds in tests too.
+        $isTest = $this->container->runningUnitTests() && !$this->config->get('postviews.in_tests');
 
-        return $this->container->runningUnitTests() ? 'null' : 'amqp';
+        return $driver === 'amqp' && $isTest ? 'null' : $driver;
     }
 
     /** @param string $driver */
@@ -143,6 +143,12 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     protected function createNullDriver(): Tracker
     {
         return $this->tracker(new NullTransport());
+    }
+
+    /** @return list<string> what `POSTVIEWS_DRIVER` may be: ours, then your own */
+    public function names(): array
+    {
+        return ['amqp', 'log', 'null', ...array_keys($this->customCreators)];
     }
 
     private function tracker(Transport $transport): Tracker

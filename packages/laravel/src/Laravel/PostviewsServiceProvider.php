@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Postviews\Laravel;
 
+use BadMethodCallException;
 use Illuminate\Contracts\Events\Dispatcher;
 use Illuminate\Contracts\Foundation\Application;
 use Illuminate\Database\Eloquent\Collection;
@@ -114,13 +115,21 @@ final class PostviewsServiceProvider extends ServiceProvider
                 restSeconds: (int) $app['config']->get('postviews.api.rest_seconds', 5),
                 log: static fn (string $event, string $detail) => PageViews::tell($event, $detail),
             ),
+            // The service of the developer has other posts under the ids of a test's, and may hang.
+            isOff: $app->runningUnitTests() && !$app['config']->get('postviews.api.in_tests', false),
         ));
     }
 
     private function bootReading(): void
     {
+        // All collections share their macros, also those that hold no models.
         Collection::macro('loadViews', function (string $as = 'views', ?int $days = null): Collection {
-            /** @var Collection $this */
+            if (!$this instanceof Collection) {
+                throw new BadMethodCallException(
+                    'loadViews is a method of Eloquent collections, and this is a ' . $this::class . ': call it before what made '
+                        . 'this of the models (map, pluck, toBase)',
+                );
+            }
             app(LoadsViews::class)->onto($this, $as, $days);
 
             return $this;

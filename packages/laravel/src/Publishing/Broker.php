@@ -43,6 +43,12 @@ final class Broker
 
     private static function fromUrl(#[SensitiveParameter] string $url): self
     {
+        // Else a part of the password would be taken for the virtual host, which is logged.
+        if (preg_match('~^\w+://[^/?#]*[/?#].*@~s', $url) === 1) {
+            throw new InvalidArgumentException(
+                'user, password or virtual host of the amqp:// URL has a / ? # or @ that is not written as %2F %3F %23 or %40',
+            );
+        }
         $at = parse_url($url);
         if (!is_array($at) || !in_array($at['scheme'] ?? '', ['amqp', 'amqps'], true) || !isset($at['host'])) {
             throw new InvalidArgumentException('the broker is not named by an amqp:// or amqps:// URL');

@@ -8,7 +8,11 @@ use Illuminate\Contracts\Http\Kernel;
 use Illuminate\Http\Middleware\TrustProxies;
 use Illuminate\Support\Facades\Artisan;
 use Illuminate\Support\Facades\Http;
+use Postviews\Laravel\Facades\AnalyticsApi;
+use Postviews\Publishing\Tracker;
+use Postviews\Tests\MemoryTransport;
 use Postviews\Tests\TestCase;
+use RuntimeException;
 
 /** What a broker is not needed for; test/laravel/doctor.test.ts asks it of a real broker and a real service. */
 final class DoctorCommandTest extends TestCase
@@ -28,6 +32,7 @@ final class DoctorCommandTest extends TestCase
             'postviews.api.url' => 'http://analytics.test:3100',
             'postviews.api.key' => self::KEY,
             'postviews.driver' => 'amqp',
+            'postviews.in_tests' => true,
             'cache.default' => 'file',
         ]);
         TrustProxies::flushState();
@@ -67,12 +72,76 @@ final class DoctorCommandTest extends TestCase
         }
     }
 
+    public function test_a_password_with_a_character_that_ends_it_is_told_without_any_of_it(): void
+    {
+        foreach (['/', '?', '#', '@x/'] as $character) {
+            // 12: what stands before it is a port then.
+            foreach (['secret', '12'] as $first) {
+                config(['postviews.amqp.url' => "amqp://blog:$first{$character}" . self::PASSWORD . '@127.0.0.1:1/views']);
+                $found = $this->examine()['broker'];
+                self::assertSame('failed', $found['status']);
+                self::assertStringContainsString('%2F', $found['detail'] . $found['todo'], $character);
+                self::assertStringNotContainsString('secret', $found['detail']);
+            }
+        }
+    }
+
+    public function test_what_answers_404_is_named_whole_and_is_not_the_api(): void
+    {
+        config(['postviews.api.url' => 'http://analytics.test:3100/blog']);
+        Http::fake(fn () => Http::response('<h1>Not found</h1>', 404));
+        $found = $this->examine()['api'];
+        self::assertSame('failed', $found['status']);
+        self::assertStringContainsString('http://analytics.test:3100/blog/api/v1/status answered 404', $found['detail']);
+        self::assertStringContainsString('not the internal API', $found['detail']);
+    }
+
+    public function test_an_api_that_speaks_no_tls_is_told_so(): void
+    {
+        $server = stream_socket_server('tcp://127.0.0.1:0');
+        $process = proc_open([PHP_BINARY, '-r', '$on = stream_socket_accept(STDIN); fread($on, 999); fwrite($on, "HTTP/1.1 400 Bad Request\r\n\r\n");'], [$server], $pipes);
+        config(['postviews.api.url' => 'https://' . stream_socket_get_name($server, false)]);
+        Http::allowStrayRequests();
+        try {
+            Artisan::call('postviews:doctor', ['--json' => true, '--without-view' => true]);
+        } finally {
+            proc_terminate($process);
+            proc_close($process);
+        }
+        $api = array_column(json_decode(Artisan::output(), true)['checks'], null, 'name')['api'];
+        self::assertSame('failed', $api['status']);
+        self::assertMatchesRegularExpression('/TLS.*(wrong version number|packet length|record)/i', $api['detail']);
+        self::assertStringContainsString('http://', $api['todo']);
+    }
+
     public function test_a_driver_that_counts_nothing_is_a_warning(): void
     {
+        AnalyticsApi::extend('kafka', fn () => new Tracker(new MemoryTransport()));
         foreach (['log', 'null', null, 'kafka'] as $driver) {
             config(['postviews.driver' => $driver]);
             self::assertSame('warning', $this->examine()['driver']['status']);
         }
+    }
+
+    public function test_a_driver_that_there_is_not_has_failed_with_the_names_there_are(): void
+    {
+        AnalyticsApi::extend('kafka', fn () => new Tracker(new MemoryTransport()));
+        config(['postviews.driver' => 'ampq']);
+        $found = $this->examine();
+        self::assertSame(['failed', 1], [$found['driver']['status'], $this->exitCode]);
+        self::assertStringContainsString('ampq', $found['driver']['detail']);
+        self::assertStringContainsString('POSTVIEWS_DRIVER', $found['driver']['todo']);
+        self::assertStringContainsString('amqp, log, null, kafka', $found['driver']['todo']);
+        // No page publishes, so that the doctor could says nothing.
+        self::assertSame(['skipped', 'needs the driver'], [$found['test view']['status'], $found['test view']['detail']]);
+    }
+
+    public function test_a_driver_that_cannot_be_made_has_failed(): void
+    {
+        AnalyticsApi::extend('kafka', fn () => throw new RuntimeException('no broker is named.'));
+        config(['postviews.driver' => 'kafka']);
+        $found = $this->examine()['driver'];
+        self::assertSame(['failed', 'kafka: no broker is named. Every view is dropped.'], [$found['status'], $found['detail']]);
     }
 
     public function test_dead_letters_are_a_warning_and_an_api_that_does_not_know_says_so(): void
@@ -81,6 +150,11 @@ final class DoctorCommandTest extends TestCase
         $this->status = ['queued' => null, 'dead' => 3, 'lag_seconds' => null];
         self::assertSame(
             ['warning', 'an unknown number of messages wait, 3 dead letters, an unknown time behind'],
+            $this->statusAndDetail('service'),
+        );
+        $this->status = ['queued' => null, 'dead' => null, 'lag_seconds' => null];
+        self::assertSame(
+            ['skipped', 'needs its broker: how many messages wait is not known'],
             $this->statusAndDetail('service'),
         );
     }
@@ -99,9 +173,11 @@ final class DoctorCommandTest extends TestCase
 
     public function test_an_api_that_is_not_named_is_a_warning_as_views_are_counted_without_it(): void
     {
-        config(['postviews.api' => ['url' => null, 'key' => null]]);
-        $found = $this->examine();
-        self::assertSame(['warning', 'skipped'], [$found['api']['status'], $found['clock']['status']]);
+        foreach ([null, ''] as $none) {
+            config(['postviews.api' => ['url' => $none, 'key' => $none]]);
+            $found = $this->examine();
+            self::assertSame(['warning', 'skipped'], [$found['api']['status'], $found['clock']['status']]);
+        }
         config(['postviews.api' => ['url' => 'http://analytics.test:3100', 'key' => null]]);
         self::assertSame('failed', $this->examine()['api']['status']);
     }

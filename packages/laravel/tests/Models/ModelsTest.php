@@ -4,6 +4,11 @@ declare(strict_types=1);
 
 namespace Postviews\Tests\Models;
 
+use Carbon\CarbonImmutable;
+use Carbon\CarbonPeriod;
+use DateTime;
+use DateTimeZone;
+use Illuminate\Database\Eloquent\Builder as EloquentBuilder;
 use Illuminate\Database\Query\Builder;
 use Illuminate\Support\Facades\DB;
 use Illuminate\Support\Facades\Schema;
@@ -105,6 +110,14 @@ final class ModelsTest extends TestCase
         self::assertSame(['42'], PostView::forPost(42)->getBindings());
     }
 
+    public function test_an_id_of_a_post_is_bound_as_it_is_stored(): void
+    {
+        // Compared with a number, MySQL finds 42abc as well.
+        self::assertSame(['42'], PostView::where('post_uuid', 42)->getBindings());
+        self::assertSame(['42', self::EVENT], PostView::whereIn('post_uuid', [42, strtoupper(self::EVENT)])->getBindings());
+        self::assertSame(['4%'], PostView::where('post_uuid', 'like', '4%')->getBindings());
+    }
+
     public function test_the_tables_and_their_connection_may_have_other_names(): void
     {
         config([
@@ -129,6 +142,91 @@ final class ModelsTest extends TestCase
             config(['database.connections.blog.timezone' => '+00:00']);
             self::assertSame('blog', (new PostView())->getConnectionName());
         }
+    }
+
+    /** Every one of them finds the view of 12:34:56 UTC, and not the one that is an hour younger. */
+    #[DataProvider('waysToAskForTimes')]
+    public function test_rows_are_found_by_their_times_in_any_zone(callable $query): void
+    {
+        date_default_timezone_set('Europe/Berlin');
+        $hourLater = 1795264496 + 3_600;
+        DB::insert('INSERT INTO post_views (post_uuid, viewed_at, received_at, day) VALUES (?, ?, ?, ?)', ['43', $hourLater, $hourLater, '2026-11-22']);
+        self::assertSame(['42'], $query(PostView::query())->pluck('post_uuid')->all());
+    }
+
+    /** @return array<string, array{callable(EloquentBuilder): EloquentBuilder}> */
+    public static function waysToAskForTimes(): array
+    {
+        $time = static fn (string $time): CarbonImmutable => CarbonImmutable::parse("2026-11-21 $time", 'Europe/Berlin');
+
+        return [
+            'a time of the application' => [fn ($query) => $query->where('viewed_at', $time('13:34:56'))],
+            'an operator' => [fn ($query) => $query->where('viewed_at', '<', $time('13:50:00'))],
+            'with the name of the table' => [fn ($query) => $query->where('post_views.viewed_at', '<=', $time('13:34:56'))],
+            'a time in New York' => [fn ($query) => $query->where('viewed_at', new DateTime('2026-11-21 07:34:56', new DateTimeZone('America/New_York')))],
+            'a text, which is in UTC' => [fn ($query) => $query->where('viewed_at', '<', '2026-11-21 12:50:00')],
+            'a text with an offset' => [fn ($query) => $query->where('viewed_at', '<', '2026-11-21T13:50:00+01:00')],
+            'Unix seconds' => [fn ($query) => $query->where('viewed_at', 1795264496)],
+            'an array' => [fn ($query) => $query->where(['viewed_at' => $time('13:34:56')])],
+            'a dynamic method' => [fn ($query) => $query->whereViewedAt($time('13:34:56'))],
+            'not' => [fn ($query) => $query->whereNot('viewed_at', '>', $time('13:50:00'))],
+            'or' => [fn ($query) => $query->where('id', 99)->orWhere('viewed_at', '<', $time('13:50:00'))],
+            'nested' => [fn ($query) => $query->where(fn ($nested) => $nested->where('id', 99)->orWhere('received_at', '<', $time('13:50:00')))],
+            'between' => [fn ($query) => $query->whereBetween('viewed_at', [$time('13:00:00'), $time('14:00:00')])],
+            'between, not' => [fn ($query) => $query->whereNotBetween('viewed_at', [$time('14:00:00'), $time('15:00:00')])],
+            'between the ends of a period' => [fn ($query) => $query->whereBetween('viewed_at', CarbonPeriod::between($time('13:00:00'), $time('14:00:00'))->minutes())],
+            'in' => [fn ($query) => $query->whereIn('viewed_at', [$time('13:34:56'), $time('20:00:00')])],
+            'not in' => [fn ($query) => $query->whereNotIn('viewed_at', [$time('14:34:56')])],
+            'any of some columns' => [fn ($query) => $query->whereAny(['viewed_at', 'received_at'], '<', $time('13:50:00'))],
+            'raw' => [fn ($query) => $query->whereRaw('viewed_at < ?', [$time('13:50:00')])],
+            'having' => [fn ($query) => $query->select('post_uuid')->groupBy('post_uuid')->havingRaw('max(viewed_at) < ?', [$time('13:50:00')])],
+            'having, by another name' => [fn ($query) => $query->selectRaw('post_uuid, max(viewed_at) as latest')
+                ->groupBy('post_uuid')->having('latest', '<', $time('13:50:00'))],
+            'a sub-query' => [fn ($query) => $query->whereIn('id', PostView::select('id')->where('viewed_at', '<', $time('13:50:00')))],
+            'a day' => [fn ($query) => $query->where('day', $time('00:00:00'))],
+            'a day, as of a date' => [fn ($query) => $query->whereDate('day', $time('00:00:00'))],
+            'days' => [fn ($query) => $query->whereBetween('day', [$time('00:00:00')->subDay(), $time('23:59:59')])],
+        ];
+    }
+
+    public function test_the_days_of_aggregates_are_found_by_dates_too(): void
+    {
+        self::assertCount(1, PostViewAggregate::where('date', CarbonImmutable::parse('2026-11-21', 'Europe/Berlin'))->get());
+        self::assertCount(1, PostViewAggregate::whereBetween('date', ['2026-11-01', '2026-11-30'])->get());
+        self::assertCount(1, PostViewAggregate::where('first_viewed_at', '<=', CarbonImmutable::createFromTimestamp(1795264496))->get());
+        self::assertCount(0, PostViewAggregate::where('first_viewed_at', '<', CarbonImmutable::createFromTimestamp(1795264496))->get());
+    }
+
+    /** @param callable(EloquentBuilder): mixed $ask */
+    #[DataProvider('questionsThatHaveNoAnswer')]
+    public function test_what_would_silently_find_the_wrong_rows_is_refused_with_what_to_use(callable $ask, string $told): void
+    {
+        try {
+            $ask(PostView::query());
+            self::fail('it was asked');
+        } catch (LogicException $error) {
+            self::assertStringContainsString($told, $error->getMessage());
+        }
+    }
+
+    /** @return array<string, array{callable(EloquentBuilder): mixed, string}> */
+    public static function questionsThatHaveNoAnswer(): array
+    {
+        $day = 'use the column day';
+
+        return [
+            'a date' => [fn ($query) => $query->whereDate('viewed_at', '2026-11-21'), $day],
+            'a date, or' => [fn ($query) => $query->orWhereDate('viewed_at', '>', now()), $day],
+            'a time of day' => [fn ($query) => $query->whereTime('received_at', '12:00'), $day],
+            'a year' => [fn ($query) => $query->whereYear('viewed_at', 2026), $day],
+            'a month' => [fn ($query) => $query->whereMonth('viewed_at', 11), $day],
+            'like' => [fn ($query) => $query->where('viewed_at', 'like', '2026-11%'), 'no time'],
+            'whereLike' => [fn ($query) => $query->whereLike('viewed_at', '2026-11%'), 'no time'],
+            'a text that is no time' => [fn ($query) => $query->where('viewed_at', 'yesterday evening'), 'no time'],
+            'the text of a UUID' => [fn ($query) => $query->where('event_id', self::EVENT), 'withEventId'],
+            'texts of UUIDs' => [fn ($query) => $query->whereIn('event_id', [self::EVENT]), 'withEventId'],
+            'a number as a text' => [fn ($query) => $query->where('viewed_at', '2026'), 'no time'],
+        ];
     }
 
     #[DataProvider('waysToWrite')]

@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Postviews\Tests\Reading;
 
 use DOMDocument;
+use Illuminate\Support\Arr;
 use Illuminate\Support\Facades\Blade;
 use Illuminate\Support\Facades\Http;
 use Postviews\Tests\Post;
@@ -26,7 +27,8 @@ final class ComponentsTest extends ReadingTestCase
         $this->fakeViews([42 => 1234567]);
         self::assertSame(
             '<data value="1234567" title="1,234,567 views" class="postviews-count">1,234,567</data>',
-            preg_replace('/ +(?=>)/', '', $this->render('<x-postviews-count :post="$post" />')),
+            // Nothing behind it: what follows may be a comma.
+            Blade::render('<x-postviews-count :post="42" />'),
         );
         app()->setLocale('de');
         self::assertStringContainsString('>1.234.567<', $this->render('<x-postviews-count :post="$post" />'));
@@ -62,7 +64,55 @@ final class ComponentsTest extends ReadingTestCase
         $this->fakeAway();
         $html = $this->render('<x-postviews-count :post="$post" />');
         self::assertStringContainsString('title="5 views, as of November 21, 2026 1:00 PM"', $html);
-        self::assertStringContainsString(' data-stale', $html);
+        self::assertStringContainsString(' data-stale="true"', $html);
+        // Told to who cannot point at it, and to who cannot see it.
+        self::assertMatchesRegularExpression('/>5<span role="img" aria-label="as of November 21, 2026 1:00 PM"[^>]*>\*<\/span><\/data>$/', $html);
+    }
+
+    public function test_a_stale_sparkline_is_dashed_and_says_of_when_it_is(): void
+    {
+        $this->fakeViews([]);
+        $fresh = $this->render('<x-postviews-sparkline :post="$post" :days="4" />');
+        self::assertStringNotContainsString('stroke-dasharray', $fresh);
+        self::assertStringNotContainsString('as of', $fresh);
+        $this->travel(5)->minutes();
+        $this->fakeAway();
+        $html = $this->render('<x-postviews-sparkline :post="$post" :days="4" />');
+        self::assertStringContainsString(' stroke-dasharray="2 2"', $html);
+        self::assertSame(3, substr_count($html, '(as of November 21, 2026 12:00 PM)'), $html);
+    }
+
+    public function test_an_attribute_of_the_template_takes_the_place_of_the_components_own(): void
+    {
+        $mine = 'title="Mine" aria-label="Mine &amp; yours" role="note" stroke="red" data-stale="no" value="x" class="mine"';
+        $this->fakeViews([42 => 5]);
+        $components = ["<x-postviews-count :post=\"\$post\" $mine />", "<x-postviews-sparkline :post=\"\$post\" $mine />"];
+        foreach (['known', 'stale', 'away'] as $state) {
+            foreach ($components as $component) {
+                // An attribute that is there twice is no XML.
+                $html = $this->render($component);
+                self::assertStringContainsString('title="Mine"', $html);
+                self::assertStringContainsString('aria-label="Mine &amp; yours"', $html);
+                self::assertMatchesRegularExpression('/class="postviews-\w+ mine"/', $html);
+            }
+            $this->travel($state === 'known' ? 300 : 90_000)->seconds();
+            $this->fakeAway();
+        }
+        self::assertStringContainsString('>–<', $html);
+    }
+
+    public function test_german_has_its_own_words_and_what_is_not_translated_is_in_the_fallback_locale(): void
+    {
+        $this->fakeViews([42 => 1234]);
+        app()->setLocale('de');
+        self::assertStringContainsString('>1.234 Aufrufe<', $this->render('<x-postviews-count :post="$post" words />'));
+        self::assertStringContainsString('<title>Aufrufe der letzten 4 Tage</title>', $this->render('<x-postviews-sparkline :post="$post" :days="4" />'));
+        app()->setLocale('fr');
+        self::assertStringContainsString(' views<', $this->render('<x-postviews-count :post="$post" words />'));
+        self::assertSame(
+            array_keys(Arr::dot(require __DIR__ . '/../../lang/en/postviews.php')),
+            array_keys(Arr::dot(require __DIR__ . '/../../lang/de/postviews.php')),
+        );
     }
 
     public function test_a_sparkline_has_a_title_and_a_text_that_says_what_it_shows(): void

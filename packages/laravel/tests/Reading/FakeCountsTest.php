@@ -4,8 +4,10 @@ declare(strict_types=1);
 
 namespace Postviews\Tests\Reading;
 
+use Illuminate\Database\Eloquent\Collection;
 use Illuminate\Support\Facades\Blade;
 use Illuminate\Support\Facades\Http;
+use LogicException;
 use Postviews\Laravel\Facades\Postviews;
 use Postviews\Tests\Post;
 use Postviews\Tests\TestCase;
@@ -17,7 +19,7 @@ final class FakeCountsTest extends TestCase
     public function test_the_counts_are_those_that_a_test_names(): void
     {
         Http::preventStrayRequests();
-        Postviews::fake([42 => 1234, self::UUID => 5, 'aB1' => 7]);
+        Postviews::fake([42 => 1234, self::UUID => 5, 'aB1' => 7], others: 0);
         self::assertSame(1234, Postviews::views(Post::known(42)));
         self::assertSame([5, 7, 0, 0], Postviews::many([self::UUID, 'aB1', 'Ab1', 43])->pluck('views')->values()->all());
         self::assertSame([0, 0, 1234], Postviews::daily(42, days: 3)->days->pluck('views')->all());
@@ -26,6 +28,46 @@ final class FakeCountsTest extends TestCase
         self::assertSame(3, Postviews::top()->total);
         self::assertStringContainsString('1,234', Blade::render('<x-postviews-count :post="42" />'));
         self::assertSame([], $this->logged);
+    }
+
+    public function test_a_model_is_named_by_itself(): void
+    {
+        $post = Post::known(12, self::UUID);
+        Postviews::fake()->views($post, 6)->views(43, 7);
+        self::assertSame([6, 7, 0], Postviews::many([$post, 43, 44])->pluck('views')->values()->all());
+        self::assertSame(6, Postviews::views($post));
+        Postviews::fake([43 => 1])->views($post, 8);
+        self::assertSame([8, 1], [Postviews::views($post), Postviews::views(43)]);
+    }
+
+    public function test_a_post_that_is_not_named_is_an_error_of_the_test_and_no_silent_0(): void
+    {
+        $post = Post::known(12, self::UUID);
+        // By the key, where the model is counted by its uuid.
+        Postviews::fake([$post->id => 6]);
+        foreach (
+            [
+            fn () => Postviews::views($post),
+            fn () => Postviews::daily($post, from: '2026-11-01'),
+            fn () => (new Collection([$post]))->loadViews(),
+            ] as $ask
+        ) {
+            try {
+                $ask();
+                self::fail('it has a count');
+            } catch (LogicException $error) {
+                self::assertStringContainsString(strtolower(self::UUID), $error->getMessage());
+                self::assertStringContainsString('Postviews::fake()->views($post, 6)', $error->getMessage());
+            }
+        }
+        self::assertSame(6, Postviews::views(12));
+    }
+
+    public function test_without_a_name_all_have_none(): void
+    {
+        Postviews::fake();
+        self::assertSame(0, Postviews::views(Post::known(12, self::UUID)));
+        self::assertSame(0, Postviews::top()->total);
     }
 
     public function test_a_later_one_takes_the_place_of_the_one_before(): void

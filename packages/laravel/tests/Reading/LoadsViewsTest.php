@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Postviews\Tests\Reading;
 
+use BadMethodCallException;
 use Illuminate\Database\Eloquent\Collection;
 use Illuminate\Database\Eloquent\Model;
 use Illuminate\Database\Schema\Blueprint;
@@ -44,6 +45,13 @@ final class LoadsViewsTest extends ReadingTestCase
         // The components ask nobody, then.
         self::assertSame(20, Postviews::views($posts[1]));
         Http::assertSentCount(1);
+    }
+
+    public function test_a_collection_that_is_not_of_models_says_so(): void
+    {
+        $this->expectException(BadMethodCallException::class);
+        $this->expectExceptionMessage('loadViews is a method of Eloquent collections');
+        collect([Post::find(1)])->loadViews();
     }
 
     public function test_a_model_with_the_trait_loads_its_own(): void

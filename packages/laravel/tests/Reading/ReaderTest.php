@@ -61,11 +61,29 @@ final class ReaderTest extends ReadingTestCase
         Http::assertSent(fn (Request $request) => $request->data() === ['uuids' => '451']);
     }
 
-    public function test_what_is_no_post_is_left_out_and_told_without_it(): void
+    public function test_the_counts_of_many_posts_are_asked_for_by_the_post(): void
+    {
+        $uuid = '0f8fad5b-d9cb-469f-a165-70867728950e';
+        $this->fakeViews([$uuid => 6, 7 => 70]);
+        $post = Post::known(1, strtoupper($uuid));
+        $counts = Postviews::many([$post, Post::known(7)]);
+        self::assertSame([6, 70], [$counts->of($post)->views, $counts->of(Post::known(7))->views]);
+        self::assertSame([6, 70], [$counts->of(strtoupper($uuid))->views, $counts->of('7')->views]);
+        // By which they are counted, too.
+        self::assertSame([6, 70], [$counts[$uuid]->views, $counts[7]->views]);
+        // Not asked for, or no post.
+        self::assertNull($counts->of(8));
+        self::assertNull($counts->of('a/b'));
+        self::assertNull($counts->of(new \stdClass()));
+        self::assertCount(30, Postviews::manyDaily([$post])->of($post));
+    }
+
+    public function test_what_is_no_post_is_null_and_told_without_it(): void
     {
         $this->fakeViews([42 => 5]);
-        $counts = Postviews::many([42, 'a slug that is much longer than thirty-six', 0, new \stdClass()]);
-        self::assertSame([42], $counts->keys()->all());
+        $counts = Postviews::many([42, 'a slug that is much longer than thirty-six', 0, new \stdClass(), 43]);
+        self::assertSame([5, null, null, null, 0], $counts->map(fn ($post) => $post?->views)->values()->all());
+        self::assertSame([42, 'a slug that is much longer than thirty-six', 0, '#3', 43], $counts->keys()->all());
         self::assertNull(Postviews::views('a/b'));
         self::assertNull(Postviews::daily('a/b', from: '2026-11-01'));
         self::assertStringContainsString('a post is a UUID', $this->loggedOf('read.invalid')[0]);
@@ -192,6 +210,7 @@ final class ReaderTest extends ReadingTestCase
             ['', 'key', 'POSTVIEWS_API_URL is not set'],
             ['analytics:3100', 'key', 'POSTVIEWS_API_URL is not an http:// or https:// URL'],
             ['http://user:hidden@analytics:3100', 'key', 'POSTVIEWS_API_URL has a user or a password'],
+            ['http://analytics:3100/?key=hidden', 'key', 'POSTVIEWS_API_URL has a ? or a #'],
             ['http://analytics:3100', '', 'POSTVIEWS_API_KEY is not set'],
             ['http://analytics:3100', "hidden\n", 'POSTVIEWS_API_KEY has characters'],
         ];
@@ -205,6 +224,19 @@ final class ReaderTest extends ReadingTestCase
             self::assertCount(1, $this->logged);
             self::assertStringContainsString($told, $this->logged[0]);
             self::assertStringNotContainsString('hidden', $this->logged[0]);
+        }
+    }
+
+    public function test_the_url_may_be_the_one_that_the_service_prints_which_ends_in_api_v1(): void
+    {
+        foreach (['', '/', '/api/v1', '/api/v1/', '/blog', '/blog/api/v1'] as $path) {
+            config(['postviews.api.url' => "http://analytics.test:3100$path"]);
+            $this->app->forgetScopedInstances();
+            Cache::flush();
+            $this->fakeViews([42 => 5]);
+            self::assertSame(5, Postviews::views(42), $path);
+            $blog = str_starts_with($path, '/blog') ? '/blog' : '';
+            self::assertSame("http://analytics.test:3100$blog/api/v1/posts/views?uuids=42", Http::recorded()->last()[0]->url());
         }
     }
 

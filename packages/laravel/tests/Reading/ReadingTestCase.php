@@ -21,7 +21,7 @@ abstract class ReadingTestCase extends TestCase
     protected function setUp(): void
     {
         parent::setUp();
-        config(['postviews.api.url' => 'http://analytics.test:3100/blog/', 'postviews.api.key' => self::KEY]);
+        config(['postviews.api.url' => 'http://analytics.test:3100/blog/', 'postviews.api.key' => self::KEY, 'postviews.api.in_tests' => true]);
         Http::preventStrayRequests();
     }
 

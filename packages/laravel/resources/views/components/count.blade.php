@@ -1,1 +1,1 @@
-<data value="{{ $count }}" title="{{ $title }}" {{ $attributes->class('postviews-count') }} @if ($isStale) data-stale="true" @endif>{{ $text }}</data>
+<data {{ $attributes->class('postviews-count')->merge(['value' => $count, 'title' => $title, 'data-stale' => $asOf === null ? null : 'true']) }}>{{ $text }}@if ($asOf !== null)<span role="img" aria-label="{{ $asOf }}" title="{{ $asOf }}" class="postviews-stale">*</span>@endif</data>

@@ -1,1 +1,1 @@
-<span role="img" aria-label="{{ $explanation }}" title="{{ $explanation }}" {{ $attributes->class('postviews-unknown') }}>–</span>
+<span {{ $attributes->class('postviews-unknown')->merge(['role' => 'img', 'aria-label' => $explanation, 'title' => $explanation]) }}>–</span>

@@ -27,7 +27,7 @@ final class ApiChecks
     /** @return list<Finding> */
     public function api(): array
     {
-        if (config('postviews.api.url') === null && config('postviews.api.key') === null) {
+        if (in_array(config('postviews.api.url'), [null, ''], true) && in_array(config('postviews.api.key'), [null, ''], true)) {
             return [Finding::warning(
                 'api',
                 'not set: views are tracked, and no count can be shown',
@@ -45,9 +45,12 @@ final class ApiChecks
             $dead = $status->knownCount('dead');
             $lag = $status->knownCount('lag_seconds');
         } catch (ApiFailed $error) {
-            return [Finding::failed('api', $error->getMessage(), $error->isRefused
-                ? 'Set POSTVIEWS_API_KEY to one of the keys that the service has in INTERNAL_API_KEY.'
-                : 'Is the service running, and does POSTVIEWS_API_URL name the address it listens on (HOST, PORT)?')];
+            return [Finding::failed('api', $error->getMessage(), match (true) {
+                $error->isRefused => 'Set POSTVIEWS_API_KEY to one of the keys that the service has in INTERNAL_API_KEY.',
+                $error->isTls => 'The service itself speaks http://; https:// is that of a proxy before it, whose certificate this '
+                    . 'machine has to trust.',
+                default => 'Is the service running, and does POSTVIEWS_API_URL name the address it listens on (HOST, PORT)?',
+            })];
         }
         $detail = sprintf(
             '%s messages wait, %s dead letters, %s behind',
@@ -55,9 +58,12 @@ final class ApiChecks
             $dead ?? 'an unknown number of',
             $lag === null ? 'an unknown time' : "$lag s",
         );
-        $found[] = $dead === null || $dead === 0
-            ? Finding::ok('service', $detail)
-            : Finding::warning('service', $detail, 'See what could not be counted, and why: postviews dead list');
+        $found[] = match (true) {
+            $dead !== null && $dead > 0
+                => Finding::warning('service', $detail, 'See what could not be counted, and why: postviews dead list'),
+            $dead === null || $queued === null => Finding::skipped('service', 'needs its broker: how many messages wait is not known'),
+            default => Finding::ok('service', $detail),
+        };
 
         return $found;
     }
@@ -102,8 +108,8 @@ final class ApiChecks
     public function testView(string $post, int $waitSeconds, array $before): Finding
     {
         foreach ($before as $finding) {
-            if ($finding->status === 'failed' && $finding->name === 'broker') {
-                return Finding::skipped('test view', 'needs the broker');
+            if ($finding->status === 'failed' && in_array($finding->name, ['driver', 'broker'], true)) {
+                return Finding::skipped('test view', "needs the $finding->name");
             }
         }
         try {

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Postviews\Laravel\Console;
 
+use Illuminate\Support\Str;
 use InvalidArgumentException;
 use PhpAmqpLib\Channel\AMQPChannel;
 use PhpAmqpLib\Exception\AMQPProtocolChannelException;
@@ -23,6 +24,8 @@ final class BrokerChecks
     private const CONNECT_SECONDS = 5.0;
     private const ANSWER_SECONDS = 5.0;
 
+    private const SPECIAL_CHARACTERS = 'In user, password and vhost, a / is written %2F, an @ %40, a # %23, a ? %3F, a : %3A, and a % %25.';
+
     private readonly string|array $url;
     /** @var array<string, mixed> */
     private readonly array $tls;
@@ -36,8 +39,17 @@ final class BrokerChecks
     public function driver(): Finding
     {
         $driver = $this->manager->getDefaultDriver();
+        try {
+            $this->manager->driver();
+        } catch (Throwable $error) {
+            return Finding::failed(
+                'driver',
+                "$driver: {$error->getMessage()} Every view is dropped.",
+                'Set POSTVIEWS_DRIVER to one of ' . implode(', ', $this->manager->names()) . ' (then config:cache, if you cache it).',
+            );
+        }
 
-        return match ($driver) {
+        return match (strtolower($driver)) {
             'amqp' => Finding::ok('driver', 'amqp'),
             'null' => Finding::warning('driver', 'null: views are forgotten', 'Set POSTVIEWS_DRIVER=amqp, unless you mean it.'),
             'log' => Finding::warning(
@@ -62,7 +74,8 @@ final class BrokerChecks
             return [Finding::failed(
                 'broker',
                 $error->getMessage(),
-                'Set POSTVIEWS_AMQP_URL in .env: amqp://user:password@host:5672/vhost (then config:cache, if you cache it).',
+                'Set POSTVIEWS_AMQP_URL in .env: amqp://user:password@host:5672/vhost (then config:cache, if you cache it). '
+                    . self::SPECIAL_CHARACTERS,
             )];
         }
 
@@ -158,7 +171,7 @@ final class BrokerChecks
     {
         return match (true) {
             preg_match('/ACCESS_REFUSED|\b403\b/', $message) === 1
-                => 'Check user and password in POSTVIEWS_AMQP_URL; a special character in them is written as %2F and the like.',
+                => 'Check user and password in POSTVIEWS_AMQP_URL. ' . self::SPECIAL_CHARACTERS,
             preg_match('/NOT_ALLOWED|\b530\b|vhost/', $message) === 1
                 => 'Check the virtual host in POSTVIEWS_AMQP_URL, and whether the user may use it (rabbitmqctl list_permissions).',
             default => 'Is RabbitMQ running there, on that port, and may this machine reach it? amqps:// is for TLS alone.',
@@ -188,11 +201,17 @@ final class BrokerChecks
             static fn (array $answer): Finding => $needsConsumers && $answer[2] === 0
                 ? Finding::failed(
                     'queue',
-                    "$name: $answer[1] messages, and nobody takes them",
+                    "$name: " . self::many($answer[1], 'message') . ', and nobody takes them',
                     'Start the service (postviews serve, or consume) with the AMQP_URL of this broker and virtual host.',
                 )
-                : Finding::ok('queue', "$name: $answer[1] messages" . ($needsConsumers ? ", $answer[2] consumers" : '')),
+                : Finding::ok('queue', "$name: " . self::many($answer[1], 'message')
+                    . ($needsConsumers ? ', ' . self::many($answer[2], 'consumer') : '')),
         );
+    }
+
+    private static function many(int $count, string $what): string
+    {
+        return $count . ' ' . Str::plural($what, $count);
     }
 
     /** On a channel of its own: what is not there closes it. */

@@ -22,7 +22,7 @@ final class DoctorCommand extends Command
 
     protected $signature = 'postviews:doctor
         {--without-view : Publish no test view}
-        {--wait=20 : For how many seconds to wait until the test view is counted}
+        {--wait=30 : For how many seconds to wait until the test view is counted}
         {--json : Print JSON, for programs}';
 
     protected $description = 'Check broker, queues, internal API, trusted proxies and clock, and count a test view';
@@ -50,14 +50,15 @@ final class DoctorCommand extends Command
     /** @return iterable<Finding> one after the other, as some take a while */
     private function findings(BrokerChecks $broker, ApiChecks $api, ApplicationChecks $application): iterable
     {
-        yield $broker->driver();
+        $driver = $broker->driver();
+        yield $driver;
         $brokers = $broker->brokers();
         yield from $brokers;
         yield from $broker->topology();
         yield from $api->api();
         yield $api->clock();
         if (!$this->option('without-view')) {
-            yield $api->testView(self::POST, max(1, (int) $this->option('wait')), $brokers);
+            yield $api->testView(self::POST, max(1, (int) $this->option('wait')), [$driver, ...$brokers]);
         }
         yield $application->trustedProxies();
         yield $application->queue();

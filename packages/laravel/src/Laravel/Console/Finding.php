@@ -9,7 +9,7 @@ final readonly class Finding
 {
     private function __construct(
         public string $name,
-        /** `ok`, `warning`, `failed`, or `skipped`: something that it needs has failed. */
+        /** `ok`, `warning`, `failed`, or `skipped`: something that it needs has failed, or is not known. */
         public string $status,
         public string $detail,
         /** What to do; null if nothing is to be done. */

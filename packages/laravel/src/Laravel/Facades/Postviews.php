@@ -13,9 +13,9 @@ use Postviews\Laravel\Testing\FakeCounts;
  * @method static int|null views(mixed $post)
  * @method static int|null uniqueViews(mixed $post)
  * @method static \Postviews\Laravel\Reading\PostStatistics|null statistics(mixed $post)
- * @method static \Illuminate\Support\Collection many(iterable $posts)
+ * @method static \Postviews\Laravel\Reading\ByPost many(iterable $posts)
  * @method static \Postviews\Laravel\Reading\PostDays|null daily(mixed $post, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
- * @method static \Illuminate\Support\Collection manyDaily(iterable $posts, int $days = 30)
+ * @method static \Postviews\Laravel\Reading\ByPost manyDaily(iterable $posts, int $days = 30)
  * @method static \Postviews\Laravel\Reading\TopPosts|null top(int $limit = 10, int $offset = 0, string|null $period = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
  *
  * @see \Postviews\Laravel\Postviews
@@ -23,16 +23,20 @@ use Postviews\Laravel\Testing\FakeCounts;
 final class Postviews extends Facade
 {
     /**
-     * From here on these are the counts, all of them of today; a post that is not among them has none.
+     * From here on these are the counts, all of them of today.
      *
-     *     Postviews::fake([$post->id => 1234]);
+     *     Postviews::fake(); // all have 0
+     *     Postviews::fake()->views($post, 1234); // and all others 0
+     *     Postviews::fake([42 => 1234]); // to read another is an error of the test
+     *     Postviews::fake([42 => 1234], others: 0);
      *     Postviews::fake(null); // none can be read
      *
-     * @param ?array<array-key, int> $views by the id of the post, as it is counted
+     * @param ?array<array-key, int> $views by the id of the post, as it is counted: a model with a uuid by its uuid
+     * @param ?int $others how many all posts have that are not named
      */
-    public static function fake(?array $views = []): void
+    public static function fake(?array $views = [], ?int $others = null): FakeCounts
     {
-        (new FakeCounts($views))->install();
+        return new FakeCounts($views, $others);
     }
 
     protected static function getFacadeAccessor(): string

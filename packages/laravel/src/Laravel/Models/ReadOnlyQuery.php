@@ -17,6 +17,8 @@ use LogicException;
  */
 final class ReadOnlyQuery extends Builder
 {
+    use BindsAsStored;
+
     public function insert(...$arguments)
     {
         throw self::readOnly();

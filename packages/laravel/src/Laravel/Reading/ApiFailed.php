@@ -19,6 +19,8 @@ final class ApiFailed extends RuntimeException
         public readonly bool $isWrongQuestion = false,
         /** Whether the key is what is wrong. */
         public readonly bool $isRefused = false,
+        /** Whether nothing was said in the end because TLS could not be agreed on. */
+        public readonly bool $isTls = false,
     ) {
         parent::__construct($message);
     }
@@ -27,6 +29,12 @@ final class ApiFailed extends RuntimeException
     public static function unavailable(string $message): self
     {
         return new self($message);
+    }
+
+    /** Its address answers in no TLS, or with a certificate that is not trusted. */
+    public static function noTls(string $message): self
+    {
+        return new self($message, isTls: true);
     }
 
     /** It does not take the key: nothing is answered before somebody changes it. */

@@ -12,6 +12,7 @@ use Illuminate\Http\Client\ConnectionException;
 use Illuminate\Http\Client\Request;
 use Illuminate\Http\Client\Response;
 use Illuminate\Support\Facades\Http;
+use Postviews\Laravel\Testing\UnnamedPost;
 use Psr\Http\Message\RequestInterface;
 use SensitiveParameter;
 use Throwable;
@@ -27,7 +28,7 @@ final class InternalApi
     public const KEY_HEADER = 'X-Internal-Api-Key';
 
     /**
-     * @param string $url such as `http://analytics:3100`
+     * @param string $url such as `http://analytics:3100`; the `/api/v1` that the service prints may stand behind it
      * @param string $key one of the service's `INTERNAL_API_KEY`s
      * @param float $timeoutSeconds for the whole answer
      */
@@ -49,11 +50,18 @@ final class InternalApi
             $this->url === '' => 'POSTVIEWS_API_URL is not set',
             !is_array($at) || !in_array($at['scheme'] ?? '', ['http', 'https'], true) || !isset($at['host'])
                 => 'POSTVIEWS_API_URL is not an http:// or https:// URL',
+            isset($at['query']) || isset($at['fragment']) => 'POSTVIEWS_API_URL has a ? or a #, which has no use here',
             isset($at['user']) || isset($at['pass']) => 'POSTVIEWS_API_URL has a user or a password, which has no use here',
             $this->key === '' => 'POSTVIEWS_API_KEY is not set',
             preg_match('/^[\x21-\x7e]+$/D', $this->key) !== 1 => 'POSTVIEWS_API_KEY has characters that no header can carry',
             default => null,
         };
+    }
+
+    /** What all questions are asked below: may be logged, as `problem` keeps users and passwords out. */
+    private function base(): string
+    {
+        return preg_replace('#(/api/v1)?/*$#D', '', rtrim($this->url, '/')) . '/api/v1';
     }
 
     /** Scheme, host and port: may be logged. */
@@ -73,7 +81,7 @@ final class InternalApi
      */
     public function get(string $path, array $query = []): Answer
     {
-        return $this->answerOf($this->send($path, $query));
+        return $this->answerOf($this->send($path, $query), $path);
     }
 
     /**
@@ -89,7 +97,7 @@ final class InternalApi
             throw ApiFailed::unavailable($problem);
         }
         try {
-            return Http::baseUrl(rtrim($this->url, '/') . '/api/v1')
+            return Http::baseUrl($this->base())
                 ->acceptJson()
                 // Following one would carry the key elsewhere.
                 ->withoutRedirecting()
@@ -98,13 +106,10 @@ final class InternalApi
                 ->withMiddleware(self::withoutKeyInErrors())
                 ->get($path, array_filter($query, static fn (mixed $value): bool => $value !== null));
         } catch (ConnectionException $error) {
-            $why = preg_match('/error 28|timed out/i', $error->getMessage()) === 1
-                ? "did not answer within $this->timeoutSeconds s"
-                : 'cannot be reached';
-            throw ApiFailed::unavailable("the internal API at {$this->origin()} $why");
+            throw $this->unreachable($error->getMessage());
         } catch (Throwable $error) {
             // What a test forbids, it sees. Laravel 11 has no class for that.
-            if (str_starts_with($error->getMessage(), 'Attempted request to [')) {
+            if ($error instanceof UnnamedPost || str_starts_with($error->getMessage(), 'Attempted request to [')) {
                 throw $error;
             }
             // Of a listener or a middleware of the application, say: a page does not fail for its count.
@@ -119,7 +124,7 @@ final class InternalApi
     }
 
     /** @throws ApiFailed */
-    private function answerOf(Response $response): Answer
+    private function answerOf(Response $response, string $path): Answer
     {
         $status = $response->status();
         $content = $response->json();
@@ -129,14 +134,32 @@ final class InternalApi
         $detail = is_array($content) && is_string($content['detail'] ?? null) ? ": {$content['detail']}" : '';
         $told = "the internal API at {$this->origin()} answered $status$detail";
         throw match (true) {
+            // The API itself has an answer for every path that is asked for here.
+            $status === 404 => ApiFailed::unavailable(
+                "{$this->base()}/$path answered 404: that is not the internal API of postviews; check POSTVIEWS_API_URL",
+            ),
             $status === 401 || $status === 403
                 => ApiFailed::refused("$told; POSTVIEWS_API_KEY is none of its INTERNAL_API_KEY"),
             $status >= 300 && $status < 400 => ApiFailed::unavailable("$told, a redirect, which is not followed"),
             // What may be right at another time is not the question's fault.
-            $status >= 400 && $status < 500 && !in_array($status, [404, 408, 425, 429], true)
+            $status >= 400 && $status < 500 && !in_array($status, [408, 425, 429], true)
                 => ApiFailed::wrongQuestion($told),
             default => ApiFailed::unavailable($told),
         };
+    }
+
+    /** @param string $message of cURL, which has the URL behind what it says */
+    private function unreachable(string $message): ApiFailed
+    {
+        $at = "the internal API at {$this->origin()}";
+        if (preg_match('/error 28|timed out/i', $message) === 1) {
+            return ApiFailed::unavailable("$at did not answer within $this->timeoutSeconds s");
+        }
+        if (preg_match('/cURL error (?:35|5[138]|60|77|8[023]|9[01]): (.*?)(?: \(see |$)/s', $message, $tls) === 1) {
+            return ApiFailed::noTls("$at could not be spoken to by TLS: $tls[1]");
+        }
+
+        return ApiFailed::unavailable("$at cannot be reached");
     }
 
     /** Added after Laravel has raised its event of this request, whose own copy never has it. */

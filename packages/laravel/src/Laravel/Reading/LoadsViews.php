@@ -5,7 +5,6 @@ declare(strict_types=1);
 namespace Postviews\Laravel\Reading;
 
 use Illuminate\Database\Eloquent\Model;
-use Throwable;
 
 /**
  * `$posts->loadViews()` of every Eloquent collection, and of a page of a paginator: sets `views` and `unique_views` of all its
@@ -29,12 +28,7 @@ final class LoadsViews
             $this->reader->manyDaily($models, $days);
         }
         foreach ($models as $model) {
-            try {
-                $found = $statistics->get(CanonicalPost::of($model));
-            } catch (Throwable) {
-                // What is no post has been told of.
-                $found = null;
-            }
+            $found = $statistics->of($model);
             self::set($model, $as, $found?->views, $found?->uniqueViews);
         }
     }

@@ -5,7 +5,6 @@ declare(strict_types=1);
 namespace Postviews\Laravel\Reading;
 
 use DateTimeInterface;
-use Illuminate\Support\Collection;
 use Throwable;
 
 /**
@@ -19,9 +18,11 @@ final class Reader
     private const POSTS_AT_ONCE = 200;
     private const POST_DAYS_AT_ONCE = 20_000;
 
+    /** @param bool $isOff nobody is asked, nor a cache: no count is known */
     public function __construct(
         private readonly InternalApi $api,
         private readonly Answers $answers,
+        private readonly bool $isOff = false,
     ) {
     }
 
@@ -34,10 +35,9 @@ final class Reader
      * All posts that are not in the cache, in one call of up to 200.
      *
      * @param iterable<mixed> $posts
-     * @return Collection<array-key, ?PostStatistics> by the id of the post as it is counted, in the order given; what is no
-     *     post is left out
+     * @return ByPost<?PostStatistics>
      */
-    public function many(iterable $posts): Collection
+    public function many(iterable $posts): ByPost
     {
         return $this->ofPosts($posts, 'views', self::POSTS_AT_ONCE, [], PostStatistics::from(...));
     }
@@ -46,9 +46,9 @@ final class Reader
      * The last days of many posts, in one call of up to 200 (posts times days at most 20,000).
      *
      * @param iterable<mixed> $posts
-     * @return Collection<array-key, ?PostDays> by the id of the post
+     * @return ByPost<?PostDays>
      */
-    public function manyDaily(iterable $posts, int $days = 30): Collection
+    public function manyDaily(iterable $posts, int $days = 30): ByPost
     {
         $atOnce = max(1, min(self::POSTS_AT_ONCE, intdiv(self::POST_DAYS_AT_ONCE, max(1, $days))));
 
@@ -97,16 +97,21 @@ final class Reader
      * @param iterable<mixed> $posts
      * @param array<string, int> $query
      * @param callable(Answer): T $make
-     * @return Collection<array-key, ?T>
+     * @return ByPost<?T>
      */
-    private function ofPosts(iterable $posts, string $kind, int $atOnce, array $query, callable $make): Collection
+    private function ofPosts(iterable $posts, string $kind, int $atOnce, array $query, callable $make): ByPost
     {
         $ids = [];
+        $found = [];
+        $place = 0;
         foreach ($posts as $post) {
             $id = $this->idOf($post);
             if ($id !== null) {
                 $ids["$kind $id"] = $id;
             }
+            // In the order of the posts, and null until it is read.
+            $found[$id ?? (is_int($post) || is_string($post) ? $post : "#$place")] = null;
+            $place++;
         }
         $ask = function (array $names) use ($ids, $query, $make): array {
             $asked = array_map(static fn (string $name): string => $ids[$name], $names);
@@ -124,12 +129,11 @@ final class Reader
 
             return count($answers) === count($names) ? $answers : throw ApiFailed::notTheApi();
         };
-        $made = array_map(
-            fn (?Answer $answer): mixed => $this->made($answer, $make),
-            $this->answers->of(array_keys($ids), $ask, $atOnce),
-        );
+        foreach ($this->read(array_keys($ids), $ask, $atOnce) as $name => $answer) {
+            $found[$ids[$name]] = $this->made($answer, $make);
+        }
 
-        return new Collection(array_combine(array_values($ids), array_values($made)));
+        return new ByPost($found);
     }
 
     /**
@@ -148,7 +152,17 @@ final class Reader
             return [$name => $answer];
         };
 
-        return $this->made($this->answers->of([$name], $ask)[$name], $make);
+        return $this->made($this->read([$name], $ask)[$name], $make);
+    }
+
+    /**
+     * @param list<string> $names
+     * @param callable(list<string>): array<string, Answer> $ask
+     * @return array<string, ?Answer>
+     */
+    private function read(array $names, callable $ask, int $atOnce = 1): array
+    {
+        return $this->isOff ? array_fill_keys($names, null) : $this->answers->of($names, $ask, $atOnce);
     }
 
     /** What an older release of this package kept may have another shape. */

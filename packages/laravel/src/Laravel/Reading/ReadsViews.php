@@ -5,7 +5,6 @@ declare(strict_types=1);
 namespace Postviews\Laravel\Reading;
 
 use DateTimeInterface;
-use Illuminate\Support\Collection;
 
 /**
  * What `Postviews` reads. A post is a model, its id or its UUID. Nothing here throws; null means that the number is not known,
@@ -35,9 +34,9 @@ trait ReadsViews
      * The counts of many posts, in one call of up to 200.
      *
      * @param iterable<mixed> $posts
-     * @return Collection<array-key, ?PostStatistics> by the id of each post, in the order given
+     * @return ByPost<?PostStatistics> in the order given; ask it by the post: `->of($post)?->views`
      */
-    public function many(iterable $posts): Collection
+    public function many(iterable $posts): ByPost
     {
         return app(Reader::class)->many($posts);
     }
@@ -60,9 +59,9 @@ trait ReadsViews
      * The last days of many posts, in one call of up to 200.
      *
      * @param iterable<mixed> $posts
-     * @return Collection<array-key, ?PostDays> by the id of each post, in the order given
+     * @return ByPost<?PostDays> in the order given; ask it by the post: `->of($post)`
      */
-    public function manyDaily(iterable $posts, int $days = 30): Collection
+    public function manyDaily(iterable $posts, int $days = 30): ByPost
     {
         return app(Reader::class)->manyDaily($posts, $days);
     }

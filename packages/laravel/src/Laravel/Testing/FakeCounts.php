@@ -14,29 +14,48 @@ use Postviews\Laravel\Reading\CanonicalPost;
  * An internal API for the tests of an application: it has the counts that it is told, all of them of today. It answers through
  * Laravel's `Http`, so everything up to that is as it will be.
  *
- * @internal use `Postviews::fake`
+ * @see \Postviews\Laravel\Facades\Postviews::fake which makes it
  */
 final class FakeCounts
 {
     private const URL = 'http://postviews.fake';
 
     /** @var ?array<array-key, int> by post, as the API spells it */
-    private readonly ?array $views;
+    private ?array $views;
 
-    /** @param ?array<array-key, int> $views by post; null: the API cannot be asked */
-    public function __construct(?array $views)
+    /**
+     * @param ?array<array-key, int> $views by post; null: the API cannot be asked
+     * @param ?int $others how many all other posts have; null: to ask for one is an error of the test, unless none is named
+     */
+    public function __construct(?array $views, private ?int $others = null)
     {
         $this->views = $views === null ? null : array_combine(
             array_map(CanonicalPost::of(...), array_keys($views)),
             array_values($views),
         );
+        $this->others ??= $views === [] ? 0 : null;
+        $this->install();
     }
 
-    public function install(): void
+    /** A further count, of a post as the application has it: a model, its id or its UUID. */
+    public function views(mixed $post, int $views): self
+    {
+        $this->views = [CanonicalPost::of($post) => $views] + ($this->views ?? []);
+        $this->install();
+
+        return $this;
+    }
+
+    private function install(): void
     {
         // Of its own, so that nothing is kept from before, and the application's own fakes answer the rest.
         $url = self::URL . '/' . bin2hex(random_bytes(4));
-        config(['postviews.api.url' => $url, 'postviews.api.key' => 'fake', 'postviews.cache.store' => 'array']);
+        config([
+            'postviews.api.url' => $url,
+            'postviews.api.key' => 'fake',
+            'postviews.api.in_tests' => true,
+            'postviews.cache.store' => 'array',
+        ]);
         app()->forgetScopedInstances();
         Http::fake([
             "$url/*" => fn (Request $request): PromiseInterface => $this->views === null
@@ -121,7 +140,8 @@ final class FakeCounts
 
     private function viewsOf(string $post): int
     {
-        return $this->views[$post] ?? 0;
+        return $this->views[$post] ?? $this->others
+            ?? throw UnnamedPost::of($post, array_map(strval(...), array_keys($this->views ?? [])));
     }
 
     /**

@@ -9,8 +9,8 @@ use Illuminate\View\Component;
 use Postviews\Laravel\Reading\Reader;
 
 /**
- * The number of a post's views, written as the locale of the application writes numbers; a dash with an explanation while it
- * is not known.
+ * The number of a post's views, written as the locale of the application writes numbers; with a star that says of when it is
+ * while the service cannot be asked; a dash with an explanation while it is not known.
  *
  *     <x-postviews-count :post="$post" />                  1,234
  *     <x-postviews-count :post="$post" words />            1,234 views
@@ -36,13 +36,13 @@ final class Count extends Component
             return view('postviews::components.unknown', ['explanation' => trans('postviews::postviews.unknown')]);
         }
         $text = self::inWords($count, $this->unique);
-        $asOf = Spelling::asOf($statistics->asOf);
+        $asOf = $statistics->isStale ? Spelling::asOf($statistics->asOf) : null;
 
         return view('postviews::components.count', [
             'count' => $count,
             'text' => $this->words ? $text : Spelling::number($count),
-            'title' => $statistics->isStale ? "$text, $asOf" : $text,
-            'isStale' => $statistics->isStale,
+            'title' => $asOf === null ? $text : "$text, $asOf",
+            'asOf' => $asOf,
         ]);
     }
 

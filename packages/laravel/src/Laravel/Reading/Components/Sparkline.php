@@ -11,8 +11,8 @@ use Postviews\Laravel\Reading\PostDays;
 use Postviews\Laravel\Reading\Reader;
 
 /**
- * A post's views of the last days as a small line, in the colour of the text around it; a dash with an explanation while they
- * are not known.
+ * A post's views of the last days as a small line, in the colour of the text around it; dashed while the service cannot be
+ * asked; a dash with an explanation while they are not known.
  *
  *     <x-postviews-sparkline :post="$post" :days="30" width="120" height="24" />
  *
@@ -46,28 +46,46 @@ final class Sparkline extends Component
             ['days' => Spelling::number($days->count())],
         );
 
+        $asOf = $days->isStale ? ' (' . Spelling::asOf($days->asOf) . ')' : '';
+        $text = $this->text($title, $days) . $asOf;
+
         return view('postviews::components.sparkline', [
-            'title' => $title,
-            'text' => $this->text($title, $days),
+            'title' => $title . $asOf,
+            'text' => $text,
             'points' => $this->points($days),
+            'look' => $this->look($text, $days->isStale),
+        ]);
+    }
+
+    /** @return array<string, int|string> attributes, for those that the template does not set */
+    private function look(string $text, bool $isStale): array
+    {
+        return [
+            'role' => 'img',
+            'aria-label' => $text,
             'width' => $this->width,
             'height' => $this->height,
-            'isStale' => $days->isStale,
-        ]);
+            'viewBox' => "0 0 $this->width $this->height",
+            'fill' => 'none',
+            'stroke' => 'currentColor',
+            'stroke-width' => '1.5',
+            'stroke-linejoin' => 'round',
+            'stroke-linecap' => 'round',
+            'focusable' => 'false',
+        ] + ($isStale ? ['stroke-dasharray' => '2 2', 'data-stale' => 'true'] : []);
     }
 
     private function text(string $title, PostDays $days): string
     {
         $most = $days->days->sortByDesc('views')->first();
-        $text = trans('postviews::postviews.sparkline.' . ($days->views() === 0 ? 'none' : 'text'), [
+
+        return trans('postviews::postviews.sparkline.' . ($days->views() === 0 ? 'none' : 'text'), [
             'title' => $title,
             'views' => Count::inWords($days->views()),
             'date' => Spelling::day($most->date),
             'most' => Spelling::number($most->views),
             'today' => Spelling::number($days->days->last()->views),
         ]);
-
-        return $days->isStale ? $text . ' (' . Spelling::asOf($days->asOf) . ')' : $text;
     }
 
     /** `x,y x,y …`, from left to right; a single day is a level line. */

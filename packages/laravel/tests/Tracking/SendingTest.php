@@ -243,7 +243,7 @@ final class SendingTest extends TestCase
     {
         Route::get('/posts/{post}', function (): string {
             AnalyticsApi::trackView(['post_id' => 42]);
-            dispatch_sync(static fn () => null);
+            dispatch(static fn () => null)->onConnection('sync');
 
             return 'tracked ' . count($this->transport->taken);
         });

@@ -83,6 +83,7 @@ test('names every field of a view and every reason, with the limits of the code'
     user_agent: true,
     referer: true,
     referrer: true,
+    url: true,
     timestamp: true,
     viewed_at: true,
   }
@@ -178,6 +179,7 @@ test('allows what the code counts, and refuses what becomes a dead letter', () =
     logged_in: [true, false, null, 0, 1, '', 'true', [], {}],
     referer: ['', 'not a URL', 'x'.repeat(3_000), null, 1, {}],
     referrer: ['', 'x'.repeat(3_000), null, 1, {}],
+    url: ['/posts/7?ref=news', 'x'.repeat(3_000), null, 1, {}],
     timestamp: [
       '2026-11-21T12:34:56Z',
       '2026-11-21 12:34:56',

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { cp, glob, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import { clientNodes } from '../tools/stack/nodes.ts'
@@ -69,7 +69,14 @@ test('holds JavaScript, types, licence and README, and no source or test', async
 
 test('everything that is published is part of what is imported, and whoever may read the package may read it', async () => {
   const built = await builtIn(clone.client)
-  const reached = new Set(['index.js', 'index.d.ts'])
+  const { exports } = JSON.parse(await readFile(join(clone.client, 'package.json'), 'utf8'))
+  const entries = Object.values<Record<string, string> | string>(exports).filter(
+    entry => typeof entry === 'object',
+  )
+  const reached = new Set(
+    entries.flatMap(({ types, default: code }) => [types!, code!]).map(path => basename(path)),
+  )
+  assert.equal(reached.size, 8)
   for (const name of reached) {
     for (const [, module] of (built[name] ?? '').matchAll(
       /(?:from|import) ?\(?['"]\.\/([\w-]+)\.(?:js|ts)['"]/g,
@@ -97,16 +104,39 @@ test('programs of this repository import the source, so that a change of it is n
 })
 
 test('exports what the source exports', async () => {
-  const source = await import('@postviews/client/src/index.ts')
-  const list = 'console.log(JSON.stringify(Object.keys(await import("@postviews/client"))))'
-  for (const folder of [clone.folder, packed, linked]) {
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', list], { cwd: folder })
-    assert.deepEqual(JSON.parse(stdout), Object.keys(source))
+  const sources = {
+    '@postviews/client': await import('@postviews/client/src/index.ts'),
+    '@postviews/client/express': await import('@postviews/client/src/express.ts'),
+    '@postviews/client/fastify': await import('@postviews/client/src/fastify.ts'),
+    '@postviews/client/testing': await import('@postviews/client/src/fake.ts'),
+  }
+  for (const [name, source] of Object.entries(sources)) {
+    const list = `console.log(JSON.stringify(Object.keys(await import("${name}"))))`
+    for (const folder of [clone.folder, packed, linked]) {
+      const { stdout } = await run(process.execPath, ['--input-type=module', '-e', list], { cwd: folder })
+      assert.deepEqual(JSON.parse(stdout), Object.keys(source), name)
+    }
+  }
+})
+
+test('neither framework is asked for: the middleware and the fake load where there is none', async () => {
+  for (const folder of [packed, linked]) {
+    await assert.rejects(
+      run(process.execPath, ['-e', 'require("express")'], { cwd: folder }),
+      /Cannot find module/,
+    )
+    await assert.rejects(
+      run(process.execPath, ['-e', 'require("fastify")'], { cwd: folder }),
+      /Cannot find module/,
+    )
   }
 })
 
 const PROGRAM = `
   import { createStats, createTracker, decodeMessage, proxyList, StatsUnavailable, viewFromRequest } from '@postviews/client'
+  import { trackView as ofExpress } from '@postviews/client/express'
+  import { trackView as ofFastify } from '@postviews/client/fastify'
+  import { fakeTracker } from '@postviews/client/testing'
   const dropped = []
   const tracker = createTracker({
     url: 'amqp://127.0.0.1:1', log: () => {}, onDrop: (event, reason) => dropped.push([event, reason]),
@@ -119,24 +149,31 @@ const PROGRAM = `
   }
   await tracker.close(0)
   const [[event, reason]] = dropped
+  const fake = fakeTracker()
+  const response = { statusCode: 200, once: (event, finished) => finished() }
+  ofExpress(fake, { post: 'post' })({ ...request, method: 'GET', params: { post: '7' } }, response, () => {})
+  ofFastify(fake, { post: () => 8 })({ raw: { ...request, method: 'GET' } }, { raw: response }, () => {})
   const body = Buffer.from(JSON.stringify(event))
   const { views } = decodeMessage(body, {}, { receivedAt: Date.now() / 1000, maxAgeSeconds: 60 })
   const stats = createStats({ baseUrl: 'http://127.0.0.1:1', key: 'key' })
   const error = await stats.status().catch(error => error)
-  console.log(JSON.stringify([reason, views[0].ip, views[0].referer, error instanceof StatsUnavailable]))
+  console.log(JSON.stringify([reason, views[0].ip, views[0].referer, error instanceof StatsUnavailable, fake.tracked().length]))
 `
 
 test('works under Node 20, 22 and 24: in the clone, from its folder and packed', async t => {
-  const required = 'console.log(typeof require("@postviews/client").createTracker, process.version)'
+  const required = `console.log(
+    typeof require("@postviews/client").createTracker, typeof require("@postviews/client/express").trackView,
+    typeof require("@postviews/client/testing").fakeTracker, process.version,
+  )`
   const majors: string[] = []
   for (const node of await clientNodes(line => t.diagnostic(line))) {
     for (const folder of [clone.folder, packed, linked]) {
       await writeFile(join(folder, 'program.mjs'), PROGRAM)
       const { stdout } = await run(node, ['program.mjs'], { cwd: folder })
-      assert.deepEqual(JSON.parse(stdout), ['closed', '203.0.113.7', 'https://example.org/\ufffd', true])
+      assert.deepEqual(JSON.parse(stdout), ['closed', '203.0.113.7', 'https://example.org/\ufffd', true, 2])
     }
     const { stdout: said } = await run(node, ['--input-type=commonjs', '-e', required], { cwd: packed })
-    majors.push(/^function v(\d+)\./.exec(said)?.[1] ?? said)
+    majors.push(/^function function function v(\d+)\./.exec(said)?.[1] ?? said)
   }
   assert.deepEqual(majors, ['20', '22', '24'])
 })
@@ -144,6 +181,9 @@ test('works under Node 20, 22 and 24: in the clone, from its folder and packed',
 const GOOD = `
   import { createServer } from 'node:http'
   import { createStats, createTracker, proxyList, viewFromRequest } from '@postviews/client'
+  import { trackView as expressTrackView, type ExpressRequest, type ExpressResponse, type TrackViewOptions } from '@postviews/client/express'
+  import { trackView as fastifyTrackView } from '@postviews/client/fastify'
+  import { fakeTracker } from '@postviews/client/testing'
   import type { DropReason, PostViews, Tracker, ViewEvent } from '@postviews/client'
   const tracker: Tracker = createTracker({ url: 'amqp://broker', onDrop: (event: ViewEvent, reason: DropReason) => {} })
   const trustedProxies = proxyList(['10.0.0.0/8'])
@@ -155,7 +195,15 @@ const GOOD = `
   tracker.trackView({ post_uuid: 7, viewed_at: { date: '', timezone_type: 3, timezone: 'UTC' } })
   const answer: PostViews = await createStats({ baseUrl: 'http://analytics', key: 'key' }).postViews('hello')
   const unique: number | null = answer.unique_views
+  tracker.trackView({ post_uuid: 7, url: new URL('https://blog.example/?ref=news') })
   const pending: number = await tracker.flush(1_000)
+  const fake = fakeTracker()
+  fake.assertNotTracked(view => view.user_id === '7' && view.logged_in)
+  const options: TrackViewOptions<ExpressRequest & { user?: { id: string } }, ExpressResponse> = {
+    post: 'post', user_id: request => request.user?.id, except: (request, post) => post === 'mine',
+  }
+  expressTrackView(fake, { ...options, except: () => false })
+  fastifyTrackView(fake, { post: 'post', user_id: request => request.headers.from })
   export { pending, unique }
 `
 
@@ -166,6 +214,12 @@ const WRONG = `
   createTracker({ url: '' }).trackView({ post_uuid: {} })
   createTracker({ url: '' }).trackView(viewFromRequest(request, { post_uuid: 7 }))
   const unique: number = (await createStats({ baseUrl: '', key: '' }).postViews('hello')).unique_views
+  import { trackView } from '@postviews/client/express'
+  import { fakeTracker } from '@postviews/client/testing'
+  trackView(fakeTracker(), {})
+  trackView(fakeTracker(), { post: () => ({ name: 'no id' }) })
+  trackView(fakeTracker(), { post: 'post', except: async () => true })
+  fakeTracker().assertTracked({ id: 7 })
   export { unique }
 `
 
@@ -195,6 +249,6 @@ test('is typed, for a strict consumer', async () => {
   const complaints = (await complaintsOf(packed, WRONG)).matchAll(/consumer\.ts\((\d+),/g)
   assert.deepEqual(
     [...complaints].map(([, line]) => line),
-    ['4', '5', '6', '7'],
+    ['4', '5', '6', '7', '10', '11', '12', '13'],
   )
 })

@@ -150,8 +150,8 @@ describe('a half-open connection', () => {
       const since = performance.now()
       await tracker.close(deadlineMs)
       const tookMs = performance.now() - since
-      // A timer fires no earlier than it is set for.
-      assert.ok(tookMs <= deadlineMs + 100, `${tookMs} ms`)
+      // Nothing else here ends as soon, however late timers are on a busy machine: connecting alone may take 5 s.
+      assert.ok(tookMs <= 2 * deadlineMs, `${tookMs} ms`)
       const { accepted, confirmed, pending, droppedByReason } = tracker.stats()
       assert.deepEqual([accepted, confirmed, pending, droppedByReason.closed], [events, 0, 0, events])
       assert.equal(told, events)

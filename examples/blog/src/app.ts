@@ -2,15 +2,14 @@
 
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
+import { trackView } from '@postviews/client/src/fastify.ts'
 import {
   type PostsViews,
-  proxyList,
   type Stats,
   StatsError,
   type StatsZone,
   type Tracker,
   UTC,
-  viewFromRequest,
 } from '@postviews/client/src/index.ts'
 import Fastify, {
   type FastifyError,
@@ -67,7 +66,6 @@ const ONE_OF_EACH = {
 
 export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> {
   const { posts, tracker, stats, log } = options
-  const trustedProxies = proxyList(options.trustedProxies)
   const { readerOf, signIn, signOut } = createSessions()
   const unreadable = document(message('That did not work', 'This request cannot be answered.'))
   const app = Fastify({
@@ -95,16 +93,14 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
 
   app.get('/', (request, reply) => show(reply, homePage({ posts, reader: readerOf(request) })))
 
-  app.get<{ Params: { slug: string } }>('/posts/:slug', (request, reply) => {
-    const post = posts.find(({ slug }) => slug === request.params.slug)
+  const countView = trackView(tracker, {
+    post: (request: FastifyRequest) => postOf(request),
+    user_id: request => readerOf(request)?.id,
+  })
+  app.get('/posts/:slug', { onRequest: countView }, (request, reply) => {
+    const post = postOf(request)
     if (post === undefined) return reply.callNotFound()
-    const reader = readerOf(request)
-    show(reply, postPage({ post, posts, reader }))
-    const user_id = reader?.id ?? null
-    const view = viewFromRequest(request.raw, { post_uuid: post.id, user_id, trustedProxies })
-    // Null: a browser that fetches in advance, say, shows the post to nobody.
-    if (view !== null) tracker.trackView(view)
-    return reply
+    return show(reply, postPage({ post, posts, reader: readerOf(request) }))
   })
 
   app.get<{ Params: { slug: string } }>('/authors/:slug', (request, reply) => {
@@ -204,6 +200,10 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     return show(reply.code(status).headers(SECURITY_HEADERS), message('That did not work', text))
   }
   app.setErrorHandler(answerError)
+
+  function postOf({ params }: FastifyRequest): Post | undefined {
+    return posts.find(({ slug }) => slug === (params as { slug: string }).slug)
+  }
 
   function postsBy(authorId: number): Post[] {
     return posts.filter(({ author }) => author.id === authorId)

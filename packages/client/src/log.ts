@@ -8,6 +8,7 @@ export interface LogEntry {
     | 'message.returned'
     | 'message.refused'
     | 'event.dropped'
+    | 'view.invalid'
   /** Never holds anything of an event, nor a password. */
   detail: string
   /** Entries of this name that were left out since the last one. */

@@ -86,6 +86,16 @@ test('a reader may be logged in without a user id', () => {
   assert.equal('logged_in' in viewFromRequest(request, { post_uuid: 7 })!, false)
 })
 
+test('the address asked for is the one before a router took its own path off', () => {
+  const request = { headers: {}, socket: {}, url: '/hello' }
+  assert.equal(viewFromRequest(request, { post_uuid: 7 })?.url, '/hello')
+  assert.equal(
+    viewFromRequest({ ...request, originalUrl: '/blog/hello' }, { post_uuid: 7 })?.url,
+    '/blog/hello',
+  )
+  assert.equal(viewFromRequest({ headers: {}, socket: {} }, { post_uuid: 7 })?.url, null)
+})
+
 test('trackView takes no null: types demand that its caller has looked', () => {
   const takesNull: null extends Parameters<Tracker['trackView']>[0] ? true : false = false
   const mayBeNull: null extends ReturnType<typeof viewFromRequest> ? true : false = true
@@ -127,7 +137,7 @@ test('a real request gives an event with everything it tells', async t => {
     referer: 'https://example.org/',
     'x-forwarded-for': '203.0.113.7',
   }
-  get({ port: address.port, headers, agent: false })
+  get({ port: address.port, path: '/hello?utm_source=news', headers, agent: false })
   const trustedProxies = proxyList(['127.0.0.1'])
   assert.deepEqual(viewFromRequest(await shown, { post_uuid: 'hello', user_id: 42, trustedProxies }), {
     post_uuid: 'hello',
@@ -135,6 +145,7 @@ test('a real request gives an event with everything it tells', async t => {
     ip: '203.0.113.7',
     user_agent: 'Mozilla/5.0',
     referer: 'https://example.org/',
+    url: '/hello?utm_source=news',
   })
   assert.equal(viewFromRequest(await shown, { post_uuid: 'hello' })?.user_id, null)
 })

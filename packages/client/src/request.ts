@@ -6,6 +6,10 @@ import { canonicalIp, type ViewEvent } from './view.ts'
 export interface ViewRequest {
   /** Absent: GET. */
   method?: string | undefined
+  /** Path and query. */
+  url?: string | undefined
+  /** Where a framework has one: `url` as it was before a router took its own path off. */
+  originalUrl?: string | undefined
   headers: IncomingHttpHeaders
   socket: { remoteAddress?: string | undefined }
 }
@@ -21,8 +25,8 @@ export interface RequestViewOptions {
 }
 
 /**
- * The event for a post that is shown in answer to a request: its reader's address, user agent and referer. Never
- * throws; what the request does not tell is null.
+ * The event for a post that is shown in answer to a request: its reader's address, user agent and referer, and the address
+ * asked for. Never throws; what the request does not tell is null.
  *
  * Null for a request that shows the post to nobody (HEAD, a page that a browser fetches or renders in advance, or for a
  * preview): there is no view to track then.
@@ -38,6 +42,7 @@ export function viewFromRequest(request: ViewRequest, options: RequestViewOption
     ip: readerAddress(request, trustedProxies),
     user_agent: headers['user-agent'] ?? null,
     referer: headers.referer ?? null,
+    url: request.originalUrl ?? request.url ?? null,
   }
 }
 
@@ -87,9 +92,14 @@ export function readerAddress(
   if (forwarded === undefined) return address ?? null
   const claimed = String(forwarded).split(',')
   while (address !== undefined && claimed.length > 0 && trusted?.check(address, familyOf(address))) {
-    address = canonicalIp(withoutPort(claimed.pop()!.trim()))
+    address = addressIn(claimed.pop()!)
   }
   return address ?? null
+}
+
+/** The address that a header or a framework tells, in its canonical spelling; undefined for `unknown` and other words. */
+export function addressIn(text: string): string | undefined {
+  return canonicalIp(withoutPort(text.trim()))
 }
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {

@@ -8,6 +8,7 @@ import { decodeMessage, type InvalidReason, type View, type ViewEvent } from './
 /** Nothing listens there. */
 const NOWHERE = 'amqp://127.0.0.1:1'
 const UUID = '0190163d-8694-739b-aea5-966c26f8ad90'
+const ACCOUNT = { id: 7, name: 'Ada Lovelace, who is known here', email: 'ada@blog.example' }
 const SECOND = Math.floor(Date.now() / 1_000) - 5
 
 describe('an id is sent as JSON can say it', () => {
@@ -56,6 +57,12 @@ describe('an id is sent as JSON can say it', () => {
     ],
     ['BigInt nanoseconds', { post_uuid: 7, timestamp: BigInt(SECOND) * 10n ** 9n }, { viewedAt: SECOND }],
     ['logged_in', { post_uuid: 7, logged_in: true }, { userId: null, loggedIn: true }],
+    ['a user that is a UUID', { post_uuid: 7, user_id: UUID }, { userId: null, loggedIn: true }],
+    [
+      'a user that is an ObjectId',
+      { post_uuid: 7, user_id: new Stringable('65f0c1d2e3a4b5c6d7e8f901'), logged_in: false },
+      { userId: null, loggedIn: true },
+    ],
   ]
   for (const [what, event, expected] of good) {
     test(what, async t => {
@@ -79,6 +86,10 @@ describe('an id is sent as JSON can say it', () => {
     ['an object without a text', { post_uuid: { id: 7 } }, 'bad_post'],
     ['an object without anything', { post_uuid: Object.create(null) }, 'bad_post'],
     ['a method', { post_uuid: () => 7 }, 'bad_post'],
+    ['a document with a long text', { post_uuid: new Stringable(JSON.stringify(ACCOUNT)) }, 'bad_post'],
+    ['a user that is a whole account', { post_uuid: 7, user_id: ACCOUNT }, 'bad_user'],
+    ['a user that is nothing', { post_uuid: 7, user_id: '' }, 'bad_user'],
+    ['a user 0 as text', { post_uuid: 7, user_id: '0' }, 'bad_user'],
     ['a user 0n', { post_uuid: 7, user_id: 0n }, 'bad_user'],
     ['a user -5n', { post_uuid: 7, user_id: -5n }, 'bad_user'],
     ['a user far below 0', { post_uuid: 7, user_id: -(10n ** 400n) }, 'bad_user'],
@@ -91,6 +102,25 @@ describe('an id is sent as JSON can say it', () => {
   ]
   for (const [what, event, why] of bad) {
     test(`${what} stays wrong, and is nobody's`, async t => assert.equal((await sent(t, event)).reason, why))
+  }
+
+  for (const field of [
+    'post_uuid',
+    'post_id',
+    'event_id',
+    'user_id',
+    'logged_in',
+    'ip',
+    'user_agent',
+    'referer',
+    'url',
+  ]) {
+    for (const account of [ACCOUNT, [ACCOUNT], new Stringable(JSON.stringify(ACCOUNT))]) {
+      test(`nothing of a whole ${account.constructor.name} in the place of ${field} is sent`, async t => {
+        const { event } = await sent(t, { post_uuid: 7, [field]: account })
+        assert.doesNotMatch(JSON.stringify(event), /ada@blog\.example/)
+      })
+    }
   }
 
   for (const none of ['00000000-0000-0000-0000-000000000000', 'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF']) {

@@ -8,25 +8,14 @@
  * | given up, and told to `onDrop` | see `DROP_REASONS` | `dropped` |
  */
 
-import { isBoxedPrimitive } from 'node:util/types'
 import type { SocketOptions } from 'amqplib'
 import { brokerUrls } from './broker-urls.ts'
-import { ownCopy } from './kept.ts'
+import { encodeView } from './encode.ts'
 import { brokerUrl } from './link.ts'
 import { callSafely, type LogEntry, rateLimited } from './log.ts'
 import { Outbox } from './outbox.ts'
 import { Publisher } from './publisher.ts'
-import { uuidv7 } from './uuid.ts'
-import {
-  cut,
-  idOf,
-  isUuid,
-  MAX_EVENTS_PER_MESSAGE,
-  MAX_MESSAGE_BYTES,
-  MAX_REFERER_CHARACTERS,
-  MAX_USER_AGENT_CHARACTERS,
-  type ViewEvent,
-} from './view.ts'
+import { MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES, type ViewEvent } from './view.ts'
 
 /** Why an event was given up. What merely breaks the contract is sent: the service keeps it for repair. */
 export const DROP_REASONS = {
@@ -246,16 +235,9 @@ class BufferedTracker {
 
   #take(event: ViewEvent): DropReason | undefined {
     if (this.#closing !== undefined) return 'closed'
-    let sent: Encoded | undefined
-    try {
-      sent = encode(event)
-    } catch {
-      // The event's own code threw, or JSON has no way to say it: `unserializable` says as much.
-    }
-    if (sent === undefined) return 'unserializable'
-    const bytes = Buffer.byteLength(sent.json)
-    if (bytes > MAX_MESSAGE_BYTES) return 'too_large'
-    return this.#outbox.add(sent.json, bytes, sent.id) ? undefined : 'buffer_full'
+    const sent = encodeView(event)
+    if (typeof sent === 'string') return sent
+    return this.#outbox.add(sent.json, sent.bytes, sent.id) ? undefined : 'buffer_full'
   }
 
   stats(): TrackerStats {
@@ -300,64 +282,4 @@ class BufferedTracker {
     callSafely(this.#onDrop, eventOf(), reason)
     this.#isTellingDrop = false
   }
-}
-
-interface Encoded {
-  json: string
-  /** The event's id, if it is a UUID. */
-  id: string | undefined
-}
-
-/**
- * What is sent for an event: it, with an id and a time, and with its texts cut so that it takes bounded memory.
- * Undefined for what is no event.
- *
- * @throws what the event's getters throw, and TypeError for what JSON cannot say
- */
-function encode(event: ViewEvent): Encoded | undefined {
-  if (typeof event !== 'object' || event === null || Array.isArray(event)) return undefined
-  const sent: Record<string, unknown> = { ...event }
-  for (const field of IDS) {
-    const id = idAsJson(sent[field])
-    if (id !== sent[field]) sent[field] = id
-  }
-  for (const field of TIMES) if (typeof sent[field] === 'bigint') sent[field] = String(sent[field])
-  for (const [field, maxCharacters] of TEXTS) {
-    const text = sent[field]
-    if (typeof text === 'string') sent[field] = cut(text, maxCharacters)
-  }
-  const given = sent['event_id'] ?? null
-  if (given === null || (isUuid(given) && idOf(given) === null)) sent['event_id'] = uuidv7()
-  if ((sent['timestamp'] ?? sent['viewed_at'] ?? null) === null) sent['timestamp'] = new Date().toISOString()
-  // Undefined when the event's own toJSON says so.
-  const json: string | undefined = JSON.stringify(sent)
-  return json === undefined
-    ? undefined
-    : // Its caller may have cut it out of something large.
-      { json, id: isUuid(sent['event_id']) ? ownCopy(sent['event_id']) : undefined }
-}
-
-const IDS = ['event_id', 'post_uuid', 'post_id', 'user_id'] as const satisfies (keyof ViewEvent)[]
-const TIMES = ['timestamp', 'viewed_at'] as const satisfies (keyof ViewEvent)[]
-const TEXTS = [
-  ['user_agent', MAX_USER_AGENT_CHARACTERS],
-  ['referer', MAX_REFERER_CHARACTERS],
-  ['referrer', MAX_REFERER_CHARACTERS],
-] as const satisfies [keyof ViewEvent, number][]
-
-/**
- * An id as JSON can say it: the digits of a BigInt, the text of an object that has one of its own (an ObjectId, say). What
- * is no id is still none: as text, -5 would be the name of a post, and NaN as JSON is null, an anonymous reader.
- */
-function idAsJson(id: unknown): unknown {
-  if (typeof id === 'string' || id === undefined || id === null) return id
-  if (typeof id === 'number') return Number.isFinite(id) ? id : [String(id)]
-  if (typeof id === 'bigint') return id > 0n ? String(id) : Math.max(Number(id), Number.MIN_SAFE_INTEGER)
-  if (typeof id === 'function' || typeof id === 'symbol') return [typeof id]
-  return typeof id === 'object' && hasTextOfItsOwn(id) ? String(id) : id
-}
-
-function hasTextOfItsOwn(id: object): boolean {
-  if (Array.isArray(id) || ArrayBuffer.isView(id) || isBoxedPrimitive(id)) return false
-  return typeof id.toString === 'function' && id.toString !== Object.prototype.toString
 }

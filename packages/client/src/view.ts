@@ -22,6 +22,7 @@ export const MAX_EVENTS_PER_MESSAGE = 1_000
 export const MAX_MESSAGE_BYTES = 1_048_576
 export const MAX_USER_AGENT_CHARACTERS = 2_000
 export const MAX_REFERER_CHARACTERS = 500
+export const MAX_URL_CHARACTERS = 500
 
 /** An event's own time that is further ahead than this is none. */
 const MAX_AHEAD_SECONDS = 86_400
@@ -47,6 +48,11 @@ export interface ViewEvent {
   referer?: string | null
   /** Another name for `referer`. */
   referrer?: string | null
+  /**
+   * The address that the reader asked for: absolute, or path and query. Of its query, `trackView` sends `utm_source`,
+   * `utm_medium`, `utm_campaign` and `ref` alone.
+   */
+  url?: string | URL | null
   /**
    * ISO 8601 (which a Date becomes in JSON), `YYYY-MM-DD HH:MM:SS`, a PHP DateTime, or Unix time in seconds (below 10^11),
    * milliseconds (below 10^14), microseconds (below 10^17) or nanoseconds. No offset: UTC.

@@ -13,6 +13,7 @@ use Postviews\Laravel\Facades\AnalyticsApi;
 use Postviews\Laravel\Facades\Postviews;
 use Postviews\Laravel\PostId;
 use Postviews\Laravel\UuidColumns;
+use RuntimeException;
 
 /** By which id a model is counted, whatever part of its row was loaded. */
 final class PostIdTest extends TestCase
@@ -115,6 +116,19 @@ final class PostIdTest extends TestCase
         DB::purge();
         $this->expectExceptionMessage('the database does not say whether the table of ' . Post::class . ' has a column uuid');
         PostId::of($post);
+    }
+
+    public function test_what_a_model_says_when_it_fails_is_not_logged(): void
+    {
+        config(['postviews.api.in_tests' => true]);
+        self::assertNull(Postviews::views(new class () {
+            public function getPostviewsId(): never
+            {
+                throw new RuntimeException('no post of ada@example.org');
+            }
+        }));
+        [$line] = $this->loggedOf('read.invalid');
+        self::assertStringStartsWith('postviews: read.invalid: RuntimeException in PostIdTest.php:', $line);
     }
 
     private function createPosts(bool $hasUuid = true): void

@@ -28,6 +28,7 @@ import { answered } from './answer.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
 import { DeadLetters, type Sending } from './dead-letters.ts'
+import { Hand } from './hand.ts'
 import { Prefetch } from './prefetch.ts'
 import { propertiesOf } from './properties.ts'
 import { findQueues, type LeftAlone, lookAtQueues, type Queues, returnAll, settleOnQueue } from './queues.ts'
@@ -74,9 +75,7 @@ interface ConsumerSession extends Session {
   /** Everything goes back to the broker: no consumer begins any more. */
   isGivingBack: boolean
   prefetch: Prefetch
-  /** Delivered and not yet taken into a batch, in the order of their tags. */
-  hand: Delivery[]
-  handEvents: number
+  hand: Hand
   /** Batches in the order they began. */
   underWay: (readonly Delivery[])[]
   /** Messages whose batch is committed and whose dead letters are not confirmed yet, in the order they came. */
@@ -87,7 +86,6 @@ interface ConsumerSession extends Session {
   over: AbortController
   /** Ends the session, which begins anew. */
   end(error: Error): void
-  wake(): void
 }
 
 /**
@@ -132,7 +130,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       onLost: (error, session, broker) => {
         if (session !== undefined && session.underWay.length > 0) this.#isUnproven = true
         session?.over.abort(error)
-        session?.wake()
+        session?.hand.wake()
         // What ended the session was told as `store.broken`.
         if (this.#gate.isBroken) return
         log.warn({ connection: 'consumer', broker, error: describeError(error) }, 'broker.lost')
@@ -185,7 +183,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { session } = this.#connection
     // What a session that is over had in hand, the broker has taken back.
     if (session === undefined) return { messages: 0, uncommittedSince: null }
-    const uncommitted = [...session.underWay.flat(), ...session.hand]
+    const uncommitted = [...session.underWay.flat(), ...session.hand.deliveries]
     return {
       messages: uncommitted.length + session.held.size,
       uncommittedSince: uncommitted[0]?.receivedAt ?? null,
@@ -200,7 +198,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (session !== undefined) {
       const cancelled = [...session.consumerTags.values()].map(async tag => session.channel.cancel(tag))
       const finished = Promise.allSettled([...cancelled, session.quiet.settled()]).then(async () => {
-        session.wake()
+        session.hand.wake()
         await this.#working
         if (session.isAcknowledgedSingly) await this.#settleOnQueues(session)
         returnAll(session.channel)
@@ -251,6 +249,10 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const channel = await connection.createChannel()
     const over = new AbortController()
     const ended = Promise.withResolvers<Error>()
+    const { batchEvents, batchWaitMs } = this.#options
+    const batchMessages = this.#batchMessages
+    const prefetch = new Prefetch(batchEvents, batchMessages)
+    const isOver = () => over.signal.aborted || this.#isStopping
     const session: ConsumerSession = {
       channel,
       queues,
@@ -261,20 +263,18 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       quiet: new QuietQueues({
         channel,
         taker: queue => this.#taker(session, queue),
-        isFull: queue => heldOf(session, queue) > session.prefetch.messages / 2,
+        isFull: queue => heldOf(session, queue) > prefetch.messages / 2,
         onSilent: ended.resolve,
       }),
       isGivingBack: false,
-      prefetch: new Prefetch(this.#options.batchEvents, this.#batchMessages),
-      hand: [],
-      handEvents: 0,
+      prefetch,
+      hand: new Hand({ batchEvents, batchMessages, batchWaitMs, prefetch, isOver }),
       underWay: [],
       held: new Map(),
       isAcknowledgedSingly: false,
       over,
       lost: Promise.race([channelLost(channel), ended.promise]),
       end: ended.resolve,
-      wake: () => {},
     }
     for (const queue of queues.consumed) await this.#subscribe(session, queue)
     return session
@@ -313,16 +313,14 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (timesAhead > 0) metrics.timesAhead.inc(timesAhead)
     if (amqpTimesIgnored > 0) metrics.amqpTimesIgnored.inc(amqpTimesIgnored)
     if (properties.allHeaders.unread.length > 0) metrics.headersUnread.inc()
-    session.hand.push({
+    session.quiet.hear(queue)
+    session.hand.put({
       message: new ReceivedMessage(message, receivedAt),
       queue,
       receivedAt,
       views,
       invalid,
     })
-    session.handEvents += views.length + invalid.length
-    session.quiet.hear(queue)
-    session.wake()
   }
 
   // While the store commits one batch, the next is made ready and handed over, so that neither waits for the other.
@@ -331,8 +329,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     let inFront = Promise.resolve()
     try {
       for (;;) {
-        const deliveries = await Promise.race([this.#nextBatch(session), failureOf(inFront)])
-        if (deliveries === null) return await inFront
+        const deliveries = await Promise.race([session.hand.take(), failureOf(inFront)])
+        if (signal.aborted || deliveries.length === 0) return await inFront
         session.underWay.push(deliveries)
         this.#stuckSince ??= Date.now()
         const committed = this.#batches.commit(deliveries, signal)
@@ -360,45 +358,6 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     await this.#acknowledge(session, deliveries, sendings)
     session.underWay.shift()
     await this.#adaptPrefetch(session, deliveries)
-  }
-
-  /** Waits until there is a batch's worth, or the first delivery has waited long enough; null when there is no more. */
-  async #nextBatch(session: ConsumerSession): Promise<Delivery[] | null> {
-    const { batchEvents, batchWaitMs } = this.#options
-    const isFull = () =>
-      session.handEvents >= batchEvents ||
-      session.hand.length >= this.#batchMessages ||
-      session.hand.length >= session.prefetch.messages ||
-      session.over.signal.aborted ||
-      this.#isStopping
-    if (session.hand.length === 0 && !isFull())
-      await this.#woken(session, () => session.hand.length > 0 || isFull())
-    if (!isFull()) await this.#woken(session, isFull, batchWaitMs)
-    if (session.over.signal.aborted || session.hand.length === 0) return null
-
-    let events = 0
-    let count = 0
-    const most = Math.min(session.hand.length, this.#batchMessages)
-    while (count < most && events < batchEvents) {
-      const { views, invalid } = session.hand[count++]!
-      events += views.length + invalid.length
-    }
-    session.handEvents -= events
-    return session.hand.splice(0, count)
-  }
-
-  #woken(session: ConsumerSession, condition: () => boolean, timeoutMs?: number): Promise<void> {
-    return new Promise(resolve => {
-      const done = () => {
-        clearTimeout(timer)
-        session.wake = () => {}
-        resolve()
-      }
-      const timer = timeoutMs === undefined ? undefined : setTimeout(done, timeoutMs)
-      session.wake = () => {
-        if (condition()) done()
-      }
-    })
   }
 
   async #acknowledge(
@@ -450,7 +409,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { session } = this.#connection
     if (session === undefined || session.isGivingBack) return
     this.#discardBeyondQuarter(session)
-    const isIdle = session.underWay.length === 0 && session.hand.length === 0
+    const isIdle = session.underWay.length === 0 && session.hand.deliveries.length === 0
     // Nothing came back to this consumer: either another one has it, or it was committed after all.
     if (isIdle && Date.now() - session.startedAt > IDLE_AFTER_MS) {
       this.#isUnproven = false
@@ -492,7 +451,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
 /** Messages of the queue that were delivered, and not acknowledged. */
 function heldOf({ hand, underWay, held }: ConsumerSession, queue: string): number {
   let count = 0
-  for (const delivery of [...hand, ...underWay.flat(), ...held.keys()]) if (delivery.queue === queue) count++
+  for (const delivery of [...hand.deliveries, ...underWay.flat(), ...held.keys()])
+    if (delivery.queue === queue) count++
   return count
 }
 

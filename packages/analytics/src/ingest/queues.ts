@@ -38,35 +38,42 @@ const QUEUE_ANSWER_MS = 4_000
  * consuming it fails with the broker's 404.
  */
 export async function findQueues(connection: ChannelSource): Promise<Queues> {
-  await declareQueues(connection)
-  return lookAtQueues(connection)
+  const silent = await declareQueues(connection)
+  return lookAtQueues(connection, silent)
 }
 
 /**
  * Declares what is missing. What is somebody's own, or may not be declared by us, or is on a node that is away, is left as it
- * is.
+ * is. Returns the queues about which the broker did not answer.
  */
-export async function declareQueues(connection: ChannelSource): Promise<void> {
-  await Promise.all([DEAD_QUEUE, ...CONSUMED_QUEUES].map(queue => declare(connection, queue)))
-}
-
-async function declare(connection: ChannelSource, queue: string): Promise<void> {
-  try {
-    await answered(declareTopology(connection, [queue]), `declare ${queue}`, QUEUE_ANSWER_MS)
-  } catch (error) {
-    const code = amqpCode(error)
-    const isLeft = code === RESOURCE_LOCKED || code === ACCESS_REFUSED || isDown(error)
-    // It goes on, and whoever needs the queue finds out whether it is there.
-    if (!isLeft && !(error instanceof Unanswered)) throw error
+export async function declareQueues(connection: ChannelSource): Promise<Set<string>> {
+  const silent = new Set<string>()
+  const declare = async (queue: string) => {
+    try {
+      await answered(declareTopology(connection, [queue]), `declare ${queue}`, QUEUE_ANSWER_MS)
+    } catch (error) {
+      const code = amqpCode(error)
+      if (error instanceof Unanswered) silent.add(queue)
+      else if (code !== RESOURCE_LOCKED && code !== ACCESS_REFUSED && !isDown(error)) throw error
+    }
   }
+  await Promise.all([DEAD_QUEUE, ...CONSUMED_QUEUES].map(declare))
+  return silent
 }
 
-/** Looks at each queue and declares none. One that is missing counts as consumed: somebody will declare it. */
-export async function lookAtQueues(connection: ChannelSource): Promise<Queues> {
+/**
+ * Looks at each queue and declares none. One that is missing counts as consumed: somebody will declare it.
+ * @param silent about which the broker has just not answered. Asking about those again would take the same time again
+ */
+export async function lookAtQueues(
+  connection: ChannelSource,
+  silent: ReadonlySet<string> = new Set(),
+): Promise<Queues> {
   const leftAlone = new Map<string, LeftAlone>()
   const quorum = new Set<string>()
   const look = async (queue: string) => {
-    const found = await lookAtQueue(connection, queue)
+    const isSilent = silent.has(queue) && queue !== VIEWS_QUEUE
+    const found = isSilent ? 'silent' : await lookAtQueue(connection, queue)
     if (found === 'quorum') quorum.add(queue)
     else if (found !== null) leftAlone.set(queue, found)
   }

@@ -101,12 +101,13 @@ final class PostIdTest extends TestCase
 
     public function test_a_folder_that_cannot_be_written_is_no_hindrance(): void
     {
-        $columns = new UuidColumns('/nowhere/at/all.json');
+        $columns = new UuidColumns('/nowhere/at/pvcol.json');
         self::assertTrue($columns->isColumnOf(Post::find(1)));
         DB::flushQueryLog();
         DB::enableQueryLog();
         self::assertTrue($columns->isColumnOf(Post::find(2)));
         self::assertCount(1, DB::getQueryLog());
+        self::assertSame([], glob(sys_get_temp_dir() . '/pvcol*'));
     }
 
     public function test_what_the_database_does_not_say_is_not_guessed(): void

@@ -58,7 +58,7 @@ test('a feature test that knows nothing of postviews publishes nothing', async t
   const proxy = await startTcpProxy(Number(new URL(url).port))
   atEnd(t, () => proxy.close())
   const app = await laravelApp(t, {
-    env: { POSTVIEWS_AMQP_URL: proxy.through(url) },
+    env: { POSTVIEWS_AMQP_URL: proxy.through(url), POSTVIEWS_DRIVER: 'amqp' },
     files: { ...BLOG, 'tests/Feature/PlainTest.php': PLAIN_TEST },
   })
   const { code, stdout, stderr } = await app.test()
@@ -69,7 +69,7 @@ test('a feature test that knows nothing of postviews publishes nothing', async t
   // It is the environment that keeps it from doing so, not the test.
   await app.write(
     'phpunit.xml',
-    app.read('phpunit.xml').replace('</php>', '<env name="POSTVIEWS_DRIVER" value="amqp"/></php>'),
+    app.read('phpunit.xml').replace('</php>', '<env name="POSTVIEWS_IN_TESTS" value="true"/></php>'),
   )
   assert.equal((await app.test()).code, 0)
   assert.ok(proxy.taken > 0)

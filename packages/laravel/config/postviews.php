@@ -11,11 +11,12 @@ return [
     |
     | Where tracked views go: "amqp" publishes them to RabbitMQ, "log" writes a
     | line for each (without address and user agent), "null" forgets them.
-    | "auto" is "null" while your tests run, and "amqp" otherwise.
+    | While your tests run "amqp" is "null", unless POSTVIEWS_IN_TESTS is true.
     |
     */
 
-    'driver' => env('POSTVIEWS_DRIVER', 'auto'),
+    'driver' => env('POSTVIEWS_DRIVER', 'amqp'),
+    'in_tests' => (bool) env('POSTVIEWS_IN_TESTS', false),
 
     /*
     |--------------------------------------------------------------------------

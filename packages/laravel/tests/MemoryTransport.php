@@ -17,6 +17,7 @@ final class MemoryTransport implements Transport
     /** How many it takes before it is away, each time. */
     public int $takesFirst = 0;
     public int $tried = 0;
+    public bool $mayHaveArrived = false;
 
     public function publish(array $views): void
     {
@@ -29,7 +30,7 @@ final class MemoryTransport implements Transport
         array_push($this->taken, ...array_slice($views, 0, $this->takesFirst));
         $left = array_slice($views, $this->takesFirst);
         if ($left !== []) {
-            throw new PublishFailed('the broker is away', $left);
+            throw new PublishFailed('the broker is away', $left, mayHaveArrived: $this->mayHaveArrived);
         }
     }
 

@@ -13,6 +13,7 @@ use Postviews\Laravel\Facades\AnalyticsApi;
 use Postviews\Laravel\Facades\Postviews;
 use Postviews\Laravel\PostId;
 use Postviews\Laravel\UuidColumns;
+use RuntimeException;
 
 /** By which id a model is counted, whatever part of its row was loaded. */
 final class PostIdTest extends TestCase
@@ -100,12 +101,13 @@ final class PostIdTest extends TestCase
 
     public function test_a_folder_that_cannot_be_written_is_no_hindrance(): void
     {
-        $columns = new UuidColumns('/nowhere/at/all.json');
+        $columns = new UuidColumns('/nowhere/at/pvcol.json');
         self::assertTrue($columns->isColumnOf(Post::find(1)));
         DB::flushQueryLog();
         DB::enableQueryLog();
         self::assertTrue($columns->isColumnOf(Post::find(2)));
         self::assertCount(1, DB::getQueryLog());
+        self::assertSame([], glob(sys_get_temp_dir() . '/pvcol*'));
     }
 
     public function test_what_the_database_does_not_say_is_not_guessed(): void
@@ -115,6 +117,19 @@ final class PostIdTest extends TestCase
         DB::purge();
         $this->expectExceptionMessage('the database does not say whether the table of ' . Post::class . ' has a column uuid');
         PostId::of($post);
+    }
+
+    public function test_what_a_model_says_when_it_fails_is_not_logged(): void
+    {
+        config(['postviews.api.in_tests' => true]);
+        self::assertNull(Postviews::views(new class () {
+            public function getPostviewsId(): never
+            {
+                throw new RuntimeException('no post of ada@example.org');
+            }
+        }));
+        [$line] = $this->loggedOf('read.invalid');
+        self::assertStringStartsWith('postviews: read.invalid: RuntimeException in PostIdTest.php:', $line);
     }
 
     private function createPosts(bool $hasUuid = true): void

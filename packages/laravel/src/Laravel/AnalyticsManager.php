@@ -30,8 +30,6 @@ use WeakReference;
  */
 final class AnalyticsManager extends Manager implements AnalyticsApi
 {
-    private bool $isSending = false;
-
     public function trackView(array $view): void
     {
         try {
@@ -64,19 +62,10 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
      */
     public function sendTracked(): void
     {
-        // A job that runs at once would come here again by the events of its end.
-        if ($this->isSending) {
-            return;
-        }
-        $this->isSending = true;
-        try {
-            foreach ($this->getDrivers() as $tracker) {
-                if (!$tracker->flush()) {
-                    $tracker->handOver();
-                }
+        foreach ($this->getDrivers() as $tracker) {
+            if (!$tracker->flush()) {
+                $tracker->handOver();
             }
-        } finally {
-            $this->isSending = false;
         }
     }
 
@@ -92,11 +81,11 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     public function getDefaultDriver(): string
     {
         $driver = $this->config->get('postviews.driver') ?? 'null';
-        if ($driver !== 'auto' && $driver !== '') {
-            return $driver;
-        }
+        $driver = $driver === '' ? 'amqp' : $driver;
+        // An .env file is that of development, and holds in tests too.
+        $isTest = $this->container->runningUnitTests() && !$this->config->get('postviews.in_tests');
 
-        return $this->container->runningUnitTests() ? 'null' : 'amqp';
+        return $driver === 'amqp' && $isTest ? 'null' : $driver;
     }
 
     /** @param string $driver */

@@ -37,6 +37,8 @@ final class AmqpTransport implements Transport
     private int $pid = 0;
     /** The broker whose turn it is. */
     private int $turn = 0;
+    /** Whether a broker that let us in has been sent the messages of this `publish`. */
+    private bool $hasWritten = false;
     /** By the monotonic clock, in seconds. */
     private float $deadline = 0.0;
     /** Likewise: when the connection was used last. */
@@ -96,7 +98,12 @@ final class AmqpTransport implements Transport
             $this->publishOnOneOf($messages);
         } catch (Throwable $error) {
             // Without the cause: its trace could hold the password.
-            throw new PublishFailed($error->getMessage(), self::viewsOf($messages), $error instanceof BrokerRests);
+            throw new PublishFailed(
+                $error->getMessage(),
+                self::viewsOf($messages),
+                $error instanceof BrokerRests,
+                $this->hasWritten,
+            );
         } finally {
             foreach ($this->rests as $rest) {
                 $rest->release();
@@ -136,6 +143,7 @@ final class AmqpTransport implements Transport
     private function publishOnOneOf(array &$messages): void
     {
         $this->deadline = hrtime(true) / 1e9 + $this->flushSeconds;
+        $this->hasWritten = false;
         $hasFailedOnce = false;
         $failures = 0;
         $error = null;
@@ -213,6 +221,7 @@ final class AmqpTransport implements Transport
             if ($isNew) {
                 $connection->awaitOpen($this->connectSeconds);
             }
+            $this->hasWritten = true;
             $channel->awaitConfirms($this->confirmSeconds, max($this->deadline, hrtime(true) / 1e9 + 0.1));
         } catch (AMQPProtocolChannelException $error) {
             $this->channel = null;

@@ -16,11 +16,13 @@ final class PublishFailed extends RuntimeException
     /**
      * @param list<EncodedView> $views
      * @param bool $isResting nothing was tried: the broker was away a moment ago
+     * @param bool $mayHaveArrived some of them were sent, and only their confirm is missing
      */
     public function __construct(
         string $message,
         public readonly array $views,
         public readonly bool $isResting = false,
+        public readonly bool $mayHaveArrived = false,
     ) {
         parent::__construct($message);
     }

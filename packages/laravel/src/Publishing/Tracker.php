@@ -35,6 +35,8 @@ final class Tracker
 
     /** @var list<EncodedView> */
     private array $remembered = [];
+    /** Whether some of them were sent, and only their confirm is missing. */
+    private bool $mayHaveArrived = false;
     /** Whose they are: a forked child has only copies, which its parent sends. */
     private int $pid;
     /** @var array<string, int> views that were dropped and not told of yet, by reason */
@@ -68,8 +70,10 @@ final class Tracker
             $this->handOverUnlessResting();
         }
         if ($this->remembered !== []) {
-            $this->tell('view.dropped', self::views(count($this->remembered)) . ': the process has ended');
+            $this->tell('view.dropped', self::views(count($this->remembered)) . ': the process has ended'
+                . ($this->mayHaveArrived ? '; what the broker did not confirm may have arrived' : ''));
             $this->remembered = [];
+            $this->mayHaveArrived = false;
         }
     }
 
@@ -174,7 +178,9 @@ final class Tracker
             // Without the message: that of a database holds what was to be written.
             $this->tell('queue.lost', get_debug_type($error));
         }
-        if (!$isTaken) {
+        if ($isTaken) {
+            $this->mayHaveArrived = false;
+        } else {
             $this->remembered = [...$views, ...$this->remembered];
         }
 
@@ -229,10 +235,12 @@ final class Tracker
             $this->transport->publish($this->remembered);
             $this->remembered = [];
             $this->brokerRestsUntil = 0.0;
+            $this->mayHaveArrived = false;
         } catch (Throwable $error) {
             $this->brokerRestsUntil = hrtime(true) / 1e9 + self::BROKER_REST_SECONDS;
             if ($error instanceof PublishFailed) {
                 $this->remembered = $error->views;
+                $this->mayHaveArrived = $this->mayHaveArrived || $error->mayHaveArrived;
             }
             throw $error;
         }

@@ -32,6 +32,7 @@ final class DoctorCommandTest extends TestCase
             'postviews.api.url' => 'http://analytics.test:3100',
             'postviews.api.key' => self::KEY,
             'postviews.driver' => 'amqp',
+            'postviews.in_tests' => true,
             'cache.default' => 'file',
         ]);
         TrustProxies::flushState();

@@ -62,8 +62,15 @@ final class EagerConnectionTest extends TestCase
         } catch (PublishFailed $error) {
             self::assertLessThan(1.0, microtime(true) - $since);
             self::assertCount(150, $error->views);
+            self::assertTrue($error->mayHaveArrived);
         }
         proc_close($broker);
+        try {
+            (new AmqpTransport("amqp://guest:guest@127.0.0.1:1"))->publish($views);
+            self::fail('it was published');
+        } catch (PublishFailed $error) {
+            self::assertFalse($error->mayHaveArrived);
+        }
     }
 
     /** @param array<string, mixed> $tls */

@@ -192,6 +192,22 @@ final class TrackerTest extends TestCase
         self::assertSame(['2'], array_column($this->transport->events(), 'post_uuid'));
     }
 
+    public function test_what_may_have_arrived_is_not_told_as_lost(): void
+    {
+        $this->transport->isAway = $this->transport->mayHaveArrived = true;
+        $this->tracker->trackView(['post_id' => 1]);
+        $this->tracker->flush();
+        // It is left alone by then.
+        $this->transport->mayHaveArrived = false;
+        $this->tracker->end();
+        $this->tracker->trackView(['post_id' => 2]);
+        $this->tracker->end();
+        self::assertSame([
+            'view.dropped: 1 view: the process has ended; what the broker did not confirm may have arrived',
+            'view.dropped: 1 view: the process has ended',
+        ], array_values(array_filter($this->log, static fn (string $line) => str_starts_with($line, 'view.dropped'))));
+    }
+
     public function test_a_process_that_ends_early_hands_over_what_the_broker_does_not_take(): void
     {
         $this->transport->isAway = true;

@@ -46,14 +46,16 @@ final class AnalyticsManagerTest extends TestCase
             ['postviews: view.dropped: 1 view: there is no driver rabbit'],
             $this->loggedOf('view.dropped'),
         );
-        config(['postviews' => ['driver' => 'amqp', 'amqp' => ['url' => 5672]]]);
+        config(['postviews' => ['driver' => 'amqp', 'in_tests' => true, 'amqp' => ['url' => 5672]]]);
         AnalyticsApi::trackView(['post_id' => 1]);
         self::assertCount(2, $this->loggedOf('view.dropped'));
     }
 
-    public function test_an_explicit_driver_holds_in_tests_too(): void
+    public function test_the_driver_amqp_of_an_env_file_holds_in_tests_only_if_it_is_said(): void
     {
         config(['postviews.driver' => 'amqp']);
+        self::assertSame('null', app(AnalyticsManager::class)->getDefaultDriver());
+        config(['postviews.in_tests' => true]);
         self::assertSame('amqp', app(AnalyticsManager::class)->getDefaultDriver());
     }
 

@@ -44,7 +44,7 @@ final class BrokerChecks
         } catch (Throwable $error) {
             return Finding::failed(
                 'driver',
-                "$driver: {$error->getMessage()} Every view is dropped.",
+                "$driver: " . rtrim($error->getMessage(), '.') . '. Every view is dropped.',
                 'Set POSTVIEWS_DRIVER to one of ' . implode(', ', $this->manager->names()) . ' (then config:cache, if you cache it).',
             );
         }

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Postviews\Laravel\Reading;
 
-use InvalidArgumentException;
+use Postviews\Laravel\InvalidPost;
 use Postviews\Laravel\PostId;
 
 /** A post as the internal API spells it. */
@@ -12,14 +12,14 @@ final class CanonicalPost
 {
     /**
      * @param mixed $post a model, its id or its UUID (see PostId)
-     * @throws InvalidArgumentException with the rule, and without the value
+     * @throws InvalidPost with the rule, and without the value
      */
     public static function of(mixed $post): string
     {
         $id = PostId::of($post);
         $canonical = is_int($id) && $id <= 0 ? null : self::spelling((string) $id);
 
-        return $canonical ?? throw new InvalidArgumentException(
+        return $canonical ?? throw new InvalidPost(
             'a post is a UUID, 1 to 36 characters of A-Z a-z 0-9 _ -, or a positive integer; pass its id, not its slug or title',
         );
     }

@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Postviews\Laravel\Reading;
 
 use DateTimeInterface;
+use Postviews\Laravel\Tracking\PageViews;
 use Throwable;
 
 /**
@@ -180,7 +181,7 @@ final class Reader
         try {
             return CanonicalPost::of($post);
         } catch (Throwable $error) {
-            $this->answers->tell('read.invalid', $error->getMessage());
+            $this->answers->tell('read.invalid', PageViews::why($error));
 
             return null;
         }

@@ -38,7 +38,7 @@ final class FlushViews implements ShouldQueue
     /** The table of jobs counts to 255. */
     private const MAX_ATTEMPTS = 100;
     /** So often its views get a job anew after Laravel has given one up. */
-    private const MAX_GIVEN_UP = 3;
+    private const MAX_GIVEN_UP = 5;
 
     private function __construct(
         private readonly string $driver,

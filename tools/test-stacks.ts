@@ -1,7 +1,6 @@
 /**
- * `npm run test:stacks`: what depends on a server, on each stack. Of a stack between the oldest and the newest only what asks
- * the servers themselves; `-- debian-13` runs everything on that one alone. What is of Debian unstable may not be there today:
- * then this is said, and the other stacks decide.
+ * `npm run test:stacks`: what asks the servers themselves, on each stack; `-- debian-13` all that depends on a server, on that one
+ * alone. What is of Debian unstable may not be there today: then this is said, and the other stacks decide.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -21,15 +20,15 @@ const ASKS_SERVER = [
   ...VERSIONS,
   'tools/stack/{mysql,rabbitmq}.test.ts',
   'test/{store-mysql,store-schema,store-broken,mysql*,adoption*,agreement-migration}.test.ts',
-  'test/{delivery-limits,message-sizes,rabbitmq-metrics,queues-left-alone,publishers,cli-dead,system}.test.ts',
+  'test/{delivery-limits,message-sizes,rabbitmq-metrics,queues-left-alone}.test.ts',
   'test/faults-{broker,queues}.test.ts',
-  'test/tracker*.test.ts',
 ]
 const NEEDS_SERVER = [
   ...ASKS_SERVER,
   'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
   'test/faults-{backlog,clocks,consumers,dead-bytes,ending,input,killed,messages,network,releases,restarted,store}.test.ts',
-  'test/{cli-service,laravel,laravel-load,life}.test.ts',
+  'test/{cli-dead,cli-service,publishers,laravel,laravel-load,system,life}.test.ts',
+  'test/tracker*.test.ts',
 ]
 
 const said: string[] = []
@@ -71,8 +70,8 @@ async function tryStack(stack: Stack): Promise<string> {
 function filesFor(stack: Stack): readonly string[] {
   // This machine's own servers are what `npm test` has.
   if (rootOf(stack) === null) return VERSIONS
-  if (stack.versionId === null) return [...NEEDS_SERVER, ...UPGRADE]
-  return names.length > 0 ? NEEDS_SERVER : ASKS_SERVER
+  const files = names.length > 0 ? NEEDS_SERVER : ASKS_SERVER
+  return stack.versionId === null ? [...files, ...UPGRADE] : files
 }
 
 /** What the run prints goes on to ours, and its last lines say how many there were. */

@@ -1,5 +1,5 @@
 <?php
-// packages/laravel/src/Publishing, given what PHP has and JSON has not: `AMQP_URL=... php analytics-api-values.php`.
+// Tracks views with values that PHP has and JSON has not (objects, dates): `AMQP_URL=... php analytics-api-values.php`.
 //
 // Prints what was logged and, for each request of a list, whether it shows a post, as JSON.
 

@@ -75,8 +75,8 @@ final class PostviewsServiceProvider extends ServiceProvider
 
     private function bootTracking(): void
     {
-        // Made here, before Octane clones the application for each request: so its clones share one manager, and with
-        // it one connection. It connects to nothing yet.
+        // Octane clones the application for each request. The manager is made before that, so all clones share it and
+        // its connection. It connects only when views are sent.
         $manager = WeakReference::create($this->app->make(AnalyticsManager::class));
 
         // Weak: an application that is let go of takes its connection with it.

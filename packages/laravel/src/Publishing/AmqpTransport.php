@@ -158,8 +158,8 @@ final class AmqpTransport implements Transport
             } catch (Throwable $error) {
                 // An alarm blocks every node of a cluster.
                 $isOver = $error instanceof BrokerBlocked || hrtime(true) / 1e9 >= $this->deadline;
-                // A kept connection may have died long ago, and a new one may break by accident: once, that does not
-                // count. It does count when a host does not answer at all.
+                // The first failure is forgiven: a kept connection may have died long ago, and a new one may break by
+                // accident. A host that does not answer at all is not forgiven.
                 $isAccident = $this->connection !== null && ($isKept || !$error instanceof AMQPTimeoutException);
                 if ($isOver || $hasFailedOnce || !$isAccident) {
                     $failures++;

@@ -57,7 +57,7 @@ final class EagerConnection extends AMQPStreamConnection
             context: stream_context_create($context),
             channel_rpc_timeout: $answerSeconds,
         );
-        // Closing politely waits for an answer; `leave` does not.
+        // The library's close waits for the broker's answer. We say goodbye with `leave`, which waits a moment at most.
         $this->set_close_on_destruct(false);
         // They hold the password, for a clone that nobody makes.
         $this->construct_params = [];

@@ -30,7 +30,7 @@ final class InternalApi
     /**
      * @param string $url such as `http://analytics:3100`; the `/api/v1` that the service prints may stand behind it
      * @param string $key one of the service's `INTERNAL_API_KEY`s
-     * @param float $timeoutSeconds for the whole answer
+     * @param float $timeoutSeconds how long an answer may take, connecting included
      */
     public function __construct(
         private readonly string $url,

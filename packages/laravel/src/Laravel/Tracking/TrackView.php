@@ -13,8 +13,8 @@ use Symfony\Component\HttpFoundation\Response;
  *
  *     Route::get('/posts/{post}', [PostController::class, 'show'])->middleware('track.view:post');
  *
- * Its parameter is the name of the route's parameter. A view is a GET that is answered with 2xx or 304, is not
- * fetched in advance, and is left out by no `Postviews::except`.
+ * `track.view:post` tracks the post in the route's parameter `post`. A GET that is answered with 2xx or 304 is a
+ * view, unless the browser fetches the page in advance or a `Postviews::except` leaves it out.
  */
 final class TrackView
 {

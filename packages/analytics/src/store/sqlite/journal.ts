@@ -12,6 +12,8 @@ import { realPath } from './place.ts'
 /** A log that has grown beyond this is cut back to it as soon as no reader needs it. Somewhat more than a checkpoint leaves. */
 export const LOG_KEPT_BYTES = 134_217_728
 
+/** https://www.sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5
 const BUSY_MS = 5_000
 /** How long emptying the log may hold up those who write. */
 const EMPTYING_MS = 500
@@ -32,7 +34,8 @@ export function prepareWriter(database: DatabaseSync): void {
 
 /** Returns the file's mark, which its header holds until everybody has closed it: a random number. */
 export function takeIntoUse(database: DatabaseSync): number {
-  if (journalMode(database) !== 'wal') {
+  const startedAt = performance.now()
+  while (journalMode(database) !== 'wal') {
     // The mark comes first, in the file itself: at no moment is there a file with a log and without its mark.
     database.exec('BEGIN IMMEDIATE')
     try {
@@ -43,8 +46,13 @@ export function takeIntoUse(database: DatabaseSync): number {
       if (database.isTransaction) database.exec('ROLLBACK')
       throw error
     }
-    const mode = journalMode(database, 'WAL')
-    if (mode !== 'wal') throw new Error(`the file system allows no WAL, only journal mode ${mode}`)
+    try {
+      const mode = journalMode(database, 'WAL')
+      if (mode !== 'wal') throw new Error(`the file system allows no WAL, only journal mode ${mode}`)
+    } catch (error) {
+      // For this switch SQLite does not wait until another process has let go of the file. BEGIN does, in the next turn.
+      if (!isBusy(error) || performance.now() - startedAt > BUSY_MS) throw error
+    }
   }
   return markIn(database)
 }
@@ -116,4 +124,8 @@ export function emptyLog(database: DatabaseSync, path: string, beyondBytes: numb
 function journalMode(database: DatabaseSync, wanted?: 'WAL' | 'DELETE'): string {
   const sql = `PRAGMA journal_mode${wanted === undefined ? '' : ` = ${wanted}`}`
   return String(database.prepare(sql).get()!['journal_mode'])
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === SQLITE_BUSY
 }

@@ -57,7 +57,7 @@ export const FRONTENDS = part<FrontendsMeasured>({
               AMQP_URL: amqpUrl,
               SAMPLE_DAY: sampleDay,
             },
-            readyPath: '/',
+            ready: '/',
             folder,
           }),
         )
@@ -66,7 +66,7 @@ export const FRONTENDS = part<FrontendsMeasured>({
             name: 'the panel',
             command: ['packages/admin/src/main.ts'],
             env: { ...shared, ADMIN_PASSWORD: PASSWORD, POSTS_URL: `${blog.url}/posts.json` },
-            readyPath: '/livez',
+            ready: '/livez',
             folder,
           }),
         )

@@ -1,10 +1,14 @@
-/** What tracking costs a PHP worker: a page of a real Laravel under php-fpm, with the middleware and without. */
+/** What tracking costs a PHP worker: a page of a real Laravel under php-fpm, without the middleware, with it, and by the relay. */
 
-import { createLaravelApp } from '../tools/laravel/app.ts'
+import { existsSync } from 'node:fs'
+import { chmod, chown, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createLaravelApp, type LaravelApp, WEB_USER } from '../tools/laravel/app.ts'
 import { serveFpm } from '../tools/laravel/servers.ts'
-import type { Bench } from './bench.ts'
 import { summarize } from './measure.ts'
 import { part } from './part.ts'
+import { type RunningProcess, startProcess } from './processes.ts'
 import { fillQueue, queueDepth } from './publish.ts'
 import { type Turn, takeTurns } from './rounds.ts'
 import { startSlowLine } from './slow-line.ts'
@@ -24,12 +28,12 @@ interface PagesRun {
 
 interface LaravelMeasured {
   pages: number
-  brokers: { title: string; without: PagesRun[]; tracked: PagesRun[] }[]
+  brokers: { title: string; without: PagesRun[]; tracked: PagesRun[]; relay: PagesRun[]; floor: PagesRun[] }[]
 }
 
 export const LARAVEL = part<LaravelMeasured>({
   name: 'laravel',
-  help: 'the time of a php-fpm worker a page of Laravel, with tracking and without',
+  help: 'the time of a php-fpm worker a page of Laravel, without tracking, with it, and by the relay',
   isOnlyByName: true,
 
   async measure(bench) {
@@ -37,12 +41,25 @@ export const LARAVEL = part<LaravelMeasured>({
     const { url: amqpUrl } = await bench.broker()
     await fillQueue(amqpUrl, []) // Makes it.
     const line = await startSlowLine(amqpUrl, FAR_MS)
-    const blogs = [
-      await startBlog(bench, 'near', 'the broker near by', amqpUrl),
-      await startBlog(bench, 'far', `the broker ${FAR_MS} ms away`, line.url),
-    ]
+    const blogs: (Blog & { relayed: RelayedBlog })[] = []
+    const stops: (() => Promise<void>)[] = []
     try {
-      const turns: Turn<PagesRun>[] = blogs.flatMap(({ name, title, url }) => [
+      for (const [name, title, url] of [
+        ['near', 'the broker near by', amqpUrl],
+        ['far', `the broker ${FAR_MS} ms away`, line.url],
+      ] as const) {
+        bench.say(`A blog with ${title} ...`)
+        const blog = await startBlog(name, title, { POSTVIEWS_AMQP_URL: url })
+        stops.push(blog.stop)
+        const relayed = await startRelayedBlog(name, title, url)
+        stops.push(relayed.stop)
+        blogs.push({ ...blog, relayed })
+      }
+      const synced = await startSocketBlog('synced', SYNCED, {
+        command: 'bench/contenders/answer-when-synced.ts',
+      })
+      stops.push(synced.stop)
+      const turns: Turn<PagesRun>[] = blogs.flatMap(({ name, title, url, relayed }) => [
         {
           name: `${name}, without`,
           title: `${title}, no tracking`,
@@ -53,16 +70,28 @@ export const LARAVEL = part<LaravelMeasured>({
           title: `${title}, tracked`,
           run: () => published(amqpUrl, pages, () => showPages(`${url}/posts/hello-world`, pages)),
         },
+        {
+          name: `${name}, relay`,
+          title: `${title}, by the relay`,
+          run: () => relayed.relayed(pages, () => showPages(`${relayed.url}/posts/hello-world`, pages)),
+        },
+        {
+          name: `${name}, floor`,
+          title: SYNCED,
+          run: () => showPages(`${synced.url}/posts/hello-world`, pages),
+        },
       ])
       const runs = await takeTurns(bench, turns, ({ workerMs }) => `${milliseconds(workerMs)} a page`)
       const brokers = blogs.map(({ name, title }) => ({
         title,
         without: runs.get(`${name}, without`)!,
         tracked: runs.get(`${name}, tracked`)!,
+        relay: runs.get(`${name}, relay`)!,
+        floor: runs.get(`${name}, floor`)!,
       }))
       return { pages, brokers }
     } finally {
-      for (const { stop } of blogs) await stop()
+      for (const stop of stops) await stop()
       await line.close()
     }
   },
@@ -70,16 +99,23 @@ export const LARAVEL = part<LaravelMeasured>({
   show: ({ pages, brokers }) => ({
     tables: {
       laravel: table(
-        [`${thousands(pages)} pages a round`, 'without tracking', 'tracked', 'more'],
-        brokers.map(({ title, without, tracked }) => {
+        [
+          `${thousands(pages)} pages a round`,
+          'without tracking',
+          'tracked',
+          'more',
+          'by the relay',
+          'more',
+          'synced alone',
+          'more',
+        ],
+        brokers.map(({ title, without, tracked, relay, floor }) => {
           const range = (values: number[]) => withRange(summarize(values), milliseconds)
-          const more = tracked.map(({ workerMs }, round) => workerMs - without[round]!.workerMs)
-          return [
-            title,
-            range(without.map(({ workerMs }) => workerMs)),
-            range(tracked.map(({ workerMs }) => workerMs)),
-            range(more),
+          const columns = (runs: PagesRun[]) => [
+            range(runs.map(({ workerMs }) => workerMs)),
+            range(runs.map(({ workerMs }, round) => workerMs - without[round]!.workerMs)),
           ]
+          return [title, columns(without)[0]!, ...columns(tracked), ...columns(relay), ...columns(floor)]
         }),
       ),
     },
@@ -106,12 +142,17 @@ interface Blog {
   stop(): Promise<void>
 }
 
-async function startBlog(bench: Bench, name: string, title: string, amqpUrl: string): Promise<Blog> {
-  bench.say(`A blog with ${title} ...`)
+async function startBlog(
+  name: string,
+  title: string,
+  env: Record<string, string>,
+  prepare: (app: LaravelApp) => Promise<unknown> = async () => {},
+): Promise<Blog> {
   const app = await createLaravelApp({
-    env: { APP_ENV: 'production', POSTVIEWS_AMQP_URL: amqpUrl },
+    env: { APP_ENV: 'production', ...env },
     files: { 'routes/web.php': ROUTES, 'resources/views/posts/show.blade.php': VIEW },
   })
+  await prepare(app)
   const { code, stdout, stderr } = await app.artisan('optimize')
   if (code !== 0) throw new Error(`artisan optimize: ${stdout}${stderr}`)
   const server = await serveFpm(app, { workers: 1 })
@@ -120,6 +161,87 @@ async function startBlog(bench: Bench, name: string, title: string, amqpUrl: str
     await app.remove()
   }
   return { name, title, url: server.url, stop }
+}
+
+interface RelayedBlog extends Blog {
+  /** @throws {Error} when the relay has not published one view more for each page */
+  relayed<T>(pages: number, work: () => Promise<T>): Promise<T>
+}
+
+/** What no relay that keeps its word can be quicker than. */
+const SYNCED = 'a server that syncs and answers in the place of the relay'
+
+/** Where the relay is away nothing else takes the views, so a round in which it was is void. */
+async function startRelayedBlog(name: string, title: string, amqpUrl: string): Promise<RelayedBlog> {
+  const blog = await startSocketBlog(name, title, {
+    command: 'packages/client/bin/postviews-relay.mjs',
+    env: { AMQP_URL: amqpUrl },
+    portName: 'RELAY_PORT',
+    ready: '/livez',
+  })
+  const confirmed = async () => {
+    const text = await (
+      await fetch(`${blog.server.url}/metrics`, { headers: { connection: 'close' } })
+    ).text()
+    return Number(/^postviews_relay_confirmed_total (\d+)$/m.exec(text)?.[1])
+  }
+  return {
+    ...blog,
+    async relayed(pages, work) {
+      const before = await confirmed()
+      const outcome = await work()
+      const expected = before + WARM_PAGES + pages
+      // It publishes in its own time, and the next round is not to wait for it.
+      for (let tries = 0; tries < 100; tries++) {
+        if ((await confirmed()) === expected) return outcome
+        await sleep(20)
+      }
+      throw new Error(`the relay has published ${await confirmed()} views, not ${expected}`)
+    },
+  }
+}
+
+interface SocketBlog extends Blog {
+  server: RunningProcess
+}
+
+/** A blog whose views go to what listens on the relay's socket. */
+async function startSocketBlog(
+  name: string,
+  title: string,
+  {
+    command,
+    env = {},
+    ...options
+  }: { command: string; env?: Record<string, string>; portName?: string; ready?: string },
+): Promise<SocketBlog> {
+  let server: RunningProcess | undefined
+  const blog = await startBlog(
+    name,
+    title,
+    { POSTVIEWS_DRIVER: 'relay', POSTVIEWS_AMQP_URL: '' },
+    async app => {
+      const folder = join(app.folder, 'relay')
+      await mkdir(folder)
+      // What is made in it is of the web server's group.
+      await chown(folder, 0, WEB_USER)
+      await chmod(folder, 0o2755)
+      const socket = join(folder, 'relay.sock')
+      await app.write('.env', `${app.read('.env')}POSTVIEWS_RELAY_SOCKET="${socket}"\n`)
+      server = await startProcess({
+        name: title,
+        command: [command],
+        env: { ...env, RELAY_SOCKET: socket, RELAY_SPOOL: join(folder, 'spool') },
+        ready: async () => existsSync(socket),
+        ...options,
+        folder,
+      })
+      // As the relay does.
+      await chmod(socket, 0o660)
+    },
+  )
+  const stop = () => blog.stop().finally(() => server!.stop())
+  return { ...blog, server: server!, stop }
 }
 
 /** @throws {Error} when a page is anything but 200 */

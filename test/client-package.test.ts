@@ -4,11 +4,12 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { cp, glob, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import { clientNodes } from '../tools/stack/nodes.ts'
 import { type ClientCheckout, clientCheckout } from './support/client-checkout.ts'
+import { startRelay } from './support/relay.ts'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '..')
@@ -47,14 +48,17 @@ async function newProject(): Promise<string> {
 /** What was built of the package in that folder: the name of each file, and its text. */
 async function builtIn(client: string): Promise<Record<string, string>> {
   const dist = join(client, 'dist')
-  const names = await readdir(dist).catch(() => [] as string[])
-  const files = names.sort().map(async name => [name, await readFile(join(dist, name), 'utf8')] as const)
+  const names = await readdir(dist, { recursive: true }).catch(() => [] as string[])
+  const files = names
+    .filter(name => name.includes('.'))
+    .sort()
+    .map(async name => [name, await readFile(join(dist, name), 'utf8')] as const)
   return Object.fromEntries(await Promise.all(files))
 }
 
 test('holds JavaScript, types, licence and README, and no source or test', async () => {
   const folder = join(packed, 'node_modules/@postviews/client')
-  assert.deepEqual((await readdir(folder)).sort(), ['LICENSE', 'README.md', 'dist', 'package.json'])
+  assert.deepEqual((await readdir(folder)).sort(), ['LICENSE', 'README.md', 'bin', 'dist', 'package.json'])
   assert.equal(await readFile(join(folder, 'LICENSE'), 'utf8'), await readFile(join(root, 'LICENSE'), 'utf8'))
   const files = Object.keys(await builtIn(folder))
   for (const file of ['index.js', 'index.d.ts']) assert.ok(files.includes(file), file)
@@ -77,11 +81,14 @@ test('everything that is published is part of what is imported, and whoever may 
     entries.flatMap(({ types, default: code }) => [types!, code!]).map(path => basename(path)),
   )
   assert.equal(reached.size, 8)
+  const program = await readFile(join(clone.client, 'bin/postviews-relay.mjs'), 'utf8')
+  const main = /'\.\.\/dist\/(.*)\.js'/.exec(program)![1]
+  for (const suffix of ['.js', '.d.ts']) reached.add(main + suffix)
   for (const name of reached) {
     for (const [, module] of (built[name] ?? '').matchAll(
-      /(?:from|import) ?\(?['"]\.\/([\w-]+)\.(?:js|ts)['"]/g,
+      /(?:from|import) ?\(?['"](\.\.?\/[\w-]+)\.(?:js|ts)['"]/g,
     ))
-      for (const suffix of ['.js', '.d.ts']) reached.add(module + suffix)
+      for (const suffix of ['.js', '.d.ts']) reached.add(join(dirname(name), module! + suffix))
   }
   assert.deepEqual(Object.keys(built).sort(), [...reached].sort())
   assert.equal((await stat(join(clone.client, 'dist'))).mode & 0o777, 0o777 & ~process.umask())
@@ -99,7 +106,7 @@ test('programs of this repository import the source, so that a change of it is n
   for await (const path of glob('{packages,examples,test,tools,bench}/**/*.{ts,mjs}', options)) {
     const source = await readFile(join(root, path), 'utf8')
     for (const [, name] of source.matchAll(/^(?:import|export|\}).*from '(@postviews\/client[^']*)'$/gm))
-      assert.match(name!, /^@postviews\/client\/src\/[a-z-]+\.ts$/, path)
+      assert.match(name!, /^@postviews\/client\/src\/[a-z/-]+\.ts$/, path)
   }
 })
 
@@ -176,6 +183,24 @@ test('works under Node 20, 22 and 24: in the clone, from its folder and packed',
     majors.push(/^function function function v(\d+)\./.exec(said)?.[1] ?? said)
   }
   assert.deepEqual(majors, ['20', '22', '24'])
+})
+
+test('hands views to a relay under Node 20, 22 and 24', async t => {
+  // Its broker is away: what it answers, it has on its disk.
+  const { socket } = await startRelay(t, { amqpUrl: 'amqp://127.0.0.1:1' })
+  const program = `
+    import { createTracker } from '@postviews/client'
+    const tracker = createTracker({ url: process.argv[2] })
+    for (let post_uuid = 1; post_uuid <= 1000; post_uuid++) tracker.trackView({ post_uuid })
+    await tracker.close(10_000)
+    console.log(tracker.stats().confirmed)
+  `
+  await writeFile(join(packed, 'relayed.mjs'), program)
+  for (const node of await clientNodes(line => t.diagnostic(line))) {
+    const { stdout, stderr } = await run(node, ['relayed.mjs', `unix:${socket}`], { cwd: packed })
+    assert.equal(stdout, '1000\n')
+    assert.match(stderr, /^postviews relay.connected: .*relay\.sock, after 0 failures\n$/)
+  }
 })
 
 const GOOD = `

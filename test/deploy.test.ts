@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { parse } from 'yaml'
 import { readConfig as readBlogConfig } from '../examples/blog/src/config.ts'
 import { readConfig as readPanelConfig } from '../packages/admin/src/config.ts'
 import { readConfig as readServiceConfig } from '../packages/analytics/src/config.ts'
 import { createMetrics } from '../packages/analytics/src/metrics.ts'
+import { readRelayConfig } from '../packages/client/src/relay/config.ts'
+import { RELAY_METRICS } from '../packages/client/src/relay/metrics.ts'
 import { RABBITMQ_METRICS } from './support/rabbitmq-metrics.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -42,6 +44,7 @@ interface Part {
   cap_drop?: string[]
   security_opt?: string[]
   stop_grace_period?: string
+  user?: string
 }
 
 interface Compose {
@@ -53,7 +56,7 @@ interface Prometheus {
   rule_files: string[]
   scrape_configs: {
     job_name: string
-    dns_sd_configs?: { names: string[] }[]
+    dns_sd_configs?: { names: string[]; port: number }[]
     static_configs?: { targets: string[] }[]
   }[]
 }
@@ -107,6 +110,8 @@ test('every metric that an alert or the dashboard asks for is there, with the la
         : [metric.name]
     for (const name of names) labelsOf.set(name, labels)
   }
+  for (const { name } of RELAY_METRICS)
+    labelsOf.set(`postviews_relay_${name}`, name === 'refused_total' ? ['reason'] : [])
   labelsOf.set('up', [])
   for (const name of RABBITMQ_METRICS) labelsOf.set(name, ['queue', 'vhost'])
 
@@ -186,6 +191,7 @@ function aliasesIn(networks: NonNullable<Part['networks']>): string[] {
 function configOf({ command }: Part): (env: Record<string, string | undefined>) => unknown {
   if (command?.[1] === 'packages/admin/src/main.ts') return readPanelConfig
   if (command?.[1] === 'examples/blog/src/main.ts') return readBlogConfig
+  if (command?.[0] === 'postviews-relay') return readRelayConfig
   assert.equal(command?.[0], 'postviews')
   return env => readServiceConfig(env, { apiKey: command[1] !== 'consume' })
 }
@@ -275,6 +281,39 @@ test('what a container waits for and mounts is there', () => {
   }
 })
 
+test('the relay and the page beside it share a socket and a group, and the spool is its own', () => {
+  const { relay, php } = compose.services as { relay: Part; php: Part }
+  const path = relay.environment!['RELAY_SOCKET']!
+  assert.equal(php.environment!['RELAY_SOCKET'], path)
+  const [, group] = /^1000:(\d+)$/.exec(relay.user!)!
+  // In its images made of Debian.
+  assert.deepEqual([php.user, group, /alpine/.test(php.image)], ['www-data', '33', false])
+  const mounts = ({ volumes = [] }: Part) =>
+    new Map(volumes.map(volume => volume.split(':') as [string, string]))
+  const shared = [...mounts(relay)].filter(([source]) => mounts(php).has(source))
+  assert.equal(shared.length, 1)
+  const [[source, folder]] = shared as [[string, string]]
+  assert.equal(dirname(path), folder)
+  assert.ok(php.volumes!.includes(`${source}:${folder}:ro`))
+  // New volumes take owner and mode from what they cover.
+  assert.match(dockerfile, new RegExp(`install -d -m 755 -o node -g node ${folder}\\n`))
+  const [, kept] = [...mounts(relay)].find(([name]) => name !== source)!
+  assert.ok(relay.environment!['RELAY_SPOOL']!.startsWith(`${kept}/`))
+  assert.match(dockerfile, new RegExp(`install -d -m 700 -o node -g node ${kept} `))
+})
+
+test('what asks a relay for its health asks at RELAY_PORT', () => {
+  const { relay } = compose.services as { relay: Part }
+  const port = relay.environment!['RELAY_PORT']
+  const scraped = prometheus.scrape_configs.find(({ job_name }) => job_name === 'postviews-relay')
+  assert.equal(scraped?.dns_sd_configs?.[0]?.port, Number(port))
+  for (const check of [dockerfile, relay.healthcheck!.test.join(' ')])
+    assert.ok(
+      check.includes("'http://127.0.0.1:' + (process.env.RELAY_PORT || process.env.PORT) + '/"),
+      check,
+    )
+})
+
 test('no profile starts consumers of two databases: they would share one queue', () => {
   const databases = new Map<string, Set<string>>()
   for (const [name, { profiles, environment }] of ours) {
@@ -311,8 +350,10 @@ test('process 1 is Node: no script in between, and no shell', async () => {
   assert.match(dockerfile, /^CMD \["postviews", "serve"\]$/m)
   assert.match(dockerfile, /^STOPSIGNAL SIGTERM$/m)
   assert.match(dockerfile, /^USER node$/m)
-  const program = /ln -s \/app\/(\S+) \/usr\/local\/bin\/postviews/.exec(dockerfile)?.[1]
-  assert.ok((await text(program!)).startsWith('#!/usr/bin/env node\n'))
+  const programs = [...dockerfile.matchAll(/ln -s \/app\/(\S+) \/usr\/local\/bin\/postviews(?:-relay)? /g)]
+  assert.equal(programs.length, 2)
+  for (const [, program] of programs)
+    assert.ok((await text(program!)).startsWith('#!/usr/bin/env node\n'), program)
   for (const [name, { command }] of ours) {
     assert.ok(Array.isArray(command), name)
     for (const file of command.filter(word => word.endsWith('.ts')))

@@ -5,14 +5,23 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { Deployment, type IDeployment } from 'kubernetes-models/apps/v1'
 import { type IPodDisruptionBudget, PodDisruptionBudget } from 'kubernetes-models/policy/v1'
-import { ConfigMap, type IConfigMap, type IContainer, type IService, Service } from 'kubernetes-models/v1'
-import { parseAllDocuments } from 'yaml'
+import {
+  ConfigMap,
+  type IConfigMap,
+  type IContainer,
+  type IPod,
+  type IService,
+  Pod,
+  Service,
+} from 'kubernetes-models/v1'
+import { parse, parseAllDocuments } from 'yaml'
 import { readConfig as readPanelConfig } from '../packages/admin/src/config.ts'
 import { readConfig as readServiceConfig } from '../packages/analytics/src/config.ts'
+import { readRelayConfig } from '../packages/client/src/relay/config.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const PATH = join(ROOT, 'deploy/kubernetes.yaml')
@@ -50,14 +59,25 @@ test('every object has the form that Kubernetes asks for', async t => {
   assert.ok(items.length >= 8)
   for (const item of items) new KINDS[item.kind].model(item as never).validate()
 
-  // The schema lets fields pass that there are not; the compiler does not.
+  const objects = items.map(item => {
+    const { type, from } = KINDS[item.kind]
+    return { name: `${item.kind}_${item.metadata!.name!.replaceAll('-', '_')}`, type, from, item }
+  })
+  await compile(t, objects)
+})
+
+/** The schema lets fields pass that there are not; the compiler does not. */
+async function compile(
+  t: TestContext,
+  objects: { name: string; type: string; from: string; item: object }[],
+): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-kubernetes-'))
   t.after(() => rm(folder, { recursive: true }))
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  const lines = items.map(item => {
-    const { type, from } = KINDS[item.kind]
-    return `export const ${item.kind}_${item.metadata!.name!.replaceAll('-', '_')}: import('${from}').${type} = ${JSON.stringify(item, null, 2)}`
-  })
+  const lines = objects.map(
+    ({ name, type, from, item }) =>
+      `export const ${name}: import('${from}').${type} = ${JSON.stringify(item, null, 2)}`,
+  )
   await writeFile(join(folder, 'objects.ts'), lines.join('\n'))
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
   const compilerOptions = { noEmit: true, strict: true, skipLibCheck: true, module: 'nodenext', types: [] }
@@ -66,7 +86,7 @@ test('every object has the form that Kubernetes asks for', async t => {
   await promisify(execFile)(process.execPath, compiler).catch(({ stdout }: { stdout: string }) =>
     assert.fail(stdout),
   )
-})
+}
 
 /** What runs in it, and what reads the environment there. */
 function configOf({ command }: IContainer): (env: Record<string, string | undefined>) => unknown {
@@ -236,4 +256,33 @@ test('whatever names another object finds it', () => {
     ofKind('PodDisruptionBudget').map(({ spec }) => [spec!.minAvailable, spec!.selector!.matchLabels]),
     several.map(({ name }) => [1, { 'app.kubernetes.io/name': name }]),
   )
+})
+
+test('the sidecar in docs/relay.md has the form that Kubernetes asks for, and settings that the relay takes', async t => {
+  const [, yaml] = /```yaml\n(.*?)```/s.exec(await readFile(join(ROOT, 'docs/relay.md'), 'utf8'))!
+  const item: IPod = parse(yaml!)
+  new Pod(item).validate()
+  await compile(t, [{ name: 'pod', type: 'IPod', from: 'kubernetes-models/v1', item }])
+
+  const [relay] = item.spec!.initContainers!
+  const [php] = item.spec!.containers
+  assert.deepEqual(
+    [relay!.command, relay!.restartPolicy, relay!.image],
+    [['postviews-relay'], 'Always', containers[0]!.image],
+  )
+  const environment = environmentOf(relay!)
+  const config = readRelayConfig(Object.fromEntries(environment))
+  assert.equal(environmentOf(php!).get('RELAY_SOCKET'), config.socket)
+  for (const probe of [relay!.startupProbe, relay!.livenessProbe])
+    assert.deepEqual(probe?.httpGet, { path: '/livez', port: config.port })
+  assert.equal(item.spec!.enableServiceLinks, false)
+  const mountOf = (container: IContainer, path: string) =>
+    container.volumeMounts!.find(({ mountPath }) => path.startsWith(`${mountPath}/`))!
+  assert.deepEqual(mountOf(php!, config.socket!), { ...mountOf(relay!, config.socket!), readOnly: true })
+  const kept = mountOf(relay!, config.spool).name
+  assert.ok(php!.volumeMounts!.every(({ name }) => name !== kept))
+  const [, gibibytes] = /^(\d+)Gi$/.exec(
+    String(item.spec!.volumes!.find(({ name }) => name === kept)!.emptyDir!.sizeLimit),
+  )!
+  assert.ok(Number(gibibytes) * 2 ** 30 > config.maxBytes)
 })

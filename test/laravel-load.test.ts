@@ -39,7 +39,8 @@ test('takes two round trips for a view of a page: one for TCP, one for all the r
   proxy.delay(150)
   const { log, pages } = await showPages(proxy.through(broker.url), { pages: [[BY_ID], [BY_UUID]] })
   assert.deepEqual(log, [])
-  for (const { flush_ms } of pages) assert.ok(flush_ms >= 300 && flush_ms < 550, `${flush_ms} ms`)
+  // A timer may be a millisecond early.
+  for (const { flush_ms } of pages) assert.ok(flush_ms >= 298 && flush_ms < 550, `${flush_ms} ms`)
 })
 
 test('leaves a kept connection that was idle for long, which the network may have forgotten', async t => {

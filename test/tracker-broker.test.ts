@@ -1,11 +1,12 @@
 /** What is published survives a broker that is restarted, killed, or out of memory or disk: faults 3 and 10. */
 
 import assert from 'node:assert/strict'
-import { after, before, describe, type TestContext, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
+import { ownVhost } from './support/own-vhost.ts'
 import {
   assertAddsUp,
   assertAllThere,
@@ -24,12 +25,6 @@ before(async () => {
 })
 after(() => broker.stop())
 
-async function ownUrl(t: TestContext): Promise<string> {
-  const vhost = await broker.vhost()
-  t.after(() => vhost.delete())
-  return vhost.url
-}
-
 describe('the broker goes away under load and comes back: every event arrives, under one id', () => {
   const ways: [string, () => Promise<void>][] = [
     [
@@ -43,7 +38,7 @@ describe('the broker goes away under load and comes back: every event arrives, u
   ]
   for (const [how, bounce] of ways) {
     test(how, async t => {
-      const url = await ownUrl(t)
+      const url = await ownVhost(t, broker)
       const tracker = testTracker(t, { url, heartbeatSeconds: 1 })
       const load = trackSteadily(t, tracker)
       await until('it publishes', () => tracker.stats().confirmed > 100)
@@ -60,7 +55,7 @@ describe('the broker goes away under load and comes back: every event arrives, u
   }
 
   test('away when the tracker is created', async t => {
-    const url = await ownUrl(t)
+    const url = await ownVhost(t, broker)
     await broker.settle()
     await broker.kill()
     const tracker = testTracker(t, { url })
@@ -79,7 +74,7 @@ describe('the broker blocks publishers', () => {
   ]
   for (const [alarm, raise, lift] of alarms) {
     test(`${alarm}: the tracker says so, keeps its connection, and goes on when the alarm is lifted`, async t => {
-      const url = await ownUrl(t)
+      const url = await ownVhost(t, broker)
       const proxy = await startTcpProxy(broker.port)
       t.after(() => proxy.close())
       const options = { url: proxy.through(url), heartbeatSeconds: 1, confirmTimeoutMs: 1_000 }
@@ -108,7 +103,7 @@ describe('the broker blocks publishers', () => {
   }
 
   test('and the caller neither waits nor grows: the buffer is bounded, what is too much is dropped', async t => {
-    const url = await ownUrl(t)
+    const url = await ownVhost(t, broker)
     const [maxBufferedBytes, dropped] = [8 * 1_048_576, new Set<unknown>()]
     const tracker = testTracker(t, {
       url,

@@ -24,7 +24,7 @@ const DEPLOYED = [
 ]
 const run = promisify(execFile)
 
-export const PROFILES = ['mariadb', 'monitoring']
+export const PROFILES = ['mariadb', 'relay', 'monitoring']
 
 /** The part of the compose file that the tests look at. */
 export interface Part {

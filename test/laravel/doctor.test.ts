@@ -122,7 +122,7 @@ test('names a wrong key, a wrong password, a virtual host that is not there, an 
   assert.match(tls.of('api').detail, /TLS/)
 
   const driver = await broken('POSTVIEWS_DRIVER', 'ampq')
-  assert.match(driver.of('driver').todo!, /amqp, log, null/)
+  assert.match(driver.of('driver').todo!, /amqp, relay, log, null/)
   assert.equal(driver.of('test view').status, 'skipped')
 })
 

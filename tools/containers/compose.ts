@@ -39,6 +39,7 @@ interface Service {
   mem_limit?: string
   restart?: string
   stop_grace_period?: string
+  stop_signal?: string
   logging?: { driver: string; options: Record<string, string> }
   healthcheck?: HealthCheck
   depends_on?: Record<string, { condition: string }>
@@ -85,6 +86,7 @@ const OPTIONS: {
   mem_limit: size => [`--memory=${size}`],
   restart: policy => [`--restart=${policy}`],
   stop_grace_period: time => [`--stop-timeout=${seconds(time)}`],
+  stop_signal: signal => [`--stop-signal=${signal}`],
   // Under its own name for the same driver, which knows of no number of files.
   logging: ({ driver, options }) => [
     `--log-driver=${driver === 'json-file' ? 'k8s-file' : driver}`,

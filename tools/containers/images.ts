@@ -39,7 +39,8 @@ export async function ensureSources(say: (line: string) => void): Promise<void> 
       'test:containers needs root on Linux: it makes Debian roots, and namespaces to run containers in.',
     )
   }
-  await ensureInstalled(['containers'], say)
+  // The last three are for test/containers/systemd.test.ts.
+  await ensureInstalled(['containers', 'systemd', 'socat', 'curl'], say)
   for (const name of ['debian-13', 'debian-unstable']) await ensureParts(['rabbitmq'], stackNamed(name), say)
   await ensureDebianRoot(PLAIN, plainRoot(), say)
   await ensurePackage({ folder: NPM_FOLDER, name: 'npm for the image of Node', size: '3 MB' }, say)
@@ -66,6 +67,7 @@ export async function makeBaseImages(wanted: string[], say: (line: string) => vo
       { name: 'rabbitmq', root: rootOfStack('debian-unstable'), options: [] },
       { name: 'mariadb', root: rootOfStack('debian-13'), options: [] },
       { name: 'prometheus', root: rootOfStack('debian-unstable'), options: [] },
+      { name: 'php', root: rootOfStack('debian-13'), options: [] },
       { name: 'node', root: { name: PLAIN.name, folder: plainRoot() }, options: await nodeOptions(context) },
     ]
     for (const { name, root, options } of bases) {

@@ -25,8 +25,8 @@ await removeAll()
 async function imagesAskedFor(): Promise<string[]> {
   const { services } = parse(await readFile(join(ROOT, 'deploy/compose.yaml'), 'utf8'), { merge: true })
   const dockerfile = await readFile(join(ROOT, 'deploy/Dockerfile'), 'utf8')
-  const { rabbitmq, mariadb, prometheus } = services
-  return [rabbitmq.image, mariadb.image, prometheus.image, /^FROM (\S+)/m.exec(dockerfile)![1]!]
+  const { rabbitmq, mariadb, prometheus, php } = services
+  return [rabbitmq.image, mariadb.image, prometheus.image, php.image, /^FROM (\S+)/m.exec(dockerfile)![1]!]
 }
 
 function runTests(options: string[]): Promise<number> {

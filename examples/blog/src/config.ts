@@ -1,11 +1,11 @@
 /** The one place where the blog reads its environment: a pure function of it, which tells every problem at once. */
 
-import { brokerUrls } from '@postviews/client/src/broker-urls.ts'
 import { proxyList } from '@postviews/client/src/index.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
+import { trackerUrls } from '@postviews/client/src/tracker-urls.ts'
 
 export interface Config {
-  /** One, or one for each node of a cluster. */
+  /** One, or one for each node of a cluster; the socket of a relay, or that first and its fallback behind it. */
   amqpUrls: string[]
   analyticsUrl: string
   apiKey: string
@@ -46,7 +46,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   }
 
   const config: Config = {
-    amqpUrls: read('AMQP_URL', 'amqp://guest:guest@127.0.0.1:5672', brokerUrls),
+    amqpUrls: read('AMQP_URL', 'amqp://guest:guest@127.0.0.1:5672', trackerUrls),
     analyticsUrl: read('ANALYTICS_URL', 'http://127.0.0.1:3100', webUrlOf),
     apiKey: read('INTERNAL_API_KEY', '', keyOf),
     host: read('HOST', '127.0.0.1', text => text),

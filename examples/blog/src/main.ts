@@ -23,7 +23,7 @@ async function run(config: Config): Promise<void> {
   const tracker = createTracker({
     url: config.amqpUrls,
     appId: 'odd-hours',
-    log: ({ event, ...entry }) => log[event === 'broker.connected' ? 'info' : 'warn'](entry, event),
+    log: ({ event, ...entry }) => log[event.endsWith('.connected') ? 'info' : 'warn'](entry, event),
   })
   const stats = createStats({ baseUrl: config.analyticsUrl, key: config.apiKey, timeoutMs: STATS_TIMEOUT_MS })
   const app = await buildBlog({

@@ -25,12 +25,15 @@ export interface EncodedView {
  * The event with an id and a time, and with its texts cut so that it takes bounded memory. What breaks the contract is
  * encoded as well: the service keeps it for repair. Never throws; a text says why there is nothing to send.
  */
-export function encodeView(event: ViewEvent): EncodedView | 'unserializable' | 'too_large' {
+export function encodeView(
+  event: ViewEvent,
+  maxBytes = MAX_MESSAGE_BYTES,
+): EncodedView | 'unserializable' | 'too_large' {
   try {
     const sent = encode(event)
     if (sent === undefined) return 'unserializable'
     const bytes = Buffer.byteLength(sent.json)
-    return bytes > MAX_MESSAGE_BYTES ? 'too_large' : { ...sent, bytes }
+    return bytes > maxBytes ? 'too_large' : { ...sent, bytes }
   } catch {
     // The event's own code threw, or JSON has no way to say it: `unserializable` says as much.
     return 'unserializable'

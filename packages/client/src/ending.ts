@@ -1,7 +1,4 @@
-/**
- * How our programs end when they are told to: in order where that is possible, and soon in any case. For the programs of
- * this repository; it is no part of the published package.
- */
+/** How our programs end when they are told to: in order where that is possible, and soon in any case. */
 
 import { constants } from 'node:os'
 

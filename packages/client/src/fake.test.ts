@@ -183,7 +183,13 @@ test('never throws, and adds up, as the tracker does', async () => {
   const { accepted, confirmed, pending, dropped, droppedByReason } = tracker.stats()
   assert.equal(accepted, events.length)
   assert.equal(accepted, confirmed + pending + dropped)
-  assert.deepEqual(droppedByReason, { buffer_full: 0, unserializable: 3, too_large: 1, closed: 0 })
+  assert.deepEqual(droppedByReason, {
+    buffer_full: 0,
+    unserializable: 3,
+    too_large: 1,
+    refused: 0,
+    closed: 0,
+  })
   assert.equal(await tracker.flush(1), 0)
 })
 

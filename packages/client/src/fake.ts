@@ -59,6 +59,7 @@ export function fakeTracker({ maxAgeSeconds = 30 * 86_400 }: FakeTrackerOptions 
     buffer_full: 0,
     unserializable: 0,
     too_large: 0,
+    refused: 0,
     closed: 0,
   }
   let accepted = 0

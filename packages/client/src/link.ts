@@ -127,13 +127,26 @@ async function connectTo({
     signal,
   }
   const connection = await connect(url, socketOptions).catch((cause: unknown) => {
-    throw new Error(`no connection to the broker at ${nameOf(url)}`, { cause })
+    throw new Error(`no connection to the broker at ${nameOf(url)}${whyRefused(cause)}`, { cause })
   })
   const lost = new Promise<Error>(resolve => {
     connection.on('error', resolve)
     connection.on('close', error => resolve(error ?? new Error('the connection was closed')))
   })
   return { connection, lost }
+}
+
+/** What the AMQP client's words mean, where only somebody who knows the protocol would guess it. */
+function whyRefused(cause: unknown): string {
+  const words = cause instanceof Error ? cause.message : ''
+  if (words.includes('Expected ConnectionOpenOk')) {
+    return ', which does not let this user into the virtual host at the end of the URL, or has none of that name'
+  }
+  if (words.includes('exceeds maxFrameSize')) return ': what listens there does not speak AMQP'
+  if (words.includes('wrong version number')) {
+    return ': what listens there does not speak TLS; without TLS the URL begins with amqp:'
+  }
+  return ''
 }
 
 /** Fulfilled when the channel has ended in whatever way. */

@@ -1,7 +1,6 @@
 /**
  * Where the logs of our programs go: to stdout, and never in the way of anything else. A pipe that nobody reads takes
- * 64 KB and then nothing; whoever waited for it would stand still with it. For the programs of this repository; it is no
- * part of the published package.
+ * 64 KB and then nothing; whoever waited for it would stand still with it.
  */
 
 import { fstatSync, write, writeSync } from 'node:fs'

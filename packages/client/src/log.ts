@@ -4,6 +4,8 @@ export interface LogEntry {
     | 'broker.lost'
     | 'broker.blocked'
     | 'broker.unblocked'
+    | 'relay.connected'
+    | 'relay.lost'
     | 'topology.refused'
     | 'message.returned'
     | 'message.refused'

@@ -19,7 +19,9 @@ function outboxOf(events: number, limits: Partial<OutboxLimits> = {}): Outbox {
 function takeAll(outbox: Outbox): string[] {
   outbox.seal()
   const taken: string[] = []
-  for (let message = outbox.take(); message !== undefined; message = outbox.take()) taken.push(message.json)
+  for (let message = outbox.take(); message !== undefined; message = outbox.take()) {
+    taken.push(String(message.json))
+  }
   return taken
 }
 
@@ -51,6 +53,38 @@ test('a message that is put back waits behind the others, so that it cannot bloc
   outbox.putBack(refused)
   assert.equal(refused.isReturned, false)
   assert.deepEqual(takeAll(outbox), ['[4,5,6]', '[7,8,9]', '[1,2,3]'])
+})
+
+test('messages of a lost link go before the others, in their order, however often', () => {
+  const outbox = outboxOf(9)
+  for (let loss = 0; loss < 5; loss++) outbox.putBackLost([outbox.take()!, outbox.take()!])
+  outbox.putBackLost([outbox.take()!])
+  assert.deepEqual(takeAll(outbox), ['[1,2,3]', '[4,5,6]', '[7,8,9]'])
+  const all = outboxOf(6)
+  all.putBackLost([all.take()!, all.take()!])
+  assert.deepEqual(takeAll(all), ['[1,2,3]', '[4,5,6]'])
+})
+
+test('a message that is lost alone a second time goes behind the others, so that it cannot block them', () => {
+  const outbox = outboxOf(9)
+  for (let loss = 0; loss < 2; loss++) outbox.putBackLost([outbox.take()!])
+  assert.deepEqual(takeAll(outbox), ['[4,5,6]', '[7,8,9]', '[1,2,3]'])
+})
+
+test('takes a message that is made already, and tells when it is settled where it came from', () => {
+  const settled: [number, number][] = []
+  const outbox = outboxOf(0, { onSettled: ({ mark, events }) => settled.push([mark, events]) })
+  const json = Buffer.from('[1,2]')
+  for (const mark of [7, 8]) outbox.addMessage({ id: ID, json, events: 2, bytes: 3, mark })
+  assert.deepEqual([outbox.events, outbox.bytes], [4, 6])
+  const messages = [outbox.take()!, outbox.take()!]
+  assert.equal(messages[0]!.json, json)
+  for (const message of messages.toReversed()) outbox.settle(message)
+  assert.deepEqual(settled, [
+    [8, 2],
+    [7, 2],
+  ])
+  assert.deepEqual([outbox.events, outbox.bytes], [0, 0])
 })
 
 test('what is taken counts towards the limits until it is settled', () => {

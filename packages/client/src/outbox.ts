@@ -1,30 +1,42 @@
 import { uuidv7 } from './uuid.ts'
 
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** What travels, and is confirmed or sent again, as one. */
 export interface Message {
   /** The AMQP message_id: the event's own id if it is alone and has a UUID, else one of the message's own. */
   id: string
-  /** The JSON of one event, or of an array of them. Text, because a Buffer for each costs far more memory. */
-  json: string
+  /** The JSON of one event, or of an array of them. The outbox makes text, because a Buffer for each costs far more memory. */
+  json: string | Buffer
   events: number
-  /** Of the events' JSON. */
+  /** Of the events' JSON; of a message that was made elsewhere, all of it. */
   bytes: number
   /** It came back as unroutable since it was sent. */
   isReturned: boolean
+  /** How often a link was lost while it was in flight, and nothing else was. */
+  losses: number
   /** When it was last sent, if it was; `performance.now()`. */
   sentAtMs: number | undefined
+  /** Where it came from, for whoever has added it. */
+  mark: number
   next: Message | undefined
 }
+
+export type MadeMessage = Pick<Message, 'id' | 'json' | 'events' | 'bytes' | 'mark'>
+
+const UNSENT = { isReturned: false, losses: 0, sentAtMs: undefined, next: undefined }
 
 export interface OutboxLimits {
   maxBufferedEvents: number
   maxBufferedBytes: number
   maxEventsPerMessage: number
   maxMessageBytes: number
+  /** Told of each message that is done with. */
+  onSettled?: (message: Message) => void
 }
 
 /**
- * The events that were accepted and are not confirmed yet, never more of them than the limits say.
+ * The events that were accepted and are not confirmed yet. `add` refuses an event that would exceed the limits.
  *
  * They wait in an open group until it is full or `seal` is called; the group is then a message, and stays the same
  * message until it is confirmed. Messages are taken, put back when they have to be sent again, and settled. Taken
@@ -39,6 +51,8 @@ export class Outbox {
   #last: Message | undefined
   #events = 0
   #bytes = 0
+  /** Told when nothing is in it any more. */
+  readonly #waiting = new Set<() => void>()
 
   constructor(limits: OutboxLimits) {
     this.#limits = limits
@@ -83,9 +97,16 @@ export class Outbox {
     const json = events === 1 ? this.#group[0]! : `[${this.#group.join(',')}]`
     const id = (events === 1 ? this.#groupId : undefined) ?? uuidv7()
     const bytes = this.#groupBytes
-    this.#append({ id, json, events, bytes, isReturned: false, sentAtMs: undefined, next: undefined })
+    this.#append({ ...UNSENT, id, json, events, bytes, mark: 0 })
     this.#group = []
     this.#groupBytes = 0
+  }
+
+  /** Adds a message that is made already, whatever the limits are. */
+  addMessage(message: MadeMessage): void {
+    this.#events += message.events
+    this.#bytes += message.bytes
+    this.#append({ ...UNSENT, ...message })
   }
 
   /** Takes the message that has waited longest. */
@@ -104,10 +125,42 @@ export class Outbox {
     this.#append(message)
   }
 
+  /**
+   * Taken messages, in their order, have to be sent again because the link was lost: before those that wait, so that the
+   * order stays. One that this happens to a second time while it is alone may be the reason, and goes behind the others.
+   */
+  putBackLost(messages: readonly Message[]): void {
+    const [alone] = messages
+    if (alone !== undefined && messages.length === 1 && ++alone.losses > 1) {
+      this.putBack(alone)
+      return
+    }
+    for (const message of messages.toReversed()) {
+      message.isReturned = false
+      this.#prepend(message)
+    }
+  }
+
   /** A taken message is done with. */
   settle(message: Message): void {
     this.#events -= message.events
     this.#bytes -= message.bytes
+    this.#limits.onSettled?.(message)
+    if (this.#events === 0) for (const done of [...this.#waiting]) done()
+  }
+
+  /** Waits until nothing is in it, but no longer than this. */
+  async emptied(deadlineMs: number): Promise<void> {
+    if (this.#events === 0) return
+    await new Promise<void>(resolve => {
+      const done = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(done)
+        resolve()
+      }
+      const timer = setTimeout(done, Math.min(deadlineMs, LONGEST_TIMER_MS))
+      this.#waiting.add(done)
+    })
   }
 
   /** Gives up all that waits; the JSON of each event. Nothing may be taken at this moment. */
@@ -116,10 +169,17 @@ export class Outbox {
     const events: string[] = []
     for (let message = this.take(); message !== undefined; message = this.take()) {
       this.settle(message)
-      if (message.events === 1) events.push(message.json)
-      else for (const event of JSON.parse(message.json)) events.push(JSON.stringify(event))
+      const json = String(message.json)
+      if (message.events === 1) events.push(json)
+      else for (const event of JSON.parse(json)) events.push(JSON.stringify(event))
     }
     return events
+  }
+
+  #prepend(message: Message): void {
+    message.next = this.#first
+    this.#first = message
+    this.#last ??= message
   }
 
   #append(message: Message): void {

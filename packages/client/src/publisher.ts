@@ -20,7 +20,6 @@ export interface PublisherOptions {
   log: Log
 }
 
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 const DISCONNECT_MS = 1_000
 /**
  * A channel that was opened while the cluster noticed the death of a node may refuse everything for as long as that node is
@@ -33,7 +32,8 @@ const REFUSED_PAUSE_MS = 500
  *
  * An event waits in the outbox's open group, which becomes a message when it is full or has waited `maxWaitMs`.
  * `#pump`, the one place that publishes, moves messages from the outbox to `#inFlight`. A confirm settles them;
- * anything else puts them back into the outbox, to be sent again as they are.
+ * anything else puts them back into the outbox, to be sent again as they are: first, if the link was lost; behind the others,
+ * if the broker refused or returned them.
  *
  * A publisher is in one of four states:
  *
@@ -71,7 +71,6 @@ export class Publisher {
   #isGroupDue = false
   #isPumpDue = false
   #isStopped = false
-  readonly #flushes = new Set<() => void>()
 
   constructor(options: PublisherOptions) {
     this.#options = options
@@ -113,18 +112,9 @@ export class Publisher {
   }
 
   /** Waits until the outbox is empty, but no longer than this. */
-  async flush(deadlineMs: number): Promise<void> {
+  flush(deadlineMs: number): Promise<void> {
     this.#sendGroup()
-    if (this.#outbox.events === 0) return
-    await new Promise<void>(resolve => {
-      const done = () => {
-        clearTimeout(timer)
-        this.#flushes.delete(done)
-        resolve()
-      }
-      const timer = setTimeout(done, Math.min(deadlineMs, LONGEST_TIMER_MS))
-      this.#flushes.add(done)
-    })
+    return this.#outbox.emptied(deadlineMs)
   }
 
   /** Puts what is in flight back into the outbox, at once, and disconnects, which takes no longer than this. */
@@ -132,7 +122,6 @@ export class Publisher {
     this.#isStopped = true
     clearTimeout(this.#retryTimer)
     clearTimeout(this.#groupTimer)
-    this.#endFlushes()
     const link = this.#link
     this.#unlink()
     this.#isBlocked = false
@@ -217,7 +206,7 @@ export class Publisher {
   #unlink(): void {
     this.#link = undefined
     clearInterval(this.#watchdog)
-    for (const message of this.#inFlight.values()) this.#outbox.putBack(message)
+    this.#outbox.putBackLost([...this.#inFlight.values()])
     this.#inFlight.clear()
   }
 
@@ -288,7 +277,8 @@ export class Publisher {
 
   #publish(link: Link, message: Message): boolean {
     try {
-      link.channel.publish(EXCHANGE, ROUTING_KEY, Buffer.from(message.json), {
+      const body = typeof message.json === 'string' ? Buffer.from(message.json) : message.json
+      link.channel.publish(EXCHANGE, ROUTING_KEY, body, {
         mandatory: true,
         persistent: true,
         contentType: 'application/json',
@@ -329,7 +319,6 @@ export class Publisher {
       this.#settle(lastTag, isTaken)
     }
     this.#pump()
-    if (this.#outbox.events === 0) this.#endFlushes()
   }
 
   #settle(tag: number, isTaken: boolean): void {
@@ -345,10 +334,6 @@ export class Publisher {
     if (message.isReturned) this.#pause('message.returned', 'no queue is bound for views')
     else this.#pause('message.refused', 'the queue takes no more')
     this.#outbox.putBack(message)
-  }
-
-  #endFlushes(): void {
-    for (const done of [...this.#flushes]) done()
   }
 
   #checkConfirms(link: Link): void {

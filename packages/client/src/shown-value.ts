@@ -1,4 +1,4 @@
-/** How a setting that is wrong is shown to whoever has set it. Belongs to no published package. */
+/** How a setting that is wrong is shown to whoever has set it. */
 
 const MOST_CHARACTERS = 100
 const SCHEME = /^[a-z][a-z\d+.-]*:/i

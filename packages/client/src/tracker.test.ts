@@ -112,6 +112,7 @@ describe('trackView never throws', () => {
         buffer_full: 0,
         unserializable: 1,
         too_large: 0,
+        refused: 0,
         closed: 1,
       })
     })

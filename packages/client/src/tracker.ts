@@ -4,26 +4,29 @@
  * | outcome of an event | when | `stats` counts it as |
  * |---|---|---|
  * | waiting, or sent and not confirmed | from `trackView` on | `pending` |
- * | the broker confirmed it and it did not come back as unroutable | a round trip later | `confirmed` |
+ * | the broker confirmed it and it did not come back as unroutable, or a relay has it on its disk | a round trip later | `confirmed` |
  * | given up, and told to `onDrop` | see `DROP_REASONS` | `dropped` |
  */
 
 import type { SocketOptions } from 'amqplib'
-import { brokerUrls } from './broker-urls.ts'
 import { encodeView } from './encode.ts'
 import { brokerUrl } from './link.ts'
 import { callSafely, type LogEntry, rateLimited } from './log.ts'
 import { Outbox } from './outbox.ts'
 import { Publisher } from './publisher.ts'
+import { MAX_EVENT_BYTES } from './relay/protocol.ts'
+import { RelayPublisher, type Sender } from './relay-publisher.ts'
+import { relayPath, trackerUrls } from './tracker-urls.ts'
 import { MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES, type ViewEvent } from './view.ts'
 
 /** Why an event was given up. What merely breaks the contract is sent: the service keeps it for repair. */
 export const DROP_REASONS = {
-  buffer_full: 'the broker has been away, or too slow, for longer than the buffer lasts',
+  buffer_full: 'the broker, or the relay, has been away or too slow for longer than the buffer lasts',
   unserializable: 'it is not an object, or cannot be written as JSON',
-  too_large: 'its JSON is over 1 MiB',
+  too_large: 'its JSON is over 1 MiB, or over 64 KiB and `url` begins with a relay',
+  refused: 'it breaks the contract, says the relay; the log names the rule',
   closed:
-    'the tracker is closed, or was closed before the broker confirmed it: it may have arrived all the same',
+    'the tracker is closed, or was closed before broker or relay confirmed it: it may have arrived all the same',
 } as const
 
 export type DropReason = keyof typeof DROP_REASONS
@@ -32,6 +35,9 @@ export interface TrackerOptions {
   /**
    * `amqp://user:password@host:port/vhost`, or `amqps://`. For a cluster the URL of each node, with commas between them (a
    * comma inside one is %2C) or as an array, all of one virtual host: whenever the connection is lost, the next is tried.
+   *
+   * `unix:/run/postviews.sock`: the relay that listens there takes the views. Brokers may follow, after a comma or in the
+   * array: they are the fallback, used while the relay is away and only then. With none, views wait for the relay.
    */
   url: string | readonly string[]
   /** The AMQP `app_id`: who publishes. */
@@ -43,9 +49,9 @@ export interface TrackerOptions {
    * memory (text beyond Latin-1 has two bytes a character), 0.2 KiB for each message, and a copy of what is in flight.
    */
   maxBufferedBytes?: number
-  /** How long an event waits for others to travel with. 5. */
+  /** How long an event waits for others to travel with. 5; none waits where `url` begins with a relay. */
   maxWaitMs?: number
-  /** 100; 1 sends every event by itself. */
+  /** 100; 1 sends every event by itself, as is always done where `url` begins with a relay. */
   maxEventsPerMessage?: number
   /** Beyond which a message takes no further event. 65,536. */
   maxMessageBytes?: number
@@ -53,11 +59,11 @@ export interface TrackerOptions {
   maxInFlight?: number
   /** A connection that is silent for two of these is given up. 10. A `heartbeat` in the URL wins. */
   heartbeatSeconds?: number
-  /** For connecting to one host. 5,000. */
+  /** For connecting to one host, and for a relay's first answer. 5,000. */
   connectTimeoutMs?: number
   /** For declaring and opening a channel, once connected. 10,000. */
   setUpTimeoutMs?: number
-  /** A connection that leaves a message unconfirmed for so long, though it is not blocked, is given up. 20,000. */
+  /** A connection that leaves a message unconfirmed (a relay: an event) for so long, though it is not blocked, is given up. 20,000. */
   confirmTimeoutMs?: number
   /**
    * The first pause after a failure, and the one before each further host. Once all have failed, the pause is up to twice as
@@ -87,8 +93,9 @@ export interface TrackerStats {
   pendingBytes: number
   dropped: number
   droppedByReason: Record<DropReason, number>
-  /** Events sent once more, under the same id, because the outcome was unknown or the broker refused. */
+  /** Events sent once more, under the same id, because the outcome was unknown or they were refused for the time being. */
   republished: number
+  /** To the broker, or the relay. */
   connected: boolean
   /** The broker has no memory or disk left and takes nothing. */
   blocked: boolean
@@ -134,10 +141,8 @@ const DEFAULT_CLOSE_MS = 5_000
  */
 const FAREWELL_MS = 500
 
-const DEFAULTS = {
-  appId: 'postviews-client',
-  maxBufferedEvents: 100_000,
-  maxBufferedBytes: 32 * 1_048_576,
+/** How messages are made of events and sent. */
+export const PUBLISHER_DEFAULTS = {
   maxWaitMs: 5,
   maxEventsPerMessage: 100,
   maxMessageBytes: 65_536,
@@ -148,6 +153,13 @@ const DEFAULTS = {
   confirmTimeoutMs: 20_000,
   retryMinMs: 100,
   retryMaxMs: 10_000,
+}
+
+const DEFAULTS = {
+  appId: 'postviews-client',
+  maxBufferedEvents: 100_000,
+  maxBufferedBytes: 32 * 1_048_576,
+  ...PUBLISHER_DEFAULTS,
 }
 
 /** The whole numbers among the options, each with the least and the greatest that makes sense. */
@@ -183,24 +195,36 @@ function withDefaults(options: TrackerOptions): typeof DEFAULTS {
   return settings as typeof DEFAULTS
 }
 
-function urlsOf(url: TrackerOptions['url'], heartbeatSeconds: number): string[] {
+/** Where views go: to the relay at this path, and to these brokers. At least one is there. */
+interface Destination {
+  relay: string | undefined
+  brokers: string[]
+}
+
+function destinationOf(url: TrackerOptions['url'], heartbeatSeconds: number): Destination {
+  let urls: string[]
   try {
-    return brokerUrls(url).map(each => brokerUrl(each, heartbeatSeconds))
+    urls = trackerUrls(url)
   } catch (error) {
     throw new TypeError(`url ${(error as Error).message}`)
   }
+  const relay = relayPath(urls[0]!)
+  const brokers = relay === undefined ? urls : urls.slice(1)
+  return { relay, brokers: brokers.map(each => brokerUrl(each, heartbeatSeconds)) }
 }
 
-/** Accounts for every event; where they wait is the outbox's matter, how they get to the broker the publisher's. */
+/** Accounts for every event; where they wait is the outbox's matter, how they get to broker or relay the sender's. */
 class BufferedTracker {
+  readonly #maxEventBytes: number
   readonly #outbox: Outbox
-  readonly #publisher: Publisher
+  readonly #sender: Sender
   readonly #onDrop: TrackerOptions['onDrop']
   readonly #log: ReturnType<typeof rateLimited>
   readonly #dropped: Record<DropReason, number> = {
     buffer_full: 0,
     unserializable: 0,
     too_large: 0,
+    refused: 0,
     closed: 0,
   }
   #accepted = 0
@@ -209,33 +233,46 @@ class BufferedTracker {
 
   constructor(options: TrackerOptions) {
     const settings = withDefaults(options)
+    const { relay, brokers } = destinationOf(options.url, settings.heartbeatSeconds)
     this.#onDrop = options.onDrop
     this.#log = rateLimited(options.log)
-    this.#outbox = new Outbox(settings)
-    const urls = urlsOf(options.url, settings.heartbeatSeconds)
-    this.#publisher = new Publisher({
-      ...settings,
-      urls,
-      tls: options.tls,
-      outbox: this.#outbox,
-      log: this.#log,
-    })
+    const isRelayed = relay !== undefined
+    this.#maxEventBytes = isRelayed ? MAX_EVENT_BYTES : MAX_MESSAGE_BYTES
+    // A relay answers for each event, so none shares a message. To a fallback as many events are on their way as otherwise.
+    const { maxInFlight, maxEventsPerMessage } = settings
+    const outbox = new Outbox(isRelayed ? { ...settings, maxEventsPerMessage: 1 } : settings)
+    const sending = { ...settings, outbox, log: this.#log }
+    const publisher = () =>
+      new Publisher({
+        ...sending,
+        maxInFlight: isRelayed ? maxInFlight * maxEventsPerMessage : maxInFlight,
+        urls: brokers,
+        tls: options.tls,
+      })
+    this.#outbox = outbox
+    this.#sender = isRelayed
+      ? new RelayPublisher({
+          ...sending,
+          path: relay,
+          fallback: brokers.length > 0 ? publisher : undefined,
+          onRefused: (json, code) => this.#drop(() => JSON.parse(json), 'refused', `refused as ${code}`),
+        })
+      : publisher()
   }
 
   trackView(event: ViewEvent): void {
     const refused = this.#take(event)
     this.#accepted++
     if (refused === undefined) {
-      this.#publisher.sendSoon()
+      this.#sender.sendSoon()
       return
     }
-    this.#dropped[refused]++
-    this.#tellDrop(() => event, refused)
+    this.#drop(() => event, refused)
   }
 
   #take(event: ViewEvent): DropReason | undefined {
     if (this.#closing !== undefined) return 'closed'
-    const sent = encodeView(event)
+    const sent = encodeView(event, this.#maxEventBytes)
     if (typeof sent === 'string') return sent
     return this.#outbox.add(sent.json, sent.bytes, sent.id) ? undefined : 'buffer_full'
   }
@@ -243,19 +280,19 @@ class BufferedTracker {
   stats(): TrackerStats {
     return {
       accepted: this.#accepted,
-      confirmed: this.#publisher.confirmed,
+      confirmed: this.#sender.confirmed,
       pending: this.#outbox.events,
       pendingBytes: this.#outbox.bytes,
       dropped: Object.values(this.#dropped).reduce((sum, count) => sum + count),
       droppedByReason: { ...this.#dropped },
-      republished: this.#publisher.republished,
-      connected: this.#publisher.isConnected,
-      blocked: this.#publisher.isBlocked,
+      republished: this.#sender.republished,
+      connected: this.#sender.isConnected,
+      blocked: this.#sender.isBlocked,
     }
   }
 
   async flush(deadlineMs: number): Promise<number> {
-    await this.#publisher.flush(deadlineMs)
+    await this.#sender.flush(deadlineMs)
     return this.#outbox.events
   }
 
@@ -267,16 +304,21 @@ class BufferedTracker {
   async #close(deadlineMs: number): Promise<void> {
     const deadlineAtMs = performance.now() + deadlineMs
     const farewellMs = Math.min(FAREWELL_MS, deadlineMs / 5)
-    await this.#publisher.flush(deadlineMs - farewellMs)
-    const disconnected = this.#publisher.stop(Math.max(0, deadlineAtMs - performance.now()))
+    await this.#sender.flush(deadlineMs - farewellMs)
+    const disconnected = this.#sender.stop(Math.max(0, deadlineAtMs - performance.now()))
     const left = this.#outbox.empty()
     this.#dropped.closed += left.length
     for (const json of left) this.#tellDrop(() => JSON.parse(json), 'closed')
     await disconnected
   }
 
-  #tellDrop(eventOf: () => ViewEvent, reason: DropReason): void {
-    this.#log('event.dropped', reason)
+  #drop(eventOf: () => ViewEvent, reason: DropReason, detail: string = reason): void {
+    this.#dropped[reason]++
+    this.#tellDrop(eventOf, reason, detail)
+  }
+
+  #tellDrop(eventOf: () => ViewEvent, reason: DropReason, detail: string = reason): void {
+    this.#log('event.dropped', detail)
     if (this.#onDrop === undefined || this.#isTellingDrop) return
     this.#isTellingDrop = true
     callSafely(this.#onDrop, eventOf(), reason)

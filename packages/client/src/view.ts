@@ -207,6 +207,24 @@ export function decodeMessage(
   return result
 }
 
+/**
+ * Why the service would not count this event, whenever it arrives and whatever its clock says; undefined: it would. Whether
+ * there is such a time zone is not looked at.
+ */
+export function whyInvalid(event: unknown): InvalidReason | undefined {
+  const view = decodeEvent(event, {
+    eventId: null,
+    isIdIgnored: false,
+    properties: {},
+    time: undefined,
+    zoneTime: () => 0,
+    now: Infinity,
+    oldest: -Infinity,
+    result: { views: [], invalid: [], idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 },
+  })
+  return typeof view === 'string' ? view : undefined
+}
+
 /** What the events of one message have in common. */
 interface MessageOfEvents {
   /** The id of its one event, unless that has its own. */

@@ -9,9 +9,10 @@ return [
     | Driver
     |--------------------------------------------------------------------------
     |
-    | Where tracked views go: "amqp" publishes them to RabbitMQ, "log" writes a
-    | line for each (without address and user agent), "null" forgets them.
-    | While your tests run "amqp" is "null", unless POSTVIEWS_IN_TESTS is true.
+    | Where tracked views go: "amqp" publishes them to RabbitMQ, "relay" gives
+    | them to postviews-relay on this machine, "log" writes a line for each
+    | (without address and user agent), "null" forgets them. While your tests run
+    | "amqp" and "relay" are "null", unless POSTVIEWS_IN_TESTS is true.
     |
     */
 
@@ -47,12 +48,39 @@ return [
 
     /*
     |--------------------------------------------------------------------------
+    | Relay
+    |--------------------------------------------------------------------------
+    |
+    | For the driver "relay": the unix socket of postviews-relay (RELAY_SOCKET),
+    | to which the user of PHP may write. While the relay is away, views go to
+    | RabbitMQ itself, if a URL is set above and "fallback" is not null. The
+    | timeouts bound what a page's worker can lose; all of them are seconds.
+    |
+    */
+
+    'relay' => [
+        'socket' => env('POSTVIEWS_RELAY_SOCKET', '/run/postviews.sock'),
+        // "amqp", or null: then the queue below gets what the relay does not take.
+        'fallback' => 'amqp',
+        // For the answers to a hundred views.
+        'answer_seconds' => 0.5,
+        // For all that a page or a command sends at a time.
+        'flush_seconds' => 2.0,
+        // When it has not answered, no process of this machine tries again for so long; then one does.
+        'rest_seconds' => 5,
+        // The folder for the file by which they tell each other; null: each process finds out by itself.
+        'rest_path' => storage_path('framework'),
+    ],
+
+    /*
+    |--------------------------------------------------------------------------
     | Queue
     |--------------------------------------------------------------------------
     |
-    | A page that ends while RabbitMQ is away drops its views and logs how many,
-    | unless you name a connection of config/queue.php here ("database", say):
-    | then a job takes them, which queue:work tries until the broker has them.
+    | A page that ends while RabbitMQ is away (and the relay too, if there is one)
+    | drops its views and logs how many, unless you name a connection of
+    | config/queue.php here ("database", say): then a job takes them, which
+    | queue:work tries until the broker has them.
     |
     */
 
@@ -67,7 +95,7 @@ return [
     |--------------------------------------------------------------------------
     |
     | The channel of config/logging.php that is told of wrong views and of a
-    | broker that is away. null: your default channel.
+    | broker or a relay that is away. null: your default channel.
     |
     */
 

@@ -18,6 +18,7 @@ final class MemoryTransport implements Transport
     public int $takesFirst = 0;
     public int $tried = 0;
     public bool $mayHaveArrived = false;
+    public bool $isTold = false;
 
     public function publish(array $views): void
     {
@@ -30,7 +31,7 @@ final class MemoryTransport implements Transport
         array_push($this->taken, ...array_slice($views, 0, $this->takesFirst));
         $left = array_slice($views, $this->takesFirst);
         if ($left !== []) {
-            throw new PublishFailed('the broker is away', $left, mayHaveArrived: $this->mayHaveArrived);
+            throw new PublishFailed('the broker is away', $left, mayHaveArrived: $this->mayHaveArrived, isTold: $this->isTold);
         }
     }
 

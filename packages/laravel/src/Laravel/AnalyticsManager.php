@@ -14,7 +14,9 @@ use Postviews\Laravel\Tracking\NullTransport;
 use Postviews\Laravel\Tracking\PageViews;
 use Postviews\Laravel\Tracking\ViewsQueue;
 use Postviews\Publishing\AmqpTransport;
+use Postviews\Publishing\FallbackTransport;
 use Postviews\Publishing\PublishFailed;
+use Postviews\Publishing\RelayTransport;
 use Postviews\Publishing\Tracker;
 use Postviews\Publishing\Transport;
 use Throwable;
@@ -30,6 +32,9 @@ use WeakReference;
  */
 final class AnalyticsManager extends Manager implements AnalyticsApi
 {
+    /** Those that publish. */
+    private const REAL = ['amqp', 'relay'];
+
     public function trackView(array $view): void
     {
         try {
@@ -85,7 +90,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         // An .env file is that of development, and holds in tests too.
         $isTest = $this->container->runningUnitTests() && !$this->config->get('postviews.in_tests');
 
-        return $driver === 'amqp' && $isTest ? 'null' : $driver;
+        return in_array($driver, self::REAL, true) && $isTest ? 'null' : $driver;
     }
 
     /** @param string $driver */
@@ -110,18 +115,14 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
 
     protected function createAmqpDriver(): Tracker
     {
-        $amqp = (array) $this->config->get('postviews.amqp');
+        return $this->tracker($this->amqp());
+    }
 
-        return $this->tracker(new AmqpTransport(
-            url: $amqp['url'] ?? '',
-            log: $this->log(),
-            restFolder: $amqp['rest_path'] ?? null,
-            connectSeconds: (float) ($amqp['connect_seconds'] ?? 0.5),
-            confirmSeconds: (float) ($amqp['confirm_seconds'] ?? 1.0),
-            restSeconds: (float) ($amqp['rest_seconds'] ?? 5.0),
-            flushSeconds: (float) ($amqp['flush_seconds'] ?? 3.0),
-            tls: $amqp['tls'] ?? [],
-        ));
+    protected function createRelayDriver(): Tracker
+    {
+        $relay = $this->relay();
+
+        return $this->tracker($this->fallback() === null ? $relay : new FallbackTransport($relay, $this->amqp()));
     }
 
     protected function createLogDriver(): Tracker
@@ -137,7 +138,51 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     /** @return list<string> what `POSTVIEWS_DRIVER` may be: ours, then your own */
     public function names(): array
     {
-        return ['amqp', 'log', 'null', ...array_keys($this->customCreators)];
+        return ['amqp', 'relay', 'log', 'null', ...array_keys($this->customCreators)];
+    }
+
+    /**
+     * @return ?string the driver that takes views while the relay is away: `amqp`, or null if none is named, or no broker
+     * @throws PublishFailed when another one is named
+     */
+    public function fallback(): ?string
+    {
+        $fallback = $this->config->get('postviews.relay.fallback');
+        if (!in_array($fallback, ['amqp', null, ''], true)) {
+            throw new PublishFailed('the fallback of the relay is neither amqp nor null', []);
+        }
+
+        return $fallback === 'amqp' && !in_array($this->config->get('postviews.amqp.url'), [null, '', []], true) ? 'amqp' : null;
+    }
+
+    private function amqp(): AmqpTransport
+    {
+        $amqp = (array) $this->config->get('postviews.amqp');
+
+        return new AmqpTransport(
+            url: $amqp['url'] ?? '',
+            log: $this->log(),
+            restFolder: $amqp['rest_path'] ?? null,
+            connectSeconds: (float) ($amqp['connect_seconds'] ?? 0.5),
+            confirmSeconds: (float) ($amqp['confirm_seconds'] ?? 1.0),
+            restSeconds: (float) ($amqp['rest_seconds'] ?? 5.0),
+            flushSeconds: (float) ($amqp['flush_seconds'] ?? 3.0),
+            tls: $amqp['tls'] ?? [],
+        );
+    }
+
+    private function relay(): RelayTransport
+    {
+        $relay = (array) $this->config->get('postviews.relay');
+
+        return new RelayTransport(
+            socket: $relay['socket'] ?? '',
+            log: $this->log(),
+            restFolder: $relay['rest_path'] ?? null,
+            answerSeconds: (float) ($relay['answer_seconds'] ?? 0.5),
+            flushSeconds: (float) ($relay['flush_seconds'] ?? 2.0),
+            restSeconds: (float) ($relay['rest_seconds'] ?? 5.0),
+        );
     }
 
     private function tracker(Transport $transport): Tracker

@@ -7,7 +7,7 @@ namespace Postviews\Publishing;
 use RuntimeException;
 
 /**
- * The broker does not have these views, or has not said that it has: they may be sent again, as they are.
+ * The broker, or the relay, does not have these views, or has not said that it has: they may be sent again, as they are.
  *
  * It has no previous exception: the trace of that one could hold the broker's password.
  */
@@ -17,12 +17,14 @@ final class PublishFailed extends RuntimeException
      * @param list<EncodedView> $views
      * @param bool $isResting nothing was tried: the broker was away a moment ago
      * @param bool $mayHaveArrived some of them were sent, and only their confirm is missing
+     * @param bool $isTold the transport has logged the reason itself, so the tracker must not log it again
      */
     public function __construct(
         string $message,
         public readonly array $views,
         public readonly bool $isResting = false,
         public readonly bool $mayHaveArrived = false,
+        public readonly bool $isTold = false,
     ) {
         parent::__construct($message);
     }

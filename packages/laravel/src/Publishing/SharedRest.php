@@ -16,18 +16,24 @@ use Throwable;
  * | is not there | tries: nobody has seen the broker away |
  * | says that the broker was away a moment ago | does not try |
  * | is older than that | tries if it gets the lock beside the file; else another one is trying |
+ * | says 0: it is away, and to see that takes no time | tries |
  *
  * The file's name holds the user of this process: what root has made (a command, a cron job) stands in nobody's way.
  * It also holds a hash of where the broker is: applications with different brokers do not hear of each other.
  */
 final class SharedRest
 {
+    /** In the place of a time: a failure that costs nothing, so that everybody may try. */
+    private const AT_ONCE = 0.0;
+
     /** By this machine's monotonic clock, in seconds: a clock that is set back must not make a rest longer. */
     private float $restsUntil = 0.0;
     private ?string $file = null;
     /** @var resource|null */
     private $lock = null;
-    private bool $isTold = false;
+    private bool $isUnshared = false;
+    /** When a try failed last, as far as this process knows; null once one has succeeded since. */
+    private ?float $failedAt = null;
 
     /**
      * @param ?string $folder null: this process finds out by itself
@@ -47,6 +53,12 @@ final class SharedRest
         }
     }
 
+    /** Whether no failure is known, so that a try costs nothing and concerns nobody. */
+    public function isWell(): bool
+    {
+        return $this->failedAt === null && $this->lastFailure() === null;
+    }
+
     /** Whether this process may try now. After a true, say `failed` or `succeeded`, or at last `release`. */
     public function mayTry(): bool
     {
@@ -56,16 +68,33 @@ final class SharedRest
         if (hrtime(true) / 1e9 < $this->restsUntil) {
             return false;
         }
-        $failedAt = $this->lastFailure();
+        if ($this->file === null || $this->isUnshared) {
+            return true;
+        }
+        $this->failedAt = $this->lastFailure();
 
-        return $failedAt === null || (!$this->isRecent($failedAt) && $this->isFirst());
+        return $this->failedAt === null
+            || $this->failedAt === self::AT_ONCE
+            || (!$this->isRecent($this->failedAt) && $this->isFirst());
     }
 
-    public function failed(): void
+    /**
+     * Whether another try had failed, in whichever process, and none has succeeded since. To be asked before `failed`.
+     */
+    public function wasAway(): bool
     {
-        $this->restsUntil = hrtime(true) / 1e9 + $this->seconds;
-        if ($this->file !== null && !$this->write(sprintf('%.6F', microtime(true))) && !$this->isTold) {
-            $this->isTold = true;
+        // Two that tried at the same time: the other one was quicker.
+        return $this->failedAt !== null || (!$this->isUnshared && $this->lastFailure() !== null);
+    }
+
+    /** @param bool $needsRest false: to see it fail takes no time, so everybody may try */
+    public function failed(bool $needsRest = true): void
+    {
+        $isSaid = $this->failedAt === self::AT_ONCE && !$needsRest;
+        $this->failedAt = $needsRest ? microtime(true) : self::AT_ONCE;
+        $this->restsUntil = $needsRest ? hrtime(true) / 1e9 + $this->seconds : 0.0;
+        if ($this->file !== null && !$isSaid && !$this->write(sprintf('%.6F', $this->failedAt)) && !$this->isUnshared) {
+            $this->isUnshared = true;
             $this->tell('the folder of the rest file cannot be written: other processes will try for themselves');
         }
         $this->release();
@@ -73,9 +102,10 @@ final class SharedRest
 
     public function succeeded(): void
     {
-        if ($this->file !== null && ($this->restsUntil > 0.0 || $this->lock !== null)) {
+        if ($this->file !== null && $this->failedAt !== null) {
             @unlink($this->file);
         }
+        $this->failedAt = null;
         $this->restsUntil = 0.0;
         $this->release();
     }

@@ -17,7 +17,7 @@ use Throwable;
  *
  * | outcome of a view | when |
  * |---|---|
- * | confirmed: it is on disk in a queue that postviews reads | `flush` has returned true |
+ * | confirmed: it is on disk in a queue that postviews reads, or in the spool of a relay | `flush` has returned true |
  * | still remembered: the broker is away, or did not confirm | until the next `flush` of this process |
  * | handed over to what `handOverTo` names | `handOver` has returned true, or this process ends or remembers too many |
  * | refused, and `$log` is told the rule | it breaks the contract |
@@ -97,6 +97,9 @@ final class Tracker
                 return;
             }
             $this->remembered[] = $encoded;
+            if ($this->transport instanceof EarlyTransport) {
+                $this->transport->begin($encoded);
+            }
         } catch (InvalidView $error) {
             $this->refuse($error);
         } catch (Throwable $error) {
@@ -259,7 +262,7 @@ final class Tracker
     private function tellLost(PublishFailed $error): void
     {
         // What rests was told of when it failed.
-        if (!$error->isResting) {
+        if (!$error->isResting && !$error->isTold) {
             $this->tell('broker.lost', $error->getMessage());
         }
     }

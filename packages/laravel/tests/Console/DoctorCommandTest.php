@@ -131,7 +131,7 @@ final class DoctorCommandTest extends TestCase
         self::assertSame(['failed', 1], [$found['driver']['status'], $this->exitCode]);
         self::assertStringContainsString('ampq', $found['driver']['detail']);
         self::assertStringContainsString('POSTVIEWS_DRIVER', $found['driver']['todo']);
-        self::assertStringContainsString('amqp, log, null, kafka', $found['driver']['todo']);
+        self::assertStringContainsString('amqp, relay, log, null, kafka', $found['driver']['todo']);
         // No page publishes, so that the doctor could says nothing.
         self::assertSame(['skipped', 'needs the driver'], [$found['test view']['status'], $found['test view']['detail']]);
     }
@@ -142,6 +142,41 @@ final class DoctorCommandTest extends TestCase
         config(['postviews.driver' => 'kafka']);
         $found = $this->examine()['driver'];
         self::assertSame(['failed', 'kafka: no broker is named. Every view is dropped.'], [$found['status'], $found['detail']]);
+    }
+
+    public function test_a_relay_that_is_not_there_has_failed_and_a_broker_that_only_it_needs_is_a_warning(): void
+    {
+        $socket = sys_get_temp_dir() . '/postviews-no-relay.sock';
+        config(['postviews.driver' => 'relay', 'postviews.relay.socket' => $socket]);
+        $found = $this->examine();
+        self::assertSame(['ok', 'relay'], [$found['driver']['status'], $found['driver']['detail']]);
+        self::assertSame(['failed', 1], [$found['relay']['status'], $this->exitCode]);
+        self::assertStringContainsString("there is no socket $socket", $found['relay']['detail']);
+        self::assertStringContainsString('POSTVIEWS_RELAY_SOCKET', $found['relay']['todo']);
+        self::assertSame(['ok', 'warning'], [$found['fallback']['status'], $found['broker']['status']]);
+        self::assertSame('needs the relay', $found['test view']['detail']);
+
+        config(['postviews.amqp.url' => null]);
+        $found = $this->examine();
+        self::assertSame('warning', $found['fallback']['status']);
+        self::assertArrayNotHasKey('broker', $found);
+        config(['postviews.queue.connection' => 'database']);
+        self::assertSame('ok', $this->examine()['fallback']['status']);
+    }
+
+    public function test_whoever_listens_and_does_not_read_is_told(): void
+    {
+        $socket = sys_get_temp_dir() . '/postviews-' . bin2hex(random_bytes(4)) . '.sock';
+        $server = stream_socket_server("unix://$socket");
+        config(['postviews.driver' => 'relay', 'postviews.relay.socket' => "unix:$socket"]);
+        try {
+            $found = $this->examine()['relay'];
+        } finally {
+            fclose($server);
+            unlink($socket);
+        }
+        self::assertSame('failed', $found['status']);
+        self::assertStringContainsString("the relay at $socket does not answer in time", $found['detail']);
     }
 
     public function test_dead_letters_are_a_warning_and_an_api_that_does_not_know_says_so(): void

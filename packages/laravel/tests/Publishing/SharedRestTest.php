@@ -136,6 +136,54 @@ final class SharedRestTest extends TestCase
         self::assertSame(['rest.unshared'], $this->log);
     }
 
+    public function test_what_fails_at_once_is_tried_by_everybody_each_time(): void
+    {
+        [$one, $other] = [$this->process(), $this->process()];
+        self::assertTrue($one->mayTry());
+        $one->failed(needsRest: false);
+        self::assertTrue($other->mayTry());
+        self::assertTrue($one->mayTry());
+        // Now it takes time.
+        $other->failed();
+        self::assertFalse($one->mayTry());
+    }
+
+    public function test_knows_whether_the_try_before_had_failed_in_any_process(): void
+    {
+        foreach ([true, false] as $needsRest) {
+            [$one, $other] = [$this->process(), $this->process()];
+            self::assertTrue($one->mayTry());
+            self::assertFalse($one->wasAway());
+            $one->failed($needsRest);
+            if ($needsRest) {
+                $this->letRestPass();
+            }
+            self::assertTrue($other->mayTry());
+            self::assertTrue($other->wasAway());
+            $other->succeeded();
+            self::assertFalse($other->wasAway());
+            // What failed next is news to the first one as well.
+            if (!$needsRest) {
+                self::assertTrue($one->mayTry());
+                self::assertFalse($one->wasAway());
+            }
+            self::assertSame([], glob("$this->folder/postviews-rest-*[0-9a-f]"));
+            array_map(unlink(...), glob("$this->folder/*.lock") ?: []);
+        }
+    }
+
+    public function test_without_a_folder_a_process_knows_of_its_own_failures(): void
+    {
+        $rest = new SharedRest(null, 'broker', self::SECONDS);
+        self::assertTrue($rest->mayTry());
+        $rest->failed(needsRest: false);
+        self::assertTrue($rest->mayTry());
+        self::assertTrue($rest->wasAway());
+        $rest->succeeded();
+        self::assertTrue($rest->mayTry());
+        self::assertFalse($rest->wasAway());
+    }
+
     public function test_a_missing_url_touches_nobody_elses_file(): void
     {
         foreach (['', 'http://guest:hidden@127.0.0.1', 'amqp://'] as $url) {

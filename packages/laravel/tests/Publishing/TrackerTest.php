@@ -208,6 +208,14 @@ final class TrackerTest extends TestCase
         ], array_values(array_filter($this->log, static fn (string $line) => str_starts_with($line, 'view.dropped'))));
     }
 
+    public function test_what_the_transport_has_told_is_not_told_again(): void
+    {
+        $this->transport->isAway = $this->transport->isTold = true;
+        $this->tracker->trackView(['post_id' => 1]);
+        self::assertFalse($this->tracker->flush());
+        self::assertSame([], $this->log);
+    }
+
     public function test_a_process_that_ends_early_hands_over_what_the_broker_does_not_take(): void
     {
         $this->transport->isAway = true;

@@ -37,6 +37,45 @@ final class AnalyticsManagerTest extends TestCase
         );
     }
 
+    public function test_the_driver_relay_holds_in_tests_only_if_it_is_said(): void
+    {
+        config(['postviews.driver' => 'relay']);
+        self::assertSame('null', app(AnalyticsManager::class)->getDefaultDriver());
+        config(['postviews.in_tests' => true]);
+        self::assertSame('relay', app(AnalyticsManager::class)->getDefaultDriver());
+    }
+
+    public function test_a_relay_that_is_away_is_told_once_and_the_views_go_by_what_is_configured(): void
+    {
+        $this->app['env'] = 'production';
+        $socket = sys_get_temp_dir() . '/postviews-no-relay.sock';
+        config(['postviews.driver' => 'relay', 'postviews.relay.socket' => $socket]);
+        AnalyticsApi::trackView(['post_id' => 1]);
+        self::assertFalse(AnalyticsApi::flush());
+        self::assertFalse(AnalyticsApi::flush());
+        self::assertCount(1, $this->loggedOf('relay.lost'));
+        self::assertStringContainsString("there is no socket $socket: start postviews-relay", $this->loggedOf('relay.lost')[0]);
+        self::assertSame([], $this->loggedOf('broker.lost'));
+
+        config(['postviews.amqp.url' => 'amqp://guest:guest@127.0.0.1:1']);
+        app(AnalyticsManager::class)->forgetDrivers();
+        AnalyticsApi::trackView(['post_id' => 1]);
+        self::assertFalse(AnalyticsApi::flush());
+        self::assertCount(1, $this->loggedOf('broker.lost'));
+        // By another process it was told before.
+        self::assertCount(1, $this->loggedOf('relay.lost'));
+
+        config(['postviews.relay.fallback' => null]);
+        self::assertNull(app(AnalyticsManager::class)->fallback());
+        config(['postviews.relay.fallback' => 'kafka']);
+        app(AnalyticsManager::class)->forgetDrivers();
+        AnalyticsApi::trackView(['post_id' => 1]);
+        self::assertSame(
+            ['postviews: view.dropped: 1 view: the fallback of the relay is neither amqp nor null'],
+            array_slice($this->loggedOf('view.dropped'), -1),
+        );
+    }
+
     public function test_a_driver_that_there_is_not_fails_no_page(): void
     {
         config(['postviews.driver' => 'rabbit']);

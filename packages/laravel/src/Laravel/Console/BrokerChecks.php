@@ -50,12 +50,12 @@ final class BrokerChecks
         }
 
         return match (strtolower($driver)) {
-            'amqp' => Finding::ok('driver', 'amqp'),
-            'null' => Finding::warning('driver', 'null: views are forgotten', 'Set POSTVIEWS_DRIVER=amqp, unless you mean it.'),
+            'amqp', 'relay' => Finding::ok('driver', strtolower($driver)),
+            'null' => Finding::warning('driver', 'null: views are forgotten', 'Set POSTVIEWS_DRIVER=amqp or relay, unless you mean it.'),
             'log' => Finding::warning(
                 'driver',
                 'log: views are written to the log, and not counted',
-                'Set POSTVIEWS_DRIVER=amqp, unless you mean it.',
+                'Set POSTVIEWS_DRIVER=amqp or relay, unless you mean it.',
             ),
             default => Finding::warning('driver', "$driver, a driver of your own", 'What follows is of the driver amqp.'),
         };
@@ -84,9 +84,7 @@ final class BrokerChecks
             return $found;
         }
 
-        return array_map(static fn (Finding $one): Finding => $one->todo === null
-            ? $one
-            : Finding::warning($one->name, $one->detail, $one->todo), $found);
+        return array_map(static fn (Finding $one): Finding => $one->orWarning(), $found);
     }
 
     /** @return list<Finding> */

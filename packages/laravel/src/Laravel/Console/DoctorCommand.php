@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Postviews\Laravel\Console;
 
 use Illuminate\Console\Command;
+use Postviews\Publishing\EncodedView;
 use Symfony\Component\Console\Formatter\OutputFormatter;
 
 /**
@@ -27,10 +28,10 @@ final class DoctorCommand extends Command
 
     protected $description = 'Check broker, queues, internal API, trusted proxies and clock, and count a test view';
 
-    public function handle(BrokerChecks $broker, ApiChecks $api, ApplicationChecks $application): int
+    public function handle(RelayChecks $relay, BrokerChecks $broker, ApiChecks $api, ApplicationChecks $application): int
     {
         $findings = [];
-        foreach ($this->findings($broker, $api, $application) as $finding) {
+        foreach ($this->findings($relay, $broker, $api, $application) as $finding) {
             $findings[] = $finding;
             if (!$this->option('json')) {
                 $this->tell($finding);
@@ -48,17 +49,31 @@ final class DoctorCommand extends Command
     }
 
     /** @return iterable<Finding> one after the other, as some take a while */
-    private function findings(BrokerChecks $broker, ApiChecks $api, ApplicationChecks $application): iterable
-    {
-        $driver = $broker->driver();
-        yield $driver;
-        $brokers = $broker->brokers();
-        yield from $brokers;
-        yield from $broker->topology();
+    private function findings(
+        RelayChecks $relay,
+        BrokerChecks $broker,
+        ApiChecks $api,
+        ApplicationChecks $application,
+    ): iterable {
+        yield $needed[] = $broker->driver();
+        if ($relay->isUsed()) {
+            yield $needed[] = $relay->relay();
+            yield $relay->fallback();
+        }
+        if (!$relay->isUsed() || $relay->fallsBack()) {
+            $brokers = $broker->brokers();
+            if ($relay->isUsed()) {
+                $brokers = array_map(static fn (Finding $one): Finding => $one->orWarning(), $brokers);
+            }
+            yield from $brokers;
+            yield from $broker->topology();
+            array_push($needed, ...$brokers);
+        }
         yield from $api->api();
         yield $api->clock();
         if (!$this->option('without-view')) {
-            yield $api->testView(self::POST, max(1, (int) $this->option('wait')), [$driver, ...$brokers]);
+            $publish = static fn (EncodedView $view) => $relay->isUsed() ? $relay->publish($view) : $broker->publish($view);
+            yield $api->testView(self::POST, max(1, (int) $this->option('wait')), $needed, $publish);
         }
         yield $application->trustedProxies();
         yield $application->queue();

@@ -33,6 +33,12 @@ final readonly class Finding
         return new self($name, 'failed', $detail, $todo);
     }
 
+    /** Of what works without it. */
+    public function orWarning(): self
+    {
+        return $this->status === 'failed' ? self::warning($this->name, $this->detail, (string) $this->todo) : $this;
+    }
+
     public static function skipped(string $name, string $detail): self
     {
         return new self($name, 'skipped', $detail, null);

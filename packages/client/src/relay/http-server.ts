@@ -1,0 +1,192 @@
+import { isUtf8 } from 'node:buffer'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { MAX_EVENTS_PER_MESSAGE } from '../view.ts'
+import { answerLine, type Intake, isTemporary, type Outcome } from './intake.ts'
+
+const REQUEST_MS = 10_000
+const MAX_CONNECTIONS = 100
+/** Parsed, its JSON may take twenty times as much memory. */
+const MAX_BODY_BYTES = 524_288
+/** Of all bodies that are not answered. */
+const MAX_IN_HAND_BYTES = 4 * 1_048_576
+const RETRY_AFTER_SECONDS = 5
+const LINE_FEED = 0x0a
+
+export interface HttpServerOptions {
+  intake: Intake
+  /** What is wrong with taking views, if something is; and what else somebody ought to know. */
+  readiness(): { problem: string | undefined; warnings: string[] }
+  metrics(): string
+}
+
+/** The sizes of all request bodies that are being received or answered, in sum. */
+interface InHand {
+  bytes: number
+}
+
+interface Reply {
+  status: number
+  text: string
+  headers?: Record<string, string>
+}
+
+/** The HTTP server: `POST /views` for callers that cannot use a unix socket, and the routes for probes and Prometheus. */
+export function createHttpServer(options: HttpServerOptions): Server {
+  const inHand: InHand = { bytes: 0 }
+  const server = createServer(
+    { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
+    (request, response) => void answer(request, response, options, inHand),
+  )
+  server.maxConnections = MAX_CONNECTIONS
+  return server
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: HttpServerOptions,
+  inHand: InHand,
+): Promise<void> {
+  // Whoever has gone needs no answer.
+  response.on('error', () => {})
+  try {
+    const { status, text, headers = {} } = await replyTo(request, options, inHand)
+    // The end would wait for a connection that is kept.
+    if (options.intake.isStopping) headers['Connection'] = 'close'
+    response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', ...headers }).end(text)
+  } catch {
+    // The caller has gone in the middle of what it sent.
+    response.destroy()
+  }
+}
+
+async function replyTo(request: IncomingMessage, options: HttpServerOptions, inHand: InHand): Promise<Reply> {
+  const [path] = (request.url ?? '').split('?', 1)
+  const allowed = { '/views': 'POST', '/livez': 'GET', '/readyz': 'GET', '/metrics': 'GET' }[path!]
+  if (allowed === undefined) {
+    return { status: 404, text: 'there is POST /views, GET /livez, GET /readyz and GET /metrics\n' }
+  }
+  if (request.method !== allowed) {
+    return { status: 405, text: `${path} takes ${allowed}\n`, headers: { Allow: allowed } }
+  }
+  if (path === '/views') return await takeViews(request, options, inHand)
+  if (path === '/livez') return { status: 200, text: 'ok\n' }
+  if (path === '/metrics') {
+    return {
+      status: 200,
+      text: options.metrics(),
+      headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' },
+    }
+  }
+  const { problem, warnings } = options.readiness()
+  return {
+    status: problem === undefined ? 200 : 503,
+    text: `${JSON.stringify({ status: problem ?? 'ok', warnings })}\n`,
+    headers: { 'Content-Type': 'application/json' },
+  }
+}
+
+async function takeViews(
+  request: IncomingMessage,
+  { intake }: HttpServerOptions,
+  inHand: InHand,
+): Promise<Reply> {
+  const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
+  // A page in somebody's browser may send other types to whatever listens on its machine, but not these.
+  if (type !== 'application/json' && type !== 'application/x-ndjson') {
+    return {
+      status: 415,
+      text: 'send Content-Type: application/json with one event or an array of them, or application/x-ndjson with an event a line\n',
+      headers: { 'Accept-Post': 'application/json, application/x-ndjson' },
+    }
+  }
+  const bytes = Number(request.headers['content-length'] ?? MAX_BODY_BYTES)
+  if (bytes > MAX_BODY_BYTES) return tooLarge()
+  if (inHand.bytes + bytes > MAX_IN_HAND_BYTES) {
+    return {
+      status: 503,
+      text: 'the relay is busy: send it again\n',
+      headers: { 'Retry-After': '1', Connection: 'close' },
+    }
+  }
+  inHand.bytes += bytes
+  try {
+    return await takeBody(await bodyOf(request), type, intake)
+  } finally {
+    inHand.bytes -= bytes
+  }
+}
+
+function tooLarge(): Reply {
+  return {
+    status: 413,
+    text: `send at most ${MAX_BODY_BYTES} bytes\n`,
+    headers: { Connection: 'close' },
+  }
+}
+
+async function takeBody(body: Buffer | undefined, type: string, intake: Intake): Promise<Reply> {
+  if (body === undefined) return tooLarge()
+  const events = type === 'application/json' ? eventsIn(body) : linesIn(body)
+  if (events.length === 0) return { status: 400, text: 'there is no event in it\n' }
+  if (events.length > MAX_EVENTS_PER_MESSAGE) {
+    return { status: 413, text: `send at most ${MAX_EVENTS_PER_MESSAGE} events\n` }
+  }
+  const outcomes = await Promise.all(events.map(each => outcomeOf(intake, each)))
+  const reasons = outcomes.filter(outcome => outcome !== 'unknown')
+  // Closing without an answer tells the caller that the outcome is unknown.
+  if (reasons.length < outcomes.length) throw new Error('it is not known whether all of it is in the spool')
+  const refused = reasons.filter(reason => reason !== undefined)
+  const status = refused.length === 0 ? 200 : refused.some(isTemporary) ? 503 : 400
+  return {
+    status,
+    text: reasons.map(answerLine).join(''),
+    headers: status === 503 ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {},
+  }
+}
+
+/** An event as it came: on a line, or out of JSON. */
+type Given = { line: Buffer } | { event: unknown }
+
+function outcomeOf(intake: Intake, given: Given): Promise<Outcome> {
+  return new Promise(resolve => {
+    if ('line' in given) intake.acceptLine(given.line, resolve)
+    else intake.acceptEvent(given.event, resolve)
+  })
+}
+
+function eventsIn(body: Buffer): Given[] {
+  try {
+    // Decoded, they would be text like any other.
+    if (!isUtf8(body)) return [{ line: body }]
+    const content: unknown = JSON.parse(body.toString('utf8'))
+    // One more than is taken tells that there are too many.
+    if (Array.isArray(content)) return content.slice(0, MAX_EVENTS_PER_MESSAGE + 1).map(event => ({ event }))
+  } catch {
+    // As a line, it is refused for what is wrong with it.
+  }
+  return [{ line: body }]
+}
+
+function linesIn(body: Buffer): Given[] {
+  const lines: Given[] = []
+  for (let start = 0; start < body.length && lines.length <= MAX_EVENTS_PER_MESSAGE; ) {
+    const found = body.indexOf(LINE_FEED, start)
+    const end = found === -1 ? body.length : found
+    lines.push({ line: body.subarray(start, end) })
+    start = end + 1
+  }
+  return lines
+}
+
+/** Undefined when it is too long. */
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_BODY_BYTES) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}

@@ -155,7 +155,7 @@ function contender(
   argument: NothingOptions | OneByOneOptions,
 ): Promise<RunningProcess> {
   const command: ProcessOptions['command'] = [`bench/contenders/${name}.ts`, JSON.stringify(argument)]
-  return startProcess({ name, command, readyPath: '/metrics', folder: bench.folder })
+  return startProcess({ name, command, ready: '/metrics', folder: bench.folder })
 }
 
 async function runBareInsert(

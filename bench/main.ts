@@ -14,6 +14,7 @@ import { LISTS } from './lists.ts'
 import type { Part } from './part.ts'
 import { PUBLISHER } from './publisher.ts'
 import { READS } from './reads.ts'
+import { RELAY } from './relay.ts'
 import { describeMachine, publish, readResults, saveResult } from './report.ts'
 import { SERVERS } from './servers.ts'
 
@@ -23,6 +24,7 @@ const PARTS: readonly Part[] = [
   CONSUMERS,
   FRESHNESS,
   PUBLISHER,
+  RELAY,
   GROWTH,
   READS,
   LISTS,

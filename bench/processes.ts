@@ -24,8 +24,10 @@ export interface ProcessOptions {
   /** A program of ours, by its path from the root of the repository, and its arguments. */
   command: [program: string, ...args: string[]]
   env?: Record<string, string>
-  /** Answers as soon as it can be used. */
-  readyPath: string
+  /** The variable of its environment that says where it listens; `PORT` by default. */
+  portName?: string
+  /** Answers as soon as it can be used; or, of what listens on no port, what tells that. */
+  ready: string | (() => Promise<boolean>)
   /** Where its log goes. */
   folder: string
 }
@@ -34,23 +36,23 @@ const LOOK_MS = 500
 
 let started = 0
 
-/** Starts a program of ours that listens on `PORT`, and waits until it answers. */
+/** Starts a program of ours that listens on a port, and waits until it answers. */
 export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
-  const { name, command, env = {}, readyPath, folder } = options
+  const { name, command, env = {}, portName = 'PORT', ready, folder } = options
   const [program, ...args] = command
   const port = await holdFreePort()
   const url = `http://127.0.0.1:${port.port}`
   const server = new Server({
     name,
     command: [process.execPath, join(ROOT, program), ...args],
-    env: { PATH: process.env['PATH'], ...env, PORT: String(port.port) },
+    env: {
+      PATH: process.env['PATH'],
+      ...env,
+      ...(typeof ready === 'string' && { [portName]: String(port.port) }),
+    },
     cwd: folder,
     logFile: join(folder, `${++started}.log`),
-    ready: () =>
-      fetch(url + readyPath, { signal: AbortSignal.timeout(2_000) }).then(
-        ({ ok }) => ok,
-        () => false, // Not listening yet.
-      ),
+    ready: typeof ready === 'string' ? () => answers(url + ready) : ready,
     startTimeoutMs: 60_000,
     stopTimeoutMs: 30_000,
   })
@@ -77,6 +79,14 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   }
 }
 
+async function answers(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok
+  } catch {
+    return false // Not listening yet.
+  }
+}
+
 export interface ServiceOptions {
   command?: 'serve' | 'consume' | 'api'
   amqpUrl: string
@@ -92,14 +102,17 @@ export function startService(options: ServiceOptions): Promise<RunningProcess> {
     name: `postviews ${command}`,
     command: ['packages/analytics/src/postviews.mjs', command],
     env: { ...serviceEnv(options), ...settings },
-    readyPath: '/livez',
+    ready: '/livez',
     folder,
   })
 }
 
 /** Runs one command of ours to its end. @throws {Error} with what it printed, when it fails */
 export async function postviews(options: ServiceOptions, ...args: string[]): Promise<void> {
-  await runProgram([SERVICE, ...args], options.folder, { ...serviceEnv(options), ...options.settings })
+  await runProgram([process.execPath, SERVICE, ...args], options.folder, {
+    ...serviceEnv(options),
+    ...options.settings,
+  })
 }
 
 /**
@@ -132,8 +145,15 @@ export async function linesOf<Line>(
       onLine(lines.at(-1)!)
     }
   }
-  read(await runProgram([program, JSON.stringify(argument)], folder, {}, read))
+  read(await runProgram([process.execPath, program, JSON.stringify(argument)], folder, {}, read))
   return lines
+}
+
+/** As `runContender`, for one that is a PHP script. */
+export async function runPhp<Outcome>(name: string, argument: object, folder: string): Promise<Outcome> {
+  const program = join(import.meta.dirname, `contenders/${name}.php`)
+  const printed = await runProgram(['php', program, JSON.stringify(argument)], folder)
+  return JSON.parse(printed.trimEnd().split('\n').at(-1)!) as Outcome
 }
 
 /** Runs a program to its end, and gives what it printed. @throws {Error} with that, when it fails */
@@ -146,7 +166,7 @@ async function runProgram(
   mkdirSync(folder, { recursive: true })
   const logFile = join(folder, `${++started}.log`)
   const output = openSync(logFile, 'a')
-  const run = spawnWatched([process.execPath, ...command], {
+  const run = spawnWatched(command, {
     cwd: folder,
     env: { PATH: process.env['PATH'], ...env },
     output,

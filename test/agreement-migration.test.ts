@@ -10,7 +10,7 @@ import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { atEnd } from './support/at-end.ts'
 import { ENGINES, type TestDatabase } from './support/engines.ts'
-import { record, toRows, view } from './support/views.ts'
+import { received, record, view } from './support/views.ts'
 import { RULES_2026C, WINNIPEG } from './support/zone-rules.ts'
 
 const SETTINGS: CountingSettings = { timeZone: WINNIPEG, windowHours: 6, uniqueBy: 'ip', bots: 'count' }
@@ -22,7 +22,7 @@ const VIEWS = randomViews(randomOf(9), 250)
 const QUESTION = questionOf(VIEWS)
 
 async function storeOn(t: TestContext, database: TestDatabase, rules = NEWEST_RULES): Promise<Store> {
-  const store = await openStore(database.url, SETTINGS, rules)
+  const store = await openStore(database.url, SETTINGS, { rules })
   atEnd(t, () => store.close())
   return store
 }
@@ -192,7 +192,7 @@ for (const engine of ENGINES) {
     await before.migrate()
     const readers = ['2001:db8::1', '2001:db8::2'].map(ip => view(IN_SUMMER, { ip }))
     await record(before, readers)
-    const batch = await toRows(before, readers)
+    const batch = received(readers)
     await undoSettled(database)
 
     // UNIQUE_BY is not set.

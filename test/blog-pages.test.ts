@@ -311,6 +311,8 @@ test('does not start on wrong settings, and names all of them', () => {
   })
   const nodes = ['amqp://guest:guest@one/blog', 'amqps://guest:guest@two/blog']
   assert.deepEqual(readConfig({ ...good, AMQP_URL: nodes.join(', ') }).amqpUrls, nodes)
+  const relayed = ['unix:/run/postviews.sock', ...nodes]
+  assert.deepEqual(readConfig({ ...good, AMQP_URL: relayed.join(',') }).amqpUrls, relayed)
   const wrong = {
     AMQP_URL: 'amqp://guest:hidden@one/blog,amqp://guest:hidden@two/wiki',
     ANALYTICS_URL: 'analytics:3100',

@@ -9,6 +9,7 @@ import { holdFreePort } from '../tools/stack/ports.ts'
 import { samples } from './support/api.ts'
 import { commandLine } from './support/command.ts'
 import { SQLITE } from './support/engines.ts'
+import { countRows } from './support/invariants.ts'
 import { onChannel } from './support/published.ts'
 import { COUNTED, type Service, startService, UNACKNOWLEDGED } from './support/service.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
@@ -29,6 +30,7 @@ async function system(t: TestContext) {
     vhost: name,
     broker: api,
     proxy,
+    database,
     surroundings: { amqpUrl, databaseUrl: database.url },
     ...(await commandLine(t, settings)),
     publish: (event: ViewEvent) =>
@@ -88,6 +90,25 @@ test('consume and api leave migrating to others: they end and say so; serve does
   await serve.untilReady()
   assert.equal((await run('verify')).code, 0)
   assert.equal((await serve.end('SIGTERM')).code, 0)
+})
+
+test('keeps addresses, or none where IP_STORAGE says so, and knows their readers all the same', async t => {
+  const { database, surroundings, publish } = await system(t)
+  const reader = { post_id: 42, ip: '203.0.113.7', timestamp: new Date().toISOString() }
+  for (const [stored, IP_STORAGE] of (['full', 'none'] as const).entries()) {
+    const service = await startService(t, { ...surroundings, settings: { IP_STORAGE } })
+    await service.untilReady()
+    await publish(reader)
+    await until('the view is counted', async () => (await countRows(database)) === stored + 1)
+    assert.equal((await service.end('SIGTERM')).code, 0)
+  }
+  const rows = await database.query('SELECT ip FROM post_views ORDER BY id')
+  assert.deepEqual(
+    rows.map(({ ip }) => ip),
+    [reader.ip, null],
+  )
+  const [figures] = await database.query('SELECT unique_views FROM site_view_aggregates')
+  assert.equal(figures?.['unique_views'], 1)
 })
 
 test('waits for a broker that is not there yet, alive but not ready', async t => {

@@ -5,6 +5,7 @@ import { glob, readFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { test } from 'node:test'
 import { INVALID_REASONS } from '@postviews/client/src/index.ts'
+import { pino } from 'pino'
 import { SETTINGS } from '../packages/analytics/src/config.ts'
 import { DEAD_REASONS } from '../packages/analytics/src/ingest/dead.ts'
 import { LOG_EVENTS } from '../packages/analytics/src/log.ts'
@@ -161,6 +162,21 @@ function logCallsIn(source: string): { level: string; event: string }[] {
     },
   )
 }
+
+test('operations and the relay say what the numbers of their levels are', async () => {
+  const saidIn = async (path: string) => {
+    const [, list] = /`level` is a number: ([^.]*)\./.exec(await read(path)) ?? []
+    return Object.fromEntries(
+      [...list!.matchAll(/(\d+) (\w+)/g)].map(([, number, level]) => [level, Number(number)]),
+    )
+  }
+  assert.deepEqual(await saidIn('docs/operations.md'), pino.levels.values)
+  const [, table] = /NUMBERS: .*? = \{(.*?)\}/.exec(await read('packages/client/src/relay/log.ts'))!
+  const ofRelay = [...table!.matchAll(/(\w+): (\d+)/g)].map(([, level, number]) => [level, Number(number)])
+  // What is silent is not logged.
+  const { silent: _, ...logged } = Object.fromEntries(ofRelay)
+  assert.deepEqual(await saidIn('docs/relay.md'), logged)
+})
 
 test('operations lists every metric of ours', async () => {
   const registered = createMetrics()

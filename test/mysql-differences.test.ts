@@ -7,7 +7,7 @@ import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { migratedStore, OLD, oldConsumer } from './support/article-tables.ts'
 import { type OtherSession, otherSession, storeOn } from './support/mysql.ts'
-import { POST, record, toRows, view } from './support/views.ts'
+import { POST, received, record, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 
@@ -49,7 +49,7 @@ describe('a server', () => {
       view(NOON, { ip: `192.0.2.${index}`, userId: String(index + 1), referer: 'https://a.example/' }),
     )
     for (let time = 1; time <= 2; time++) await record(store, views)
-    await store.rehearse(await toRows(store, views))
+    await store.rehearse(received(views))
     await root.sql('UPDATE post_view_totals SET views = views + 1')
     await store.rebuild({ adoptSettings: false })
     await store.forget({ userId: '7' })
@@ -97,7 +97,7 @@ describe('a server', () => {
     )
     const store = await storeOn(t, url)
     await store.migrate()
-    await assert.rejects(store.recordViews(await toRows(store, [view('2107-01-01T00:00:00Z')])), RowRejected)
+    await assert.rejects(store.recordViews(received([view('2107-01-01T00:00:00Z')])), RowRejected)
   })
 
   test('cuts fractions of a second or rounds them; a view of ours is cut before, and an adopted one lies on the day that was kept', async t => {

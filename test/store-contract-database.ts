@@ -3,27 +3,28 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Day } from '../packages/analytics/src/store/calendar.ts'
-import { openStore } from '../packages/analytics/src/store/open.ts'
-import type { ViewRow } from '../packages/analytics/src/store/row.ts'
+import { openStore, type StoreOptions } from '../packages/analytics/src/store/open.ts'
 import type {
   AskedSettings,
   Difference,
   Reads,
+  ReceivedView,
   Store,
   TopPosts,
 } from '../packages/analytics/src/store/store.ts'
-import type { ZoneRules } from '../packages/analytics/src/store/zone-rules.ts'
+import type { Damage, Kept } from './support/damage.ts'
 
 /** What the suite needs to know of an engine. */
 export interface ContractEngine {
   /** A new, empty database; `url` is its `DATABASE_URL`. */
   create(): Promise<{ url: string; remove(): Promise<void> }>
-  /** Runs one SQL statement behind the store's back: to damage what it keeps, or to look at it. */
-  sql(url: string, statement: string): Promise<Record<string, unknown>[]>
-  /** What a row must say to be one that this engine cannot keep. */
-  unkeepable: Partial<ViewRow>
-  /** The tables that a batch is written to, but for its rows; those of the SQL engines by default. */
-  counters?: readonly string[]
+  /** Damages what a store keeps, behind its back. */
+  damage(url: string, damage: Damage): Promise<void>
+  kept(url: string): Kept
+  /** What makes a view one that this engine cannot keep. */
+  unkeepable: Partial<ReceivedView>
+  /** The tables that a batch is written to, but for its rows: without any one of them no batch is recorded. */
+  counters: readonly string[]
   /** False where the totals of posts are sums made when they are asked for: nothing that could be damaged. */
   keepsTotals?: boolean
   /** False where a day keeps every host for ever, until that engine is rebuilt. */
@@ -32,11 +33,13 @@ export interface ContractEngine {
 
 export interface TestDatabase {
   url: string
-  /** A store of the test's own settings and zone rules, migrated; closed after the test. */
-  open(settings?: Partial<AskedSettings>, rules?: ZoneRules, rankingBytes?: number): Promise<Store>
+  /** A store of the test's own settings and options, migrated; closed after the test. */
+  open(settings?: Partial<AskedSettings>, options?: StoreOptions): Promise<Store>
   /** The same, with whatever is or is not in the database. */
-  openAsIs(settings?: Partial<AskedSettings>, rules?: ZoneRules, rankingBytes?: number): Promise<Store>
-  sql(statement: string): Promise<Record<string, unknown>[]>
+  openAsIs(settings?: Partial<AskedSettings>, options?: StoreOptions): Promise<Store>
+  /** Damages what is kept, one after the other. */
+  damage(...damages: Damage[]): Promise<void>
+  kept: Kept
   /** Another, empty one. */
   another(): Promise<TestDatabase>
 }
@@ -56,20 +59,23 @@ export function promisesOf(engine: ContractEngine): Promises {
         const database = await engine.create()
         databases.push(database)
         const { url } = database
-        const openAsIs: TestDatabase['openAsIs'] = async (settings, rules, rankingBytes) => {
-          const store = await openStore(url, { ...SETTINGS, ...settings }, rules, rankingBytes)
+        const openAsIs: TestDatabase['openAsIs'] = async (settings, options) => {
+          const store = await openStore(url, { ...SETTINGS, ...settings }, options)
           cleanups.push(() => store.close())
           return store
         }
         return {
           url,
           openAsIs,
-          async open(settings, rules, rankingBytes) {
-            const store = await openAsIs(settings, rules, rankingBytes)
+          async open(settings, options) {
+            const store = await openAsIs(settings, options)
             await store.migrate()
             return store
           },
-          sql: statement => engine.sql(url, statement),
+          async damage(...damages) {
+            for (const damage of damages) await engine.damage(url, damage)
+          },
+          kept: engine.kept(url),
           another: create,
         }
       }

@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
-import type { ViewRow } from '../packages/analytics/src/store/row.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, differencesIn, type Promises } from './store-contract-database.ts'
-import { POST, record, toRows, view } from './support/views.ts'
+import { assertVerified, differencesIn, type Promises, type TestDatabase } from './store-contract-database.ts'
+import { POST, received, record, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
 const NOON = `${DAY}T12:00:00Z`
@@ -14,10 +13,11 @@ const KEEP = { adoptSettings: false } as const
 const ADOPT = { adoptSettings: true } as const
 
 export function hostsContract(promises: Promises): void {
-  promises('keeps the hosts of rows from before www was dropped', async ({ open }) => {
+  promises('keeps the hosts of rows from before www was dropped', async database => {
+    const { open } = database
     const store = await open()
+    await recordBefore(store, database)
     await record(store, viewsFrom('https://www.news.example/', 'https://www.news.example/'))
-    await store.recordViews(await rowsOfBefore(store))
     const hosts = [
       { host: 'news.example', views: 2 },
       { host: 'www.news.example', views: 2 },
@@ -38,12 +38,10 @@ export function hostsContract(promises: Promises): void {
     await areKept(adopting)
   })
 
-  promises('takes the host of a row as the row has it', async ({ open, sql }) => {
+  promises('takes the host of a row as the row has it', async ({ open, damage }) => {
     const store = await open()
     await record(store, viewsFrom('https://a.example/', null))
-    await sql(
-      `UPDATE post_views SET referer_host = 'b.example', viewed_at = viewed_at WHERE post_uuid = '${POST}'`,
-    )
+    await damage({ kind: 'rows tampered', post: POST, says: { refererHost: 'b.example' } })
     const found = await differencesIn(store)
     assert.deepEqual([...new Set(found.map(({ kind }) => kind))].toSorted(), ['referrer', 'site_referrer'])
     await store.rebuild(KEEP)
@@ -51,9 +49,10 @@ export function hostsContract(promises: Promises): void {
     assert.deepEqual(await referrers(store), [{ host: 'b.example', views: 2 }])
   })
 
-  promises('marks the rows of own hosts, of days from before the list too', async ({ open }) => {
+  promises('marks the rows of own hosts, of days from before the list too', async database => {
+    const { open } = database
     const store = await open()
-    await store.recordViews(await rowsOfBefore(store))
+    await recordBefore(store, database)
     await record(
       store,
       viewsFrom(
@@ -87,7 +86,7 @@ export function hostsContract(promises: Promises): void {
     async ({ open }) => {
       const [consumer, reader, other] = [await open(), await open(), await open()]
       await consumer.checkSettings(null)
-      const batch = await toRows(consumer, viewsFrom('https://a.example/'))
+      const batch = received(viewsFrom('https://a.example/'))
       assert.deepEqual(await recordHosts(other, 'a.example'), ["the site's own hosts none by a.example"])
 
       await assert.rejects(consumer.recordViews(batch), StoreRefused)
@@ -183,10 +182,14 @@ function viewsFrom(...referers: (string | null)[]): View[] {
 }
 
 /** As a version stored them that kept `www.`, and whatever a URL allows. */
-async function rowsOfBefore(store: Store): Promise<ViewRow[]> {
+async function recordBefore(store: Store, { damage }: TestDatabase): Promise<void> {
   const referers = ['https://www.news.example/', 'https://www.news.example/', 'http://x;=1+1;y/']
-  const rows = await toRows(store, viewsFrom(...referers))
-  return rows.map(row => ({ ...row, refererHost: new URL(row.referer!).hostname }))
+  await record(store, viewsFrom(...referers))
+  for (const referer of new Set(referers)) {
+    const { hostname } = new URL(referer)
+    await damage({ kind: 'rows tampered', referer, says: { refererHost: hostname } })
+  }
+  await store.rebuild(KEEP)
 }
 
 async function referrers(store: Store, post: string | null = null) {

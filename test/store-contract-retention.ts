@@ -1,9 +1,10 @@
 /** The contract, third part: day keys, retention and erasure. */
 
 import assert from 'node:assert/strict'
+import { NOBODY } from './store-contract-damages.ts'
 import { assertVerified, type Promises, type TestDatabase } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
-import { GOOGLEBOT, POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
+import { GOOGLEBOT, POST, received, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const DAY_SECONDS = 86_400
@@ -12,19 +13,31 @@ const OPTIONS = { now: NOW, rawRetentionDays: 90, maxAgeSeconds: 30 * DAY_SECOND
 const ALL = { posts: [POST, 'another'], from: '2026-01-01', to: '2026-12-31' }
 
 export function retentionContract(promises: Promises): void {
-  promises('gives each day one key, the same for every process', async ({ open }) => {
+  promises('gives each day one key, the same for every process', async ({ open, kept }) => {
     const stores = [await open(), await open(), await open()]
     const days = ['2026-03-10', '2026-03-11', '2026-03-12']
-    const keys = await Promise.all(
-      stores.map(store => Promise.all(days.map(day => untilAvailable(() => store.dayKey(day))))),
+    await Promise.all(
+      stores.flatMap(store =>
+        days.map(day => untilAvailable(() => record(store, [view(`${day}T12:00:00Z`)]))),
+      ),
     )
-    for (const key of keys[0]!) assert.match(key, /^[0-9a-f]{64}$/)
-    assert.equal(new Set(keys[0]).size, 3)
-    assert.deepEqual([keys[1], keys[2]], [keys[0], keys[0]])
-    assert.deepEqual(await (await open()).dayKey('2026-03-10'), keys[0]![0])
+    await record(await open(), [view(NOON)])
+    const keys = Object.values(await kept.dayKeys())
+    for (const key of keys) assert.match(key, /^[0-9a-f]{64}$/)
+    assert.equal(new Set(keys).size, 3)
+    // Under another key the reader would be another.
+    const found = await stores[0]!.siteDays('2026-03-10', '2026-03-12')
+    assert.deepEqual(
+      found.map(({ views, unique_views }) => [views, unique_views]),
+      [
+        [4, 1],
+        [3, 1],
+        [3, 1],
+      ],
+    )
   })
 
-  promises('removes raw rows by their receipt, and no number with them', async ({ open, sql }) => {
+  promises('removes raw rows by their receipt, and no number with them', async ({ open, kept }) => {
     const store = await open()
     const longAgo = { receivedAt: NOW - 90 * DAY_SECONDS - 1 }
     const justKept = { receivedAt: NOW - 90 * DAY_SECONDS }
@@ -33,47 +46,47 @@ export function retentionContract(promises: Promises): void {
     await record(store, [view('2026-06-29T12:00:00Z')])
     const before = await everythingIn(store, ALL)
     assert.deepEqual(await store.prune(OPTIONS), { ran: true, rows: 2, days: 3 })
-    assert.equal(await rawRows(sql), 3)
+    assert.equal((await kept.rows()).length, 3)
     assert.deepEqual(await everythingIn(store, ALL), { ...before, minutes: [] })
     await assertVerified(store)
     assert.deepEqual(await store.prune(OPTIONS), { ran: true, rows: 0, days: 0 })
   })
 
-  promises('removes more raw rows than fit into one transaction', async ({ open, sql }) => {
+  promises('removes more raw rows than fit into one transaction', async ({ open, kept }) => {
     const store = await open()
     const views = Array.from({ length: 4_500 }, () => view('2026-03-01T12:00:00Z'))
     await record(store, views)
     await record(store, [view('2026-06-29T12:00:00Z')])
     assert.equal((await store.prune(OPTIONS)).rows, 4_500)
-    assert.equal(await rawRows(sql), 1)
+    assert.equal((await kept.rows()).length, 1)
     assert.equal((await store.siteTotals()).views, 4_501)
     await assertVerified(store)
   })
 
-  promises('keeps raw rows for ever where retention is 0', async ({ open, sql }) => {
+  promises('keeps raw rows for ever where retention is 0', async ({ open, kept }) => {
     const store = await open()
     await record(store, [view('2020-03-01T12:00:00Z')])
     assert.equal((await store.prune({ ...OPTIONS, rawRetentionDays: 0 })).rows, 0)
-    assert.equal(await rawRows(sql), 1)
+    assert.equal((await kept.rows()).length, 1)
     await assertVerified(store)
   })
 
   promises('remembers ids for a day longer than it accepts views, at least', async ({ open }) => {
     const store = await open()
     const options = { ...OPTIONS, rawRetentionDays: 30 }
-    const rows = await toRows(store, [view('2026-05-30T12:00:00Z')], { receivedAt: NOW - 31 * DAY_SECONDS })
+    const rows = received([view('2026-05-30T12:00:00Z')], { receivedAt: NOW - 31 * DAY_SECONDS })
     await store.recordViews(rows)
     await store.prune(options)
     assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 1 })
     assert.equal((await store.prune({ ...options, now: NOW + 1 })).rows, 1)
   })
 
-  promises('goes on counting into a day that lost raw rows', async ({ open, sql }) => {
+  promises('goes on counting into a day that lost raw rows', async ({ open, kept }) => {
     const store = await open()
     const received = { receivedAt: NOW - 31 * DAY_SECONDS - 1 }
     await record(store, [view('2026-05-30T11:59:58Z')], received)
     assert.deepEqual(await store.prune({ ...OPTIONS, rawRetentionDays: 30 }), { ran: true, rows: 1, days: 0 })
-    assert.equal(await rawRows(sql), 0)
+    assert.equal((await kept.rows()).length, 0)
     await record(store, [view('2026-05-30T13:00:00Z'), view('2026-05-30T13:00:00Z', { ip: '192.0.2.8' })])
     const [figures] = await store.siteDays('2026-05-30', '2026-05-30')
     assert.deepEqual([figures?.views, figures?.unique_views], [3, 2])
@@ -84,72 +97,67 @@ export function retentionContract(promises: Promises): void {
   const closing = { ...OPTIONS, now: unix('2026-05-31T00:00:00Z') + 31 * DAY_SECONDS }
   const MAY_30 = '2026-05-30T12:00:00Z'
 
-  promises('closes a day that is over for good: its key and its visitors go', async ({ open, sql }) => {
+  promises('closes a day that is over for good: its key and its visitors go', async ({ open, kept }) => {
     const store = await open()
     await record(store, [view(MAY_30), view('2026-05-29T12:00:00Z'), view('2026-05-31T12:00:00Z')])
-    const keys = [await store.dayKey('2026-05-30'), await store.dayKey('2026-05-31')]
+    const keys = await kept.dayKeys()
 
     assert.equal((await store.prune({ ...closing, now: closing.now - 1 })).days, 1)
-    assert.equal(await store.dayKey('2026-05-30'), keys[0])
+    assert.equal((await kept.dayKeys())['2026-05-30'], keys['2026-05-30'])
     assert.equal((await store.prune(closing)).days, 1)
-    assert.deepEqual(await daysIn(sql, 'post_view_day_keys'), ['2026-05-31'])
-    assert.deepEqual(await daysIn(sql, 'post_view_visitors'), ['2026-05-31'])
-    assert.equal(await store.dayKey('2026-05-31'), keys[1])
+    assert.deepEqual(await kept.dayKeys(), { '2026-05-31': keys['2026-05-31'] })
+    assert.deepEqual(await kept.readerDays(), ['2026-05-31'])
     await assertVerified(store)
   })
 
   promises(
     'opens a closed day again under a new key, and knows its readers by address',
-    async ({ open, sql }) => {
+    async ({ open, damage, kept }) => {
       const store = await open({ uniqueBy: 'ip+user_agent', bots: 'exclude' })
       const readers = [view(MAY_30), view(MAY_30, { ip: null }), view(MAY_30, { userAgent: GOOGLEBOT })]
       await record(store, readers)
-      const key = await store.dayKey('2026-05-30')
+      const key = (await kept.dayKeys())['2026-05-30']
       await store.prune(closing)
-      // As a run that was interrupted leaves it.
-      await sql(`INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-               SELECT DISTINCT day, post_uuid, slice, visitor FROM post_views`)
-      assert.notEqual(await store.dayKey('2026-05-30'), key)
-      assert.equal(await store.dayKey('2026-05-30'), await (await open(store.settings)).dayKey('2026-05-30'))
-      await record(store, [view(MAY_30), view(MAY_30, { ip: null }), view(MAY_30, { userAgent: SAFARI })])
+      await damage({ kind: 'readers left over' })
+      assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
+      await record(store, [view(MAY_30), view(MAY_30, { ip: null })])
+      assert.notEqual((await kept.dayKeys())['2026-05-30'], key)
+      await record(await open(store.settings), [view(MAY_30), view(MAY_30, { userAgent: SAFARI })])
       assert.equal((await store.siteTotals()).unique_views, 3)
       await assertVerified(store)
 
       // It stays open for as long as its views are accepted, and is closed once more.
       const longer = { ...closing, maxAgeSeconds: 60 * DAY_SECONDS }
       assert.equal((await store.prune(longer)).days, 0)
-      assert.deepEqual(await daysIn(sql, 'post_view_visitors'), ['2026-05-30'])
+      assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
       assert.equal((await store.prune(closing)).days, 1)
-      assert.deepEqual(await daysIn(sql, 'post_view_visitors'), [])
+      assert.deepEqual(await kept.readerDays(), [])
       await assertVerified(store)
     },
   )
 
   promises('counts a reader of whom no address is left once more on a day opened again', async ({ open }) => {
-    const store = await open()
+    const [store, nameless] = [await open(), await open({}, { ipStorage: 'none' })]
     const [gone, kept, half] = [{ ip: '192.0.2.7' }, { ip: '192.0.2.8' }, { ip: '192.0.2.9' }]
-    await record(store, [view(MAY_30, gone), view(MAY_30, half), view(MAY_30, { ip: null })], {
-      ipStorage: 'none',
-    })
+    await record(nameless, [view(MAY_30, gone), view(MAY_30, half), view(MAY_30, { ip: null })])
     await record(store, [view(MAY_30, kept), view(MAY_30, half)])
     await store.prune(closing)
-    await record(store, [view(MAY_30, gone), view(MAY_30, half), view(MAY_30, { ip: null })], {
-      ipStorage: 'none',
-    })
+    await record(nameless, [view(MAY_30, gone), view(MAY_30, half), view(MAY_30, { ip: null })])
     await record(store, [view(MAY_30, kept), view(MAY_30, half)])
     const { views, unique_views } = await store.siteTotals()
     assert.deepEqual({ views, unique_views }, { views: 10, unique_views: 5 })
     await assertVerified(store)
   })
 
-  promises('removes visitors that an interrupted run has left', async ({ open, sql }) => {
+  promises('removes visitors that an interrupted run has left', async ({ open, damage, kept }) => {
     const store = await open()
     await record(store, [view('2026-03-01T12:00:00Z')])
     await store.prune(OPTIONS)
-    await sql(`INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-               VALUES ('2026-03-01', 'a', 0, x'00112233445566778899aabbccddeeff')`)
+    const day = '2026-03-01'
+    await damage({ kind: 'reader superfluous', post: 'a', day, visitor: NOBODY })
+    assert.deepEqual(await kept.readerDays(), [day])
     await store.prune(OPTIONS)
-    assert.deepEqual(await daysIn(sql, 'post_view_visitors'), [])
+    assert.deepEqual(await kept.readerDays(), [])
   })
 
   promises('forgets the minutes that are over', async ({ open }) => {
@@ -159,19 +167,17 @@ export function retentionContract(promises: Promises): void {
     assert.deepEqual(await store.minutes(0), [{ minute: '2026-06-30T11:30:00Z', views: 1 }])
   })
 
-  promises('prunes in one process at a time, and after one that died', async ({ open, sql }) => {
+  promises('prunes in one process at a time, and after one that died', async ({ open, damage, kept }) => {
     const store = await open()
     await record(store, [view('2026-03-01T12:00:00Z')])
-    await sql(
-      `INSERT INTO post_view_leases (name, holder, expires_at) VALUES ('prune', 'another', ${NOW + 60})`,
-    )
+    await damage({ kind: 'another prunes', until: NOW + 60 })
     assert.deepEqual(await store.prune(OPTIONS), { ran: false, rows: 0, days: 0 })
-    assert.equal(await rawRows(sql), 1)
+    assert.equal((await kept.rows()).length, 1)
     assert.deepEqual(await store.prune({ ...OPTIONS, now: NOW + 60 }), { ran: true, rows: 1, days: 1 })
     assert.deepEqual(await store.prune(OPTIONS), { ran: true, rows: 0, days: 0 })
   })
 
-  promises('prunes beside a consumer', async ({ open, sql }) => {
+  promises('prunes beside a consumer', async ({ open, kept }) => {
     const [store, consumer] = [await open(), await open()]
     await record(
       store,
@@ -189,7 +195,7 @@ export function retentionContract(promises: Promises): void {
     })
     await consuming
     assert.equal(pruned.rows, 9_000)
-    assert.equal(await rawRows(sql), counted)
+    assert.equal((await kept.rows()).length, counted)
     assert.equal((await store.siteTotals()).views, 9_000 + counted)
     await assertVerified(store)
   })
@@ -197,7 +203,7 @@ export function retentionContract(promises: Promises): void {
   const reader = { ip: '192.0.2.7', userId: '7', userAgent: SAFARI, referer: 'https://a.example/?user=7' }
   const erasures = { 'a user': { userId: '7' }, 'an address': { ip: '192.0.2.7' } }
   for (const [whom, who] of Object.entries(erasures)) {
-    promises(`forgets ${whom}, and no number`, async ({ open, sql }) => {
+    promises(`forgets ${whom}, and no number`, async ({ open, kept }) => {
       const store = await open({ uniqueBy: 'ip+user_agent', bots: 'exclude' })
       await record(store, [view(NOON, reader), view(NOON, { userId: '77', ip: '192.0.2.77' }), view(NOON)])
       await record(store, [
@@ -209,10 +215,11 @@ export function retentionContract(promises: Promises): void {
       assert.deepEqual(await everythingIn(store, ALL), before)
       await assertVerified(store)
 
-      const erased = 'user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL'
-      assert.equal(await rawRows(sql, erased), 3)
-      assert.equal(await rawRows(sql, `user_id = '7' OR ip = '192.0.2.7' OR referer LIKE '%a.example%'`), 0)
-      assert.equal(await rawRows(sql, `ip = '192.0.2.77' AND user_id = '77'`), 1)
+      const rows = await kept.rows()
+      const readers = rows.map(({ userId, ip, userAgent, referer }) => [userId, ip, userAgent, referer])
+      assert.equal(readers.filter(about => about.every(value => value === null)).length, 3)
+      assert.doesNotMatch(JSON.stringify(readers), /"7"|"192\.0\.2\.7"|a\.example/)
+      assert.equal(rows.filter(({ ip, userId }) => ip === '192.0.2.77' && userId === '77').length, 1)
 
       assert.equal((await rebuilt(store)).fixed, 0)
       assert.deepEqual(await everythingIn(store, ALL), before)
@@ -227,7 +234,7 @@ export function retentionContract(promises: Promises): void {
 
   promises(
     'who was logged in without a user id stays so, for verify, rebuild and forget',
-    async ({ open, sql }) => {
+    async ({ open, damage, kept }) => {
       const store = await open()
       const nameless = { userId: null, loggedIn: true, referer: 'https://a.example/' }
       const views = [
@@ -244,9 +251,7 @@ export function retentionContract(promises: Promises): void {
       assert.equal((await rebuilt(store)).fixed, 0)
 
       // `rebuild` counts the whole day again.
-      await sql(
-        `UPDATE post_view_aggregates SET logged_in = logged_in + 1 WHERE post_uuid = '${POST}' AND date = '2026-03-10'`,
-      )
+      await damage({ kind: 'too high', figure: 'logged_in', of: 'aggregate', post: POST, day: '2026-03-10' })
       assert.ok((await rebuilt(store)).fixed > 0)
       await assertVerified(store)
       assert.deepEqual(await everythingIn(store, ALL), before)
@@ -256,7 +261,13 @@ export function retentionContract(promises: Promises): void {
       await assertVerified(store)
       assert.equal((await rebuilt(store)).fixed, 0)
       assert.deepEqual(await everythingIn(store, ALL), before)
-      assert.equal(await rawRows(sql, 'user_id IS NULL AND logged_in = 1'), 3)
+      const rows = await kept.rows()
+      assert.deepEqual(rows.map(({ userId, loggedIn }) => `${userId} ${loggedIn}`).toSorted(), [
+        'null false',
+        'null true',
+        'null true',
+        'null true',
+      ])
     },
   )
 
@@ -268,14 +279,4 @@ export function retentionContract(promises: Promises): void {
 
 function rebuilt(store: Awaited<ReturnType<TestDatabase['open']>>) {
   return store.rebuild({ adoptSettings: false })
-}
-
-async function rawRows(sql: TestDatabase['sql'], where = '1 = 1'): Promise<number> {
-  const [row] = await sql(`SELECT COUNT(*) AS found FROM post_views WHERE ${where}`)
-  return Number(row!['found'])
-}
-
-async function daysIn(sql: TestDatabase['sql'], table: string): Promise<string[]> {
-  const rows = await sql(`SELECT DISTINCT day FROM ${table} ORDER BY day`)
-  return rows.map(row => String(row['day']))
 }

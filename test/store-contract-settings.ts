@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
-import type { IpStorage } from '../packages/analytics/src/store/row.ts'
 import {
   type CountingSettings,
   type Store,
@@ -12,10 +11,12 @@ import {
 import { assertVerified, type Promises } from './store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'
-import { POST, record, SAFARI, toRows, unix, untilAvailable, view } from './support/views.ts'
+import { POST, received, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const ADOPT = { adoptSettings: true } as const
+/** Keeps no addresses. */
+const NAMELESS = { ipStorage: 'none' } as const
 const KEEP = { adoptSettings: false } as const
 
 /** Each setting another than by default, with the name and value that a person knows it by. */
@@ -57,9 +58,9 @@ export function settingsContract(promises: Promises): void {
     assert.equal((await stores[0]!.siteTotals()).views, 1)
   })
 
-  promises('refuses a database of a newer version', async ({ open, openAsIs, sql }) => {
+  promises('refuses a database of a newer version', async ({ open, openAsIs, damage }) => {
     await record(await open(), [view(NOON)])
-    await sql('INSERT INTO post_view_migrations (version) VALUES (999)')
+    await damage({ kind: 'newer version', migration: 999 })
     const store = await openAsIs()
     const newer = { constructor: StoreRefused, message: /999.*newer/ }
     await assert.rejects(store.migrate(), newer)
@@ -86,7 +87,7 @@ export function settingsContract(promises: Promises): void {
     ['Asia/Kolkata', 'Asia/Calcutta'],
   ] as const) {
     promises(`knows ${recorded} as ${own}, and adopts it without readers' addresses`, async ({ open }) => {
-      await record(await open({ timeZone: recorded }), VIEWS, { ipStorage: 'none' })
+      await record(await open({ timeZone: recorded }, NAMELESS), VIEWS)
       const store = await open({ timeZone: own })
       await store.checkSettings()
       assert.equal((await store.rebuild(KEEP)).fixed, 0)
@@ -203,7 +204,7 @@ export function settingsContract(promises: Promises): void {
       await record(before, OF_ONE_NETWORK)
       const learned = await openAsIs({ uniqueBy: null })
       await learned.checkSettings()
-      const batch = await toRows(learned, OF_ONE_NETWORK)
+      const batch = received(OF_ONE_NETWORK)
       await (await openAsIs({ uniqueBy: 'network' })).rebuild(ADOPT)
       await assert.rejects(learned.recordViews(batch), StoreRefused)
       await assert.rejects(learned.recordViews(batch), StoreRefused)
@@ -237,8 +238,8 @@ export function settingsContract(promises: Promises): void {
       const before = await open()
       const firstDay = '2026-03-30'
       const since = unix(`${firstDay}T00:00:00Z`)
-      await recordPart(before, view => view.viewedAt < since, 'none')
-      await recordPart(before, view => view.viewedAt >= since, 'full')
+      await recordPart(await open({}, NAMELESS), view => view.viewedAt < since)
+      await recordPart(before, view => view.viewedAt >= since)
       const past = ['2026-03-01', '2026-03-29'] as const
       const [pastDays, pastPosts] = [
         await before.siteDays(...past),
@@ -268,19 +269,17 @@ export function settingsContract(promises: Promises): void {
   }
 
   promises('applies what needs addresses to no day where none are kept, and harms none', async ({ open }) => {
-    const before = await open()
-    await record(before, VIEWS, { ipStorage: 'none' })
+    const before = await open({}, NAMELESS)
+    await record(before, VIEWS)
     const answers = await everythingIn(before, QUESTION)
-    const store = await open({ uniqueBy: 'ip+user_agent', timeZone: 'Asia/Kathmandu' })
+    const store = await open({ uniqueBy: 'ip+user_agent', timeZone: 'Asia/Kathmandu' }, NAMELESS)
     const { firstDay } = await store.rebuild(ADOPT)
     assert.equal(firstDay, '2026-04-01')
     assert.deepEqual(await everythingIn(store, QUESTION), answers)
     await assertVerified(store)
 
     const readers = [view('2026-04-02T12:00:00Z'), view('2026-04-02T12:00:00Z', { userAgent: SAFARI })]
-    await record(store, [...VIEWS.map(view => ({ ...view, eventId: null })), ...readers], {
-      ipStorage: 'none',
-    })
+    await record(store, [...VIEWS.map(view => ({ ...view, eventId: null })), ...readers])
     const [day] = await store.siteDays('2026-04-02', '2026-04-02')
     assert.deepEqual([day?.views, day?.unique_views], [2, 2])
     assert.equal((await store.siteTotals()).views, 2 * VIEWS.length + 2)
@@ -288,7 +287,7 @@ export function settingsContract(promises: Promises): void {
   })
 
   promises('applies what needs no address to every day, addresses or none', async ({ open }) => {
-    await record(await open(), VIEWS, { ipStorage: 'none' })
+    await record(await open({}, NAMELESS), VIEWS)
     const store = await open({ windowHours: 6, bots: 'exclude' })
     assert.equal((await store.rebuild(ADOPT)).firstDay, null)
     await assertCounts(store, VIEWS)
@@ -363,7 +362,8 @@ export function settingsContract(promises: Promises): void {
     async ({ openAsIs }) => {
       const store = await openAsIs()
       await store.migrate()
-      const rows = await toRows(store, [view(NOON), view(NOON)])
+      await record(store, [view(NOON)])
+      const rows = received([view(NOON), view(NOON)])
       const last = store.recordViews(rows)
       await store.close()
       assert.deepEqual(await last, { counted: 2, duplicates: 0 })
@@ -371,7 +371,7 @@ export function settingsContract(promises: Promises): void {
       await assert.rejects(store.siteTotals(), StoreUnavailable)
       await assert.rejects(store.ping(), StoreUnavailable)
       await store.close()
-      assert.equal((await (await openAsIs()).siteTotals()).views, 2)
+      assert.equal((await (await openAsIs()).siteTotals()).views, 3)
     },
   )
 }
@@ -380,8 +380,8 @@ function named(settings: Partial<CountingSettings>): string {
   return Object.values(settings).join(', ')
 }
 
-async function recordPart(store: Store, part: (view: View) => boolean, ipStorage: IpStorage): Promise<void> {
-  await record(store, VIEWS.filter(part), { ipStorage })
+async function recordPart(store: Store, part: (view: View) => boolean): Promise<void> {
+  await record(store, VIEWS.filter(part))
 }
 
 /** Until somebody else has brought the database to these settings. */

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, differencesIn, type Promises, type TestDatabase } from './store-contract-database.ts'
+import { assertVerified, differencesIn, type Promises } from './store-contract-database.ts'
+import type { Damage, Figures, Kept } from './support/damage.ts'
 import { GOOGLEBOT, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
@@ -24,26 +25,25 @@ const HOSTS_OF_SITE = HOSTS_OF_POST + OTHER_POSTS * HOSTS_OF_OTHER
 export function settledContract(promises: Promises): void {
   promises(
     'keeps of a day that is over for a day the hosts with most views, the rest as one',
-    async ({ open, sql }) => {
+    async ({ open, kept }) => {
       const store = await open()
       await fill(store)
       const days = await store.siteDays(DAY, DAY)
       await store.prune({ ...KEEPING, now: SETTLES - 1 })
-      assert.deepEqual(await storedHosts(sql, POST), { hosts: HOSTS_OF_POST, rest: 0 })
-      assert.deepEqual(await storedHosts(sql, null), { hosts: HOSTS_OF_SITE, rest: 0 })
+      assert.deepEqual(await storedHosts(kept, POST), { hosts: HOSTS_OF_POST, rest: 0 })
+      assert.deepEqual(await storedHosts(kept, null), { hosts: HOSTS_OF_SITE, rest: 0 })
 
       await store.prune(KEEPING)
       // The last by name are those that go: each has one view, but for the first ten.
-      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
-      assert.deepEqual(await storedHosts(sql, null), {
+      assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
+      assert.deepEqual(await storedHosts(kept, null), {
         hosts: KEPT_OF_SITE,
         rest: HOSTS_OF_SITE - KEPT_OF_SITE,
       })
-      const gone = await sql(
-        `SELECT COUNT(*) AS found FROM post_view_referrers WHERE post_uuid = '${POST}' AND host >= '${hostOf(KEPT_OF_POST)}'
-       AND host <> '${REMAINDER}'`,
-      )
-      assert.equal(Number(gone[0]!['found']), 0)
+      const keptOfPost = async () =>
+        (await kept.hosts(DAY)).flatMap(({ post, host }) => (post === POST ? host : []))
+      const gone = (await keptOfPost()).filter(host => host >= hostOf(KEPT_OF_POST) && host !== REMAINDER)
+      assert.deepEqual(gone, [])
 
       const { referrers, other } = await store.referrers(POST, DAY, DAY, 100)
       assert.deepEqual(
@@ -61,15 +61,15 @@ export function settledContract(promises: Promises): void {
       await assertVerified(store)
       assert.equal((await store.rebuild(KEEP)).fixed, 0)
       await store.prune(KEEPING)
-      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
+      assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
 
       // Late views of a host that was not kept. A rebuild keeps it instead of one that has fewer.
       const [last, lastKept] = [hostOf(HOSTS_OF_POST - 1), hostOf(KEPT_OF_POST - 1)]
       await record(store, viewsFrom(...Array.from({ length: 5 }, () => last)))
-      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 25 })
+      assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 25 })
       await assertVerified(store)
       assert.ok((await store.rebuild(KEEP)).fixed > 0)
-      assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
+      assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
       const [first, second] = (await store.referrers(POST, DAY, DAY, 2)).referrers
       assert.deepEqual(
         [first, second],
@@ -78,8 +78,7 @@ export function settledContract(promises: Promises): void {
           { host: null, views: 3 },
         ],
       )
-      const left = `SELECT host FROM post_view_referrers WHERE post_uuid = '${POST}' AND host = '${lastKept}'`
-      assert.deepEqual(await sql(left), [])
+      assert.ok(!(await keptOfPost()).includes(lastKept))
       await assertVerified(store)
       assert.equal((await store.rebuild(KEEP)).fixed, 0)
     },
@@ -177,10 +176,10 @@ export function settledContract(promises: Promises): void {
     await assertVerified(store)
   })
 
-  promises('settles a day in steps, each of which can be the last for a while', async ({ open, sql }) => {
+  promises('settles a day in steps, each of which can be the last for a while', async ({ open, kept }) => {
     const store = await open()
     await fill(store)
-    const before = await viewsByTable(sql)
+    const before = await viewsKept(kept)
     const ended = new Error('a signal came')
     let runs = 0
     for (let steps = 1; ; steps *= 2) {
@@ -195,20 +194,20 @@ export function settledContract(promises: Promises): void {
           return false
         },
       )
-      assert.deepEqual(await viewsByTable(sql), before)
+      assert.deepEqual(await viewsKept(kept), before)
       await assertVerified(store)
       runs++
       if (isOver) break
     }
     assert.ok(runs > 2, `${runs} runs`)
-    assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
-    assert.deepEqual(await storedHosts(sql, null), {
+    assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
+    assert.deepEqual(await storedHosts(kept, null), {
       hosts: KEPT_OF_SITE,
       rest: HOSTS_OF_SITE - KEPT_OF_SITE,
     })
   })
 
-  promises('names what is wrong of a settled day, and puts it right', async ({ open, sql }) => {
+  promises('names what is wrong of a settled day, and puts it right', async ({ open, damage }) => {
     const store = await open()
     await record(store, viewsFrom('a.example', 'b.example', 'b.example', null))
     await store.prune(KEEPING)
@@ -218,25 +217,33 @@ export function settledContract(promises: Promises): void {
       const answers = [await store.referrers(POST, DAY, DAY, 10), await store.referrers(null, DAY, DAY, 10)]
       return answers.map(({ referrers, other }) => sum(referrers) + other.views)
     }
-    const damages: [damage: (table: string) => string, differences: number][] = [
-      [table => `UPDATE ${table} SET view_count = view_count + 1 WHERE host = 'a.example'`, 1],
-      [table => `UPDATE ${table} SET view_count = view_count + 1 WHERE host = '${REMAINDER}'`, 1],
-      [table => `DELETE FROM ${table} WHERE host = '${REMAINDER}'`, 1],
-      [table => `DELETE FROM ${table} WHERE host = ''`, 1],
+    const wrongs: ((from: (host: string) => Figures) => Damage[])[] = [
+      from => [{ kind: 'too high', figure: 'views', ...from('a.example') }],
+      from => [{ kind: 'too high', figure: 'views', ...from(REMAINDER) }],
+      from => [{ kind: 'missing', ...from(REMAINDER) }],
+      from => [{ kind: 'missing', ...from('') }],
       // That it was kept nobody can tell: its views are not in the remainder.
-      [table => `DELETE FROM ${table} WHERE host = 'b.example'`, 1],
-      [table => `UPDATE ${table} SET host = 'never.example' WHERE host = 'a.example'`, 2],
+      from => [{ kind: 'missing', ...from('b.example') }],
+      from => [
+        { kind: 'missing', ...from('a.example') },
+        { kind: 'superfluous', views: 1, ...from('never.example') },
+      ],
     ]
-    for (const [table, kind] of [
-      ['post_view_referrers', 'referrer'],
-      ['site_view_referrers', 'site_referrer'],
-    ] as const) {
-      for (const [nth, [damage, differences]] of damages.entries()) {
+    for (const kind of ['referrer', 'site_referrer'] as const) {
+      const from = (host: string): Figures => ({
+        of: kind,
+        day: DAY,
+        host,
+        ...(kind === 'referrer' ? { post: POST } : {}),
+      })
+      for (const [nth, wrong] of wrongs.entries()) {
         await record(store, viewsFrom(`${kind.replace('_', '-')}-${nth}.example`))
         const before = await sums()
-        await sql(damage(table))
+        const damages = wrong(from)
+        const differences = damages.length
+        await damage(...damages)
         const kinds = (await differencesIn(store)).map(difference => difference.kind)
-        assert.deepEqual(kinds, Array(differences).fill(kind), damage(table))
+        assert.deepEqual(kinds, Array(differences).fill(kind), JSON.stringify(damages))
         assert.ok((await store.rebuild(KEEP)).fixed >= differences)
         await assertVerified(store)
         assert.deepEqual(await sums(), before)
@@ -244,7 +251,7 @@ export function settledContract(promises: Promises): void {
     }
   })
 
-  promises('settles days whose raw rows are gone, and proves their sums', async ({ open, sql }) => {
+  promises('settles days whose raw rows are gone, and proves their sums', async ({ open, damage, kept }) => {
     const store = await open()
     await fill(store, { receivedAt: unix(`${DAY}T13:00:00Z`) })
     await record(store, [view('2026-06-01T12:00:00Z', { referer: 'https://a.example/' })])
@@ -253,18 +260,16 @@ export function settledContract(promises: Promises): void {
       rawRetentionDays: 90,
       maxAgeSeconds: 30 * DAY_SECONDS,
     })
-    assert.equal(Number((await sql('SELECT COUNT(*) AS found FROM post_views'))[0]!['found']), 1)
-    assert.deepEqual(await storedHosts(sql, POST), { hosts: KEPT_OF_POST, rest: 20 })
-    assert.deepEqual(await storedHosts(sql, null), {
+    assert.equal((await kept.rows()).length, 1)
+    assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
+    assert.deepEqual(await storedHosts(kept, null), {
       hosts: KEPT_OF_SITE,
       rest: HOSTS_OF_SITE - KEPT_OF_SITE,
     })
     await assertVerified(store)
     assert.equal((await store.rebuild(KEEP)).fixed, 0)
 
-    await sql(
-      `UPDATE site_view_referrers SET view_count = view_count + 1 WHERE date = '${DAY}' AND host = '${REMAINDER}'`,
-    )
+    await damage({ kind: 'too high', figure: 'views', of: 'site_referrer', day: DAY, host: REMAINDER })
     const views = HOSTS_OF_SITE + 10 + 3
     assert.deepEqual(await differencesIn(store), [
       {
@@ -382,20 +387,15 @@ function byHost(a: { host: string | null }, b: { host: string | null }): number 
   return (a.host ?? '') < (b.host ?? '') ? -1 : 1
 }
 
-type Sql = TestDatabase['sql']
-
 /** How many hosts are stored, without nowhere, and the views of the others. */
-async function storedHosts(sql: Sql, post: string | null): Promise<{ hosts: number; rest: number }> {
-  const table = post === null ? 'site_view_referrers' : 'post_view_referrers'
-  const rows = await sql(
-    `SELECT host, view_count FROM ${table} WHERE date = '${DAY}' AND host <> ''${post === null ? '' : ` AND post_uuid = '${post}'`}`,
-  )
-  const [rest] = rows.filter(({ host }) => host === REMAINDER)
-  return { hosts: rows.length - (rest === undefined ? 0 : 1), rest: Number(rest?.['view_count'] ?? 0) }
+async function storedHosts(kept: Kept, post: string | null): Promise<{ hosts: number; rest: number }> {
+  const hosts = (await kept.hosts(DAY)).filter(row => row.post === post && row.host !== '')
+  const rest = hosts.find(({ host }) => host === REMAINDER)
+  return { hosts: hosts.length - (rest === undefined ? 0 : 1), rest: rest?.views ?? 0 }
 }
 
-async function viewsByTable(sql: Sql): Promise<number[]> {
-  const [ofPosts] = await sql('SELECT SUM(view_count) AS views FROM post_view_referrers')
-  const [ofSite] = await sql('SELECT SUM(view_count) AS views FROM site_view_referrers')
-  return [ofPosts, ofSite].map(row => Number(row!['views']))
+/** The views of the day by the hosts of all posts, and by those of the site. */
+async function viewsKept(kept: Kept): Promise<number[]> {
+  const hosts = await kept.hosts(DAY)
+  return [hosts.filter(({ post }) => post !== null), hosts.filter(({ post }) => post === null)].map(sum)
 }

@@ -99,7 +99,7 @@ export function topContract(promises: Promises): void {
     )
     // Nothing at all; some days and lists.
     for (const bytes of [0, 60_000]) {
-      const small = await open({}, undefined, bytes)
+      const small = await open({}, { rankingBytes: bytes })
       for (let turn = 0; turn < 2; turn++) {
         for (const [index, period] of pages.entries()) {
           assert.deepEqual((await topOf(small, period, 20, 2)).posts, all[index]!.posts.slice(2, 22))

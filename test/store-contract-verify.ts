@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { type Difference, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { DAMAGES, DAY, ON_DAY, POST, SITE } from './store-contract-damages.ts'
+import { DAMAGES, DAY, POST } from './store-contract-damages.ts'
 import {
   assertVerified,
   type ContractEngine,
@@ -24,26 +24,21 @@ const VIEWS = [
 const QUESTION = questionOf(VIEWS)
 const REBUILD = { adoptSettings: false } as const
 
-const COUNTERS_OF_DAYS = [
-  'post_view_aggregates',
-  'post_view_referrers',
-  'site_view_aggregates',
-  'site_view_referrers',
-]
+const FIGURES_OF_DAYS = ['aggregate', 'referrer', 'site_aggregate', 'site_referrer'] as const
 
 export function verifyContract(promises: Promises, { keepsTotals = true }: ContractEngine): void {
-  for (const [sentence, damage, named] of DAMAGES) {
-    if (!keepsTotals && damage.includes('post_view_totals')) continue
-    promises(`names ${sentence}, and puts it right`, async ({ open, sql }) => {
+  for (const [sentence, wrong, named] of DAMAGES) {
+    if (!keepsTotals && 'of' in wrong && wrong.of === 'total') continue
+    promises(`names ${sentence}, and puts it right`, async ({ open, damage }) => {
       const store = await open()
       await record(store, VIEWS)
       const before = await everythingIn(store, QUESTION)
-      await sql(damage)
+      await damage(wrong)
 
       const differences = await differencesIn(store)
       assert.match(linesOf(differences), named)
       // What follows from a damaged row differs as well; one damaged counter is named once.
-      if (!damage.startsWith('UPDATE post_views ')) assert.equal(differences.length, 1)
+      if (wrong.kind !== 'rows tampered') assert.equal(differences.length, 1)
       assert.doesNotMatch(JSON.stringify(differences), /192\.0\.2|Mozilla/)
 
       const { fixed, firstDay } = await store.rebuild(REBUILD)
@@ -55,12 +50,12 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     })
   }
 
-  promises('counts a day again of which nothing but the raw rows is left', async ({ open, sql }) => {
+  promises('counts a day again of which nothing but the raw rows is left', async ({ open, damage }) => {
     const store = await open()
     await record(store, VIEWS)
     const before = await everythingIn(store, QUESTION)
-    for (const table of COUNTERS_OF_DAYS) await sql(`DELETE FROM ${table} WHERE ${SITE}`)
-    await sql(`DELETE FROM post_view_visitors WHERE day = '${DAY}'`)
+    for (const figures of FIGURES_OF_DAYS) await damage({ kind: 'missing', of: figures, day: DAY })
+    await damage({ kind: 'readers missing', day: DAY })
     assert.match(linesOf(await differencesIn(store)), /^aggregate post post-1 on 2026-03-28 exists$/m)
     await store.rebuild(REBUILD)
     await assertVerified(store)
@@ -69,12 +64,13 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
 
   promises(
     'names what a raw row that was deleted leaves behind, and counts without it',
-    async ({ open, sql }) => {
+    async ({ open, damage }) => {
       const store = await open()
       await record(store, VIEWS)
-      await sql(`DELETE FROM post_views WHERE post_uuid = 'tampered'`)
+      await damage({ kind: 'rows missing', post: 'tampered' })
       const lines = linesOf(await differencesIn(store))
-      for (const kind of ['aggregate post', 'referrer post', 'visitor visitor']) {
+      const left = ['aggregate post', 'referrer post', 'visitor visitor']
+      for (const kind of left) {
         assert.match(lines, new RegExp(`^${kind} .*tampered.* exists$`, 'm'))
       }
       await store.rebuild(REBUILD)
@@ -83,13 +79,10 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     },
   )
 
-  promises('names a raw row that nobody counted, and counts it', async ({ open, sql }) => {
+  promises('names a raw row that nobody counted, and counts it', async ({ open, damage }) => {
     const store = await open()
     await record(store, VIEWS)
-    // As the article's own consumer, left running beside this service, would insert it.
-    await sql(`INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
-               SELECT post_uuid, user_id, '192.0.2.200', user_agent, referer, viewed_at
-               FROM post_views WHERE post_uuid = 'tampered'`)
+    await damage({ kind: 'rows uncounted', post: 'tampered', ip: '192.0.2.200' })
     assert.match(linesOf(await differencesIn(store)), /^row row [\w-]+ (day|batch)$/m)
     await store.rebuild(REBUILD)
     await assertVerified(store)
@@ -104,17 +97,16 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
 
   promises(
     'counts a raw row that nobody counted, on a day that nobody was counted on',
-    async ({ open, sql }) => {
+    async ({ open, damage }) => {
       const store = await open()
       const time = '2026-03-20T12:00:00Z'
       await record(store, [view(time, { postUuid: 'tampered' })])
-      await sql(`INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
-               SELECT post_uuid, user_id, ip, user_agent, referer, viewed_at FROM post_views`)
-      await sql('DELETE FROM post_views WHERE day IS NOT NULL')
-      await sql('DELETE FROM post_view_day_keys')
+      await damage({ kind: 'rows uncounted', instead: true }, { kind: 'day keys missing' })
+      assert.match(linesOf(await differencesIn(store)), /^row /m)
       await store.rebuild(REBUILD)
       await assertVerified(store)
-      await record(store, [view(time, { postUuid: 'tampered' })])
+      // The key was taken away behind the back of those that knew it.
+      await record(await open(), [view(time, { postUuid: 'tampered' })])
       const { views, unique_views } = await store.siteTotals()
       assert.deepEqual({ views, unique_views }, { views: 2, unique_views: 1 })
       await assertVerified(store)
@@ -123,7 +115,7 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
 
   promises(
     'counts a raw row that nobody counted, on a closed day, as of an unknown reader',
-    async ({ open, sql }) => {
+    async ({ open, damage }) => {
       const store = await open()
       const time = '2026-03-20T12:00:00Z'
       await record(store, [
@@ -135,8 +127,7 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
         rawRetentionDays: 0,
         maxAgeSeconds: 30 * 86_400,
       })
-      await sql(`INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
-               SELECT post_uuid, user_id, '192.0.2.200', user_agent, referer, viewed_at FROM post_views`)
+      await damage({ kind: 'rows uncounted', ip: '192.0.2.200' })
       await store.rebuild(REBUILD)
       await assertVerified(store)
       const { views, unique_views } = await store.siteTotals()
@@ -155,12 +146,13 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     assert.deepEqual([...days], [6])
   })
 
-  promises('changes nothing while it verifies', async ({ open, sql }) => {
+  promises('changes nothing while it verifies', async ({ open, damage }) => {
     const store = await open()
     await record(store, VIEWS)
-    await sql('UPDATE post_view_aggregates SET view_count = view_count + 1')
+    await damage({ kind: 'too high', figure: 'views', of: 'aggregate' })
     const before = await everythingIn(store, QUESTION)
     const differences = await differencesIn(store)
+    assert.notDeepEqual(differences, [])
     assert.deepEqual(await differencesIn(store), differences)
     assert.deepEqual(await everythingIn(store, QUESTION), before)
   })
@@ -174,15 +166,21 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     await assertVerified(store)
   })
 
-  promises('puts right what is wrong while another process records', async ({ open, sql }) => {
+  promises('puts right what is wrong while another process records', async ({ open, damage }) => {
     const [store, consumer] = [await open(), await open()]
     await record(store, VIEWS)
-    await sql('UPDATE post_view_aggregates SET view_count = view_count + 1, unique_views = 0')
-    await sql('UPDATE post_view_totals SET views = views + 1')
-    await sql('UPDATE post_view_referrers SET view_count = 0')
-    await sql(`DELETE FROM post_view_visitors WHERE day > '${DAY}'`)
-    await sql('DELETE FROM site_view_aggregates')
-    await sql('DELETE FROM site_view_referrers')
+    await damage(
+      { kind: 'too high', figure: 'views', of: 'aggregate' },
+      { kind: 'emptied', figure: 'unique_views', of: 'aggregate' },
+      { kind: 'emptied', figure: 'views', of: 'referrer' },
+      { kind: 'missing', of: 'site_aggregate' },
+      { kind: 'missing', of: 'site_referrer' },
+    )
+    if (keepsTotals) await damage({ kind: 'too high', figure: 'views', of: 'total' })
+    for (const day of ['2026-03-29', '2026-03-30', '2026-03-31']) {
+      await damage({ kind: 'readers missing', day })
+    }
+    assert.notDeepEqual(await differencesIn(store), [])
     const consuming = recording(consumer, 12)
     for (let count = 0; count < 3; count++) await untilAvailable(() => store.rebuild(REBUILD))
     const recorded = await consuming.stop()
@@ -190,11 +188,12 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     await assertCounts(store, [...VIEWS, ...recorded])
   })
 
-  promises('leaves days and totals that add up wherever it is interrupted', async ({ open, sql }) => {
+  promises('leaves days and totals that add up wherever it is interrupted', async ({ open, damage }) => {
     const store = await open()
     await record(store, VIEWS)
-    await sql(`UPDATE post_view_aggregates SET view_count = view_count + 1 WHERE ${ON_DAY}`)
-    await sql(`UPDATE post_view_totals SET views = views + 1 WHERE post_uuid = '${POST}'`)
+    await damage({ kind: 'too high', figure: 'views', of: 'aggregate', post: POST, day: DAY })
+    if (keepsTotals) await damage({ kind: 'too high', figure: 'views', of: 'total', post: POST })
+    assert.notDeepEqual(await differencesIn(store), [])
     const interrupt = (step: string, done: number, total: number) => {
       if (step === 'days' && done === total) throw new Error('interrupted')
     }
@@ -203,10 +202,10 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     await assertCounts(store, VIEWS)
   })
 
-  promises('puts right the days it is asked to', async ({ open, sql }) => {
+  promises('puts right the days it is asked to', async ({ open, damage }) => {
     const store = await open()
     await record(store, VIEWS)
-    await sql('UPDATE post_view_aggregates SET bots = bots + 1')
+    await damage({ kind: 'too high', figure: 'bots', of: 'aggregate' })
     await store.rebuild({ ...REBUILD, from: DAY, to: '2026-03-29' })
     const aggregates = (await differencesIn(store)).filter(({ kind }) => kind === 'aggregate')
     const wrong = aggregates.map(({ name }) => name.split(' on ')[1])
@@ -216,26 +215,26 @@ export function verifyContract(promises: Promises, { keepsTotals = true }: Contr
     await assertVerified(store)
   })
 
-  promises('shows at once what was put right, also to who has read it wrong', async ({ open, sql }) => {
+  promises('shows at once what was put right, also to who has read it wrong', async ({ open, damage }) => {
     const store = await open()
     await record(store, VIEWS)
     const period = { from: DAY, to: DAY }
     const right = await topOf(store, period, 10, 0)
-    await sql(`UPDATE post_view_aggregates SET view_count = view_count + 5 WHERE ${ON_DAY}`)
+    await damage({ kind: 'too high', by: 5, figure: 'views', of: 'aggregate', post: POST, day: DAY })
     const reader = await open()
     assert.notDeepEqual(await topOf(reader, period, 10, 0), right)
     await store.rebuild(REBUILD)
     assert.deepEqual(await topOf(reader, period, 10, 0), right)
   })
 
-  promises('proves and puts right the sums of days whose raw rows are gone', async ({ open, sql }) => {
+  promises('proves and puts right the sums of days whose raw rows are gone', async ({ open, damage }) => {
     const store = await open()
     await record(store, VIEWS)
     const before = { ...(await everythingIn(store, QUESTION)), minutes: [] }
     await store.prune(goneUntil('2026-03-30'))
     await assertVerified(store)
-    await sql(`UPDATE site_view_aggregates SET view_count = view_count + 1 WHERE ${SITE}`)
-    await sql(`UPDATE post_view_totals SET views = views + 1 WHERE post_uuid = '${POST}'`)
+    await damage({ kind: 'too high', figure: 'views', of: 'site_aggregate', day: DAY })
+    if (keepsTotals) await damage({ kind: 'too high', figure: 'views', of: 'total', post: POST })
     const wrong = [
       `site_aggregate site on ${DAY} view_count`,
       ...(keepsTotals ? [`total post ${POST} views`] : []),

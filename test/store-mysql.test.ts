@@ -1,6 +1,9 @@
 import { testMysql } from '../tools/stack/for-tests.ts'
 import { storeContract } from './store-contract.ts'
 import { MYSQL, mysqlDatabase } from './support/engines.ts'
+import { rowsChanged } from './support/mysql.ts'
+import { damageSql } from './support/sql-damage.ts'
+import { keptInSql, SQL_COUNTERS } from './support/sql-kept.ts'
 import { unix } from './support/views.ts'
 
 storeContract(MYSQL.name, {
@@ -8,7 +11,9 @@ storeContract(MYSQL.name, {
     const { url, drop } = await testMysql()
     return { url, remove: drop }
   },
-  sql: (url, statement) => mysqlDatabase(url).query(statement),
+  damage: (url, damage) => damageSql(statement => rowsChanged(url, statement), damage),
+  kept: url => keptInSql(statement => mysqlDatabase(url).query(statement)),
+  counters: SQL_COUNTERS,
   // TIMESTAMP ends in 2038, since MariaDB 11.5 in 2106.
-  unkeepable: { viewedAt: unix('2107-01-01T00:00:00Z') },
+  unkeepable: { receivedAt: unix('2107-01-01T00:00:00Z') },
 })

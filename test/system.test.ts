@@ -7,13 +7,15 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
-import { type AmqpTap, tapAmqp } from './support/amqp-tap.ts'
+import { tapAmqp } from './support/amqp-tap.ts'
 import { atEnd } from './support/at-end.ts'
 import { MYSQL, ownMysql, SQLITE, type TestDatabase } from './support/engines.ts'
 import { assertInvariants } from './support/invariants.ts'
-import { Ledger, type LedgerMessage, publish } from './support/ledger.ts'
+import { type KillMoment, killAmid } from './support/kill-amid.ts'
+import { Ledger, publish } from './support/ledger.ts'
+import { Parts } from './support/parts.ts'
 import { plan } from './support/planned.ts'
-import { type Service, startService } from './support/service.ts'
+import { startService } from './support/service.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
 
 const [VIEWS, DRAIN_DEADLINE_MS] = process.env['FULL'] === '1' ? [200_000, 400_000] : [30_000, 60_000]
@@ -63,7 +65,11 @@ describe('counts every view exactly once, whatever is killed meanwhile', () => {
         publishing.release()
         if (part === BROKER_KILLED_IN) await broker.restart()
         if (part === DATABASE_KILLED_IN) await database.killServer()
-        const unacknowledged = await killAmid(service, tap, part)
+        const isAtAck = part % 2 === 0
+        const moment: KillMoment = isAtAck
+          ? { at: 'ack', nth: 1 + (part % 3) }
+          : { at: 'deliver', nth: 50 * part }
+        const unacknowledged = await killAmid(service, tap, moment)
         assert.ok(unacknowledged > 0, 'deliveries were in hand when it was killed')
         service = await start()
       }
@@ -83,45 +89,3 @@ describe('counts every view exactly once, whatever is killed meanwhile', () => {
     })
   }
 })
-
-/** SIGKILL at a delivery, or just before an acknowledgement. Returns how many deliveries were unacknowledged. */
-async function killAmid(service: Service, tap: AmqpTap, number: number): Promise<number> {
-  const isAtAck = number % 2 === 0
-  const killed = Promise.withResolvers<number>()
-  let left = isAtAck ? 1 + (number % 3) : 50 * number
-  tap.onMethod(({ name }) => {
-    if (name !== (isAtAck ? 'ack' : 'deliver') || --left > 0) return undefined
-    service.kill('SIGKILL')
-    tap.onMethod(() => undefined)
-    killed.resolve(tap.unacknowledged)
-    return 'reset'
-  })
-  const unacknowledged = await killed.promise
-  assert.equal((await service.exited).why, 'SIGKILL')
-  return unacknowledged
-}
-
-/** Messages that are handed out in parts, each when it is released. */
-class Parts {
-  readonly #messages: LedgerMessage[]
-  readonly #size: number
-  #released = 0
-  #wake = () => {}
-
-  constructor(messages: LedgerMessage[], parts: number) {
-    this.#messages = messages
-    this.#size = Math.ceil(messages.length / parts)
-  }
-
-  release(): void {
-    this.#released += this.#size
-    this.#wake()
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<LedgerMessage> {
-    for (const [index, message] of this.#messages.entries()) {
-      while (index >= this.#released) await new Promise<void>(resolve => (this.#wake = resolve))
-      yield message
-    }
-  }
-}

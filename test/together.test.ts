@@ -11,7 +11,6 @@ import type { View } from '@postviews/client/src/index.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import {
   type CountingSettings,
-  KeyReplaced,
   type Progress,
   type Store,
   StoreRefused,
@@ -107,7 +106,7 @@ async function consume(world: World, isOver: () => boolean): Promise<void> {
         if (error instanceof StoreRefused) {
           await store.close()
           store = await world.open()
-        } else if (!(error instanceof KeyReplaced || error instanceof StoreUnavailable)) throw error
+        } else if (!(error instanceof StoreUnavailable)) throw error
         await sleep(WAIT_MS)
       }
     }

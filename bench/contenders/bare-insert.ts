@@ -6,7 +6,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, escape as literal } from 'mysql2/promise'
 import { DELIVERY_COLUMNS, deliveryOf } from '../../packages/analytics/src/store/clickhouse/record.ts'
-import type { ViewRow } from '../../packages/analytics/src/store/row.ts'
+import type { KeptRow } from '../../packages/analytics/src/store/row.ts'
 import { uuidv7 } from '../../packages/client/src/uuid.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
 import { cpuSeconds } from '../measure.ts'
@@ -29,7 +29,7 @@ export interface BareInserted {
 }
 
 /** One transaction; durable when it is fulfilled. */
-type Insert = (rows: readonly ViewRow[]) => Promise<void>
+type Insert = (rows: readonly KeptRow[]) => Promise<void>
 
 const INSERT = `
   INSERT INTO post_views
@@ -118,7 +118,7 @@ function time(unixSeconds: number): string {
   return text
 }
 
-function valuesText(row: ViewRow): string {
+function valuesText(row: KeptRow): string {
   const text = (value: string | null) => (value === null ? 'NULL' : literal(value))
   return `('${row.postUuid}',${row.userId ?? 'NULL'},${text(row.ip)},${text(row.userAgent)},${text(row.referer)},${time(row.viewedAt)},x'${row.eventId!.replaceAll('-', '')}',${time(row.receivedAt)},'${row.day}',${row.slice},${Number(row.loggedIn)},${Number(row.bot)},x'${row.visitor}',${text(row.refererHost)})`
 }

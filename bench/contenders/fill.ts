@@ -4,10 +4,9 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Calendar, type Day } from '../../packages/analytics/src/store/calendar.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
-import { rowMaker } from './rows.ts'
+import { viewsOf } from './rows.ts'
 
 /** The one argument, as JSON. */
 export interface FillOptions {
@@ -39,25 +38,18 @@ const store = await openStore(databaseUrl, {
   bots: 'count',
 })
 await store.migrate()
-const keys = new Map<Day, string>()
-const calendar = new Calendar('UTC', 24)
-const toRows = rowMaker(day => keys.get(day)!)
 
 const step = Math.max(ROWS_AT_ONCE, Math.floor(events.count / 100))
 let rows = 0
 let told = { rows: 0, atMs: performance.now() }
 let recording: Promise<unknown> = Promise.resolve()
 for (const batch of chunks(generateEvents(events), ROWS_AT_ONCE)) {
-  for (const { timestamp } of batch) {
-    const day = calendar.dayOf(Date.parse(timestamp) / 1_000)
-    if (!keys.has(day)) keys.set(day, await store.dayKey(day))
-  }
-  const made = batch.flatMap(toRows)
-  // The next rows are made while the store takes these.
+  const views = batch.flatMap(viewsOf)
+  // The next views are made while the store takes these.
   await recording
   countedAtMs = Date.parse(batch.at(-1)!.timestamp)
-  recording = store.recordViews(made)
-  rows += made.length
+  recording = store.recordViews(views)
+  rows += views.length
   if (rows - told.rows >= step) tell()
 }
 await recording

@@ -1,12 +1,20 @@
-/** Rows as the service makes them, for contenders that begin where it has them. */
+/** Views and rows as the service makes them, for contenders that begin where it has them. */
 
 import { decodeMessage } from '@postviews/client/src/index.ts'
 import { Calendar, type Day } from '../../packages/analytics/src/store/calendar.ts'
-import { BotList, toRow, type ViewRow } from '../../packages/analytics/src/store/row.ts'
+import { BotList, type KeptRow, toRow } from '../../packages/analytics/src/store/row.ts'
+import type { ReceivedView } from '../../packages/analytics/src/store/store.ts'
 import type { BenchEvent } from '../events.ts'
 
 /** Received a second after it happened; it is never too old. */
-export function rowMaker(keyOf: (day: Day) => string): (event: BenchEvent) => ViewRow[] {
+export function viewsOf(event: BenchEvent): ReceivedView[] {
+  const receivedAt = Math.floor(Date.parse(event.timestamp) / 1_000) + 1
+  const body = Buffer.from(JSON.stringify(event))
+  const { views } = decodeMessage(body, {}, { receivedAt, maxAgeSeconds: Number.POSITIVE_INFINITY })
+  return views.map(view => ({ view, receivedAt }))
+}
+
+export function rowMaker(keyOf: (day: Day) => string): (event: BenchEvent) => KeptRow[] {
   const context = {
     calendar: new Calendar('UTC', 24),
     bots: new BotList(),
@@ -14,10 +22,5 @@ export function rowMaker(keyOf: (day: Day) => string): (event: BenchEvent) => Vi
     ipStorage: 'full',
     keyOf,
   } as const
-  return event => {
-    const receivedAt = Math.floor(Date.parse(event.timestamp) / 1_000) + 1
-    const body = Buffer.from(JSON.stringify(event))
-    const { views } = decodeMessage(body, {}, { receivedAt, maxAgeSeconds: Number.POSITIVE_INFINITY })
-    return views.map(view => toRow(view, receivedAt, context))
-  }
+  return event => viewsOf(event).map(({ view, receivedAt }) => toRow(view, receivedAt, context))
 }

@@ -19,7 +19,7 @@ import { clickhouseUrl, queryShard } from '../support/clickhouse.ts'
 import { postviews } from '../support/service.ts'
 import { startTlsFront } from '../support/tls-front.ts'
 import { onceSaid, opened, SETTINGS, twoShards } from '../support/two-shards.ts'
-import { FIREFOX, record, SAFARI, toRows, unix, untilAvailable, view } from '../support/views.ts'
+import { FIREFOX, received, record, SAFARI, unix, untilAvailable, view } from '../support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const CERTIFICATE = join(import.meta.dirname, '../support/localhost.pem')
@@ -51,11 +51,11 @@ describe('ClickHouse on two shards', () => {
   for (const words of STEPS) {
     test(`counts a batch once whose answer to ${words} was lost`, async t => {
       const { proxy, straight, store } = await throughProxy(t)
-      const rows = await toRows(straight, views(300))
+      const rows = received(views(300))
       let counted = 0
       // Where the figures of a batch are kept changes with its label: some of them go the other way.
       for (let tries = 0, isLost = false; !isLost && tries < 30; tries++) {
-        const batch = tries === 0 ? rows : await toRows(straight, views(10))
+        const batch = tries === 0 ? rows : received(views(10))
         onceSaid(proxy, words, 'reset')
         isLost = await store.recordViews(batch).then(
           () => false,
@@ -149,7 +149,7 @@ describe('ClickHouse on two shards', () => {
     // One of their posts has a reader of its own, who must not be unique twice.
     const seen = views(300)
     await record(straight, seen)
-    const rows = await toRows(straight, views(300))
+    const rows = received(views(300))
     onceSaid(proxy, 'argMin(batch', 'reset')
     await assert.rejects(store.recordViews(rows), StoreUnavailable)
     proxy.pass()
@@ -157,7 +157,7 @@ describe('ClickHouse on two shards', () => {
     await assertVerified(straight)
 
     // Some of its events reach another consumer, among others.
-    const others = await toRows(straight, views(10))
+    const others = received(views(10))
     const { counted, duplicates } = await straight.recordViews([...rows.slice(0, 200), ...others])
     assert.deepEqual({ counted, duplicates }, { counted: 210, duplicates: 0 })
     // The rest of the batch is counted with it, though nobody came with it yet.
@@ -186,8 +186,10 @@ describe('ClickHouse on two shards', () => {
     const batch = [FIREFOX, SAFARI].flatMap(userAgent =>
       Array.from({ length: 10 }, (_, n) => view(NOON, { userAgent, ip: `192.0.2.${n % 2}` })),
     )
-    const rows = await toRows(straight, batch)
-    await straight.recordViews(await toRows(straight, views(1)))
+    const rows = received(batch)
+    // It begins under the settings of before.
+    await store.rehearse(rows)
+    await straight.recordViews(received(views(1)))
     const rowsThere = async () => {
       const count = 'SELECT count() AS rows FROM post_view_deliveries'
       return Number((await queryShard(servers.shards[0]!, database, count))[0]!['rows'])

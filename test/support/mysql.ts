@@ -2,7 +2,7 @@
 
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise'
+import { type Connection, createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
 import { atEnd } from './at-end.ts'
@@ -34,6 +34,17 @@ export async function otherSession(t: TestContext, url: string): Promise<OtherSe
       const [rows] = await connection.query<RowDataPacket[]>(statement)
       return rows
     },
+  }
+}
+
+/** Runs one statement on a connection of its own, and tells how many rows it has changed or found as they should be. */
+export async function rowsChanged(url: string, statement: string): Promise<number> {
+  const connection = await createConnection(url)
+  try {
+    const [{ affectedRows }] = await connection.query<ResultSetHeader>(statement)
+    return affectedRows
+  } finally {
+    await connection.end()
   }
 }
 

@@ -1,10 +1,13 @@
-/** Views for tests, made into rows just as the consumer makes them; what a test does not name is dull. */
+/** Views for tests, received just as the consumer receives them; what a test does not name is dull. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
-import type { Day } from '../../packages/analytics/src/store/calendar.ts'
-import { BotList, type IpStorage, toRow, type ViewRow } from '../../packages/analytics/src/store/row.ts'
-import { type Recorded, type Store, StoreUnavailable } from '../../packages/analytics/src/store/store.ts'
+import {
+  type ReceivedView,
+  type Recorded,
+  type Store,
+  StoreUnavailable,
+} from '../../packages/analytics/src/store/store.ts'
 import { uuidv7 } from '../../packages/client/src/uuid.ts'
 
 export const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'
@@ -39,30 +42,14 @@ export function view(time: string, fields: Partial<View> = {}): View {
 export interface Reception {
   /** Unix seconds; a second after each view by default. */
   receivedAt?: number
-  ipStorage?: IpStorage
 }
 
-/** The rows of the views, under the keys of their days. */
-export async function toRows(
-  store: Store,
-  views: readonly View[],
-  { receivedAt, ipStorage = 'full' }: Reception = {},
-): Promise<ViewRow[]> {
-  const days = new Set(views.map(({ viewedAt }) => store.calendar.dayOf(viewedAt)))
-  const keys = new Map<Day, string>()
-  for (const day of days) keys.set(day, await store.dayKey(day))
-  const context = {
-    calendar: store.calendar,
-    bots: new BotList(),
-    uniqueBy: store.settings.uniqueBy,
-    ipStorage,
-    keyOf: (day: Day) => keys.get(day)!,
-  }
-  return views.map(view => toRow(view, receivedAt ?? view.viewedAt + 1, context))
+export function received(views: readonly View[], { receivedAt }: Reception = {}): ReceivedView[] {
+  return views.map(view => ({ view, receivedAt: receivedAt ?? view.viewedAt + 1 }))
 }
 
-export async function record(store: Store, views: readonly View[], reception?: Reception): Promise<Recorded> {
-  return store.recordViews(await toRows(store, views, reception))
+export function record(store: Store, views: readonly View[], reception?: Reception): Promise<Recorded> {
+  return store.recordViews(received(views, reception))
 }
 
 /** Does as a consumer does: work that met another writer is done again, until it is done. */

@@ -26,6 +26,10 @@ const DAY_MS = 86_400_000
 /** Of messages that could not be replayed, so many are told of one by one. */
 const FAILURES_NAMED = 20
 
+/** Where personal data may be that `forget` does not reach. */
+const NOT_FORGOTTEN = ['dead letters', 'queues', 'relay spools', 'backups']
+const NOT_FORGOTTEN_HINT = `not reached: ${NOT_FORGOTTEN.join(', ')} (docs/operations.md, "Retention and privacy")`
+
 /** What a command ends with. */
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 
@@ -228,15 +232,16 @@ program
   .option('--user <id>', 'a user id', parseUser)
   .option('--ip <address>', 'an address', parseAddress)
   .option('--json', 'print the outcome as JSON')
+  .addHelpText('after', () => `\n${NOT_FORGOTTEN_HINT}`)
   .action(({ user, ip, json }: { user?: string; ip?: string; json?: true }, command: Command) => {
     if ((user === undefined) === (ip === undefined)) {
       command.error('say whom to forget: --user or --ip, one of them')
     }
     return withStore({}, async (store, progress) => {
       const rows = await store.forget(user === undefined ? { ip: ip! } : { userId: user }, progress)
-      if (json) return JSON.stringify({ rows })
+      if (json) return JSON.stringify({ rows, not_reached: NOT_FORGOTTEN })
       const none = rows > 0 ? '' : `no raw row is of that ${user === undefined ? 'address' : 'user'}: `
-      return `${none}erased personal data from ${some(rows, 'raw row')}`
+      return `${none}erased personal data from ${some(rows, 'raw row')}\n${NOT_FORGOTTEN_HINT}`
     })
   })
 

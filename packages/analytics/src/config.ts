@@ -1,6 +1,7 @@
 /** The one place where the environment is read: a pure function of it, which tells every problem at once. */
 
 import { brokerUrls } from '@postviews/client/src/broker-urls.ts'
+import { byteCount } from '@postviews/client/src/byte-count.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
 import { addressOf } from './store/clickhouse/address.ts'
 import { problemOf as problemOfMysql } from './store/mysql/address.ts'
@@ -269,16 +270,6 @@ function durationSeconds(text: string): number {
   const match = /^([1-9]\d{0,6})([smhd])$/.exec(text)
   if (match === null) throw new Error('is not a duration above 0 such as 90m, 12h or 30d, below 10000000d')
   return Number(match[1]) * DURATION_SECONDS[match[2]!]!
-}
-
-const UNIT_BYTES: Record<string, number> = { '': 1, KiB: 1_024, MiB: 1_048_576, GiB: 1_073_741_824 }
-
-function byteCount(text: string): number {
-  const match = /^([1-9]\d{0,14})(KiB|MiB|GiB)?$/.exec(text)
-  const bytes = match === null ? Number.NaN : Number(match[1]) * UNIT_BYTES[match[2] ?? '']!
-  if (!Number.isSafeInteger(bytes))
-    throw new Error('is not a size above 0 such as 500000000, 512MiB or 1GiB, below 8388608GiB')
-  return bytes
 }
 
 const DATABASE_FORMS =

@@ -33,7 +33,7 @@ export const LOG_EVENTS = {
     'the store is used, but something is wrong with its files; the message says what, and what to do',
   'store.back': 'the store takes batches again',
   'day.key_replaced':
-    'a day on which this process counts was closed by another, which has a shorter EVENT_MAX_AGE or a clock that is ahead: it is reopened, and its views count',
+    'a day on which this process counts was closed by another, which has a shorter EVENT_MAX_AGE or a clock that is ahead: it was reopened, and its views are counted',
   'day.reopened': 'closed days are completely open again: their unique views are exact',
   'day.reopening_waits':
     'the store is down while a day is being reopened; reopening continues afterwards (debug level). At error level: it refuses what no retry cures, at the step that is named',

@@ -9,7 +9,6 @@ import { type Config, withoutSecrets } from './config.ts'
 import { Consumer } from './ingest/consumer.ts'
 import { BrokerWatch } from './ingest/depths.ts'
 import { type Retention, scheduleRetention } from './ingest/retention.ts'
-import { rehearse } from './ingest/trial.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { openStore } from './store/open.ts'
@@ -29,8 +28,8 @@ setFlagsFromString('--heap-growing-percent=50')
 setFlagsFromString('--semi-space-growth-factor=1')
 
 /** What is in hand is committed in much less while the store is well; the rest of the end needs its time too. */
-const CONSUMER_STOP_MS = 8_000
-const RETENTION_STOP_MS = 8_000
+const CONSUMER_STOP_MS = 6_000
+const RETENTION_STOP_MS = 6_000
 const STORE_RETRY_MS = 2_000
 const PROGRESS_TOLD_MS = 1_000
 const SHORT_KEY_CHARACTERS = 16
@@ -59,7 +58,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
 
   const ends: (() => Promise<unknown>)[] = []
   try {
-    const store = await openStore(config.databaseUrl, config.counting)
+    const store = await openStore(config.databaseUrl, config.counting, { ipStorage: config.ipStorage })
     metrics = createMetrics(store.calendar.rules)
     ends.unshift(() => store.close())
 
@@ -181,7 +180,7 @@ async function storeIsReady(
       }
       const { ownHosts, isReplaced } = await store.checkSettings(siteHosts)
       // What a batch needs is found out now, and not by the first view.
-      if (consumer) await rehearse(store)
+      if (consumer) await store.rehearse([])
       if (failures > 0) log.info({ failures }, 'store.back')
       for (const warning of store.warnings()) log.warn({ warning }, 'store.warning')
       if (isReplaced) log.warn({ set: siteHosts, used: ownHosts }, 'hosts.outdated')

@@ -6,7 +6,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
 import type { ConsumeMessage } from 'amqplib'
-import { record, unix, view } from '../../../../test/support/views.ts'
+import { until } from '../../../../test/support/until.ts'
+import { received, record, unix, view } from '../../../../test/support/views.ts'
 import { createLog } from '../log.ts'
 import { createMetrics } from '../metrics.ts'
 import { openStore } from '../store/open.ts'
@@ -15,14 +16,15 @@ import { Batches, type Delivery } from './batch.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Properties } from './properties.ts'
 import { ReceivedMessage } from './received.ts'
-import { rehearsalRows } from './trial.ts'
 
 const COUNTING = { timeZone: 'UTC', windowHours: 24, uniqueBy: null, bots: 'count' } as const
 const NOON = '2026-05-01T12:00:00Z'
 const log = createLog('silent')
 
 /** A store in a new file, with a way into it behind the store's back. */
-async function newStore(t: TestContext): Promise<{ store: Store; sql(text: string): void }> {
+async function newStore(
+  t: TestContext,
+): Promise<{ store: Store; sql(text: string): Record<string, unknown>[] }> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-batch-'))
   const path = join(folder, 'views.db')
   const store = await openStore(`sqlite:${path}`, COUNTING)
@@ -35,7 +37,7 @@ async function newStore(t: TestContext): Promise<{ store: Store; sql(text: strin
     store,
     sql(text) {
       using database = new DatabaseSync(path, { timeout: 10_000 })
-      database.exec(text)
+      return database.prepare(text).all()
     },
   }
 }
@@ -44,7 +46,7 @@ function batchesOf(t: TestContext, store: Store): Batches {
   const metrics = createMetrics(store.calendar.rules)
   // Nothing of these tests is a dead letter: no broker is needed.
   const deadLetters = new DeadLetters({ amqpUrls: ['amqp://127.0.0.1:1'], deadMaxBytes: 1, metrics, log })
-  const batches = new Batches({ store, deadLetters, ipStorage: 'full', metrics, log })
+  const batches = new Batches({ store, deadLetters, metrics, log })
   t.after(() => Promise.all([batches.stop(), deadLetters.stop()]))
   return batches
 }
@@ -91,14 +93,27 @@ test('what a day that is opened again needs is rehearsed as well', async t => {
   await store.prune({ now: unix('2026-07-01T12:00:00Z'), rawRetentionDays: 0, maxAgeSeconds: 86_400 })
   sql('ALTER TABLE post_view_reopened RENAME TO elsewhere')
   const late = deliveryOf(view(NOON))
-  // The key of before was forgotten with the connection.
-  const next = batchesOf(t, store)
-  await assert.rejects(next.commit([late], waiting()), StoreBroken)
-  await assert.rejects(next.rehearse(), StoreBroken)
+  await assert.rejects(batches.commit([late], waiting()), StoreBroken)
+  await assert.rejects(batches.rehearse(), StoreBroken)
   sql('ALTER TABLE elsewhere RENAME TO post_view_reopened')
-  await next.rehearse()
-  await next.commit([late], waiting())
+  await batches.rehearse()
+  await batches.commit([late], waiting())
   assert.equal((await store.siteTotals()).views, 2)
+})
+
+test('a big day that a batch opens again is opened to its end beside the batches', async t => {
+  const { store, sql } = await newStore(t)
+  const batches = batchesOf(t, store)
+  const views = Array.from({ length: 3_000 }, (_, n) => view(NOON, { ip: `10.0.${n >> 8}.${n & 255}` }))
+  await batches.commit([deliveryOf(...views)], waiting())
+  await until('nothing is looked for any more', () => !store.mayReopenDays)
+  await store.prune({ now: unix('2026-07-01T12:00:00Z'), rawRetentionDays: 0, maxAgeSeconds: 86_400 })
+  await batches.commit([deliveryOf(view(NOON, { ip: '10.0.0.1' }))], waiting())
+  await until(
+    'the day is open',
+    () => sql('SELECT reopening FROM post_view_day_keys')[0]?.['reopening'] === null,
+  )
+  assert.equal((await store.siteTotals()).unique_views, 3_000)
 })
 
 test('views that another consumer has counted meanwhile hide nothing from a rehearsal', async t => {
@@ -106,9 +121,5 @@ test('views that another consumer has counted meanwhile hide nothing from a rehe
   const views = [view(NOON), view(NOON, { eventId: null })]
   await record(store, views)
   sql('ALTER TABLE post_view_totals RENAME TO elsewhere')
-  const rows = rehearsalRows(
-    store,
-    views.slice(0, 1).map(view => ({ view, receivedAt: view.viewedAt })),
-  )
-  await assert.rejects(store.rehearse(rows), StoreBroken)
+  await assert.rejects(store.rehearse(received(views.slice(0, 1))), StoreBroken)
 })

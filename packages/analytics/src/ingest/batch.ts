@@ -1,5 +1,5 @@
 /**
- * From deliveries to a commit: rows are made, kept and counted in one transaction, which is tried again until the
+ * From deliveries to a commit: their views are kept and counted in one transaction, which is tried again until the
  * store takes it. Whoever calls acknowledges afterwards.
  */
 
@@ -7,10 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { InvalidView, View } from '@postviews/client/src/index.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Day } from '../store/calendar.ts'
-import { BotList, type IpStorage, toRow, type ViewRow } from '../store/row.ts'
 import {
-  KeyReplaced,
+  type ReceivedView,
   type Recorded,
   RowRejected,
   type Store,
@@ -23,7 +21,6 @@ import type { DeadLetter, DeadReason } from './dead-letter.ts'
 import type { DeadLetters, Sending } from './dead-letters.ts'
 import type { ReceivedMessage } from './received.ts'
 import { Reopening } from './reopening.ts'
-import { rehearsalRows, rehearse } from './trial.ts'
 
 /** A message in hand: read, not yet acknowledged. */
 export interface Delivery {
@@ -38,7 +35,6 @@ export interface Delivery {
 export interface BatchOptions {
   store: Store
   deadLetters: DeadLetters
-  ipStorage: IpStorage
   metrics: Metrics
   log: Log
 }
@@ -46,23 +42,18 @@ export interface BatchOptions {
 const RETRY_MIN_MS = 250
 const RETRY_MAX_MS = 10_000
 const LOG_AGAIN_MS = 60_000
-/** Of days. A batch may be of more. */
-const KEYS_AT_HAND = 1_000
 
-/** A row, and the delivery it came in. */
-interface Entry {
-  view: View
+/** A view, and the delivery it came in. */
+interface Entry extends ReceivedView {
   delivery: Delivery
 }
 
 export class Batches {
   readonly #options: BatchOptions
-  readonly #bots = new BotList()
-  readonly #keys = new Map<Day, Promise<string>>()
   readonly #reopening: Reopening
   #storeProblem: string | null = null
   /** What the store could not keep until somebody mends it. Its messages are back in their queues; this is no copy to count. */
-  #unstored: readonly ViewRow[] = []
+  #unstored: readonly ReceivedView[] = []
   /** Unix milliseconds of the last word on it. */
   #loggedAt = 0
 
@@ -79,17 +70,14 @@ export class Batches {
   }
 
   /**
-   * Whether the store could keep by now what `commit` failed to; undone again, but for the keys of its days. Nothing has to
-   * be delivered for it, as each delivery in vain would count against the limit of a queue that has one.
+   * Whether the store could keep by now what `commit` failed to. Nothing has to be delivered for it, as each delivery in vain
+   * would count against the limit of a queue that has one.
    *
    * @throws {StoreUnavailable} also {@link StoreBroken}
    * @throws {StoreRefused} this process must not write to the store
    */
   async rehearse(): Promise<void> {
-    const { store } = this.#options
-    // What a key takes, above all that of a day that has to be opened again, the rows alone do not find out.
-    for (const day of new Set(this.#unstored.map(({ day }) => day))) await store.dayKey(day)
-    await rehearse(store, this.#unstored)
+    await this.#options.store.rehearse(this.#unstored)
     this.#unstored = []
   }
 
@@ -119,7 +107,10 @@ export class Batches {
     }
     send(lettersOfInvalid(deliveries))
     const entries: Entry[] = []
-    for (const delivery of deliveries) for (const view of delivery.views) entries.push({ view, delivery })
+    for (const delivery of deliveries) {
+      const receivedAt = Math.floor(delivery.receivedAt)
+      for (const view of delivery.views) entries.push({ view, receivedAt, delivery })
+    }
     const started = performance.now()
     const { counted, duplicates, rejected } = await this.#record(entries, signal)
     send(lettersOfRejected(rejected))
@@ -147,8 +138,7 @@ export class Batches {
   }
 
   async #recordWhenPossible(entries: readonly Entry[], signal: AbortSignal): Promise<Recorded> {
-    const { store, log } = this.#options
-    let replaced = 0
+    const { log } = this.#options
     for (let failures = 0; ; failures++) {
       if (signal.aborted) {
         // The deliveries are void; whether the store is well is asked anew before the next ones.
@@ -156,7 +146,7 @@ export class Batches {
         throw signal.reason
       }
       try {
-        const recorded = await store.recordViews(await this.#toRows(entries))
+        const recorded = await this.#recordOnce(entries)
         if (this.#storeProblem !== null) log.info({ failures }, 'store.back')
         this.#storeProblem = null
         return recorded
@@ -169,25 +159,11 @@ export class Batches {
         if (signal.aborted) continue
         if (error instanceof StoreBroken) {
           this.#storeProblem = null
-          this.#keys.clear()
-          this.#unstored = rehearsalRows(
-            store,
-            entries.map(({ view, delivery }) => ({ view, receivedAt: Math.floor(delivery.receivedAt) })),
-          )
+          this.#unstored = entries.map(({ view, receivedAt }) => ({ view, receivedAt }))
           throw error
-        }
-        if (error instanceof KeyReplaced) {
-          // Closed by another process, too early: asked for its key, the store opens the day again.
-          this.#keys.clear()
-          log.warn({ day: error.day }, 'day.key_replaced')
-          failures--
-          if (++replaced > 1) await sleep(RETRY_MIN_MS, undefined, { signal }).catch(() => {})
-          continue
         }
         const isNew = this.#storeProblem === null
         this.#storeProblem = storeProblem(error)
-        // While the store was away a day may have been closed, and its key with it.
-        this.#keys.clear()
         if (isNew || Date.now() - this.#loggedAt > LOG_AGAIN_MS) {
           this.#loggedAt = Date.now()
           log.error({ error: describeError(error), views: entries.length }, 'store.lost')
@@ -199,36 +175,15 @@ export class Batches {
     }
   }
 
-  async #toRows(entries: readonly Entry[]): Promise<ViewRow[]> {
-    const { store, ipStorage } = this.#options
-    const { calendar, settings } = store
-    const keys = new Map<Day, string>()
-    for (const { view } of entries) {
-      const day = calendar.dayOf(view.viewedAt)
-      if (!keys.has(day)) keys.set(day, await this.#keyOf(day))
+  async #recordOnce(entries: readonly Entry[]): Promise<Recorded> {
+    const { store, log } = this.#options
+    try {
+      const recorded = await store.recordViews(entries)
+      for (const day of recorded.closedMeanwhile ?? []) log.warn({ day }, 'day.key_replaced')
+      return recorded
+    } finally {
+      if (store.mayReopenDays) this.#reopening.start()
     }
-    const context = {
-      calendar,
-      bots: this.#bots,
-      uniqueBy: settings.uniqueBy,
-      ipStorage,
-      keyOf: (day: Day) => keys.get(day)!,
-    }
-    return entries.map(({ view, delivery }) => toRow(view, Math.floor(delivery.receivedAt), context))
-  }
-
-  // The day's first key is asked for once: a batch that asked as well would wait for the one before it to be committed.
-  #keyOf(day: Day): Promise<string> {
-    const known = this.#keys.get(day)
-    if (known !== undefined) return known
-    if (this.#keys.size >= KEYS_AT_HAND) this.#keys.clear()
-    const key = this.#options.store.dayKey(day)
-    this.#keys.set(day, key)
-    key.then(
-      () => this.#reopening.start(),
-      () => this.#keys.delete(day),
-    )
-    return key
   }
 
   #measure(

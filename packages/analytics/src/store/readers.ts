@@ -1,9 +1,9 @@
 /** The readers of a batch, each once in a window of a post, for engines that are asked about all of them at a time. */
 
 import type { Day } from './calendar.ts'
-import type { ViewRow } from './row.ts'
+import type { KeptRow } from './row.ts'
 
-export type Reader = Pick<ViewRow, 'day' | 'postUuid' | 'slice' | 'visitor'>
+export type Reader = Pick<KeptRow, 'day' | 'postUuid' | 'slice' | 'visitor'>
 
 /** The readers of one window of a post. */
 export interface WindowReaders extends Omit<Reader, 'visitor'> {

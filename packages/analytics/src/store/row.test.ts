@@ -47,7 +47,6 @@ test('a row holds the view, and everything that counting needs', () => {
     bot: false,
     visitor: createHash('sha256').update(`${KEY}192.0.2.1`).digest('hex').slice(0, 32),
     refererHost: 'news.example.org',
-    dayKey: KEY,
   })
 })
 

@@ -36,12 +36,6 @@ export interface KeptRow {
   refererHost: string
 }
 
-/** A row on its way into a store. */
-export interface ViewRow extends KeptRow {
-  /** The key of its day that `visitor` was hashed under. It is kept nowhere; the store compares it with the recorded one. */
-  dayKey: string
-}
-
 /** What views without an address share: one unknown reader a post and window. */
 export const UNKNOWN_VISITOR = '0'.repeat(32)
 
@@ -119,9 +113,8 @@ export interface RowContext {
   keyOf(day: Day): string
 }
 
-export function toRow(view: View, receivedAt: number, context: RowContext): ViewRow {
+export function toRow(view: View, receivedAt: number, context: RowContext): KeptRow {
   const { day, slice } = context.calendar.locate(view.viewedAt)
-  const dayKey = context.keyOf(day)
   return {
     eventId: view.eventId,
     postUuid: view.postUuid,
@@ -135,8 +128,7 @@ export function toRow(view: View, receivedAt: number, context: RowContext): View
     slice,
     loggedIn: view.loggedIn,
     bot: context.bots.isBot(view.userAgent),
-    visitor: visitorOf(dayKey, context.uniqueBy, view.ip, view.userAgent),
+    visitor: visitorOf(context.keyOf(day), context.uniqueBy, view.ip, view.userAgent),
     refererHost: refererHost(view.referer),
-    dayKey,
   }
 }

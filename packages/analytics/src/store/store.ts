@@ -3,9 +3,10 @@
  * and passes `test/store-contract.ts` unchanged.
  */
 
+import type { View } from '@postviews/client/src/index.ts'
 import type { Calendar, Day } from './calendar.ts'
 import type { OwnHosts } from './own-hosts.ts'
-import type { UniqueBy, ViewRow } from './row.ts'
+import type { UniqueBy } from './row.ts'
 
 /**
  * The settings that decide what is counted, and as what. They are recorded in the database: numbers counted under
@@ -54,7 +55,7 @@ export function storeProblem(error: unknown, otherwise = 'store: does not take v
   return error instanceof StoreMisplaced ? 'store: its file was deleted, moved or replaced' : otherwise
 }
 
-/** The store cannot keep these rows, now or ever, though it is well. One row alone: set it aside. Nothing was written. */
+/** The store cannot keep these views, now or ever, though it is well. One view alone: set it aside. Nothing was written. */
 export class RowRejected extends Error {
   override name = 'RowRejected'
 }
@@ -64,35 +65,33 @@ export class StoreRefused extends Error {
   override name = 'StoreRefused'
 }
 
-/**
- * The readers of a day were hashed under a key that is not the recorded one: the day was closed since the key was asked
- * for, and maybe opened again. Nothing was written: ask for the key again, and make the same rows under that.
- */
-export class KeyReplaced extends Error {
-  override name = 'KeyReplaced'
-  readonly day: Day
-
-  constructor(day: Day) {
-    super(`the key of ${day} is another one now, or none`)
-    this.day = day
-  }
-}
-
 /** The clock of this host and that of the database server are far apart: one of them is wrong. Nothing was removed. */
 export class ClocksDiffer extends Error {
   override name = 'ClocksDiffer'
 }
 
-/** Why a batch is refused whose rows were made by settings or zone rules that no longer hold. */
+/** Why a batch is refused that would be counted by settings or zone rules that no longer hold. */
 export const AGREEMENT_REPLACED =
   'a value that all processes must share was replaced in the database since this process started: restart it'
 
+/** A view, and when its event was received. */
+export interface ReceivedView {
+  view: View
+  /** Unix seconds, whole. */
+  receivedAt: number
+}
+
 /** What came of a batch. */
 export interface Recorded {
-  /** Rows that were new, and are counted now. */
+  /** Views that were new, and are counted now. */
   counted: number
-  /** Rows whose id had been counted before; they change nothing. */
+  /** Views whose id had been counted before; they change nothing. */
   duplicates: number
+  /**
+   * Days that another process has closed while this one still counted views of them. They were opened again. Absent where
+   * there are none.
+   */
+  closedMeanwhile?: readonly Day[]
 }
 
 export interface Store extends Reads {
@@ -101,15 +100,8 @@ export interface Store extends Reads {
   readonly settings: CountingSettings
   readonly calendar: Calendar
 
-  /**
-   * The random key that hashes the readers of a day, 64 hex digits: made at its first asking, the same for every
-   * process. A day that retention has closed is opened again under a new one: at once where it is small, else by
-   * `reopenDays`; views of it are counted meanwhile.
-   *
-   * @throws {StoreUnavailable}
-   * @throws {StoreRefused} what all processes must agree on was replaced since `checkSettings`
-   */
-  dayKey(day: Day): Promise<string>
+  /** Whether views came of days that were new to this process since `reopenDays` was last called: it may have something to do. */
+  readonly mayReopenDays: boolean
 
   /**
    * Goes on with the days that are being opened again, in small steps beside consumers, until none is left. It can be
@@ -121,29 +113,32 @@ export interface Store extends Reads {
   reopenDays(progress?: Progress): Promise<Reopened>
 
   /**
-   * Keeps a batch: ids, rows and counters in one transaction that is durable when this resolves. Only rows whose
-   * id is new are kept and counted; of rows with one id the first counts. Called again with the same rows, or with
-   * some of them among others, it counts none twice (rows without an id excepted).
+   * Keeps a batch: ids, rows and counters in one transaction that is durable when this resolves. Only views whose
+   * id is new are kept and counted; of views with one id the first counts. Called again with the same views, or with
+   * some of them among others, it counts none twice (views without an id excepted).
    *
-   * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same rows
-   * @throws {RowRejected} nothing was written: some row cannot be kept, call again with fewer
-   * @throws {KeyReplaced} nothing was written: make the rows again under the day's recorded key
+   * A day that retention has closed is opened again by its first view: at once where it is small, else by `reopenDays`;
+   * views of it are counted meanwhile.
+   *
+   * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same views
+   * @throws {RowRejected} nothing was written: some view cannot be kept, call again with fewer
    * @throws {StoreRefused} nothing was written, and nothing will be: what all processes must agree on was replaced since `checkSettings`
    */
-  recordViews(rows: readonly ViewRow[]): Promise<Recorded>
+  recordViews(views: readonly ReceivedView[]): Promise<Recorded>
 
   /** Whether the store can take a batch now: a write that changes nothing. @throws {StoreUnavailable} */
   ping(): Promise<void>
 
   /**
-   * Whether the store could keep these rows: does what `recordViews` does, and undoes it. Their keys need not be the
-   * recorded ones. (On ClickHouse, which cannot undo, it writes nothing to each table of a batch.)
+   * Whether the store could keep these views if all of them were new: does what `recordViews` does, and undoes it, except
+   * that closed days stay opened. A view that no store in good order could keep is passed over. (On ClickHouse, which cannot
+   * undo, it writes nothing to each table of a batch.)
    *
+   * @param views where there are none, one of our own is tried, and nothing at all is kept
    * @throws {StoreUnavailable} {@link StoreBroken} tells the step that no retry gets past
-   * @throws {RowRejected} some row cannot be kept
    * @throws {StoreRefused} as `recordViews`
    */
-  rehearse(rows: readonly ViewRow[]): Promise<void>
+  rehearse(views: readonly ReceivedView[]): Promise<void>
 
   /**
    * Brings the database to this version, under a lock; records the zone rules of this process if they are newer, and its own

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
 import type { Day } from '../calendar.ts'
 import { BatchCounts, type Count } from '../counts.ts'
 import { BatchReaders } from '../readers.ts'
-import type { ViewRow } from '../row.ts'
+import type { KeptRow } from '../row.ts'
 import { StoreRefused } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { homeOf } from './labels.ts'
@@ -15,7 +15,7 @@ import { agreedState, COMMITTED, type Engine, type State } from './state.ts'
 
 /** What counting needs of a row. */
 export type CountedRow = Pick<
-  ViewRow,
+  KeptRow,
   'postUuid' | 'day' | 'slice' | 'visitor' | 'loggedIn' | 'bot' | 'viewedAt' | 'refererHost'
 >
 
@@ -60,7 +60,7 @@ export async function countBatches(
   const shards = await cluster.shards()
   const counts = batches.map(({ label, rows }) => {
     const count = new BatchCounts(settings.bots)
-    for (const row of rows) count.add(row as ViewRow, false)
+    for (const row of rows) count.add(row as KeptRow, false)
     return { label, rows, count }
   })
 
@@ -101,7 +101,7 @@ function readerLines(
   const lines: string[][] = Array.from({ length: shards }, () => [])
   for (const { label, rows, count } of batches) {
     const readers = new BatchReaders()
-    for (const row of rows) if (count.counts(row as ViewRow)) readers.add(row)
+    for (const row of rows) if (count.counts(row as KeptRow)) readers.add(row)
     for (const { day, postUuid, slice, visitors } of readers.windows()) {
       const shard = lines[shardOf(postUuid, shards)]!
       for (const visitor of visitors)

@@ -6,8 +6,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Day } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
-import type { ViewRow } from '../row.ts'
-import { KeyReplaced, type Recorded, RowRejected } from '../store.ts'
+import { KeyReplaced } from '../key-replaced.ts'
+import type { KeptRow } from '../row.ts'
+import type { DerivedRows } from '../rows-of-views.ts'
+import { type Recorded, RowRejected } from '../store.ts'
 import { countBatches, countedBefore, doneOf, firstRowsOf, shardOf } from './batch.ts'
 import type { Shard } from './connection.ts'
 import { labelTimeMs, newLabels } from './labels.ts'
@@ -27,7 +29,7 @@ interface Part {
 }
 
 /** A row, by its id: given or made up. */
-type Identified = [id: string, row: ViewRow]
+type Identified = [id: string, row: KeptRow]
 
 /** The labels of calls that failed here: nobody else is at those batches. */
 export class Failed {
@@ -47,16 +49,15 @@ export class Failed {
 export async function recordViews(
   engine: Engine,
   failed: Failed,
-  rows: readonly ViewRow[],
+  { rows, keys }: DerivedRows,
   agreement: number,
 ): Promise<Recorded> {
-  if (rows.length === 0) return { counted: 0, duplicates: 0 }
   for (const row of rows) assertKeepable(row)
   const { cluster } = engine
   const state = await agreedState(engine, agreement)
   const shards = await cluster.shards()
   const once = firstOfEachId(rows)
-  await refuseClosed(engine, state, shards, once)
+  await refuseClosed(engine, state, shards, once, keys)
 
   const parts = partsOf(once, shards)
   try {
@@ -94,7 +95,7 @@ export async function recordViews(
 const LATEST_TIME = 2 ** 32 - 1
 
 /** What ClickHouse would wrap round or cut is refused here, before anything is written. */
-function assertKeepable({ postUuid, viewedAt, receivedAt, slice }: ViewRow): void {
+function assertKeepable({ postUuid, viewedAt, receivedAt, slice }: KeptRow): void {
   for (const time of [viewedAt, receivedAt]) {
     if (!(time >= 0 && time <= LATEST_TIME)) {
       throw new RowRejected('ClickHouse keeps times from 1970 to 2106 alone')
@@ -104,8 +105,8 @@ function assertKeepable({ postUuid, viewedAt, receivedAt, slice }: ViewRow): voi
   if (slice > 255) throw new RowRejected('there are 256 windows in a day at most')
 }
 
-function firstOfEachId(rows: readonly ViewRow[]): Identified[] {
-  const seen = new Map<string, ViewRow>()
+function firstOfEachId(rows: readonly KeptRow[]): Identified[] {
+  const seen = new Map<string, KeptRow>()
   const makeUp = newLabels()
   let made = 0
   for (const row of rows) {
@@ -127,11 +128,12 @@ async function refuseClosed(
   { openFrom }: State,
   shards: readonly Shard[],
   rows: readonly Identified[],
+  hashedUnder: ReadonlyMap<Day, string>,
 ): Promise<void> {
   const late = rows.filter(([, { day }]) => openFrom !== null && day < openFrom)
   if (late.length === 0) return
   const keys = await dayKeys(await cluster.first())
-  const closed = late.filter(([, { day, dayKey }]) => keys.get(day) !== dayKey)
+  const closed = late.filter(([, { day }]) => keys.get(day) !== hashedUnder.get(day))
   const known = await Promise.all(
     shards.map((shard, index) => {
       const ids = closed.filter(([id]) => shardOf(id, shards.length) === index).map(([id]) => `'${id}'`)

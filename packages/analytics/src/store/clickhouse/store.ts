@@ -2,7 +2,9 @@
 
 import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
+import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
+import { RowsOfViews } from '../rows-of-views.ts'
 import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
@@ -38,7 +40,7 @@ async function writeNothing(cluster: Cluster, tables: readonly string[]): Promis
 export async function openClickhouseStore(
   url: string,
   asked: AskedSettings,
-  rules = NEWEST_RULES,
+  { ipStorage = 'full', rules = NEWEST_RULES }: StoreOptions = {},
 ): Promise<Store> {
   const address = addressOf(url)
   const own = settingsInUse(asked)
@@ -57,20 +59,32 @@ export async function openClickhouseStore(
     }),
   )
 
+  const rowsOfViews = new RowsOfViews({
+    settings,
+    calendar,
+    ipStorage,
+    askKey: day => batch(() => dayKey(ingest, day)),
+  })
+
   return {
     engine: 'clickhouse',
     settings,
     calendar,
     ...createReads(ingest.cluster),
 
-    dayKey: day => batch(() => dayKey(ingest, day)),
-    // `dayKey` has opened it to the end.
+    recordViews: views =>
+      learned.during(agreement =>
+        rowsOfViews.record(views, derived => batch(() => recordViews(ingest, failed, derived, agreement))),
+      ),
+    // `dayKey` has opened them to the end.
+    mayReopenDays: false,
     reopenDays: async () => ({ days: [], isDone: true }),
-    recordViews: rows =>
-      learned.during(agreement => batch(() => recordViews(ingest, failed, rows, agreement))),
 
     ping: () => batch(() => writeNothing(ingest.cluster, ['post_view_deliveries'])),
-    rehearse: () => batch(() => writeNothing(ingest.cluster, TABLES_OF_BATCH)),
+    rehearse: views =>
+      learned.during(() =>
+        rowsOfViews.rehearse(views, () => batch(() => writeNothing(ingest.cluster, TABLES_OF_BATCH))),
+      ),
 
     async migrate(progress, hosts) {
       const { replaced } = await long(async () => {

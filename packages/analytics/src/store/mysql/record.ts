@@ -3,8 +3,9 @@
 import type { Day } from '../calendar.ts'
 import { BatchCounts, latestViewedAt } from '../counts.ts'
 import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
-import type { ViewRow } from '../row.ts'
-import { KEY_COLUMNS, keysOf, listsReaders } from '../sql/batch-keys.ts'
+import type { KeptRow } from '../row.ts'
+import type { DerivedRows } from '../rows-of-views.ts'
+import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
 import { AGREEMENT_REPLACED, type Recorded, StoreRefused } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
@@ -28,13 +29,12 @@ const TRIES = 5
  * do again what another was quicker with.
  */
 export function recordViews(connection: MysqlConnections, batch: Batch): Promise<Recorded> {
-  if (batch.rows.length === 0) return Promise.resolve({ counted: 0, duplicates: 0 })
   return connection.transaction(client => recordOn(client, batch))
 }
 
 const UNDONE = new Error('all of it worked, and is undone')
 
-/** The same, undone in the end; the rows' keys are taken for the recorded ones. */
+/** The same, undone in the end; its keys are taken for the recorded ones. */
 export async function rehearseViews(connection: MysqlConnections, batch: Batch): Promise<void> {
   const rehearsed = connection.transaction(async client => {
     await recordOn(client, batch, putKeys)
@@ -54,8 +54,8 @@ async function putKeys(client: MysqlClient, keys: ReadonlyMap<Day, string>): Pro
   }
 }
 
-interface Batch {
-  rows: readonly ViewRow[]
+/** At least one row. */
+interface Batch extends DerivedRows {
   agreement: number
   /** Unix seconds. */
   now: number
@@ -63,11 +63,10 @@ interface Batch {
 
 async function recordOn(
   client: MysqlClient,
-  { rows, agreement, now }: Batch,
+  { rows, keys, agreement, now }: Batch,
   first: (client: MysqlClient, keys: ReadonlyMap<Day, string>) => Promise<void> = async () => {},
 ): Promise<Recorded> {
   const candidates = eachIdOnce(rows)
-  const keys = keysOf(candidates)
   const progress = { committedAt: now, viewedAt: latestViewedAt(rows) }
   const state = await shareState(client, agreement)
   await first(client, keys)
@@ -109,9 +108,9 @@ function heard<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** Of rows with one id the first, in the order of their ids. */
-function eachIdOnce(rows: readonly ViewRow[]): ViewRow[] {
-  const withId = new Map<string, ViewRow>()
-  const withoutId: ViewRow[] = []
+function eachIdOnce(rows: readonly KeptRow[]): KeptRow[] {
+  const withId = new Map<string, KeptRow>()
+  const withoutId: KeptRow[] = []
   for (const row of rows) {
     if (row.eventId === null) withoutId.push(row)
     else if (!withId.has(row.eventId)) withId.set(row.eventId, row)
@@ -130,7 +129,7 @@ async function shareState(client: MysqlClient, agreement: number): Promise<State
 }
 
 interface Inserted {
-  rows: readonly ViewRow[]
+  rows: readonly KeptRow[]
   /** The number of the first; 0 when all were there before. */
   firstId: number
 }
@@ -142,7 +141,7 @@ const INSERT_VIEWS = `
   VALUES `
 
 /** Keeps the rows whose ids are new, and tells which: some at a time, the next being written while one is worked on. */
-async function* insertViews(client: MysqlClient, rows: readonly ViewRow[]): AsyncGenerator<Inserted> {
+async function* insertViews(client: MysqlClient, rows: readonly KeptRow[]): AsyncGenerator<Inserted> {
   let running: Promise<Inserted> | undefined
   for (const part of partsOf(rows, VIEWS_AT_ONCE, viewText)) {
     const done = await running
@@ -152,7 +151,7 @@ async function* insertViews(client: MysqlClient, rows: readonly ViewRow[]): Asyn
   if (running !== undefined) yield await running
 }
 
-async function insertNewViews(client: MysqlClient, { items, texts }: Part<ViewRow>): Promise<Inserted> {
+async function insertNewViews(client: MysqlClient, { items, texts }: Part<KeptRow>): Promise<Inserted> {
   for (let tries = 1; items.length > 0; tries++) {
     try {
       const { firstId } = await client.write(statement(INSERT_VIEWS, texts))
@@ -170,7 +169,7 @@ async function insertNewViews(client: MysqlClient, { items, texts }: Part<ViewRo
   return { rows: [], firstId: 0 }
 }
 
-async function knownIds(client: MysqlClient, rows: readonly ViewRow[]): Promise<Set<string>> {
+async function knownIds(client: MysqlClient, rows: readonly KeptRow[]): Promise<Set<string>> {
   const known = new Set<string>()
   const withId = rows.filter(({ eventId }) => eventId !== null)
   for (const { items, texts } of partsOf(withId, KEYS_AT_ONCE, ({ eventId }) => uuidBytes(eventId))) {
@@ -183,7 +182,7 @@ async function knownIds(client: MysqlClient, rows: readonly ViewRow[]): Promise<
   return known
 }
 
-function viewText(row: ViewRow): string {
+function viewText(row: KeptRow): string {
   return `(${quoted(row.postUuid)},${quoted(row.userId)},${quoted(row.ip)},${quoted(row.userAgent)},${quoted(row.referer)},${time(row.viewedAt)},${uuidBytes(row.eventId)},${time(row.receivedAt)},'${row.day}',${row.slice},${Number(row.loggedIn)},${Number(row.bot)},${bytes(row.visitor)},${quoted(row.refererHost)})`
 }
 

@@ -3,7 +3,9 @@
 import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { checkVersion } from '../migrate.ts'
+import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
+import { RowsOfViews } from '../rows-of-views.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
@@ -53,8 +55,7 @@ const DAYS_OF_POSTS = `(
 export async function openMysqlStore(
   url: string,
   asked: AskedSettings,
-  rules = NEWEST_RULES,
-  rankingBytes?: number,
+  { ipStorage = 'full', rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
@@ -128,25 +129,37 @@ export async function openMysqlStore(
     return checkAgreement(ingest)
   })
 
+  const rowsOfViews = new RowsOfViews({
+    settings,
+    calendar,
+    ipStorage,
+    askKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
+  })
+  const now = () => Math.floor(Date.now() / 1_000)
+
   return {
     engine: 'mysql',
     settings,
     calendar,
     ...createReads(ingest, rankings),
 
-    dayKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
-    reopenDays: progress =>
-      learned.during(agreement => reopenDays(whileAgreed(housekeeping, agreement), progress)),
-
-    recordViews: rows =>
+    recordViews: views =>
       learned.during(agreement =>
-        recordViews(writer, { rows, agreement, now: Math.floor(Date.now() / 1_000) }),
+        rowsOfViews.record(views, derived => recordViews(writer, { ...derived, agreement, now: now() })),
       ),
 
-    rehearse: rows =>
+    rehearse: views =>
       learned.during(agreement =>
-        rehearseViews(writer, { rows, agreement, now: Math.floor(Date.now() / 1_000) }),
+        rowsOfViews.rehearse(views, derived => rehearseViews(writer, { ...derived, agreement, now: now() })),
       ),
+
+    get mayReopenDays() {
+      return rowsOfViews.hasAskedKeys
+    },
+    reopenDays(progress) {
+      rowsOfViews.hasAskedKeys = false
+      return learned.during(agreement => reopenDays(whileAgreed(housekeeping, agreement), progress))
+    },
 
     // Refused by a server that only reads, and no batch waits for it.
     async ping() {

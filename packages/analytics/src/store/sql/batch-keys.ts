@@ -1,20 +1,8 @@
 /** What a batch is held against: the keys that its readers were hashed under, and those that are recorded. */
 
 import type { Day } from '../calendar.ts'
-import type { ViewRow } from '../row.ts'
-import { KeyReplaced } from '../store.ts'
+import { KeyReplaced } from '../key-replaced.ts'
 import type { SqlRow } from './sql.ts'
-
-/** The key of each day of the rows. @throws {KeyReplaced} where two of one day have different ones */
-export function keysOf(rows: readonly ViewRow[]): Map<Day, string> {
-  const keys = new Map<Day, string>()
-  for (const { day, dayKey } of rows) {
-    const key = keys.get(day)
-    if (key === undefined) keys.set(day, dayKey)
-    else if (key !== dayKey) throw new KeyReplaced(day)
-  }
-  return keys
-}
 
 export const KEY_COLUMNS = 'secret, reopening'
 

@@ -21,10 +21,13 @@ export class SqliteConnection implements SqlClient {
   #lastTransaction: Promise<unknown> = Promise.resolve()
   #ended: Error | undefined
   #closed: Promise<unknown> | undefined
+  /** Shared with the thread, which reads it before each request: a message would stand in line. */
+  readonly #isHurried = new Int32Array(new SharedArrayBuffer(4))
 
-  constructor(opened: Opened) {
+  constructor(opened: Omit<Opened, 'isHurried'>) {
     this.#readOnly = opened.readOnly
-    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: opened })
+    const workerData: Opened = { ...opened, isHurried: this.#isHurried }
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData })
     this.#worker.on('message', ({ id, reply }: { id: number; reply: Reply }) => {
       const waiting = this.#waiting.get(id)!
       this.#waiting.delete(id)
@@ -90,6 +93,11 @@ export class SqliteConnection implements SqlClient {
   async mayBeCompleted(): Promise<boolean> {
     if (this.#ended !== undefined) return false
     return (await this.#askAlone({ op: 'mayBeCompleted' })) as boolean
+  }
+
+  /** From now on the work in line hardly waits for other processes: it is about to be closed. */
+  hurry(): void {
+    Atomics.store(this.#isHurried, 0, 1)
   }
 
   /** Waits for the work in line: a statement of SQLite cannot be cut off, only the whole process. */

@@ -89,6 +89,7 @@ export class SqliteFile {
     const connections = await this.#opening?.catch(() => undefined)
     if (connections === undefined) return
     const { writer, reader, idle, header } = connections
+    for (const connection of [writer, reader]) connection.hurry()
     await Promise.all(idle.splice(0).map(connection => connection.close()))
     if (await writer.mayBeCompleted()) {
       await reader.close()

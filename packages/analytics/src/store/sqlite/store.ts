@@ -6,10 +6,10 @@ import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import { latestViewedAt } from '../counts.ts'
 import { applyMigrations, checkVersion } from '../migrate.ts'
+import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
-import type { ViewRow } from '../row.ts'
+import { type DerivedRows, RowsOfViews } from '../rows-of-views.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
-import { keysOf } from '../sql/batch-keys.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
@@ -66,8 +66,7 @@ async function untilLogIsShort(writer: SqliteConnection): Promise<void> {
 export async function openSqliteStore(
   url: string,
   asked: AskedSettings,
-  rules = NEWEST_RULES,
-  rankingBytes?: number,
+  { ipStorage = 'full', rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
   const reader: SqlClient = {
@@ -124,14 +123,21 @@ export async function openSqliteStore(
     return checkAgreement(engine)
   })
 
-  const record = (rows: readonly ViewRow[], { isRehearsal }: { isRehearsal: boolean }) => {
-    const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
-    return learned.during(agreement =>
-      file.use(({ writer }) =>
-        writer.record({ columns: toColumns(rows), keys: keysOf(rows), agreement, progress, isRehearsal }),
-      ),
-    )
-  }
+  const rowsOfViews = new RowsOfViews({
+    settings,
+    calendar,
+    ipStorage,
+    askKey: day => learned.during(agreement => dayKey(whileAgreed(engine, agreement), day)),
+  })
+
+  const keeping =
+    (agreement: number, { isRehearsal }: { isRehearsal: boolean }) =>
+    ({ rows, keys }: DerivedRows) => {
+      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
+      return file.use(({ writer }) =>
+        writer.record({ columns: toColumns(rows), keys, agreement, progress, isRehearsal }),
+      )
+    }
 
   return {
     engine: 'sqlite',
@@ -139,16 +145,18 @@ export async function openSqliteStore(
     calendar,
     ...createReads(engine, rankings),
 
-    dayKey: day => learned.during(agreement => dayKey(whileAgreed(engine, agreement), day)),
-    reopenDays: progress =>
-      learned.during(agreement => reopenDays(whileAgreed(patient, agreement), progress)),
+    recordViews: views =>
+      learned.during(agreement => rowsOfViews.record(views, keeping(agreement, { isRehearsal: false }))),
 
-    async recordViews(rows) {
-      return rows.length === 0 ? { counted: 0, duplicates: 0 } : record(rows, { isRehearsal: false })
+    rehearse: views =>
+      learned.during(agreement => rowsOfViews.rehearse(views, keeping(agreement, { isRehearsal: true }))),
+
+    get mayReopenDays() {
+      return rowsOfViews.hasAskedKeys
     },
-
-    async rehearse(rows) {
-      await record(rows, { isRehearsal: true })
+    reopenDays(progress) {
+      rowsOfViews.hasAskedKeys = false
+      return learned.during(agreement => reopenDays(whileAgreed(patient, agreement), progress))
     },
 
     async ping() {

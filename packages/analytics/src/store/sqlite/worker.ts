@@ -6,9 +6,9 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Day } from '../calendar.ts'
+import { KeyReplaced } from '../key-replaced.ts'
 import type { SqlValue } from '../sql/sql.ts'
 import { stepOf } from '../step.ts'
-import { KeyReplaced } from '../store.ts'
 import { countWrittenBack, emptyLog, giveBack, markIn, prepareWriter, takeIntoUse } from './journal.ts'
 import { Place } from './place.ts'
 import { type RecordBatch, recordViews } from './record.ts'
@@ -45,9 +45,14 @@ export interface Opened {
   readOnly: boolean
   /** A descriptor of the file, for its header. */
   headerOf: number
+  /** 1: see `SqliteConnection.hurry`. */
+  isHurried: Int32Array<SharedArrayBuffer>
 }
 
-const { path, readOnly, headerOf } = workerData as Opened
+/** How long a request waits for another process's once the connection is about to be closed. */
+const HURRIED_BUSY_MS = 200
+
+const { path, readOnly, headerOf, isHurried } = workerData as Opened
 const statements = new Map<string, StatementSync>()
 // Opened when it is first asked something, so that the thread is there by then.
 const database = new DatabaseSync(path, { readOnly, timeout: 5_000, open: false })
@@ -113,6 +118,7 @@ function answerInPlace(request: Request): unknown {
     if (request.op === 'close') return null
     open()
   }
+  if (Atomics.load(isHurried, 0) === 1) database.exec(`PRAGMA busy_timeout = ${HURRIED_BUSY_MS}`)
   if (request.op === 'close' || request.op === 'mayBeCompleted') return answer(request)
   if (!database.isTransaction) {
     place?.check()

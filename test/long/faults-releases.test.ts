@@ -5,21 +5,21 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
-import { NEWEST_RULES } from '../packages/analytics/src/store/zone-rules.ts'
-import { atEnd } from './support/at-end.ts'
-import { ENGINES, type TestEngine } from './support/engines.ts'
-import { countRows, untilStored } from './support/invariants.ts'
-import { plan } from './support/planned.ts'
-import { postviews, type Service } from './support/service.ts'
-import { createSystem } from './support/system.ts'
-import { until } from './support/until.ts'
-import { packedAs, WINNIPEG } from './support/zone-rules.ts'
+import { NEWEST_RULES } from '../../packages/analytics/src/store/zone-rules.ts'
+import { atEnd } from '../support/at-end.ts'
+import { ENGINES, type TestEngine } from '../support/engines.ts'
+import { countRows, untilStored } from '../support/invariants.ts'
+import { plan } from '../support/planned.ts'
+import { postviews, type Service } from '../support/service.ts'
+import { createSystem } from '../support/system.ts'
+import { until } from '../support/until.ts'
+import { packedAs, WINNIPEG } from '../support/zone-rules.ts'
 
 const VIEWS = 3_000
 /** So small that there is always a next batch. */
 const SETTINGS = { STATS_TIMEZONE: WINNIPEG, BATCH_EVENTS: '100' }
 const DAY_SECONDS = 86_400
-const ZONE_DATA = new URL('./support/zone-data.ts', import.meta.url).href
+const ZONE_DATA = new URL('../support/zone-data.ts', import.meta.url).href
 
 /** A system of two releases: the older one has clocks that are an hour back from a moment on, seen from now. */
 async function twoReleases(

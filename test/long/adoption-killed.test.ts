@@ -6,19 +6,19 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
-import { addDays } from '../packages/analytics/src/store/calendar.ts'
-import { openStore } from '../packages/analytics/src/store/open.ts'
-import type { CountingSettings } from '../packages/analytics/src/store/store.ts'
-import { testMysql } from '../tools/stack/for-tests.ts'
-import { startMysql } from '../tools/stack/mysql.ts'
-import { assertVerified } from './store-contract-database.ts'
-import { everythingIn } from './store-contract-recount.ts'
-import { oldConsumer } from './support/article-tables.ts'
-import { laravelTables } from './support/laravel-sql.ts'
-import { numbersTo, otherSession } from './support/mysql.ts'
-import { unix } from './support/views.ts'
+import { addDays } from '../../packages/analytics/src/store/calendar.ts'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import type { CountingSettings } from '../../packages/analytics/src/store/store.ts'
+import { testMysql } from '../../tools/stack/for-tests.ts'
+import { startMysql } from '../../tools/stack/mysql.ts'
+import { assertVerified } from '../store-contract-database.ts'
+import { everythingIn } from '../store-contract-recount.ts'
+import { oldConsumer } from '../support/article-tables.ts'
+import { laravelTables } from '../support/laravel-sql.ts'
+import { numbersTo, otherSession } from '../support/mysql.ts'
+import { unix } from '../support/views.ts'
 
-const MIGRATING = join(import.meta.dirname, 'support/migrating-process.ts')
+const MIGRATING = join(import.meta.dirname, '../support/migrating-process.ts')
 const SETTINGS: CountingSettings = {
   timeZone: 'Europe/Warsaw',
   windowHours: 6,

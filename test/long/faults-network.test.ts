@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { testMysql } from '../tools/stack/for-tests.ts'
-import { atEnd } from './support/at-end.ts'
-import { MYSQL, mysqlDatabase, SQLITE } from './support/engines.ts'
-import { countRows, untilStored } from './support/invariants.ts'
-import { isCommit } from './support/mysql.ts'
-import { plan } from './support/planned.ts'
-import { DUPLICATES } from './support/service.ts'
-import { createSystem, type TestSystem } from './support/system.ts'
-import { type Chunk, startTcpProxy, type TcpProxy, type Verdict } from './support/tcp-proxy.ts'
-import { until } from './support/until.ts'
+import { testMysql } from '../../tools/stack/for-tests.ts'
+import { atEnd } from '../support/at-end.ts'
+import { MYSQL, mysqlDatabase, SQLITE } from '../support/engines.ts'
+import { countRows, untilStored } from '../support/invariants.ts'
+import { isCommit } from '../support/mysql.ts'
+import { plan } from '../support/planned.ts'
+import { DUPLICATES } from '../support/service.ts'
+import { createSystem, type TestSystem } from '../support/system.ts'
+import { type Chunk, startTcpProxy, type TcpProxy, type Verdict } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
 
 const VIEWS = 1_000
 const HEARTBEAT_SECONDS = 2

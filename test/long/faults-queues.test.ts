@@ -10,14 +10,14 @@ import {
   VIEWS_QUEUE,
 } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
-import { type TestVhost, testRabbitmq } from '../tools/stack/for-tests.ts'
-import { ENGINES, SQLITE } from './support/engines.ts'
-import { untilStored } from './support/invariants.ts'
-import { goodEvent, plan, planOf } from './support/planned.ts'
-import { messageCount, onChannel, sendTo } from './support/published.ts'
-import { postviews, UNACKNOWLEDGED } from './support/service.ts'
-import { createSystem, type TestSystem } from './support/system.ts'
-import { until } from './support/until.ts'
+import { type TestVhost, testRabbitmq } from '../../tools/stack/for-tests.ts'
+import { ENGINES, SQLITE } from '../support/engines.ts'
+import { untilStored } from '../support/invariants.ts'
+import { goodEvent, plan, planOf } from '../support/planned.ts'
+import { messageCount, onChannel, sendTo } from '../support/published.ts'
+import { postviews, UNACKNOWLEDGED } from '../support/service.ts'
+import { createSystem, type TestSystem } from '../support/system.ts'
+import { until } from '../support/until.ts'
 
 const VIEWS = 1_000
 const unixNow = () => Math.floor(Date.now() / 1_000)

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ENGINES } from './support/engines.ts'
-import { countRows, untilStored } from './support/invariants.ts'
-import { plan } from './support/planned.ts'
-import { DUPLICATES, postviews } from './support/service.ts'
-import { createSystem } from './support/system.ts'
+import { ENGINES } from '../support/engines.ts'
+import { countRows, untilStored } from '../support/invariants.ts'
+import { plan } from '../support/planned.ts'
+import { DUPLICATES, postviews } from '../support/service.ts'
+import { createSystem } from '../support/system.ts'
 
 const STOP_DEADLINE_MS = 20_000
 const VIEWS = 1_000

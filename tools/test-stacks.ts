@@ -10,26 +10,7 @@ import { EVERY_PART } from './stack/install.ts'
 import { ensureParts, NotInstallableToday } from './stack/stack-install.ts'
 import { rootOf, STACKS, type Stack, stackNamed } from './stack/stacks.ts'
 import { onStopSignal } from './stack/stop-signals.ts'
-
-/** From an old broker to the newest, which it starts both. */
-const UPGRADE = ['test/upgrade/*.test.ts']
-/** Whether the documents name the versions that the stack has. */
-const VERSIONS = ['test/stacks/versions.test.ts']
-/** What one server answers, as another of its kind may not. */
-const ASKS_SERVER = [
-  ...VERSIONS,
-  'tools/stack/{mysql,rabbitmq}.test.ts',
-  'test/{store-mysql,store-schema,store-broken,mysql*,adoption*,agreement-migration}.test.ts',
-  'test/{delivery-limits,message-sizes,rabbitmq-metrics,queues-left-alone}.test.ts',
-  'test/faults-{broker,queues}.test.ts',
-]
-const NEEDS_SERVER = [
-  ...ASKS_SERVER,
-  'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
-  'test/faults-{backlog,clocks,consumers,dead-bytes,ending,input,killed,messages,network,releases,restarted,store}.test.ts',
-  'test/{cli-dead,cli-service,publishers,laravel,laravel-load,system,life}.test.ts',
-  'test/tracker*.test.ts',
-]
+import { ASKS_SERVER, NEEDS_SERVER, UPGRADE, VERSIONS } from './stack-tests.ts'
 
 const said: string[] = []
 const say = (line: string) => console.log(`[test:stacks] ${line}`)

@@ -46,6 +46,11 @@ const PARTS = {
   // A power cut is tried on a disk in a file; where none can be made, strace tells what was synced before what.
   disk: { packages: ['mount', 'e2fsprogs'], programs: ['mount', 'umount', 'mkfs.ext4'] },
   strace: { packages: ['strace'], programs: ['strace'] },
+  // What scripts talk to the relay's socket with.
+  socat: { packages: ['socat'], programs: ['socat'] },
+  netcat: { packages: ['netcat-openbsd'], programs: ['nc.openbsd'] },
+  // Of it nothing runs: it reads units, and hands over sockets.
+  systemd: { packages: ['systemd'], programs: ['systemd-analyze', 'systemd-socket-activate'] },
   debootstrap: { packages: ['debootstrap'], programs: ['debootstrap'] },
   containers: {
     // netavark and aardvark-dns are the networks and their names, for which iptables is needed; runc, as crun takes no cgroups of version 1.

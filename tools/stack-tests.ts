@@ -1,0 +1,23 @@
+/** Which tests run on a stack. */
+
+/** From an old broker to the newest, which it starts both. */
+export const UPGRADE = ['test/upgrade/*.test.ts']
+/** Whether the documents name the versions that the stack has. */
+export const VERSIONS = ['test/stacks/versions.test.ts']
+/** What one server answers, as another of its kind may not. */
+export const ASKS_SERVER = [
+  ...VERSIONS,
+  'tools/stack/{mysql,rabbitmq}.test.ts',
+  'test/{store-mysql,store-schema,store-broken,mysql*,adoption*,agreement-migration}.test.ts',
+  'test/{delivery-limits,message-sizes,rabbitmq-metrics,queues-left-alone,faults-broker}.test.ts',
+  'test/long/faults-queues.test.ts',
+]
+export const NEEDS_SERVER = [
+  ...ASKS_SERVER,
+  'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
+  'test/faults-{backlog,clocks,consumers,dead-bytes,ending,input,killed,messages,store}.test.ts',
+  'test/long/{adoption-killed,faults-network,faults-releases,faults-restarted}.test.ts',
+  'test/{cli-dead,cli-service,publishers,laravel,laravel-load,system,life}.test.ts',
+  'test/tracker*.test.ts',
+  'test/{relay,faults-relay-full}.test.ts',
+]

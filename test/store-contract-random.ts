@@ -84,7 +84,7 @@ export function randomViews(random: Random, count: number): View[] {
       viewedAt: begin + random(0, DAYS * 86_400 - 1),
     }
     // Some are logged in without an id that could be kept.
-    return { ...drawn, loggedIn: drawn.userId !== null || drawn.viewedAt % 4 === 0 }
+    return { ...drawn, ownTime: drawn.viewedAt, loggedIn: drawn.userId !== null || drawn.viewedAt % 4 === 0 }
   })
 }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, differencesIn, type Promises } from './store-contract-database.ts'
+import { assertVerified, type ContractEngine, differencesIn, type Promises } from './store-contract-database.ts'
 import type { Damage, Figures, Kept } from './support/damage.ts'
 import { GOOGLEBOT, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
@@ -22,7 +22,7 @@ const HOSTS_OF_POST = KEPT_OF_POST + 20
 const HOSTS_OF_OTHER = 460
 const HOSTS_OF_SITE = HOSTS_OF_POST + OTHER_POSTS * HOSTS_OF_OTHER
 
-export function settledContract(promises: Promises): void {
+export function settledContract(promises: Promises, { countsByRows = false }: ContractEngine): void {
   promises(
     'keeps of a day that is over for a day the hosts with most views, the rest as one',
     async ({ open, kept }) => {

@@ -73,7 +73,6 @@ export function clickhouseEngine(shards: number): ContractEngine {
     // Its DateTime ends in 2106.
     unkeepable: { receivedAt: unix('2106-03-01T00:00:00Z') },
     counters: CLICKHOUSE_COUNTERS,
-    keepsTotals: false,
-    settlesDays: false,
+    countsByRows: true,
   }
 }

@@ -83,10 +83,10 @@ export interface ReceivedView {
 
 /** What came of a batch. */
 export interface Recorded {
-  /** Views that were new, and are counted now. */
+  /** Views that were new, and are counted now; where `duplicates` is null all of them. */
   counted: number
-  /** Views whose id had been counted before; they change nothing. */
-  duplicates: number
+  /** Views whose id had been counted before; they change nothing. Null where nobody knows that yet (see `roll`). */
+  duplicates: number | null
   /**
    * Days that another process has closed while this one still counted views of them. They were opened again. Absent where
    * there are none.
@@ -125,6 +125,16 @@ export interface Store extends Reads {
    * @throws {StoreRefused} nothing was written, and nothing will be: what all processes must agree on was replaced since `checkSettings`
    */
   recordViews(views: readonly ReceivedView[]): Promise<Recorded>
+
+  /**
+   * Counts what was recorded since it was last called, by any process; returns whether there was anything. Only where
+   * views are not counted with their batch (ClickHouse): there, answers are as old as `asOf` says. Any number of processes may
+   * do it at once.
+   *
+   * @throws {StoreUnavailable}
+   * @throws {StoreRefused} as `recordViews`
+   */
+  roll?(): Promise<boolean>
 
   /** Whether the store can take a batch now: a write that changes nothing. @throws {StoreUnavailable} */
   ping(): Promise<void>
@@ -337,6 +347,8 @@ export interface TopPosts {
 
 /** What the internal API reads. Days without views are left out; the route fills them in. */
 export interface Reads {
+  /** The moment up to which all that was recorded is counted, for answers asked for from now on. Both in Unix milliseconds. */
+  asOf(nowMs: number): Promise<number>
   /** In the order asked; zeros for a post never viewed. */
   postTotals(posts: readonly string[]): Promise<(Totals & { post_uuid: string })[]>
   /** Oldest first, by post. */

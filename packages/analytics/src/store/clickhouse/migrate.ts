@@ -5,7 +5,8 @@ import { refuseNewer, refuseOlder } from '../migrate.ts'
 import type { Progress } from '../store.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { isServers, UNKNOWN_TABLE } from './errors.ts'
-import { type Engine, ownState, recordSettings } from './state.ts'
+import { latestEntry, tellAll } from './agreed.ts'
+import { type Engine, firstState, recordState } from './state.ts'
 
 const MIGRATIONS = new URL('./migrations/', import.meta.url)
 
@@ -17,6 +18,10 @@ const CREATE_MIGRATIONS = `
   ENGINE = MergeTree
   ORDER BY version
   SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`
+
+/** A merge writes anew what an insert had brought to the disk, so it brings it there as well. */
+const SYNCED = `fsync_after_insert = 1, fsync_part_directory = 1,
+  min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, non_replicated_deduplication_window = 0`
 
 interface Migration {
   version: number
@@ -39,16 +44,8 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
     }
     for (const shard of shards) await shard.insert('post_view_migrations', 'version', JSON.stringify([next]))
   }
-  const recorded = await shards[0]!.all('SELECT epoch FROM post_view_settings LIMIT 1')
-  if (recorded.length === 0) {
-    await recordSettings(engine, {
-      epoch: 1,
-      agreement: 1,
-      settingsSince: null,
-      ownHosts: [],
-      ...ownState(engine),
-    })
-  }
+  if ((await latestEntry(shards[0]!, 'settings')) === null) await recordState(cluster, firstState(engine))
+  await tellAll(cluster)
 }
 
 /** @throws {StoreRefused} unless the database is of just this program's version */
@@ -78,6 +75,7 @@ async function readMigrations(cluster: Cluster): Promise<Migration[]> {
       const text = await readFile(new URL(name, MIGRATIONS), 'utf8')
       const sql = text
         .replace(/^--.*$/gm, '')
+        .replaceAll('{{synced}}', SYNCED)
         .replace(/\{\{all: (.*?)\}\}/gs, (_, select: string) => overAll(select, cluster.address))
       const statements = sql.split(/;\s*(?:\n|$)/).filter(statement => statement.trim() !== '')
       return { version: Number.parseInt(name, 10), statements }

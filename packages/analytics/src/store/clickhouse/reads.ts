@@ -1,85 +1,138 @@
-/** The internal API's reads: sums over what each batch, or all batches of a day, have added. */
+/** The internal API's reads: rows of figures, each as old as the shard was last counted. */
 
-import type { Day } from '../calendar.ts'
-import { NO_OWN_HOSTS, recordedOwnHosts, referrerOf } from '../own-hosts.ts'
+import { REMAINDER } from '../bounds.ts'
+import type { Calendar, Day } from '../calendar.ts'
+import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
-import type { Cluster, Row } from './connection.ts'
+import type { Cluster, Row, Shard } from './connection.ts'
+import { hostsOfDay, postIn, siteHostsOfDay, SUMS } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
-import { recordedLists } from './own-hosts.ts'
+import { shardOf } from './record.ts'
+import { countedUntil, type Rolling, rollingOf } from './roll.ts'
+import { postKey, within } from './sql.ts'
+import { recordedLists } from './state.ts'
+import { Together } from './together.ts'
 
-const SUMS = `sum(views) AS all_views, sum(unique_views) AS all_unique, sum(logged_in) AS all_logged_in,
-  sum(bots) AS all_bots`
-const TIMES =
-  'toUnixTimestamp(min(first_viewed_at)) AS first_time, toUnixTimestamp(max(last_viewed_at)) AS last_time'
-// A row that was taken back is all zeros.
-const IS_THERE = 'all_views != 0 OR all_bots != 0'
+const VALUES = `views, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first_time,
+  toUnixTimestamp(last_viewed_at) AS last_time`
+const AS_OF_HELD_MS = 1_000
 
-export function createReads(cluster: Cluster): Reads {
-  const all = (sql: string, params?: Record<string, string | number | readonly string[]>) =>
-    cluster.during(() => cluster.all(sql, params))
-  const from = (kind: string, where = 'true') =>
-    cluster.from(`SELECT * FROM post_view_sums WHERE kind = '${kind}' AND ${where}`)
+export function createReads(cluster: Cluster, calendar: Calendar): Reads {
+  const all = (sql: string) => cluster.during(() => cluster.all(sql))
+  const onEach = (sql: string) =>
+    cluster.during(async () => {
+      const shards = await cluster.shards()
+      return (await Promise.all(shards.map(shard => shard.all(sql)))).flat()
+    })
+
+  /** What is asked of posts goes to their shards, one question of a kind at a time on each. */
+  const kinds = new Map<string, Together<Row[]>[]>()
+  async function ofPosts(
+    posts: readonly string[],
+    kind: string,
+    sql: (posts: string) => string,
+  ): Promise<Map<string, Row[]>> {
+    const shards = await cluster.shards()
+    if (kinds.size > 1_000) kinds.clear()
+    const questions = kinds.get(kind) ?? shards.map(shard => new Together(keys => rowsByPost(shard, sql(postIn(keys)))))
+    kinds.set(kind, questions)
+    const keys: string[][] = shards.map(() => [])
+    for (const post of posts) keys[shardOf(post, shards.length)]!.push(postKey(post))
+    const answers = await Promise.all(
+      questions.map((question, index) => (keys[index]!.length === 0 ? new Map<string, Row[]>() : question.ask(keys[index]!))),
+    )
+    return new Map(
+      posts.map(post => [post, answers[shardOf(post, shards.length)]!.get(postKey(post)) ?? []]),
+    )
+  }
 
   const held = new HeldAnswers()
   const topPosts = async (period: { from: Day; to: Day } | null, limit: number, offset: number) => {
     const readMs = performance.now()
-    const where = period === null ? 'true' : within(period.from, period.to)
-    const posts = `SELECT post_uuid, ${SUMS} FROM ${from('post', where)} GROUP BY post_uuid HAVING all_views > 0`
-    const rows = await all(
-      `SELECT post_uuid, all_views, all_unique, count() OVER () AS posts FROM (${posts})
-       ORDER BY all_views DESC, post_uuid
-       LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
-      { limit, offset },
+    const figures =
+      period === null
+        ? 'SELECT post, views, unique_views FROM post_view_totals FINAL WHERE views > 0'
+        : `SELECT post, sum(d.views) AS views, sum(d.unique_views) AS unique_views
+           FROM (SELECT * FROM post_view_days FINAL WHERE ${within(period.from, period.to)}) AS d GROUP BY post HAVING views > 0`
+    const posts = cluster.from(
+      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views, f.unique_views AS unique_views
+       FROM (${figures}) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
     )
-    const [counted] = rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM (${posts})`)
+    const rows = await all(
+      `SELECT text, views, unique_views, count() OVER () AS posts FROM ${posts} AS posts_of_all
+       ORDER BY views DESC, text LIMIT ${limit} OFFSET ${offset}`,
+    )
+    const [counted] = rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM ${posts} AS posts_of_all`)
     return {
       readMs,
       total: Number(counted!['posts']),
       posts: rows.map(row => ({
-        post_uuid: String(row['post_uuid']),
-        views: Number(row['all_views']),
-        unique_views: Number(row['all_unique']),
+        post_uuid: String(row['text']),
+        views: Number(row['views']),
+        unique_views: Number(row['unique_views']),
       })),
     }
   }
 
+  let asOf: { askedMs: number; ageMs: Promise<number> } | undefined
+  /** How long ago the moment was up to which all is counted. */
+  async function age(): Promise<number> {
+    const shards = await cluster.shards()
+    const moments = await Promise.all(shards.map(countedUntil))
+    return Math.max(0, ...moments.map(moment => (moment === null ? 0 : Date.now() - moment * 1_000)))
+  }
+
   return {
+    async asOf(nowMs) {
+      if (asOf === undefined || performance.now() - asOf.askedMs > AS_OF_HELD_MS) {
+        const asked = { askedMs: performance.now(), ageMs: cluster.during(age) }
+        asOf = asked
+        asked.ageMs.catch(() => {
+          if (asOf === asked) asOf = undefined
+        })
+      }
+      const { askedMs, ageMs } = asOf
+      return nowMs - (await ageMs) - (performance.now() - askedMs)
+    },
+
     async postTotals(posts) {
       if (posts.length === 0) return []
-      const rows = await all(
-        `SELECT post_uuid, ${SUMS}, ${TIMES} FROM ${from('post', `post_uuid IN (${quoted(posts)})`)} GROUP BY post_uuid`,
+      const found = await cluster.during(() =>
+        ofPosts(posts, 'totals', some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_totals FINAL WHERE ${some}`),
       )
-      const found = new Map(rows.map(row => [row['post_uuid'], row]))
-      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)) }))
+      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)![0]) }))
     },
 
     async postDays(posts, first, last) {
-      const days = new Map<string, DayFigures[]>(posts.map(post => [post, []]))
-      if (posts.length === 0) return days
-      const rows = await all(
-        `SELECT post_uuid, day, ${SUMS}
-         FROM ${from('post', `post_uuid IN (${quoted(posts)}) AND ${within(first, last)}`)}
-         GROUP BY post_uuid, day
-         HAVING ${IS_THERE}
-         ORDER BY post_uuid, day`,
+      if (posts.length === 0) return new Map()
+      const period = within(first, last)
+      const found = await cluster.during(() =>
+        ofPosts(
+          posts,
+          period,
+          some => `SELECT toString(post) AS key, day, ${VALUES} FROM post_view_days FINAL
+            WHERE ${some} AND ${period} AND views + bots > 0 ORDER BY post, day`,
+        ),
       )
-      for (const row of rows) days.get(String(row['post_uuid']))?.push(dayFigures(row))
-      return days
+      return new Map(posts.map(post => [post, found.get(post)!.map(dayFigures)]))
     },
 
     async siteTotals() {
-      const [row] = await all(`SELECT ${SUMS}, ${TIMES} FROM ${from('site')}`)
-      return totals(row)
+      const rows = await onEach(`SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`)
+      return totals(rows.reduce(sumOf))
     },
 
     async siteDays(first, last) {
-      const rows = await all(
-        `SELECT day, ${SUMS} FROM ${from('site', within(first, last))}
-         GROUP BY day
-         HAVING ${IS_THERE}
-         ORDER BY day`,
+      const rows = await onEach(
+        `SELECT day, ${VALUES} FROM post_view_site_days FINAL WHERE ${within(first, last)} AND views + bots > 0`,
       )
-      return rows.map(dayFigures)
+      const days = new Map<string, Row>()
+      for (const row of rows) {
+        const day = String(row['day'])
+        const before = days.get(day)
+        days.set(day, before === undefined ? row : sumOf(before, row))
+      }
+      return [...days].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => dayFigures(row))
     },
 
     async topPosts(period, limit, offset, maxAgeMs = 0) {
@@ -90,67 +143,105 @@ export function createReads(cluster: Cluster): Reads {
     },
 
     async referrers(post, first, last, limit, offset = 0) {
-      const source =
-        post === null
-          ? from('site_referrer', within(first, last))
-          : from('referrer', `post_uuid = ${quoted([post])} AND ${within(first, last)}`)
-      const [rows, [whole], [holds]] = await Promise.all([
-        all(
-          `SELECT host, sum(views) AS all_views FROM ${source}
-           GROUP BY host
-           HAVING all_views > 0
-           ORDER BY all_views DESC, host
-           LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
-          { limit, offset },
-        ),
-        all(`SELECT sum(views) AS all_views FROM ${source}`),
-        cluster.during(() => recordedLists(cluster)),
-      ])
-      const own = recordedOwnHosts(holds ?? NO_OWN_HOSTS)
-      const referrers = rows.map(row => referrerOf(own, String(row['host']), Number(row['all_views'])))
-      const listed = referrers.reduce((sum, { views }) => sum + views, 0)
-      // Read beside the list, so a batch may have come between the two.
-      return { referrers, other: { views: Math.max(0, Number(whole!['all_views']) - listed) } }
+      return cluster.during(async () => {
+        const shards = await cluster.shards()
+        const shard = post === null ? shards[0]! : shards[shardOf(post, shards.length)]!
+        const rolling = await rollingOf({ calendar }, shard)
+        const open = await openDays(shards, rolling, first, last)
+        const hosts = post === null ? siteHosts(cluster, rolling, open, within(first, last)) : postHosts(rolling, open, within(first, last), postKey(post))
+        const [rows, [whole], [holds]] = await Promise.all([
+          shard.all(
+            `SELECT host, sum(n) AS views FROM (${hosts}) WHERE host != '${REMAINDER}'
+             GROUP BY host HAVING views > 0 ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`,
+          ),
+          shard.all(`SELECT sum(n) AS views FROM (${hosts})`),
+          recordedLists(cluster),
+        ])
+        const own = recordedOwnHosts(holds!)
+        const referrers = rows.map(row => referrerOf(own, String(row['host']), Number(row['views'])))
+        const listed = referrers.reduce((sum, { views }) => sum + views, 0)
+        // Read beside the list, so a batch may have come between the two.
+        return { referrers, other: { views: Math.max(0, Number(whole!['views']) - listed) } }
+      })
     },
 
     async progress() {
-      const latest = `SELECT * FROM post_view_figures
-        WHERE kind = 'batch' AND post_uuid = '' AND day = '1970-01-01' AND host = '' AND minute = 0
-        ORDER BY UUIDToNum(batch) DESC LIMIT 1`
-      const [row] = await all(
-        `SELECT toUnixTimestamp(committed_at) AS committed, toUnixTimestamp(last_viewed_at) AS viewed
-         FROM ${cluster.from(latest)}
-         ORDER BY UUIDToNum(batch) DESC
-         LIMIT 1`,
+      const rows = await onEach(
+        `SELECT toUnixTimestamp64Milli(committed_at) AS committed, toUnixTimestamp(viewed_at) AS viewed
+         FROM post_view_rolled WHERE committed_at IS NOT NULL ORDER BY committed_at DESC, viewed_at DESC LIMIT 1`,
       )
+      const [latest] = rows.sort((a, b) => Number(b['committed']) - Number(a['committed']))
       return {
-        lastCommittedAt: row === undefined ? null : Number(row['committed']),
-        lastViewedAt: row === undefined ? null : Number(row['viewed']),
+        lastCommittedAt: latest === undefined ? null : Math.floor(Number(latest['committed']) / 1_000),
+        lastViewedAt: latest === undefined ? null : Number(latest['viewed']),
       }
     },
 
     async minutes(since) {
-      const rows = await all(
-        `SELECT toUnixTimestamp(minute) AS time, sum(views) AS all_views
-         FROM ${from('minute', `minute >= toDateTime(${Math.floor(since - (since % 60))}, 'UTC')`)}
-         GROUP BY minute
-         HAVING all_views > 0
-         ORDER BY minute`,
+      const from = Math.floor(since - (since % 60))
+      const rows = await onEach(
+        `SELECT toUnixTimestamp(toStartOfMinute(viewed_at)) AS time, count() AS views
+         FROM post_view_rows FINAL
+         WHERE (hour >= ${Math.floor(from / 3_600)} OR hour = 0) AND viewed_at >= toDateTime(${from}, 'UTC') AND counts = 1
+           AND viewed_at >= toDateTime((SELECT max(number) FROM post_view_agreed WHERE name = 'minutes'), 'UTC')
+         GROUP BY time`,
       )
-      return rows.map(row => ({ minute: iso(row['time'])!, views: Number(row['all_views']) }))
+      const minutes = new Map<number, number>()
+      for (const row of rows) minutes.set(Number(row['time']), (minutes.get(Number(row['time'])) ?? 0) + Number(row['views']))
+      return [...minutes].sort(([a], [b]) => a - b).map(([time, views]) => ({ minute: iso(time)!, views }))
     },
   }
 }
 
-/** ClickHouse's days begin in 1970 and end in 2149; what was counted is among them. */
-function within(first: Day, last: Day): string {
-  const [from, to] = [first < '1970-01-01' ? '1970-01-01' : first, last > '2149-06-06' ? '2149-06-06' : last]
-  return from > to ? 'false' : `day BETWEEN '${from}' AND '${to}'`
+async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>> {
+  const rows = new Map<string, Row[]>()
+  for (const row of await shard.all(sql)) {
+    const key = String(row['key'])
+    const known = rows.get(key)
+    if (known === undefined) rows.set(key, [row])
+    else known.push(row)
+  }
+  return rows
 }
 
-/** Texts as SQL. They go into subqueries that other servers run, where parameters do not reach. */
-export function quoted(texts: readonly string[]): string {
-  return texts.map(text => `'${text.replace(/[\\']/g, '\\$&')}'`).join(', ')
+/** The days of a period that are broken down from their rows: two or three, where retention runs. */
+async function openDays(shards: readonly Shard[], { closed }: Rolling, first: Day, last: Day): Promise<Day[]> {
+  const lists = await Promise.all(
+    shards.map(shard =>
+      shard.all(
+        `SELECT DISTINCT day FROM post_view_site_days WHERE ${within(first, last)} AND day > '${closed ?? '1970-01-01'}'`,
+      ),
+    ),
+  )
+  return [...new Set(lists.flat().map(row => String(row['day'])))]
+}
+
+function postHosts(rolling: Rolling, open: readonly Day[], period: string, key: string): string {
+  const post = postIn([key])
+  const settled = `SELECT host, n FROM (
+    SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${rolling.closed ?? '1970-01-01'}'
+  ) ARRAY JOIN hosts AS host, host_views AS n`
+  return [settled, ...open.map(day => `SELECT host, n FROM (${hostsOfDay(rolling, day, post)})`)].join(' UNION ALL ')
+}
+
+function siteHosts(cluster: Cluster, rolling: Rolling, open: readonly Day[], period: string): string {
+  const settled = `SELECT host, n FROM (
+    SELECT * FROM post_view_site_breakdowns FINAL WHERE ${period} AND day <= '${rolling.closed ?? '1970-01-01'}'
+  ) ARRAY JOIN hosts AS host, host_views AS n`
+  const days = open.map(day => {
+    const counted = `SELECT host, sum(n) AS n FROM (${siteHostsOfDay(rolling, day)}) GROUP BY host`
+    return `SELECT host, n FROM ${cluster.from(counted)} AS of_day`
+  })
+  return [settled, ...days].join(' UNION ALL ')
+}
+
+function sumOf(a: Row, b: Row): Row {
+  const sum: Row = { ...a }
+  for (const column of ['views', 'unique_views', 'logged_in', 'bots']) sum[column] = Number(a[column]) + Number(b[column])
+  const times = (column: string) => [a[column], b[column]].filter(time => time !== null && time !== undefined).map(Number)
+  sum['first_time'] = times('first_time').length === 0 ? null : Math.min(...times('first_time'))
+  sum['last_time'] = times('last_time').length === 0 ? null : Math.max(...times('last_time'))
+  return sum
 }
 
 function iso(time: unknown): string | null {
@@ -168,14 +259,14 @@ function totals(row: Row | undefined): Totals {
 }
 
 function figures(row: Row): Figures {
-  const views = Number(row['all_views'] ?? 0)
-  const loggedIn = Number(row['all_logged_in'] ?? 0)
+  const views = Number(row['views'] ?? 0)
+  const loggedIn = Number(row['logged_in'] ?? 0)
   return {
     views,
-    unique_views: Number(row['all_unique'] ?? 0),
+    unique_views: Number(row['unique_views'] ?? 0),
     logged_in: loggedIn,
     anonymous: views - loggedIn,
-    bots: Number(row['all_bots'] ?? 0),
+    bots: Number(row['bots'] ?? 0),
   }
 }
 

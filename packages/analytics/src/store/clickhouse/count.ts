@@ -1,0 +1,142 @@
+/** What is counted, as SQL: from the rows of a day, and what retention has left of them. */
+
+import type { Day } from '../calendar.ts'
+import type { Engine } from './state.ts'
+import { NO_HOUR } from './row.ts'
+import { quoted } from './sql.ts'
+import { KEPT_OF_POST, NOWHERE, REMAINDER } from '../bounds.ts'
+
+const HOUR_SECONDS = 3_600
+/** The time that a publisher has sent is at most a day ahead of the view's. */
+const AHEAD_SECONDS = 86_400
+/** A day counted in another zone is at most that far off. */
+const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
+
+/** The nil UUID: it stands for the site where a post is asked for. */
+export const SITE = '00000000-0000-0000-0000-000000000000'
+
+/** The figures of a post and day, in the order of the columns that every table of figures has. */
+export const FIGURES = 'views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at'
+
+/** Sums of figures, under the same names. */
+export const SUMS = `sum(f.views) AS views, sum(f.unique_views) AS unique_views, sum(f.logged_in) AS logged_in, sum(f.bots) AS bots,
+  min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
+
+/** How a shard's rows are read. */
+export interface Sources {
+  calendar: Engine['calendar']
+  /** Whether rows may lie on a day that they lay on in another zone. */
+  hasOtherZones: boolean
+  /** The last day that has a base; null without any. */
+  basedTo: Day | null
+}
+
+/** As SQL: the partitions that rows of a day may be in. */
+export function hoursOf({ calendar, hasOtherZones }: Sources, day: Day): string {
+  const { start, end } = calendar.bounds(day)
+  const around = hasOtherZones ? OTHER_ZONE_SECONDS : 0
+  const first = Math.max(0, Math.floor((start - around) / HOUR_SECONDS))
+  const last = Math.floor((end - 1 + AHEAD_SECONDS + around) / HOUR_SECONDS)
+  return `(hour BETWEEN ${first} AND ${last} OR hour = ${NO_HOUR})`
+}
+
+/** Rows of a day, one for each view, but for those that a base stands for. `posts`: as SQL, which of them. */
+export function rowsOfDay(
+  sources: Sources,
+  day: Day,
+  posts: string,
+  columns: string,
+  of: 'post' | 'site' = 'post',
+): string {
+  const rows = `FROM post_view_rows FINAL WHERE ${hoursOf(sources, day)} AND day = '${day}' AND ${posts}`
+  if (!hasBases(sources, day)) return `SELECT ${columns} ${rows}`
+  if (of === 'site') {
+    const cutoff = `(SELECT max(cutoff) FROM post_view_bases WHERE day = '${day}' AND post = '${SITE}')`
+    return `SELECT ${columns} ${rows} AND received_at >= toDateTime(${cutoff}, 'UTC')`
+  }
+  return `SELECT ${columns} FROM (SELECT * ${rows}) AS r
+    LEFT ANY JOIN (SELECT post AS based, cutoff FROM post_view_bases FINAL WHERE day = '${day}') AS b ON r.post = b.based
+    WHERE r.received_at >= toDateTime(b.cutoff, 'UTC')`
+}
+
+/** What stands for the removed rows of a day. */
+export function basesOfDay(day: Day, posts: string): string {
+  return `SELECT * FROM post_view_bases FINAL WHERE day = '${day}' AND ${posts}`
+}
+
+export function hasBases({ basedTo }: Sources, day: Day): boolean {
+  return basedTo !== null && day <= basedTo
+}
+
+/** A row's reader within its window, in one number. */
+export const READER = 'bitXor(visitor, intHash64(slice))'
+
+/**
+ * `SELECT post, figures` of a day, counted anew.
+ *
+ * @param also as SQL: `SELECT post` of posts that get a row even where they have no views of the day
+ */
+export function figuresOfDay(sources: Sources, day: Day, posts = 'true', also?: string): string {
+  const rows = rowsOfDay(
+    sources,
+    day,
+    posts,
+    `post, toUInt64(counts) AS n, ${READER} AS reader, toUInt64(0) AS known, toUInt64(counts AND logged_in) AS logged, toUInt64(bot) AS bots_of,
+     if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, counts = 1 AS reads`,
+  )
+  const bases = basesOfDay(day, `post != '${SITE}' AND ${posts}`)
+  const parts = hasBases(sources, day)
+    ? [
+        rows,
+        `SELECT post, views, toUInt64(0), unique_views, logged_in, bots, first_viewed_at, last_viewed_at, false FROM (${bases})`,
+        `SELECT post, toUInt64(0), reader, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+      ]
+    : [rows]
+  if (also !== undefined) {
+    const nothing = 'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, false'
+    parts.push(`SELECT post, ${nothing} FROM (${also})`)
+  }
+  return `SELECT post, sum(n) AS views, uniqExactIf(reader, reads) + sum(known) AS unique_views, sum(logged) AS logged_in,
+      sum(bots_of) AS bots, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
+    FROM (${parts.join(' UNION ALL ')})
+    GROUP BY post`
+}
+
+/** `SELECT post, host, n` of a day: views by where their readers came from. */
+export function hostsOfDay(sources: Sources, day: Day, posts: string): string {
+  const rows = rowsOfDay(sources, day, `${posts} AND counts = 1`, `post, referer_host AS host, toUInt64(1) AS n`)
+  if (!hasBases(sources, day)) return rows
+  const bases = basesOfDay(day, `post != '${SITE}' AND ${posts}`)
+  return `${rows} UNION ALL SELECT post, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
+}
+
+/** `SELECT host, n` of a day of the whole site, of this shard. */
+export function siteHostsOfDay(sources: Sources, day: Day): string {
+  const rows = rowsOfDay(sources, day, 'counts = 1', 'referer_host AS host, toUInt64(1) AS n', 'site')
+  if (!hasBases(sources, day)) return rows
+  const base = basesOfDay(day, `post = '${SITE}'`)
+  return `${rows} UNION ALL SELECT host, n FROM (${base}) ARRAY JOIN hosts AS host, host_views AS n`
+}
+
+/** `SELECT post, hosts, host_views` of a day: as many hosts as are kept, the rest as one. `also`: as of `figuresOfDay`. */
+export function breakdownsOfDay(sources: Sources, day: Day, posts = 'true', also?: string): string {
+  const hosts = `SELECT post, host, sum(n) AS views FROM (${hostsOfDay(sources, day, posts)}) GROUP BY post, host`
+  const nothing = also === undefined ? '' : ` UNION ALL SELECT post, '', toUInt64(0) FROM (${also})`
+  return `SELECT post, ${keptHosts('groupArray((host, views))', KEPT_OF_POST)} FROM (${hosts}${nothing}) GROUP BY post`
+}
+
+/** As SQL: of pairs (host, views) those with most views, nowhere beside them, and the rest as one. */
+export function keptHosts(pairs: string, limit: number): string {
+  const ofHost = (host: string) => `arraySum(x -> if(x.1 = '${host}', x.2, 0), pairs)`
+  const one = (host: string, views: string) => `if(${views} > 0, [('${host}', toUInt64(${views}))], [])`
+  const rest = `(arraySum(x -> x.2, arraySlice(sorted, ${limit + 1})) + ${ofHost(REMAINDER)})`
+  return `${pairs} AS pairs,
+    arraySort(x -> (-toInt64(x.2), x.1), arrayFilter(x -> x.1 NOT IN ('${NOWHERE}', '${REMAINDER}'), pairs)) AS sorted,
+    arrayConcat(arraySlice(sorted, 1, ${limit}), ${one(NOWHERE, ofHost(NOWHERE))}, ${one(REMAINDER, rest)}) AS kept,
+    arrayMap(x -> x.1, kept) AS hosts, arrayMap(x -> toUInt64(x.2), kept) AS host_views`
+}
+
+/** As SQL: posts by their keys. */
+export function postIn(keys: readonly string[]): string {
+  return `post IN (${quoted(keys)})`
+}

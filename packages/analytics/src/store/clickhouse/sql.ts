@@ -1,0 +1,22 @@
+/** Values as SQL. They go into subqueries that other servers run, where parameters do not reach. */
+
+import { hash } from 'node:crypto'
+import { isUuid } from '@postviews/client/src/index.ts'
+import type { Day } from '../calendar.ts'
+
+export function quoted(texts: readonly string[]): string {
+  return texts.map(text => `'${text.replace(/[\\']/g, '\\$&')}'`).join(', ')
+}
+
+/** ClickHouse's days begin in 1970 and end in 2149; what was counted is among them. */
+export function within(first: Day, last: Day): string {
+  const [from, to] = [first < '1970-01-01' ? '1970-01-01' : first, last > '2149-06-06' ? '2149-06-06' : last]
+  return from > to ? 'false' : `day BETWEEN '${from}' AND '${to}'`
+}
+
+/** 128 bits for a post: its UUID, or those of a hash of its text, written as a UUID. */
+export function postKey(post: string): string {
+  if (isUuid(post)) return post
+  const hex = hash('sha256', post)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
+}

@@ -106,7 +106,7 @@ export function retentionContract(promises: Promises, { countsByRows = false }: 
     assert.equal((await kept.dayKeys())['2026-05-30'], keys['2026-05-30'])
     assert.equal((await store.prune(closing)).days, 1)
     assert.deepEqual(await kept.dayKeys(), { '2026-05-31': keys['2026-05-31'] })
-    assert.deepEqual(await kept.readerDays(), ['2026-05-31'])
+    if (!countsByRows) assert.deepEqual(await kept.readerDays(), ['2026-05-31'])
     await assertVerified(store)
   })
 
@@ -118,8 +118,10 @@ export function retentionContract(promises: Promises, { countsByRows = false }: 
       await record(store, readers)
       const key = (await kept.dayKeys())['2026-05-30']
       await store.prune(closing)
-      await damage({ kind: 'readers left over' })
-      assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
+      if (!countsByRows) {
+        await damage({ kind: 'readers left over' })
+        assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
+      }
       await record(store, [view(MAY_30), view(MAY_30, { ip: null })])
       assert.notEqual((await kept.dayKeys())['2026-05-30'], key)
       await record(await open(store.settings), [view(MAY_30), view(MAY_30, { userAgent: SAFARI })])
@@ -129,9 +131,11 @@ export function retentionContract(promises: Promises, { countsByRows = false }: 
       // It stays open for as long as its views are accepted, and is closed once more.
       const longer = { ...closing, maxAgeSeconds: 60 * DAY_SECONDS }
       assert.equal((await store.prune(longer)).days, 0)
-      assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
+      assert.deepEqual(Object.keys(await kept.dayKeys()), ['2026-05-30'])
+      if (!countsByRows) assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
       assert.equal((await store.prune(closing)).days, 1)
-      assert.deepEqual(await kept.readerDays(), [])
+      assert.deepEqual(await kept.dayKeys(), {})
+      if (!countsByRows) assert.deepEqual(await kept.readerDays(), [])
       await assertVerified(store)
     },
   )
@@ -149,7 +153,8 @@ export function retentionContract(promises: Promises, { countsByRows = false }: 
     await assertVerified(store)
   })
 
-  promises('removes visitors that an interrupted run has left', async ({ open, damage, kept }) => {
+  const whereListed = countsByRows ? () => {} : promises
+  whereListed('removes visitors that an interrupted run has left', async ({ open, damage, kept }) => {
     const store = await open()
     await record(store, [view('2026-03-01T12:00:00Z')])
     await store.prune(OPTIONS)

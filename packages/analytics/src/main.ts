@@ -9,6 +9,7 @@ import { type Config, withoutSecrets } from './config.ts'
 import { Consumer } from './ingest/consumer.ts'
 import { BrokerWatch } from './ingest/depths.ts'
 import { type Retention, scheduleRetention } from './ingest/retention.ts'
+import { Rolling } from './rolling.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { openStore } from './store/open.ts'
@@ -104,6 +105,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
     if (siteHosts !== undefined) {
       if (parts.consumer) {
         metrics.deadMaxBytes.set(config.deadMaxBytes)
+        const rolling = new Rolling(store, log)
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
         late.consumer = consumer
         late.broker = consumer
@@ -113,6 +115,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
         ends.unshift(() =>
           Promise.all([
             consumer.stop(CONSUMER_STOP_MS),
+            rolling.stop(),
             Promise.race([retention.stop(), sleep(RETENTION_STOP_MS, undefined, { ref: false })]),
           ]),
         )

@@ -42,8 +42,8 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       const keys = groups.length === 0 ? new Map() : await keysToApply(engine, state)
       for (const [index, group] of groups.entries()) {
         progress('settings', index, groups.length)
-        await deriveAgain(engine, shard, state, keys, group, others)
-        again = true
+        // Rows that were derived again are there until they are merged.
+        if ((await deriveAgain(engine, shard, state, keys, group, others)) > 0) again = true
       }
     }
     if (again) continue

@@ -79,6 +79,7 @@ export async function tellAll(cluster: Cluster): Promise<void> {
   }
 }
 
-async function write(shard: Shard, name: string, number: number, value: string): Promise<void> {
+/** Of one shard, whoever else writes the same. */
+export async function write(shard: Shard, name: string, number: number, value: string): Promise<void> {
   await shard.insert('post_view_agreed', 'name, number, value', JSON.stringify([name, number, value]))
 }

@@ -123,7 +123,7 @@ export function insertChanged(from: string, changed: Changed, given = ''): strin
     SELECT ${columns.join(', ')} FROM (${from}) AS r`
 }
 
-/** Derives the rows again that `where` tells, as of an epoch. */
+/** Derives the rows again that `where` tells, as of an epoch. Returns how many there were. */
 export async function deriveAgain(
   engine: Engine,
   shard: Shard,
@@ -131,11 +131,14 @@ export async function deriveAgain(
   keys: ReadonlyMap<Day, DayKey>,
   group: HourGroup,
   where: string,
-): Promise<void> {
+): Promise<number> {
+  const from = `SELECT * FROM post_view_rows FINAL WHERE ${group.hours} AND ${where}`
+  const [row] = await shard.all(`SELECT count() AS views FROM (${from})`)
+  if (Number(row!['views']) === 0) return 0
   const { given, key, loggedIn, ...derived } = derivedOf(engine, state, keys, group)
   const version = versionOf(String(state.epoch), key, RECEIVED, IS_FORGOTTEN)
-  const from = `SELECT * FROM post_view_rows FINAL WHERE ${group.hours} AND ${where}`
   await shard.run(insertChanged(from, { ...derived, logged_in: loggedIn, version }, given))
+  return Number(row!['views'])
 }
 
 /**

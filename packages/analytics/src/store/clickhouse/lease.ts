@@ -66,6 +66,7 @@ async function takeLease(cluster: Cluster, holder: string, now: number, forSecon
   const held = latest === null ? null : (JSON.parse(latest.value) as Held)
   const isHeld = held !== null && held.until > now && held.until <= now + LEASE_SECONDS + CLOCKS_DIFFER_SECONDS
   if (isHeld && held.holder !== holder) return false
-  const value = JSON.stringify({ holder, until: now + forSeconds } satisfies Held)
+  const until = forSeconds === 0 ? 0 : now + forSeconds
+  const value = JSON.stringify({ holder, until } satisfies Held)
   return (await agree(cluster, LEASE, { number: (latest?.number ?? 0) + 1, value })) === value
 }

@@ -149,19 +149,20 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
         const rolling = await rollingOf({ calendar }, shard)
         const open = await openDays(shards, rolling, first, last)
         const hosts = post === null ? siteHosts(cluster, rolling, open, within(first, last)) : postHosts(rolling, open, within(first, last), postKey(post))
-        const [rows, [whole], [holds]] = await Promise.all([
+        const [rows, [holds]] = await Promise.all([
           shard.all(
-            `SELECT host, sum(n) AS views FROM (${hosts}) WHERE host != '${REMAINDER}'
-             GROUP BY host HAVING views > 0 ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`,
+            `SELECT host, views, whole FROM (
+               SELECT host, views, sum(views) OVER () AS whole FROM (SELECT host, sum(n) AS views FROM (${hosts}) GROUP BY host)
+             )
+             WHERE host != '${REMAINDER}' AND views > 0 ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`,
           ),
-          shard.all(`SELECT sum(n) AS views FROM (${hosts})`),
           recordedLists(cluster),
         ])
+        const [whole] = rows.length > 0 ? rows : await shard.all(`SELECT sum(n) AS whole FROM (${hosts})`)
         const own = recordedOwnHosts(holds!)
         const referrers = rows.map(row => referrerOf(own, String(row['host']), Number(row['views'])))
         const listed = referrers.reduce((sum, { views }) => sum + views, 0)
-        // Read beside the list, so a batch may have come between the two.
-        return { referrers, other: { views: Math.max(0, Number(whole!['views']) - listed) } }
+        return { referrers, other: { views: Number(whole!['whole']) - listed } }
       })
     },
 

@@ -11,7 +11,7 @@ import { breakdownsOfDay, FIGURES, figuresOfDay, SITE, SUMS } from './count.ts'
 import { derivedOf, deriveAgain, type HourGroup, hourGroups } from './derive.ts'
 import { dayKey, dayKeys, closedDays, type DayKey } from './keys.ts'
 import { exclusively } from './lease.ts'
-import { countDay, countTotals, isSettled, type Rolling, rollingOf, rollShard } from './roll.ts'
+import { countDay, countTotals, isSettled, type Rolling, rollingOf, rollingsOf, rollShard } from './roll.ts'
 import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
 import { checkedState, type Engine, type State } from './state.ts'
 
@@ -160,11 +160,12 @@ export async function verify(
   progress: Progress = () => {},
 ): Promise<Verified> {
   const state = await checkedState(engine)
-  while (await rollAll(engine));
+  await rollAll(engine)
   await siteBreakdowns(engine)
   const rows = await rowsThatDiffer(engine, state, progress)
   for (const difference of [...rows.found, ...(await idsOfSeveral(engine))]) found(difference)
 
+  const rollings = await rollingsOf(engine)
   const days = await allDays(engine)
   const wrong: Differing[] = []
   /** The site's day is on every shard: what differs is told once. */
@@ -178,42 +179,46 @@ export async function verify(
   }
   let done = 0
   for (const day of days) {
-    const differing = await certain(engine, () => differingOfDay(engine, day))
+    const differing = await certain(engine, rollings, rolled => differingOfDay(engine, rolled, day))
     tell(differing)
     wrong.push(...differing)
     progress('days', ++done, days.length)
   }
   if (days.length === 0) progress('days', 0, 0)
-  tell(await certain(engine, () => differingTotals(engine, wrong)))
+  tell(await certain(engine, rollings, () => differingTotals(engine, wrong)))
   progress('posts', 1, 1)
   return { days: days.length, rows: rows.rows }
 }
 
 /** What differs, and still does in the same way once everything was counted that came meanwhile. */
-async function certain(engine: Engine, compare: () => Promise<Differing[]>): Promise<Differing[]> {
-  let differing = await compare()
+async function certain(
+  engine: Engine,
+  rollings: readonly Rolling[],
+  compare: (rollings: readonly Rolling[]) => Promise<Differing[]>,
+): Promise<Differing[]> {
+  let differing = await compare(rollings)
   for (let again = 0; again < 2 && differing.length > 0; again++) {
     await rollAll(engine)
     await siteBreakdowns(engine)
     if (again > 0) await sleep(100)
     const before = new Set(differing.map(one => JSON.stringify(one)))
-    differing = (await compare()).filter(one => before.has(JSON.stringify(one)))
+    differing = (await compare(await rollingsOf(engine))).filter(one => before.has(JSON.stringify(one)))
   }
   return differing
 }
 
-async function differingOfDay(engine: Engine, day: Day): Promise<Differing[]> {
+async function differingOfDay(engine: Engine, rollings: readonly Rolling[], day: Day): Promise<Differing[]> {
   const shards = await engine.cluster.shards()
   const ofShards = await Promise.all(
-    shards.map(async shard => {
-      const rolling = await rollingOf(engine, shard)
+    shards.map(async (shard, index) => {
+      const rolling = rollings[index]!
       const posts = await differingIn(shard, postsOfDay(rolling, day))
       const site = corrected(await differingIn(shard, siteOfDay(day)), posts, () => () => true)
       const hosts = isSettled(rolling, day) ? await differingIn(shard, hostsOfPosts(rolling, day)) : []
       return [...posts, ...site, ...hosts]
     }),
   )
-  return [...ofShards.flat(), ...(await differingSiteHosts(engine, day))]
+  return [...ofShards.flat(), ...(await differingSiteHosts(engine, rollings, day))]
 }
 
 /** @param days what differs of the days that totals are sums of */
@@ -305,14 +310,15 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   const { adoptSettings: adopts } = options
   if (adopts) await adoptSettings(engine, progress)
   const state = await checkedState(engine)
-  while (await rollAll(engine));
+  await rollAll(engine)
   let fixed = await rebuildRows(engine, state, progress)
-  while (await rollAll(engine));
+  await rollAll(engine)
+  const rollings = await rollingsOf(engine)
   const days = (await allDays(engine)).filter(day => adopts || isAsked(options, day))
   const shards = await engine.cluster.shards()
   let done = 0
   for (const day of days) {
-    const differing = await certain(engine, () => differingOfDay(engine, day))
+    const differing = await certain(engine, rollings, rolled => differingOfDay(engine, rolled, day))
     fixed += differing.flatMap(differencesOf).length
     if (differing.length > 0) {
       for (const shard of shards) {
@@ -326,7 +332,7 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
     progress('days', ++done, days.length)
   }
   if (days.length === 0) progress('days', 0, 0)
-  const wrong = await certain(engine, () => differingTotals(engine, []))
+  const wrong = await certain(engine, rollings, () => differingTotals(engine, []))
   fixed += wrong.flatMap(differencesOf).length
   if (wrong.length > 0) await rebuildTotals(engine)
   progress('posts', 1, 1)
@@ -365,14 +371,8 @@ async function rebuildRows(engine: Engine, state: State, progress: Progress): Pr
         if (!keys.has(day) && !closed.has(day)) keys.set(day, await dayKey(engine.cluster, day, async () => {}))
       }
       const { given, differs } = differingColumns(engine, state, keys, group)
-      const [row] = await shard.all(
-        `WITH ${given} SELECT count() AS wrong FROM (SELECT * FROM post_view_rows FINAL WHERE ${group.hours}) WHERE ${differs}`,
-      )
-      if (Number(row!['wrong']) > 0) {
-        fixed += Number(row!['wrong'])
-        await deriveAgain(engine, shard, state, keys, group, `id IN (
-          WITH ${given} SELECT id FROM (SELECT * FROM post_view_rows FINAL WHERE ${group.hours}) WHERE ${differs})`)
-      }
+      const wrong = `WITH ${given} SELECT id FROM (SELECT * FROM post_view_rows FINAL WHERE ${group.hours}) WHERE ${differs}`
+      fixed += await deriveAgain(engine, shard, state, keys, group, `id IN (${wrong})`)
       progress('rows', ++done, total)
     }
   }

@@ -14,9 +14,10 @@
  */
 
 import type { Day } from '../calendar.ts'
-import { StoreUnavailable } from '../store.ts'
+import { write } from './agreed.ts'
 import type { Shard } from './connection.ts'
 import { breakdownsOfDay, FIGURES, figuresOfDay, type Sources, SUMS } from './count.ts'
+import { NO_HOUR } from './row.ts'
 import type { Engine } from './state.ts'
 
 const BLOCK_BITS = 40
@@ -49,18 +50,20 @@ interface Listing extends Rolled {
 
 /** Counts what this shard has committed. Returns whether there was anything. */
 export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: Shard): Promise<boolean> {
-  const numbers = await numbersOf(shard)
-  const listing = await list(shard, await rolledOf(shard))
+  const { numbers, listing } = await list(shard)
   if (listing.hours.length === 0) return false
-  const rolling = { calendar, ...numbers, stamp: stampOf(listing) }
 
   const changed = `hour IN (${listing.hours.join(', ')})${listing.since === null ? '' : ` AND ${listing.since}`}`
   const summary = await shard.all(
     `SELECT day, countIf(post_name != '') AS named, countIf(${IS_STRAY}) AS strays,
+            countIf(${IS_STRAY} AND hour != ${NO_HOUR}) AS ahead,
             max(committed_at) AS committed, argMax(viewed_at, (committed_at, viewed_at)) AS viewed
      FROM post_view_rows WHERE ${changed} GROUP BY day`,
   )
   if (summary.some(row => Number(row['named']) > 0)) await nameNewPosts(shard, changed)
+  const ahead = summary.filter(row => Number(row['ahead']) > 0).map(row => String(row['day']))
+  for (const day of ahead.filter(day => !numbers.ahead.includes(day))) await write(shard, AHEAD + day, 1, '')
+  const rolling = { calendar, ...numbers, ahead: [...numbers.ahead, ...ahead], stamp: stampOf(listing) }
   const days = new Set(summary.map(row => String(row['day'])))
   const hasStrays = summary.some(row => Number(row['strays']) > 0)
   if (hasStrays) for (const day of await daysOfStrays(shard, changed)) days.add(day)
@@ -72,7 +75,8 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
   await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_rows WHERE ${changed})`)
 
   // Rows that retention removed meanwhile were not counted.
-  if (JSON.stringify(await numbersOf(shard)) !== JSON.stringify(numbers)) return true
+  const { numbers: now } = await list(shard)
+  if (now.cutoff !== numbers.cutoff || now.closed !== numbers.closed) return true
   const last = summary.reduce((a, b) => (String(b['committed']) > String(a['committed']) ? b : a))
   await recordRolled(shard, listing, [last['committed'], last['viewed']])
   return true
@@ -149,67 +153,62 @@ export async function countTotals(
 
 /** What a shard is counted from now, by somebody who counts more than was committed since. */
 export async function rollingOf({ calendar }: Pick<Engine, 'calendar'>, shard: Shard): Promise<Rolling> {
-  const numbers = await numbersOf(shard)
-  return { calendar, ...numbers, stamp: stampOf(await list(shard, await rolledOf(shard))) }
+  const { numbers, listing } = await list(shard)
+  return { calendar, ...numbers, stamp: stampOf(listing) }
 }
 
-/** What counting depends on but rows. */
-async function numbersOf(shard: Shard) {
-  const ofName = (name: string) => `(SELECT max(number) FROM post_view_agreed WHERE name = '${name}')`
-  const [row] = await shard.all(
-    `SELECT ${ofName('cutoff')} AS cutoff, toDate(${ofName('closed')}) AS closed, ${ofName('zones')} AS zones,
-            (SELECT max(day) FROM post_view_bases) AS based_to`,
-  )
-  const day = (text: unknown) => (text === '1970-01-01' ? null : String(text))
-  return {
-    cutoff: Number(row!['cutoff']),
-    closed: day(row!['closed']),
-    basedTo: day(row!['based_to']),
-    hasOtherZones: Number(row!['zones']) > 0,
-  }
-}
+/** Before the day, as a name in `post_view_agreed` of this shard. */
+const AHEAD = 'ahead '
 
-async function rolledOf(shard: Shard): Promise<Rolled | null> {
-  const [row] = await shard.all(
-    `SELECT generation, block, table_uuid, started, toUnixTimestamp(as_of) AS as_of
-     FROM post_view_rolled ORDER BY generation DESC, block DESC, as_of DESC LIMIT 1`,
-  )
-  if (row === undefined) return null
-  return {
-    generation: Number(row['generation']),
-    block: Number(row['block']),
-    tableUuid: String(row['table_uuid']),
-    started: Number(row['started']),
-    asOf: Number(row['as_of']),
-  }
+/** Of all shards. */
+export async function rollingsOf(engine: Engine): Promise<Rolling[]> {
+  const shards = await engine.cluster.shards()
+  return Promise.all(shards.map(shard => rollingOf(engine, shard)))
 }
 
 const PARTS = `system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`
+const TABLE = `system.tables WHERE database = currentDatabase() AND name = 'post_view_rows'`
 
-async function list(shard: Shard, rolled: Rolled | null): Promise<Listing> {
-  const [now] = await shard.all(
-    `SELECT uuid, toUnixTimestamp(now()) AS now, toUnixTimestamp(now()) - uptime() AS started
-     FROM system.tables WHERE database = currentDatabase() AND name = 'post_view_rows'`,
+const numberOf = (name: string) => `(SELECT max(number) FROM post_view_agreed WHERE name = '${name}')`
+
+/** Of a shard: how far it was counted, what was committed by now, and the numbers that counting depends on. */
+async function list(shard: Shard) {
+  // In two full seconds that are subtracted from each other there is one of doubt.
+  const [row] = await shard.all(
+    `WITH (SELECT argMax((generation, block, table_uuid, started, toUnixTimestamp(as_of)), (generation, block, as_of)) FROM post_view_rolled) AS rolled,
+          (SELECT any(uuid) FROM ${TABLE}) AS table_uuid,
+          toUnixTimestamp(now()) - uptime() AS started,
+          rolled.3 = table_uuid AS is_same_table,
+          is_same_table AND abs(toInt64(rolled.4) - started) <= 1 AS is_same_start
+     SELECT rolled.1 AS generation, rolled.2 AS rolled_block, rolled.4 AS rolled_started, rolled.5 AS rolled_as_of, table_uuid,
+            toUnixTimestamp(now()) AS now, started, is_same_start, max(max_block_number) AS block,
+            groupUniqArrayIf(toUInt32(partition), NOT is_same_table OR max_block_number > rolled.2
+              OR NOT is_same_start AND toUnixTimestamp(modification_time) + ${LOST_SECONDS} >= rolled.5) AS hours,
+            ${numberOf('cutoff')} AS cutoff, ${numberOf('zones')} AS zones,
+            toDate(${numberOf('closed')}) AS closed, (SELECT max(day) FROM post_view_bases) AS based_to,
+            (SELECT groupUniqArray(substring(name, ${AHEAD.length + 1})) FROM post_view_agreed WHERE startsWith(name, '${AHEAD}')) AS ahead
+     FROM ${PARTS}`,
   )
-  if (now === undefined) throw new StoreUnavailable('ClickHouse: there is no table post_view_rows')
-  const [tableUuid, started, asOf] = [String(now['uuid']), Number(now['started']), Number(now['now'])]
-  const isSameTable = rolled !== null && rolled.tableUuid === tableUuid
-  // Two full seconds are subtracted from each other.
-  const isSameStart = isSameTable && Math.abs(rolled.started - started) <= 1
-  const isNew = isSameTable
-    ? `(max_block_number > ${rolled.block}${isSameStart ? '' : ` OR modification_time >= toDateTime(${rolled.asOf - LOST_SECONDS})`})`
-    : 'true'
-  const [parts] = await shard.all(
-    `SELECT max(max_block_number) AS block, groupUniqArrayIf(toUInt32(partition), ${isNew}) AS hours FROM ${PARTS}`,
-  )
+  const day = (text: unknown) => (text === '1970-01-01' ? null : String(text))
+  const isSameStart = Number(row!['is_same_start']) === 1
+  const rolledBlock = Number(row!['rolled_block'])
   return {
-    generation: isSameStart ? rolled.generation : (rolled?.generation ?? 0) + 1,
-    block: Number(parts!['block']),
-    tableUuid,
-    started: isSameStart ? rolled.started : started,
-    asOf: Math.max(asOf, isSameStart ? rolled.asOf : 0),
-    hours: (parts!['hours'] as unknown[]).map(Number),
-    since: isSameStart ? `_block_number > ${rolled.block}` : null,
+    listing: {
+      generation: Number(row!['generation']) + (isSameStart ? 0 : 1),
+      block: Number(row!['block']),
+      tableUuid: String(row!['table_uuid']),
+      started: Number(row![isSameStart ? 'rolled_started' : 'started']),
+      asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),
+      hours: (row!['hours'] as unknown[]).map(Number),
+      since: isSameStart ? `_block_number > ${rolledBlock}` : null,
+    } satisfies Listing,
+    numbers: {
+      cutoff: Number(row!['cutoff']),
+      hasOtherZones: Number(row!['zones']) > 0,
+      closed: day(row!['closed']),
+      basedTo: day(row!['based_to']),
+      ahead: row!['ahead'] as Day[],
+    },
   }
 }
 

@@ -4,7 +4,7 @@ import type { Day } from '../calendar.ts'
 import { KEPT_OF_SITE } from '../bounds.ts'
 import { keptHosts, siteHostsOfDay } from './count.ts'
 import type { Differing } from './recount.ts'
-import { isSettled, rollingOf } from './roll.ts'
+import { isSettled, type Rolling, rollingsOf } from './roll.ts'
 import type { Engine } from './state.ts'
 
 /**
@@ -13,7 +13,8 @@ import type { Engine } from './state.ts'
  */
 export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []): Promise<void> {
   const shards = await engine.cluster.shards()
-  const rollings = await Promise.all(shards.map(shard => rollingOf(engine, shard)))
+  const rollings = await rollingsOf(engine)
+  if (rollings.some(({ closed }) => closed === null)) return
   const stampsOf = await Promise.all(
     shards.map(async shard => {
       const rows = await shard.all('SELECT day, toString(stamp) AS stamp FROM post_view_site_days FINAL')
@@ -33,7 +34,7 @@ export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []):
   for (const day of [...stale].filter(day => rollings.every(rolling => isSettled(rolling, day))).sort()) {
     const stamps = stampsOf.map(stamps => stamps.get(day) ?? '0')
     const weight = stamps.reduce((sum, stamp) => sum + BigInt(stamp), 0n)
-    const [hosts, views] = await hostsOf(engine, day)
+    const [hosts, views] = await hostsOf(engine, rollings, day)
     await shards[0]!.insert(
       'post_view_site_breakdowns',
       'day, hosts, host_views, stamps, weight',
@@ -43,11 +44,11 @@ export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []):
 }
 
 /** The hosts of the site that a day keeps, and the views of each. */
-async function hostsOf(engine: Engine, day: Day): Promise<[hosts: string[], views: number[]]> {
+async function hostsOf(engine: Engine, rollings: readonly Rolling[], day: Day): Promise<[hosts: string[], views: number[]]> {
   const shards = await engine.cluster.shards()
   const parts = await Promise.all(
-    shards.map(async shard => {
-      const hosts = siteHostsOfDay(await rollingOf(engine, shard), day)
+    shards.map(async (shard, index) => {
+      const hosts = siteHostsOfDay(rollings[index]!, day)
       return shard.all(`SELECT host, sum(n) AS views FROM (${hosts}) GROUP BY host`)
     }),
   )
@@ -70,10 +71,14 @@ function asArray(values: readonly string[], type = 'String'): string {
   return `CAST([${values.join(',')}], 'Array(${type})')`
 }
 
-export async function differingSiteHosts(engine: Engine, day: Day): Promise<Differing[]> {
+export async function differingSiteHosts(
+  engine: Engine,
+  rollings: readonly Rolling[],
+  day: Day,
+): Promise<Differing[]> {
+  if (!isSettled(rollings[0]!, day)) return []
   const first = await engine.cluster.first()
-  if (!isSettled(await rollingOf(engine, first), day)) return []
-  const [hosts, views] = await hostsOf(engine, day)
+  const [hosts, views] = await hostsOf(engine, rollings, day)
   const [row] = await first.all(
     `SELECT hosts, host_views FROM post_view_site_breakdowns FINAL WHERE day = '${day}'`,
   )

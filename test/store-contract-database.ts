@@ -63,10 +63,14 @@ export function promisesOf(engine: ContractEngine): Promises {
         databases.push(database)
         const { url } = database
         const changes = { recorded: 0, counted: 0 }
+        const kept = engine.kept(url)
+        let counted: Store | undefined
         const openAsIs: TestDatabase['openAsIs'] = async (settings, options) => {
           const opened = await openStore(url, { ...SETTINGS, ...settings }, options)
           const store = countingBeforeReads(opened, changes)
           cleanups.push(() => store.close())
+          // What is kept is looked at behind the store's back, once all is counted.
+          if (store.roll !== undefined) counted = store
           return store
         }
         return {
@@ -81,7 +85,13 @@ export function promisesOf(engine: ContractEngine): Promises {
             for (const damage of damages) await engine.damage(url, damage)
             changes.recorded++
           },
-          kept: engine.kept(url),
+          kept: {
+            ...kept,
+            async hosts(day) {
+              await counted?.siteTotals()
+              return kept.hosts(day)
+            },
+          },
           another: create,
         }
       }

@@ -195,7 +195,8 @@ async function list(shard: Shard) {
   return {
     listing: {
       generation: Number(row!['generation']) + (isSameStart ? 0 : 1),
-      block: Number(row!['block']),
+      // The part with the greatest may have been dropped.
+      block: Math.max(Number(row!['block']), isSameStart ? rolledBlock : 0),
       tableUuid: String(row!['table_uuid']),
       started: Number(row![isSameStart ? 'rolled_started' : 'started']),
       asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),

@@ -25,9 +25,9 @@ export interface HourGroup {
  */
 export async function hourGroups(shard: Shard, where = 'true'): Promise<HourGroup[]> {
   const groups = await shard.all(
-    `SELECT intDiv(hour, ${HOURS_A_DAY}) AS day, groupUniqArray(hour) AS hours, count() AS rows,
+    `SELECT intDiv(hour, ${HOURS_A_DAY}) AS date, groupUniqArray(hour) AS hours, count() AS rows,
             toUnixTimestamp(min(viewed_at)) AS first, toUnixTimestamp(max(viewed_at)) AS last
-     FROM post_view_rows WHERE ${where} GROUP BY day ORDER BY day`,
+     FROM post_view_rows WHERE ${where} GROUP BY date ORDER BY date`,
   )
   return groups.map(({ hours, first, last, rows }) => ({
     hours: `hour IN (${(hours as number[]).join(', ')})`,

@@ -12,7 +12,7 @@ export const CLICKHOUSE_COUNTERS = ['post_view_agreed']
 
 const TABLES: Record<Figures['of'], string> = {
   aggregate: 'post_view_days',
-  total: 'post_view_totals',
+  total: 'post_view_post_totals',
   referrer: 'post_view_breakdowns',
   site_aggregate: 'post_view_site_days',
   site_referrer: 'post_view_site_breakdowns',

@@ -51,7 +51,7 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
     const readMs = performance.now()
     const figures =
       period === null
-        ? 'SELECT post, views, unique_views FROM post_view_totals FINAL WHERE views > 0'
+        ? 'SELECT post, views, unique_views FROM post_view_post_totals FINAL WHERE views > 0'
         : `SELECT post, sum(d.views) AS views, sum(d.unique_views) AS unique_views
            FROM (SELECT * FROM post_view_days FINAL WHERE ${within(period.from, period.to)}) AS d GROUP BY post HAVING views > 0`
     const posts = cluster.from(
@@ -98,7 +98,7 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
     async postTotals(posts) {
       if (posts.length === 0) return []
       const found = await cluster.during(() =>
-        ofPosts(posts, 'totals', some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_totals FINAL WHERE ${some}`),
+        ofPosts(posts, 'totals', some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_post_totals FINAL WHERE ${some}`),
       )
       return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)![0]) }))
     },

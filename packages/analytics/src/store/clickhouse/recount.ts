@@ -86,7 +86,7 @@ const TOTALS: Counted = {
   fields: TOTAL_FIELDS,
   expected: `SELECT toString(post) AS key, ${VALUES} AS v
     FROM (SELECT post, ${SUMS} FROM (SELECT * FROM post_view_days FINAL) AS f GROUP BY post) WHERE views + bots > 0`,
-  found: `SELECT toString(post) AS key, ${VALUES} AS v FROM post_view_totals FINAL WHERE views + bots > 0`,
+  found: `SELECT toString(post) AS key, ${VALUES} AS v FROM post_view_post_totals FINAL WHERE views + bots > 0`,
   nameOf: post => `post ${post}`,
 }
 
@@ -315,26 +315,22 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   await rollAll(engine)
   const rollings = await rollingsOf(engine)
   const days = (await allDays(engine)).filter(day => adopts || isAsked(options, day))
-  const shards = await engine.cluster.shards()
+  const wrongOf = new Map<Day, Differing[]>()
   let done = 0
   for (const day of days) {
     const differing = await certain(engine, rollings, rolled => differingOfDay(engine, rolled, day))
-    fixed += differing.flatMap(differencesOf).length
-    if (differing.length > 0) {
-      for (const shard of shards) {
-        const stored = ['post_view_days', 'post_view_breakdowns'].map(table => `SELECT post FROM ${table} WHERE day = '${day}'`)
-        await countDay(shard, await rollingOf(engine, shard), day, 'true', stored.join(' UNION DISTINCT '))
-      }
-      await siteBreakdowns(engine, [day])
-      // Else totals would not be the sums of days where this ends.
-      await rebuildTotals(engine)
-    }
-    progress('days', ++done, days.length)
+    if (differing.length > 0) wrongOf.set(day, differing)
+    progress('days', ++done, 2 * days.length)
+  }
+  const wrongDays = [...wrongOf.values()].flat()
+  const wrongTotals = await certain(engine, rollings, () => differingTotals(engine, wrongDays))
+  fixed += [...wrongDays, ...wrongTotals].flatMap(differencesOf).length
+  for (const day of days) {
+    if (wrongOf.has(day)) await countAgain(engine, day)
+    progress('days', ++done, 2 * days.length)
   }
   if (days.length === 0) progress('days', 0, 0)
-  const wrong = await certain(engine, rollings, () => differingTotals(engine, []))
-  fixed += wrong.flatMap(differencesOf).length
-  if (wrong.length > 0) await rebuildTotals(engine)
+  if (wrongTotals.length > 0) await countAllTotals(engine)
   progress('posts', 1, 1)
   const from = await rawFrom(engine)
   return {
@@ -344,14 +340,27 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   }
 }
 
+/** A day, and the totals that are sums of it: else they would not add up where this ends. */
+async function countAgain(engine: Engine, day: Day): Promise<void> {
+  const stored = ['post_view_days', 'post_view_breakdowns'].map(
+    table => `SELECT post FROM ${table} WHERE day = '${day}'`,
+  )
+  for (const shard of await engine.cluster.shards()) {
+    const rolling = await rollingOf(engine, shard)
+    await countDay(shard, rolling, day, 'true', stored.join(' UNION DISTINCT '))
+    await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_days WHERE day = '${day}')`)
+  }
+  await siteBreakdowns(engine, [day])
+}
+
 /** Sums of the days of all posts, also of posts that have none any more. */
-async function rebuildTotals(engine: Engine): Promise<void> {
+async function countAllTotals(engine: Engine): Promise<void> {
   for (const shard of await engine.cluster.shards()) {
     const { stamp } = await rollingOf(engine, shard)
     await countTotals(shard, { stamp }, 'true')
     await shard.run(
-      `INSERT INTO post_view_totals (post, ${FIGURES}, stamp)
-       SELECT post, 0, 0, 0, 0, NULL, NULL, ${stamp} FROM post_view_totals FINAL
+      `INSERT INTO post_view_post_totals (post, ${FIGURES}, stamp)
+       SELECT post, 0, 0, 0, 0, NULL, NULL, ${stamp} FROM post_view_post_totals FINAL
        WHERE views + bots > 0 AND post NOT IN (SELECT post FROM post_view_days)`,
     )
   }

@@ -146,7 +146,7 @@ export async function countTotals(
   posts: string,
 ): Promise<void> {
   await shard.run(
-    `INSERT INTO post_view_totals (post, ${FIGURES}, stamp)
+    `INSERT INTO post_view_post_totals (post, ${FIGURES}, stamp)
      SELECT post, ${SUMS}, ${stamp} FROM (SELECT * FROM post_view_days FINAL WHERE ${posts}) AS f GROUP BY post`,
   )
 }

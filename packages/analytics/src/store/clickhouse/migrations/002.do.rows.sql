@@ -76,7 +76,7 @@ PARTITION BY toYYYYMM(day)
 ORDER BY (post, day)
 SETTINGS index_granularity = 1024, {{synced}};
 
-CREATE TABLE IF NOT EXISTS post_view_totals (
+CREATE TABLE IF NOT EXISTS post_view_post_totals (
   post            UUID,
   views           UInt64,
   unique_views    UInt64,
@@ -174,3 +174,8 @@ SELECT day AS date, sum(views) AS view_count, sum(s.unique_views) AS unique_view
 FROM {{all: SELECT * FROM post_view_site_days FINAL}} AS s
 GROUP BY day
 HAVING view_count + bots > 0;
+
+CREATE VIEW IF NOT EXISTS post_view_totals AS
+SELECT if(name = '', toString(post), name) AS post_uuid, views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+FROM {{all: SELECT t.*, n.name AS name FROM (SELECT * FROM post_view_post_totals FINAL) AS t
+  LEFT ANY JOIN post_view_names AS n ON n.post = t.post WHERE t.views + t.bots > 0}} AS totals;

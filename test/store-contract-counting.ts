@@ -12,7 +12,17 @@ import {
   type TestDatabase,
   topOf,
 } from './store-contract-database.ts'
-import { GOOGLEBOT, POST, SAFARI, outcomeOf, received, record, unix, untilAvailable, view } from './support/views.ts'
+import {
+  GOOGLEBOT,
+  outcomeOf,
+  POST,
+  received,
+  record,
+  SAFARI,
+  unix,
+  untilAvailable,
+  view,
+} from './support/views.ts'
 
 const NO_VIEWS = { views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
 const NOON = '2026-03-10T12:00:00Z'
@@ -70,45 +80,57 @@ export function countingContract(
   })
 
   const takesTheFirst = countsByRows ? () => {} : counts
-  takesTheFirst('takes post, time and day of a view from the first delivery that was committed', {}, async store => {
-    const first = view(NOON, { userId: '7', referer: 'https://first.example/' })
-    const others = [
-      view('2026-03-11T12:00:00Z', { eventId: first.eventId }),
-      view('2026-01-10T12:00:00Z', { eventId: first.eventId, postUuid: 'another', userAgent: GOOGLEBOT }),
-      view('2026-03-10T23:59:59Z', { eventId: first.eventId, ip: '192.0.2.2' }),
-    ]
-    await record(store, [first, others[0]!])
-    assert.deepEqual(await record(store, others), outcomeOf(store, 0, 3))
-    const totals = { views: 1, unique_views: 1, logged_in: 1, anonymous: 0, bots: 0 }
-    const times = { first_viewed_at: NOON, last_viewed_at: NOON }
-    assert.deepEqual(await store.postTotals([POST, 'another']), [
-      { post_uuid: POST, ...totals, ...times },
-      { post_uuid: 'another', ...NO_VIEWS, first_viewed_at: null, last_viewed_at: null },
-    ])
-    assert.deepEqual(await store.siteDays('2026-01-01', '2026-12-31'), [{ date: '2026-03-10', ...totals }])
-  })
-
-  if (countsByRows) {
-    promises('takes an id that is sent again with another post or time for another view, and names it', async ({ open }) => {
-      const store = await open()
-      const first = view(NOON)
-      const again = view(NOON, { eventId: first.eventId, userAgent: GOOGLEBOT, ip: '192.0.2.9', userId: '7' })
+  takesTheFirst(
+    'takes post, time and day of a view from the first delivery that was committed',
+    {},
+    async store => {
+      const first = view(NOON, { userId: '7', referer: 'https://first.example/' })
       const others = [
         view('2026-03-11T12:00:00Z', { eventId: first.eventId }),
-        view(NOON, { eventId: first.eventId, postUuid: 'another' }),
+        view('2026-01-10T12:00:00Z', { eventId: first.eventId, postUuid: 'another', userAgent: GOOGLEBOT }),
+        view('2026-03-10T23:59:59Z', { eventId: first.eventId, ip: '192.0.2.2' }),
       ]
-      await record(store, [first, view(NOON)])
-      await record(store, [again], { receivedAt: again.viewedAt + 2 })
-      assert.equal((await store.siteTotals()).views, 2)
-      await assertVerified(store)
-      await record(store, others)
-      const { views, logged_in } = await store.siteTotals()
-      assert.deepEqual({ views, logged_in }, { views: 4, logged_in: 0 })
-      const named = await differencesIn(store)
-      assert.deepEqual(named, [
-        { kind: 'id', name: `id ${first.eventId}`, field: 'views', expected: 1, found: 3 },
+      await record(store, [first, others[0]!])
+      assert.deepEqual(await record(store, others), outcomeOf(store, 0, 3))
+      const totals = { views: 1, unique_views: 1, logged_in: 1, anonymous: 0, bots: 0 }
+      const times = { first_viewed_at: NOON, last_viewed_at: NOON }
+      assert.deepEqual(await store.postTotals([POST, 'another']), [
+        { post_uuid: POST, ...totals, ...times },
+        { post_uuid: 'another', ...NO_VIEWS, first_viewed_at: null, last_viewed_at: null },
       ])
-    })
+      assert.deepEqual(await store.siteDays('2026-01-01', '2026-12-31'), [{ date: '2026-03-10', ...totals }])
+    },
+  )
+
+  if (countsByRows) {
+    promises(
+      'takes an id that is sent again with another post or time for another view, and names it',
+      async ({ open }) => {
+        const store = await open()
+        const first = view(NOON)
+        const again = view(NOON, {
+          eventId: first.eventId,
+          userAgent: GOOGLEBOT,
+          ip: '192.0.2.9',
+          userId: '7',
+        })
+        const others = [
+          view('2026-03-11T12:00:00Z', { eventId: first.eventId }),
+          view(NOON, { eventId: first.eventId, postUuid: 'another' }),
+        ]
+        await record(store, [first, view(NOON)])
+        await record(store, [again], { receivedAt: again.viewedAt + 2 })
+        assert.equal((await store.siteTotals()).views, 2)
+        await assertVerified(store)
+        await record(store, others)
+        const { views, logged_in } = await store.siteTotals()
+        assert.deepEqual({ views, logged_in }, { views: 4, logged_in: 0 })
+        const named = await differencesIn(store)
+        assert.deepEqual(named, [
+          { kind: 'id', name: `id ${first.eventId}`, field: 'views', expected: 1, found: 3 },
+        ])
+      },
+    )
 
     counts('takes a view without a time of its own for one, whenever it is received', {}, async store => {
       const views = ['2026-03-10T23:59:59Z', '2026-03-11T00:00:05Z'].map(time =>

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, type ContractEngine, type Promises } from './store-contract-database.ts'
-import { POST, outcomeOf, record, unix, untilAvailable, view } from './support/views.ts'
+import { outcomeOf, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
 const DAY = '2026-05-30'
 const NOON = `${DAY}T12:00:00Z`
@@ -27,7 +27,9 @@ export function daysContract(promises: Promises, { countsByRows = false }: Contr
       await record(late, known)
       await other.prune(CLOSING)
       // Only where duplicates are told at once is nothing hashed for them.
-      const [first, second] = countsByRows ? [{ closedMeanwhile: [DAY] }, {}] : [{}, { closedMeanwhile: [DAY] }]
+      const [first, second] = countsByRows
+        ? [{ closedMeanwhile: [DAY] }, {}]
+        : [{}, { closedMeanwhile: [DAY] }]
       assert.deepEqual(await record(consumer, known), { ...outcomeOf(consumer, 0, 1), ...first })
       const batch = [...others, view(`${OTHER_DAY}T12:00:00Z`)]
       assert.deepEqual(await record(consumer, batch), { ...outcomeOf(consumer, 3, 0), ...second })

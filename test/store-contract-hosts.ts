@@ -4,8 +4,14 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, type ContractEngine, differencesIn, type Promises, type TestDatabase } from './store-contract-database.ts'
-import { POST, outcomeOf, received, record, unix, view } from './support/views.ts'
+import {
+  assertVerified,
+  type ContractEngine,
+  differencesIn,
+  type Promises,
+  type TestDatabase,
+} from './store-contract-database.ts'
+import { outcomeOf, POST, received, record, unix, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
 const NOON = `${DAY}T12:00:00Z`

@@ -2,9 +2,24 @@
 
 import assert from 'node:assert/strict'
 import { NOBODY } from './store-contract-damages.ts'
-import { assertVerified, type ContractEngine, type Promises, type TestDatabase } from './store-contract-database.ts'
+import {
+  assertVerified,
+  type ContractEngine,
+  type Promises,
+  type TestDatabase,
+} from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
-import { GOOGLEBOT, POST, SAFARI, outcomeOf, received, record, unix, untilAvailable, view } from './support/views.ts'
+import {
+  GOOGLEBOT,
+  outcomeOf,
+  POST,
+  received,
+  record,
+  SAFARI,
+  unix,
+  untilAvailable,
+  view,
+} from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const DAY_SECONDS = 86_400

@@ -11,7 +11,7 @@ import {
 import { assertVerified, type Promises } from './store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'
-import { POST, SAFARI, outcomeOf, received, record, unix, untilAvailable, view } from './support/views.ts'
+import { outcomeOf, POST, received, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const ADOPT = { adoptSettings: true } as const

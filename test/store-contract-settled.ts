@@ -4,7 +4,12 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, type ContractEngine, differencesIn, type Promises } from './store-contract-database.ts'
+import {
+  assertVerified,
+  type ContractEngine,
+  differencesIn,
+  type Promises,
+} from './store-contract-database.ts'
 import type { Damage, Figures, Kept } from './support/damage.ts'
 import { GOOGLEBOT, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
@@ -242,7 +247,8 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       })
       for (const [nth, wrong] of wrongs.entries()) {
         // Where hosts are chosen anew, there are none but those that are kept.
-        if (countsByRows && wrong(from).some(damage => 'host' in damage && damage.host === REMAINDER)) continue
+        if (countsByRows && wrong(from).some(damage => 'host' in damage && damage.host === REMAINDER))
+          continue
         await record(store, viewsFrom(`${kind.replace('_', '-')}-${nth}.example`))
         const before = await sums()
         const damages = wrong(from)

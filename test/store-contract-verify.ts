@@ -34,7 +34,7 @@ export function verifyContract(promises: Promises, { countsByRows = false }: Con
   }
 
   for (const [sentence, wrong, named] of DAMAGES) {
-    if (countsByRows && ('figure' in wrong && wrong.figure === 'detailed_views')) continue
+    if (countsByRows && 'figure' in wrong && wrong.figure === 'detailed_views') continue
     if (countsByRows && wrong.kind.startsWith('reader')) continue
     promises(`names ${sentence}, and puts it right`, async ({ open, damage }) => {
       const store = await open()
@@ -247,10 +247,7 @@ export function verifyContract(promises: Promises, { countsByRows = false }: Con
     await assertVerified(store)
     await damage({ kind: 'too high', figure: 'views', of: 'site_aggregate', day: DAY })
     await damage({ kind: 'too high', figure: 'views', of: 'total', post: POST })
-    const wrong = [
-      `site_aggregate site on ${DAY} view_count`,
-      `total post ${POST} views`,
-    ]
+    const wrong = [`site_aggregate site on ${DAY} view_count`, `total post ${POST} views`]
     assert.deepEqual(linesOf(await differencesIn(store)).split('\n'), wrong)
     const { fixed, firstDay } = await store.rebuild(REBUILD)
     assert.deepEqual([fixed, firstDay], [wrong.length, '2026-03-30'])

@@ -13,6 +13,7 @@ import { settledContract } from './store-contract-settled.ts'
 import { topContract } from './store-contract-top.ts'
 import { verifyContract } from './store-contract-verify.ts'
 import { clickhouseEngine } from './support/clickhouse.ts'
+
 const engine = clickhouseEngine(Number(process.env['SHARDS'] ?? 1))
 const promises = promisesOf(engine)
 const all: Record<string, () => void> = {

@@ -25,7 +25,8 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
 
   async function change(table: string, how: string, where: string): Promise<void> {
     const found = await everywhere(`SELECT count() AS rows FROM ${table} WHERE ${where}`)
-    if (found.flat().every(({ rows }) => Number(rows) === 0)) throw new Error(`nothing to damage: ${table} ${where}`)
+    if (found.flat().every(({ rows }) => Number(rows) === 0))
+      throw new Error(`nothing to damage: ${table} ${where}`)
     await everywhere(`ALTER TABLE ${table} ${how} WHERE ${where}`)
   }
 
@@ -35,7 +36,8 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
       const { host, figure } = damage
       const by = damage.kind === 'too high' ? (damage.by ?? 1) : 0
       const isHosts = damage.of === 'referrer' || damage.of === 'site_referrer'
-      const value = (column: string) => (damage.kind === 'too high' ? `${column} + ${by}` : figure === 'first_viewed_at' ? 'NULL' : '0')
+      const value = (column: string) =>
+        damage.kind === 'too high' ? `${column} + ${by}` : figure === 'first_viewed_at' ? 'NULL' : '0'
       const changed = isHosts
         ? `host_views = arrayMap((h, v) -> ${host === undefined ? value('v') : `if(h = ${quoted([host])}, ${value('v')}, v)`}, hosts, host_views)`
         : `${figure} = ${value(figure)}`
@@ -45,15 +47,22 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
       const { host } = damage
       if (host === undefined) return change(TABLES[damage.of], 'DELETE', whereOf(damage))
       const rest = (array: string) => `arrayFilter((x, h) -> h != ${quoted([host])}, ${array}, hosts)`
-      return change(TABLES[damage.of], `UPDATE hosts = ${rest('hosts')}, host_views = ${rest('host_views')}`, whereOf(damage))
+      return change(
+        TABLES[damage.of],
+        `UPDATE hosts = ${rest('hosts')}, host_views = ${rest('host_views')}`,
+        whereOf(damage),
+      )
     }
     case 'superfluous': {
       const { of, post, day, host, views } = damage
-      if (post !== undefined) await onFirst(`INSERT INTO post_view_names VALUES ('${postKey(post)}', ${quoted([post])})`)
+      if (post !== undefined)
+        await onFirst(`INSERT INTO post_view_names VALUES ('${postKey(post)}', ${quoted([post])})`)
       const key = [post && `'${postKey(post)}'`, day && `'${day}'`].filter(Boolean).join(', ')
       const columns = [post && 'post', day && 'day'].filter(Boolean).join(', ')
       if (host === undefined) {
-        await onFirst(`INSERT INTO ${TABLES[of]} (${columns}, views, unique_views) VALUES (${key}, ${views}, ${of === 'aggregate' ? views : 0})`)
+        await onFirst(
+          `INSERT INTO ${TABLES[of]} (${columns}, views, unique_views) VALUES (${key}, ${views}, ${of === 'aggregate' ? views : 0})`,
+        )
         return
       }
       const { host: _, ...row } = damage
@@ -62,7 +71,9 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
         const added = `hosts = arrayPushBack(hosts, ${quoted([host])}), host_views = arrayPushBack(host_views, ${views})`
         return change(TABLES[of], `UPDATE ${added}`, whereOf(row))
       }
-      await onFirst(`INSERT INTO ${TABLES[of]} (${columns}, hosts, host_views) VALUES (${key}, [${quoted([host])}], [${views}])`)
+      await onFirst(
+        `INSERT INTO ${TABLES[of]} (${columns}, hosts, host_views) VALUES (${key}, [${quoted([host])}], [${views}])`,
+      )
       return
     }
     case 'rows missing':
@@ -139,13 +150,18 @@ export function keptInClickhouse(shards: () => Promise<readonly Run[]>): Kept {
         `SELECT substring(name, 5) AS day, value FROM post_view_agreed WHERE startsWith(name, 'key ')
          ORDER BY name, number DESC, _block_number LIMIT 1 BY name`,
       )
-      return Object.fromEntries(keys.filter(({ value }) => value !== '').map(({ day, value }) => [String(day), String(value)]))
+      return Object.fromEntries(
+        keys.filter(({ value }) => value !== '').map(({ day, value }) => [String(day), String(value)]),
+      )
     },
     async hosts(day) {
-      const [settled] = await onFirst(`SELECT count() AS days FROM post_view_site_breakdowns WHERE day = '${day}'`)
+      const [settled] = await onFirst(
+        `SELECT count() AS days FROM post_view_site_breakdowns WHERE day = '${day}'`,
+      )
       const isSettled = Number(settled!['days']) > 0
       const rows = `FROM post_view_rows FINAL WHERE day = '${day}' AND counts = 1`
-      const kept = (table: string) => `FROM (SELECT * FROM ${table} FINAL WHERE day = '${day}') ARRAY JOIN hosts AS host, host_views AS views`
+      const kept = (table: string) =>
+        `FROM (SELECT * FROM ${table} FINAL WHERE day = '${day}') ARRAY JOIN hosts AS host, host_views AS views`
       const ofPosts = await everywhere(
         `SELECT if(n.name = '', toString(h.post), n.name) AS post, host, views FROM (
            ${isSettled ? `SELECT post, host, views ${kept('post_view_breakdowns')}` : `SELECT post, referer_host AS host, count() AS views ${rows} GROUP BY post, host`}
@@ -161,10 +177,16 @@ export function keptInClickhouse(shards: () => Promise<readonly Run[]>): Kept {
       }))
     },
     async rulesRelease() {
-      const [recorded] = await onFirst("SELECT value FROM post_view_agreed WHERE name = 'settings' ORDER BY number DESC LIMIT 1")
+      const [recorded] = await onFirst(
+        "SELECT value FROM post_view_agreed WHERE name = 'settings' ORDER BY number DESC LIMIT 1",
+      )
       return (JSON.parse(String(recorded!['value'])) as { rules: { release: string } }).rules.release
     },
     everything: () =>
-      Promise.all(['post_view_rows', ...FIGURE_TABLES].map(table => everywhere(`SELECT * FROM ${table} FINAL ORDER BY ALL`))),
+      Promise.all(
+        ['post_view_rows', ...FIGURE_TABLES].map(table =>
+          everywhere(`SELECT * FROM ${table} FINAL ORDER BY ALL`),
+        ),
+      ),
   }
 }

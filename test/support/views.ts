@@ -55,7 +55,9 @@ export function record(store: Store, views: readonly View[], reception?: Recepti
 
 /** What `recordViews` answers of so many new views and duplicates, which an engine that counts later cannot tell apart yet. */
 export function outcomeOf(store: Store, counted: number, duplicates: number): Recorded {
-  return store.roll === undefined ? { counted, duplicates } : { counted: counted + duplicates, duplicates: null }
+  return store.roll === undefined
+    ? { counted, duplicates }
+    : { counted: counted + duplicates, duplicates: null }
 }
 
 /** Does as a consumer does: work that met another writer is done again, until it is done. */

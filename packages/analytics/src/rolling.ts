@@ -43,9 +43,9 @@ export class Rolling {
       }
       const tookMs = performance.now() - started
       // Rejects when it is stopped.
-      await sleep(Math.min(LONGEST_MS, Math.max(EVERY_MS, tookMs * TIMES_AS_LONG)), undefined, { signal }).catch(
-        () => {},
-      )
+      await sleep(Math.min(LONGEST_MS, Math.max(EVERY_MS, tookMs * TIMES_AS_LONG)), undefined, {
+        signal,
+      }).catch(() => {})
     }
   }
 }

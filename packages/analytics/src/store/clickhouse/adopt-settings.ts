@@ -5,10 +5,19 @@ import { type ClockChange, clockChange, EVERY_DAY, learnSettings, settingsDiffer
 import { addDays, type Day, daysBetween, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
-import { derivedOf, deriveAgain, hourGroups, viewsIn, WITHOUT_ADDRESS } from './derive.ts'
+import { deriveAgain, derivedOf, hourGroups, viewsIn, WITHOUT_ADDRESS } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { rollingOf } from './roll.ts'
-import { checkedState, type Engine, firstState, isOfOther, keptTimes, readState, recordState, type State } from './state.ts'
+import {
+  checkedState,
+  type Engine,
+  firstState,
+  isOfOther,
+  keptTimes,
+  readState,
+  recordState,
+  type State,
+} from './state.ts'
 
 /**
  * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may run. All
@@ -25,7 +34,8 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       // Until all rows are derived again, any of them may lie on a day of before.
       await raise(cluster, 'zones left', before.epoch + 1)
       // What such a day has of the day before in the zone of before lies on it for good.
-      if (settingsSince !== null) await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
+      if (settingsSince !== null)
+        await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
     }
     const own = firstState(engine)
     await recordState(cluster, {

@@ -1,10 +1,10 @@
 /** What is counted, as SQL: from the rows of a day, and what retention has left of them. */
 
+import { KEPT_OF_POST, NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
-import type { Engine } from './state.ts'
 import { NO_HOUR } from './row.ts'
 import { quoted } from './sql.ts'
-import { KEPT_OF_POST, NOWHERE, REMAINDER } from '../bounds.ts'
+import type { Engine } from './state.ts'
 
 const HOUR_SECONDS = 3_600
 /** The time that a publisher has sent is at most a day ahead of the view's. */
@@ -107,7 +107,12 @@ export function figuresOfDay(sources: Sources, day: Day, posts = 'true', also?: 
 
 /** `SELECT post, host, n` of a day: views by where their readers came from. */
 export function hostsOfDay(sources: Sources, day: Day, posts: string): string {
-  const rows = rowsOfDay(sources, day, `${posts} AND counts = 1`, `post, referer_host AS host, toUInt64(1) AS n`)
+  const rows = rowsOfDay(
+    sources,
+    day,
+    `${posts} AND counts = 1`,
+    `post, referer_host AS host, toUInt64(1) AS n`,
+  )
   if (!hasBases(sources, day)) return rows
   const bases = basesOfDay(day, `post != '${SITE}' AND ${posts}`)
   return `${rows} UNION ALL SELECT post, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`

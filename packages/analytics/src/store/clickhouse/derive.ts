@@ -5,7 +5,7 @@ import type { Shard } from './connection.ts'
 import type { DayKey } from './keys.ts'
 import { COLUMNS, countsOf, IS_FORGOTTEN, KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
 import { quoted } from './sql.ts'
-import { EPOCH, type Engine, type State } from './state.ts'
+import { type Engine, EPOCH, type State } from './state.ts'
 
 const HOURS_A_DAY = 24
 
@@ -91,7 +91,8 @@ export function derivedOf(
     day: reached('day', `toDate('${settingsSince}')`, 'own_day'),
     slice: reached('slice', '0', inWindow),
     loggedIn: 'if(user_id IS NULL, logged_in, 1)',
-    counts: settingsSince === null ? countsOf(settings.bots) : `if(${frozen}, counts, ${countsOf(settings.bots)})`,
+    counts:
+      settingsSince === null ? countsOf(settings.bots) : `if(${frozen}, counts, ${countsOf(settings.bots)})`,
     visitor: `if(keeps_reader, visitor, ${visitorUnder('secret', settings.uniqueBy)})`,
     key: `if(keeps_reader OR key_number = 0, ${KEY_NUMBER}, key_number)`,
   }
@@ -110,7 +111,21 @@ function visitorUnder(secret: string, uniqueBy: State['settings']['uniqueBy']): 
 }
 
 /** What becomes of columns, as SQL by column; the others stay. */
-type Changed = Partial<Record<'version' | 'day' | 'slice' | 'logged_in' | 'counts' | 'visitor' | 'ip' | 'user_id' | 'user_agent' | 'referer', string>>
+type Changed = Partial<
+  Record<
+    | 'version'
+    | 'day'
+    | 'slice'
+    | 'logged_in'
+    | 'counts'
+    | 'visitor'
+    | 'ip'
+    | 'user_id'
+    | 'user_agent'
+    | 'referer',
+    string
+  >
+>
 
 /** As SQL: inserts versions of rows in which columns are others. `from`: a source of rows, each once. */
 export function insertChanged(from: string, changed: Changed, given = ''): string {

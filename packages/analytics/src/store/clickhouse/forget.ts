@@ -2,9 +2,9 @@
 
 import type { Forget, Progress } from '../store.ts'
 import { hourGroups, insertChanged } from './derive.ts'
-import { EPOCH, type Engine } from './state.ts'
 import { KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
 import { quoted } from './sql.ts'
+import { type Engine, EPOCH } from './state.ts'
 
 const FORGOTTEN = { user_id: 'NULL', ip: 'NULL', user_agent: 'NULL', referer: 'NULL' }
 
@@ -12,7 +12,11 @@ const FORGOTTEN = { user_id: 'NULL', ip: 'NULL', user_agent: 'NULL', referer: 'N
  * A forgotten row outranks any redelivery. Then the versions that it replaces are deleted; the servers remove the files that
  * held them within minutes (`old_parts_lifetime`).
  */
-export async function forget({ cluster }: Engine, who: Forget, progress: Progress = () => {}): Promise<number> {
+export async function forget(
+  { cluster }: Engine,
+  who: Forget,
+  progress: Progress = () => {},
+): Promise<number> {
   const where = 'userId' in who ? `user_id = ${who.userId}` : `ip = ${quoted([who.ip])}`
   const version = versionOf(EPOCH, KEY_NUMBER, RECEIVED, '1')
   const shards = await cluster.shards()

@@ -27,7 +27,11 @@ interface Held {
  *
  * @param now Unix seconds
  */
-export async function underLease<T>(cluster: Cluster, now: number, work: () => Promise<T>): Promise<T | null> {
+export async function underLease<T>(
+  cluster: Cluster,
+  now: number,
+  work: () => Promise<T>,
+): Promise<T | null> {
   const holder = randomUUID()
   const started = performance.now()
   const take = (forSeconds: number) =>
@@ -52,7 +56,9 @@ export async function underLease<T>(cluster: Cluster, now: number, work: () => P
 export async function exclusively<T>({ cluster }: Engine, work: () => Promise<T>): Promise<T> {
   const giveUpAt = performance.now() + PATIENCE_MS
   for (;;) {
-    const done = await underLease(cluster, Math.floor(Date.now() / 1_000), async () => ({ value: await work() }))
+    const done = await underLease(cluster, Math.floor(Date.now() / 1_000), async () => ({
+      value: await work(),
+    }))
     if (done !== null) return done.value
     if (performance.now() > giveUpAt) {
       throw new StoreUnavailable('a prune or another rebuild is running: run this again afterwards')
@@ -61,10 +67,16 @@ export async function exclusively<T>({ cluster }: Engine, work: () => Promise<T>
   }
 }
 
-async function takeLease(cluster: Cluster, holder: string, now: number, forSeconds: number): Promise<boolean> {
+async function takeLease(
+  cluster: Cluster,
+  holder: string,
+  now: number,
+  forSeconds: number,
+): Promise<boolean> {
   const latest = await latestEntry(await cluster.first(), LEASE)
   const held = latest === null ? null : (JSON.parse(latest.value) as Held)
-  const isHeld = held !== null && held.until > now && held.until <= now + LEASE_SECONDS + CLOCKS_DIFFER_SECONDS
+  const isHeld =
+    held !== null && held.until > now && held.until <= now + LEASE_SECONDS + CLOCKS_DIFFER_SECONDS
   if (isHeld && held.holder !== holder) return false
   const until = forSeconds === 0 ? 0 : now + forSeconds
   const value = JSON.stringify({ holder, until } satisfies Held)

@@ -3,9 +3,9 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
 import type { Progress } from '../store.ts'
+import { latestEntry, tellAll } from './agreed.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { isServers, UNKNOWN_TABLE } from './errors.ts'
-import { latestEntry, tellAll } from './agreed.ts'
 import { type Engine, firstState, recordState } from './state.ts'
 
 const MIGRATIONS = new URL('./migrations/', import.meta.url)

@@ -1,8 +1,8 @@
 /** Retention: raw rows and day keys go when their time is over; the figures stay for ever, and days that are over are settled. */
 
-import { assertClocksAgree } from '../clocks.ts'
-import { addDays, type Day, daysBetween } from '../calendar.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NOWHERE, REMAINDER } from '../bounds.ts'
+import { addDays, type Day, daysBetween } from '../calendar.ts'
+import { assertClocksAgree } from '../clocks.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
 import type { Shard } from './connection.ts'
@@ -11,10 +11,10 @@ import { closeDays, dayKeys } from './keys.ts'
 import { underLease } from './lease.ts'
 import { rollAll } from './recount.ts'
 import { breakDown, type Rolling, rollingOf } from './roll.ts'
-import { siteBreakdowns } from './site-breakdowns.ts'
 import { NO_HOUR } from './row.ts'
-import { checkedState, type Engine } from './state.ts'
+import { siteBreakdowns } from './site-breakdowns.ts'
 import { quoted } from './sql.ts'
+import { checkedState, type Engine } from './state.ts'
 
 const DAY_SECONDS = 86_400
 const HOUR_SECONDS = 3_600
@@ -22,7 +22,11 @@ const MINUTES_KEPT_SECONDS = 2 * HOUR_SECONDS
 /** Days whose breakdowns somebody who died may have left behind their figures. */
 const LOOKED_AT_AGAIN = 3
 
-export async function prune(engine: Engine, options: PruneOptions, progress: Progress = () => {}): Promise<Pruned> {
+export async function prune(
+  engine: Engine,
+  options: PruneOptions,
+  progress: Progress = () => {},
+): Promise<Pruned> {
   const { cluster } = engine
   const first = await cluster.first()
   await assertClocksAgree(async () =>
@@ -78,7 +82,10 @@ async function breakDownChanged(shard: Shard, rolling: Rolling, day: Day): Promi
 }
 
 /** Destroys the keys of the days whose views are not accepted any more. */
-async function closeOld({ calendar, cluster }: Engine, { now, maxAgeSeconds }: PruneOptions): Promise<number> {
+async function closeOld(
+  { calendar, cluster }: Engine,
+  { now, maxAgeSeconds }: PruneOptions,
+): Promise<number> {
   // A day longer than views are accepted: a batch that waited for the store may still be on its way.
   const over = [...(await dayKeys(cluster))].filter(
     ([day]) => calendar.bounds(day).end + maxAgeSeconds + DAY_SECONDS <= now,

@@ -49,7 +49,9 @@ export async function recordRows(
     lines[index]!.length === 0 ? undefined : shard.send(insert, lines[index]!.join('\n')),
   )
   const outcomes = await Promise.allSettled(inserts)
-  const errors: unknown[] = outcomes.flatMap(outcome => (outcome.status === 'rejected' ? [outcome.reason] : []))
+  const errors: unknown[] = outcomes.flatMap(outcome =>
+    outcome.status === 'rejected' ? [outcome.reason] : [],
+  )
   if (errors.length === 0) return { counted: rows.length, duplicates: null }
   const refusal = errors.find(error => isServers(error) && error.code === THROWN_BY_THROW_IF)
   throw refusal === undefined ? worst(errors) : await whatWasReplaced(cluster, under, refusal)
@@ -73,8 +75,7 @@ async function whatWasReplaced(
 ): Promise<unknown> {
   const first = await cluster.first()
   const settings = await latestEntry(first, 'settings')
-  if (settings !== null && settings.number > agreement)
-    return new StoreRefused(AGREEMENT_REPLACED, { cause })
+  if (settings !== null && settings.number > agreement) return new StoreRefused(AGREEMENT_REPLACED, { cause })
   for (const [day, number] of keyNumbers) {
     const key = await latestEntry(first, `key ${day}`)
     if (key !== null && key.number > number) return new KeyReplaced(day)

@@ -4,12 +4,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isAsked, refuseNoDays } from '../asked-days.ts'
 import { type Day, latest } from '../calendar.ts'
 import { differences } from '../sql/recount.ts'
-import { type Difference, type Progress, type RebuildOptions, type Rebuilt, StoreRefused, type Verified } from '../store.ts'
+import {
+  type Difference,
+  type Progress,
+  type RebuildOptions,
+  type Rebuilt,
+  StoreRefused,
+  type Verified,
+} from '../store.ts'
 import { adoptSettings, rawFrom } from './adopt-settings.ts'
 import type { Shard } from './connection.ts'
 import { breakdownsOfDay, FIGURES, figuresOfDay, SITE, SUMS } from './count.ts'
-import { derivedOf, deriveAgain, type HourGroup, hourGroups } from './derive.ts'
-import { dayKey, dayKeys, closedDays, type DayKey } from './keys.ts'
+import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
+import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { exclusively } from './lease.ts'
 import { countDay, countTotals, isSettled, type Rolling, rollingOf, rollingsOf, rollShard } from './roll.ts'
 import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
@@ -43,7 +50,8 @@ export interface Differing extends Pick<Counted, 'kind' | 'fields'> {
 const VALUES = `[views, unique_views, logged_in, bots,
   toUInt64(ifNull(toUnixTimestamp(first_viewed_at), 0)), toUInt64(ifNull(toUnixTimestamp(last_viewed_at), 0))]`
 
-const storedDays = (day: Day) => `SELECT * FROM post_view_days FINAL WHERE day = '${day}' AND views + bots > 0`
+const storedDays = (day: Day) =>
+  `SELECT * FROM post_view_days FINAL WHERE day = '${day}' AND views + bots > 0`
 
 function postsOfDay(rolling: Rolling, day: Day): Counted {
   const values = `SELECT toString(post) AS key, ${VALUES} AS v`
@@ -119,12 +127,19 @@ async function differingIn(
 /**
  * A sum of what is wrong is wrong as well, and needs no mending of its own. `of`: which parts a sum is of.
  */
-function corrected(sums: readonly Differing[], parts: readonly Differing[], of: (sum: Differing) => (part: Differing) => boolean) {
+function corrected(
+  sums: readonly Differing[],
+  parts: readonly Differing[],
+  of: (sum: Differing) => (part: Differing) => boolean,
+) {
   return sums.flatMap(sum => {
     const wrong = parts.filter(of(sum))
     const expected = sum.fields.map((_, field) => {
       if (field >= FIRST_TIME) return wrong.length > 0 ? (sum.found[field] ?? 0) : (sum.expected[field] ?? 0)
-      const missing = wrong.reduce((total, part) => total + (part.expected[field] ?? 0) - (part.found[field] ?? 0), 0)
+      const missing = wrong.reduce(
+        (total, part) => total + (part.expected[field] ?? 0) - (part.found[field] ?? 0),
+        0,
+      )
       return (sum.expected[field] ?? 0) + missing
     })
     const isNothing = expected.every((value, field) => field >= FIRST_TIME || value === 0)
@@ -135,7 +150,9 @@ function corrected(sums: readonly Differing[], parts: readonly Differing[], of: 
 
 function differencesOf({ kind, name, fields, expected, found }: Differing): Difference[] {
   const asFigures = (values: readonly number[]) =>
-    values.length === 0 ? null : Object.fromEntries(fields.map((field, index) => [field, figureOf(field, values[index]!)]))
+    values.length === 0
+      ? null
+      : Object.fromEntries(fields.map((field, index) => [field, figureOf(field, values[index]!)]))
   return differences(kind, name, asFigures(expected), asFigures(found))
 }
 
@@ -236,7 +253,9 @@ async function allDays({ cluster }: Engine): Promise<Day[]> {
     const rows = await shard.all(
       `SELECT DISTINCT day FROM (${[
         ...tables.map(table => `SELECT day FROM ${table}`),
-        ...['post_view_days', 'post_view_site_days'].map(table => `SELECT day FROM ${table} FINAL WHERE views + bots > 0`),
+        ...['post_view_days', 'post_view_site_days'].map(
+          table => `SELECT day FROM ${table} FINAL WHERE views + bots > 0`,
+        ),
       ].join(' UNION ALL ')})`,
     )
     for (const row of rows) days.add(String(row['day']))
@@ -252,16 +271,24 @@ function differingColumns(engine: Engine, state: State, keys: ReadonlyMap<Day, D
   return { given, pairs, differs: `(${differs.join(' OR ')})` }
 }
 
-async function rowsThatDiffer(engine: Engine, state: State, progress: Progress): Promise<{ found: Difference[]; rows: number }> {
+async function rowsThatDiffer(
+  engine: Engine,
+  state: State,
+  progress: Progress,
+): Promise<{ found: Difference[]; rows: number }> {
   const keys = await dayKeys(engine.cluster)
   const found: Difference[] = []
-  const groupsOf = await Promise.all((await engine.cluster.shards()).map(async shard => ({ shard, groups: await hourGroups(shard) })))
+  const groupsOf = await Promise.all(
+    (await engine.cluster.shards()).map(async shard => ({ shard, groups: await hourGroups(shard) })),
+  )
   const total = groupsOf.flatMap(({ groups }) => groups).reduce((sum, { rows }) => sum + rows, 0)
   let [done, rows] = [0, 0]
   for (const { shard, groups } of groupsOf) {
     for (const group of groups) {
       const { given, pairs, differs } = differingColumns(engine, state, keys, group)
-      const columns = Object.entries(pairs).map(([column, other]) => `[toString(${column}), toString(${other})]`)
+      const columns = Object.entries(pairs).map(
+        ([column, other]) => `[toString(${column}), toString(${other})]`,
+      )
       const [[counted], differing] = await Promise.all([
         shard.all(`SELECT count() AS views FROM post_view_rows FINAL WHERE ${group.hours}`),
         shard.all(
@@ -271,7 +298,11 @@ async function rowsThatDiffer(engine: Engine, state: State, progress: Progress):
       ])
       rows += Number(counted!['views'])
       for (const row of differing) {
-        const values = (row['pairs'] as [string, string][]).map(([is, should], index) => ({ field: Object.keys(pairs)[index]!, is, should }))
+        const values = (row['pairs'] as [string, string][]).map(([is, should], index) => ({
+          field: Object.keys(pairs)[index]!,
+          is,
+          should,
+        }))
         for (const { field, is, should } of values.filter(({ is, should }) => is !== should))
           found.push({ kind: 'row', name: `row ${row['id']}`, field, expected: should, found: is })
       }
@@ -290,11 +321,21 @@ async function idsOfSeveral({ cluster }: Engine): Promise<Difference[]> {
      FROM ${cluster.from('SELECT DISTINCT id, hour, post FROM post_view_rows WHERE has_id')} AS ids
      GROUP BY id HAVING count() > 1 AND views > 1 ORDER BY id`,
   )
-  return rows.map(row => ({ kind: 'id', name: `id ${row['id']}`, field: 'views', expected: 1, found: Number(row['views']) }))
+  return rows.map(row => ({
+    kind: 'id',
+    name: `id ${row['id']}`,
+    field: 'views',
+    expected: 1,
+    found: Number(row['views']),
+  }))
 }
 
 /** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
-export async function rebuild(engine: Engine, options: RebuildOptions, progress: Progress = () => {}): Promise<Rebuilt> {
+export async function rebuild(
+  engine: Engine,
+  options: RebuildOptions,
+  progress: Progress = () => {},
+): Promise<Rebuilt> {
   const from = await rawFrom(engine)
   const gone = [options.from, options.to].find(day => day !== undefined && from !== null && day < from)
   if (gone !== undefined) {
@@ -369,7 +410,9 @@ async function countAllTotals(engine: Engine): Promise<void> {
 async function rebuildRows(engine: Engine, state: State, progress: Progress): Promise<number> {
   const keys = await dayKeys(engine.cluster)
   const closed = await closedDays(engine.cluster)
-  const groupsOf = await Promise.all((await engine.cluster.shards()).map(async shard => ({ shard, groups: await hourGroups(shard) })))
+  const groupsOf = await Promise.all(
+    (await engine.cluster.shards()).map(async shard => ({ shard, groups: await hourGroups(shard) })),
+  )
   const total = groupsOf.flatMap(({ groups }) => groups).length
   let [done, fixed] = [0, 0]
   for (const { shard, groups } of groupsOf) {
@@ -377,7 +420,8 @@ async function rebuildRows(engine: Engine, state: State, progress: Progress): Pr
       // A day of rows has a key, unless it was closed.
       const days = await shard.all(`SELECT DISTINCT day FROM post_view_rows FINAL WHERE ${group.hours}`)
       for (const day of days.map(row => String(row['day']))) {
-        if (!keys.has(day) && !closed.has(day)) keys.set(day, await dayKey(engine.cluster, day, async () => {}))
+        if (!keys.has(day) && !closed.has(day))
+          keys.set(day, await dayKey(engine.cluster, day, async () => {}))
       }
       const { given, differs } = differingColumns(engine, state, keys, group)
       const wrong = `WITH ${given} SELECT id FROM (SELECT * FROM post_view_rows FINAL WHERE ${group.hours}) WHERE ${differs}`

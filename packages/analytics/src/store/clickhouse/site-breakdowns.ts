@@ -1,7 +1,7 @@
 /** The site's breakdowns of settled days: of all shards together, kept on the first. */
 
-import type { Day } from '../calendar.ts'
 import { KEPT_OF_SITE } from '../bounds.ts'
+import type { Day } from '../calendar.ts'
 import { keptHosts, siteHostsOfDay } from './count.ts'
 import type { Differing } from './recount.ts'
 import { isSettled, type Rolling, rollingsOf } from './roll.ts'
@@ -44,7 +44,11 @@ export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []):
 }
 
 /** The hosts of the site that a day keeps, and the views of each. */
-async function hostsOf(engine: Engine, rollings: readonly Rolling[], day: Day): Promise<[hosts: string[], views: number[]]> {
+async function hostsOf(
+  engine: Engine,
+  rollings: readonly Rolling[],
+  day: Day,
+): Promise<[hosts: string[], views: number[]]> {
   const shards = await engine.cluster.shards()
   const parts = await Promise.all(
     shards.map(async (shard, index) => {
@@ -86,7 +90,8 @@ export async function differingSiteHosts(
   const kept = (row?.['hosts'] as string[] | undefined) ?? []
   const keptViews = (row?.['host_views'] as unknown[] | undefined) ?? []
   const found = new Map(kept.map((host, index) => [host, Number(keptViews[index])]))
-  const listOf = (views: ReadonlyMap<string, number>, host: string) => (views.has(host) ? [views.get(host)!] : [])
+  const listOf = (views: ReadonlyMap<string, number>, host: string) =>
+    views.has(host) ? [views.get(host)!] : []
   return [...new Set([...expected.keys(), ...found.keys()])]
     .sort()
     .filter(host => expected.get(host) !== found.get(host))

@@ -68,7 +68,9 @@ export async function openClickhouseStore(
     calendar,
     ipStorage,
     async askKey(day) {
-      const { secret, number } = await long(() => dayKey(ingest.cluster, day, key => openAgain(housekeeping, day, key)))
+      const { secret, number } = await long(() =>
+        dayKey(ingest.cluster, day, key => openAgain(housekeeping, day, key)),
+      )
       keyNumbers.set(secret, number)
       return secret
     },
@@ -101,9 +103,7 @@ export async function openClickhouseStore(
 
     ping: () => batch(() => writeNothing(ingest.cluster)),
     rehearse: views =>
-      learned.during(() =>
-        rowsOfViews.rehearse(views, () => batch(() => writeNothing(ingest.cluster))),
-      ),
+      learned.during(() => rowsOfViews.rehearse(views, () => batch(() => writeNothing(ingest.cluster)))),
 
     async migrate(progress, hosts) {
       const { replaced } = await long(async () => {
@@ -146,6 +146,11 @@ async function openAgain(engine: Engine, day: Day, key: DayKey): Promise<void> {
   if (settingsSince !== null && day < settingsSince) return
   for (const shard of await engine.cluster.shards()) {
     const hours = hoursOf(await rollingOf(engine, shard), day)
-    await hashAgain(engine, shard, `SELECT * FROM post_view_rows FINAL WHERE ${hours} AND day = '${day}'`, key)
+    await hashAgain(
+      engine,
+      shard,
+      `SELECT * FROM post_view_rows FINAL WHERE ${hours} AND day = '${day}'`,
+      key,
+    )
   }
 }

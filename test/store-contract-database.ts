@@ -82,6 +82,7 @@ export function promisesOf(engine: ContractEngine): Promises {
             return store
           },
           async damage(...damages) {
+            await counted?.siteTotals()
             for (const damage of damages) await engine.damage(url, damage)
             changes.recorded++
           },

@@ -2,10 +2,10 @@
 
 import { randomBytes } from 'node:crypto'
 import { type ClockChange, clockChange, EVERY_DAY, learnSettings, settingsDiffer } from '../agreement.ts'
-import { addDays, type Day, latest } from '../calendar.ts'
+import { addDays, type Day, daysBetween, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
-import { derivedOf, deriveAgain, hourGroups, WITHOUT_ADDRESS } from './derive.ts'
+import { derivedOf, deriveAgain, hourGroups, viewsIn, WITHOUT_ADDRESS } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { rollingOf } from './roll.ts'
 import { checkedState, type Engine, firstState, isOfOther, keptTimes, readState, recordState, type State } from './state.ts'
@@ -20,7 +20,13 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
   learnSettings(before, engine)
   const change = await clockChange(before, engine, () => keptTimes(cluster))
   if (change.clocks || settingsDiffer(before.settings, engine) !== null) {
-    if (change.clocks) await raise(cluster, 'zones', 1)
+    const settingsSince = await firstDayToApply(engine, before, change)
+    if (change.clocks) {
+      // Until all rows are derived again, any of them may lie on a day of before.
+      await raise(cluster, 'zones left', before.epoch + 1)
+      // What such a day has of the day before in the zone of before lies on it for good.
+      if (settingsSince !== null) await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
+    }
     const own = firstState(engine)
     await recordState(cluster, {
       ...before,
@@ -28,7 +34,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       epoch: before.epoch + 1,
       settings: own.settings,
       rules: change.clocks ? own.rules : before.rules,
-      settingsSince: await firstDayToApply(engine, before, change),
+      settingsSince,
     })
   }
   const state = await checkedState(engine)
@@ -39,16 +45,19 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
     again = false
     for (const shard of shards) {
       const groups = await hourGroups(shard, others)
-      const keys = groups.length === 0 ? new Map() : await keysToApply(engine, state)
+      let keys: Map<Day, DayKey> | undefined
       for (const [index, group] of groups.entries()) {
         progress('settings', index, groups.length)
         // Rows that were derived again are there until they are merged.
-        if ((await deriveAgain(engine, shard, state, keys, group, others)) > 0) again = true
+        if ((await viewsIn(shard, group, others)) === 0) continue
+        keys ??= await keysToApply(engine, state)
+        await deriveAgain(engine, shard, state, keys, group, others)
+        again = true
       }
     }
-    if (again) continue
-    progress('settings', 1, 1)
   }
+  await raise(cluster, 'zones applied', state.epoch)
+  progress('settings', 1, 1)
 }
 
 /** The first day whose rows are complete; null when none is not. */

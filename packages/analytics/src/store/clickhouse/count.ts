@@ -27,18 +27,18 @@ export interface Sources {
   calendar: Engine['calendar']
   /** Days with views whose publisher's clock was ahead: their rows are in later hours. */
   ahead: readonly Day[]
-  /** Whether rows may lie on a day that they lay on in another zone. */
-  hasOtherZones: boolean
+  /** The last day with rows that lie on it by the clocks of another zone; null without any. */
+  otherZonesTo: Day | null
   /** The last day that has a base; null without any. */
   basedTo: Day | null
 }
 
 /** As SQL: the partitions that rows of a day may be in. */
-export function hoursOf({ calendar, ahead, hasOtherZones }: Sources, day: Day): string {
+export function hoursOf({ calendar, ahead, otherZonesTo }: Sources, day: Day): string {
   const { start, end } = calendar.bounds(day)
-  const around = hasOtherZones ? OTHER_ZONE_SECONDS : 0
+  const around = otherZonesTo !== null && day <= otherZonesTo ? OTHER_ZONE_SECONDS : 0
   const first = Math.max(0, Math.floor((start - around) / HOUR_SECONDS))
-  const later = around + (hasOtherZones || ahead.includes(day) ? AHEAD_SECONDS : 0)
+  const later = around + (around > 0 || ahead.includes(day) ? AHEAD_SECONDS : 0)
   const last = Math.floor((end - 1 + later) / HOUR_SECONDS)
   return `(hour BETWEEN ${first} AND ${last} OR hour = ${NO_HOUR})`
 }

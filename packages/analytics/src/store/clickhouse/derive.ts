@@ -123,6 +123,14 @@ export function insertChanged(from: string, changed: Changed, given = ''): strin
     SELECT ${columns.join(', ')} FROM (${from}) AS r`
 }
 
+/** How many views of the group `where` tells. */
+export async function viewsIn(shard: Shard, { hours }: HourGroup, where: string): Promise<number> {
+  const [row] = await shard.all(
+    `SELECT count() AS views FROM (SELECT * FROM post_view_rows FINAL WHERE ${hours} AND ${where})`,
+  )
+  return Number(row!['views'])
+}
+
 /** Derives the rows again that `where` tells, as of an epoch. Returns how many there were. */
 export async function deriveAgain(
   engine: Engine,
@@ -133,12 +141,12 @@ export async function deriveAgain(
   where: string,
 ): Promise<number> {
   const from = `SELECT * FROM post_view_rows FINAL WHERE ${group.hours} AND ${where}`
-  const [row] = await shard.all(`SELECT count() AS views FROM (${from})`)
-  if (Number(row!['views']) === 0) return 0
+  const views = await viewsIn(shard, group, where)
+  if (views === 0) return 0
   const { given, key, loggedIn, ...derived } = derivedOf(engine, state, keys, group)
   const version = versionOf(String(state.epoch), key, RECEIVED, IS_FORGOTTEN)
   await shard.run(insertChanged(from, { ...derived, logged_in: loggedIn, version }, given))
-  return Number(row!['views'])
+  return views
 }
 
 /**

@@ -184,7 +184,8 @@ async function list(shard: Shard) {
             toUnixTimestamp(now()) AS now, started, is_same_start, max(max_block_number) AS block,
             groupUniqArrayIf(toUInt32(partition), NOT is_same_table OR max_block_number > rolled.2
               OR NOT is_same_start AND toUnixTimestamp(modification_time) + ${LOST_SECONDS} >= rolled.5) AS hours,
-            ${numberOf('cutoff')} AS cutoff, ${numberOf('zones')} AS zones,
+            ${numberOf('cutoff')} AS cutoff, ${numberOf('zones left')} > ${numberOf('zones applied')} AS is_moving,
+            toDate(${numberOf('zones until')}) AS zones_until,
             toDate(${numberOf('closed')}) AS closed, (SELECT max(day) FROM post_view_bases) AS based_to,
             (SELECT groupUniqArray(substring(name, ${AHEAD.length + 1})) FROM post_view_agreed WHERE startsWith(name, '${AHEAD}')) AS ahead
      FROM ${PARTS}`,
@@ -195,7 +196,8 @@ async function list(shard: Shard) {
   return {
     listing: {
       generation: Number(row!['generation']) + (isSameStart ? 0 : 1),
-      block: Number(row!['block']),
+      // The part with the greatest may have been dropped.
+      block: Math.max(Number(row!['block']), isSameStart ? rolledBlock : 0),
       tableUuid: String(row!['table_uuid']),
       started: Number(row![isSameStart ? 'rolled_started' : 'started']),
       asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),
@@ -204,7 +206,7 @@ async function list(shard: Shard) {
     } satisfies Listing,
     numbers: {
       cutoff: Number(row!['cutoff']),
-      hasOtherZones: Number(row!['zones']) > 0,
+      otherZonesTo: Number(row!['is_moving']) === 1 ? '9999-12-31' : day(row!['zones_until']),
       closed: day(row!['closed']),
       basedTo: day(row!['based_to']),
       ahead: row!['ahead'] as Day[],

@@ -85,8 +85,9 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
   // Rows that retention removed meanwhile were not counted.
   const { numbers: now } = await list(shard)
   if (now.cutoff !== numbers.cutoff || now.closed !== numbers.closed) return true
-  const last = summary.reduce((a, b) => (String(b['committed']) > String(a['committed']) ? b : a))
-  await recordRolled(shard, listing, [last['committed'], last['viewed']])
+  // None at all where the rows that were listed are gone by now.
+  const last = summary.toSorted((a, b) => (String(a['committed']) < String(b['committed']) ? 1 : -1))[0]
+  await recordRolled(shard, listing, [last?.['committed'] ?? null, last?.['viewed'] ?? null])
   return true
 }
 

@@ -55,7 +55,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
   })
   const countedAgeSeconds = new Gauge({
     name: 'postviews_counted_age_seconds',
-    help: 'How old the numbers are that are answered: the time since all that is recorded was counted; 0 if all of it is, as always on SQLite and MariaDB; absent if ClickHouse does not answer',
+    help: 'How old the numbers are that are answered: the time since all that is recorded was counted; below 1 if all of it is, always 0 on SQLite and MariaDB; absent if ClickHouse does not answer',
     registers,
   })
   const dead = new Gauge({

@@ -192,5 +192,5 @@ function lineText(row: KeptRow): string {
     JSON.stringify(text),
   )
   const version = 2 ** 48 + 2 ** 33 - 1 - receivedAt
-  return `[${Math.floor(viewedAt / 3_600)},"${postUuid}","${eventId}",${version},true,"",${userId},${ip},${userAgent},${referer},${viewedAt},${receivedAt},${receivedAt},"${day}",${slice},${Number(loggedIn)},${Number(bot)},1,${BigInt(`0x${visitor.slice(0, 16)}`)},${host}]`
+  return `[${Math.floor(viewedAt / 3_600)},"${postUuid}","${eventId}",${version},true,"",${userId},${ip},${userAgent},${referer},${viewedAt},${receivedAt},${receivedAt}000,"${day}",${slice},${Number(loggedIn)},${Number(bot)},1,${BigInt(`0x${visitor.slice(0, 16)}`)},${host}]`
 }

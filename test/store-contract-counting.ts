@@ -144,6 +144,27 @@ export function countingContract(
     })
   }
 
+  counts(
+    'counts a view whose message said a time far ahead, and keeps its row no longer',
+    {},
+    async store => {
+      const ahead = ['2026-03-11T11:00:00Z', '2026-03-14T12:00:00Z', '2088-01-01T00:00:00Z'].map(time =>
+        view(NOON, { ownTime: unix(time), timeSource: 'receipt' }),
+      )
+      await record(store, [...ahead, view(NOON)])
+      await record(store, ahead)
+      assert.equal(await viewsOf(store), 4)
+      await assertVerified(store)
+      const { rows } = await store.prune({
+        now: unix('2026-07-01T00:00:00Z'),
+        rawRetentionDays: 40,
+        maxAgeSeconds: 30 * 86_400,
+      })
+      assert.equal(rows, 4)
+      assert.equal(await viewsOf(store), 4)
+    },
+  )
+
   counts('counts a view without an id each time it comes', {}, async store => {
     const rows = received([view(NOON, { eventId: null }), view(NOON)])
     assert.deepEqual(await store.recordViews(rows), outcomeOf(store, 2, 0))

@@ -105,7 +105,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
     if (siteHosts !== undefined) {
       if (parts.consumer) {
         metrics.deadMaxBytes.set(config.deadMaxBytes)
-        const rolling = new Rolling(store, log)
+        const rolling = new Rolling(store, log, metrics)
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
         late.consumer = consumer
         late.broker = consumer

@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError, type Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
 import { type Store, StoreRefused } from './store/store.ts'
 
 const EVERY_MS = 2_000
@@ -15,8 +16,9 @@ export class Rolling {
   readonly #ended = new AbortController()
   readonly #running: Promise<void>
 
-  constructor(store: Store, log: Log) {
-    this.#running = store.roll === undefined ? Promise.resolve() : this.#run(() => store.roll!(), log)
+  constructor(store: Store, log: Log, metrics: Pick<Metrics, 'rollsFailed'>) {
+    this.#running =
+      store.roll === undefined ? Promise.resolve() : this.#run(() => store.roll!(), log, metrics)
   }
 
   async stop(): Promise<void> {
@@ -26,7 +28,11 @@ export class Rolling {
     over.abort()
   }
 
-  async #run(roll: () => Promise<boolean>, log: Log): Promise<void> {
+  async #run(
+    roll: () => Promise<boolean>,
+    log: Log,
+    { rollsFailed }: Pick<Metrics, 'rollsFailed'>,
+  ): Promise<void> {
     const { signal } = this.#ended
     let isLost = false
     while (!signal.aborted) {
@@ -38,6 +44,7 @@ export class Rolling {
       } catch (error) {
         // A process that is refused is about to end; batches say why.
         if (signal.aborted || error instanceof StoreRefused) return
+        rollsFailed.inc()
         if (!isLost) log.error({ error: describeError(error) }, 'roll.lost')
         isLost = true
       }

@@ -7,7 +7,7 @@ import { quoted } from './sql.ts'
 import type { Engine } from './state.ts'
 
 const HOUR_SECONDS = 3_600
-/** The time that a publisher has sent is at most a day ahead of the view's. */
+/** The time that is sent in an event is at most a day ahead of the view's; an AMQP timestamp may be years. */
 const AHEAD_SECONDS = 86_400
 /** A day counted in another zone is at most that far off. */
 const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
@@ -25,8 +25,8 @@ export const SUMS = `sum(f.views) AS views, sum(f.unique_views) AS unique_views,
 /** How a shard's rows are read. */
 export interface Sources {
   calendar: Engine['calendar']
-  /** Days with views whose publisher's clock was ahead: their rows are in later hours. */
-  ahead: readonly Day[]
+  /** Of days with views whose publisher's clock was ahead, the later partitions that their rows are in. */
+  ahead: ReadonlyMap<Day, readonly number[]>
   /** The last day with rows that lie on it by the clocks of another zone; null without any. */
   otherZonesTo: Day | null
   /** The last day that has a base; null without any. */
@@ -38,9 +38,10 @@ export function hoursOf({ calendar, ahead, otherZonesTo }: Sources, day: Day): s
   const { start, end } = calendar.bounds(day)
   const around = otherZonesTo !== null && day <= otherZonesTo ? OTHER_ZONE_SECONDS : 0
   const first = Math.max(0, Math.floor((start - around) / HOUR_SECONDS))
-  const later = around + (around > 0 || ahead.includes(day) ? AHEAD_SECONDS : 0)
+  const later = around > 0 ? around + AHEAD_SECONDS : 0
   const last = Math.floor((end - 1 + later) / HOUR_SECONDS)
-  return `(hour BETWEEN ${first} AND ${last} OR hour = ${NO_HOUR})`
+  const others = [NO_HOUR, ...(ahead.get(day) ?? [])]
+  return `(hour BETWEEN ${first} AND ${last} OR hour IN (${others.join(', ')}))`
 }
 
 /** Rows of a day, one for each view, but for those that a base stands for. `posts`: as SQL, which of them. */

@@ -10,7 +10,7 @@ import { basesOfDay, keptHosts, READER, rowsOfDay, SITE } from './count.ts'
 import { closeDays, dayKeys } from './keys.ts'
 import { underLease } from './lease.ts'
 import { rollAll } from './recount.ts'
-import { breakDown, type Rolling, rollingOf } from './roll.ts'
+import { AHEAD, breakDown, type Rolling, rollingOf } from './roll.ts'
 import { NO_HOUR } from './row.ts'
 import { siteBreakdowns } from './site-breakdowns.ts'
 import { quoted } from './sql.ts'
@@ -202,7 +202,9 @@ async function removeRows(shard: Shard, cutoff: number, isOld: string): Promise<
   const last = Math.floor((cutoff + DAY_SECONDS) / HOUR_SECONDS)
   const hours = await shard.all(
     `SELECT hour, groupUniqArray(_part) AS parts FROM post_view_rows
-     WHERE (hour <= ${last} OR hour = ${NO_HOUR}) GROUP BY hour HAVING countIf(${isOld}) > 0 ORDER BY hour`,
+     WHERE (hour <= ${last} OR hour = ${NO_HOUR}
+       OR hour IN (SELECT number FROM post_view_agreed WHERE startsWith(name, '${AHEAD}')))
+     GROUP BY hour HAVING countIf(${isOld}) > 0 ORDER BY hour`,
   )
   let removed = 0
   for (const { hour, parts } of hours) {

@@ -56,14 +56,22 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
   const changed = `hour IN (${listing.hours.join(', ')})${listing.since === null ? '' : ` AND ${listing.since}`}`
   const summary = await shard.all(
     `SELECT day, countIf(post_name != '') AS named, countIf(${IS_STRAY}) AS strays,
-            countIf(${IS_STRAY} AND hour != ${NO_HOUR}) AS ahead,
+            groupUniqArrayIf(hour, ${IS_STRAY} AND hour != ${NO_HOUR}) AS ahead,
             max(committed_at) AS committed, argMax(viewed_at, (committed_at, viewed_at)) AS viewed
      FROM post_view_rows WHERE ${changed} GROUP BY day`,
   )
   if (summary.some(row => Number(row['named']) > 0)) await nameNewPosts(shard, changed)
-  const ahead = summary.filter(row => Number(row['ahead']) > 0).map(row => String(row['day']))
-  for (const day of ahead.filter(day => !numbers.ahead.includes(day))) await write(shard, AHEAD + day, 1, '')
-  const rolling = { calendar, ...numbers, ahead: [...numbers.ahead, ...ahead], stamp: stampOf(listing) }
+  const ahead = new Map(numbers.ahead)
+  for (const row of summary) {
+    const day = String(row['day'])
+    for (const hour of row['ahead'] as number[]) {
+      const known = ahead.get(day) ?? []
+      if (known.includes(hour)) continue
+      await write(shard, AHEAD + day, hour, '')
+      ahead.set(day, [...known, hour])
+    }
+  }
+  const rolling = { calendar, ...numbers, ahead, stamp: stampOf(listing) }
   const days = new Set(summary.map(row => String(row['day'])))
   const hasStrays = summary.some(row => Number(row['strays']) > 0)
   if (hasStrays) for (const day of await daysOfStrays(shard, changed)) days.add(day)
@@ -77,8 +85,9 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
   // Rows that retention removed meanwhile were not counted.
   const { numbers: now } = await list(shard)
   if (now.cutoff !== numbers.cutoff || now.closed !== numbers.closed) return true
-  const last = summary.reduce((a, b) => (String(b['committed']) > String(a['committed']) ? b : a))
-  await recordRolled(shard, listing, [last['committed'], last['viewed']])
+  // None at all where the rows that were listed are gone by now.
+  const last = summary.toSorted((a, b) => (String(a['committed']) < String(b['committed']) ? 1 : -1))[0]
+  await recordRolled(shard, listing, [last?.['committed'] ?? null, last?.['viewed'] ?? null])
   return true
 }
 
@@ -157,8 +166,8 @@ export async function rollingOf({ calendar }: Pick<Engine, 'calendar'>, shard: S
   return { calendar, ...numbers, stamp: stampOf(listing) }
 }
 
-/** Before the day, as a name in `post_view_agreed` of this shard. */
-const AHEAD = 'ahead '
+/** Before the day, as a name in `post_view_agreed` of this shard; the numbers are the hours of `Sources.ahead`. */
+export const AHEAD = 'ahead '
 
 /** Of all shards. */
 export async function rollingsOf(engine: Engine): Promise<Rolling[]> {
@@ -187,7 +196,7 @@ async function list(shard: Shard) {
             ${numberOf('cutoff')} AS cutoff, ${numberOf('zones left')} > ${numberOf('zones applied')} AS is_moving,
             toDate(${numberOf('zones until')}) AS zones_until,
             toDate(${numberOf('closed')}) AS closed, (SELECT max(day) FROM post_view_bases) AS based_to,
-            (SELECT groupUniqArray(substring(name, ${AHEAD.length + 1})) FROM post_view_agreed WHERE startsWith(name, '${AHEAD}')) AS ahead
+            (SELECT groupUniqArray((substring(name, ${AHEAD.length + 1}), number)) FROM post_view_agreed WHERE startsWith(name, '${AHEAD}')) AS ahead
      FROM ${PARTS}`,
   )
   const day = (text: unknown) => (text === '1970-01-01' ? null : String(text))
@@ -209,9 +218,15 @@ async function list(shard: Shard) {
       otherZonesTo: Number(row!['is_moving']) === 1 ? '9999-12-31' : day(row!['zones_until']),
       closed: day(row!['closed']),
       basedTo: day(row!['based_to']),
-      ahead: row!['ahead'] as Day[],
+      ahead: hoursByDay(row!['ahead'] as [Day, number][]),
     },
   }
+}
+
+function hoursByDay(pairs: readonly [Day, number][]): ReadonlyMap<Day, number[]> {
+  const hours = new Map<Day, number[]>()
+  for (const [day, hour] of pairs) hours.set(day, [...(hours.get(day) ?? []), Number(hour)])
+  return hours
 }
 
 function stampOf({ generation, block }: Rolled): string {

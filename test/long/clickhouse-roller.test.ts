@@ -40,7 +40,12 @@ const HOURS = [0, 23]
 
 const HOURS_AHEAD = [1, 23, 24]
 
-const settings = { ...SETTINGS, timeZone: 'Europe/Warsaw', windowHours: 6, uniqueBy: 'ip+user_agent' } as const
+const settings = {
+  ...SETTINGS,
+  timeZone: 'Europe/Warsaw',
+  windowHours: 6,
+  uniqueBy: 'ip+user_agent',
+} as const
 
 const { onTwoShards } = twoShards()
 
@@ -140,7 +145,13 @@ describe('ClickHouse, counting again what has changed', () => {
         }
         // A server that is away refuses at once.
         await sleep(ROLL_PAUSE_MS)
-        if (performance.now() - s > 1000) console.error('roll', Math.round(performance.now() - s), done(), Math.round((performance.now() - atBeginning) / 100) / 10)
+        if (performance.now() - s > 1000)
+          console.error(
+            'roll',
+            Math.round(performance.now() - s),
+            done(),
+            Math.round((performance.now() - atBeginning) / 100) / 10,
+          )
       }
     }
     async function optimize(): Promise<void> {
@@ -175,7 +186,12 @@ describe('ClickHouse, counting again what has changed', () => {
         await until('somebody has noticed', () => progress.unavailable > before)
         const s = performance.now()
         await shard.restart()
-        console.error('restart', Math.round(performance.now() - s), done(), Math.round((performance.now() - atBeginning) / 100) / 10)
+        console.error(
+          'restart',
+          Math.round(performance.now() - s),
+          done(),
+          Math.round((performance.now() - atBeginning) / 100) / 10,
+        )
       }
     }
 
@@ -188,7 +204,9 @@ describe('ClickHouse, counting again what has changed', () => {
     ])
     const [store] = stores
     await untilAvailable(() => store!.roll!())
-    t.diagnostic(JSON.stringify({ batches: batches.length, ...progress, ms: performance.now() - atBeginning }))
+    t.diagnostic(
+      JSON.stringify({ batches: batches.length, ...progress, ms: performance.now() - atBeginning }),
+    )
 
     // Of a view that came several times the earliest receipt holds.
     const views = published.map(each => receivedAt(each, Math.min(...each.receipts)).view)
@@ -196,7 +214,8 @@ describe('ClickHouse, counting again what has changed', () => {
     const question = { posts, from: addDays(FIRST_DAY, -1), to: addDays(LAST_DAY, 3) }
     const expected = recount(views, settings, question)
     const found = await everythingIn(store!, question)
-    const isWrong = (days: unknown, nth: number) => JSON.stringify(days) !== JSON.stringify(found.postDays[nth])
+    const isWrong = (days: unknown, nth: number) =>
+      JSON.stringify(days) !== JSON.stringify(found.postDays[nth])
     t.diagnostic(`${expected.postDays.filter(isWrong).length} of ${posts.length} posts have wrong days`)
     assert.deepEqual(found, expected)
     await assertVerified(store!)

@@ -432,6 +432,7 @@ describe("ClickHouse's own backups", () => {
     await each(nth => `RESTORE DATABASE ${database} FROM File('${folder}/${nth}')`)
     const restored = await opened(t, url)
     await restored.checkSettings()
+    await assertVerified(restored)
     // As the broker has them still: what was acknowledged since the backup is gone with it.
     for (const batch of batches) await record(restored, batch)
     await assertCounts(restored, 700 + 20 * batches.length)

@@ -102,9 +102,17 @@ function batchesOf(random: Random, published: readonly Published[]): ReceivedVie
   return batches
 }
 
+/** How many of the expected items of all lists are not found. */
+function differing(found: readonly unknown[], expected: readonly unknown[][]): number {
+  const known = new Set(
+    found.flatMap((list, nth) => (list as unknown[]).map(item => `${nth} ${JSON.stringify(item)}`)),
+  )
+  return expected.flatMap((list, nth) => list.filter(item => !known.has(`${nth} ${JSON.stringify(item)}`)))
+    .length
+}
+
 describe('ClickHouse, counting again what has changed', () => {
   test('is exact whoever rolls, whatever comes late and again, and however often servers are killed', async t => {
-    t.diagnostic(`seed ${SEED}`)
     const { open, servers, database, url } = await onTwoShards(t, settings)
     const random = randomOf(SEED)
     const published = publishedAtRandom(random)
@@ -123,7 +131,6 @@ describe('ClickHouse, counting again what has changed', () => {
       for (const batch of next) {
         await untilAvailable(() => counting(() => store.recordViews(batch)))
         progress.recorded++
-        console.error('recorded', done(), Math.round((performance.now() - atBeginning) / 100) / 10)
       }
     }
     async function counting<T>(work: () => Promise<T>): Promise<T> {
@@ -136,7 +143,6 @@ describe('ClickHouse, counting again what has changed', () => {
     }
     async function roll(store: Store): Promise<void> {
       while (!isOver()) {
-        const s = performance.now()
         try {
           await counting(() => store.roll!())
           progress.rolls++
@@ -145,13 +151,6 @@ describe('ClickHouse, counting again what has changed', () => {
         }
         // A server that is away refuses at once.
         await sleep(ROLL_PAUSE_MS)
-        if (performance.now() - s > 1000)
-          console.error(
-            'roll',
-            Math.round(performance.now() - s),
-            done(),
-            Math.round((performance.now() - atBeginning) / 100) / 10,
-          )
       }
     }
     async function optimize(): Promise<void> {
@@ -179,19 +178,12 @@ describe('ClickHouse, counting again what has changed', () => {
     }
     async function kill(): Promise<void> {
       for (let nth = 0; nth < KILLS; nth++) {
-        await until('some batches more', () => done() >= (LAST_KILL * (nth + 1)) / KILLS, 60_000)
+        await until('some batches more', () => done() >= (LAST_KILL * (nth + 1)) / KILLS, 120_000)
         const shard = servers.shards[nth % servers.shards.length]!
         const before = progress.unavailable
         await shard.kill()
         await until('somebody has noticed', () => progress.unavailable > before)
-        const s = performance.now()
         await shard.restart()
-        console.error(
-          'restart',
-          Math.round(performance.now() - s),
-          done(),
-          Math.round((performance.now() - atBeginning) / 100) / 10,
-        )
       }
     }
 
@@ -205,7 +197,11 @@ describe('ClickHouse, counting again what has changed', () => {
     const [store] = stores
     await untilAvailable(() => store!.roll!())
     t.diagnostic(
-      JSON.stringify({ batches: batches.length, ...progress, ms: performance.now() - atBeginning }),
+      JSON.stringify({
+        batches: batches.length,
+        ...progress,
+        ms: Math.round(performance.now() - atBeginning),
+      }),
     )
 
     // Of a view that came several times the earliest receipt holds.
@@ -214,11 +210,10 @@ describe('ClickHouse, counting again what has changed', () => {
     const question = { posts, from: addDays(FIRST_DAY, -1), to: addDays(LAST_DAY, 3) }
     const expected = recount(views, settings, question)
     const found = await everythingIn(store!, question)
-    const isWrong = (days: unknown, nth: number) =>
-      JSON.stringify(days) !== JSON.stringify(found.postDays[nth])
-    t.diagnostic(`${expected.postDays.filter(isWrong).length} of ${posts.length} posts have wrong days`)
+    t.diagnostic(
+      `wrong: ${differing(found.postDays, expected.postDays as unknown[][])} of ${expected.postDays.flat().length} days of posts`,
+    )
     assert.deepEqual(found, expected)
     await assertVerified(store!)
-    t.diagnostic(`all: ${performance.now() - atBeginning} ms`)
   })
 })

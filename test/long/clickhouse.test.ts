@@ -1,188 +1,306 @@
-/** What is ClickHouse's own: nothing is in a transaction, and everything is exact all the same. */
+/** What is ClickHouse's own: nothing is in a transaction, figures are counted afterwards, and everything is exact all the same. */
 
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
-import { newLabels } from '../../packages/analytics/src/store/clickhouse/labels.ts'
+import { addDays, type Day } from '../../packages/analytics/src/store/calendar.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import { type Store, StoreRefused, StoreUnavailable } from '../../packages/analytics/src/store/store.ts'
-import {
-  CLICKHOUSE_MIRRORS,
-  type ClickhouseCluster,
-  startClickhouseCluster,
-} from '../../tools/stack/clickhouse.ts'
+import { CLICKHOUSE_MIRRORS, startClickhouseCluster } from '../../tools/stack/clickhouse.ts'
 import { assertVerified } from '../store-contract-database.ts'
-import { inBatches, randomOf, randomViews, shuffled } from '../store-contract-random.ts'
+import { randomOf, shuffled } from '../store-contract-random.ts'
 import { atEnd } from '../support/at-end.ts'
 import { clickhouseUrl, queryShard } from '../support/clickhouse.ts'
 import { postviews } from '../support/service.ts'
 import { startTlsFront } from '../support/tls-front.ts'
 import { onceSaid, opened, SETTINGS, twoShards } from '../support/two-shards.ts'
+import { until } from '../support/until.ts'
 import { FIREFOX, received, record, SAFARI, unix, untilAvailable, view } from '../support/views.ts'
 
-const NOON = '2026-03-10T12:00:00Z'
+const TODAY: Day = '2026-03-10'
+const NOON = `${TODAY}T12:00:00Z`
+const [HOUR, DAY] = [3_600, 86_400]
 const CERTIFICATE = join(import.meta.dirname, '../support/localhost.pem')
-// Longer than adopting other settings takes where there is next to nothing.
-const LATE_MS = 5_000
+/** Longer than adopting other settings takes where there is next to nothing. */
+const LATE_MS = 10_000
+/** Longer than one insert takes. */
+const HELD_MS = 3_000
 
 const { cluster, onTwoShards, throughProxy } = twoShards()
 
-function views(count: number, fields: Partial<View> = {}): View[] {
+function views(count: number, fields: Partial<View> = {}, time = NOON): View[] {
   return Array.from({ length: count }, (_, index) =>
-    view(NOON, { postUuid: `post-${index % 7}`, ip: `192.0.2.${index % 50}`, ...fields }),
+    view(time, { postUuid: `post-${index % 7}`, ip: `192.0.2.${index % 50}`, ...fields }),
   )
 }
 
+/** Once all is counted. */
 async function assertCounts(store: Store, count: number, uniques?: number): Promise<void> {
+  await store.roll!()
   const { views, unique_views } = await store.siteTotals()
   assert.equal(views, count)
   if (uniques !== undefined) assert.equal(unique_views, uniques)
   await assertVerified(store)
 }
 
-const STEPS = [
-  'INSERT INTO post_view_deliveries',
-  'INSERT INTO post_view_visitors',
-  'INSERT INTO post_view_figures',
-]
+const viewsOn = async (store: Store, day: Day) => (await store.siteDays(day, day))[0]?.views ?? 0
 
 describe('ClickHouse on two shards', () => {
-  for (const words of STEPS) {
-    test(`counts a batch once whose answer to ${words} was lost`, async t => {
-      const { proxy, straight, store } = await throughProxy(t)
-      const rows = received(views(300))
-      let counted = 0
-      // Where the figures of a batch are kept changes with its label: some of them go the other way.
-      for (let tries = 0, isLost = false; !isLost && tries < 30; tries++) {
-        const batch = tries === 0 ? rows : received(views(10))
-        onceSaid(proxy, words, 'reset')
-        isLost = await store.recordViews(batch).then(
-          () => false,
-          error => error instanceof StoreUnavailable,
-        )
-        proxy.pass()
-        assert.ok(isLost || words === STEPS[2])
-        const again = await straight.recordViews(batch)
-        assert.equal(again.counted + again.duplicates, batch.length)
-        counted += batch.length
-      }
-      await assertCounts(straight, counted, 300 > counted ? counted : undefined)
-    })
-  }
+  test('counts a batch once whose answer was lost', async t => {
+    const { proxy, straight, store } = await throughProxy(t)
+    const rows = received(views(300))
+    onceSaid(proxy, 'INSERT INTO post_view_rows', 'reset')
+    await assert.rejects(store.recordViews(rows), StoreUnavailable)
+    proxy.pass()
+    await straight.recordViews(rows)
+    // 7 posts, with 43 readers or 42 each.
+    await assertCounts(straight, 300, 300)
+  })
 
   test('counts each view of batches that overlap once, recorded by two processes at the same time', async t => {
-    const { open, store, sql } = await onTwoShards(t)
+    const { open, store } = await onTwoShards(t)
     const other = await open()
     const random = randomOf(3)
     let all = 0
-    let counted = 0
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 10; round++) {
       const shared = views(20)
       const [a, b] = [views(10), views(10)]
       all += 40
-      const recorded = await Promise.all([
+      await Promise.all([
         untilAvailable(() => record(store, shuffled(random, [...shared, ...a]))),
         untilAvailable(() => record(other, shuffled(random, [...shared, ...b]))),
+        store.roll!(),
+        other.roll!(),
       ])
-      counted += recorded[0].counted + recorded[1].counted
     }
-    assert.equal(counted, all)
-    const [stored] = await store.siteDays('2026-03-10', '2026-03-10')
-    assert.equal(stored?.views, all)
-    const kept = await sql('SELECT uniqExact(id) AS ids, count() AS deliveries FROM post_view_deliveries')
-    assert.equal(
-      kept.reduce((sum, { ids }) => sum + Number(ids), 0),
-      all,
-    )
-    // They did meet: some ids were delivered more than once.
-    assert.ok(kept.reduce((sum, { deliveries }) => sum + Number(deliveries), 0) > all)
     // 7 posts, 20 readers and all of them on one day.
-    assert.equal(stored?.unique_views, 20)
-    await assertVerified(store)
+    await assertCounts(store, all, 20)
   })
 
-  test('knows an id that comes again as of another post and another day, received on another', async t => {
+  test('counts a view once however far apart its deliveries are received, with or without a time of its own', async t => {
     const { store } = await onTwoShards(t)
-    const first = views(40)
-    await record(store, first)
-    const others = first.map(({ eventId }, index) =>
-      view('2026-03-11T12:00:00Z', { eventId, postUuid: `other-${index}`, ip: '198.51.100.7' }),
-    )
-    const late = { receivedAt: unix('2026-03-25T12:00:00Z') }
-    assert.deepEqual(await record(store, others, late), { counted: 0, duplicates: 40 })
-    assert.deepEqual(await store.siteDays('2026-03-11', '2026-03-11'), [])
-    await assertCounts(store, 40)
+    const batch = views(40)
+    const noon = unix(NOON)
+    // Those without a time of their own are of their first receipt, and those ahead as well.
+    const untimed = views(40, { ownTime: null })
+    const ahead = views(40, { ownTime: noon + 20 * HOUR })
+    for (const receivedAt of [noon + 5 * DAY, noon + 60, noon + 2 * HOUR]) {
+      const at = (list: View[]) =>
+        list.map(each => ({ ...each, viewedAt: Math.min(receivedAt, noon + 20 * HOUR) }))
+      await record(store, batch, { receivedAt })
+      await record(
+        store,
+        untimed.map(each => ({ ...each, viewedAt: receivedAt })),
+        { receivedAt },
+      )
+      await record(store, at(ahead), { receivedAt })
+      await store.roll!()
+    }
+    assert.equal(await viewsOn(store, TODAY), 120)
+    await assertCounts(store, 120)
   })
 
-  test('keeps what was first when merges and changes of rows come in between', async t => {
+  test('counts a view once that is there several times, merged or not', async t => {
     const { store, sql } = await onTwoShards(t)
-    const first = views(40, { userId: '7' })
-    await record(store, first)
-    const again = first.map(({ eventId }) => view('2026-03-11T12:00:00Z', { eventId, postUuid: 'other' }))
-    await record(store, again, { receivedAt: unix(NOON) + 60 })
-    await sql('OPTIMIZE TABLE post_view_deliveries FINAL')
-    assert.equal(await store.forget({ userId: '7' }), 40)
-    await sql('OPTIMIZE TABLE post_view_deliveries FINAL')
-    assert.deepEqual(await record(store, again), { counted: 0, duplicates: 40 })
-    // Either shard answers for both.
-    const day = { day: '2026-03-10' }
-    assert.deepEqual(await sql('SELECT DISTINCT day FROM post_views'), [day, day])
-    await assertCounts(store, 40)
+    const batch = views(40, { referer: 'https://a.example/' })
+    await sql('SYSTEM STOP MERGES post_view_rows')
+    try {
+      for (let time = 0; time < 3; time++) await record(store, batch)
+      await assertCounts(store, 40, 40)
+      const { referrers } = await store.referrers(null, TODAY, TODAY, 10)
+      assert.deepEqual(referrers, [{ host: 'a.example', views: 40 }])
+      assert.equal((await store.minutes(unix(NOON)))[0]?.views, 40)
+    } finally {
+      await sql('SYSTEM START MERGES post_view_rows')
+    }
+    await sql('OPTIMIZE TABLE post_view_rows FINAL')
+    // An insert that was given up, and is committed after all.
+    await sql('INSERT INTO post_view_rows SELECT * FROM post_view_rows')
+    await assertCounts(store, 40, 40)
     assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 0)
   })
 
-  test('counts a batch once whose figures are written twice', async t => {
-    const { store, sql } = await onTwoShards(t)
-    await record(store, views(40))
-    const before = await store.siteTotals()
-    await sql('INSERT INTO post_view_figures SELECT * FROM post_view_figures')
-    assert.deepEqual(await store.siteTotals(), before)
-    await assertVerified(store)
-    await sql('OPTIMIZE TABLE post_view_figures FINAL')
-    assert.deepEqual(await store.siteTotals(), before)
-    await assertVerified(store)
-  })
-
-  test('completes a batch whose consumer died after its rows, and before its figures', async t => {
+  test('counts a view in the next roll that was committed while this one had read its day', async t => {
     const { proxy, straight, store } = await throughProxy(t)
-    // One of their posts has a reader of its own, who must not be unique twice.
-    const seen = views(300)
-    await record(straight, seen)
-    const rows = received(views(300))
-    onceSaid(proxy, 'argMin(batch', 'reset')
-    await assert.rejects(store.recordViews(rows), StoreUnavailable)
+    await record(straight, views(70))
+    await straight.roll!()
+    await record(straight, views(70))
+    let isRead = false
+    proxy.intercept(({ direction, bytes }) => {
+      const isTotals = direction === 'to-server' && bytes.toString('latin1').includes('post_view_totals')
+      isRead ||= isTotals
+      proxy.delay(isTotals ? HELD_MS : 0)
+      return 'pass'
+    })
+    let isRolled = false
+    const rolling = store.roll!().finally(() => {
+      isRolled = true
+    })
+    await until('the days are read', () => isRead)
+    await record(straight, views(70))
+    assert.equal(isRolled, false, 'it was recorded in time')
+    await rolling
     proxy.pass()
-    assert.equal((await straight.siteTotals()).views, 300)
+    await straight.roll!()
+    assert.equal((await straight.siteTotals()).views, 210)
+    assert.equal(await viewsOn(straight, TODAY), 210)
     await assertVerified(straight)
-
-    // Some of its events reach another consumer, among others.
-    const others = received(views(10))
-    const { counted, duplicates } = await straight.recordViews([...rows.slice(0, 200), ...others])
-    assert.deepEqual({ counted, duplicates }, { counted: 210, duplicates: 0 })
-    // The rest of the batch is counted with it, though nobody came with it yet.
-    assert.equal((await straight.siteTotals()).views, 610)
-    assert.deepEqual(await straight.recordViews(rows), { counted: 0, duplicates: 300 })
-    await assertCounts(straight, 610)
   })
 
-  test('counts nothing twice when an insert that was given up is committed after all', async t => {
-    const { store, sql } = await onTwoShards(t)
-    const batch = views(40)
-    await record(store, batch)
-    // The same ids under a label that nobody is at, as an insert is that a server had put off.
-    const late = newLabels()(0)
-    await sql(
-      `INSERT INTO post_view_deliveries SELECT * REPLACE (toUUID('${late}') AS batch) FROM post_view_deliveries`,
+  test('counts a view of a day in one roll that was counted and settled long ago', async t => {
+    const { store } = await onTwoShards(t)
+    const [first, late] = [views(70), views(70, { ip: '198.51.100.7', referer: 'https://late.example/' })]
+    await record(store, first)
+    await record(store, views(70, {}, '2026-03-20T12:00:00Z'))
+    await store.roll!()
+    await store.prune({ now: unix('2026-03-22T12:00:00Z'), rawRetentionDays: 0, maxAgeSeconds: 30 * DAY })
+    assert.equal(await viewsOn(store, TODAY), 70)
+    await record(store, late, { receivedAt: unix('2026-03-22T12:00:00Z') })
+    assert.equal(await viewsOn(store, TODAY), 70)
+    assert.equal(await store.roll!(), true)
+    assert.equal(await viewsOn(store, TODAY), 140)
+    assert.equal((await store.siteTotals()).views, 210)
+    const { referrers } = await store.referrers(null, TODAY, TODAY, 10)
+    assert.deepEqual(referrers, [
+      { host: null, views: 70 },
+      { host: 'late.example', views: 70 },
+    ])
+    assert.equal(await store.roll!(), false)
+    await assertVerified(store)
+  })
+
+  test('tells how old its answers are, by what nobody has counted yet', async t => {
+    const { open, store } = await onTwoShards(t)
+    // Each store keeps its answer for a second.
+    const age = async () => {
+      const now = Date.now()
+      return now - (await (await open()).asOf(now))
+    }
+    await record(store, views(70))
+    await store.roll!()
+    await sleep(2_000)
+    assert.ok((await age()) < 500)
+    await record(store, views(70))
+    const [first] = [await age(), await sleep(2_000)]
+    assert.ok(first >= 1_000, `${first} ms`)
+    const grown = await age()
+    assert.ok(grown - first >= 1_500, `${first}, then ${grown} ms`)
+    await store.roll!()
+    assert.ok((await age()) < 500)
+  })
+
+  test('answers no batch while one of them is down, and counts it once when it is back', async t => {
+    const { servers, store } = await onTwoShards(t)
+    const [first, second] = [views(70), views(70)]
+    await record(store, first)
+    const down = servers.shards[1]!
+    await down.kill()
+    try {
+      await assert.rejects(record(store, second), StoreUnavailable)
+      await assert.rejects(store.ping(), StoreUnavailable)
+      await assert.rejects(store.roll!(), StoreUnavailable)
+    } finally {
+      await down.restart()
+    }
+    await untilAvailable(() => store.ping())
+    await untilAvailable(() => record(store, second))
+    await assertCounts(store, 140)
+  })
+
+  test('counts what comes after servers were started again, whatever numbers they give', async t => {
+    const { servers, database, store } = await onTwoShards(t)
+    for (let times = 0; times < 5; times++) await record(store, views(70))
+    await store.roll!()
+    const now = unix(NOON) + 100 * DAY
+    assert.equal((await store.prune({ now, rawRetentionDays: 1, maxAgeSeconds: DAY })).rows, 350)
+    const count =
+      "SELECT count() AS parts FROM system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active"
+    for (const shard of servers.shards) {
+      assert.equal((await queryShard(shard, database, count))[0]!['parts'], 0)
+      await shard.restart()
+      // With no part left they begin with 1 again.
+      await until('its tables are there', async () => (await queryShard(shard, database, count)).length === 1)
+    }
+    await untilAvailable(() => store.roll!())
+    assert.equal((await store.siteTotals()).views, 350)
+    await record(store, views(70, {}, '2026-06-18T12:00:00Z'))
+    assert.equal(await store.roll!(), true)
+    assert.equal(await viewsOn(store, '2026-06-18'), 70)
+    await assertCounts(store, 420)
+    for (const shard of servers.shards) await shard.restart()
+    await untilAvailable(() => store.roll!())
+    await record(store, views(70, {}, '2026-06-18T12:00:00Z'))
+    await assertCounts(store, 490)
+  })
+
+  test('take a backlog of 90 days', async t => {
+    const { store } = await onTwoShards(t)
+    const first = unix(`${TODAY}T00:00:00Z`)
+    const count = 20_000
+    const all = Array.from({ length: count }, (_, nth) =>
+      view(NOON, {
+        postUuid: `post-${nth % 101}`,
+        ip: `192.0.${nth % 7}.${nth % 250}`,
+        // Every eighth hour: more would keep the servers busy for minutes.
+        ...timed(first + Math.floor((nth * 270) / count) * 8 * HOUR + (nth % HOUR)),
+      }),
     )
-    await assertCounts(store, 40)
-    assert.deepEqual(await record(store, batch), { counted: 0, duplicates: 40 })
-    await assertCounts(store, 40)
+    const receivedAt = first + 90 * DAY
+    for (let from = 0; from < count; from += 1_000)
+      await record(store, all.slice(from, from + 1_000), { receivedAt })
+    await store.roll!()
+    const days = await store.siteDays(TODAY, addDays(TODAY, 89))
+    assert.equal(days.length, 90)
+    for (const { date, views } of days) {
+      const [start, end] = [unix(`${date}T00:00:00Z`), unix(`${addDays(date, 1)}T00:00:00Z`)]
+      assert.equal(views, all.filter(({ viewedAt }) => viewedAt >= start && viewedAt < end).length, date)
+    }
+    assert.equal((await store.siteTotals()).views, count)
   })
 
-  test('counts under the settings of now what was committed under those of before, after they had changed', async t => {
+  test('drop the hours that retention is over for, and keep what they counted', async t => {
+    const { store, sql } = await onTwoShards(t)
+    await record(store, views(70))
+    await record(store, views(70, {}, '2026-04-20T12:00:00Z'))
+    await record(store, views(35, { ownTime: null }))
+    await store.roll!()
+    const pruned = await store.prune({
+      now: unix('2026-04-21T12:00:00Z'),
+      rawRetentionDays: 10,
+      maxAgeSeconds: DAY,
+    })
+    assert.equal(pruned.rows, 105)
+    const partitions = await sql(
+      "SELECT DISTINCT partition FROM system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active AND rows > 0",
+    )
+    const hour = String(Math.floor(unix('2026-04-20T12:00:00Z') / HOUR))
+    assert.deepEqual([...new Set(partitions.map(({ partition }) => partition))], [hour])
+    assert.equal(await viewsOn(store, TODAY), 105)
+    await assertCounts(store, 175)
+  })
+
+  test('forget a reader for good, also where an event of theirs comes again', async t => {
+    const { store, sql } = await onTwoShards(t)
+    const theirs = views(40, { userId: '7', ip: '198.51.100.7' })
+    await record(store, [...theirs, ...views(30)])
+    await store.roll!()
+    assert.equal(await store.forget({ userId: '7' }), 40)
+    const known = "SELECT count() AS rows FROM post_view_rows WHERE user_id = 7 OR ip = '198.51.100.7'"
+    assert.deepEqual(await sql(known), [{ rows: 0 }, { rows: 0 }])
+    await record(store, theirs)
+    await assertCounts(store, 70)
+    await sql('OPTIMIZE TABLE post_view_rows FINAL')
+    assert.deepEqual(await sql(known), [{ rows: 0 }, { rows: 0 }])
+    await assertCounts(store, 70)
+  })
+
+  test('refuse a batch of other settings than hold when it arrives', async t => {
     const { servers, database, proxy, url, straight, store } = await throughProxy(t)
-    // Two readers by address, four by address and browser.
+    // Two readers by address, four by address and browser, of a post on the first shard.
     const batch = [FIREFOX, SAFARI].flatMap(userAgent =>
       Array.from({ length: 10 }, (_, n) => view(NOON, { userAgent, ip: `192.0.2.${n % 2}` })),
     )
@@ -191,39 +309,38 @@ describe('ClickHouse on two shards', () => {
     await store.rehearse(rows)
     await straight.recordViews(received(views(1)))
     const rowsThere = async () => {
-      const count = 'SELECT count() AS rows FROM post_view_deliveries'
-      return Number((await queryShard(servers.shards[0]!, database, count))[0]!['rows'])
+      const count = 'SELECT count() AS rows FROM post_view_rows FINAL'
+      const lists = await Promise.all(servers.shards.map(shard => queryShard(shard, database, count)))
+      return lists.flat().reduce((sum, { rows }) => sum + Number(rows), 0)
     }
+    let isSaid = false
     proxy.intercept(({ direction, bytes }) => {
-      const isInsert = bytes.toString('latin1').includes('post_view_deliveries')
+      const isInsert = bytes.toString('latin1').includes('post_view_rows')
+      isSaid ||= isInsert
       proxy.delay(direction === 'to-server' && isInsert ? LATE_MS : 0)
       return 'pass'
     })
     const refused = assert.rejects(store.recordViews(rows), StoreRefused)
+    await Promise.race([refused, until('it is on its way', () => isSaid)])
     const now = await opened(t, url, { ...SETTINGS, uniqueBy: 'ip+user_agent' })
     await now.rebuild({ adoptSettings: true })
-    const rowsBefore = await rowsThere()
     await refused
     proxy.pass()
-    assert.deepEqual(await record(now, batch), { counted: 20, duplicates: 0 })
-    assert.ok((await rowsThere()) > rowsBefore, 'it was committed afterwards')
+    assert.equal(await rowsThere(), 1)
+    await record(now, batch)
     await assertCounts(now, 21, 5)
   })
 
-  test('commits a batch as one part on each shard, however big it is', async t => {
+  test('commit a batch as one part of each hour, however big it is', async t => {
     const { store, sql } = await onTwoShards(t)
     const [userAgent, referer] = ['ы'.repeat(2_000), `https://a.example/${'ы'.repeat(480)}`]
     const big = Array.from({ length: 8_000 }, (_, n) =>
       view(NOON, { postUuid: `p-${n}`, userAgent, referer }),
     )
-    assert.deepEqual(await record(store, big), { counted: 8_000, duplicates: 0 })
-    const partsOf = async (table: string) => {
-      const rows = await sql(`SELECT max_block_number AS block FROM system.parts
-        WHERE database = currentDatabase() AND table = '${table}' AND active`)
-      return rows.map(({ block }) => block)
-    }
-    assert.deepEqual(await partsOf('post_view_deliveries'), [1, 1])
-    assert.deepEqual(await partsOf('post_view_figures'), [1])
+    await record(store, big)
+    const parts = await sql(`SELECT max_block_number AS block FROM system.parts
+      WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`)
+    assert.deepEqual(parts, [{ block: 1 }, { block: 1 }])
   })
 
   test('refuses another number of shards', async t => {
@@ -278,42 +395,53 @@ describe('ClickHouse on two shards', () => {
   })
 })
 
-describe('a shard of ClickHouse that is killed', () => {
-  let servers: ClickhouseCluster | undefined
-  after(() => servers?.stop())
-
-  test('makes the store unavailable, and nothing is lost or counted twice once it is back', async t => {
-    servers = await startClickhouseCluster()
-    const url = clickhouseUrl(servers, await servers.database())
+describe("ClickHouse's own backups", () => {
+  test('taken while events arrive are restored to what is verified, and counts on', async t => {
+    const folder = await mkdtemp(join(tmpdir(), 'postviews-backups-'))
+    atEnd(t, () => rm(folder, { recursive: true, force: true }))
+    const servers = await startClickhouseCluster({
+      config: [`<backups><allowed_path>${folder}</allowed_path></backups>`],
+    })
+    atEnd(t, () => servers.stop())
+    const database = await servers.database()
+    const url = clickhouseUrl(servers, database)
     const store = await opened(t, url)
     await store.migrate()
-    const random = randomOf(4)
-    const all = randomViews(random, 2_000).map(each => ({
-      ...each,
-      eventId: each.eventId ?? view(NOON).eventId,
-    }))
-    const deliveries = inBatches(random, shuffled(random, [...all, ...all.slice(0, 400)]))
-    const second = servers.shards[1]!
-    let unavailable = 0
-    const consuming = async (part: View[][]) => {
-      for (const batch of part) {
-        await untilAvailable(() =>
-          record(store, batch).catch(error => {
-            if (error instanceof StoreUnavailable) unavailable++
-            throw error
-          }),
-        )
+    await record(store, views(700))
+    await store.roll!()
+
+    const batches: View[][] = []
+    let isTaken = false
+    const arriving = (async () => {
+      while (!isTaken) {
+        const batch = views(20)
+        await record(store, batch)
+        batches.push(batch)
+        await store.roll!()
       }
-    }
-    const half = Math.floor(deliveries.length / 2)
-    const consumers = Promise.all([consuming(deliveries.slice(0, half)), consuming(deliveries.slice(half))])
-    for (let kills = 0; kills < 2; kills++) {
-      const before = unavailable
-      await second.kill()
-      while (unavailable === before) await assert.rejects(store.ping(), StoreUnavailable)
-      await second.restart()
-    }
-    await consumers
-    await assertCounts(store, 2_000)
+    })()
+    await until('events arrive', () => batches.length > 2)
+    const each = (sql: (nth: number) => string) =>
+      Promise.all(servers.shards.map((shard, nth) => queryShard(shard, 'default', sql(nth))))
+    await each(nth => `BACKUP DATABASE ${database} TO File('${folder}/${nth}')`)
+    isTaken = true
+    await arriving
+    await store.close()
+
+    await each(() => `DROP DATABASE ${database} SYNC`)
+    await each(nth => `RESTORE DATABASE ${database} FROM File('${folder}/${nth}')`)
+    const restored = await opened(t, url)
+    await restored.checkSettings()
+    await assertVerified(restored)
+    // As the broker has them still: what was acknowledged since the backup is gone with it.
+    for (const batch of batches) await record(restored, batch)
+    await assertCounts(restored, 700 + 20 * batches.length)
+    await record(restored, views(70))
+    assert.equal(await restored.roll!(), true)
+    await assertCounts(restored, 770 + 20 * batches.length)
   })
 })
+
+function timed(seconds: number): Pick<View, 'viewedAt' | 'ownTime'> {
+  return { viewedAt: seconds, ownTime: seconds }
+}

@@ -20,11 +20,11 @@ export function twoShards() {
   const cluster = ownCluster(2)
 
   /** A new database on both shards. */
-  async function onTwoShards(t: TestContext) {
+  async function onTwoShards(t: TestContext, settings = SETTINGS) {
     const servers = await cluster()
     const database = await servers.database()
     const url = clickhouseUrl(servers, database)
-    const open = (at = url, settings = SETTINGS) => opened(t, at, settings)
+    const open = (at = url, others = settings) => opened(t, at, others)
     const store = await open()
     await store.migrate()
     const sql = async (statement: string) => {

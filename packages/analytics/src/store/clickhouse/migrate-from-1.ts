@@ -223,6 +223,10 @@ async function countedBatches(cluster: Cluster, table: string, where: string): P
   return `(SELECT batch FROM ${from(cluster, `SELECT batch FROM ${SUMS} WHERE kind = 'batch' AND ${between}`)} AS done)`
 }
 
+/** As SQL: nothing of its reader is left, and something was there. */
+const IS_FORGOTTEN = `user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL
+  AND (toUInt128(visitor) != 0 OR logged_in = 1 OR referer_host != '')`
+
 /** Whose time its publisher has sent nobody can tell any more: most have, and a row's hour is that of its view. */
 async function carryRows(cluster: Cluster, { agreements }: Old, progress: Progress): Promise<void> {
   const shards = await cluster.shards()
@@ -243,7 +247,7 @@ async function carryRows(cluster: Cluster, { agreements }: Old, progress: Progre
         ) WHERE ${received} AND ${isOfShard(index, shards)}`
       await shard.run(
         `INSERT INTO post_view_rows (${COLUMNS})
-         SELECT intDiv(toUnixTimestamp(viewed_at), 3600), ${POST_KEY}, id, ${versionOf('epoch', String(KEY), 'toUnixTimestamp(received_at)')}, has_id,
+         SELECT intDiv(toUnixTimestamp(viewed_at), 3600), ${POST_KEY}, id, ${versionOf('epoch', String(KEY), 'toUnixTimestamp(received_at)', IS_FORGOTTEN)}, has_id,
                 if(${IS_UUID}, '', post_uuid), user_id, ip, user_agent, referer, viewed_at, received_at, UUIDv7ToDateTime(batch, 'UTC'), day, slice,
                 logged_in, bot, ${counts}, reinterpretAsUInt64(unhex(substring(hex(visitor), 1, 16))), referer_host
          FROM ${from(cluster, views)} AS d WHERE batch IN ${batches}`,

@@ -3,7 +3,7 @@
  * in a table with a kind (post, referrer, site_referrer) and the columns `post_uuid`, `day`, `host` and figures, on any shard.
  */
 
-import { KEPT_OF_POST, KEPT_OF_SITE } from '../bounds.ts'
+import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
@@ -160,9 +160,13 @@ function rowsOnce(where: string): string {
     ORDER BY version DESC LIMIT 1 BY hour, post, id`
 }
 
+/** A host that has more views by its rows than by its figures is in their remainder: elsewhere a settled day learns no new hosts. */
 function keptFrom(host: string, views: string, limit: number): string {
-  return `sumMapIf([${host}], [${views}], ${views} != 0) AS map,
-    ${keptHosts('arrayMap(x -> (x.1, toUInt64(x.2)), arrayFilter(x -> x.2 > 0, arrayZip(map.1, map.2)))', limit)}`
+  const isRest = `x.1 = '${REMAINDER}' OR x.2 < 0`
+  const pairs = `arrayMap(x -> (x.1, toUInt64(x.2)),
+    arrayConcat(arrayFilter(x -> NOT (${isRest}), differing), if(rest > 0, [('${REMAINDER}', rest)], [])))`
+  return `sumMapIf([${host}], [${views}], ${views} != 0) AS map, arrayZip(map.1, map.2) AS differing,
+    arraySum(x -> if(${isRest}, x.2, 0), differing) AS rest, ${keptHosts(pairs, limit)}`
 }
 
 /** As SQL: of how many posts' days of a month the new figures are others than the old ones. */

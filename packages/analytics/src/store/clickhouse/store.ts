@@ -9,8 +9,10 @@ import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
 import { Cluster } from './connection.ts'
+import { copySource } from './copy-source.ts'
 import { hoursOf } from './count.ts'
 import { hashAgain } from './derive.ts'
+import { fill } from './fill.ts'
 import { forget } from './forget.ts'
 import { type DayKey, dayKey } from './keys.ts'
 import { checkVersion, migrate } from './migrate.ts'
@@ -68,7 +70,9 @@ export async function openClickhouseStore(
     calendar,
     ipStorage,
     async askKey(day) {
-      const { secret, number } = await long(() => dayKey(ingest.cluster, day, key => openAgain(housekeeping, day, key)))
+      const { secret, number } = await long(() =>
+        dayKey(ingest.cluster, day, key => openAgain(housekeeping, day, key)),
+      )
       keyNumbers.set(secret, number)
       return secret
     },
@@ -101,9 +105,7 @@ export async function openClickhouseStore(
 
     ping: () => batch(() => writeNothing(ingest.cluster)),
     rehearse: views =>
-      learned.during(() =>
-        rowsOfViews.rehearse(views, () => batch(() => writeNothing(ingest.cluster))),
-      ),
+      learned.during(() => rowsOfViews.rehearse(views, () => batch(() => writeNothing(ingest.cluster)))),
 
     async migrate(progress, hosts) {
       const { replaced } = await long(async () => {
@@ -129,6 +131,8 @@ export async function openClickhouseStore(
         return rebuild(housekeeping, options, progress)
       }),
     prune: (options, progress) => long(() => prune(housekeeping, options, progress)),
+    copySource: () => long(() => copySource(housekeeping)),
+    fill: (source, progress = () => {}) => long(() => fill(housekeeping, source, progress)),
     forget: (who, progress) => long(() => forget(housekeeping, who, progress)),
 
     warnings: () => [],
@@ -146,6 +150,11 @@ async function openAgain(engine: Engine, day: Day, key: DayKey): Promise<void> {
   if (settingsSince !== null && day < settingsSince) return
   for (const shard of await engine.cluster.shards()) {
     const hours = hoursOf(await rollingOf(engine, shard), day)
-    await hashAgain(engine, shard, `SELECT * FROM post_view_rows FINAL WHERE ${hours} AND day = '${day}'`, key)
+    await hashAgain(
+      engine,
+      shard,
+      `SELECT * FROM post_view_rows FINAL WHERE ${hours} AND day = '${day}'`,
+      key,
+    )
   }
 }

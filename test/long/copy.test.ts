@@ -95,7 +95,7 @@ describe('copied from', () => {
       const from = await opens(t, await source(t))
       const { views, question, now } = await fillSource(from)
       const { store } = await clickhouse(t, shards)
-      for (let steps = 0, isDone = false; !isDone; steps += 3) {
+      for (let steps = 0, isDone = false; !isDone; steps += 4) {
         let left = steps
         const interrupt = () => {
           if (left-- === 0) throw new Error('interrupted')

@@ -101,7 +101,10 @@ describe('copied from', () => {
           if (left-- === 0) throw new Error('interrupted')
         }
         isDone = await store.fill!(await from.copySource(NAME), interrupt).then(
-          ({ differing }) => differing === 0,
+          ({ differing }) => {
+            assert.equal(differing, 0)
+            return true
+          },
           (error: Error) => {
             assert.equal(error.message, 'interrupted')
             return false

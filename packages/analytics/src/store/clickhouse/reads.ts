@@ -5,7 +5,7 @@ import type { Calendar, Day } from '../calendar.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { hostsOfDay, postIn, siteHostsOfDay, SUMS } from './count.ts'
+import { hostsOfDay, postIn, SUMS, siteHostsOfDay } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
 import { shardOf } from './record.ts'
 import { countedUntil, type Rolling, rollingOf } from './roll.ts'
@@ -34,16 +34,17 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
   ): Promise<Map<string, Row[]>> {
     const shards = await cluster.shards()
     if (kinds.size > 1_000) kinds.clear()
-    const questions = kinds.get(kind) ?? shards.map(shard => new Together(keys => rowsByPost(shard, sql(postIn(keys)))))
+    const questions =
+      kinds.get(kind) ?? shards.map(shard => new Together(keys => rowsByPost(shard, sql(postIn(keys)))))
     kinds.set(kind, questions)
     const keys: string[][] = shards.map(() => [])
     for (const post of posts) keys[shardOf(post, shards.length)]!.push(postKey(post))
     const answers = await Promise.all(
-      questions.map((question, index) => (keys[index]!.length === 0 ? new Map<string, Row[]>() : question.ask(keys[index]!))),
+      questions.map((question, index) =>
+        keys[index]!.length === 0 ? new Map<string, Row[]>() : question.ask(keys[index]!),
+      ),
     )
-    return new Map(
-      posts.map(post => [post, answers[shardOf(post, shards.length)]!.get(postKey(post)) ?? []]),
-    )
+    return new Map(posts.map(post => [post, answers[shardOf(post, shards.length)]!.get(postKey(post)) ?? []]))
   }
 
   const held = new HeldAnswers()
@@ -62,7 +63,8 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       `SELECT text, views, unique_views, count() OVER () AS posts FROM ${posts} AS posts_of_all
        ORDER BY views DESC, text LIMIT ${limit} OFFSET ${offset}`,
     )
-    const [counted] = rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM ${posts} AS posts_of_all`)
+    const [counted] =
+      rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM ${posts} AS posts_of_all`)
     return {
       readMs,
       total: Number(counted!['posts']),
@@ -98,7 +100,11 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
     async postTotals(posts) {
       if (posts.length === 0) return []
       const found = await cluster.during(() =>
-        ofPosts(posts, 'totals', some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_totals FINAL WHERE ${some}`),
+        ofPosts(
+          posts,
+          'totals',
+          some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_totals FINAL WHERE ${some}`,
+        ),
       )
       return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)![0]) }))
     },
@@ -118,7 +124,9 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
     },
 
     async siteTotals() {
-      const rows = await onEach(`SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`)
+      const rows = await onEach(
+        `SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`,
+      )
       return totals(rows.reduce(sumOf))
     },
 
@@ -148,7 +156,10 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
         const shard = post === null ? shards[0]! : shards[shardOf(post, shards.length)]!
         const rolling = await rollingOf({ calendar }, shard)
         const open = await openDays(shards, rolling, first, last)
-        const hosts = post === null ? siteHosts(cluster, rolling, open, within(first, last)) : postHosts(rolling, open, within(first, last), postKey(post))
+        const hosts =
+          post === null
+            ? siteHosts(cluster, rolling, open, within(first, last))
+            : postHosts(rolling, open, within(first, last), postKey(post))
         const [rows, [holds]] = await Promise.all([
           shard.all(
             `SELECT host, views, whole FROM (
@@ -190,7 +201,8 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
          GROUP BY time`,
       )
       const minutes = new Map<number, number>()
-      for (const row of rows) minutes.set(Number(row['time']), (minutes.get(Number(row['time'])) ?? 0) + Number(row['views']))
+      for (const row of rows)
+        minutes.set(Number(row['time']), (minutes.get(Number(row['time'])) ?? 0) + Number(row['views']))
       return [...minutes].sort(([a], [b]) => a - b).map(([time, views]) => ({ minute: iso(time)!, views }))
     },
   }
@@ -208,7 +220,12 @@ async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>
 }
 
 /** The days of a period that are broken down from their rows: two or three, where retention runs. */
-async function openDays(shards: readonly Shard[], { closed }: Rolling, first: Day, last: Day): Promise<Day[]> {
+async function openDays(
+  shards: readonly Shard[],
+  { closed }: Rolling,
+  first: Day,
+  last: Day,
+): Promise<Day[]> {
   const lists = await Promise.all(
     shards.map(shard =>
       shard.all(
@@ -224,7 +241,9 @@ function postHosts(rolling: Rolling, open: readonly Day[], period: string, key: 
   const settled = `SELECT host, n FROM (
     SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${rolling.closed ?? '1970-01-01'}'
   ) ARRAY JOIN hosts AS host, host_views AS n`
-  return [settled, ...open.map(day => `SELECT host, n FROM (${hostsOfDay(rolling, day, post)})`)].join(' UNION ALL ')
+  return [settled, ...open.map(day => `SELECT host, n FROM (${hostsOfDay(rolling, day, post)})`)].join(
+    ' UNION ALL ',
+  )
 }
 
 function siteHosts(cluster: Cluster, rolling: Rolling, open: readonly Day[], period: string): string {
@@ -240,8 +259,10 @@ function siteHosts(cluster: Cluster, rolling: Rolling, open: readonly Day[], per
 
 function sumOf(a: Row, b: Row): Row {
   const sum: Row = { ...a }
-  for (const column of ['views', 'unique_views', 'logged_in', 'bots']) sum[column] = Number(a[column]) + Number(b[column])
-  const times = (column: string) => [a[column], b[column]].filter(time => time !== null && time !== undefined).map(Number)
+  for (const column of ['views', 'unique_views', 'logged_in', 'bots'])
+    sum[column] = Number(a[column]) + Number(b[column])
+  const times = (column: string) =>
+    [a[column], b[column]].filter(time => time !== null && time !== undefined).map(Number)
   sum['first_time'] = times('first_time').length === 0 ? null : Math.min(...times('first_time'))
   sum['last_time'] = times('last_time').length === 0 ? null : Math.max(...times('last_time'))
   return sum

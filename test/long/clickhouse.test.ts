@@ -131,7 +131,7 @@ describe('ClickHouse on two shards', () => {
     await record(straight, views(70))
     let isRead = false
     proxy.intercept(({ direction, bytes }) => {
-      const isTotals = direction === 'to-server' && bytes.toString('latin1').includes('post_view_totals')
+      const isTotals = direction === 'to-server' && bytes.toString('latin1').includes('post_view_post_totals')
       isRead ||= isTotals
       proxy.delay(isTotals ? HELD_MS : 0)
       return 'pass'

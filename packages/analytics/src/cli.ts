@@ -1,6 +1,7 @@
 /** The command line: what the person on call types. */
 
 import { isUtf8 } from 'node:buffer'
+import { resolve } from 'node:path'
 import { endBy, Interrupted } from '@postviews/client/src/ending.ts'
 import { canonicalIp } from '@postviews/client/src/index.ts'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
@@ -18,7 +19,7 @@ import { type Parts, runService } from './main.ts'
 import { printable } from './printable.ts'
 import { type Day, isDay } from './store/calendar.ts'
 import { openStore } from './store/open.ts'
-import type { Difference, Progress, Store } from './store/store.ts'
+import { type Difference, type Progress, type Store, StoreRefused } from './store/store.ts'
 import { INTERRUPTED, type Print, untilSignal } from './until-signal.ts'
 
 const DAY_MS = 86_400_000
@@ -244,6 +245,39 @@ program
       return `${none}erased personal data from ${some(rows, 'raw row')}\n${NOT_FORGOTTEN_HINT}`
     })
   })
+
+program
+  .command('copy')
+  .description(
+    'fill the ClickHouse of DATABASE_URL, which has no views of its own, from another database; run it again for what came since',
+  )
+  .requiredOption('--from <url>', 'the database to copy, as a DATABASE_URL; it is only read')
+  .option('--json', 'print the outcome as JSON')
+  .action(({ from, json }: { from: string; json?: true }) =>
+    withStore({}, async (store, progress, _print, { counting }) => {
+      if (store.fill === undefined)
+        throw new StoreRefused('DATABASE_URL is not of ClickHouse: only that can be filled')
+      const source = await openStore(from, counting)
+      try {
+        await source.checkSettings()
+        const { rows, differing } = await store.fill(await source.copySource(stableName(from)), progress)
+        if (differing > 0) process.exitCode = EXIT.failed
+        if (json) return JSON.stringify({ rows, differing })
+        const copied = `copied ${some(rows, 'raw row')}`
+        return differing === 0
+          ? `${copied}: every day of every post is as it was`
+          : `${copied}; ${some(differing, 'day')} of posts differ: stop the consumers of the source and run it again`
+      } finally {
+        await source.close()
+      }
+    }),
+  )
+
+/** Of a database, without what may be another tomorrow. */
+function stableName(url: string): string {
+  if (url.startsWith('sqlite:')) return `sqlite:${resolve(url.slice('sqlite:'.length))}`
+  return url.replace(/\/\/[^@/]*@/, '//').replace(/\?.*$/, '')
+}
 
 /** Runs a command on the store; what it returns is printed at the end. */
 function withStore(

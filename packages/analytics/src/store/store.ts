@@ -5,6 +5,7 @@
 
 import type { View } from '@postviews/client/src/index.ts'
 import type { Calendar, Day } from './calendar.ts'
+import type { CopySource } from './copy.ts'
 import type { OwnHosts } from './own-hosts.ts'
 import type { UniqueBy } from './row.ts'
 
@@ -192,6 +193,17 @@ export interface Store extends Reads {
    */
   prune(options: PruneOptions, progress?: Progress): Promise<Pruned>
 
+  /**
+   * What another store keeps and counts, to be filled with.
+   *
+   * @param name of this database, the same whenever it is copied
+   * @throws {StoreRefused} for what ClickHouse cannot keep
+   */
+  copySource(name: string): Promise<CopySource>
+
+  /** Copies all of it, again and again the same (ClickHouse alone). @throws {StoreRefused} when there are views of its own */
+  fill?(source: CopySource, progress?: Progress): Promise<Filled>
+
   /** Erases what identifies a reader, and changes no number. Returns how many rows were changed. */
   forget(who: Forget, progress?: Progress): Promise<number>
 
@@ -291,6 +303,12 @@ export interface Reopened {
   days: Day[]
   /** False while another process is at it. */
   isDone: boolean
+}
+
+export interface Filled {
+  rows: number
+  /** Days of posts of which the source said something else: views came meanwhile, or its figures do not follow from its rows. */
+  differing: number
 }
 
 export type Forget = { userId: string } | { ip: string }

@@ -249,7 +249,7 @@ async function numberOf(shard: Shard, cluster: string): Promise<number> {
 }
 
 // Servers ask each other in a database of their own choice, so tables are named in full.
-const LOCAL_TABLES = /\bpost_view_(?:rows|names|days|post_totals|site_days|bases)\b/g
+const LOCAL_TABLES = /\bpost_view_(?:rows|names|days|post_totals|site_days|bases|copied)\b/g
 
 /** See `Cluster.from`. */
 export function overAll(select: string, { cluster, database }: Address): string {

@@ -98,8 +98,6 @@ export interface Asked {
  */
 export function storeError(error: unknown, { server, database, sql, ofViews = false }: Asked): Error {
   if (error instanceof StoreUnavailable || error instanceof StoreRefused) return error
-  if (process.env['CHDEBUG'] && error instanceof ClickHouseError)
-    console.error('CHDEBUG', String(error.message).slice(0, 1500), sql.slice(0, 3000))
   if (error instanceof ClickHouseError) {
     const code = Number(error.code)
     const name = error.type ?? 'error'

@@ -1,4 +1,4 @@
-/** Numbered SQL files, applied in order on every shard, statement by statement. Each may run twice, so nobody holds a lock. */
+/** Numbered SQL files, applied in order on every shard, statement by statement. Each may run twice. A new database begins with the second. */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
@@ -6,6 +6,8 @@ import type { Progress } from '../store.ts'
 import { latestEntry, tellAll } from './agreed.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { isServers, UNKNOWN_TABLE } from './errors.ts'
+import { exclusively } from './lease.ts'
+import { carryOver, dropTablesOf1, dropViewsOf1 } from './migrate-from-1.ts'
 import { type Engine, firstState, recordState } from './state.ts'
 
 const MIGRATIONS = new URL('./migrations/', import.meta.url)
@@ -35,6 +37,7 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   refuseNewer(version, latest)
   const shards = await cluster.shards()
   for (const shard of shards) await shard.run(CREATE_MIGRATIONS)
+  if (version === 1) await dropViewsOf1(shards)
   for (const { version: next, statements } of migrations) {
     if (next <= version) continue
     // All shards before the next statement: a view reads from the tables of all.
@@ -42,8 +45,20 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
       progress('tables', index, statements.length)
       await Promise.all(shards.map(shard => shard.run(statement)))
     }
-    for (const shard of shards) await shard.insert('post_view_migrations', 'version', JSON.stringify([next]))
+    const record = () =>
+      Promise.all(
+        shards.map(shard => shard.insert('post_view_migrations', 'version', JSON.stringify([next]))),
+      )
+    if (version !== 1) await record()
+    else
+      await exclusively(engine, async () => {
+        // Somebody else may have been first.
+        if ((await versionOf(cluster)) !== 1) return
+        await carryOver(engine, progress)
+        await record()
+      })
   }
+  await dropTablesOf1(shards)
   if ((await latestEntry(shards[0]!, 'settings')) === null) await recordState(cluster, firstState(engine))
   await tellAll(cluster)
 }

@@ -182,7 +182,9 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
         `SELECT toUnixTimestamp64Milli(committed_at) AS committed, toUnixTimestamp(viewed_at) AS viewed
          FROM post_view_rolled WHERE committed_at IS NOT NULL ORDER BY committed_at DESC, viewed_at DESC LIMIT 1`,
       )
-      const [latest] = rows.sort((a, b) => Number(b['committed']) - Number(a['committed']))
+      // A batch is on several shards, whose clocks differ by milliseconds.
+      const second = (row: Row) => Math.floor(Number(row['committed']) / 1_000)
+      const [latest] = rows.sort((a, b) => second(b) - second(a) || Number(b['viewed']) - Number(a['viewed']))
       return {
         lastCommittedAt: latest === undefined ? null : Math.floor(Number(latest['committed']) / 1_000),
         lastViewedAt: latest === undefined ? null : Number(latest['viewed']),

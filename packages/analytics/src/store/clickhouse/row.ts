@@ -53,6 +53,10 @@ const SENT = {
   referer_host: 'String',
 }
 
+const STRUCTURE = Object.entries(SENT)
+  .map(([column, type]) => `${column} ${type}`)
+  .join(', ')
+
 /** The columns of `post_view_rows`, in its order. */
 export const COLUMNS = [
   'hour, post, id, version, has_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at, committed_at, day, slice',
@@ -66,14 +70,24 @@ export const COLUMNS = [
  * @param refused as SQL: whether something that the rows were derived under was replaced
  */
 export function insertOfRows({ bots }: CountingSettings, epoch: number, refused: string): string {
-  const structure = Object.entries(SENT).map(([column, type]) => `${column} ${type}`)
   return `INSERT INTO post_view_rows (${COLUMNS})
     SELECT hour, post, id, ${versionOf(String(epoch), 'key', 'received_at')} AS version, has_id, post_name, user_id, ip, user_agent, referer,
            viewed_at, greatest(received_at, (SELECT toUInt32(max(number)) FROM post_view_agreed WHERE name = 'cutoff')) AS received_at,
            now64(3) AS committed_at, day, slice, logged_in, bot, ${countsOf(bots)} AS counts,
            reinterpretAsUInt64(unhex(digest)) AS visitor, referer_host
-    FROM input('${structure.join(', ')}')
+    FROM input('${STRUCTURE}')
     WHERE NOT throwIf(${refused}, 'replaced')
+    FORMAT JSONCompactEachRow`
+}
+
+/** The insert of rows that were counted elsewhere. They were committed when they were received. */
+export function insertOfCopied({ bots }: CountingSettings, epoch: number): string {
+  const version = versionOf(String(epoch), 'key', 'received_at', 'is_forgotten')
+  return `INSERT INTO post_view_rows (${COLUMNS})
+    SELECT hour, post, id, ${version} AS version, had_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at,
+           toDateTime64(received_at, 3, 'UTC') AS committed_at, day, slice, logged_in, bot,
+           if(counted < 0, ${countsOf(bots)}, counted) AS counts, reinterpretAsUInt64(unhex(digest)) AS visitor, referer_host
+    FROM input('${STRUCTURE}, had_id Bool, counted Int8, is_forgotten UInt8')
     FORMAT JSONCompactEachRow`
 }
 

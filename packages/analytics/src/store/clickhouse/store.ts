@@ -9,8 +9,10 @@ import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
 import { Cluster } from './connection.ts'
+import { copySource } from './copy-source.ts'
 import { hoursOf } from './count.ts'
 import { hashAgain } from './derive.ts'
+import { fill } from './fill.ts'
 import { forget } from './forget.ts'
 import { type DayKey, dayKey } from './keys.ts'
 import { checkVersion, migrate } from './migrate.ts'
@@ -129,6 +131,8 @@ export async function openClickhouseStore(
         return rebuild(housekeeping, options, progress)
       }),
     prune: (options, progress) => long(() => prune(housekeeping, options, progress)),
+    copySource: () => long(() => copySource(housekeeping)),
+    fill: (source, progress = () => {}) => long(() => fill(housekeeping, source, progress)),
     forget: (who, progress) => long(() => forget(housekeeping, who, progress)),
 
     warnings: () => [],

@@ -1,0 +1,159 @@
+/** A database that is copied to ClickHouse, and from there to another number of shards: the same rows, keys and numbers. */
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import type { View } from '@postviews/client/src/index.ts'
+import type { CountingSettings, Referrers, Store } from '../../packages/analytics/src/store/store.ts'
+import { assertVerified } from '../store-contract-database.ts'
+import { questionOf, randomOf, randomViews } from '../store-contract-random.ts'
+import { everythingIn, type Question } from '../store-contract-recount.ts'
+import { clickhouseUrl, ownCluster } from '../support/clickhouse.ts'
+import { commandLine } from '../support/command.ts'
+import { MYSQL, SQLITE } from '../support/engines.ts'
+import { opened } from '../support/two-shards.ts'
+import { received, record, unix } from '../support/views.ts'
+
+const DAY_SECONDS = 86_400
+const SETTINGS: CountingSettings = {
+  timeZone: 'Europe/Berlin',
+  windowHours: 12,
+  uniqueBy: 'ip',
+  bots: 'exclude',
+}
+const NAME = 'the source'
+
+const clusters = new Map([1, 2, 3].map(shards => [shards, ownCluster(shards)]))
+
+async function clickhouse(t: TestContext, shards: number): Promise<{ url: string; store: Store }> {
+  const cluster = await clusters.get(shards)!()
+  const url = clickhouseUrl(cluster, await cluster.database())
+  const store = await opened(t, url, SETTINGS)
+  await store.migrate()
+  await store.checkSettings()
+  return { url, store }
+}
+
+async function opens(t: TestContext, url: string): Promise<Store> {
+  const store = await opened(t, url, SETTINGS)
+  await store.migrate(undefined, { ownHosts: ['a.example'], goesBack: true })
+  await store.checkSettings()
+  return store
+}
+
+/** Days that are closed, pruned, pruned in part and open, views that came late, and some whose reader was forgotten. */
+async function fillSource(store: Store): Promise<{ views: View[]; question: Question; now: number }> {
+  const views = randomViews(randomOf(5), 300)
+  const question = questionOf(views)
+  const now = unix(`${question.to}T12:00:00Z`)
+  const isLate = (_: View, index: number) => index % 6 === 0
+  await store.recordViews(received(views.filter((view, index) => !isLate(view, index))))
+  const retention = { now, rawRetentionDays: 1, maxAgeSeconds: 2 * DAY_SECONDS }
+  assert.ok((await store.prune(retention)).rows > 50)
+  await record(store, views.filter(isLate), { receivedAt: now })
+  await store.forget({ userId: '3' })
+  await store.roll?.()
+  return { views, question, now }
+}
+
+async function assertSame(source: Store, target: Store, question: Question): Promise<void> {
+  const everything = async (store: Store) => {
+    const { minutes: _, postReferrers: __, siteReferrers: ___, ...rest } = await everythingIn(store, question)
+    return rest
+  }
+  assert.deepEqual(await everything(target), await everything(source))
+  for (const post of [...question.posts, null]) await assertSameHosts(source, target, post, question)
+  await assertVerified(source)
+  await assertVerified(target)
+}
+
+/** A settled day of an SQL database adds hosts that are new to it to its remainder: those that have rows are listed after. */
+async function assertSameHosts(
+  source: Store,
+  target: Store,
+  post: string | null,
+  { from, to }: Question,
+): Promise<void> {
+  const [was, is] = await Promise.all([source, target].map(store => store.referrers(post, from, to, 1_000)))
+  const sum = ({ referrers, other }: Referrers) =>
+    referrers.reduce((all, { views }) => all + views, other.views)
+  assert.equal(sum(is!), sum(was!), `hosts of ${post}`)
+  if (source.engine === 'clickhouse') assert.deepEqual(is, was)
+  const viewsOf = new Map(is!.referrers.map(({ host, views }) => [host, views]))
+  for (const { host, views } of was!.referrers) assert.ok(viewsOf.get(host)! >= views, `${post} from ${host}`)
+  assert.ok(is!.other.views <= was!.other.views, `others of ${post}`)
+}
+
+const SOURCES: { name: string; shards: number; source(t: TestContext): Promise<string> }[] = [
+  { name: 'SQLite to a lone server', shards: 1, source: async t => (await SQLITE.create(t)).url },
+  { name: `${MYSQL.name} to two shards`, shards: 2, source: async t => (await MYSQL.create(t)).url },
+  { name: 'two shards to three', shards: 3, source: async t => (await clickhouse(t, 2)).url },
+]
+
+describe('copied from', () => {
+  for (const { name, shards, source } of SOURCES) {
+    test(`${name}, also interrupted and run again, every number is what it was`, async t => {
+      const from = await opens(t, await source(t))
+      const { views, question, now } = await fillSource(from)
+      const { store } = await clickhouse(t, shards)
+      for (let steps = 0, isDone = false; !isDone; steps += 4) {
+        let left = steps
+        const interrupt = () => {
+          if (left-- === 0) throw new Error('interrupted')
+        }
+        isDone = await store.fill!(await from.copySource(NAME), interrupt).then(
+          ({ differing }) => {
+            assert.equal(differing, 0)
+            return true
+          },
+          (error: Error) => {
+            assert.equal(error.message, 'interrupted')
+            return false
+          },
+        )
+      }
+      await store.checkSettings(['a.example'])
+      await assertSame(from, store, question)
+
+      // What came meanwhile goes with the next run.
+      const more = randomViews(randomOf(6), 40)
+      await record(from, more, { receivedAt: now + 60 })
+      await from.roll?.()
+      assert.equal((await store.fill!(await from.copySource(NAME))).differing, 0)
+      await assertSame(from, store, question)
+
+      // Consumers go over: what they are sent again is known, and so is whoever has read before.
+      const again = views.filter(view => view.eventId !== null && view.viewedAt > now - DAY_SECONDS)
+      const anew = randomViews(randomOf(7), 60)
+      for (const each of [from, store]) {
+        await record(each, [...again, ...anew], { receivedAt: now + 120 })
+        await each.roll?.()
+      }
+      await assertSame(from, store, question)
+
+      const refused = store.fill!(await from.copySource(NAME))
+      await assert.rejects(refused, /has views of its own/)
+    })
+  }
+
+  test('SQLite, by the command, which tells of what is no ClickHouse', async t => {
+    const { url } = await SQLITE.create(t)
+    const from = await opens(t, url)
+    const { question } = await fillSource(from)
+    const target = await clickhouse(t, 1)
+    const { run } = await commandLine(t, {
+      DATABASE_URL: target.url,
+      STATS_TIMEZONE: SETTINGS.timeZone,
+      UNIQUE_WINDOW: '12h',
+      UNIQUE_BY: 'ip',
+      BOTS: 'exclude',
+    })
+    const copied = await run(`copy --from ${url}`)
+    assert.equal(copied.code, 0, copied.stderr)
+    assert.match(copied.stdout, /^copied \d+ raw rows: every day of every post is as it was$/m)
+    await target.store.checkSettings(['a.example'])
+    await assertSame(from, target.store, question)
+    const refused = await run(`copy --from ${url}`, { DATABASE_URL: url })
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /only that can be filled/)
+  })
+})

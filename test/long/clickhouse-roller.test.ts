@@ -19,15 +19,15 @@ import { until } from '../support/until.ts'
 import { FIREFOX, POST, SAFARI, unix, untilAvailable, view } from '../support/views.ts'
 
 const SEED = 8
-const VIEWS = 1_200
-const DAYS = 3
+const VIEWS = 2_000
+const DAYS = 4
 const LATEST_DAYS = 25
-const POSTS = 60
+const POSTS = 100
 const CONSUMERS = 4
 const ROLLERS = 2
 const KILLS = 7
 /** Nobody is killed any more when so much of all is recorded: what a start has counted anew would hide what goes wrong before. */
-const LAST_KILL = 0.6
+const LAST_KILL = 0.5
 const OPTIMIZE_EVERY_MS = 2_000
 const ROLL_PAUSE_MS = 10
 

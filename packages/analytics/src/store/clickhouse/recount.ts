@@ -161,10 +161,13 @@ function figureOf(field: string, value: number): number | string | null {
   return value === 0 ? null : new Date(value * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
+/** Settles only after every shard has: who tries again while one is away must not pile rolls up on the others. */
 export async function rollAll(engine: Engine): Promise<boolean> {
   const shards = await engine.cluster.shards()
-  const rolled = await Promise.all(shards.map(shard => rollShard(engine, shard)))
-  return rolled.some(Boolean)
+  const rolls = await Promise.allSettled(shards.map(shard => rollShard(engine, shard)))
+  const failed = rolls.find(roll => roll.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  return rolls.some(roll => roll.status === 'fulfilled' && roll.value)
 }
 
 /**

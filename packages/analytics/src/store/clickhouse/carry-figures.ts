@@ -10,7 +10,7 @@ import { raise } from './agreed.ts'
 import { type Cluster, overAll, type Shard } from './connection.ts'
 import { keptHosts, READER, SITE } from './count.ts'
 import { rollAll } from './recount.ts'
-import { countDay, countTotals, rollingOf } from './roll.ts'
+import { countPosts, countSite, countTotals, rollingOf } from './roll.ts'
 import type { Engine } from './state.ts'
 
 export interface CarriedFigures {
@@ -48,11 +48,17 @@ export async function carryFigures(
   await rollAll(engine)
   for (const shard of shards) {
     const days = await shard.all('SELECT DISTINCT day FROM post_view_bases ORDER BY day')
+    const rolling = await rollingOf(engine, shard)
     for (const [done, { day }] of days.entries()) {
       progress('days', done, days.length)
-      await countDay(shard, await rollingOf(engine, shard), String(day), 'true')
+      await countPosts(shard, rolling, String(day), 'true')
     }
-    await countTotals(shard, await rollingOf(engine, shard), 'true')
+    await countSite(
+      shard,
+      rolling,
+      days.map(({ day }) => String(day)),
+    )
+    await countTotals(shard, rolling, 'true')
   }
   let differing = 0
   for (const [index, shard] of shards.entries()) {

@@ -18,7 +18,7 @@ import { breakdownsOfDay, FIGURES, figuresOfDay, SITE, SUMS } from './count.ts'
 import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { exclusively } from './lease.ts'
-import { countDay, countTotals, isSettled, type Rolling, rollingOf, rollingsOf, rollShard } from './roll.ts'
+import { countPosts, countSite, countTotals, isSettled, type Rolling, rollingOf, rollingsOf, rollShard } from './roll.ts'
 import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
 import { checkedState, type Engine, type State } from './state.ts'
 
@@ -391,7 +391,8 @@ async function countAgain(engine: Engine, day: Day): Promise<void> {
   )
   for (const shard of await engine.cluster.shards()) {
     const rolling = await rollingOf(engine, shard)
-    await countDay(shard, rolling, day, 'true', stored.join(' UNION DISTINCT '))
+    await countPosts(shard, rolling, day, 'true', stored.join(' UNION DISTINCT '))
+    await countSite(shard, rolling, [day])
     await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_days WHERE day = '${day}')`)
   }
   await siteBreakdowns(engine, [day])

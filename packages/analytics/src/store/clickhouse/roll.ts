@@ -16,8 +16,9 @@
 import type { Day } from '../calendar.ts'
 import { write } from './agreed.ts'
 import type { Shard } from './connection.ts'
-import { breakdownsOfDay, FIGURES, figuresOfDay, type Sources, SUMS } from './count.ts'
+import { breakdownsOfDay, FIGURES, figuresOfDay, hoursOf, type Sources, SUMS } from './count.ts'
 import { NO_HOUR } from './row.ts'
+import { quoted } from './sql.ts'
 import type { Engine } from './state.ts'
 
 const BLOCK_BITS = 40
@@ -77,9 +78,11 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
   if (hasStrays) for (const day of await daysOfStrays(shard, changed)) days.add(day)
   for (const day of [...days].sort()) {
     const which = hasStrays ? `(day = '${day}' OR ${IS_STRAY})` : `day = '${day}'`
-    const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${which}`
-    await countDay(shard, rolling, day, `post IN (${posts})`, hasStrays ? posts : undefined)
+    const inHours = hasStrays ? 'true' : hoursOf(rolling, day)
+    const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${inHours} AND ${which}`
+    await countPosts(shard, rolling, day, `post IN (${posts})`, hasStrays ? posts : undefined)
   }
+  await countSite(shard, rolling, [...days])
   await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_rows WHERE ${changed})`)
 
   // Rows that retention removed meanwhile were not counted.
@@ -111,8 +114,8 @@ async function nameNewPosts(shard: Shard, changed: string): Promise<void> {
   )
 }
 
-/** Counts posts of a day, and then the site's day, which is the sum of what is stored. `also`: as of `figuresOfDay`. */
-export async function countDay(
+/** Counts posts of a day. `also`: as of `figuresOfDay`. */
+export async function countPosts(
   shard: Shard,
   rolling: Rolling,
   day: Day,
@@ -125,9 +128,18 @@ export async function countDay(
      SELECT post, '${day}', ${FIGURES}, ${stamp} FROM (${figuresOfDay(rolling, day, posts, also)})`,
   )
   if (isSettled(rolling, day)) await breakDown(shard, rolling, day, posts, also)
+}
+
+/** Adds up what is stored of the posts of days. */
+export async function countSite(
+  shard: Shard,
+  { stamp }: Pick<Rolling, 'stamp'>,
+  days: readonly Day[],
+): Promise<void> {
+  if (days.length === 0) return
   await shard.run(
     `INSERT INTO post_view_site_days (day, ${FIGURES}, stamp)
-     SELECT '${day}', ${SUMS}, ${stamp} FROM (SELECT * FROM post_view_days FINAL WHERE day = '${day}') AS f`,
+     SELECT day, ${SUMS}, ${stamp} FROM (SELECT * FROM post_view_days FINAL WHERE day IN (${quoted(days)})) AS f GROUP BY day`,
   )
 }
 

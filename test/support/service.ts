@@ -122,7 +122,8 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
     },
     get,
     readiness,
-    untilReady: deadlineMs =>
+    // A slow machine takes its time, with several databases being made at once.
+    untilReady: (deadlineMs = 60_000) =>
       until(`${command} is ready`, async () => (await readiness()) === 'ready', deadlineMs),
     metric: async name => {
       const { text } = await get('/metrics')

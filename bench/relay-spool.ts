@@ -46,7 +46,7 @@ export async function spool(bench: Bench, events: number): Promise<Spooled> {
       await fillQueue(vhost.url, []) // Makes it.
       const drained = await drain({
         consumers: [relay],
-        // What is confirmed is removed, four megabytes at a time.
+        // The relay removes a segment of 4 MB once all of its views are confirmed, so this counts in steps.
         counted: async () => Math.round(events * (1 - bytesIn(folder) / spooledBytes)),
         total: events,
         others: { broker: broker.pid },

@@ -1,6 +1,6 @@
 /**
- * The units in deploy/systemd, by systemd's own programs: what they say is understood, and a socket is handed over. test/containers/ runs
- * them under a systemd that is process 1.
+ * Tests the units in deploy/systemd with systemd's own programs: systemd accepts every line of them, and the relay takes over
+ * the socket that systemd opened. test/containers/ runs the units under a systemd that is process 1.
  */
 
 import assert from 'node:assert/strict'

@@ -163,7 +163,7 @@ function eventsIn(body: Buffer): Given[] {
     // One more than is taken tells that there are too many.
     if (Array.isArray(content)) return content.slice(0, MAX_EVENTS_PER_MESSAGE + 1).map(event => ({ event }))
   } catch {
-    // As a line, it is refused for what is wrong with it.
+    // It is no JSON: reading it as a line gives the reason that the caller is told.
   }
   return [{ line: body }]
 }

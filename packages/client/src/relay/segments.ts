@@ -32,7 +32,7 @@ export function isDone(segment: Segment): boolean {
 }
 
 /**
- * What earlier processes have left in the folder, in order.
+ * Lists the segments that earlier processes left in the folder, oldest first.
  *
  * @throws {Error} when some of it is of a newer version, or cannot be read
  */

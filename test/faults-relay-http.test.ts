@@ -1,7 +1,7 @@
 /** Callers of the relay's HTTP that are many, and hold on to what they send: bounded in sum, and others are unharmed. */
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { startRelay } from './support/relay.ts'
 import { connectHttp, post, type RawHttp, untilItHasLooked } from './support/relay-requests.ts'
 import { lineOf } from './support/relay-sender.ts'
@@ -59,4 +59,44 @@ test('a body that is announced as endless keeps nobody else from being taken', a
   await untilItHasLooked(relay)
   assert.equal((await post(relay, lineOf(2))).status, 200)
   await until('it is told', () => /^HTTP\/1\.1 413 /.test(greedy.text()))
+  await until('it is not waited for', () => greedy.isClosed)
+})
+
+describe('a caller that is still sending what is refused is told so, and may send it to its end', () => {
+  const MUCH = 'x'.repeat(1_048_576)
+  const json = 'Content-Type: application/json'
+  const refused: [string, number, string[], string][] = [
+    ['its length is too large', 413, [json, `Content-Length: ${MUCH.length}`], MUCH],
+    [
+      'no length is told, and it is too large',
+      413,
+      [json, 'Transfer-Encoding: chunked'],
+      `${MUCH.length.toString(16)}\r\n${MUCH}\r\n0\r\n\r\n`,
+    ],
+    ['its type is not taken', 415, ['Content-Type: text/plain', 'Content-Length: 2000'], 'x'.repeat(2_000)],
+    ['nothing is there', 404, ['Content-Length: 2000'], 'x'.repeat(2_000)],
+  ]
+  for (const [why, status, headers, body] of refused) {
+    for (const connection of ['close', 'keep-alive']) {
+      test(`${why}; Connection: ${connection}`, async t => {
+        const relay = await startRelay(t, { amqpUrl: NOWHERE })
+        const caller = await connectHttp(t, relay)
+        const path = status === 404 ? '/elsewhere' : '/views'
+        const head = [`POST ${path} HTTP/1.1`, 'Host: relay', `Connection: ${connection}`, ...headers]
+        const early = Math.floor(body.length * 0.75)
+        caller.write(`${head.join('\r\n')}\r\n\r\n${body.slice(0, early)}`)
+        await until('it is told', () => caller.text().endsWith('\n'))
+        assert.match(caller.text(), new RegExp(`^HTTP/1\\.1 ${status} `))
+        assert.ok(!caller.isClosed)
+        caller.write(body.slice(early))
+        if (connection === 'close') {
+          await until('it is closed', () => caller.isClosed)
+        } else {
+          caller.write('GET /livez HTTP/1.1\r\nHost: relay\r\n\r\n')
+          await until('the next is answered', () => caller.text().endsWith('\r\n\r\nok\n'))
+        }
+        assert.equal(caller.error, undefined)
+      })
+    }
+  }
 })

@@ -20,6 +20,7 @@ import {
   trackSteadily,
 } from './support/published.ts'
 import { type Relay, startRelay } from './support/relay.ts'
+import { declareQueues } from './support/system.ts'
 import { startTcpProxy, type TcpProxy } from './support/tcp-proxy.ts'
 import { until } from './support/until.ts'
 
@@ -43,6 +44,8 @@ async function surroundings(t: TestContext): Promise<Surroundings> {
   const folder = mkdtempSync(join(tmpdir(), 'postviews-relay-'))
   atEnd(t, () => rmSync(folder, { recursive: true }))
   const { url } = await testRabbitmq()
+  // They are looked at before the relay, which has the events by then, may have come to the broker.
+  await declareQueues(url)
   const proxy = await startTcpProxy(Number(new URL(url).port))
   atEnd(t, () => proxy.close())
   return {

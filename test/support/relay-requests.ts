@@ -17,6 +17,8 @@ export interface RawHttp {
   text(): string
   /** The relay, or we, have ended it. */
   readonly isClosed: boolean
+  /** What ended it, if it was not an orderly end. */
+  readonly error: Error | undefined
 }
 
 export async function connectHttp(t: TestContext, relay: Relay): Promise<RawHttp> {
@@ -28,8 +30,11 @@ export async function connectHttp(t: TestContext, relay: Relay): Promise<RawHttp
   socket.on('data', data => {
     text += data
   })
-  // 'close' follows: the relay ends what it has refused, read or not.
-  socket.on('error', () => {})
+  let error: Error | undefined
+  // 'close' follows.
+  socket.on('error', cause => {
+    error = cause
+  })
   socket.on('close', () => {
     isClosed = true
   })
@@ -44,6 +49,9 @@ export async function connectHttp(t: TestContext, relay: Relay): Promise<RawHttp
     text: () => text,
     get isClosed() {
       return isClosed
+    },
+    get error() {
+      return error
     },
   }
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { finished } from 'node:stream/promises'
 import { MAX_EVENTS_PER_MESSAGE } from '../view.ts'
 import { answerLine, type Intake, isTemporary, type Outcome } from './intake.ts'
 
@@ -53,11 +54,23 @@ async function answer(
     const { status, text, headers = {} } = await replyTo(request, options, inHand)
     // The end would wait for a connection that is kept.
     if (options.intake.isStopping) headers['Connection'] = 'close'
-    response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', ...headers }).end(text)
+    headers['Content-Length'] = String(Buffer.byteLength(text))
+    response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', ...headers }).write(text)
+    await rest(request)
+    response.end()
   } catch {
     // The caller has gone in the middle of what it sent.
     response.destroy()
   }
+}
+
+/**
+ * What is still to come of a body that is answered early, read and forgotten: a connection that is closed under what its
+ * caller writes seldom lets the caller read the answer. The server's requestTimeout ends one that goes on and on.
+ */
+async function rest(request: IncomingMessage): Promise<void> {
+  request.resume()
+  if (!request.readableEnded) await finished(request)
 }
 
 async function replyTo(request: IncomingMessage, options: HttpServerOptions, inHand: InHand): Promise<Reply> {
@@ -106,7 +119,7 @@ async function takeViews(
     return {
       status: 503,
       text: 'the relay is busy: send it again\n',
-      headers: { 'Retry-After': '1', Connection: 'close' },
+      headers: { 'Retry-After': '1' },
     }
   }
   inHand.bytes += bytes
@@ -118,11 +131,7 @@ async function takeViews(
 }
 
 function tooLarge(): Reply {
-  return {
-    status: 413,
-    text: `send at most ${MAX_BODY_BYTES} bytes\n`,
-    headers: { Connection: 'close' },
-  }
+  return { status: 413, text: `send at most ${MAX_BODY_BYTES} bytes\n` }
 }
 
 async function takeBody(body: Buffer | undefined, type: string, intake: Intake): Promise<Reply> {
@@ -183,7 +192,8 @@ function linesIn(body: Buffer): Given[] {
 async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Ended as usual, the loop would destroy the connection that the answer goes out on.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > MAX_BODY_BYTES) return undefined
     chunks.push(chunk)

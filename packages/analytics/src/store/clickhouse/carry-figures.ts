@@ -10,7 +10,7 @@ import { raise } from './agreed.ts'
 import { type Cluster, overAll, type Shard } from './connection.ts'
 import { keptHosts, READER, SITE } from './count.ts'
 import { rollAll } from './recount.ts'
-import { countPosts, countSite, countTotals, rollingOf } from './roll.ts'
+import { countPosts, countSite, countTotals, inSteps, rollingOf } from './roll.ts'
 import type { Engine } from './state.ts'
 
 export interface CarriedFigures {
@@ -47,17 +47,16 @@ export async function carryFigures(
   for (const month of months) await shards[0]!.run(basesOfSite(cluster, carried, month))
   await rollAll(engine)
   for (const shard of shards) {
-    const days = await shard.all('SELECT DISTINCT day FROM post_view_bases ORDER BY day')
+    const rows = await shard.all('SELECT DISTINCT day FROM post_view_bases')
+    const days = rows.map(({ day }) => String(day))
     const rolling = await rollingOf(engine, shard)
-    for (const [done, { day }] of days.entries()) {
+    let done = 0
+    for (const some of await inSteps(shard, engine, days)) {
       progress('days', done, days.length)
-      await countPosts(shard, rolling, String(day), 'true')
+      await countPosts(shard, rolling, some, 'true')
+      done += some.length
     }
-    await countSite(
-      shard,
-      rolling,
-      days.map(({ day }) => String(day)),
-    )
+    await countSite(shard, rolling, days)
     await countTotals(shard, rolling, 'true')
   }
   let differing = 0

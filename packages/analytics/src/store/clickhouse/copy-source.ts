@@ -4,7 +4,7 @@ import type { Day } from '../calendar.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
 import { rawFrom } from './adopt-settings.ts'
 import type { Row } from './connection.ts'
-import { FIGURES, hostsOfDay, SITE, siteHostsOfDay } from './count.ts'
+import { FIGURES, hostsOf, SITE, siteHostsOf } from './count.ts'
 import { hourGroups } from './derive.ts'
 import { dayKeys } from './keys.ts'
 import { rollAll } from './recount.ts'
@@ -109,8 +109,8 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     }
     for (const day of [...daysOfHosts].filter(day => first !== null && day < first)) {
       const hosts = await shard.all(
-        `SELECT 'referrer' AS kind, ${NAME}, host, sum(n) AS views FROM (${hostsOfDay(rolling, day, 'true')}) AS f ${NAMED} GROUP BY name, host
-         UNION ALL SELECT 'site_referrer', '', host, sum(n) FROM (${siteHostsOfDay(rolling, day)}) GROUP BY host`,
+        `SELECT 'referrer' AS kind, ${NAME}, host, sum(n) AS views FROM (${hostsOf(rolling, [day], 'true')}) AS f ${NAMED} GROUP BY name, host
+         UNION ALL SELECT 'site_referrer', '', host, sum(n) FROM (${siteHostsOf(rolling, [day])}) GROUP BY host`,
       )
       yield hosts.map(row => ({
         ...NO_FIGURES,

@@ -33,105 +33,121 @@ export interface Sources {
   basedTo: Day | null
 }
 
-/** As SQL: the partitions that rows of a day may be in. */
-export function hoursOf({ calendar, ahead, otherZonesTo }: Sources, day: Day): string {
-  const { start, end } = calendar.bounds(day)
-  const around = otherZonesTo !== null && day <= otherZonesTo ? OTHER_ZONE_SECONDS : 0
-  const first = Math.max(0, Math.floor((start - around) / HOUR_SECONDS))
-  const later = around > 0 ? around + AHEAD_SECONDS : 0
-  const last = Math.floor((end - 1 + later) / HOUR_SECONDS)
-  const others = [NO_HOUR, ...(ahead.get(day) ?? [])]
-  return `(hour BETWEEN ${first} AND ${last} OR hour IN (${others.join(', ')}))`
+/** As SQL: the partitions that rows of days may be in. */
+export function hoursOf({ calendar, ahead, otherZonesTo }: Sources, days: readonly Day[]): string {
+  const others = new Set([NO_HOUR, ...days.flatMap(day => ahead.get(day) ?? [])])
+  const ranges = days.map(day => {
+    const { start, end } = calendar.bounds(day)
+    const around = otherZonesTo !== null && day <= otherZonesTo ? OTHER_ZONE_SECONDS : 0
+    const first = Math.max(0, Math.floor((start - around) / HOUR_SECONDS))
+    const later = around > 0 ? around + AHEAD_SECONDS : 0
+    return `hour BETWEEN ${first} AND ${Math.floor((end - 1 + later) / HOUR_SECONDS)}`
+  })
+  return `(${ranges.join(' OR ')} OR hour IN (${[...others].join(', ')}))`
 }
 
-/** Rows of a day, one for each view, but for those that a base stands for. `posts`: as SQL, which of them. */
-export function rowsOfDay(
+/**
+ * Rows of days, one for each view, but for those that a base stands for. `posts`: as SQL, which of them. `columns`: of `r`.
+ */
+export function rowsOf(
   sources: Sources,
-  day: Day,
+  days: readonly Day[],
   posts: string,
   columns: string,
   of: 'post' | 'site' = 'post',
 ): string {
-  const rows = `FROM post_view_rows FINAL WHERE ${hoursOf(sources, day)} AND day = '${day}' AND ${posts}`
-  if (!hasBases(sources, day)) return `SELECT ${columns} ${rows}`
-  if (of === 'site') {
-    const cutoff = `(SELECT max(cutoff) FROM post_view_bases WHERE day = '${day}' AND post = '${SITE}')`
-    return `SELECT ${columns} ${rows} AND received_at >= toDateTime(${cutoff}, 'UTC')`
-  }
+  const rows = `FROM post_view_rows FINAL WHERE ${hoursOf(sources, days)} AND ${dayIn(days)} AND ${posts}`
+  if (!hasBases(sources, days)) return `SELECT ${columns} FROM (SELECT * ${rows}) AS r`
+  const [post, place] =
+    of === 'site'
+      ? [`post = '${SITE}'`, 'r.day = b.based_day']
+      : ['true', 'r.post = b.based AND r.day = b.based_day']
   return `SELECT ${columns} FROM (SELECT * ${rows}) AS r
-    LEFT ANY JOIN (SELECT post AS based, cutoff FROM post_view_bases FINAL WHERE day = '${day}') AS b ON r.post = b.based
+    LEFT ANY JOIN (SELECT post AS based, day AS based_day, cutoff FROM post_view_bases FINAL WHERE ${dayIn(days)} AND ${post}) AS b
+      ON ${place}
     WHERE r.received_at >= toDateTime(b.cutoff, 'UTC')`
 }
 
-/** What stands for the removed rows of a day. */
-export function basesOfDay(day: Day, posts: string): string {
-  return `SELECT * FROM post_view_bases FINAL WHERE day = '${day}' AND ${posts}`
+export function dayIn(days: readonly Day[]): string {
+  return `day IN (${quoted(days)})`
 }
 
-export function hasBases({ basedTo }: Sources, day: Day): boolean {
-  return basedTo !== null && day <= basedTo
+/** What stands for the removed rows of days. */
+export function basesOf(days: readonly Day[], posts: string): string {
+  return `SELECT * FROM post_view_bases FINAL WHERE ${dayIn(days)} AND ${posts}`
+}
+
+function hasBases({ basedTo }: Sources, days: readonly Day[]): boolean {
+  return basedTo !== null && days.some(day => day <= basedTo)
 }
 
 /** A row's reader within its window, in one number. */
 export const READER = 'bitXor(visitor, intHash64(slice))'
 
 /**
- * `SELECT post, figures` of a day, counted anew.
+ * `SELECT post, day, figures`, counted anew.
  *
- * @param also as SQL: `SELECT post` of posts that get a row even where they have no views of the day
+ * @param also as SQL: `SELECT post` of posts that get a row of each day even where they have no views of it
  */
-export function figuresOfDay(sources: Sources, day: Day, posts = 'true', also?: string): string {
-  const rows = rowsOfDay(
-    sources,
-    day,
-    posts,
-    `post, toUInt64(counts) AS n, ${READER} AS reader, toUInt64(0) AS known, toUInt64(counts AND logged_in) AS logged, toUInt64(bot) AS bots_of,
-     if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, counts = 1 AS reads`,
-  )
-  const bases = basesOfDay(day, `post != '${SITE}' AND ${posts}`)
-  const parts = hasBases(sources, day)
-    ? [
-        rows,
-        `SELECT post, views, toUInt64(0), unique_views, logged_in, bots, first_viewed_at, last_viewed_at, false FROM (${bases})`,
-        `SELECT post, toUInt64(0), reader, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
-      ]
-    : [rows]
+export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
+  const parts = [
+    rowsOf(
+      sources,
+      days,
+      posts,
+      `post, day, toUInt64(counts) AS n, ${READER} AS reader, toUInt64(0) AS known, toUInt64(counts AND logged_in) AS logged, toUInt64(bot) AS bots_of,
+       if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, counts = 1 AS reads`,
+    ),
+  ]
+  if (hasBases(sources, days)) {
+    const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
+    parts.push(
+      `SELECT post, day, views, toUInt64(0), unique_views, logged_in, bots, first_viewed_at, last_viewed_at, false FROM (${bases})`,
+      `SELECT post, day, toUInt64(0), reader, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+    )
+  }
   if (also !== undefined) {
     const nothing = 'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, false'
-    parts.push(`SELECT post, ${nothing} FROM (${also})`)
+    parts.push(`SELECT post, day, ${nothing} FROM (${eachDay(also, days)})`)
   }
-  return `SELECT post, sum(n) AS views, uniqExactIf(reader, reads) + sum(known) AS unique_views, sum(logged) AS logged_in,
+  return `SELECT post, day, sum(n) AS views, uniqExactIf(reader, reads) + sum(known) AS unique_views, sum(logged) AS logged_in,
       sum(bots_of) AS bots, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
     FROM (${parts.join(' UNION ALL ')})
-    GROUP BY post`
+    GROUP BY post, day`
 }
 
-/** `SELECT post, host, n` of a day: views by where their readers came from. */
-export function hostsOfDay(sources: Sources, day: Day, posts: string): string {
-  const rows = rowsOfDay(
+/** As SQL: posts with each of the days. */
+function eachDay(posts: string, days: readonly Day[]): string {
+  return `SELECT post, day FROM (${posts}) ARRAY JOIN [${days.map(day => `toDate('${day}')`).join(', ')}] AS day`
+}
+
+/** `SELECT post, day, host, n`: views by where their readers came from. */
+export function hostsOf(sources: Sources, days: readonly Day[], posts: string): string {
+  const rows = rowsOf(
     sources,
-    day,
+    days,
     `${posts} AND counts = 1`,
-    `post, referer_host AS host, toUInt64(1) AS n`,
+    `post, day, referer_host AS host, toUInt64(1) AS n`,
   )
-  if (!hasBases(sources, day)) return rows
-  const bases = basesOfDay(day, `post != '${SITE}' AND ${posts}`)
-  return `${rows} UNION ALL SELECT post, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
+  if (!hasBases(sources, days)) return rows
+  const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
+  return `${rows} UNION ALL SELECT post, day, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
 }
 
-/** `SELECT host, n` of a day of the whole site, of this shard. */
-export function siteHostsOfDay(sources: Sources, day: Day): string {
-  const rows = rowsOfDay(sources, day, 'counts = 1', 'referer_host AS host, toUInt64(1) AS n', 'site')
-  if (!hasBases(sources, day)) return rows
-  const base = basesOfDay(day, `post = '${SITE}'`)
-  return `${rows} UNION ALL SELECT host, n FROM (${base}) ARRAY JOIN hosts AS host, host_views AS n`
+/** `SELECT day, host, n` of the whole site, of this shard. */
+export function siteHostsOf(sources: Sources, days: readonly Day[]): string {
+  const rows = rowsOf(sources, days, 'counts = 1', 'day, referer_host AS host, toUInt64(1) AS n', 'site')
+  if (!hasBases(sources, days)) return rows
+  const bases = basesOf(days, `post = '${SITE}'`)
+  return `${rows} UNION ALL SELECT day, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
 }
 
-/** `SELECT post, hosts, host_views` of a day: as many hosts as are kept, the rest as one. `also`: as of `figuresOfDay`. */
-export function breakdownsOfDay(sources: Sources, day: Day, posts = 'true', also?: string): string {
-  const hosts = `SELECT post, host, sum(n) AS views FROM (${hostsOfDay(sources, day, posts)}) GROUP BY post, host`
-  const nothing = also === undefined ? '' : ` UNION ALL SELECT post, '', toUInt64(0) FROM (${also})`
-  return `SELECT post, ${keptHosts('groupArray((host, views))', KEPT_OF_POST)} FROM (${hosts}${nothing}) GROUP BY post`
+/** `SELECT post, day, hosts, host_views`: as many hosts as are kept, the rest as one. `also`: as of `figuresOf`. */
+export function breakdownsOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
+  const hosts = `SELECT post, day, host, sum(n) AS views FROM (${hostsOf(sources, days, posts)}) GROUP BY post, day, host`
+  const nothing =
+    also === undefined ? '' : ` UNION ALL SELECT post, day, '', toUInt64(0) FROM (${eachDay(also, days)})`
+  return `SELECT post, day, ${keptHosts('groupArray((host, views))', KEPT_OF_POST)} FROM (${hosts}${nothing}) GROUP BY post, day`
 }
 
 /** As SQL: of pairs (host, views) those with most views, nowhere beside them, and the rest as one. */

@@ -4,10 +4,12 @@ import type { Day } from '../calendar.ts'
 import type { Shard } from './connection.ts'
 import type { DayKey } from './keys.ts'
 import { COLUMNS, countsOf, IS_FORGOTTEN, KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
-import { quoted } from './sql.ts'
+import { quoted, STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
 import { type Engine, EPOCH, type State } from './state.ts'
 
 const HOURS_A_DAY = 24
+/** A query names each of its days. */
+const STEP_SECONDS = 60 * 86_400
 
 /** Partitions that are gone through together, with the moments that views in them have. */
 export interface HourGroup {
@@ -19,7 +21,7 @@ export interface HourGroup {
 }
 
 /**
- * The partitions of a shard by their days, the earliest first: FINAL over all of them at once takes minutes.
+ * The partitions of a shard, the earliest first: small ones together, and big ones by their days.
  *
  * @param where as SQL: only those with rows like that
  */
@@ -29,12 +31,26 @@ export async function hourGroups(shard: Shard, where = 'true'): Promise<HourGrou
             toUnixTimestamp(min(viewed_at)) AS first, toUnixTimestamp(max(viewed_at)) AS last
      FROM post_view_rows WHERE ${where} GROUP BY date ORDER BY date`,
   )
-  return groups.map(({ hours, first, last, rows }) => ({
-    hours: `hour IN (${(hours as number[]).join(', ')})`,
-    first: Number(first),
-    last: Number(last),
-    rows: Number(rows),
-  }))
+  const together: { hours: number[]; first: number; last: number; rows: number }[] = []
+  for (const group of groups) {
+    const [first, last, rows] = [Number(group['first']), Number(group['last']), Number(group['rows'])]
+    const hours = group['hours'] as number[]
+    const before = together.at(-1)
+    if (
+      before !== undefined &&
+      before.hours.length + hours.length <= STEP_PARTITIONS &&
+      before.rows + rows <= STEP_ROWS &&
+      last - before.first <= STEP_SECONDS
+    ) {
+      before.hours.push(...hours)
+      before.first = Math.min(before.first, first)
+      before.last = Math.max(before.last, last)
+      before.rows += rows
+    } else {
+      together.push({ hours, first, last, rows })
+    }
+  }
+  return together.map(group => ({ ...group, hours: `hour IN (${group.hours.join(', ')})` }))
 }
 
 /** As SQL: who read it was told apart by an address that is not kept. */

@@ -6,7 +6,7 @@ import { assertClocksAgree } from '../clocks.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
 import type { Shard } from './connection.ts'
-import { basesOfDay, keptHosts, READER, rowsOfDay, SITE } from './count.ts'
+import { basesOf, keptHosts, READER, rowsOf, SITE } from './count.ts'
 import { closeDays, dayKeys } from './keys.ts'
 import { underLease } from './lease.ts'
 import { rollAll } from './recount.ts'
@@ -78,7 +78,7 @@ async function breakDownChanged(shard: Shard, rolling: Rolling, day: Day): Promi
     LEFT ANY JOIN (SELECT post, stamp FROM post_view_breakdowns FINAL WHERE day = '${day}') AS b ON d.post = b.post
     WHERE d.stamp > b.stamp`
   const [row] = await shard.all(`SELECT count() AS posts FROM (${changed})`)
-  if (Number(row!['posts']) > 0) await breakDown(shard, rolling, day, `post IN (${changed})`)
+  if (Number(row!['posts']) > 0) await breakDown(shard, rolling, [day], `post IN (${changed})`)
 }
 
 /** Destroys the keys of the days whose views are not accepted any more. */
@@ -145,15 +145,15 @@ async function pruneRows(
  */
 function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): string {
   const goes = `r.received_at < toDateTime(${cutoff}, 'UTC')`
-  const rows = rowsOfDay(
+  const rows = rowsOf(
     rolling,
-    day,
+    [day],
     'true',
     `r.post AS post, toUInt64(counts) AS n, ${READER} AS reader, counts = 1 AS reads, toUInt64(0) AS known, toUInt64(counts AND logged_in) AS logged,
      toUInt64(bot) AS bots_of, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, referer_host AS host,
      toUInt64(counts) AS host_n, ${goes} AS goes, ${goes} AS is_removed, toUInt32(0) AS base_cutoff, false AS has_readers`,
   )
-  const bases = basesOfDay(day, `post != '${SITE}'`)
+  const bases = basesOf([day], `post != '${SITE}'`)
   const nothing = 'toUInt64(0), toUInt64(0), false'
   const union = [
     rows,
@@ -178,14 +178,14 @@ function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): st
 
 /** The same of the site's hosts: those alone that the settled day keeps. */
 function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: readonly string[] | null): string {
-  const rows = rowsOfDay(
+  const rows = rowsOf(
     rolling,
-    day,
+    [day],
     `counts = 1 AND received_at < toDateTime(${cutoff}, 'UTC')`,
     'referer_host AS host, toUInt64(1) AS n, true AS is_removed',
     'site',
   )
-  const base = `SELECT host, n, false FROM (${basesOfDay(day, `post = '${SITE}'`)}) ARRAY JOIN hosts AS host, host_views AS n`
+  const base = `SELECT host, n, false FROM (${basesOf([day], `post = '${SITE}'`)}) ARRAY JOIN hosts AS host, host_views AS n`
   const keptHost =
     kept === null ? 'host' : `if(host IN (${quoted([...kept, NOWHERE])}), host, '${REMAINDER}')`
   return `INSERT INTO post_view_bases

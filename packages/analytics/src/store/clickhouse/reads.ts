@@ -5,7 +5,7 @@ import type { Calendar, Day } from '../calendar.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { hostsOfDay, postIn, SUMS, siteHostsOfDay } from './count.ts'
+import { hostsOf, postIn, SUMS, siteHostsOf } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
 import { shardOf } from './record.ts'
 import { countedUntil, type Rolling, rollingOf } from './roll.ts'
@@ -241,20 +241,18 @@ function postHosts(rolling: Rolling, open: readonly Day[], period: string, key: 
   const settled = `SELECT host, n FROM (
     SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${rolling.closed ?? '1970-01-01'}'
   ) ARRAY JOIN hosts AS host, host_views AS n`
-  return [settled, ...open.map(day => `SELECT host, n FROM (${hostsOfDay(rolling, day, post)})`)].join(
-    ' UNION ALL ',
-  )
+  return open.length === 0
+    ? settled
+    : `${settled} UNION ALL SELECT host, n FROM (${hostsOf(rolling, open, post)})`
 }
 
 function siteHosts(cluster: Cluster, rolling: Rolling, open: readonly Day[], period: string): string {
   const settled = `SELECT host, n FROM (
     SELECT * FROM post_view_site_breakdowns FINAL WHERE ${period} AND day <= '${rolling.closed ?? '1970-01-01'}'
   ) ARRAY JOIN hosts AS host, host_views AS n`
-  const days = open.map(day => {
-    const counted = `SELECT host, sum(n) AS n FROM (${siteHostsOfDay(rolling, day)}) GROUP BY host`
-    return `SELECT host, n FROM ${cluster.from(counted)} AS of_day`
-  })
-  return [settled, ...days].join(' UNION ALL ')
+  if (open.length === 0) return settled
+  const counted = `SELECT host, sum(n) AS n FROM (${siteHostsOf(rolling, open)}) GROUP BY host`
+  return `${settled} UNION ALL SELECT host, n FROM ${cluster.from(counted)} AS of_days`
 }
 
 function sumOf(a: Row, b: Row): Row {

@@ -14,11 +14,21 @@ import {
 } from '../store.ts'
 import { adoptSettings, rawFrom } from './adopt-settings.ts'
 import type { Shard } from './connection.ts'
-import { breakdownsOfDay, FIGURES, figuresOfDay, SITE, SUMS } from './count.ts'
+import { breakdownsOf, dayIn, FIGURES, figuresOf, SITE, SUMS } from './count.ts'
 import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { exclusively } from './lease.ts'
-import { countPosts, countSite, countTotals, isSettled, type Rolling, rollingOf, rollingsOf, rollShard } from './roll.ts'
+import {
+  countPosts,
+  countSite,
+  countTotals,
+  inSteps,
+  isSettled,
+  type Rolling,
+  rollingOf,
+  rollingsOf,
+  rollShard,
+} from './roll.ts'
 import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
 import { checkedState, type Engine, type State } from './state.ts'
 
@@ -28,15 +38,26 @@ const TOTAL_FIELDS = ['views', ...FIELDS.slice(1)]
 /** Those before are sums. */
 const FIRST_TIME = FIELDS.indexOf('first_viewed_at')
 
-/** Something that is counted on a shard, of a day or of all: what it follows from says, and what is stored. */
+/** Something that is counted on a shard, of days or of all: what it follows from says, and what is stored. */
 interface Counted {
   kind: Difference['kind']
   fields: readonly string[]
-  /** As SQL: `SELECT key, v`, an array of numbers for each key. */
+  /** As SQL: `SELECT key, v`, an array of numbers for each `keyOf`. */
   expected: string
   found: string
-  nameOf(post: string, key: string): string
+  /** @param post as text @param day where there is one */
+  nameOf(post: string, day: Day, host: string): string
 }
+
+/** What a figure is of: a post, or `SITE`; a day; a host. A part that it has not is empty, as are all that follow. */
+export function keyOf(post: string, day: Day = '', host = ''): string {
+  return post + day + host
+}
+
+const DAY_AT = SITE.length
+const HOST_AT = DAY_AT + '2026-11-29'.length
+const postOfKey = (key: string) => key.slice(0, DAY_AT)
+const dayOfKey = (key: string): Day => key.slice(DAY_AT, HOST_AT)
 
 /** A key of which the two differ; an empty array stands for none. */
 export interface Differing extends Pick<Counted, 'kind' | 'fields'> {
@@ -50,41 +71,43 @@ export interface Differing extends Pick<Counted, 'kind' | 'fields'> {
 const VALUES = `[views, unique_views, logged_in, bots,
   toUInt64(ifNull(toUnixTimestamp(first_viewed_at), 0)), toUInt64(ifNull(toUnixTimestamp(last_viewed_at), 0))]`
 
-const storedDays = (day: Day) =>
-  `SELECT * FROM post_view_days FINAL WHERE day = '${day}' AND views + bots > 0`
+const storedDays = (days: readonly Day[]) =>
+  `SELECT * FROM post_view_days FINAL WHERE ${dayIn(days)} AND views + bots > 0`
 
-function postsOfDay(rolling: Rolling, day: Day): Counted {
-  const values = `SELECT toString(post) AS key, ${VALUES} AS v`
+function postsOfDays(rolling: Rolling, days: readonly Day[]): Counted {
+  const values = `SELECT concat(toString(post), toString(day)) AS key, ${VALUES} AS v`
   return {
     kind: 'aggregate',
     fields: FIELDS,
-    expected: `${values} FROM (${figuresOfDay(rolling, day)})`,
-    found: `${values} FROM (${storedDays(day)})`,
-    nameOf: post => `post ${post} on ${day}`,
+    expected: `${values} FROM (${figuresOf(rolling, days)})`,
+    found: `${values} FROM (${storedDays(days)})`,
+    nameOf: (post, day) => `post ${post} on ${day}`,
   }
 }
 
-function hostsOfPosts(rolling: Rolling, day: Day): Counted {
+function hostsOfPosts(rolling: Rolling, days: readonly Day[]): Counted {
   const eachHost = (source: string) =>
-    `SELECT concat(toString(post), host) AS key, [views] AS v FROM (${source}) ARRAY JOIN hosts AS host, host_views AS views`
+    `SELECT concat(toString(post), toString(day), host) AS key, [views] AS v FROM (${source}) ARRAY JOIN hosts AS host, host_views AS views`
   return {
     kind: 'referrer',
     fields: ['view_count'],
-    expected: eachHost(breakdownsOfDay(rolling, day)),
-    found: eachHost(`SELECT post, hosts, host_views FROM post_view_breakdowns FINAL WHERE day = '${day}'`),
-    nameOf: (post, key) => `post ${post} on ${day} from ${key.slice(SITE.length) || 'nowhere'}`,
+    expected: eachHost(breakdownsOf(rolling, days)),
+    found: eachHost(
+      `SELECT post, day, hosts, host_views FROM post_view_breakdowns FINAL WHERE ${dayIn(days)}`,
+    ),
+    nameOf: (post, day, host) => `post ${post} on ${day} from ${host || 'nowhere'}`,
   }
 }
 
 /** Sums of what is stored of posts. */
-function siteOfDay(day: Day): Counted {
-  const values = `SELECT '' AS key, ${VALUES} AS v`
+function siteOfDays(days: readonly Day[]): Counted {
+  const values = `SELECT concat('${SITE}', toString(day)) AS key, ${VALUES} AS v`
   return {
     kind: 'site_aggregate',
     fields: FIELDS,
-    expected: `${values} FROM (SELECT ${SUMS} FROM (${storedDays(day)}) AS f) WHERE views + bots > 0`,
-    found: `${values} FROM post_view_site_days FINAL WHERE day = '${day}' AND views + bots > 0`,
-    nameOf: () => `site on ${day}`,
+    expected: `${values} FROM (SELECT day, ${SUMS} FROM (${storedDays(days)}) AS f GROUP BY day) WHERE views + bots > 0`,
+    found: `${values} FROM post_view_site_days FINAL WHERE ${dayIn(days)} AND views + bots > 0`,
+    nameOf: (_, day) => `site on ${day}`,
   }
 }
 
@@ -105,7 +128,7 @@ async function differingIn(
   const rows = await shard.all(
     `SELECT key, expected, found, if(n.name = '', toString(d.post), n.name) AS of
      FROM (
-       SELECT key, toUUIDOrDefault(substring(key, 1, ${SITE.length})) AS post,
+       SELECT key, toUUIDOrDefault(substring(key, 1, ${DAY_AT})) AS post,
               anyIf(v, side = 0) AS expected, anyIf(v, side = 1) AS found
        FROM (SELECT key, v, 0 AS side FROM (${expected}) UNION ALL SELECT key, v, 1 AS side FROM (${found}))
        GROUP BY key
@@ -118,7 +141,7 @@ async function differingIn(
     kind,
     fields,
     key: String(row['key']),
-    name: nameOf(String(row['of']), String(row['key'])),
+    name: nameOf(String(row['of']), dayOfKey(String(row['key'])), String(row['key']).slice(HOST_AT)),
     expected: (row['expected'] as unknown[]).map(Number),
     found: (row['found'] as unknown[]).map(Number),
   }))
@@ -198,11 +221,12 @@ export async function verify(
     }
   }
   let done = 0
-  for (const day of days) {
-    const differing = await certain(engine, rollings, rolled => differingOfDay(engine, rolled, day))
+  for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
+    const differing = await certain(engine, rollings, rolled => differingOfDays(engine, rolled, some))
     tell(differing)
     wrong.push(...differing)
-    progress('days', ++done, days.length)
+    done += some.length
+    progress('days', done, days.length)
   }
   if (days.length === 0) progress('days', 0, 0)
   tell(await certain(engine, rollings, () => differingTotals(engine, wrong)))
@@ -227,25 +251,37 @@ async function certain(
   return differing
 }
 
-async function differingOfDay(engine: Engine, rollings: readonly Rolling[], day: Day): Promise<Differing[]> {
+async function differingOfDays(
+  engine: Engine,
+  rollings: readonly Rolling[],
+  days: readonly Day[],
+): Promise<Differing[]> {
   const shards = await engine.cluster.shards()
+  const settled = days.filter(day => isSettled(rollings[0]!, day))
   const ofShards = await Promise.all(
     shards.map(async (shard, index) => {
       const rolling = rollings[index]!
-      const posts = await differingIn(shard, postsOfDay(rolling, day))
-      const site = corrected(await differingIn(shard, siteOfDay(day)), posts, () => () => true)
-      const hosts = isSettled(rolling, day) ? await differingIn(shard, hostsOfPosts(rolling, day)) : []
+      const posts = await differingIn(shard, postsOfDays(rolling, days))
+      const site = corrected(
+        await differingIn(shard, siteOfDays(days)),
+        posts,
+        sum => part => dayOfKey(part.key) === dayOfKey(sum.key),
+      )
+      const hosts = settled.length > 0 ? await differingIn(shard, hostsOfPosts(rolling, settled)) : []
       return [...posts, ...site, ...hosts]
     }),
   )
-  return [...ofShards.flat(), ...(await differingSiteHosts(engine, rollings, day))]
+  const differing = [...ofShards.flat(), ...(await differingSiteHosts(engine, rollings, days))]
+  return differing.sort((a, b) =>
+    dayOfKey(a.key) < dayOfKey(b.key) ? -1 : dayOfKey(a.key) > dayOfKey(b.key) ? 1 : 0,
+  )
 }
 
 /** @param days what differs of the days that totals are sums of */
 async function differingTotals({ cluster }: Engine, days: readonly Differing[]): Promise<Differing[]> {
   const parts = days.filter(({ kind }) => kind === 'aggregate')
   const lists = await Promise.all((await cluster.shards()).map(shard => differingIn(shard, TOTALS)))
-  return corrected(lists.flat(), parts, sum => part => part.key === sum.key)
+  return corrected(lists.flat(), parts, sum => part => postOfKey(part.key) === sum.key)
 }
 
 /** Every day that there is something of, oldest first. */
@@ -359,18 +395,18 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   await rollAll(engine)
   const rollings = await rollingsOf(engine)
   const days = (await allDays(engine)).filter(day => adopts || isAsked(options, day))
-  const wrongOf = new Map<Day, Differing[]>()
+  const wrongDays: Differing[] = []
   let done = 0
-  for (const day of days) {
-    const differing = await certain(engine, rollings, rolled => differingOfDay(engine, rolled, day))
-    if (differing.length > 0) wrongOf.set(day, differing)
-    progress('days', ++done, 2 * days.length)
+  for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
+    wrongDays.push(...(await certain(engine, rollings, rolled => differingOfDays(engine, rolled, some))))
+    done += some.length
+    progress('days', done, 2 * days.length)
   }
-  const wrongDays = [...wrongOf.values()].flat()
   const wrongTotals = await certain(engine, rollings, () => differingTotals(engine, wrongDays))
   fixed += [...wrongDays, ...wrongTotals].flatMap(differencesOf).length
+  const isWrong = new Set(wrongDays.map(({ key }) => dayOfKey(key)))
   for (const day of days) {
-    if (wrongOf.has(day)) await countAgain(engine, day)
+    if (isWrong.has(day)) await countAgain(engine, day)
     progress('days', ++done, 2 * days.length)
   }
   if (days.length === 0) progress('days', 0, 0)
@@ -391,7 +427,7 @@ async function countAgain(engine: Engine, day: Day): Promise<void> {
   )
   for (const shard of await engine.cluster.shards()) {
     const rolling = await rollingOf(engine, shard)
-    await countPosts(shard, rolling, day, 'true', stored.join(' UNION DISTINCT '))
+    await countPosts(shard, rolling, [day], 'true', stored.join(' UNION DISTINCT '))
     await countSite(shard, rolling, [day])
     await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_days WHERE day = '${day}')`)
   }

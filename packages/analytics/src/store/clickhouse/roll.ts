@@ -1,6 +1,6 @@
 /**
  * From rows to figures. Whoever rolls lists what a shard has committed since it was last counted, and counts the posts
- * concerned again, a day at a time, from all of their rows. So nothing is added up, and it does not matter how many roll at
+ * concerned again, a few days at a time, from all of their rows. So nothing is added up, and it does not matter how many roll at
  * once, or where one of them dies:
  *
  * - A server numbers the blocks that it commits, of all partitions of a table, under the lock that makes them visible.
@@ -16,9 +16,9 @@
 import type { Day } from '../calendar.ts'
 import { write } from './agreed.ts'
 import type { Shard } from './connection.ts'
-import { breakdownsOfDay, FIGURES, figuresOfDay, hoursOf, type Sources, SUMS } from './count.ts'
+import { breakdownsOf, dayIn, FIGURES, figuresOf, hoursOf, type Sources, SUMS } from './count.ts'
 import { NO_HOUR } from './row.ts'
-import { quoted } from './sql.ts'
+import { STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
 import type { Engine } from './state.ts'
 
 const BLOCK_BITS = 40
@@ -76,11 +76,12 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
   const days = new Set(summary.map(row => String(row['day'])))
   const hasStrays = summary.some(row => Number(row['strays']) > 0)
   if (hasStrays) for (const day of await daysOfStrays(shard, changed)) days.add(day)
-  for (const day of [...days].sort()) {
-    const which = hasStrays ? `(day = '${day}' OR ${IS_STRAY})` : `day = '${day}'`
-    const inHours = hasStrays ? 'true' : hoursOf(rolling, day)
-    const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${inHours} AND ${which}`
-    await countPosts(shard, rolling, day, `post IN (${posts})`, hasStrays ? posts : undefined)
+  for (const some of await inSteps(shard, rolling, days)) {
+    const which = hasStrays
+      ? `(${dayIn(some)} OR ${IS_STRAY})`
+      : `${hoursOf(rolling, some)} AND ${dayIn(some)}`
+    const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${which}`
+    await countPosts(shard, rolling, some, `post IN (${posts})`, hasStrays ? posts : undefined)
   }
   await countSite(shard, rolling, [...days])
   await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_rows WHERE ${changed})`)
@@ -114,20 +115,25 @@ async function nameNewPosts(shard: Shard, changed: string): Promise<void> {
   )
 }
 
-/** Counts posts of a day. `also`: as of `figuresOfDay`. */
+/** Counts posts of days. `also`: as of `figuresOf`. */
 export async function countPosts(
   shard: Shard,
   rolling: Rolling,
-  day: Day,
+  days: readonly Day[],
   posts: string,
   also?: string,
 ): Promise<void> {
-  const { stamp } = rolling
   await shard.run(
     `INSERT INTO post_view_days (post, day, ${FIGURES}, stamp)
-     SELECT post, '${day}', ${FIGURES}, ${stamp} FROM (${figuresOfDay(rolling, day, posts, also)})`,
+     SELECT post, day, ${FIGURES}, ${rolling.stamp} FROM (${figuresOf(rolling, days, posts, also)})`,
   )
-  if (isSettled(rolling, day)) await breakDown(shard, rolling, day, posts, also)
+  await breakDown(
+    shard,
+    rolling,
+    days.filter(day => isSettled(rolling, day)),
+    posts,
+    also,
+  )
 }
 
 /** Adds up what is stored of the posts of days. */
@@ -139,7 +145,7 @@ export async function countSite(
   if (days.length === 0) return
   await shard.run(
     `INSERT INTO post_view_site_days (day, ${FIGURES}, stamp)
-     SELECT day, ${SUMS}, ${stamp} FROM (SELECT * FROM post_view_days FINAL WHERE day IN (${quoted(days)})) AS f GROUP BY day`,
+     SELECT day, ${SUMS}, ${stamp} FROM (SELECT * FROM post_view_days FINAL WHERE ${dayIn(days)}) AS f GROUP BY day`,
   )
 }
 
@@ -150,13 +156,14 @@ export function isSettled({ closed }: Pick<Rolling, 'closed'>, day: Day): boolea
 export async function breakDown(
   shard: Shard,
   rolling: Rolling,
-  day: Day,
+  days: readonly Day[],
   posts?: string,
   also?: string,
 ): Promise<void> {
+  if (days.length === 0) return
   await shard.run(
     `INSERT INTO post_view_breakdowns (post, day, hosts, host_views, stamp)
-     SELECT post, '${day}', hosts, host_views, ${rolling.stamp} FROM (${breakdownsOfDay(rolling, day, posts, also)})`,
+     SELECT post, day, hosts, host_views, ${rolling.stamp} FROM (${breakdownsOf(rolling, days, posts, also)})`,
   )
 }
 
@@ -192,15 +199,50 @@ const TABLE = `system.tables WHERE database = currentDatabase() AND name = 'post
 
 const numberOf = (name: string) => `(SELECT max(number) FROM post_view_agreed WHERE name = '${name}')`
 
+/** Days that are counted together, the earliest first: many small ones, or a big one. */
+export async function inSteps(
+  shard: Shard,
+  { calendar }: Pick<Engine, 'calendar'>,
+  days: Iterable<Day>,
+): Promise<Day[][]> {
+  const sorted = [...days].sort()
+  if (sorted.length < 2) return sorted.map(day => [day])
+  const found = await shard.all(
+    `SELECT toUInt32(partition) AS hour, sum(rows) AS rows FROM ${PARTS} GROUP BY hour`,
+  )
+  const rowsOfHour = new Map(found.map(row => [Number(row['hour']), Number(row['rows'])]))
+  const steps: Day[][] = []
+  let [partitions, rows] = [Number.POSITIVE_INFINITY, 0]
+  for (const day of sorted) {
+    const { start, end } = calendar.bounds(day)
+    const sizes: number[] = []
+    for (let hour = Math.floor(start / 3_600); hour * 3_600 < end; hour++) {
+      if (rowsOfHour.has(hour)) sizes.push(rowsOfHour.get(hour)!)
+    }
+    partitions += sizes.length
+    rows += sizes.reduce((sum, size) => sum + size, 0)
+    if (partitions <= STEP_PARTITIONS && rows <= STEP_ROWS) {
+      steps.at(-1)!.push(day)
+      continue
+    }
+    steps.push([day])
+    partitions = sizes.length
+    rows = sizes.reduce((sum, size) => sum + size, 0)
+  }
+  return steps
+}
+
+/** As SQL: the last roll, and whether its numbers still hold. In two full seconds that are subtracted there is one of doubt. */
+const LAST_ROLL = `(SELECT argMax((generation, block, table_uuid, started, toUnixTimestamp(as_of)), (generation, block, as_of)) FROM post_view_rolled) AS rolled,
+  (SELECT any(uuid) FROM ${TABLE}) AS table_uuid,
+  toUnixTimestamp(now()) - uptime() AS started,
+  rolled.3 = table_uuid AS is_same_table,
+  is_same_table AND abs(toInt64(rolled.4) - started) <= 1 AS is_same_start`
+
 /** Of a shard: how far it was counted, what was committed by now, and the numbers that counting depends on. */
 async function list(shard: Shard) {
-  // In two full seconds that are subtracted from each other there is one of doubt.
   const [row] = await shard.all(
-    `WITH (SELECT argMax((generation, block, table_uuid, started, toUnixTimestamp(as_of)), (generation, block, as_of)) FROM post_view_rolled) AS rolled,
-          (SELECT any(uuid) FROM ${TABLE}) AS table_uuid,
-          toUnixTimestamp(now()) - uptime() AS started,
-          rolled.3 = table_uuid AS is_same_table,
-          is_same_table AND abs(toInt64(rolled.4) - started) <= 1 AS is_same_start
+    `WITH ${LAST_ROLL}
      SELECT rolled.1 AS generation, rolled.2 AS rolled_block, rolled.4 AS rolled_started, rolled.5 AS rolled_as_of, table_uuid,
             toUnixTimestamp(now()) AS now, started, is_same_start, max(max_block_number) AS block,
             groupUniqArrayIf(toUInt32(partition), NOT is_same_table OR max_block_number > rolled.2
@@ -262,10 +304,10 @@ async function recordRolled(
  */
 export async function countedUntil(shard: Shard): Promise<number | null> {
   const [row] = await shard.all(
-    `SELECT (SELECT max(max_block_number) FROM ${PARTS}) AS block,
-            (SELECT (max(block), toUnixTimestamp(max(as_of))) FROM post_view_rolled
-             WHERE generation = (SELECT max(generation) FROM post_view_rolled)) AS rolled`,
+    `WITH ${LAST_ROLL}
+     SELECT count() = 0 OR is_same_start AND max(max_block_number) <= rolled.2 AS is_all,
+            if(rolled.5 > 0, rolled.5, toUnixTimestamp(min(modification_time))) AS moment
+     FROM ${PARTS}`,
   )
-  const [block, asOf] = row!['rolled'] as [number, number]
-  return Number(row!['block']) <= Number(block) ? null : Number(asOf)
+  return Number(row!['is_all']) === 1 ? null : Number(row!['moment'])
 }

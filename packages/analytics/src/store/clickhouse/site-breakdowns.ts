@@ -1,10 +1,11 @@
 /** The site's breakdowns of settled days: of all shards together, kept on the first. */
 
-import { KEPT_OF_SITE } from '../bounds.ts'
+import { KEPT_OF_SITE, NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
-import { keptHosts, siteHostsOfDay } from './count.ts'
-import type { Differing } from './recount.ts'
-import { isSettled, type Rolling, rollingsOf } from './roll.ts'
+import type { Row } from './connection.ts'
+import { dayIn, SITE, siteHostsOf } from './count.ts'
+import { type Differing, keyOf } from './recount.ts'
+import { inSteps, isSettled, type Rolling, rollingsOf } from './roll.ts'
 import type { Engine } from './state.ts'
 
 /**
@@ -31,76 +32,98 @@ export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []):
       if (BigInt(storedOf.get(day)?.[index] ?? '0') < BigInt(stamp)) stale.add(day)
     }
   }
-  for (const day of [...stale].filter(day => rollings.every(rolling => isSettled(rolling, day))).sort()) {
-    const stamps = stampsOf.map(stamps => stamps.get(day) ?? '0')
-    const weight = stamps.reduce((sum, stamp) => sum + BigInt(stamp), 0n)
-    const [hosts, views] = await hostsOf(engine, rollings, day)
+  const settled = [...stale].filter(day => rollings.every(rolling => isSettled(rolling, day)))
+  for (const some of await inSteps(shards[0]!, engine, settled)) {
+    const hostsOfDays = await countHosts(engine, rollings, some)
+    const lines = some.map(day => {
+      const stamps = stampsOf.map(stamps => stamps.get(day) ?? '0')
+      const weight = stamps.reduce((sum, stamp) => sum + BigInt(stamp), 0n)
+      const hosts = [...(hostsOfDays.get(day) ?? [])]
+      const views = hosts.map(([, views]) => views)
+      return `["${day}",${JSON.stringify(hosts.map(([host]) => host))},[${views.join(', ')}],[${stamps.join(', ')}],${weight}]`
+    })
     await shards[0]!.insert(
       'post_view_site_breakdowns',
       'day, hosts, host_views, stamps, weight',
-      `["${day}",${JSON.stringify(hosts)},[${views.join(', ')}],[${stamps.join(', ')}],${weight}]`,
+      lines.join('\n'),
     )
   }
 }
 
-/** The hosts of the site that a day keeps, and the views of each. */
-async function hostsOf(
+type HostViews = Map<string, number>
+
+/** The hosts of the site that each day keeps, and the views of each. */
+async function countHosts(
   engine: Engine,
   rollings: readonly Rolling[],
-  day: Day,
-): Promise<[hosts: string[], views: number[]]> {
+  days: readonly Day[],
+): Promise<Map<Day, HostViews>> {
   const shards = await engine.cluster.shards()
   const parts = await Promise.all(
-    shards.map(async (shard, index) => {
-      const hosts = siteHostsOfDay(rollings[index]!, day)
-      return shard.all(`SELECT host, sum(n) AS views FROM (${hosts}) GROUP BY host`)
-    }),
+    shards.map((shard, index) =>
+      shard.all(
+        `SELECT day, host, sum(n) AS views FROM (${siteHostsOf(rollings[index]!, days)}) GROUP BY day, host`,
+      ),
+    ),
   )
-  const views = new Map<string, number>()
-  for (const row of parts.flat()) {
-    const host = String(row['host'])
-    views.set(host, (views.get(host) ?? 0) + Number(row['views']))
+  const all = byDay(parts.flat())
+  return new Map([...all].map(([day, hosts]) => [day, kept(hosts)]))
+}
+
+function byDay(rows: readonly Row[]): Map<Day, HostViews> {
+  const days = new Map<Day, HostViews>()
+  for (const row of rows) {
+    const [day, host] = [String(row['day']), String(row['host'])]
+    const hosts = days.get(day) ?? new Map<string, number>()
+    days.set(day, hosts.set(host, (hosts.get(host) ?? 0) + Number(row['views'])))
   }
-  const [row] = await shards[0]!.all(
-    `SELECT ${keptHosts(`arrayZip(${asArray([...views.keys()].map(text))}, ${asArray([...views.values()].map(String), 'UInt64')})`, KEPT_OF_SITE)}`,
-  )
-  return [row!['hosts'] as string[], (row!['host_views'] as unknown[]).map(Number)]
+  return days
 }
 
-function text(value: string): string {
-  return `'${value.replace(/[\\']/g, '\\$&')}'`
-}
-
-function asArray(values: readonly string[], type = 'String'): string {
-  return `CAST([${values.join(',')}], 'Array(${type})')`
+/** As `keptHosts` of a post. */
+function kept(hosts: HostViews): HostViews {
+  const special = (host: string) => hosts.get(host) ?? 0
+  const named = [...hosts]
+    .filter(([host]) => host !== NOWHERE && host !== REMAINDER)
+    .sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
+  const rest = named.slice(KEPT_OF_SITE).reduce((sum, [, views]) => sum + views, special(REMAINDER))
+  const others: [string, number][] = [
+    [NOWHERE, special(NOWHERE)],
+    [REMAINDER, rest],
+  ]
+  return new Map([...named.slice(0, KEPT_OF_SITE), ...others.filter(([, views]) => views > 0)])
 }
 
 export async function differingSiteHosts(
   engine: Engine,
   rollings: readonly Rolling[],
-  day: Day,
+  days: readonly Day[],
 ): Promise<Differing[]> {
-  if (!isSettled(rollings[0]!, day)) return []
+  const settled = days.filter(day => isSettled(rollings[0]!, day))
+  if (settled.length === 0) return []
   const first = await engine.cluster.first()
-  const [hosts, views] = await hostsOf(engine, rollings, day)
-  const [row] = await first.all(
-    `SELECT hosts, host_views FROM post_view_site_breakdowns FINAL WHERE day = '${day}'`,
-  )
-  const expected = new Map(hosts.map((host, index) => [host, views[index]!]))
-  const kept = (row?.['hosts'] as string[] | undefined) ?? []
-  const keptViews = (row?.['host_views'] as unknown[] | undefined) ?? []
-  const found = new Map(kept.map((host, index) => [host, Number(keptViews[index])]))
-  const listOf = (views: ReadonlyMap<string, number>, host: string) =>
-    views.has(host) ? [views.get(host)!] : []
-  return [...new Set([...expected.keys(), ...found.keys()])]
-    .sort()
-    .filter(host => expected.get(host) !== found.get(host))
-    .map(host => ({
-      kind: 'site_referrer',
-      fields: ['view_count'],
-      key: host,
-      name: `site on ${day} from ${host || 'nowhere'}`,
-      expected: listOf(expected, host),
-      found: listOf(found, host),
-    }))
+  const [expectedOf, rows] = await Promise.all([
+    countHosts(engine, rollings, settled),
+    first.all(
+      `SELECT day, host, views FROM (SELECT * FROM post_view_site_breakdowns FINAL WHERE ${dayIn(settled)})
+       ARRAY JOIN hosts AS host, host_views AS views`,
+    ),
+  ])
+  const foundOf = byDay(rows)
+  return settled.flatMap(day => {
+    const expected = expectedOf.get(day) ?? new Map<string, number>()
+    const found = foundOf.get(day) ?? new Map<string, number>()
+    const listOf = (views: HostViews, host: string) => (views.has(host) ? [views.get(host)!] : [])
+    return [...new Set([...expected.keys(), ...found.keys()])]
+      .sort()
+      .filter(host => expected.get(host) !== found.get(host))
+      .map(host => ({
+        kind: 'site_referrer' as const,
+        fields: ['view_count'],
+        key: keyOf(SITE, day, host),
+        name: `site on ${day} from ${host || 'nowhere'}`,
+        expected: listOf(expected, host),
+        found: listOf(found, host),
+      }))
+  })
 }

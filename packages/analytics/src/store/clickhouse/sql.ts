@@ -20,3 +20,8 @@ export function postKey(post: string): string {
   const hex = hash('sha256', post)
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
 }
+
+/** What one query goes through. FINAL over many partitions that are not merged yet takes minutes. */
+export const STEP_PARTITIONS = 100
+/** Readers of more rows than these may not fit into its memory together. */
+export const STEP_ROWS = 500_000

@@ -149,7 +149,7 @@ async function openAgain(engine: Engine, day: Day, key: DayKey): Promise<void> {
   // What was counted under other settings stays as it is: then a reader who comes back counts once more.
   if (settingsSince !== null && day < settingsSince) return
   for (const shard of await engine.cluster.shards()) {
-    const hours = hoursOf(await rollingOf(engine, shard), day)
+    const hours = hoursOf(await rollingOf(engine, shard), [day])
     await hashAgain(
       engine,
       shard,

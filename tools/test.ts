@@ -6,7 +6,7 @@ import { spawnWatched } from './stack/watched.ts'
 
 /**
  * `npm test`: the suite, against one RabbitMQ and one MariaDB of its own; `npm run test:long`: the rest, in `test/long`.
- * `npm test -- test/faults.test.ts` runs that file alone; options of `node --test` (`--name=value`) are passed on; `--stack=debian-13`
+ * `npm test -- test/relay.test.ts` runs that file alone; options of `node --test` (`--name=value`) are passed on; `--stack=debian-13`
  * takes the servers of that stack (stack/stacks.ts). With KEEP=1 a failed run leaves the servers' files.
  */
 const ROOT = join(import.meta.dirname, '..')

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MYSQL, SQLITE } from './support/engines.ts'
-import { untilStored } from './support/invariants.ts'
-import { goodEvent, plan, planOf } from './support/planned.ts'
-import { createSystem } from './support/system.ts'
+import { MYSQL, SQLITE } from '../support/engines.ts'
+import { untilStored } from '../support/invariants.ts'
+import { goodEvent, plan, planOf } from '../support/planned.ts'
+import { createSystem } from '../support/system.ts'
 
 /** As many as the issue of it asks for with `FULL=1`. */
 const VIEWS = process.env['FULL'] === '1' ? 300_000 : 60_000

@@ -5,16 +5,16 @@ import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
-import { MAX_DEPTH } from '../packages/analytics/src/ingest/properties.ts'
-import { uuidv7 } from '../packages/client/src/uuid.ts'
-import { commandLine } from './support/command.ts'
-import { SQLITE } from './support/engines.ts'
-import { countRows, untilStored } from './support/invariants.ts'
-import { plan } from './support/planned.ts'
-import { messageCount, onChannel, sendTo } from './support/published.ts'
-import { postviews, UNACKNOWLEDGED } from './support/service.ts'
-import { createSystem } from './support/system.ts'
-import { until } from './support/until.ts'
+import { MAX_DEPTH } from '../../packages/analytics/src/ingest/properties.ts'
+import { uuidv7 } from '../../packages/client/src/uuid.ts'
+import { commandLine } from '../support/command.ts'
+import { SQLITE } from '../support/engines.ts'
+import { countRows, untilStored } from '../support/invariants.ts'
+import { plan } from '../support/planned.ts'
+import { messageCount, onChannel, sendTo } from '../support/published.ts'
+import { postviews, UNACKNOWLEDGED } from '../support/service.ts'
+import { createSystem } from '../support/system.ts'
+import { until } from '../support/until.ts'
 import {
   field,
   headers,
@@ -26,7 +26,7 @@ import {
   table,
   type WirePublisher,
   wirePublisher,
-} from './support/wire-publisher.ts'
+} from '../support/wire-publisher.ts'
 
 const STAMPED_AT_MS = 1_795_852_800_000n
 const HEADERS_UNREAD = 'postviews_headers_unread_total'

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { startRelay } from './support/relay.ts'
-import { connectHttp, post, type RawHttp, untilItHasLooked } from './support/relay-requests.ts'
-import { lineOf } from './support/relay-sender.ts'
-import { until } from './support/until.ts'
+import { startRelay } from '../support/relay.ts'
+import { connectHttp, post, type RawHttp, untilItHasLooked } from '../support/relay-requests.ts'
+import { lineOf } from '../support/relay-sender.ts'
+import { until } from '../support/until.ts'
 
 const NOWHERE = 'amqp://127.0.0.1:1'
 const MAX_CONNECTIONS = 100

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { InvalidReason } from '@postviews/client/src/index.ts'
-import { shiftedClock } from './support/clock.ts'
-import { ENGINES, SQLITE } from './support/engines.ts'
-import { deadLetters, untilStored } from './support/invariants.ts'
+import { shiftedClock } from '../support/clock.ts'
+import { ENGINES, SQLITE } from '../support/engines.ts'
+import { deadLetters, untilStored } from '../support/invariants.ts'
 import {
   badEvent,
   goodEvent,
@@ -13,10 +13,10 @@ import {
   type PlannedView,
   planOf,
   shuffled,
-} from './support/planned.ts'
-import { postviews } from './support/service.ts'
-import { createSystem } from './support/system.ts'
-import { unix } from './support/views.ts'
+} from '../support/planned.ts'
+import { postviews } from '../support/service.ts'
+import { createSystem } from '../support/system.ts'
+import { unix } from '../support/views.ts'
 
 const DEEP = 50_000
 

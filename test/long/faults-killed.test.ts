@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { EXCHANGE, ROUTING_KEY } from '@postviews/client/src/index.ts'
-import { SQLITE_POINTS } from './support/die-at.ts'
-import { ENGINES, MYSQL, SQLITE } from './support/engines.ts'
-import { countRows } from './support/invariants.ts'
-import { otherSession, storeOn } from './support/mysql.ts'
-import { plan } from './support/planned.ts'
-import { COUNTED, type Service } from './support/service.ts'
-import { createSystem, type TestSystem } from './support/system.ts'
-import { until } from './support/until.ts'
+import { SQLITE_POINTS } from '../support/die-at.ts'
+import { ENGINES, MYSQL, SQLITE } from '../support/engines.ts'
+import { countRows } from '../support/invariants.ts'
+import { otherSession, storeOn } from '../support/mysql.ts'
+import { plan } from '../support/planned.ts'
+import { COUNTED, type Service } from '../support/service.ts'
+import { createSystem, type TestSystem } from '../support/system.ts'
+import { until } from '../support/until.ts'
 
 const VIEWS = 1_000
 /** So small that the first batch is not all there is. */
@@ -74,7 +74,7 @@ describe('killed', () => {
 })
 
 function startDying(system: TestSystem, point: string): Promise<Service> {
-  const dieAt = new URL('./support/die-at.ts', import.meta.url).href
+  const dieAt = new URL('../support/die-at.ts', import.meta.url).href
   const { settings } = system.surroundings
   return system.start({ nodeOptions: ['--import', dieAt], settings: { ...settings, DIE_AT: point } })
 }

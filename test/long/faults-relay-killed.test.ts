@@ -3,24 +3,24 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { testRabbitmq } from '../tools/stack/for-tests.ts'
-import { atEnd } from './support/at-end.ts'
-import { takeNumbered } from './support/published.ts'
-import { startRelay } from './support/relay.ts'
-import { RELAY_POINTS } from './support/relay-die-at.ts'
-import { askOnce, connectLines } from './support/relay-lines.ts'
-import { connectHttp, post, untilItHasLooked } from './support/relay-requests.ts'
-import { lineOf, linesOf, type Sender, sendSteadily } from './support/relay-sender.ts'
-import { spoolOf } from './support/relay-spools.ts'
-import { recordsIn, untilEmpty } from './support/spool-files.ts'
-import { declareQueues } from './support/system.ts'
-import { startTcpProxy } from './support/tcp-proxy.ts'
-import { temporaryFolder } from './support/temporary-folder.ts'
-import { until } from './support/until.ts'
+import { testRabbitmq } from '../../tools/stack/for-tests.ts'
+import { atEnd } from '../support/at-end.ts'
+import { takeNumbered } from '../support/published.ts'
+import { startRelay } from '../support/relay.ts'
+import { RELAY_POINTS } from '../support/relay-die-at.ts'
+import { askOnce, connectLines } from '../support/relay-lines.ts'
+import { connectHttp, post, untilItHasLooked } from '../support/relay-requests.ts'
+import { lineOf, linesOf, type Sender, sendSteadily } from '../support/relay-sender.ts'
+import { spoolOf } from '../support/relay-spools.ts'
+import { recordsIn, untilEmpty } from '../support/spool-files.ts'
+import { declareQueues } from '../support/system.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+import { until } from '../support/until.ts'
 
 // AMQP 0-9-1: class 60, method 80.
 const BASIC_ACK = Buffer.from([0, 60, 0, 80])
-const DIE_AT = new URL('./support/relay-die-at.ts', import.meta.url).href
+const DIE_AT = new URL('../support/relay-die-at.ts', import.meta.url).href
 /** A segment is at most a quarter of it. */
 const SMALL_SEGMENTS = { RELAY_MAX_BYTES: '1MiB' }
 const BEFORE_ANY_ANSWER: readonly string[] = [

@@ -8,11 +8,11 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { createStats, createTracker } from '@postviews/client/src/index.ts'
-import { type HeldPort, holdFreePort, isFree } from '../tools/stack/ports.ts'
-import { listenerOn } from '../tools/stack/proc.ts'
-import { startRabbitmq } from '../tools/stack/rabbitmq.ts'
+import { type HeldPort, holdFreePort, isFree } from '../../tools/stack/ports.ts'
+import { listenerOn } from '../../tools/stack/proc.ts'
+import { startRabbitmq } from '../../tools/stack/rabbitmq.ts'
 
-const ROOT = join(import.meta.dirname, '..')
+const ROOT = join(import.meta.dirname, '../..')
 const exec = promisify(execFile)
 
 describe('npm start', () => {

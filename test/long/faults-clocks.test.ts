@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { shiftedClock } from './support/clock.ts'
-import { ENGINES, type TestDatabase } from './support/engines.ts'
-import { countRows, untilStored } from './support/invariants.ts'
-import { goodEvent, type Plan, planOf } from './support/planned.ts'
-import { postviews, type Surroundings } from './support/service.ts'
-import { createSystem } from './support/system.ts'
+import { shiftedClock } from '../support/clock.ts'
+import { ENGINES, type TestDatabase } from '../support/engines.ts'
+import { countRows, untilStored } from '../support/invariants.ts'
+import { goodEvent, type Plan, planOf } from '../support/planned.ts'
+import { postviews, type Surroundings } from '../support/service.ts'
+import { createSystem } from '../support/system.ts'
 
 const VIEWS = 1_500
 const HOUR_SECONDS = 3_600

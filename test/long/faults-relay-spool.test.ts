@@ -6,17 +6,17 @@ import { once } from 'node:events'
 import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { eventsOf, numbered, takeMessages, takeNumbered } from './support/published.ts'
-import { type Relay, startRelay } from './support/relay.ts'
-import { askOnce } from './support/relay-lines.ts'
-import { lineOf, linesOf } from './support/relay-sender.ts'
-import { linesWithEnds, NOWHERE, relayOn, spoolOf } from './support/relay-spools.ts'
-import { everythingIn, recordsIn, segmentsIn, untilEmpty } from './support/spool-files.ts'
-import { temporaryFolder } from './support/temporary-folder.ts'
-import { until } from './support/until.ts'
+import { eventsOf, numbered, takeMessages, takeNumbered } from '../support/published.ts'
+import { type Relay, startRelay } from '../support/relay.ts'
+import { askOnce } from '../support/relay-lines.ts'
+import { lineOf, linesOf } from '../support/relay-sender.ts'
+import { linesWithEnds, NOWHERE, relayOn, spoolOf } from '../support/relay-spools.ts'
+import { everythingIn, recordsIn, segmentsIn, untilEmpty } from '../support/spool-files.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+import { until } from '../support/until.ts'
 
 /** Written by hand, by the format as docs/relay.md tells it. */
-const FORMAT_1 = join(import.meta.dirname, 'support/spool-format-1.views')
+const FORMAT_1 = join(import.meta.dirname, '../support/spool-format-1.views')
 const DAMAGED = 'damaged_records_total'
 const RECORDS = 5
 

@@ -7,7 +7,7 @@ import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
 import { deriveAgain, derivedOf, hourGroups, viewsIn, WITHOUT_ADDRESS } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
-import { rollingOf } from './roll.ts'
+import { sourcesOf } from './roll.ts'
 import {
   checkedState,
   type Engine,
@@ -73,7 +73,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
 /** The first day whose rows are complete; null when none is not. */
 export async function rawFrom(engine: Engine): Promise<Day | null> {
   const shards = await engine.cluster.shards()
-  const based = await Promise.all(shards.map(async shard => (await rollingOf(engine, shard)).basedTo))
+  const based = await Promise.all(shards.map(async shard => (await sourcesOf(engine, shard)).basedTo))
   const last = based.reduce(latest, null)
   return last === null ? null : addDays(last, 1)
 }

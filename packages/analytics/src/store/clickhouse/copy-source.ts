@@ -8,7 +8,7 @@ import { FIGURES, hostsOf, SITE, siteHostsOf } from './count.ts'
 import { hourGroups } from './derive.ts'
 import { dayKeys } from './keys.ts'
 import { rollAll } from './recount.ts'
-import { rollingOf } from './roll.ts'
+import { sourcesOf } from './roll.ts'
 import { IS_FORGOTTEN } from './row.ts'
 import { checkedState, type Engine, recordedLists } from './state.ts'
 
@@ -84,7 +84,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
   for (const shard of await engine.cluster.shards()) {
     const days = await shard.all('SELECT DISTINCT day FROM post_view_days ORDER BY day')
     const based = await shard.all('SELECT DISTINCT day FROM post_view_bases')
-    const rolling = await rollingOf(engine, shard)
+    const sources = await sourcesOf(engine, shard)
     // On the first shard a day may have a base of the site alone.
     const daysOfHosts = new Set(based.map(row => String(row['day'])))
     const first = await rawFrom(engine)
@@ -109,8 +109,8 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     }
     for (const day of [...daysOfHosts].filter(day => first !== null && day < first)) {
       const hosts = await shard.all(
-        `SELECT 'referrer' AS kind, ${NAME}, host, sum(n) AS views FROM (${hostsOf(rolling, [day], 'true')}) AS f ${NAMED} GROUP BY name, host
-         UNION ALL SELECT 'site_referrer', '', host, sum(n) FROM (${siteHostsOf(rolling, [day])}) GROUP BY host`,
+        `SELECT 'referrer' AS kind, ${NAME}, host, sum(n) AS views FROM (${hostsOf(sources, [day], 'true')}) AS f ${NAMED} GROUP BY name, host
+         UNION ALL SELECT 'site_referrer', '', host, sum(n) FROM (${siteHostsOf(sources, [day])}) GROUP BY host`,
       )
       yield hosts.map(row => ({
         ...NO_FIGURES,

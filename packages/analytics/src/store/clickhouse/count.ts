@@ -18,11 +18,13 @@ export const SITE = '00000000-0000-0000-0000-000000000000'
 /** The figures of a post and day, in the order of the columns that every table of figures has. */
 export const FIGURES = 'views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at'
 
+export const NOTHING = 'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL'
+
 /** Sums of figures, under the same names. */
 export const SUMS = `sum(f.views) AS views, sum(f.unique_views) AS unique_views, sum(f.logged_in) AS logged_in, sum(f.bots) AS bots,
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
 
-/** How a shard's rows are read. */
+/** What a shard is counted from. */
 export interface Sources {
   calendar: Engine['calendar']
   /** Of days with views whose publisher's clock was ahead, the later partitions that their rows are in. */
@@ -31,6 +33,10 @@ export interface Sources {
   otherZonesTo: Day | null
   /** The last day that has a base; null without any. */
   basedTo: Day | null
+  /** The last settled day; null without any. */
+  closed: Day | null
+  /** What was received before is in bases; Unix seconds. */
+  cutoff: number
 }
 
 /** As SQL: the partitions that rows of days may be in. */
@@ -107,8 +113,7 @@ export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true'
     )
   }
   if (also !== undefined) {
-    const nothing = 'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, false'
-    parts.push(`SELECT post, day, ${nothing} FROM (${eachDay(also, days)})`)
+    parts.push(`SELECT post, day, toUInt64(0), ${NOTHING}, false FROM (${eachDay(also, days)})`)
   }
   return `SELECT post, day, sum(n) AS views, uniqExactIf(reader, reads) + sum(known) AS unique_views, sum(logged) AS logged_in,
       sum(bots_of) AS bots, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
@@ -116,9 +121,9 @@ export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true'
     GROUP BY post, day`
 }
 
-/** As SQL: posts with each of the days. */
-function eachDay(posts: string, days: readonly Day[]): string {
-  return `SELECT post, day FROM (${posts}) ARRAY JOIN [${days.map(day => `toDate('${day}')`).join(', ')}] AS day`
+/** As SQL: each row of a SELECT with each of the days. */
+export function eachDay(rows: string, days: readonly Day[]): string {
+  return `SELECT *, day FROM (${rows}) ARRAY JOIN [${days.map(day => `toDate('${day}')`).join(', ')}] AS day`
 }
 
 /** `SELECT post, day, host, n`: views by where their readers came from. */

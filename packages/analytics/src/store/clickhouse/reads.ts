@@ -5,10 +5,10 @@ import type { Calendar, Day } from '../calendar.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { hostsOf, postIn, SUMS, siteHostsOf } from './count.ts'
+import { hostsOf, postIn, type Sources, SUMS, siteHostsOf } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
 import { shardOf } from './record.ts'
-import { countedUntil, type Rolling, rollingOf } from './roll.ts'
+import { countedUntil, sourcesOf } from './roll.ts'
 import { postKey, within } from './sql.ts'
 import { recordedLists } from './state.ts'
 import { Together } from './together.ts'
@@ -154,12 +154,12 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       return cluster.during(async () => {
         const shards = await cluster.shards()
         const shard = post === null ? shards[0]! : shards[shardOf(post, shards.length)]!
-        const rolling = await rollingOf({ calendar }, shard)
-        const open = await openDays(shards, rolling, first, last)
+        const sources = await sourcesOf({ calendar }, shard)
+        const open = await openDays(shards, sources, first, last)
         const hosts =
           post === null
-            ? siteHosts(cluster, rolling, open, within(first, last))
-            : postHosts(rolling, open, within(first, last), postKey(post))
+            ? siteHosts(cluster, sources, open, within(first, last))
+            : postHosts(sources, open, within(first, last), postKey(post))
         const [rows, [holds]] = await Promise.all([
           shard.all(
             `SELECT host, views, whole FROM (
@@ -222,7 +222,7 @@ async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>
 /** The days of a period that are broken down from their rows: two or three, where retention runs. */
 async function openDays(
   shards: readonly Shard[],
-  { closed }: Rolling,
+  { closed }: Sources,
   first: Day,
   last: Day,
 ): Promise<Day[]> {
@@ -236,22 +236,22 @@ async function openDays(
   return [...new Set(lists.flat().map(row => String(row['day'])))]
 }
 
-function postHosts(rolling: Rolling, open: readonly Day[], period: string, key: string): string {
+function postHosts(sources: Sources, open: readonly Day[], period: string, key: string): string {
   const post = postIn([key])
   const settled = `SELECT host, n FROM (
-    SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${rolling.closed ?? '1970-01-01'}'
+    SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${sources.closed ?? '1970-01-01'}'
   ) ARRAY JOIN hosts AS host, host_views AS n`
   return open.length === 0
     ? settled
-    : `${settled} UNION ALL SELECT host, n FROM (${hostsOf(rolling, open, post)})`
+    : `${settled} UNION ALL SELECT host, n FROM (${hostsOf(sources, open, post)})`
 }
 
-function siteHosts(cluster: Cluster, rolling: Rolling, open: readonly Day[], period: string): string {
+function siteHosts(cluster: Cluster, sources: Sources, open: readonly Day[], period: string): string {
   const settled = `SELECT host, n FROM (
-    SELECT * FROM post_view_site_breakdowns FINAL WHERE ${period} AND day <= '${rolling.closed ?? '1970-01-01'}'
+    SELECT * FROM post_view_site_breakdowns FINAL WHERE ${period} AND day <= '${sources.closed ?? '1970-01-01'}'
   ) ARRAY JOIN hosts AS host, host_views AS n`
   if (open.length === 0) return settled
-  const counted = `SELECT host, sum(n) AS n FROM (${siteHostsOf(rolling, open)}) GROUP BY host`
+  const counted = `SELECT host, sum(n) AS n FROM (${siteHostsOf(sources, open)}) GROUP BY host`
   return `${settled} UNION ALL SELECT host, n FROM ${cluster.from(counted)} AS of_days`
 }
 

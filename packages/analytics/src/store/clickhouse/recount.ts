@@ -14,19 +14,18 @@ import {
 } from '../store.ts'
 import { adoptSettings, rawFrom } from './adopt-settings.ts'
 import type { Shard } from './connection.ts'
-import { breakdownsOf, dayIn, FIGURES, figuresOf, SITE, SUMS } from './count.ts'
+import { breakdownsOf, dayIn, FIGURES, figuresOf, SITE, type Sources, SUMS } from './count.ts'
 import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { exclusively } from './lease.ts'
 import {
+  allSources,
   countPosts,
   countSite,
   countTotals,
   inSteps,
   isSettled,
-  type Rolling,
   rollingOf,
-  rollingsOf,
   rollShard,
 } from './roll.ts'
 import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
@@ -74,24 +73,24 @@ const VALUES = `[views, unique_views, logged_in, bots,
 const storedDays = (days: readonly Day[]) =>
   `SELECT * FROM post_view_days FINAL WHERE ${dayIn(days)} AND views + bots > 0`
 
-function postsOfDays(rolling: Rolling, days: readonly Day[]): Counted {
+function postsOfDays(sources: Sources, days: readonly Day[]): Counted {
   const values = `SELECT concat(toString(post), toString(day)) AS key, ${VALUES} AS v`
   return {
     kind: 'aggregate',
     fields: FIELDS,
-    expected: `${values} FROM (${figuresOf(rolling, days)})`,
+    expected: `${values} FROM (${figuresOf(sources, days)})`,
     found: `${values} FROM (${storedDays(days)})`,
     nameOf: (post, day) => `post ${post} on ${day}`,
   }
 }
 
-function hostsOfPosts(rolling: Rolling, days: readonly Day[]): Counted {
+function hostsOfPosts(sources: Sources, days: readonly Day[]): Counted {
   const eachHost = (source: string) =>
     `SELECT concat(toString(post), toString(day), host) AS key, [views] AS v FROM (${source}) ARRAY JOIN hosts AS host, host_views AS views`
   return {
     kind: 'referrer',
     fields: ['view_count'],
-    expected: eachHost(breakdownsOf(rolling, days)),
+    expected: eachHost(breakdownsOf(sources, days)),
     found: eachHost(
       `SELECT post, day, hosts, host_views FROM post_view_breakdowns FINAL WHERE ${dayIn(days)}`,
     ),
@@ -208,7 +207,7 @@ export async function verify(
   const rows = await rowsThatDiffer(engine, state, progress)
   for (const difference of [...rows.found, ...(await idsOfSeveral(engine))]) found(difference)
 
-  const rollings = await rollingsOf(engine)
+  const sources = await allSources(engine)
   const days = await allDays(engine)
   const wrong: Differing[] = []
   /** The site's day is on every shard: what differs is told once. */
@@ -222,14 +221,14 @@ export async function verify(
   }
   let done = 0
   for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
-    const differing = await certain(engine, rollings, rolled => differingOfDays(engine, rolled, some))
+    const differing = await certain(engine, sources, now => differingOfDays(engine, now, some))
     tell(differing)
     wrong.push(...differing)
     done += some.length
     progress('days', done, days.length)
   }
   if (days.length === 0) progress('days', 0, 0)
-  tell(await certain(engine, rollings, () => differingTotals(engine, wrong)))
+  tell(await certain(engine, sources, () => differingTotals(engine, wrong)))
   progress('posts', 1, 1)
   return { days: days.length, rows: rows.rows }
 }
@@ -237,41 +236,41 @@ export async function verify(
 /** What differs, and still does in the same way once everything was counted that came meanwhile. */
 async function certain(
   engine: Engine,
-  rollings: readonly Rolling[],
-  compare: (rollings: readonly Rolling[]) => Promise<Differing[]>,
+  all: readonly Sources[],
+  compare: (all: readonly Sources[]) => Promise<Differing[]>,
 ): Promise<Differing[]> {
-  let differing = await compare(rollings)
+  let differing = await compare(all)
   for (let again = 0; again < 2 && differing.length > 0; again++) {
     await rollAll(engine)
     await siteBreakdowns(engine)
     if (again > 0) await sleep(100)
     const before = new Set(differing.map(one => JSON.stringify(one)))
-    differing = (await compare(await rollingsOf(engine))).filter(one => before.has(JSON.stringify(one)))
+    differing = (await compare(await allSources(engine))).filter(one => before.has(JSON.stringify(one)))
   }
   return differing
 }
 
 async function differingOfDays(
   engine: Engine,
-  rollings: readonly Rolling[],
+  all: readonly Sources[],
   days: readonly Day[],
 ): Promise<Differing[]> {
   const shards = await engine.cluster.shards()
-  const settled = days.filter(day => isSettled(rollings[0]!, day))
+  const settled = days.filter(day => isSettled(all[0]!, day))
   const ofShards = await Promise.all(
     shards.map(async (shard, index) => {
-      const rolling = rollings[index]!
-      const posts = await differingIn(shard, postsOfDays(rolling, days))
+      const sources = all[index]!
+      const posts = await differingIn(shard, postsOfDays(sources, days))
       const site = corrected(
         await differingIn(shard, siteOfDays(days)),
         posts,
         sum => part => dayOfKey(part.key) === dayOfKey(sum.key),
       )
-      const hosts = settled.length > 0 ? await differingIn(shard, hostsOfPosts(rolling, settled)) : []
+      const hosts = settled.length > 0 ? await differingIn(shard, hostsOfPosts(sources, settled)) : []
       return [...posts, ...site, ...hosts]
     }),
   )
-  const differing = [...ofShards.flat(), ...(await differingSiteHosts(engine, rollings, days))]
+  const differing = [...ofShards.flat(), ...(await differingSiteHosts(engine, all, days))]
   return differing.sort((a, b) =>
     dayOfKey(a.key) < dayOfKey(b.key) ? -1 : dayOfKey(a.key) > dayOfKey(b.key) ? 1 : 0,
   )
@@ -393,16 +392,16 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   await rollAll(engine)
   let fixed = await rebuildRows(engine, state, progress)
   await rollAll(engine)
-  const rollings = await rollingsOf(engine)
+  const sources = await allSources(engine)
   const days = (await allDays(engine)).filter(day => adopts || isAsked(options, day))
   const wrongDays: Differing[] = []
   let done = 0
   for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
-    wrongDays.push(...(await certain(engine, rollings, rolled => differingOfDays(engine, rolled, some))))
+    wrongDays.push(...(await certain(engine, sources, now => differingOfDays(engine, now, some))))
     done += some.length
     progress('days', done, 2 * days.length)
   }
-  const wrongTotals = await certain(engine, rollings, () => differingTotals(engine, wrongDays))
+  const wrongTotals = await certain(engine, sources, () => differingTotals(engine, wrongDays))
   fixed += [...wrongDays, ...wrongTotals].flatMap(differencesOf).length
   const isWrong = new Set(wrongDays.map(({ key }) => dayOfKey(key)))
   for (const day of days) {

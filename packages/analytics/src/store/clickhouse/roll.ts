@@ -16,7 +16,17 @@
 import type { Day } from '../calendar.ts'
 import { write } from './agreed.ts'
 import type { Shard } from './connection.ts'
-import { breakdownsOf, dayIn, FIGURES, figuresOf, hoursOf, type Sources, SUMS } from './count.ts'
+import {
+  breakdownsOf,
+  dayIn,
+  eachDay,
+  FIGURES,
+  figuresOf,
+  hoursOf,
+  NOTHING,
+  type Sources,
+  SUMS,
+} from './count.ts'
 import { NO_HOUR } from './row.ts'
 import { STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
 import type { Engine } from './state.ts'
@@ -25,11 +35,8 @@ const BLOCK_BITS = 40
 /** What was committed so long before a server ended may have been lost with it, and its numbers given anew. */
 const LOST_SECONDS = 600
 
-/** What a shard is counted from, and how far it was. */
 export interface Rolling extends Sources {
-  /** The last settled day; null without any. */
-  closed: Day | null
-  /** As SQL. */
+  /** As SQL: up to where it was committed. */
   stamp: string
 }
 
@@ -50,9 +57,10 @@ interface Listing extends Rolled {
 }
 
 /** Counts what this shard has committed. Returns whether there was anything. */
-export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: Shard): Promise<boolean> {
-  const { numbers, listing } = await list(shard)
+export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard): Promise<boolean> {
+  const listing = await list(shard)
   if (listing.hours.length === 0) return false
+  const sources = await sourcesOf(engine, shard)
 
   const changed = `hour IN (${listing.hours.join(', ')})${listing.since === null ? '' : ` AND ${listing.since}`}`
   const summary = await shard.all(
@@ -62,7 +70,7 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
      FROM post_view_rows WHERE ${changed} GROUP BY day`,
   )
   if (summary.some(row => Number(row['named']) > 0)) await nameNewPosts(shard, changed)
-  const ahead = new Map(numbers.ahead)
+  const ahead = new Map(sources.ahead)
   for (const row of summary) {
     const day = String(row['day'])
     for (const hour of row['ahead'] as number[]) {
@@ -72,7 +80,7 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
       ahead.set(day, [...known, hour])
     }
   }
-  const rolling = { calendar, ...numbers, ahead, stamp: stampOf(listing) }
+  const rolling = { ...sources, ahead, stamp: stampOf(listing) }
   const days = new Set(summary.map(row => String(row['day'])))
   const hasStrays = summary.some(row => Number(row['strays']) > 0)
   if (hasStrays) for (const day of await daysOfStrays(shard, changed)) days.add(day)
@@ -87,8 +95,8 @@ export async function rollShard({ calendar }: Pick<Engine, 'calendar'>, shard: S
   await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_rows WHERE ${changed})`)
 
   // Rows that retention removed meanwhile were not counted.
-  const { numbers: now } = await list(shard)
-  if (now.cutoff !== numbers.cutoff || now.closed !== numbers.closed) return true
+  const now = await sourcesOf(engine, shard)
+  if (now.cutoff !== sources.cutoff || now.closed !== sources.closed) return true
   // None at all where the rows that were listed are gone by now.
   const last = summary.toSorted((a, b) => (String(a['committed']) < String(b['committed']) ? 1 : -1))[0]
   await recordRolled(shard, listing, [last?.['committed'] ?? null, last?.['viewed'] ?? null])
@@ -136,7 +144,7 @@ export async function countPosts(
   )
 }
 
-/** Adds up what is stored of the posts of days. */
+/** Adds up what is stored of the posts of days; a day without any has a row of nothing. */
 export async function countSite(
   shard: Shard,
   { stamp }: Pick<Rolling, 'stamp'>,
@@ -145,11 +153,14 @@ export async function countSite(
   if (days.length === 0) return
   await shard.run(
     `INSERT INTO post_view_site_days (day, ${FIGURES}, stamp)
-     SELECT day, ${SUMS}, ${stamp} FROM (SELECT * FROM post_view_days FINAL WHERE ${dayIn(days)}) AS f GROUP BY day`,
+     SELECT day, ${SUMS}, ${stamp}
+     FROM (SELECT day, ${FIGURES} FROM post_view_days FINAL WHERE ${dayIn(days)}
+           UNION ALL SELECT day, ${NOTHING} FROM (${eachDay('SELECT 1', days)})) AS f
+     GROUP BY day`,
   )
 }
 
-export function isSettled({ closed }: Pick<Rolling, 'closed'>, day: Day): boolean {
+export function isSettled({ closed }: Pick<Sources, 'closed'>, day: Day): boolean {
   return closed !== null && day <= closed
 }
 
@@ -179,25 +190,42 @@ export async function countTotals(
   )
 }
 
-/** What a shard is counted from now, by somebody who counts more than was committed since. */
-export async function rollingOf({ calendar }: Pick<Engine, 'calendar'>, shard: Shard): Promise<Rolling> {
-  const { numbers, listing } = await list(shard)
-  return { calendar, ...numbers, stamp: stampOf(listing) }
+/** For somebody who counts more than was committed since. */
+export async function rollingOf(engine: Pick<Engine, 'calendar'>, shard: Shard): Promise<Rolling> {
+  const stamp = stampOf(await list(shard))
+  return { ...(await sourcesOf(engine, shard)), stamp }
 }
 
 /** Before the day, as a name in `post_view_agreed` of this shard; the numbers are the hours of `Sources.ahead`. */
 export const AHEAD = 'ahead '
 
+export async function sourcesOf({ calendar }: Pick<Engine, 'calendar'>, shard: Shard): Promise<Sources> {
+  const latest = (name: string) => `maxIf(number, name = '${name}')`
+  const [row] = await shard.all(
+    `SELECT ${latest('cutoff')} AS cutoff, toDate(${latest('closed')}) AS closed, toDate(${latest('zones until')}) AS zones_until,
+            ${latest('zones left')} > ${latest('zones applied')} AS is_moving, (SELECT max(day) FROM post_view_bases) AS based_to,
+            groupUniqArrayIf((substring(name, ${AHEAD.length + 1}), number), startsWith(name, '${AHEAD}')) AS ahead
+     FROM post_view_agreed`,
+  )
+  const day = (text: unknown) => (text === '1970-01-01' ? null : String(text))
+  return {
+    calendar,
+    cutoff: Number(row!['cutoff']),
+    otherZonesTo: Number(row!['is_moving']) === 1 ? '9999-12-31' : day(row!['zones_until']),
+    closed: day(row!['closed']),
+    basedTo: day(row!['based_to']),
+    ahead: hoursByDay(row!['ahead'] as [Day, number][]),
+  }
+}
+
 /** Of all shards. */
-export async function rollingsOf(engine: Engine): Promise<Rolling[]> {
+export async function allSources(engine: Engine): Promise<Sources[]> {
   const shards = await engine.cluster.shards()
-  return Promise.all(shards.map(shard => rollingOf(engine, shard)))
+  return Promise.all(shards.map(shard => sourcesOf(engine, shard)))
 }
 
 const PARTS = `system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`
 const TABLE = `system.tables WHERE database = currentDatabase() AND name = 'post_view_rows'`
-
-const numberOf = (name: string) => `(SELECT max(number) FROM post_view_agreed WHERE name = '${name}')`
 
 /** Days that are counted together, the earliest first: many small ones, or a big one. */
 export async function inSteps(
@@ -239,41 +267,27 @@ const LAST_ROLL = `(SELECT argMax((generation, block, table_uuid, started, toUni
   rolled.3 = table_uuid AS is_same_table,
   is_same_table AND abs(toInt64(rolled.4) - started) <= 1 AS is_same_start`
 
-/** Of a shard: how far it was counted, what was committed by now, and the numbers that counting depends on. */
-async function list(shard: Shard) {
+/** What a shard has committed by now, and what of it is not counted. */
+async function list(shard: Shard): Promise<Listing> {
   const [row] = await shard.all(
     `WITH ${LAST_ROLL}
      SELECT rolled.1 AS generation, rolled.2 AS rolled_block, rolled.4 AS rolled_started, rolled.5 AS rolled_as_of, table_uuid,
             toUnixTimestamp(now()) AS now, started, is_same_start, max(max_block_number) AS block,
             groupUniqArrayIf(toUInt32(partition), NOT is_same_table OR max_block_number > rolled.2
-              OR NOT is_same_start AND toUnixTimestamp(modification_time) + ${LOST_SECONDS} >= rolled.5) AS hours,
-            ${numberOf('cutoff')} AS cutoff, ${numberOf('zones left')} > ${numberOf('zones applied')} AS is_moving,
-            toDate(${numberOf('zones until')}) AS zones_until,
-            toDate(${numberOf('closed')}) AS closed, (SELECT max(day) FROM post_view_bases) AS based_to,
-            (SELECT groupUniqArray((substring(name, ${AHEAD.length + 1}), number)) FROM post_view_agreed WHERE startsWith(name, '${AHEAD}')) AS ahead
+              OR NOT is_same_start AND toUnixTimestamp(modification_time) + ${LOST_SECONDS} >= rolled.5) AS hours
      FROM ${PARTS}`,
   )
-  const day = (text: unknown) => (text === '1970-01-01' ? null : String(text))
   const isSameStart = Number(row!['is_same_start']) === 1
   const rolledBlock = Number(row!['rolled_block'])
   return {
-    listing: {
-      generation: Number(row!['generation']) + (isSameStart ? 0 : 1),
-      // The part with the greatest may have been dropped.
-      block: Math.max(Number(row!['block']), isSameStart ? rolledBlock : 0),
-      tableUuid: String(row!['table_uuid']),
-      started: Number(row![isSameStart ? 'rolled_started' : 'started']),
-      asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),
-      hours: (row!['hours'] as unknown[]).map(Number),
-      since: isSameStart ? `_block_number > ${rolledBlock}` : null,
-    } satisfies Listing,
-    numbers: {
-      cutoff: Number(row!['cutoff']),
-      otherZonesTo: Number(row!['is_moving']) === 1 ? '9999-12-31' : day(row!['zones_until']),
-      closed: day(row!['closed']),
-      basedTo: day(row!['based_to']),
-      ahead: hoursByDay(row!['ahead'] as [Day, number][]),
-    },
+    generation: Number(row!['generation']) + (isSameStart ? 0 : 1),
+    // The part with the greatest may have been dropped.
+    block: Math.max(Number(row!['block']), isSameStart ? rolledBlock : 0),
+    tableUuid: String(row!['table_uuid']),
+    started: Number(row![isSameStart ? 'rolled_started' : 'started']),
+    asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),
+    hours: (row!['hours'] as unknown[]).map(Number),
+    since: isSameStart ? `_block_number > ${rolledBlock}` : null,
   }
 }
 

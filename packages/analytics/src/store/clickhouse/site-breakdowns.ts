@@ -3,9 +3,9 @@
 import { KEPT_OF_SITE, NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import type { Row } from './connection.ts'
-import { dayIn, SITE, siteHostsOf } from './count.ts'
+import { dayIn, SITE, type Sources, siteHostsOf } from './count.ts'
 import { type Differing, keyOf } from './recount.ts'
-import { inSteps, isSettled, type Rolling, rollingsOf } from './roll.ts'
+import { allSources, inSteps, isSettled } from './roll.ts'
 import type { Engine } from './state.ts'
 
 /**
@@ -14,8 +14,8 @@ import type { Engine } from './state.ts'
  */
 export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []): Promise<void> {
   const shards = await engine.cluster.shards()
-  const rollings = await rollingsOf(engine)
-  if (rollings.some(({ closed }) => closed === null)) return
+  const sources = await allSources(engine)
+  if (sources.some(({ closed }) => closed === null)) return
   const stampsOf = await Promise.all(
     shards.map(async shard => {
       const rows = await shard.all('SELECT day, toString(stamp) AS stamp FROM post_view_site_days FINAL')
@@ -32,9 +32,9 @@ export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []):
       if (BigInt(storedOf.get(day)?.[index] ?? '0') < BigInt(stamp)) stale.add(day)
     }
   }
-  const settled = [...stale].filter(day => rollings.every(rolling => isSettled(rolling, day)))
+  const settled = [...stale].filter(day => sources.every(each => isSettled(each, day)))
   for (const some of await inSteps(shards[0]!, engine, settled)) {
-    const hostsOfDays = await countHosts(engine, rollings, some)
+    const hostsOfDays = await countHosts(engine, sources, some)
     const lines = some.map(day => {
       const stamps = stampsOf.map(stamps => stamps.get(day) ?? '0')
       const weight = stamps.reduce((sum, stamp) => sum + BigInt(stamp), 0n)
@@ -55,14 +55,14 @@ type HostViews = Map<string, number>
 /** The hosts of the site that each day keeps, and the views of each. */
 async function countHosts(
   engine: Engine,
-  rollings: readonly Rolling[],
+  sources: readonly Sources[],
   days: readonly Day[],
 ): Promise<Map<Day, HostViews>> {
   const shards = await engine.cluster.shards()
   const parts = await Promise.all(
     shards.map((shard, index) =>
       shard.all(
-        `SELECT day, host, sum(n) AS views FROM (${siteHostsOf(rollings[index]!, days)}) GROUP BY day, host`,
+        `SELECT day, host, sum(n) AS views FROM (${siteHostsOf(sources[index]!, days)}) GROUP BY day, host`,
       ),
     ),
   )
@@ -96,14 +96,14 @@ function kept(hosts: HostViews): HostViews {
 
 export async function differingSiteHosts(
   engine: Engine,
-  rollings: readonly Rolling[],
+  sources: readonly Sources[],
   days: readonly Day[],
 ): Promise<Differing[]> {
-  const settled = days.filter(day => isSettled(rollings[0]!, day))
+  const settled = days.filter(day => isSettled(sources[0]!, day))
   if (settled.length === 0) return []
   const first = await engine.cluster.first()
   const [expectedOf, rows] = await Promise.all([
-    countHosts(engine, rollings, settled),
+    countHosts(engine, sources, settled),
     first.all(
       `SELECT day, host, views FROM (SELECT * FROM post_view_site_breakdowns FINAL WHERE ${dayIn(settled)})
        ARRAY JOIN hosts AS host, host_views AS views`,

@@ -20,7 +20,7 @@ import { prune } from './prune.ts'
 import { createReads } from './reads.ts'
 import { recordRows } from './record.ts'
 import { rebuild, rollAll, verify } from './recount.ts'
-import { rollingOf } from './roll.ts'
+import { sourcesOf } from './roll.ts'
 import { siteBreakdowns } from './site-breakdowns.ts'
 import { agreeOnHosts, agreeOnRules, checkedState, type Engine, readState, recordedLists } from './state.ts'
 
@@ -149,7 +149,7 @@ async function openAgain(engine: Engine, day: Day, key: DayKey): Promise<void> {
   // What was counted under other settings stays as it is: then a reader who comes back counts once more.
   if (settingsSince !== null && day < settingsSince) return
   for (const shard of await engine.cluster.shards()) {
-    const hours = hoursOf(await rollingOf(engine, shard), [day])
+    const hours = hoursOf(await sourcesOf(engine, shard), [day])
     await hashAgain(
       engine,
       shard,

@@ -59,7 +59,10 @@ interface Listing extends Rolled {
 /** Counts what this shard has committed. Returns whether there was anything. */
 export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard): Promise<boolean> {
   const listing = await list(shard)
-  if (listing.hours.length === 0) return false
+  if (listing.hours.length === 0) {
+    if (listing.since === null) await recordRolled(shard, listing, [null, null])
+    return false
+  }
   const sources = await sourcesOf(engine, shard)
 
   const changed = `hour IN (${listing.hours.join(', ')})${listing.since === null ? '' : ` AND ${listing.since}`}`

@@ -12,6 +12,8 @@ export interface CopiedRow {
   hourTime: number | null
   /** Whether it takes part in every number, or in `bots` alone; null: as the settings say. */
   counts: boolean | null
+  /** It was adopted and takes part in none, since the views of its day are not those of its rows. */
+  isUnexplained: boolean
   isForgotten: boolean
 }
 
@@ -23,6 +25,8 @@ export interface CopiedFigures {
   day: Day
   host: string
   views: number
+  /** Whether the rest is known. */
+  isDetailed: boolean
   unique_views: number
   logged_in: number
   bots: number

@@ -15,6 +15,8 @@ import type { Engine } from './state.ts'
 
 export interface CarriedFigures {
   table: string
+  /** As SQL: whether more than the views of a post's day is known. */
+  isDetailed: string
   /** The first day whose rows are complete; 1970-01-01 where none was pruned. */
   rawFrom: Day
   /** Whatever came as a row was received since; Unix seconds. */
@@ -100,7 +102,7 @@ async function monthsOf(cluster: Cluster, { table }: CarriedFigures): Promise<st
 }
 
 const NOTHING =
-  'toInt64(0) AS n, toInt64(0) AS uniques, toInt64(0) AS logged, toInt64(0) AS bots_of, NULL AS first_at, NULL AS last_at'
+  'toInt64(0) AS n, false AS is_unknown, toInt64(0) AS uniques, toInt64(0) AS logged, toInt64(0) AS bots_of, NULL AS first_at, NULL AS last_at'
 const NO_HOST = "'' AS host, toInt64(0) AS host_n"
 const NO_READER = 'toUInt64(0) AS reader, false AS reads, false AS is_listed'
 
@@ -112,32 +114,35 @@ async function basesOf(
   shards: readonly Shard[],
   month: string,
 ): Promise<string> {
-  const { rawFrom, cutoff } = carried
-  const which = `${month} AND day < '${rawFrom}'`
-  const here = `${which} AND ${isOfShard(index, shards)}`
+  const { rawFrom, cutoff, isDetailed } = carried
+  const pruned = `${month} AND day < '${rawFrom}'`
+  const here = `${pruned} AND ${isOfShard(index, shards)}`
+  const isUnknown = `kind = 'post' AND ${month} AND NOT ${isDetailed}`
+  const which = `(${pruned} OR day IN (SELECT day FROM ${figures(cluster, carried, isUnknown)} AS u))`
+  const based = `kind = 'post' AND ${isOfShard(index, shards)} AND (${pruned} OR ${isUnknown})`
   const parts = [
-    `SELECT ${POST_KEY} AS post, day, views AS n, unique_views AS uniques, logged_in AS logged, bots AS bots_of,
+    `SELECT ${POST_KEY} AS post, day, views AS n, NOT ${isDetailed} AS is_unknown, unique_views AS uniques, logged_in AS logged, bots AS bots_of,
             first_viewed_at AS first_at, last_viewed_at AS last_at, ${NO_HOST}, ${NO_READER}
-     FROM ${figures(cluster, carried, `kind = 'post' AND ${here}`)} AS f`,
+     FROM ${figures(cluster, carried, based)} AS f`,
     `SELECT ${POST_KEY}, day, ${NOTHING}, host, views, ${NO_READER} FROM ${figures(cluster, carried, `kind = 'referrer' AND ${here}`)} AS f`,
-    `SELECT post, day, -toInt64(counts), toInt64(0), -toInt64(counts AND logged_in), -toInt64(bot), NULL, NULL,
-            referer_host, -toInt64(counts), ${READER}, counts = 1, false
+    `SELECT post, day, -toInt64(counts = 1), false, toInt64(0), -toInt64(counts = 1 AND logged_in), -toInt64(bot), NULL, NULL,
+            referer_host, -toInt64(counts = 1), ${READER}, counts = 1, false
      FROM (${rowsOnce(which)})`,
     `SELECT ${POST_KEY}, day, ${NOTHING}, ${NO_HOST}, reader, true, true
      FROM (${await carried.readersOf(here)})`,
   ]
   const atLeastNothing = (sum: string) => `toUInt64(greatest(${sum}, 0))`
   return `INSERT INTO post_view_bases
-    SELECT day, post, ${cutoff}, views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, readers, hosts, host_views
+    SELECT day, post, ${cutoff}, views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, hosts, host_views
     FROM (
-      SELECT day, post, ${atLeastNothing('sum(n)')} AS views,
+      SELECT day, post, ${atLeastNothing('sum(n)')} AS views, max(is_unknown) AS is_unknown_day,
              ${atLeastNothing('sum(uniques) - toInt64(uniqExactIf(reader, reads))')} AS unique_views,
              ${atLeastNothing('sum(logged)')} AS logged_in, ${atLeastNothing('sum(bots_of)')} AS bots,
              min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at, groupUniqArrayIf(reader, is_listed) AS readers,
              ${keptFrom('host', 'host_n', KEPT_OF_POST)}
       FROM (${parts.join(' UNION ALL ')})
       GROUP BY day, post
-      HAVING views + bots > 0 OR unique_views > 0 OR notEmpty(hosts)
+      HAVING views + bots > 0 OR is_unknown_day OR unique_views > 0 OR notEmpty(hosts)
     )`
 }
 
@@ -147,12 +152,12 @@ function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): 
   const which = `${month} AND day < '${rawFrom}'`
   const rows = cluster.from(`SELECT day, referer_host AS host, counts FROM (${rowsOnce(which)})`)
   return `INSERT INTO post_view_bases
-    SELECT day, '${SITE}', ${cutoff}, 0, 0, 0, 0, NULL, NULL, [], hosts, host_views
+    SELECT day, '${SITE}', ${cutoff}, 0, 0, 0, 0, NULL, NULL, toDate(0), [], hosts, host_views
     FROM (
       SELECT day, ${keptFrom('host', 'n', KEPT_OF_SITE)}
       FROM (
         SELECT day, host, views AS n FROM ${figures(cluster, carried, `kind = 'site_referrer' AND ${which}`)} AS f
-        UNION ALL SELECT day, host, -toInt64(counts) FROM ${rows} AS r
+        UNION ALL SELECT day, host, -toInt64(counts = 1) FROM ${rows} AS r
       )
       GROUP BY day
       HAVING notEmpty(hosts)

@@ -4,18 +4,25 @@ import type { Day } from '../calendar.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
 import { rawFrom } from './adopt-settings.ts'
 import type { Row } from './connection.ts'
-import { FIGURES, hostsOf, SITE, siteHostsOf } from './count.ts'
+import { FIGURES, hostsOf, SAYS, SITE, siteHostsOf } from './count.ts'
 import { hourGroups } from './derive.ts'
 import { dayKeys } from './keys.ts'
 import { rollAll } from './recount.ts'
 import { sourcesOf } from './roll.ts'
-import { IS_FORGOTTEN } from './row.ts'
+import { IS_FORGOTTEN, UNEXPLAINED } from './row.ts'
 import { checkedState, type Engine, recordedLists } from './state.ts'
 
 const ROWS_AT_ONCE = 50_000
 const NAME = "if(n.name = '', toString(f.post), n.name) AS name"
 const NAMED = 'LEFT ANY JOIN post_view_names AS n ON n.post = f.post'
-const NO_FIGURES = { unique_views: 0, logged_in: 0, bots: 0, first_viewed_at: null, last_viewed_at: null }
+const NO_FIGURES = {
+  isDetailed: true,
+  unique_views: 0,
+  logged_in: 0,
+  bots: 0,
+  first_viewed_at: null,
+  last_viewed_at: null,
+}
 
 export async function copySource(engine: Engine): Promise<CopySource> {
   const { cluster } = engine
@@ -76,6 +83,7 @@ function toCopied(row: Row): CopiedRow {
     id,
     hourTime: Number(row['hour']) * 3_600,
     counts: Number(row['counts']) === 1,
+    isUnexplained: Number(row['counts']) === UNEXPLAINED,
     isForgotten: Number(row['is_forgotten']) === 1,
   }
 }
@@ -90,8 +98,8 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     const first = await rawFrom(engine)
     for (const day of days.map(row => String(row['day']))) {
       const posts = await shard.all(
-        `SELECT ${NAME}, views, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first, toUnixTimestamp(last_viewed_at) AS last
-         FROM (SELECT post, ${FIGURES} FROM post_view_days FINAL WHERE day = '${day}' AND views + bots > 0) AS f ${NAMED}`,
+        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first, toUnixTimestamp(last_viewed_at) AS last
+         FROM (SELECT post, ${FIGURES} FROM post_view_days FINAL WHERE day = '${day}' AND ${SAYS}) AS f ${NAMED}`,
       )
       yield posts.map(row => ({
         kind: 'post',
@@ -99,6 +107,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
         day,
         host: '',
         views: Number(row['views']),
+        isDetailed: Number(row['is_unknown']) === 0,
         unique_views: Number(row['unique_views']),
         logged_in: Number(row['logged_in']),
         bots: Number(row['bots']),

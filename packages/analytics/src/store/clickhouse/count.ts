@@ -16,12 +16,23 @@ const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
 export const SITE = '00000000-0000-0000-0000-000000000000'
 
 /** The figures of a post and day, in the order of the columns that every table of figures has. */
-export const FIGURES = 'views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at'
+export const FIGURES =
+  'views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until'
 
-export const NOTHING = 'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL'
+export const NOTHING =
+  'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, toDate(0)'
 
-/** Sums of figures, under the same names. */
-export const SUMS = `sum(f.views) AS views, sum(f.unique_views) AS unique_views, sum(f.logged_in) AS logged_in, sum(f.bots) AS bots,
+/** As SQL: whether a row of figures says anything. */
+export const SAYS = '(views + bots > 0 OR unknown_until > toDate(0))'
+
+/** Sums of days' figures, under the same names. */
+export const SUMS = `sum(f.views) AS views, sum(f.detailed_views) AS detailed_views, sum(f.unique_views) AS unique_views, sum(f.logged_in) AS logged_in,
+  sum(f.bots) AS bots, min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at, max(f.unknown_until) AS unknown_until`
+
+/** Sums of posts' figures of one day: what is not known of one post is not known of the site. */
+export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
+  if(is_unknown, 0, views) AS detailed_views, if(is_unknown, 0, sum(f.unique_views)) AS unique_views,
+  if(is_unknown, 0, sum(f.logged_in)) AS logged_in, if(is_unknown, 0, sum(f.bots)) AS bots,
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
 
 /** What a shard is counted from. */
@@ -101,22 +112,27 @@ export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true'
       sources,
       days,
       posts,
-      `post, day, toUInt64(counts) AS n, ${READER} AS reader, toUInt64(0) AS known, toUInt64(counts AND logged_in) AS logged, toUInt64(bot) AS bots_of,
+      `post, day, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, toUInt64(0) AS known, toUInt64(counts = 1 AND logged_in) AS logged,
+       toUInt64(bot) AS bots_of,
        if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, counts = 1 AS reads`,
     ),
   ]
   if (hasBases(sources, days)) {
     const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
     parts.push(
-      `SELECT post, day, views, toUInt64(0), unique_views, logged_in, bots, first_viewed_at, last_viewed_at, false FROM (${bases})`,
-      `SELECT post, day, toUInt64(0), reader, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+      `SELECT post, day, views, unknown_until, toUInt64(0), unique_views, logged_in, bots, first_viewed_at, last_viewed_at, false FROM (${bases})`,
+      `SELECT post, day, toUInt64(0), toDate(0), reader, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
     )
   }
   if (also !== undefined) {
-    parts.push(`SELECT post, day, toUInt64(0), ${NOTHING}, false FROM (${eachDay(also, days)})`)
+    parts.push(
+      `SELECT post, day, toUInt64(0), toDate(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, false FROM (${eachDay(also, days)})`,
+    )
   }
-  return `SELECT post, day, sum(n) AS views, uniqExactIf(reader, reads) + sum(known) AS unique_views, sum(logged) AS logged_in,
-      sum(bots_of) AS bots, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
+  return `SELECT post, day, sum(n) AS views, max(unknown) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
+      if(is_unknown, 0, views) AS detailed_views,
+      if(is_unknown, 0, uniqExactIf(reader, reads) + sum(known)) AS unique_views, if(is_unknown, 0, sum(logged)) AS logged_in,
+      if(is_unknown, 0, sum(bots_of)) AS bots, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
     FROM (${parts.join(' UNION ALL ')})
     GROUP BY post, day`
 }

@@ -3,7 +3,7 @@
 import type { Day } from '../calendar.ts'
 import type { Shard } from './connection.ts'
 import type { DayKey } from './keys.ts'
-import { COLUMNS, countsOf, IS_FORGOTTEN, KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
+import { COLUMNS, countsOf, IS_FORGOTTEN, KEY_NUMBER, RECEIVED, UNEXPLAINED, versionOf } from './row.ts'
 import { quoted, STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
 import { type Engine, EPOCH, type State } from './state.ts'
 
@@ -107,8 +107,7 @@ export function derivedOf(
     day: reached('day', `toDate('${settingsSince}')`, 'own_day'),
     slice: reached('slice', '0', inWindow),
     loggedIn: 'if(user_id IS NULL, logged_in, 1)',
-    counts:
-      settingsSince === null ? countsOf(settings.bots) : `if(${frozen}, counts, ${countsOf(settings.bots)})`,
+    counts: `if(${settingsSince === null ? '' : `${frozen} OR `}counts = ${UNEXPLAINED}, counts, ${countsOf(settings.bots)})`,
     visitor: `if(keeps_reader, visitor, ${visitorUnder('secret', settings.uniqueBy)})`,
     key: `if(keeps_reader OR key_number = 0, ${KEY_NUMBER}, key_number)`,
   }

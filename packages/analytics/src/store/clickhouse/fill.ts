@@ -9,18 +9,18 @@ import { carryFigures } from './carry-figures.ts'
 import type { Cluster, Shard } from './connection.ts'
 import { exclusively } from './lease.ts'
 import { shardOf } from './record.ts'
-import { insertOfCopied, lineOf } from './row.ts'
+import { insertOfCopied, lineOf, UNEXPLAINED } from './row.ts'
 import { checkedState, type Engine, recordState } from './state.ts'
 
 const LINES_AT_ONCE = 50_000
 
 /** The figures of the source, on the first shard, while they are compared. */
 const STAGED = `post_view_copied (
-  kind String, post_uuid String, day Date, host String, views Int64, unique_views Int64, logged_in Int64, bots Int64,
+  kind String, post_uuid String, day Date, host String, views Int64, is_detailed Bool, unique_views Int64, logged_in Int64, bots Int64,
   first_viewed_at Nullable(DateTime('UTC')), last_viewed_at Nullable(DateTime('UTC')), slice Int16, visitor UInt64
 ) ENGINE = MergeTree ORDER BY (kind, day, post_uuid)`
 const COLUMNS_OF_FIGURES =
-  'kind, post_uuid, day, host, views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at'
+  'kind, post_uuid, day, host, views, is_detailed, unique_views, logged_in, bots, first_viewed_at, last_viewed_at'
 
 /**
  * Consumers of the source may run. What they add while it is copied is copied by the next run.
@@ -46,6 +46,7 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
       engine,
       {
         table: 'post_view_copied',
+        isDetailed: 'is_detailed',
         rawFrom: source.rawFrom ?? '1970-01-01',
         cutoff: source.rawFrom === null ? 0 : await firstReceipt(cluster),
         readersOf: where =>
@@ -127,10 +128,14 @@ async function fillRows(engine: Engine, source: CopySource, progress: Progress):
   return rows
 }
 
-function lineOfCopied({ row, id, hourTime, counts, isForgotten }: CopiedRow, key: number): string {
+function lineOfCopied(
+  { row, id, hourTime, counts, isUnexplained, isForgotten }: CopiedRow,
+  key: number,
+): string {
   const line = lineOf({ ...row, eventId: id }, hourTime ?? row.viewedAt, key)
   const asSettingsSay = -1
-  return `${line.slice(0, -1)},${row.eventId !== null},${counts === null ? asSettingsSay : Number(counts)},${Number(isForgotten)}]`
+  const counted = isUnexplained ? UNEXPLAINED : counts === null ? asSettingsSay : Number(counts)
+  return `${line.slice(0, -1)},${row.eventId !== null},${counted},${Number(isForgotten)}]`
 }
 
 async function stage(shard: Shard, lines: readonly string[], columns: string): Promise<void> {
@@ -144,6 +149,7 @@ function lineOfFigures(of: CopiedFigures): string {
     of.day,
     of.host,
     of.views,
+    of.isDetailed,
     of.unique_views,
     of.logged_in,
     of.bots,

@@ -66,7 +66,12 @@ export async function carryOver(engine: Engine, progress: Progress): Promise<voi
   const old = await readOld(cluster)
   await carryAgreed(engine, old)
   await carryRows(cluster, old, progress)
-  const carried = { table: SUMS, ...old, readersOf: (where: string) => readersOf(cluster, old, where) }
+  const carried = {
+    table: SUMS,
+    isDetailed: 'true',
+    ...old,
+    readersOf: (where: string) => readersOf(cluster, old, where),
+  }
   const differing = await carryFigures(engine, carried, progress)
   if (differing === 0) return
   throw new StoreRefused(

@@ -1,11 +1,11 @@
 /** The internal API's reads: rows of figures, each as old as the shard was last counted. */
 
 import { REMAINDER } from '../bounds.ts'
-import type { Calendar, Day } from '../calendar.ts'
+import { addDays, type Calendar, type Day, latest } from '../calendar.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { hostsOf, postIn, type Sources, SUMS, siteHostsOf } from './count.ts'
+import { hostsOf, postIn, SAYS, type Sources, SUMS, siteHostsOf } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
 import { shardOf } from './record.ts'
 import { countedUntil, sourcesOf } from './roll.ts'
@@ -13,8 +13,8 @@ import { postKey, within } from './sql.ts'
 import { recordedLists } from './state.ts'
 import { Together } from './together.ts'
 
-const VALUES = `views, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first_time,
-  toUnixTimestamp(last_viewed_at) AS last_time`
+const VALUES = `views, detailed_views, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first_time,
+  toUnixTimestamp(last_viewed_at) AS last_time, unknown_until`
 const AS_OF_HELD_MS = 1_000
 
 export function createReads(cluster: Cluster, calendar: Calendar): Reads {
@@ -47,16 +47,32 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
     return new Map(posts.map(post => [post, answers[shardOf(post, shards.length)]!.get(postKey(post)) ?? []]))
   }
 
+  /** The earliest first, of all shards together. */
+  async function daysOfSite(which: string): Promise<Row[]> {
+    const rows = await onEach(
+      `SELECT day, ${VALUES} FROM post_view_site_days FINAL WHERE ${which} AND ${SAYS}`,
+    )
+    const days = new Map<string, Row>()
+    for (const row of rows) {
+      const day = String(row['day'])
+      const before = days.get(day)
+      days.set(day, before === undefined ? row : sumOfDay(before, row))
+    }
+    return [...days].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
+  }
+
   const held = new HeldAnswers()
   const topPosts = async (period: { from: Day; to: Day } | null, limit: number, offset: number) => {
     const readMs = performance.now()
     const figures =
       period === null
-        ? 'SELECT post, views, unique_views FROM post_view_post_totals FINAL WHERE views > 0'
-        : `SELECT post, sum(d.views) AS views, sum(d.unique_views) AS unique_views
+        ? 'SELECT post, views, detailed_views, unique_views, unknown_until FROM post_view_post_totals FINAL WHERE views > 0'
+        : `SELECT post, sum(d.views) AS views, sum(d.detailed_views) AS detailed_views, sum(d.unique_views) AS unique_views,
+                  max(d.unknown_until) AS unknown_until
            FROM (SELECT * FROM post_view_days FINAL WHERE ${within(period.from, period.to)}) AS d GROUP BY post HAVING views > 0`
     const posts = cluster.from(
-      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views, f.unique_views AS unique_views
+      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views,
+              if(f.detailed_views = 0 AND f.unknown_until > toDate(0), NULL, f.unique_views) AS unique_views
        FROM (${figures}) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
     )
     const rows = await all(
@@ -71,7 +87,7 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       posts: rows.map(row => ({
         post_uuid: String(row['text']),
         views: Number(row['views']),
-        unique_views: Number(row['unique_views']),
+        unique_views: row['unique_views'] === null ? null : Number(row['unique_views']),
       })),
     }
   }
@@ -117,30 +133,24 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
           posts,
           period,
           some => `SELECT toString(post) AS key, day, ${VALUES} FROM post_view_days FINAL
-            WHERE ${some} AND ${period} AND views + bots > 0 ORDER BY post, day`,
+            WHERE ${some} AND ${period} AND ${SAYS} ORDER BY post, day`,
         ),
       )
       return new Map(posts.map(post => [post, found.get(post)!.map(dayFigures)]))
     },
 
     async siteTotals() {
-      const rows = await onEach(
+      const sums = await onEach(
         `SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`,
       )
-      return totals(rows.reduce(sumOf))
+      const sum = sums.reduce(sumOf)
+      if (unknownUntil(sum) === null) return totals(sum)
+      // A day that is known on one shard may not be known on another.
+      return totals((await daysOfSite('true')).reduce(sumOf))
     },
 
     async siteDays(first, last) {
-      const rows = await onEach(
-        `SELECT day, ${VALUES} FROM post_view_site_days FINAL WHERE ${within(first, last)} AND views + bots > 0`,
-      )
-      const days = new Map<string, Row>()
-      for (const row of rows) {
-        const day = String(row['day'])
-        const before = days.get(day)
-        days.set(day, before === undefined ? row : sumOf(before, row))
-      }
-      return [...days].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => dayFigures(row))
+      return (await daysOfSite(within(first, last))).map(dayFigures)
     },
 
     async topPosts(period, limit, offset, maxAgeMs = 0) {
@@ -255,13 +265,29 @@ function siteHosts(cluster: Cluster, sources: Sources, open: readonly Day[], per
   return `${settled} UNION ALL SELECT host, n FROM ${cluster.from(counted)} AS of_days`
 }
 
+/** The last day of which the views alone are known. */
+function unknownUntil(row: Row): Day | null {
+  const day = row['unknown_until']
+  return day === undefined || day === '1970-01-01' ? null : String(day)
+}
+
+const DETAILS = ['detailed_views', 'unique_views', 'logged_in', 'bots']
+
+/** What is not known of one is not known of both. */
+function sumOfDay(a: Row, b: Row): Row {
+  const sum = sumOf(a, b)
+  return unknownUntil(sum) === null
+    ? sum
+    : { ...sum, ...Object.fromEntries(DETAILS.map(column => [column, 0])) }
+}
+
 function sumOf(a: Row, b: Row): Row {
   const sum: Row = { ...a }
-  for (const column of ['views', 'unique_views', 'logged_in', 'bots'])
-    sum[column] = Number(a[column]) + Number(b[column])
+  for (const column of ['views', ...DETAILS]) sum[column] = Number(a[column]) + Number(b[column])
   const times = (column: string) =>
     [a[column], b[column]].filter(time => time !== null && time !== undefined).map(Number)
   sum['first_time'] = times('first_time').length === 0 ? null : Math.min(...times('first_time'))
+  sum['unknown_until'] = latest(unknownUntil(a), unknownUntil(b)) ?? '1970-01-01'
   sum['last_time'] = times('last_time').length === 0 ? null : Math.max(...times('last_time'))
   return sum
 }
@@ -272,23 +298,27 @@ function iso(time: unknown): string | null {
     : new Date(Number(time) * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
-function totals(row: Row | undefined): Totals {
+function totals(row: Row = {}): Totals {
+  const unknown = unknownUntil(row)
   return {
-    ...figures(row ?? {}),
-    first_viewed_at: iso(row?.['first_time']),
-    last_viewed_at: iso(row?.['last_time']),
+    ...figures(row),
+    first_viewed_at: iso(row['first_time']),
+    last_viewed_at: iso(row['last_time']),
+    ...(unknown === null ? {} : { details_since: addDays(unknown, 1) }),
   }
 }
 
 function figures(row: Row): Figures {
-  const views = Number(row['views'] ?? 0)
-  const loggedIn = Number(row['logged_in'] ?? 0)
+  const number = (column: string) => Number(row[column] ?? 0)
+  const [views, detailed, loggedIn] = [number('views'), number('detailed_views'), number('logged_in')]
+  if (detailed === 0 && unknownUntil(row) !== null)
+    return { views, unique_views: null, logged_in: null, anonymous: null, bots: null }
   return {
     views,
-    unique_views: Number(row['unique_views'] ?? 0),
+    unique_views: number('unique_views'),
     logged_in: loggedIn,
-    anonymous: views - loggedIn,
-    bots: Number(row['bots'] ?? 0),
+    anonymous: detailed - loggedIn,
+    bots: number('bots'),
   }
 }
 

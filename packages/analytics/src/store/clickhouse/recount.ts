@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAsked, refuseNoDays } from '../asked-days.ts'
-import { type Day, latest } from '../calendar.ts'
+import { addDays, type Day, latest } from '../calendar.ts'
 import { differences } from '../sql/recount.ts'
 import {
   type Difference,
@@ -14,7 +14,18 @@ import {
 } from '../store.ts'
 import { adoptSettings, rawFrom } from './adopt-settings.ts'
 import type { Shard } from './connection.ts'
-import { breakdownsOf, dayIn, FIGURES, figuresOf, SITE, type Sources, SUMS } from './count.ts'
+import {
+  breakdownsOf,
+  dayIn,
+  FIGURES,
+  figuresOf,
+  NOTHING,
+  SAYS,
+  SITE,
+  type Sources,
+  SUMS,
+  SUMS_OF_DAY,
+} from './count.ts'
 import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { exclusively } from './lease.ts'
@@ -32,7 +43,16 @@ import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
 import { checkedState, type Engine, type State } from './state.ts'
 
 /** The figures of a table, in the order of its columns, as `verify` calls them. */
-const FIELDS = ['view_count', 'unique_views', 'logged_in', 'bots', 'first_viewed_at', 'last_viewed_at']
+const FIELDS = [
+  'view_count',
+  'detailed_views',
+  'unique_views',
+  'logged_in',
+  'bots',
+  'first_viewed_at',
+  'last_viewed_at',
+  'unknown_until',
+]
 const TOTAL_FIELDS = ['views', ...FIELDS.slice(1)]
 /** Those before are sums. */
 const FIRST_TIME = FIELDS.indexOf('first_viewed_at')
@@ -67,11 +87,12 @@ export interface Differing extends Pick<Counted, 'kind' | 'fields'> {
 }
 
 /** Times as Unix seconds, 0 for none. */
-const VALUES = `[views, unique_views, logged_in, bots,
-  toUInt64(ifNull(toUnixTimestamp(first_viewed_at), 0)), toUInt64(ifNull(toUnixTimestamp(last_viewed_at), 0))]`
+const VALUES = `[views, detailed_views, unique_views, logged_in, bots,
+  toUInt64(ifNull(toUnixTimestamp(first_viewed_at), 0)), toUInt64(ifNull(toUnixTimestamp(last_viewed_at), 0)),
+  toUInt64(toRelativeDayNum(unknown_until))]`
 
 const storedDays = (days: readonly Day[]) =>
-  `SELECT * FROM post_view_days FINAL WHERE ${dayIn(days)} AND views + bots > 0`
+  `SELECT * FROM post_view_days FINAL WHERE ${dayIn(days)} AND ${SAYS}`
 
 function postsOfDays(sources: Sources, days: readonly Day[]): Counted {
   const values = `SELECT concat(toString(post), toString(day)) AS key, ${VALUES} AS v`
@@ -104,8 +125,8 @@ function siteOfDays(days: readonly Day[]): Counted {
   return {
     kind: 'site_aggregate',
     fields: FIELDS,
-    expected: `${values} FROM (SELECT day, ${SUMS} FROM (${storedDays(days)}) AS f GROUP BY day) WHERE views + bots > 0`,
-    found: `${values} FROM post_view_site_days FINAL WHERE ${dayIn(days)} AND views + bots > 0`,
+    expected: `${values} FROM (SELECT day, ${SUMS_OF_DAY} FROM (${storedDays(days)}) AS f GROUP BY day) WHERE ${SAYS}`,
+    found: `${values} FROM post_view_site_days FINAL WHERE ${dayIn(days)} AND ${SAYS}`,
     nameOf: (_, day) => `site on ${day}`,
   }
 }
@@ -115,8 +136,8 @@ const TOTALS: Counted = {
   kind: 'total',
   fields: TOTAL_FIELDS,
   expected: `SELECT toString(post) AS key, ${VALUES} AS v
-    FROM (SELECT post, ${SUMS} FROM (SELECT * FROM post_view_days FINAL) AS f GROUP BY post) WHERE views + bots > 0`,
-  found: `SELECT toString(post) AS key, ${VALUES} AS v FROM post_view_post_totals FINAL WHERE views + bots > 0`,
+    FROM (SELECT post, ${SUMS} FROM (SELECT * FROM post_view_days FINAL) AS f GROUP BY post) WHERE ${SAYS}`,
+  found: `SELECT toString(post) AS key, ${VALUES} AS v FROM post_view_post_totals FINAL WHERE ${SAYS}`,
   nameOf: post => `post ${post}`,
 }
 
@@ -179,6 +200,7 @@ function differencesOf({ kind, name, fields, expected, found }: Differing): Diff
 }
 
 function figureOf(field: string, value: number): number | string | null {
+  if (field === 'unknown_until') return value === 0 ? null : addDays('1970-01-01', value)
   if (!field.endsWith('_at')) return value
   return value === 0 ? null : new Date(value * 1_000).toISOString().replace('.000Z', 'Z')
 }
@@ -292,7 +314,7 @@ async function allDays({ cluster }: Engine): Promise<Day[]> {
       `SELECT DISTINCT day FROM (${[
         ...tables.map(table => `SELECT day FROM ${table}`),
         ...['post_view_days', 'post_view_site_days'].map(
-          table => `SELECT day FROM ${table} FINAL WHERE views + bots > 0`,
+          table => `SELECT day FROM ${table} FINAL WHERE ${SAYS}`,
         ),
       ].join(' UNION ALL ')})`,
     )
@@ -327,13 +349,16 @@ async function rowsThatDiffer(
       const columns = Object.entries(pairs).map(
         ([column, other]) => `[toString(${column}), toString(${other})]`,
       )
-      const [[counted], differing] = await Promise.all([
-        shard.all(`SELECT count() AS views FROM post_view_rows FINAL WHERE ${group.hours}`),
-        shard.all(
-          `WITH ${given} SELECT id, [${columns.join(', ')}] AS pairs
-           FROM (SELECT * FROM post_view_rows FINAL WHERE ${group.hours}) WHERE ${differs} ORDER BY id`,
-        ),
-      ])
+      const source = `(SELECT * FROM post_view_rows FINAL WHERE ${group.hours})`
+      const [counted] = await shard.all(
+        `WITH ${given} SELECT count() AS views, countIf(${differs}) AS differing FROM ${source}`,
+      )
+      const differing =
+        Number(counted!['differing']) === 0
+          ? []
+          : await shard.all(
+              `WITH ${given} SELECT id, [${columns.join(', ')}] AS pairs FROM ${source} WHERE ${differs} ORDER BY id`,
+            )
       rows += Number(counted!['views'])
       for (const row of differing) {
         const values = (row['pairs'] as [string, string][]).map(([is, should], index) => ({
@@ -440,8 +465,8 @@ async function countAllTotals(engine: Engine): Promise<void> {
     await countTotals(shard, { stamp }, 'true')
     await shard.run(
       `INSERT INTO post_view_post_totals (post, ${FIGURES}, stamp)
-       SELECT post, 0, 0, 0, 0, NULL, NULL, ${stamp} FROM post_view_post_totals FINAL
-       WHERE views + bots > 0 AND post NOT IN (SELECT post FROM post_view_days)`,
+       SELECT post, ${NOTHING}, ${stamp} FROM post_view_post_totals FINAL
+       WHERE ${SAYS} AND post NOT IN (SELECT post FROM post_view_days)`,
     )
   }
 }

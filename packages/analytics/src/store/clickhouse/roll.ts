@@ -26,6 +26,7 @@ import {
   NOTHING,
   type Sources,
   SUMS,
+  SUMS_OF_DAY,
 } from './count.ts'
 import { NO_HOUR } from './row.ts'
 import { STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
@@ -156,10 +157,11 @@ export async function countSite(
   if (days.length === 0) return
   await shard.run(
     `INSERT INTO post_view_site_days (day, ${FIGURES}, stamp)
-     SELECT day, ${SUMS}, ${stamp}
+     SELECT day, ${FIGURES}, ${stamp} FROM (
+       SELECT day, ${SUMS_OF_DAY}
      FROM (SELECT day, ${FIGURES} FROM post_view_days FINAL WHERE ${dayIn(days)}
            UNION ALL SELECT day, ${NOTHING} FROM (${eachDay('SELECT 1', days)})) AS f
-     GROUP BY day`,
+       GROUP BY day)`,
   )
 }
 

@@ -91,7 +91,10 @@ export function insertOfCopied({ bots }: CountingSettings, epoch: number): strin
     FORMAT JSONCompactEachRow`
 }
 
-/** As SQL: whether a row takes part in every number, or in `bots` alone. */
+/** In `counts`: an adopted row of a day whose views are not those of its rows. They are in a base, and it takes part in nothing. */
+export const UNEXPLAINED = 2
+
+/** As SQL: whether a row takes part in every number (1), or in `bots` alone (0). */
 export function countsOf(bots: CountingSettings['bots']): string {
   return bots === 'exclude' ? '1 - bot' : '1'
 }

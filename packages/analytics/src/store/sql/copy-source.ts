@@ -7,23 +7,20 @@ import { UNKNOWN_VISITOR } from '../row.ts'
 import { StoreRefused } from '../store.ts'
 import { recordedLists } from './own-hosts.ts'
 import { dayKeys, rowsAbout } from './rows.ts'
-import { marks, SELECT_STATE, type SqlEngine, type SqlRow, toState } from './sql.ts'
+import { marks, SELECT_STATE, type SqlEngine, type SqlRow, type State, toState } from './sql.ts'
 
 const ROWS_AT_ONCE = 5_000
+/** As SQL: an adopted row of a day whose views are not those of its rows. */
+const UNEXPLAINED =
+  'CASE WHEN v.received_at IS NULL AND a.date IS NOT NULL AND a.unique_views IS NULL THEN 1 ELSE 0 END'
 
 /**
  * @param name of the database, by which rows whose event had no id are told from those of others
- * @throws {StoreRefused} for adopted days of which only the views are known
  */
 export async function copySource(engine: SqlEngine, name: string): Promise<CopySource> {
   const { reader } = engine
   const [row] = await reader.all(SELECT_STATE)
   const { settingsSince, rawFrom, unknownUntil, adoptedAt } = toState(row!)
-  if (unknownUntil !== null) {
-    throw new StoreRefused(
-      `of days up to ${unknownUntil} only the views are known, which were adopted, and ClickHouse cannot keep them apart from days whose other numbers are 0: it cannot be copied yet`,
-    )
-  }
   const keys = await dayKeys(reader)
   return {
     settingsSince,
@@ -31,7 +28,7 @@ export async function copySource(engine: SqlEngine, name: string): Promise<CopyS
     keys,
     ownHosts: await recordedLists(reader),
     rowsAbout: await rowsAbout(reader),
-    rows: () => rows(engine, name, adoptedAt),
+    rows: () => rows(engine, name, { adoptedAt, unknownUntil }),
     figures: () => figures(engine, rawFrom),
     readers: () => readers(engine, rawFrom, [...keys.keys()]),
   }
@@ -40,13 +37,16 @@ export async function copySource(engine: SqlEngine, name: string): Promise<CopyS
 async function* rows(
   { reader, fromTime }: SqlEngine,
   name: string,
-  adoptedAt: number | null,
+  { adoptedAt, unknownUntil }: Pick<State, 'adoptedAt' | 'unknownUntil'>,
 ): AsyncGenerator<CopiedRow[]> {
   for (let last = 0; ; ) {
     const page = await reader.all(
-      `SELECT id, HEX(event_id) AS event, event_id IS NULL AS has_none, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
-              day, slice, logged_in, bot, HEX(visitor) AS visitor, visitor IS NULL AS uncounted, referer_host
-       FROM post_views WHERE id > ? ORDER BY id LIMIT ${ROWS_AT_ONCE}`,
+      `SELECT v.id, HEX(v.event_id) AS event, v.event_id IS NULL AS has_none, v.post_uuid, v.user_id, v.ip, v.user_agent, v.referer, v.viewed_at,
+              v.received_at, v.day, v.slice, v.logged_in, v.bot, HEX(v.visitor) AS visitor, v.visitor IS NULL AS uncounted, v.referer_host,
+              ${unknownUntil === null ? '0' : UNEXPLAINED} AS unexplained
+       FROM post_views AS v
+       ${unknownUntil === null ? '' : 'LEFT JOIN post_view_aggregates AS a ON a.post_uuid = v.post_uuid AND a.date = v.day'}
+       WHERE v.id > ? ORDER BY v.id LIMIT ${ROWS_AT_ONCE}`,
       [last],
     )
     if (page.length === 0) return
@@ -94,7 +94,14 @@ function toCopied(
     (userId ?? ip ?? userAgent ?? referer) === null &&
     (visitor !== UNKNOWN_VISITOR || loggedIn || refererHost !== '')
   const id = eventId ?? asUuid(hash('sha256', `${name} ${row['id']}`).slice(0, 32))
-  return { row: kept, id, hourTime: null, counts: null, isForgotten }
+  return {
+    row: kept,
+    id,
+    hourTime: null,
+    counts: null,
+    isUnexplained: Number(row['unexplained']) === 1,
+    isForgotten,
+  }
 }
 
 function asUuid(hex: string): string {
@@ -106,7 +113,14 @@ async function* figures(
   rawFrom: Day | null,
 ): AsyncGenerator<CopiedFigures[]> {
   const time = (value: unknown) => (value === null ? null : fromTime(value))
-  const none = { unique_views: 0, logged_in: 0, bots: 0, first_viewed_at: null, last_viewed_at: null }
+  const none = {
+    isDetailed: true,
+    unique_views: 0,
+    logged_in: 0,
+    bots: 0,
+    first_viewed_at: null,
+    last_viewed_at: null,
+  }
   const dates = await reader.all('SELECT DISTINCT date FROM post_view_aggregates ORDER BY date')
   for (const day of dates.map(row => String(row['date']))) {
     const posts = await reader.all(
@@ -120,6 +134,7 @@ async function* figures(
       day,
       host: '',
       views: Number(row['view_count']),
+      isDetailed: row['unique_views'] !== null,
       unique_views: Number(row['unique_views']),
       logged_in: Number(row['logged_in']),
       bots: Number(row['bots']),

@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS post_view_bases (
   bots            UInt64,
   first_viewed_at Nullable(DateTime('UTC')),
   last_viewed_at  Nullable(DateTime('UTC')),
+  unknown_until   Date,
   readers         Array(UInt64),
   hosts           Array(String),
   host_views      Array(UInt64)
@@ -58,17 +59,20 @@ PARTITION BY toYYYYMM(day)
 ORDER BY (day, post)
 SETTINGS {{synced}};
 
--- What is counted, each row as a whole from all rows of its key; the greatest stamp holds, see roll.ts.
+-- What is counted, each row as a whole from all rows of its key; the greatest stamp holds, see roll.ts. unknown_until: the last day, if any, of
+-- which its views alone are known. It was adopted, and its rows do not explain them. detailed_views are those of the other days.
 
 CREATE TABLE IF NOT EXISTS post_view_days (
   post            UUID,
   day             Date,
   views           UInt64,
+  detailed_views  UInt64,
   unique_views    UInt64,
   logged_in       UInt64,
   bots            UInt64,
   first_viewed_at Nullable(DateTime('UTC')),
   last_viewed_at  Nullable(DateTime('UTC')),
+  unknown_until   Date,
   stamp           UInt64
 )
 ENGINE = ReplacingMergeTree(stamp)
@@ -79,11 +83,13 @@ SETTINGS index_granularity = 1024, {{synced}};
 CREATE TABLE IF NOT EXISTS post_view_post_totals (
   post            UUID,
   views           UInt64,
+  detailed_views  UInt64,
   unique_views    UInt64,
   logged_in       UInt64,
   bots            UInt64,
   first_viewed_at Nullable(DateTime('UTC')),
   last_viewed_at  Nullable(DateTime('UTC')),
+  unknown_until   Date,
   stamp           UInt64
 )
 ENGINE = ReplacingMergeTree(stamp)
@@ -93,11 +99,13 @@ SETTINGS index_granularity = 128, min_bytes_for_wide_part = 10000000000, {{synce
 CREATE TABLE IF NOT EXISTS post_view_site_days (
   day             Date,
   views           UInt64,
+  detailed_views  UInt64,
   unique_views    UInt64,
   logged_in       UInt64,
   bots            UInt64,
   first_viewed_at Nullable(DateTime('UTC')),
   last_viewed_at  Nullable(DateTime('UTC')),
+  unknown_until   Date,
   stamp           UInt64
 )
 ENGINE = ReplacingMergeTree(stamp)
@@ -163,19 +171,25 @@ SELECT id, if(post_name = '', toString(post), post_name) AS post_uuid, user_id, 
 FROM {{all: SELECT * FROM post_view_rows FINAL}} AS view_rows;
 
 CREATE VIEW IF NOT EXISTS post_view_aggregates AS
-SELECT if(name = '', toString(post), name) AS post_uuid, day AS date, views AS view_count, 0 AS baseline, unique_views, logged_in, bots,
+SELECT if(name = '', toString(post), name) AS post_uuid, day AS date, views AS view_count, 0 AS baseline,
+       if(unknown_until > toDate(0), NULL, days.unique_views) AS unique_views,
+       if(unknown_until > toDate(0), NULL, days.logged_in) AS logged_in,
+       if(unknown_until > toDate(0), NULL, days.bots) AS bots,
        first_viewed_at, last_viewed_at
 FROM {{all: SELECT d.*, n.name AS name FROM (SELECT * FROM post_view_days FINAL) AS d
-  LEFT ANY JOIN post_view_names AS n ON n.post = d.post WHERE d.views + d.bots > 0}} AS days;
+  LEFT ANY JOIN post_view_names AS n ON n.post = d.post WHERE d.views + d.bots > 0 OR d.unknown_until > toDate(0)}} AS days;
 
 CREATE VIEW IF NOT EXISTS site_view_aggregates AS
-SELECT day AS date, sum(views) AS view_count, sum(s.unique_views) AS unique_views, sum(s.logged_in) AS logged_in, sum(s.bots) AS bots,
+SELECT day AS date, sum(s.views) AS view_count, max(unknown_until) > toDate(0) AS is_unknown,
+       if(is_unknown, NULL, sum(s.unique_views)) AS unique_views,
+       if(is_unknown, NULL, sum(s.logged_in)) AS logged_in,
+       if(is_unknown, NULL, sum(s.bots)) AS bots,
        min(s.first_viewed_at) AS first_viewed_at, max(s.last_viewed_at) AS last_viewed_at
 FROM {{all: SELECT * FROM post_view_site_days FINAL}} AS s
 GROUP BY day
-HAVING view_count + bots > 0;
+HAVING view_count + sum(s.bots) > 0 OR is_unknown;
 
 CREATE VIEW IF NOT EXISTS post_view_totals AS
-SELECT if(name = '', toString(post), name) AS post_uuid, views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+SELECT if(name = '', toString(post), name) AS post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until
 FROM {{all: SELECT t.*, n.name AS name FROM (SELECT * FROM post_view_post_totals FINAL) AS t
-  LEFT ANY JOIN post_view_names AS n ON n.post = t.post WHERE t.views + t.bots > 0}} AS totals;
+  LEFT ANY JOIN post_view_names AS n ON n.post = t.post WHERE t.views + t.bots > 0 OR t.unknown_until > toDate(0)}} AS totals;

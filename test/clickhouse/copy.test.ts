@@ -3,15 +3,17 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
+import { addDays } from '../../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings, Referrers, Store } from '../../packages/analytics/src/store/store.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from '../store-contract-random.ts'
 import { everythingIn, type Question } from '../store-contract-recount.ts'
+import { OLD, oldTables, RECENT, TODAY } from '../support/article-tables.ts'
 import { clickhouseUrl, ownCluster } from '../support/clickhouse.ts'
 import { commandLine } from '../support/command.ts'
 import { MYSQL, SQLITE } from '../support/engines.ts'
 import { opened } from '../support/two-shards.ts'
-import { received, record, unix } from '../support/views.ts'
+import { POST, received, record, unix, view } from '../support/views.ts'
 
 const DAY_SECONDS = 86_400
 const SETTINGS: CountingSettings = {
@@ -134,6 +136,52 @@ describe('copied from', () => {
       await assert.rejects(refused, /has views of its own/)
     })
   }
+
+  test("the articles' tables, what is not known of their days stays so on two shards, and on three", async t => {
+    const { old, adopt } = await oldTables(t)
+    await old.consume({ timestamp: `${OLD} 12:00:00`, referer: 'https://a.example/' })
+    await old.consume(
+      { timestamp: `${OLD} 23:59:00`, user_id: 7, post_uuid: 'late' },
+      `${addDays(OLD, 1)} 00:01:00`,
+    )
+    await old.keep({ timestamp: `${addDays(OLD, 2)} 12:00:00`, post_uuid: 'kept-only' })
+    await old.count('counted-only', `${addDays(OLD, 3)} 12:00:00`, 3)
+    await old.count(POST, `${RECENT} 09:00:00`, 2)
+    await old.consume({ timestamp: `${RECENT} 09:00:00`, post_uuid: 'known' })
+    const from = await adopt(SETTINGS)
+    const later = `${addDays(RECENT, 1)}T12:00:00Z`
+    const noon = `${RECENT}T12:00:00Z`
+    await record(from, [
+      view(noon),
+      view(noon, { postUuid: 'known', referer: 'https://b.example/' }),
+      view(later),
+    ])
+    const question = { posts: [POST, 'late', 'kept-only', 'counted-only', 'known'], from: OLD, to: TODAY }
+    assert.equal((await from.siteTotals()).details_since, addDays(RECENT, 1))
+
+    let source: Store = from
+    for (const shards of [2, 3]) {
+      const { store } = await clickhouse(t, shards)
+      for (let run = 1; run <= 2; run++)
+        assert.equal((await store.fill!(await source.copySource(NAME))).differing, 0)
+      await assertSame(source, store, question)
+      source = store
+    }
+    // Consumers go over: what comes to a day that is not known is counted, and the rest of the day stays unknown.
+    const more = [
+      view(noon, { ip: '192.0.2.77' }),
+      view(later, { postUuid: 'late' }),
+      view(later, { ip: '192.0.2.8' }),
+    ]
+    for (const each of [from, source]) {
+      await record(each, more)
+      await each.roll?.()
+    }
+    await assertSame(from, source, question)
+    const retention = { now: unix(`${TODAY}T12:00:00Z`), rawRetentionDays: 1, maxAgeSeconds: DAY_SECONDS }
+    for (const each of [from, source]) assert.ok((await each.prune(retention)).rows > 0)
+    await assertSame(from, source, question)
+  })
 
   test('SQLite, by the command, which tells of what is no ClickHouse', async t => {
     const { url } = await SQLITE.create(t)

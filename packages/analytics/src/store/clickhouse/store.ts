@@ -53,6 +53,8 @@ export async function openClickhouseStore(
   const batch = <T>(work: () => Promise<T>) => ingest.cluster.during(work)
   const long = <T>(work: () => Promise<T>) => housekeeping.cluster.during(work)
 
+  /** Whoever has rolled last may have died, or failed, before it was done. */
+  let isSiteBehind = true
   let epoch = 0
   const learned = new Learned(() =>
     batch(async () => {
@@ -95,7 +97,9 @@ export async function openClickhouseStore(
       learned.during(() =>
         long(async () => {
           const isRolled = await rollAll(housekeeping)
-          if (isRolled) await siteBreakdowns(housekeeping)
+          isSiteBehind ||= isRolled
+          if (isSiteBehind) await siteBreakdowns(housekeeping)
+          isSiteBehind = false
           return isRolled
         }),
       ),

@@ -31,7 +31,7 @@ export const SUMS = `sum(f.views) AS views, sum(f.detailed_views) AS detailed_vi
 
 /** Sums of posts' figures of one day: what is not known of one post is not known of the site. */
 export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
-  if(is_unknown, 0, views) AS detailed_views, if(is_unknown, 0, sum(f.unique_views)) AS unique_views,
+  if(is_unknown, 0, sum(f.detailed_views)) AS detailed_views, if(is_unknown, 0, sum(f.unique_views)) AS unique_views,
   if(is_unknown, 0, sum(f.logged_in)) AS logged_in, if(is_unknown, 0, sum(f.bots)) AS bots,
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
 

@@ -104,6 +104,59 @@ describe('ClickHouse on two shards', () => {
     await assertCounts(store, 120)
   })
 
+  test('lists the hosts of an open day also where the clock of a publisher was ahead on one shard alone', async t => {
+    for (const postUuid of ['post-0', 'post-1', 'post-2', 'post-3']) {
+      const { store } = await onTwoShards(t)
+      const late = unix(`${TODAY}T23:50:00Z`)
+      await record(store, views(7, { referer: 'https://b.example/' }))
+      await record(store, [
+        {
+          ...view(NOON, { postUuid, referer: 'https://a.example/' }),
+          viewedAt: late,
+          ownTime: late + 20 * 60,
+        },
+      ])
+      await store.roll!()
+      assert.deepEqual(await store.referrers(null, TODAY, TODAY, 10), {
+        referrers: [
+          { host: 'b.example', views: 7 },
+          { host: 'a.example', views: 1 },
+        ],
+        other: { views: 0 },
+      })
+    }
+  })
+
+  test('keeps the views of a post whose id is the nil UUID apart from those of the site', async t => {
+    const { store } = await onTwoShards(t)
+    const postUuid = '00000000-0000-0000-0000-000000000000'
+    await record(store, [
+      ...views(5, { postUuid, referer: 'https://a.example/' }),
+      ...views(7, { referer: 'https://b.example/' }),
+    ])
+    await store.roll!()
+    const now = unix(NOON) + 40 * DAY
+    assert.equal((await store.prune({ now, rawRetentionDays: 1, maxAgeSeconds: DAY })).rows, 12)
+    await store.rebuild({ adoptSettings: false })
+    const [totals] = await store.postTotals([postUuid])
+    assert.equal(totals!.views, 5)
+    assert.deepEqual((await store.referrers(postUuid, TODAY, TODAY, 10)).referrers, [
+      { host: 'a.example', views: 5 },
+    ])
+    await assertCounts(store, 12)
+  })
+
+  test('counts nothing any more by settings that were replaced, also where no view comes', async t => {
+    const { store, open, url } = await onTwoShards(t)
+    await record(store, views(10))
+    await store.roll!()
+    const other = await open(url, { ...SETTINGS, timeZone: 'Asia/Tokyo' })
+    await other.rebuild({ adoptSettings: true })
+    await assert.rejects(store.roll!(), StoreRefused)
+    await other.roll!()
+    await assertVerified(other)
+  })
+
   test('counts a view once that is there several times, merged or not', async t => {
     const { store, sql } = await onTwoShards(t)
     const batch = views(40, { referer: 'https://a.example/' })

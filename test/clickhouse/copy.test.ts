@@ -22,7 +22,6 @@ const SETTINGS: CountingSettings = {
   uniqueBy: 'ip',
   bots: 'exclude',
 }
-const NAME = 'the source'
 
 const clusters = new Map([1, 2, 3].map(shards => [shards, ownCluster(shards)]))
 
@@ -102,7 +101,7 @@ describe('copied from', () => {
         const interrupt = () => {
           if (left-- === 0) throw new Error('interrupted')
         }
-        isDone = await store.fill!(await from.copySource(NAME), interrupt).then(
+        isDone = await store.fill!(await from.copySource(), interrupt).then(
           ({ differing }) => {
             assert.equal(differing, 0)
             return true
@@ -120,7 +119,7 @@ describe('copied from', () => {
       const more = randomViews(randomOf(6), 40)
       await record(from, more, { receivedAt: now + 60 })
       await from.roll?.()
-      assert.equal((await store.fill!(await from.copySource(NAME))).differing, 0)
+      assert.equal((await store.fill!(await from.copySource())).differing, 0)
       await assertSame(from, store, question)
 
       // Consumers go over: what they are sent again is known, and so is whoever has read before.
@@ -132,7 +131,7 @@ describe('copied from', () => {
       }
       await assertSame(from, store, question)
 
-      const refused = store.fill!(await from.copySource(NAME))
+      const refused = store.fill!(await from.copySource())
       await assert.rejects(refused, /has views of its own/)
     })
   }
@@ -163,7 +162,7 @@ describe('copied from', () => {
     for (const shards of [2, 3]) {
       const { store } = await clickhouse(t, shards)
       for (let run = 1; run <= 2; run++)
-        assert.equal((await store.fill!(await source.copySource(NAME))).differing, 0)
+        assert.equal((await store.fill!(await source.copySource())).differing, 0)
       await assertSame(source, store, question)
       source = store
     }
@@ -181,6 +180,31 @@ describe('copied from', () => {
     const retention = { now: unix(`${TODAY}T12:00:00Z`), rawRetentionDays: 1, maxAgeSeconds: DAY_SECONDS }
     for (const each of [from, source]) assert.ok((await each.prune(retention)).rows > 0)
     await assertSame(from, source, question)
+  })
+
+  test('a source that counts otherwise is refused, until the new database counts so as well', async t => {
+    const byAddress = { ...SETTINGS, uniqueBy: 'ip' } as const
+    const from = await opened(t, (await SQLITE.create(t)).url, byAddress)
+    await from.migrate()
+    await record(from, [view(`${TODAY}T00:00:01Z`, { ip: '2001:db8::1' })])
+    const cluster = await clusters.get(1)!()
+    const url = clickhouseUrl(cluster, await cluster.database())
+    const unasked = await opened(t, url, { ...SETTINGS, uniqueBy: null })
+    await unasked.migrate()
+    const refused = unasked.fill!(await from.copySource())
+    await assert.rejects(refused, /UNIQUE_BY is network, recorded in the database is ip\. With the settings/)
+    const store = await opened(t, url, byAddress)
+    await store.rebuild({ adoptSettings: true })
+    assert.equal((await store.fill!(await from.copySource())).differing, 0)
+    await assertVerified(store)
+  })
+
+  test('a database is told by its URL, and a wrong one is not repeated', async t => {
+    const { run } = await commandLine(t, { DATABASE_URL: 'clickhouse://127.0.0.1:1/postviews' })
+    const { code, stderr } = await run('copy --from mariadb://reader:geheim@127.0.0.1/postviews')
+    assert.equal(code, 2)
+    assert.match(stderr, /^error: --from is none of .*: write mysql:$/m)
+    assert.doesNotMatch(stderr, /geheim/)
   })
 
   test('SQLite, by the command, which tells of what is no ClickHouse', async t => {

@@ -2,14 +2,18 @@
 
 import type { TestContext } from 'node:test'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
-import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
+import type { AskedSettings, CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
 import { atEnd } from './at-end.ts'
 import { clickhouseUrl, ownCluster, queryShard } from './clickhouse.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './tcp-proxy.ts'
 
 export const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
 
-export async function opened(t: TestContext, url: string, settings = SETTINGS): Promise<Store> {
+export async function opened(
+  t: TestContext,
+  url: string,
+  settings: AskedSettings = SETTINGS,
+): Promise<Store> {
   const store = await openStore(url, settings)
   atEnd(t, () => store.close())
   return store

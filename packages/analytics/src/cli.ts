@@ -1,11 +1,10 @@
 /** The command line: what the person on call types. */
 
 import { isUtf8 } from 'node:buffer'
-import { resolve } from 'node:path'
 import { endBy, Interrupted } from '@postviews/client/src/ending.ts'
 import { canonicalIp } from '@postviews/client/src/index.ts'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
+import { type Config, ConfigError, databaseUrl, readConfig, SETTINGS } from './config.ts'
 import {
   DEAD_REASONS,
   type DeadMessage,
@@ -251,16 +250,26 @@ program
   .description(
     'fill the ClickHouse of DATABASE_URL, which has no views of its own, from another database; run it again for what came since',
   )
-  .requiredOption('--from <url>', 'the database to copy, as a DATABASE_URL; it is only read')
+  .addOption(
+    new Option('--from <url>', 'the database to copy, as a DATABASE_URL; of it nothing is changed')
+      .env('COPY_FROM')
+      .makeOptionMandatory(),
+  )
   .option('--json', 'print the outcome as JSON')
-  .action(({ from, json }: { from: string; json?: true }) =>
-    withStore({}, async (store, progress, _print, { counting }) => {
+  .action(({ from, json }: { from: string; json?: true }, command: Command) => {
+    try {
+      databaseUrl(from)
+    } catch (error) {
+      // Commander would print the URL, and with it the password.
+      command.error(`--from ${(error as Error).message}`)
+    }
+    return withStore({}, async (store, progress, _print, { counting }) => {
       if (store.fill === undefined)
         throw new StoreRefused('DATABASE_URL is not of ClickHouse: only that can be filled')
       const source = await openStore(from, counting)
       try {
         await source.checkSettings()
-        const { rows, differing } = await store.fill(await source.copySource(stableName(from)), progress)
+        const { rows, differing } = await store.fill(await source.copySource(), progress)
         if (differing > 0) process.exitCode = EXIT.failed
         if (json) return JSON.stringify({ rows, differing })
         const copied = `copied ${some(rows, 'raw row')}`
@@ -270,14 +279,8 @@ program
       } finally {
         await source.close()
       }
-    }),
-  )
-
-/** Of a database, without what may be another tomorrow. */
-function stableName(url: string): string {
-  if (url.startsWith('sqlite:')) return `sqlite:${resolve(url.slice('sqlite:'.length))}`
-  return url.replace(/\/\/[^@/]*@/, '//').replace(/\?.*$/, '')
-}
+    })
+  })
 
 /** Runs a command on the store; what it returns is printed at the end. */
 function withStore(

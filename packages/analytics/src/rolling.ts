@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
-import { type Store, StoreRefused } from './store/store.ts'
+import type { Store } from './store/store.ts'
 
 const EVERY_MS = 2_000
 /** While much comes in it takes a third of a server's time, at most. */
@@ -42,8 +42,8 @@ export class Rolling {
         if (isLost) log.info('roll.back')
         isLost = false
       } catch (error) {
-        // A process that is refused is about to end; batches say why.
-        if (signal.aborted || error instanceof StoreRefused) return
+        if (signal.aborted) return
+        // Also one that is refused: the next batch ends the process.
         rollsFailed.inc()
         if (!isLost) log.error({ error: describeError(error) }, 'roll.lost')
         isLost = true

@@ -2,6 +2,7 @@
 
 import type { Day } from './calendar.ts'
 import type { KeptRow } from './row.ts'
+import type { CountingSettings } from './store.ts'
 
 /** A raw row, with what of it does not follow from its view. */
 export interface CopiedRow {
@@ -45,6 +46,7 @@ export interface CopiedReader {
 }
 
 export interface CopySource {
+  settings: CountingSettings
   settingsSince: Day | null
   /** The lists of the site's own hosts, the latest first. */
   ownHosts: readonly string[]

@@ -199,7 +199,7 @@ export interface Store extends Reads {
    * @param name of this database, the same whenever it is copied
    * @throws {StoreRefused} for what ClickHouse cannot keep
    */
-  copySource(name: string): Promise<CopySource>
+  copySource(): Promise<CopySource>
 
   /** Copies all of it, again and again the same (ClickHouse alone). @throws {StoreRefused} when there are views of its own */
   fill?(source: CopySource, progress?: Progress): Promise<Filled>

@@ -8,9 +8,10 @@ import type { Day } from '../calendar.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
 import { type Cluster, overAll, type Shard } from './connection.ts'
-import { keptHosts, READER, SITE } from './count.ts'
+import { keptHosts, READER } from './count.ts'
 import { rollAll } from './recount.ts'
 import { countPosts, countSite, countTotals, inSteps, rollingOf } from './roll.ts'
+import { SITE } from './sql.ts'
 import type { Engine } from './state.ts'
 
 export interface CarriedFigures {
@@ -71,7 +72,8 @@ export async function carryFigures(
   return differing
 }
 
-export const IS_UUID = `match(post_uuid, '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')`
+/** As SQL: `isOwnKey`. */
+export const IS_UUID = `(match(post_uuid, '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$') AND post_uuid != '${SITE}')`
 /** As SQL: `postKey`. */
 export const POST_KEY = `if(${IS_UUID}, toUUIDOrZero(post_uuid),
   toUUID(replaceRegexpOne(lower(hex(substring(SHA256(post_uuid), 1, 16))), '^(.{8})(.{4})(.{4})(.{4})', '\\\\1-\\\\2-\\\\3-\\\\4-')))`

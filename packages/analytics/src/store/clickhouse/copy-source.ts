@@ -4,12 +4,13 @@ import type { Day } from '../calendar.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
 import { rawFrom } from './adopt-settings.ts'
 import type { Row } from './connection.ts'
-import { FIGURES, hostsOf, SAYS, SITE, siteHostsOf } from './count.ts'
+import { FIGURES, hostsOf, SAYS, siteHostsOf } from './count.ts'
 import { hourGroups } from './derive.ts'
 import { dayKeys } from './keys.ts'
 import { rollAll } from './recount.ts'
 import { sourcesOf } from './roll.ts'
 import { IS_FORGOTTEN, UNEXPLAINED } from './row.ts'
+import { SITE } from './sql.ts'
 import { checkedState, type Engine, recordedLists } from './state.ts'
 
 const ROWS_AT_ONCE = 50_000
@@ -26,13 +27,14 @@ const NO_FIGURES = {
 
 export async function copySource(engine: Engine): Promise<CopySource> {
   const { cluster } = engine
-  const { settingsSince } = await checkedState(engine)
+  const { settings, settingsSince } = await checkedState(engine)
   await rollAll(engine)
   const shards = await cluster.shards()
   const counts = await Promise.all(
     shards.map(shard => shard.all('SELECT count() AS views FROM post_view_rows')),
   )
   return {
+    settings,
     settingsSince,
     ownHosts: await recordedLists(cluster),
     keys: new Map([...(await dayKeys(cluster))].map(([day, { secret }]) => [day, secret])),

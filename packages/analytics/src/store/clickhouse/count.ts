@@ -3,7 +3,7 @@
 import { KEPT_OF_POST, NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import { NO_HOUR } from './row.ts'
-import { quoted } from './sql.ts'
+import { quoted, SITE } from './sql.ts'
 import type { Engine } from './state.ts'
 
 const HOUR_SECONDS = 3_600
@@ -11,9 +11,6 @@ const HOUR_SECONDS = 3_600
 const AHEAD_SECONDS = 86_400
 /** A day counted in another zone is at most that far off. */
 const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
-
-/** The nil UUID: it stands for the site where a post is asked for. */
-export const SITE = '00000000-0000-0000-0000-000000000000'
 
 /** The figures of a post and day, in the order of the columns that every table of figures has. */
 export const FIGURES =

@@ -1,16 +1,17 @@
 /** Fills a database that counts no views of its own yet with those of another; any number of times. */
 
-import type { Day } from '../calendar.ts'
+import { differingSettings } from '../agreement.ts'
+import { type Day, daysBetween } from '../calendar.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
 import { ownHostsText, recordedOwnHosts } from '../own-hosts.ts'
-import { type Filled, type Progress, StoreRefused } from '../store.ts'
-import { agree, latestEntry } from './agreed.ts'
+import { type Filled, type Progress, RowRejected, StoreRefused } from '../store.ts'
+import { agree, latestEntry, raise } from './agreed.ts'
 import { carryFigures } from './carry-figures.ts'
 import type { Cluster, Shard } from './connection.ts'
 import { exclusively } from './lease.ts'
 import { shardOf } from './record.ts'
 import { insertOfCopied, lineOf, UNEXPLAINED } from './row.ts'
-import { checkedState, type Engine, recordState } from './state.ts'
+import { checkedState, type Engine, recordedLists, recordState } from './state.ts'
 
 const LINES_AT_ONCE = 50_000
 
@@ -33,6 +34,7 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
     const shards = await cluster.shards()
     await refuseOwnViews(shards)
     await agreeWith(engine, source)
+    await raise(cluster, FILLED, 1)
     const rows = await fillRows(engine, source, progress)
     for (const shard of shards) {
       await shard.run('DROP TABLE IF EXISTS post_view_copied SYNC')
@@ -56,15 +58,21 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
       progress,
     )
     for (const shard of shards) await shard.run('DROP TABLE post_view_copied SYNC')
+    // A consumer that has begun too early may have been taken for the source.
+    await refuseOwnViews(shards)
     return { rows, differing }
   })
 }
 
-/** A copied row was committed when it was received, to the millisecond. */
+/** As a name in `post_view_agreed`: what is here was copied. */
+const FILLED = 'filled'
+
+/** A copied row was committed when it was received, to the millisecond. Of pruned rows there are bases alone. */
 async function refuseOwnViews(shards: readonly Shard[]): Promise<void> {
   for (const shard of shards) {
     const own = await shard.all(
-      'SELECT 1 FROM post_view_rows WHERE committed_at != toDateTime64(received_at, 3) LIMIT 1',
+      `SELECT 1 FROM post_view_rows WHERE committed_at != toDateTime64(received_at, 3) LIMIT 1
+       UNION ALL SELECT 1 FROM post_view_bases WHERE (SELECT count() FROM post_view_agreed WHERE name = '${FILLED}') = 0 LIMIT 1`,
     )
     if (own.length > 0)
       throw new StoreRefused(
@@ -73,12 +81,31 @@ async function refuseOwnViews(shards: readonly Shard[]): Promise<void> {
   }
 }
 
-async function agreeWith(engine: Engine, { settingsSince, ownHosts, keys }: CopySource): Promise<void> {
+async function agreeWith(
+  engine: Engine,
+  { settings, settingsSince, ownHosts, keys }: CopySource,
+): Promise<void> {
   const { cluster } = engine
-  const state = await checkedState(engine)
-  const hosts = recordedOwnHosts(ownHosts[0]!)
-  if (state.settingsSince !== settingsSince || ownHostsText(state.ownHosts) !== ownHostsText(hosts))
-    await recordState(cluster, { ...state, agreement: state.agreement + 1, settingsSince, ownHosts: hosts })
+  let state = await checkedState(engine)
+  const differing = differingSettings(settings, engine)
+  if (differing !== null) {
+    throw new StoreRefused(
+      `the source counts otherwise: ${differing}. With the settings of the source run \`postviews rebuild --adopt-settings\` on the new database, which takes no time while it is empty, and copy with them`,
+    )
+  }
+  // As that left rows behind, they lie on days of another zone.
+  if (settingsSince !== null) await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
+  const known = new Set(await recordedLists(cluster))
+  for (const list of [...ownHosts].reverse()) {
+    const hosts = recordedOwnHosts(list)
+    const isLatest = list === ownHosts[0]
+    const isRecorded = isLatest
+      ? ownHostsText(state.ownHosts) === ownHostsText(hosts) && state.settingsSince === settingsSince
+      : known.has(ownHostsText(hosts))
+    if (isRecorded) continue
+    state = { ...state, agreement: state.agreement + 1, settingsSince, ownHosts: hosts }
+    await recordState(cluster, state)
+  }
   for (const [day, secret] of keys) await agreeOnKey(cluster, day, secret)
 }
 
@@ -132,7 +159,13 @@ function lineOfCopied(
   { row, id, hourTime, counts, isUnexplained, isForgotten }: CopiedRow,
   key: number,
 ): string {
-  const line = lineOf({ ...row, eventId: id }, hourTime ?? row.viewedAt, key)
+  let line: string
+  try {
+    line = lineOf({ ...row, eventId: id }, hourTime ?? row.viewedAt, key)
+  } catch (error) {
+    if (!(error instanceof RowRejected)) throw error
+    throw new StoreRefused(`a view of post ${row.postUuid} on ${row.day} cannot be copied: ${error.message}`)
+  }
   const asSettingsSay = -1
   const counted = isUnexplained ? UNEXPLAINED : counts === null ? asSettingsSay : Number(counts)
   return `${line.slice(0, -1)},${row.eventId !== null},${counted},${Number(isForgotten)}]`
@@ -160,7 +193,7 @@ function lineOfFigures(of: CopiedFigures): string {
 
 function lineOfReader({ post, day, slice, visitor }: CopiedReader): string {
   const number = Buffer.from(visitor.padEnd(16, '0'), 'hex').readBigUInt64LE()
-  return `["reader","${post}","${day}",${slice ?? -1},${number}]`
+  return `["reader",${JSON.stringify(post)},"${day}",${slice ?? -1},${number}]`
 }
 
 /** Unix seconds; now where there are no rows. */

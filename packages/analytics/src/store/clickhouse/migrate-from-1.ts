@@ -8,7 +8,7 @@
  */
 
 import { changesFrom } from '../agreement.ts'
-import type { Day } from '../calendar.ts'
+import { type Day, daysBetween } from '../calendar.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
 import { type CountingSettings, type Progress, StoreRefused } from '../store.ts'
 import { agree, raise } from './agreed.ts'
@@ -145,7 +145,8 @@ async function carryAgreed({ cluster }: Engine, { agreements, keys }: Old): Prom
     })
   }
   const clocks = new Set(agreements.map(row => `${row['time_zone']} ${row['rules_changes']}`))
-  if (clocks.size > 1) await raise(cluster, 'zones', 1)
+  const since = agreements.at(-1)!['settings_since'] as Day | null
+  if (clocks.size > 1 && since !== null) await raise(cluster, 'zones until', daysBetween('1970-01-01', since))
   for (const [day, secret] of keys) await agree(cluster, `key ${day}`, { number: KEY, value: secret })
   const [open] = await cluster.all(
     `SELECT maxOrNull(day) AS day FROM post_view_reach WHERE name = 'open_from'`,

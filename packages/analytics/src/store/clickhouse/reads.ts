@@ -5,7 +5,7 @@ import { addDays, type Calendar, type Day, latest } from '../calendar.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { hostsOf, postIn, SAYS, type Sources, SUMS, siteHostsOf } from './count.ts'
+import { dayIn, hostsOf, postIn, SAYS, SUMS, siteHostsOf } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
 import { shardOf } from './record.ts'
 import { countedUntil, sourcesOf } from './roll.ts'
@@ -166,27 +166,22 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
     async referrers(post, first, last, limit, offset = 0) {
       return cluster.during(async () => {
         const shards = await cluster.shards()
-        const shard = post === null ? shards[0]! : shards[shardOf(post, shards.length)]!
-        const sources = await sourcesOf({ calendar }, shard)
-        const open = await openDays(shards, sources, first, last)
-        const hosts =
+        const [views, [holds]] = await Promise.all([
           post === null
-            ? siteHosts(cluster, sources, open, within(first, last))
-            : postHosts(sources, open, within(first, last), postKey(post))
-        const [rows, [holds]] = await Promise.all([
-          shard.all(
-            `SELECT host, views, whole FROM (
-               SELECT host, views, sum(views) OVER () AS whole FROM (SELECT host, sum(n) AS views FROM (${hosts}) GROUP BY host)
-             )
-             WHERE host != '${REMAINDER}' AND views > 0 ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`,
-          ),
+            ? siteHosts(calendar, shards, first, last)
+            : postHosts(calendar, shards[shardOf(post, shards.length)]!, postKey(post), first, last),
           recordedLists(cluster),
         ])
-        const [whole] = rows.length > 0 ? rows : await shard.all(`SELECT sum(n) AS whole FROM (${hosts})`)
+        const named = [...views].filter(([host, count]) => host !== REMAINDER && count > 0)
+        named.sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
+        const page = named.slice(offset, offset + limit)
+        const sum = (hosts: Iterable<[string, number]>) =>
+          [...hosts].reduce((all, [, count]) => all + count, 0)
         const own = recordedOwnHosts(holds!)
-        const referrers = rows.map(row => referrerOf(own, String(row['host']), Number(row['views'])))
-        const listed = referrers.reduce((sum, { views }) => sum + views, 0)
-        return { referrers, other: { views: Number(whole!['whole']) - listed } }
+        return {
+          referrers: page.map(([host, count]) => referrerOf(own, host, count)),
+          other: { views: sum(views) - sum(page) },
+        }
       })
     },
 
@@ -232,40 +227,69 @@ async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>
   return rows
 }
 
-/** The days of a period that are broken down from their rows: two or three, where retention runs. */
-async function openDays(
-  shards: readonly Shard[],
-  { closed }: Sources,
+type HostViews = Map<string, number>
+
+/** Days that are not broken down yet are, from their rows: two or three, where retention runs. */
+async function postHosts(
+  calendar: Calendar,
+  shard: Shard,
+  key: string,
   first: Day,
   last: Day,
-): Promise<Day[]> {
-  const lists = await Promise.all(
-    shards.map(shard =>
-      shard.all(
-        `SELECT DISTINCT day FROM post_view_site_days WHERE ${within(first, last)} AND day > '${closed ?? '1970-01-01'}'`,
-      ),
-    ),
+): Promise<HostViews> {
+  const [post, period] = [postIn([key]), within(first, last)]
+  const sources = await sourcesOf({ calendar }, shard)
+  const closed = sources.closed ?? '1970-01-01'
+  const rows = await shard.all(
+    `SELECT DISTINCT day FROM post_view_days WHERE ${post} AND ${period} AND day > '${closed}'`,
   )
-  return [...new Set(lists.flat().map(row => String(row['day'])))]
+  const open = rows.map(row => String(row['day']))
+  const kept = `SELECT host, n FROM (
+    SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${closed}'
+  ) ARRAY JOIN hosts AS host, host_views AS n`
+  const counted = open.length === 0 ? '' : ` UNION ALL SELECT host, n FROM (${hostsOf(sources, open, post)})`
+  return viewsByHost(await shard.all(`SELECT host, sum(n) AS views FROM (${kept}${counted}) GROUP BY host`))
 }
 
-function postHosts(sources: Sources, open: readonly Day[], period: string, key: string): string {
-  const post = postIn([key])
-  const settled = `SELECT host, n FROM (
-    SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${sources.closed ?? '1970-01-01'}'
-  ) ARRAY JOIN hosts AS host, host_views AS n`
-  return open.length === 0
-    ? settled
-    : `${settled} UNION ALL SELECT host, n FROM (${hostsOf(sources, open, post)})`
+/** A day whose shards have settled it is open until all of them are broken down together. */
+async function siteHosts(
+  calendar: Calendar,
+  shards: readonly Shard[],
+  first: Day,
+  last: Day,
+): Promise<HostViews> {
+  const period = within(first, last)
+  const daysIn = async (shard: Shard, table: string) =>
+    (await shard.all(`SELECT DISTINCT day FROM ${table} WHERE ${period}`)).map(row => String(row['day']))
+  const kept = await daysIn(shards[0]!, 'post_view_site_breakdowns')
+  const isKept = new Set(kept)
+  const parts = await Promise.all(
+    shards.map(async shard => {
+      const open = (await daysIn(shard, 'post_view_site_days')).filter(day => !isKept.has(day))
+      if (open.length === 0) return []
+      const counted = siteHostsOf(await sourcesOf({ calendar }, shard), open)
+      return shard.all(`SELECT host, sum(n) AS views FROM (${counted}) GROUP BY host`)
+    }),
+  )
+  if (kept.length > 0) {
+    parts.push(
+      await shards[0]!.all(
+        `SELECT host, sum(n) AS views
+         FROM (SELECT * FROM post_view_site_breakdowns FINAL WHERE ${dayIn(kept)}) ARRAY JOIN hosts AS host, host_views AS n
+         GROUP BY host`,
+      ),
+    )
+  }
+  return viewsByHost(parts.flat())
 }
 
-function siteHosts(cluster: Cluster, sources: Sources, open: readonly Day[], period: string): string {
-  const settled = `SELECT host, n FROM (
-    SELECT * FROM post_view_site_breakdowns FINAL WHERE ${period} AND day <= '${sources.closed ?? '1970-01-01'}'
-  ) ARRAY JOIN hosts AS host, host_views AS n`
-  if (open.length === 0) return settled
-  const counted = `SELECT host, sum(n) AS n FROM (${siteHostsOf(sources, open)}) GROUP BY host`
-  return `${settled} UNION ALL SELECT host, n FROM ${cluster.from(counted)} AS of_days`
+function viewsByHost(rows: readonly Row[]): HostViews {
+  const views: HostViews = new Map()
+  for (const row of rows) {
+    const host = String(row['host'])
+    views.set(host, (views.get(host) ?? 0) + Number(row['views']))
+  }
+  return views
 }
 
 /** The last day of which the views alone are known. */

@@ -21,7 +21,6 @@ import {
   figuresOf,
   NOTHING,
   SAYS,
-  SITE,
   type Sources,
   SUMS,
   SUMS_OF_DAY,
@@ -40,6 +39,7 @@ import {
   rollShard,
 } from './roll.ts'
 import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
+import { SITE } from './sql.ts'
 import { checkedState, type Engine, type State } from './state.ts'
 
 /** The figures of a table, in the order of its columns, as `verify` calls them. */

@@ -4,10 +4,9 @@
  */
 
 import { randomUUID } from 'node:crypto'
-import { isUuid } from '@postviews/client/src/index.ts'
 import type { KeptRow } from '../row.ts'
 import { type CountingSettings, RowRejected } from '../store.ts'
-import { postKey } from './sql.ts'
+import { isOwnKey, postKey } from './sql.ts'
 
 const HOUR_SECONDS = 3_600
 /** ClickHouse's DateTime ends in 2106. */
@@ -105,8 +104,8 @@ export function lineOf(row: KeptRow, ownTime: number | null, keyNumber: number):
   if (viewedAt > LAST_SECOND || receivedAt > LAST_SECOND || viewedAt < 0 || receivedAt < 0) {
     throw new RowRejected('ClickHouse keeps no times after February 2106, and none before 1970')
   }
-  const isPostUuid = isUuid(postUuid)
-  return `[${hourOf(row, ownTime)},"${isPostUuid ? postUuid : postKey(postUuid)}","${eventId ?? randomUUID()}",${eventId !== null},"${isPostUuid ? '' : postUuid}",${row.userId},${json(row.ip)},${json(row.userAgent)},${json(row.referer)},${viewedAt},${receivedAt},"${row.day}",${row.slice},${Number(row.loggedIn)},${Number(row.bot)},${keyNumber},"${row.visitor.slice(0, 16)}",${json(row.refererHost)}]`
+  const isPostUuid = isOwnKey(postUuid)
+  return `[${hourOf(row, ownTime)},"${isPostUuid ? postUuid : postKey(postUuid)}","${eventId ?? randomUUID()}",${eventId !== null},${isPostUuid ? '""' : json(postUuid)},${row.userId},${json(row.ip)},${json(row.userAgent)},${json(row.referer)},${viewedAt},${receivedAt},"${row.day}",${row.slice},${Number(row.loggedIn)},${Number(row.bot)},${keyNumber},"${row.visitor.slice(0, 16)}",${json(row.refererHost)}]`
 }
 
 function json(text: string | null): string {

@@ -3,9 +3,10 @@
 import { KEPT_OF_SITE, NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import type { Row } from './connection.ts'
-import { dayIn, SITE, type Sources, siteHostsOf } from './count.ts'
+import { dayIn, type Sources, siteHostsOf } from './count.ts'
 import { type Differing, keyOf } from './recount.ts'
 import { allSources, inSteps, isSettled } from './roll.ts'
+import { SITE } from './sql.ts'
 import type { Engine } from './state.ts'
 
 /**

@@ -14,9 +14,17 @@ export function within(first: Day, last: Day): string {
   return from > to ? 'false' : `day BETWEEN '${from}' AND '${to}'`
 }
 
+/** The nil UUID: it stands for the site where a post is asked for. */
+export const SITE = '00000000-0000-0000-0000-000000000000'
+
+/** Whether a post is its own key; every other has a name. */
+export function isOwnKey(post: string): boolean {
+  return isUuid(post) && post !== SITE
+}
+
 /** 128 bits for a post: its UUID, or those of a hash of its text, written as a UUID. */
 export function postKey(post: string): string {
-  if (isUuid(post)) return post
+  if (isOwnKey(post)) return post
   const hex = hash('sha256', post)
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
 }

@@ -5,9 +5,10 @@ import { Calendar, type Day } from '../calendar.ts'
 import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { RowsOfViews } from '../rows-of-views.ts'
-import type { AskedSettings, Store } from '../store.ts'
+import { AGREEMENT_REPLACED, type AskedSettings, type Store, StoreRefused } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
+import { latestEntry } from './agreed.ts'
 import { Cluster } from './connection.ts'
 import { copySource } from './copy-source.ts'
 import { hoursOf } from './count.ts'
@@ -94,8 +95,11 @@ export async function openClickhouseStore(
         }),
       ),
     roll: () =>
-      learned.during(() =>
+      learned.during(agreement =>
         long(async () => {
+          // By other settings other rows would be counted.
+          const latest = await latestEntry(await housekeeping.cluster.first(), 'settings')
+          if (latest!.number > agreement) throw new StoreRefused(AGREEMENT_REPLACED)
           const isRolled = await rollAll(housekeeping)
           isSiteBehind ||= isRolled
           if (isSiteBehind) await siteBreakdowns(housekeeping)

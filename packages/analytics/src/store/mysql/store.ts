@@ -189,7 +189,7 @@ export async function openMysqlStore(
       return rebuild(recount, options, progress)
     },
     prune: (options, progress) => prune(housekeeping, options, progress),
-    copySource: name => copySource(recount, name),
+    copySource: () => copySource(recount),
     forget: (who, progress) => forget(housekeeping, who, progress),
 
     warnings: () => [],

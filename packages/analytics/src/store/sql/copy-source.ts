@@ -14,21 +14,19 @@ const ROWS_AT_ONCE = 5_000
 const UNEXPLAINED =
   'CASE WHEN v.received_at IS NULL AND a.date IS NOT NULL AND a.unique_views IS NULL THEN 1 ELSE 0 END'
 
-/**
- * @param name of the database, by which rows whose event had no id are told from those of others
- */
-export async function copySource(engine: SqlEngine, name: string): Promise<CopySource> {
+export async function copySource(engine: SqlEngine): Promise<CopySource> {
   const { reader } = engine
   const [row] = await reader.all(SELECT_STATE)
-  const { settingsSince, rawFrom, unknownUntil, adoptedAt } = toState(row!)
+  const { settings, settingsSince, rawFrom, unknownUntil, adoptedAt } = toState(row!)
   const keys = await dayKeys(reader)
   return {
+    settings,
     settingsSince,
     rawFrom,
     keys,
     ownHosts: await recordedLists(reader),
     rowsAbout: await rowsAbout(reader),
-    rows: () => rows(engine, name, { adoptedAt, unknownUntil }),
+    rows: () => rows(engine, { adoptedAt, unknownUntil }),
     figures: () => figures(engine, rawFrom),
     readers: () => readers(engine, rawFrom, [...keys.keys()]),
   }
@@ -36,7 +34,6 @@ export async function copySource(engine: SqlEngine, name: string): Promise<CopyS
 
 async function* rows(
   { reader, fromTime }: SqlEngine,
-  name: string,
   { adoptedAt, unknownUntil }: Pick<State, 'adoptedAt' | 'unknownUntil'>,
 ): AsyncGenerator<CopiedRow[]> {
   for (let last = 0; ; ) {
@@ -56,18 +53,13 @@ async function* rows(
           `row ${row['id']} was never counted: run \`postviews rebuild\` on that database first`,
         )
       }
-      return toCopied(row, name, fromTime, adoptedAt)
+      return toCopied(row, fromTime, adoptedAt)
     })
     last = Number(page.at(-1)!['id'])
   }
 }
 
-function toCopied(
-  row: SqlRow,
-  name: string,
-  fromTime: SqlEngine['fromTime'],
-  adoptedAt: number | null,
-): CopiedRow {
+function toCopied(row: SqlRow, fromTime: SqlEngine['fromTime'], adoptedAt: number | null): CopiedRow {
   const text = (column: string) => (row[column] === null ? null : String(row[column]))
   const hasNone = Number(row['has_none']) === 1
   const eventId = hasNone ? null : asUuid(String(row['event']).toLowerCase())
@@ -93,7 +85,7 @@ function toCopied(
   const isForgotten =
     (userId ?? ip ?? userAgent ?? referer) === null &&
     (visitor !== UNKNOWN_VISITOR || loggedIn || refererHost !== '')
-  const id = eventId ?? asUuid(hash('sha256', `${name} ${row['id']}`).slice(0, 32))
+  const id = eventId ?? asUuid(hash('sha256', `row ${row['id']}`).slice(0, 32))
   return {
     row: kept,
     id,

@@ -203,7 +203,7 @@ export async function openSqliteStore(
     },
 
     prune: (options, progress) => prune(patient, options, progress),
-    copySource: name => copySource(engine, name),
+    copySource: () => copySource(engine),
     forget: (who, progress) => forget(patient, who, progress),
 
     warnings: () => file.warnings,

@@ -41,6 +41,10 @@ const SETTINGS: ClickHouseSettings = {
   // The partition is part of each key, so two versions of a row meet there.
   do_not_merge_across_partitions_select_final: 1,
   output_format_json_quote_64bit_integers: 0,
+  // What a server's own profile may have otherwise, and would change a number.
+  join_use_nulls: 0,
+  aggregate_functions_null_for_empty: 0,
+  prefer_column_name_to_alias: 0,
 }
 
 /** A day of a big site has more readers than fit into the memory of a small server. */

@@ -43,8 +43,9 @@ export interface Sources {
   basedTo: Day | null
   /** The last settled day; null without any. */
   closed: Day | null
-  /** What was received before is in bases; Unix seconds. */
+  /** What was received before goes into bases, and once `based` is the same, is there; Unix seconds. */
   cutoff: number
+  based: number
 }
 
 /** As SQL: the partitions that rows of days may be in. */

@@ -2,10 +2,11 @@
 
 import type { Forget, Progress } from '../store.ts'
 import { hourGroups, insertChanged } from './derive.ts'
-import { KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
+import { IS_FORGOTTEN, KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
 import { quoted } from './sql.ts'
 import { type Engine, EPOCH } from './state.ts'
 
+const ROUNDS = 5
 const FORGOTTEN = { user_id: 'NULL', ip: 'NULL', user_agent: 'NULL', referer: 'NULL' }
 
 /**
@@ -22,15 +23,22 @@ export async function forget(
   const shards = await cluster.shards()
   let changed = 0
   for (const [index, shard] of shards.entries()) {
-    const groups = await hourGroups(shard, where)
-    for (const { hours } of groups) {
-      const rows = `SELECT * FROM post_view_rows FINAL WHERE ${hours} AND ${where}`
-      const [row] = await shard.all(`SELECT count() AS views FROM (${rows})`)
-      if (Number(row!['views']) > 0) await shard.run(insertChanged(rows, { ...FORGOTTEN, version }))
-      changed += Number(row!['views'])
-    }
-    if (groups.length > 0) {
-      await shard.run(`ALTER TABLE post_view_rows DELETE WHERE ${where} SETTINGS mutations_sync = 2`)
+    // Whoever is forgotten may be reading.
+    for (let round = 0; round < ROUNDS; round++) {
+      const groups = await hourGroups(shard, where)
+      if (groups.length === 0) break
+      for (const { hours } of groups) {
+        const rows = `SELECT * FROM post_view_rows FINAL WHERE ${hours} AND ${where}`
+        const [row] = await shard.all(`SELECT count() AS views FROM (${rows})`)
+        if (Number(row!['views']) > 0) await shard.run(insertChanged(rows, { ...FORGOTTEN, version }))
+        changed += Number(row!['views'])
+      }
+      // A row that came meanwhile is a view that nothing stands for yet.
+      const hours = groups.map(group => group.hours).join(' OR ')
+      const replaced = `SELECT hour, post, id FROM post_view_rows WHERE (${hours}) AND ${IS_FORGOTTEN} = 1`
+      await shard.run(
+        `ALTER TABLE post_view_rows DELETE WHERE ${where} AND (hour, post, id) IN (${replaced}) SETTINGS mutations_sync = 2`,
+      )
     }
     progress('shards', index + 1, shards.length)
   }

@@ -7,6 +7,7 @@ import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
 import type { Shard } from './connection.ts'
 import { basesOf, keptHosts, READER, rowsOf } from './count.ts'
+import { isServers } from './errors.ts'
 import { closeDays, dayKeys } from './keys.ts'
 import { underLease } from './lease.ts'
 import { rollAll } from './recount.ts'
@@ -132,6 +133,7 @@ async function pruneRows(
       progress('rows', ++done, 2 * total)
     }
   }
+  await raise(cluster, 'based', cutoff)
   for (const shard of shards) {
     rows += await removeRows(shard, cutoff, isOld)
     progress('rows', Math.min(++done, 2 * total), 2 * total)
@@ -197,6 +199,16 @@ function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: readonly s
     )`
 }
 
+const NO_SUCH_DATA_PART = 232
+
+async function dropPart(shard: Shard, part: string): Promise<void> {
+  try {
+    await shard.run(`ALTER TABLE post_view_rows DROP PART '${part}'`)
+  } catch (error) {
+    if (!isServers(error) || error.code !== NO_SUCH_DATA_PART) throw error
+  }
+}
+
 /** Removes rows that a base stands for, and with each whatever came again of it. Returns how many views they were. */
 async function removeRows(shard: Shard, cutoff: number, isOld: string): Promise<number> {
   const last = Math.floor((cutoff + DAY_SECONDS) / HOUR_SECONDS)
@@ -215,7 +227,7 @@ async function removeRows(shard: Shard, cutoff: number, isOld: string): Promise<
     if (old === 0) continue
     if (old === Number(row!['views'])) {
       // By part: what is committed meanwhile stays. A part that was merged meanwhile goes with the next run.
-      for (const part of parts as string[]) await shard.run(`ALTER TABLE post_view_rows DROP PART '${part}'`)
+      for (const part of parts as string[]) await dropPart(shard, part)
     } else {
       await shard.run(
         `ALTER TABLE post_view_rows DELETE IN PARTITION ${hour}

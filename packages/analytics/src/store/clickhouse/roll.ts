@@ -15,7 +15,7 @@
 
 import type { Day } from '../calendar.ts'
 import { write } from './agreed.ts'
-import type { Shard } from './connection.ts'
+import type { Row, Shard } from './connection.ts'
 import {
   breakdownsOf,
   dayIn,
@@ -64,8 +64,28 @@ export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard):
     if (listing.since === null) await recordRolled(shard, listing, [null, null])
     return false
   }
-  const sources = await sourcesOf(engine, shard)
+  // Retention may move rows into bases, or settle days, while they are counted: then what was written may be too little.
+  let counted = await countListed(shard, listing, await sourcesOf(engine, shard))
+  for (;;) {
+    const now = await sourcesOf(engine, shard)
+    const { sources } = counted
+    if (now.cutoff === sources.cutoff && now.based === sources.based && now.closed === sources.closed) break
+    counted = await countListed(shard, listing, now, counted.days)
+  }
+  await recordRolled(shard, listing, counted.latest)
+  return true
+}
 
+/**
+ * @param before the days of an earlier try: whatever it has written is counted once more, also where the rows are gone
+ * @returns with what was committed last; null where all rows are gone
+ */
+async function countListed(
+  shard: Shard,
+  listing: Listing,
+  sources: Sources,
+  before?: ReadonlySet<Day>,
+): Promise<{ sources: Sources; days: Set<Day>; latest: unknown[] }> {
   const changed = `hour IN (${listing.hours.join(', ')})${listing.since === null ? '' : ` AND ${listing.since}`}`
   const summary = await shard.all(
     `SELECT day, countIf(post_name != '') AS named, countIf(${IS_STRAY}) AS strays,
@@ -74,37 +94,49 @@ export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard):
      FROM post_view_rows WHERE ${changed} GROUP BY day`,
   )
   if (summary.some(row => Number(row['named']) > 0)) await nameNewPosts(shard, changed)
-  const ahead = new Map(sources.ahead)
-  for (const row of summary) {
-    const day = String(row['day'])
-    for (const hour of row['ahead'] as number[]) {
-      const known = ahead.get(day) ?? []
-      if (known.includes(hour)) continue
-      await write(shard, AHEAD + day, hour, '')
-      ahead.set(day, [...known, hour])
-    }
-  }
-  const rolling = { ...sources, ahead, stamp: stampOf(listing) }
-  const days = new Set(summary.map(row => String(row['day'])))
+  const stamp = stampOf(listing)
+  const rolling = { ...sources, ahead: await aheadWith(shard, sources, summary), stamp }
+  const days = new Set([...(before ?? []), ...summary.map(row => String(row['day']))])
   const hasStrays = summary.some(row => Number(row['strays']) > 0)
   if (hasStrays) for (const day of await daysOfStrays(shard, changed)) days.add(day)
+  const written = (where: string) =>
+    before === undefined
+      ? ''
+      : ` UNION DISTINCT SELECT post FROM post_view_days WHERE ${where}stamp = ${stamp}`
   for (const some of await inSteps(shard, rolling, days)) {
     const which = hasStrays
       ? `(${dayIn(some)} OR ${IS_STRAY})`
       : `${hoursOf(rolling, some)} AND ${dayIn(some)}`
-    const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${which}`
+    const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${which}${written(`${dayIn(some)} AND `)}`
     await countPosts(shard, rolling, some, `post IN (${posts})`, hasStrays ? posts : undefined)
   }
   await countSite(shard, rolling, [...days])
-  await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_rows WHERE ${changed})`)
-
-  // Rows that retention removed meanwhile were not counted.
-  const now = await sourcesOf(engine, shard)
-  if (now.cutoff !== sources.cutoff || now.closed !== sources.closed) return true
-  // None at all where the rows that were listed are gone by now.
+  await countTotals(
+    shard,
+    rolling,
+    `post IN (SELECT post FROM post_view_rows WHERE ${changed}${written('')})`,
+  )
   const last = summary.toSorted((a, b) => (String(a['committed']) < String(b['committed']) ? 1 : -1))[0]
-  await recordRolled(shard, listing, [last?.['committed'] ?? null, last?.['viewed'] ?? null])
-  return true
+  return { sources, days, latest: [last?.['committed'] ?? null, last?.['viewed'] ?? null] }
+}
+
+/** Hours of views that are ahead, with those that are new; they are written down before anything is counted. */
+async function aheadWith(
+  shard: Shard,
+  { ahead }: Sources,
+  summary: readonly Row[],
+): Promise<Sources['ahead']> {
+  const all = new Map(ahead)
+  for (const row of summary) {
+    const day = String(row['day'])
+    for (const hour of row['ahead'] as number[]) {
+      const known = all.get(day) ?? []
+      if (known.includes(hour)) continue
+      await write(shard, AHEAD + day, hour, '')
+      all.set(day, [...known, hour])
+    }
+  }
+  return all
 }
 
 /** A view that does not lie in the hour of its row: of a clock that is ahead, or without a time of its own. */
@@ -207,7 +239,7 @@ export const AHEAD = 'ahead '
 export async function sourcesOf({ calendar }: Pick<Engine, 'calendar'>, shard: Shard): Promise<Sources> {
   const latest = (name: string) => `maxIf(number, name = '${name}')`
   const [row] = await shard.all(
-    `SELECT ${latest('cutoff')} AS cutoff, toDate(${latest('closed')}) AS closed, toDate(${latest('zones until')}) AS zones_until,
+    `SELECT ${latest('cutoff')} AS cutoff, ${latest('based')} AS based, toDate(${latest('closed')}) AS closed, toDate(${latest('zones until')}) AS zones_until,
             ${latest('zones left')} > ${latest('zones applied')} AS is_moving, (SELECT max(day) FROM post_view_bases) AS based_to,
             groupUniqArrayIf((substring(name, ${AHEAD.length + 1}), number), startsWith(name, '${AHEAD}')) AS ahead
      FROM post_view_agreed`,
@@ -216,6 +248,7 @@ export async function sourcesOf({ calendar }: Pick<Engine, 'calendar'>, shard: S
   return {
     calendar,
     cutoff: Number(row!['cutoff']),
+    based: Number(row!['based']),
     otherZonesTo: Number(row!['is_moving']) === 1 ? '9999-12-31' : day(row!['zones_until']),
     closed: day(row!['closed']),
     basedTo: day(row!['based_to']),
@@ -231,6 +264,9 @@ export async function allSources(engine: Engine): Promise<Sources[]> {
 
 const PARTS = `system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`
 const TABLE = `system.tables WHERE database = currentDatabase() AND name = 'post_view_rows'`
+
+/** Of days whose rows are gone there are figures and bases. */
+const STEP_DAYS = 31
 
 /** Days that are counted together, the earliest first: many small ones, or a big one. */
 export async function inSteps(
@@ -254,7 +290,7 @@ export async function inSteps(
     }
     partitions += sizes.length
     rows += sizes.reduce((sum, size) => sum + size, 0)
-    if (partitions <= STEP_PARTITIONS && rows <= STEP_ROWS) {
+    if (partitions <= STEP_PARTITIONS && rows <= STEP_ROWS && steps.at(-1)!.length < STEP_DAYS) {
       steps.at(-1)!.push(day)
       continue
     }

@@ -203,7 +203,7 @@ describe('copied from', () => {
     const { run } = await commandLine(t, { DATABASE_URL: 'clickhouse://127.0.0.1:1/postviews' })
     const { code, stderr } = await run('copy --from mariadb://reader:geheim@127.0.0.1/postviews')
     assert.equal(code, 2)
-    assert.match(stderr, /^error: --from is none of .*: write mysql:$/m)
+    assert.match(stderr, /^--from is none of .*: write mysql:$/m)
     assert.doesNotMatch(stderr, /geheim/)
   })
 

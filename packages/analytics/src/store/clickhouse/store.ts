@@ -5,7 +5,7 @@ import { Calendar, type Day } from '../calendar.ts'
 import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { RowsOfViews } from '../rows-of-views.ts'
-import { AGREEMENT_REPLACED, type AskedSettings, type Store, StoreRefused } from '../store.ts'
+import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
 import { latestEntry } from './agreed.ts'
@@ -99,7 +99,7 @@ export async function openClickhouseStore(
         long(async () => {
           // By other settings other rows would be counted.
           const latest = await latestEntry(await housekeeping.cluster.first(), 'settings')
-          if (latest!.number > agreement) throw new StoreRefused(AGREEMENT_REPLACED)
+          if (latest!.number > agreement) await checkedState(housekeeping)
           const isRolled = await rollAll(housekeeping)
           isSiteBehind ||= isRolled
           if (isSiteBehind) await siteBreakdowns(housekeeping)

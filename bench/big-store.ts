@@ -61,7 +61,7 @@ async function fillMariadb(bench: Bench, folder: string, rows: number): Promise<
   }
 }
 
-/** A database of the ClickHouse of all parts. Its days are rolled up, all but those of what a part publishes. */
+/** A database of the ClickHouse of all parts. Its days are settled, all but those of what a part publishes. */
 export async function bigClickhouse(
   bench: Bench,
   server: Clickhouse,
@@ -70,7 +70,7 @@ export async function bigClickhouse(
   const name = `big_${rows}`
   await server.query(`CREATE DATABASE ${name}`)
   const database = clickhouseDatabase(server, name)
-  return { ...database, rows, filled: await fill(bench, database, rows, { rollUp: true }) }
+  return { ...database, rows, filled: await fill(bench, database, rows, { settle: true }) }
 }
 
 async function fillOnce(
@@ -89,7 +89,7 @@ function fill(
   bench: Bench,
   database: BenchDatabase,
   rows: number,
-  options: Pick<FillOptions, 'rollUp'> = {},
+  options: Pick<FillOptions, 'settle'> = {},
 ): Promise<Filled[]> {
   const events: EventsOptions = {
     seed: 'big',

@@ -98,6 +98,6 @@ export const CONSUMERS = part<ConsumersMeasured>({
 })
 
 async function viewsIn(database: BenchDatabase): Promise<number> {
-  const [found] = await database.query('SELECT SUM(view_count) AS views FROM site_view_aggregates')
+  const [found] = await database.query(database.viewsRecorded)
   return Number(found!['views'])
 }

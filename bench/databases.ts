@@ -4,18 +4,36 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
+import { openStore } from '../packages/analytics/src/store/open.ts'
 import { type Clickhouse, queryClickhouse } from '../tools/stack/clickhouse.ts'
 import type { Mysql } from '../tools/stack/mysql.ts'
 
 export type Row = Record<string, unknown>
+
+/** On ClickHouse: a plain table that `bare-insert.ts` makes. */
+export const BARE_TABLE = 'bare_rows'
+
+/** The service's defaults, and whatever readers are told apart by in the database. */
+const SETTINGS = { timeZone: 'UTC', windowHours: 24, uniqueBy: null, bots: 'count' } as const
+
+/** With every batch, where rows and counters are one transaction. */
+const COUNTED_AT_ONCE = {
+  bareTable: 'post_views',
+  viewsRecorded: 'SELECT SUM(view_count) AS views FROM site_view_aggregates',
+  countAll: async () => {},
+} as const
 
 export interface BenchDatabase {
   /** Its `DATABASE_URL`. */
   url: string
   /** Of its server; undefined when it has none. */
   serverPid: number | undefined
-  /** Where its raw rows go first. */
-  rawTable: 'post_views' | 'post_view_deliveries'
+  /** Where a bare insert puts its rows. */
+  bareTable: 'post_views' | typeof BARE_TABLE
+  /** As SQL: `SELECT views`, how many it has recorded. */
+  viewsRecorded: string
+  /** Counts what is only recorded so far. */
+  countAll(): Promise<void>
   /** Runs statements one after the other on one connection; gives the rows of the last. */
   query(...statements: string[]): Promise<Row[]>
 }
@@ -65,7 +83,7 @@ export function sqliteDatabase(path: string): BenchDatabase {
   return {
     url: `sqlite:${path}`,
     serverPid: undefined,
-    rawTable: 'post_views',
+    ...COUNTED_AT_ONCE,
     async query(...statements) {
       using database = new DatabaseSync(path, { timeout: 10_000 })
       return statements.map(sql => database.prepare(sql).all()).at(-1) ?? []
@@ -74,10 +92,16 @@ export function sqliteDatabase(path: string): BenchDatabase {
 }
 
 export function clickhouseDatabase(server: Clickhouse, name: string): BenchDatabase {
+  const url = `clickhouse://default@127.0.0.1:${server.port}/${name}`
   return {
-    url: `clickhouse://default@127.0.0.1:${server.port}/${name}`,
+    url,
     serverPid: server.pid,
-    rawTable: 'post_view_deliveries',
+    bareTable: BARE_TABLE,
+    viewsRecorded: 'SELECT count() AS views FROM post_view_rows',
+    async countAll() {
+      const store = await openStore(url, SETTINGS)
+      await store.roll!().finally(() => store.close())
+    },
     async query(...statements) {
       let last = ''
       for (const sql of statements) last = await queryClickhouse(server, `${sql} FORMAT JSONEachRow`, name)
@@ -90,7 +114,7 @@ export function clickhouseDatabase(server: Clickhouse, name: string): BenchDatab
 }
 
 export function mysqlDatabase(url: string, serverPid: number): BenchDatabase {
-  return { url, serverPid, rawTable: 'post_views', query: (...statements) => queryMysql(url, statements) }
+  return { url, serverPid, ...COUNTED_AT_ONCE, query: (...statements) => queryMysql(url, statements) }
 }
 
 /** A database for as long as the work lasts. */
@@ -131,6 +155,7 @@ export function expectedViews(events: readonly { post_uuid: string }[]): Expecte
 
 /** What is wrong with the counts in the articles' two tables; null when nothing is. */
 export async function wrongCounts(database: BenchDatabase, expected: ExpectedViews): Promise<string | null> {
+  await database.countAll()
   return (
     differing('raw rows', await countsOf(database, SELECT_ROWS), expected) ??
     differing('views', await countsOf(database, SELECT_VIEWS), expected)

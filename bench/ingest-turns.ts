@@ -176,7 +176,7 @@ async function runBareInsert(
   }
   const inserted = await runContender<BareInserted>('bare-insert', argument, folder)
   const { eventsPerSecond, cpuMsPer1000 } = inserted
-  const [found] = await database.query(`SELECT COUNT(*) AS views FROM ${database.rawTable}`)
+  const [found] = await database.query(`SELECT COUNT(*) AS views FROM ${database.bareTable}`)
   const wrong = Number(found!['views']) === events.count ? null : `${found!['views']} rows`
   return { events: events.count, eventsPerSecond, cpuMsPer1000, wrong }
 }

@@ -205,6 +205,8 @@ test('metrics tell what is known, and never 0 for what is not', async t => {
   const { headers, body } = await app.inject('/metrics')
   assert.equal(headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8')
   assert.deepEqual(samples(body, 'postviews_store_up'), { '': '1' })
+  assert.deepEqual(samples(body, 'postviews_counted_age_seconds'), { '': '0' })
+  assert.deepEqual(samples(body, 'postviews_rolls_failed_total'), { '': '0' })
   for (const name of [
     'postviews_broker_up',
     'postviews_lag_seconds',

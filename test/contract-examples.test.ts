@@ -4,7 +4,9 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { decodeMessage, viewFromRequest } from '@postviews/client/src/index.ts'
-import { BotList } from '../packages/analytics/src/store/row.ts'
+import { Calendar } from '../packages/analytics/src/store/calendar.ts'
+import { lineOf } from '../packages/analytics/src/store/clickhouse/row.ts'
+import { BotList, toRow } from '../packages/analytics/src/store/row.ts'
 import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
 
 const contract = await readFile(new URL('../docs/contract.md', import.meta.url), 'utf8')
@@ -37,6 +39,34 @@ test('the examples of times count as of when they say, or are what they say', ()
     assert.equal(outcome.replace('.000Z', 'Z'), expected, `${event} ${amqp}`)
   }
 })
+
+test('the examples of what is sent again are as many rows on ClickHouse as they say', () => {
+  const rows = tableOf('| First | AMQP | Again | AMQP | Views |')
+  assert.equal(rows.length, 8)
+  for (const [event, amqp, againEvent, againAmqp, expected] of rows) {
+    const first = [codeIn(event!)[0]!, codeIn(amqp!)[0] ?? '{}'] as const
+    const again = [codeIn(againEvent!)[0] ?? first[0], codeIn(againAmqp!)[0] ?? first[1]] as const
+    const keys = [keyOf(...first, '2026-11-21T13:50:00Z'), keyOf(...again, '2026-11-22T02:00:00Z')]
+    assert.equal(String(new Set(keys).size), expected, `${event} ${amqp} ${againEvent} ${againAmqp}`)
+  }
+})
+
+/** What a row is known by on ClickHouse. */
+function keyOf(event: string, amqp: string, received: string): string {
+  const receivedAt = Date.parse(received) / 1_000
+  const { message_id, ...properties } = JSON.parse(amqp)
+  const options = { receivedAt, maxAgeSeconds: 30 * 86_400 }
+  const { views } = decodeMessage(Buffer.from(event), { ...properties, messageId: message_id }, options)
+  const context = {
+    calendar: new Calendar('UTC', 24),
+    bots: new BotList(),
+    uniqueBy: 'network',
+    ipStorage: 'full',
+    keyOf: () => '5a'.repeat(32),
+  } as const
+  const line = JSON.parse(lineOf(toRow(views[0]!, receivedAt, context), views[0]!.ownTime, 1))
+  return line.slice(0, 3).join()
+}
 
 test('every abbreviation that is known is listed, with its offset', () => {
   const listed = tableOf('| Abbreviations | Offset |').flatMap(([names, offset]) => {

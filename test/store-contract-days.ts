@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, type Promises } from './store-contract-database.ts'
-import { POST, record, unix, untilAvailable, view } from './support/views.ts'
+import { assertVerified, type ContractEngine, type Promises } from './store-contract-database.ts'
+import { outcomeOf, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
 const DAY = '2026-05-30'
 const NOON = `${DAY}T12:00:00Z`
@@ -16,7 +16,7 @@ const CLOSING = {
   maxAgeSeconds: 30 * 86_400,
 }
 
-export function daysContract(promises: Promises): void {
+export function daysContract(promises: Promises, { countsByRows = false }: ContractEngine): void {
   promises(
     'counts on under another key where the one that a day had was destroyed, and tells of it',
     async ({ open }) => {
@@ -26,17 +26,17 @@ export function daysContract(promises: Promises): void {
       await record(consumer, known)
       await record(late, known)
       await other.prune(CLOSING)
-      assert.deepEqual(await record(consumer, known), { counted: 0, duplicates: 1 })
+      // Only where duplicates are told at once is nothing hashed for them.
+      const [first, second] = countsByRows
+        ? [{ closedMeanwhile: [DAY] }, {}]
+        : [{}, { closedMeanwhile: [DAY] }]
+      assert.deepEqual(await record(consumer, known), { ...outcomeOf(consumer, 0, 1), ...first })
       const batch = [...others, view(`${OTHER_DAY}T12:00:00Z`)]
-      assert.deepEqual(await record(consumer, batch), { counted: 3, duplicates: 0, closedMeanwhile: [DAY] })
+      assert.deepEqual(await record(consumer, batch), { ...outcomeOf(consumer, 3, 0), ...second })
 
       // By now the day has a key again: the one that this process knows holds no more than before.
-      assert.deepEqual(await record(late, [view(NOON)]), {
-        counted: 1,
-        duplicates: 0,
-        closedMeanwhile: [DAY],
-      })
-      assert.deepEqual(await record(late, [view(NOON)]), { counted: 1, duplicates: 0 })
+      assert.deepEqual(await record(late, [view(NOON)]), { ...outcomeOf(late, 1, 0), closedMeanwhile: [DAY] })
+      assert.deepEqual(await record(late, [view(NOON)]), outcomeOf(late, 1, 0))
       const [figures] = await consumer.siteDays(DAY, DAY)
       assert.deepEqual([figures?.views, figures?.unique_views], [5, 2])
       await assertVerified(consumer)

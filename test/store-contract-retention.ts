@@ -2,9 +2,24 @@
 
 import assert from 'node:assert/strict'
 import { NOBODY } from './store-contract-damages.ts'
-import { assertVerified, type Promises, type TestDatabase } from './store-contract-database.ts'
+import {
+  assertVerified,
+  type ContractEngine,
+  type Promises,
+  type TestDatabase,
+} from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
-import { GOOGLEBOT, POST, received, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
+import {
+  GOOGLEBOT,
+  outcomeOf,
+  POST,
+  received,
+  record,
+  SAFARI,
+  unix,
+  untilAvailable,
+  view,
+} from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const DAY_SECONDS = 86_400
@@ -12,7 +27,7 @@ const NOW = unix('2026-06-30T12:00:00Z')
 const OPTIONS = { now: NOW, rawRetentionDays: 90, maxAgeSeconds: 30 * DAY_SECONDS }
 const ALL = { posts: [POST, 'another'], from: '2026-01-01', to: '2026-12-31' }
 
-export function retentionContract(promises: Promises): void {
+export function retentionContract(promises: Promises, { countsByRows = false }: ContractEngine): void {
   promises('gives each day one key, the same for every process', async ({ open, kept }) => {
     const stores = [await open(), await open(), await open()]
     const days = ['2026-03-10', '2026-03-11', '2026-03-12']
@@ -77,7 +92,7 @@ export function retentionContract(promises: Promises): void {
     const rows = received([view('2026-05-30T12:00:00Z')], { receivedAt: NOW - 31 * DAY_SECONDS })
     await store.recordViews(rows)
     await store.prune(options)
-    assert.deepEqual(await store.recordViews(rows), { counted: 0, duplicates: 1 })
+    assert.deepEqual(await store.recordViews(rows), outcomeOf(store, 0, 1))
     assert.equal((await store.prune({ ...options, now: NOW + 1 })).rows, 1)
   })
 
@@ -106,7 +121,7 @@ export function retentionContract(promises: Promises): void {
     assert.equal((await kept.dayKeys())['2026-05-30'], keys['2026-05-30'])
     assert.equal((await store.prune(closing)).days, 1)
     assert.deepEqual(await kept.dayKeys(), { '2026-05-31': keys['2026-05-31'] })
-    assert.deepEqual(await kept.readerDays(), ['2026-05-31'])
+    if (!countsByRows) assert.deepEqual(await kept.readerDays(), ['2026-05-31'])
     await assertVerified(store)
   })
 
@@ -118,8 +133,10 @@ export function retentionContract(promises: Promises): void {
       await record(store, readers)
       const key = (await kept.dayKeys())['2026-05-30']
       await store.prune(closing)
-      await damage({ kind: 'readers left over' })
-      assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
+      if (!countsByRows) {
+        await damage({ kind: 'readers left over' })
+        assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
+      }
       await record(store, [view(MAY_30), view(MAY_30, { ip: null })])
       assert.notEqual((await kept.dayKeys())['2026-05-30'], key)
       await record(await open(store.settings), [view(MAY_30), view(MAY_30, { userAgent: SAFARI })])
@@ -129,9 +146,11 @@ export function retentionContract(promises: Promises): void {
       // It stays open for as long as its views are accepted, and is closed once more.
       const longer = { ...closing, maxAgeSeconds: 60 * DAY_SECONDS }
       assert.equal((await store.prune(longer)).days, 0)
-      assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
+      assert.deepEqual(Object.keys(await kept.dayKeys()), ['2026-05-30'])
+      if (!countsByRows) assert.deepEqual(await kept.readerDays(), ['2026-05-30'])
       assert.equal((await store.prune(closing)).days, 1)
-      assert.deepEqual(await kept.readerDays(), [])
+      assert.deepEqual(await kept.dayKeys(), {})
+      if (!countsByRows) assert.deepEqual(await kept.readerDays(), [])
       await assertVerified(store)
     },
   )
@@ -149,7 +168,8 @@ export function retentionContract(promises: Promises): void {
     await assertVerified(store)
   })
 
-  promises('removes visitors that an interrupted run has left', async ({ open, damage, kept }) => {
+  const whereListed = countsByRows ? () => {} : promises
+  whereListed('removes visitors that an interrupted run has left', async ({ open, damage, kept }) => {
     const store = await open()
     await record(store, [view('2026-03-01T12:00:00Z')])
     await store.prune(OPTIONS)

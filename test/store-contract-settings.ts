@@ -11,7 +11,7 @@ import {
 import { assertVerified, type Promises } from './store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'
-import { POST, received, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
+import { outcomeOf, POST, received, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const ADOPT = { adoptSettings: true } as const
@@ -91,7 +91,7 @@ export function settingsContract(promises: Promises): void {
       const store = await open({ timeZone: own })
       await store.checkSettings()
       assert.equal((await store.rebuild(KEEP)).fixed, 0)
-      assert.deepEqual(await record(store, [view(NOON)]), { counted: 1, duplicates: 0 })
+      assert.deepEqual(await record(store, [view(NOON)]), outcomeOf(store, 1, 0))
       const { fixed, firstDay } = await store.rebuild(ADOPT)
       assert.deepEqual([fixed, firstDay], [0, null])
       await assertVerified(store)
@@ -366,7 +366,7 @@ export function settingsContract(promises: Promises): void {
       const rows = received([view(NOON), view(NOON)])
       const last = store.recordViews(rows)
       await store.close()
-      assert.deepEqual(await last, { counted: 2, duplicates: 0 })
+      assert.deepEqual(await last, outcomeOf(store, 2, 0))
       await assert.rejects(store.recordViews(rows), StoreUnavailable)
       await assert.rejects(store.siteTotals(), StoreUnavailable)
       await assert.rejects(store.ping(), StoreUnavailable)

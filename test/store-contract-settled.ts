@@ -4,7 +4,12 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
 import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, differencesIn, type Promises } from './store-contract-database.ts'
+import {
+  assertVerified,
+  type ContractEngine,
+  differencesIn,
+  type Promises,
+} from './store-contract-database.ts'
 import type { Damage, Figures, Kept } from './support/damage.ts'
 import { GOOGLEBOT, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
@@ -22,7 +27,7 @@ const HOSTS_OF_POST = KEPT_OF_POST + 20
 const HOSTS_OF_OTHER = 460
 const HOSTS_OF_SITE = HOSTS_OF_POST + OTHER_POSTS * HOSTS_OF_OTHER
 
-export function settledContract(promises: Promises): void {
+export function settledContract(promises: Promises, { countsByRows = false }: ContractEngine): void {
   promises(
     'keeps of a day that is over for a day the hosts with most views, the rest as one',
     async ({ open, kept }) => {
@@ -66,9 +71,11 @@ export function settledContract(promises: Promises): void {
       // Late views of a host that was not kept. A rebuild keeps it instead of one that has fewer.
       const [last, lastKept] = [hostOf(HOSTS_OF_POST - 1), hostOf(KEPT_OF_POST - 1)]
       await record(store, viewsFrom(...Array.from({ length: 5 }, () => last)))
-      assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 25 })
-      await assertVerified(store)
-      assert.ok((await store.rebuild(KEEP)).fixed > 0)
+      if (!countsByRows) {
+        assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 25 })
+        await assertVerified(store)
+        assert.ok((await store.rebuild(KEEP)).fixed > 0)
+      }
       assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
       const [first, second] = (await store.referrers(POST, DAY, DAY, 2)).referrers
       assert.deepEqual(
@@ -97,15 +104,17 @@ export function settledContract(promises: Promises): void {
         { host: 'b.example', views: 2 },
         { host: null, views: 1 },
       ]
-      for (const post of [POST, null]) {
-        const { referrers, other } = await store.referrers(post, DAY, DAY, 10)
-        assert.deepEqual(referrers.toSorted(byHost), kept.toSorted(byHost))
-        assert.deepEqual(other, { views: 4 })
+      if (!countsByRows) {
+        for (const post of [POST, null]) {
+          const { referrers, other } = await store.referrers(post, DAY, DAY, 10)
+          assert.deepEqual(referrers.toSorted(byHost), kept.toSorted(byHost))
+          assert.deepEqual(other, { views: 4 })
+        }
+        await assertVerified(store)
+        assert.ok((await store.rebuild(KEEP)).fixed > 0)
       }
-      await assertVerified(store)
 
-      // From all rows a rebuild chooses the hosts anew, and there is room for them.
-      assert.ok((await store.rebuild(KEEP)).fixed > 0)
+      // From all rows the hosts are chosen anew, and there is room for them.
       for (const post of [POST, null]) {
         const { referrers, other } = await store.referrers(post, DAY, DAY, 10)
         const chosen = [...kept, { host: 'new.example', views: 3 }, { host: 'other.example', views: 1 }]
@@ -199,7 +208,7 @@ export function settledContract(promises: Promises): void {
       runs++
       if (isOver) break
     }
-    assert.ok(runs > 2, `${runs} runs`)
+    assert.ok(runs > (countsByRows ? 1 : 2), `${runs} runs`)
     assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
     assert.deepEqual(await storedHosts(kept, null), {
       hosts: KEPT_OF_SITE,
@@ -237,6 +246,9 @@ export function settledContract(promises: Promises): void {
         ...(kind === 'referrer' ? { post: POST } : {}),
       })
       for (const [nth, wrong] of wrongs.entries()) {
+        // Where hosts are chosen anew, there are none but those that are kept.
+        if (countsByRows && wrong(from).some(damage => 'host' in damage && damage.host === REMAINDER))
+          continue
         await record(store, viewsFrom(`${kind.replace('_', '-')}-${nth}.example`))
         const before = await sums()
         const damages = wrong(from)
@@ -271,13 +283,14 @@ export function settledContract(promises: Promises): void {
 
     await damage({ kind: 'too high', figure: 'views', of: 'site_referrer', day: DAY, host: REMAINDER })
     const views = HOSTS_OF_SITE + 10 + 3
+    const [from, expected] = countsByRows ? [REMAINDER, HOSTS_OF_SITE - KEPT_OF_SITE] : ['all hosts', views]
     assert.deepEqual(await differencesIn(store), [
       {
         kind: 'site_referrer',
-        name: `site on ${DAY} from all hosts`,
+        name: `site on ${DAY} from ${from}`,
         field: 'view_count',
-        expected: views,
-        found: views + 1,
+        expected,
+        found: expected + 1,
       },
     ])
   })
@@ -289,16 +302,15 @@ export function settledContract(promises: Promises): void {
     const today = '2026-03-13T12:00:00Z'
     await record(store, [view(today, { referer: 'https://b.example/' })])
     const { other } = await store.referrers(POST, '2026-03-13', '2026-03-13', 10)
-    assert.deepEqual(other, { views: 1 })
+    assert.deepEqual(other, { views: countsByRows ? 0 : 1 })
 
     // Ended before the hosts of those days are counted anew, they are no differences.
     const ended = new Error('ended')
-    await assert.rejects(
-      store.prune({ ...KEEPING, now: unix(today) }, step => {
-        if (step === 'hosts') throw ended
-      }),
-      ended,
-    )
+    const ending = store.prune({ ...KEEPING, now: unix(today) }, step => {
+      if (step === 'hosts') throw ended
+    })
+    if (!countsByRows) await assert.rejects(ending, ended)
+    else await ending
     await assertVerified(store)
 
     // A little behind or not, a clock changes nothing that is settled.

@@ -5,7 +5,8 @@ import { onStopSignal } from './stack/stop-signals.ts'
 import { spawnWatched } from './stack/watched.ts'
 
 /**
- * `npm test`: the suite, against one RabbitMQ and one MariaDB of its own; `npm run test:long`: the rest, in `test/long`.
+ * `npm test`: the suite, against one RabbitMQ and one MariaDB of its own; `npm run test:long` and `npm run
+ * test:clickhouse`: the rest, in `test/long` and `test/clickhouse`.
  * `npm test -- test/relay.test.ts` runs that file alone; options of `node --test` (`--name=value`) are passed on; `--stack=debian-13`
  * takes the servers of that stack (stack/stacks.ts). With KEEP=1 a failed run leaves the servers' files.
  */

@@ -3,7 +3,6 @@
  * a line of JSON (`Filled`) for each hundredth.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
 import { viewsOf } from './rows.ts'
@@ -12,8 +11,8 @@ import { viewsOf } from './rows.ts'
 export interface FillOptions {
   databaseUrl: string
   events: EventsOptions
-  /** On ClickHouse, as if each view had been counted when it happened, and each day rolled up when it was over. */
-  rollUp?: boolean
+  /** Settles the days that are over, as retention does with each of them in time; nothing else goes. */
+  settle?: boolean
 }
 
 export interface Filled {
@@ -23,14 +22,10 @@ export interface Filled {
 }
 
 const ROWS_AT_ONCE = 5_000
-const DROPPED_AFTER_MS = 61_000
 /** Nothing goes and no day is closed: years. */
 const FOR_EVER_SECONDS = 100 * 365 * 86_400
 
-const { databaseUrl, events, rollUp = false } = JSON.parse(process.argv[2]!) as FillOptions
-const now = Date.now
-let countedAtMs = events.untilMs
-if (rollUp) Date.now = () => countedAtMs
+const { databaseUrl, events, settle = false } = JSON.parse(process.argv[2]!) as FillOptions
 const store = await openStore(databaseUrl, {
   timeZone: 'UTC',
   windowHours: 24,
@@ -47,20 +42,20 @@ for (const batch of chunks(generateEvents(events), ROWS_AT_ONCE)) {
   const views = batch.flatMap(viewsOf)
   // The next views are made while the store takes these.
   await recording
-  countedAtMs = Date.parse(batch.at(-1)!.timestamp)
   recording = store.recordViews(views)
   rows += views.length
-  if (rows - told.rows >= step) tell()
+  if (rows - told.rows >= step) {
+    await recording
+    await store.roll?.()
+    tell()
+  }
 }
 await recording
+await store.roll?.()
 if (rows > told.rows) tell()
-if (rollUp) {
-  const prune = () =>
-    store.prune({ now: Math.floor(now() / 1_000), rawRetentionDays: 0, maxAgeSeconds: FOR_EVER_SECONDS })
-  await prune()
-  // What is rolled up is dropped by the next one, when nobody can be about to read it any more.
-  await sleep(DROPPED_AFTER_MS)
-  await prune()
+if (settle) {
+  const now = Math.floor(Date.now() / 1_000)
+  await store.prune({ now, rawRetentionDays: 0, maxAgeSeconds: FOR_EVER_SECONDS })
 }
 await store.close()
 

@@ -1,113 +1,105 @@
-/** Damage to a store on ClickHouse. Counters are figures of batches there, raw rows deliveries, and nothing keeps totals. */
+/** Damage to a store on ClickHouse. */
 
-import type { Damage, Figures, Kept } from './damage.ts'
-import { assignmentsOf, text, where } from './sql-damage.ts'
+import { postKey, quoted } from '../../packages/analytics/src/store/clickhouse/sql.ts'
+import type { Damage, Derived, Figures, Kept } from './damage.ts'
 import { keptInSql } from './sql-kept.ts'
 
 /** Runs one statement on a shard; the rows that it answers. */
 type Run = (sql: string) => Promise<Record<string, unknown>[]>
 
-export const CLICKHOUSE_COUNTERS = ['post_view_visitors', 'post_view_figures']
+/** Without it no batch is recorded: an insert looks there whether its settings hold. */
+export const CLICKHOUSE_COUNTERS = ['post_view_agreed']
 
-type Columns = Record<string, string | undefined>
-
-const KINDS: Partial<Record<Figures['of'], string>> = {
-  aggregate: 'post',
-  referrer: 'referrer',
-  site_aggregate: 'site',
-  site_referrer: 'site_referrer',
+const TABLES: Record<Figures['of'], string> = {
+  aggregate: 'post_view_days',
+  total: 'post_view_post_totals',
+  referrer: 'post_view_breakdowns',
+  site_aggregate: 'post_view_site_days',
+  site_referrer: 'post_view_site_breakdowns',
 }
-
-/** The batches of a consumer that died before it counted them, long ago. The first keeps its figures on the first shard. */
-const strangerOn = (shard: number) => `toUUID('01900000-0000-7000-8000-00000000000${shard}')`
-const STRANGER = strangerOn(0)
-const uuid = (hex: string) => `toUUID('${hex}')`
+const FIGURE_TABLES = Object.values(TABLES)
 
 export async function damageClickhouse(shards: readonly Run[], damage: Damage): Promise<void> {
   const everywhere = (sql: string) => Promise.all(shards.map(run => run(sql)))
   const onFirst = (sql: string) => shards[0]!(sql)
 
-  async function assertSome(table: string, rows: string): Promise<void> {
-    const found = await everywhere(`SELECT count() AS rows FROM ${table} ${rows}`)
-    if (found.flat().every(({ rows }) => Number(rows) === 0)) {
-      throw new Error(`nothing to damage: ${table} ${rows}`)
-    }
+  async function change(table: string, how: string, where: string): Promise<void> {
+    const found = await everywhere(`SELECT count() AS rows FROM ${table} WHERE ${where}`)
+    if (found.flat().every(({ rows }) => Number(rows) === 0))
+      throw new Error(`nothing to damage: ${table} ${where}`)
+    await everywhere(`ALTER TABLE ${table} ${how} WHERE ${where}`)
   }
-  async function change(table: string, how: string, which: Columns, ...more: string[]): Promise<void> {
-    const rows = where(which, ...more) || 'WHERE true'
-    await assertSome(table, rows)
-    await everywhere(`ALTER TABLE ${table} ${how} ${rows}`)
-  }
-  const changeFigures = (how: string, figures: Figures) =>
-    change('post_view_figures', how, columnsOf(figures))
 
   switch (damage.kind) {
-    case 'too high': {
-      const { figure, by = 1 } = damage
-      return changeFigures(`UPDATE ${figure} = ${figure} + ${by}`, damage)
-    }
+    case 'too high':
     case 'emptied': {
-      const { figure } = damage
-      return changeFigures(`UPDATE ${figure} = ${figure === 'first_viewed_at' ? 'NULL' : '0'}`, damage)
+      const { host, figure } = damage
+      const by = damage.kind === 'too high' ? (damage.by ?? 1) : 0
+      const isHosts = damage.of === 'referrer' || damage.of === 'site_referrer'
+      const value = (column: string) =>
+        damage.kind === 'too high' ? `${column} + ${by}` : figure === 'first_viewed_at' ? 'NULL' : '0'
+      const changed = isHosts
+        ? `host_views = arrayMap((h, v) -> ${host === undefined ? value('v') : `if(h = ${quoted([host])}, ${value('v')}, v)`}, hosts, host_views)`
+        : `${figure} = ${value(figure)}`
+      return change(TABLES[damage.of], `UPDATE ${changed}`, whereOf(damage))
     }
-    case 'missing':
-      return changeFigures('DELETE', damage)
+    case 'missing': {
+      const { host } = damage
+      if (host === undefined) return change(TABLES[damage.of], 'DELETE', whereOf(damage))
+      const rest = (array: string) => `arrayFilter((x, h) -> h != ${quoted([host])}, ${array}, hosts)`
+      return change(
+        TABLES[damage.of],
+        `UPDATE hosts = ${rest('hosts')}, host_views = ${rest('host_views')}`,
+        whereOf(damage),
+      )
+    }
     case 'superfluous': {
-      const { of, views } = damage
-      const uniques = of === 'aggregate' ? views : 0
-      const cells = Object.entries(columnsOf(damage)).filter(([, value]) => value !== undefined)
-      const values = cells.map(([, value]) => text(value!))
+      const { of, post, day, host, views } = damage
+      if (post !== undefined)
+        await onFirst(`INSERT INTO post_view_names VALUES ('${postKey(post)}', ${quoted([post])})`)
+      const key = [post && `'${postKey(post)}'`, day && `'${day}'`].filter(Boolean).join(', ')
+      const columns = [post && 'post', day && 'day'].filter(Boolean).join(', ')
+      if (host === undefined) {
+        await onFirst(
+          `INSERT INTO ${TABLES[of]} (${columns}, views, unique_views) VALUES (${key}, ${views}, ${of === 'aggregate' ? views : 0})`,
+        )
+        return
+      }
+      const { host: _, ...row } = damage
+      const found = await everywhere(`SELECT count() AS rows FROM ${TABLES[of]} WHERE ${whereOf(row)}`)
+      if (found.flat().some(({ rows }) => Number(rows) > 0)) {
+        const added = `hosts = arrayPushBack(hosts, ${quoted([host])}), host_views = arrayPushBack(host_views, ${views})`
+        return change(TABLES[of], `UPDATE ${added}`, whereOf(row))
+      }
       await onFirst(
-        `INSERT INTO post_view_figures (batch, views, unique_views, ${cells.map(([column]) => column).join(', ')})
-         VALUES (${STRANGER}, ${views}, ${uniques}, ${values.join(', ')})`,
+        `INSERT INTO ${TABLES[of]} (${columns}, hosts, host_views) VALUES (${key}, [${quoted([host])}], [${views}])`,
       )
       return
     }
     case 'rows missing':
-      return change('post_view_deliveries', 'DELETE', { post_uuid: damage.post })
+      return change('post_view_rows', 'DELETE', rowsOf(damage))
     case 'rows tampered':
-      return change('post_view_deliveries', `UPDATE ${assignmentsOf(damage.says, uuid)}`, {
-        post_uuid: damage.post,
-        referer: damage.referer,
-      })
+      return change('post_view_rows', `UPDATE ${assignmentsOf(damage.says)}`, rowsOf(damage))
     case 'rows uncounted': {
       const { post, ip, instead } = damage
-      const own = where({ post_uuid: post })
-      await assertSome('post_view_deliveries', own)
-      const from = ip === undefined ? 'ip' : text(ip)
-      const insert = (shard: number) => `
-        INSERT INTO post_view_deliveries
-        SELECT * REPLACE (generateUUIDv4() AS id, false AS has_id, ${strangerOn(shard)} AS batch, ${from} AS ip)
-        FROM post_view_deliveries ${own}`
-      await Promise.all(shards.map((run, shard) => run(insert(shard))))
-      const strangers = shards.map((_, shard) => strangerOn(shard)).join(', ')
-      const counted = `batch NOT IN (${strangers})`
-      if (instead) await change('post_view_deliveries', 'DELETE', { post_uuid: post }, counted)
+      const from = ip === undefined ? 'ip' : quoted([ip])
+      const copies = `INSERT INTO post_view_rows SELECT * REPLACE (generateUUIDv4() AS id, false AS has_id, ${from} AS ip) FROM post_view_rows FINAL WHERE ${rowsOf({ post })}`
+      if (instead) throw new Error('ClickHouse counts whatever rows there are')
+      await everywhere(copies)
       return
     }
     case 'readers missing':
-      return change('post_view_visitors', 'DELETE', { post_uuid: damage.post, day: damage.day })
     case 'reader superfluous':
-      await onFirst(
-        `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor, epoch, batch)
-         VALUES (${text(damage.day)}, ${text(damage.post)}, 0, ${uuid(damage.visitor)}, 1, ${STRANGER})`,
-      )
-      return
     case 'readers left over':
-      await assertSome('post_view_deliveries', '')
-      await onFirst(
-        `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor, epoch, batch)
-         SELECT DISTINCT day, post_uuid, slice, visitor, 1, ${STRANGER} FROM post_views`,
-      )
-      return
+      throw new Error('ClickHouse lists no readers')
     case 'day keys missing':
-      return change('post_view_day_keys', 'DELETE', {})
+      return change('post_view_agreed', 'DELETE', "startsWith(name, 'key ')")
     case 'newer version':
       await onFirst(`INSERT INTO post_view_migrations (version) VALUES (${damage.migration})`)
       return
     case 'another prunes':
       await onFirst(
-        `INSERT INTO post_view_leases (name, holder, expires_at) VALUES ('prune', 'another', ${damage.until})`,
+        `INSERT INTO post_view_agreed SELECT 'lease', max(number) + 1, '${JSON.stringify({ holder: 'another', until: damage.until })}' FROM post_view_agreed WHERE name = 'lease'`,
       )
       return
     case 'table taken away':
@@ -118,31 +110,82 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
   }
 }
 
-function columnsOf({ of, post, day, host }: Figures): Columns {
-  const kind = KINDS[of]
-  if (kind === undefined) throw new Error(`ClickHouse keeps no ${of}`)
-  return { kind, post_uuid: post, day, host }
+function whereOf({ post, day, host }: Figures): string {
+  const isOf = [
+    post === undefined ? [] : [`post = '${postKey(post)}'`],
+    day === undefined ? [] : [`day = '${day}'`],
+    host === undefined ? [] : [`has(hosts, ${quoted([host])})`],
+  ].flat()
+  return isOf.join(' AND ') || 'true'
+}
+
+function rowsOf({ post, referer }: { post?: string | undefined; referer?: string | undefined }): string {
+  const isOf = [
+    post === undefined ? [] : [`post = '${postKey(post)}'`],
+    referer === undefined ? [] : [`referer = ${quoted([referer])}`],
+  ].flat()
+  return isOf.join(' AND ') || 'true'
+}
+
+function assignmentsOf({ day, slice, loggedIn, visitor, refererHost }: Partial<Derived>): string {
+  return [
+    day === undefined ? [] : [`day = '${day}'`],
+    slice === undefined ? [] : [`slice = ${slice}`],
+    loggedIn === undefined ? [] : [`logged_in = ${Number(loggedIn)}`],
+    visitor === undefined ? [] : [`visitor = reinterpretAsUInt64(unhex('${visitor.slice(0, 16)}'))`],
+    refererHost === undefined ? [] : [`referer_host = ${quoted([refererHost])}`],
+  ]
+    .flat()
+    .join(', ')
 }
 
 /** The first shard answers for all with views that have the names and columns of the other engines' tables. */
 export function keptInClickhouse(shards: () => Promise<readonly Run[]>): Kept {
-  const everywhere = async (sql: string) => Promise.all((await shards()).map(run => run(sql)))
+  const onFirst = async (sql: string) => (await shards())[0]!(sql)
+  const everywhere = async (sql: string) => (await Promise.all((await shards()).map(run => run(sql)))).flat()
   return {
-    ...keptInSql(async sql => (await shards())[0]!(sql)),
-    async readerDays() {
-      const days = await everywhere('SELECT DISTINCT day FROM post_view_visitors')
-      return [...new Set(days.flat().map(({ day }) => String(day)))].toSorted()
+    ...keptInSql(onFirst),
+    async dayKeys() {
+      const keys = await onFirst(
+        `SELECT substring(name, 5) AS day, value FROM post_view_agreed WHERE startsWith(name, 'key ')
+         ORDER BY name, number DESC, _block_number LIMIT 1 BY name`,
+      )
+      return Object.fromEntries(
+        keys.filter(({ value }) => value !== '').map(({ day, value }) => [String(day), String(value)]),
+      )
+    },
+    async hosts(day) {
+      const [settled] = await onFirst(
+        `SELECT count() AS days FROM post_view_site_breakdowns WHERE day = '${day}'`,
+      )
+      const isSettled = Number(settled!['days']) > 0
+      const rows = `FROM post_view_rows FINAL WHERE day = '${day}' AND counts = 1`
+      const kept = (table: string) =>
+        `FROM (SELECT * FROM ${table} FINAL WHERE day = '${day}') ARRAY JOIN hosts AS host, host_views AS views`
+      const ofPosts = await everywhere(
+        `SELECT if(n.name = '', toString(h.post), n.name) AS post, host, views FROM (
+           ${isSettled ? `SELECT post, host, views ${kept('post_view_breakdowns')}` : `SELECT post, referer_host AS host, count() AS views ${rows} GROUP BY post, host`}
+         ) AS h LEFT ANY JOIN post_view_names AS n ON n.post = h.post`,
+      )
+      const ofSite = isSettled
+        ? await onFirst(`SELECT host, views ${kept('post_view_site_breakdowns')}`)
+        : await everywhere(`SELECT referer_host AS host, count() AS views ${rows} GROUP BY host`)
+      return [...ofPosts, ...ofSite].map(({ post, host, views }) => ({
+        post: post === undefined ? null : String(post),
+        host: String(host),
+        views: Number(views),
+      }))
     },
     async rulesRelease() {
-      const [[recorded] = []] = await everywhere(
-        'SELECT rules_release FROM post_view_settings ORDER BY agreement DESC LIMIT 1',
+      const [recorded] = await onFirst(
+        "SELECT value FROM post_view_agreed WHERE name = 'settings' ORDER BY number DESC LIMIT 1",
       )
-      return String(recorded!['rules_release'])
+      return (JSON.parse(String(recorded!['value'])) as { rules: { release: string } }).rules.release
     },
     everything: () =>
       Promise.all(
-        [...CLICKHOUSE_COUNTERS, 'post_view_deliveries'].map(table =>
-          everywhere(`SELECT * FROM ${table} ORDER BY ALL`),
+        ['post_view_rows', ...FIGURE_TABLES].map(table =>
+          everywhere(`SELECT * FROM ${table} FINAL ORDER BY ALL`),
         ),
       ),
   }

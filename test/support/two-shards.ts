@@ -2,14 +2,18 @@
 
 import type { TestContext } from 'node:test'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
-import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
+import type { AskedSettings, CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
 import { atEnd } from './at-end.ts'
 import { clickhouseUrl, ownCluster, queryShard } from './clickhouse.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './tcp-proxy.ts'
 
 export const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
 
-export async function opened(t: TestContext, url: string, settings = SETTINGS): Promise<Store> {
+export async function opened(
+  t: TestContext,
+  url: string,
+  settings: AskedSettings = SETTINGS,
+): Promise<Store> {
   const store = await openStore(url, settings)
   atEnd(t, () => store.close())
   return store
@@ -20,11 +24,11 @@ export function twoShards() {
   const cluster = ownCluster(2)
 
   /** A new database on both shards. */
-  async function onTwoShards(t: TestContext) {
+  async function onTwoShards(t: TestContext, settings = SETTINGS) {
     const servers = await cluster()
     const database = await servers.database()
     const url = clickhouseUrl(servers, database)
-    const open = (at = url, settings = SETTINGS) => opened(t, at, settings)
+    const open = (at = url, others = settings) => opened(t, at, others)
     const store = await open()
     await store.migrate()
     const sql = async (statement: string) => {

@@ -34,6 +34,7 @@ export function view(time: string, fields: Partial<View> = {}): View {
     userAgent: FIREFOX,
     referer: null,
     viewedAt: unix(time),
+    ownTime: fields.viewedAt ?? unix(time),
     timeSource: 'event',
     ...fields,
   }
@@ -50,6 +51,13 @@ export function received(views: readonly View[], { receivedAt }: Reception = {})
 
 export function record(store: Store, views: readonly View[], reception?: Reception): Promise<Recorded> {
   return store.recordViews(received(views, reception))
+}
+
+/** What `recordViews` answers of so many new views and duplicates, which an engine that counts later cannot tell apart yet. */
+export function outcomeOf(store: Store, counted: number, duplicates: number): Recorded {
+  return store.roll === undefined
+    ? { counted, duplicates }
+    : { counted: counted + duplicates, duplicates: null }
 }
 
 /** Does as a consumer does: work that met another writer is done again, until it is done. */

@@ -13,6 +13,8 @@ export type ClickhouseOptions = {
   users?: Record<string, string>
   /** Elements to add to config.xml: `<max_server_memory_usage>2000000000</max_server_memory_usage>`. */
   config?: string[]
+  /** Settings of every query that does not say otherwise. */
+  profile?: Record<string, string>
 }
 
 export type ClickhouseClusterOptions = ClickhouseOptions & {
@@ -114,11 +116,11 @@ async function placeFor(number: number, parent: string | undefined): Promise<Pla
 async function configure(
   { number, dir, isTemporary, http, native }: Place,
   cluster: Place[],
-  { users = {}, config = [] }: ClickhouseOptions,
+  { users = {}, config = [], profile = {} }: ClickhouseOptions,
 ): Promise<Clickhouse> {
   const configFile = join(dir, 'config.xml')
   const usersFile = join(dir, 'users.xml')
-  await writeFile(usersFile, usersXml({ ...users, default: '' }))
+  await writeFile(usersFile, usersXml({ ...users, default: '' }, profile))
   await writeFile(
     configFile,
     `<clickhouse>
@@ -196,7 +198,8 @@ const EAGER = Object.entries({
   })
   .join('\n  ')
 
-function usersXml(users: Record<string, string>): string {
+function usersXml(users: Record<string, string>, profile: Record<string, string>): string {
+  const settings = Object.entries(profile).map(([name, value]) => `<${name}>${escapeXml(value)}</${name}>`)
   const elements = Object.entries(users).map(
     ([name, password]) => `<${name}>
       <password>${escapeXml(password)}</password>
@@ -206,7 +209,7 @@ function usersXml(users: Record<string, string>): string {
     </${name}>`,
   )
   return `<clickhouse>
-  <profiles><default/></profiles>
+  <profiles><default>${settings.join('')}</default></profiles>
   <quotas><default/></quotas>
   <users>
     ${elements.join('\n    ')}

@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer'
 import { endBy, Interrupted } from '@postviews/client/src/ending.ts'
 import { canonicalIp } from '@postviews/client/src/index.ts'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { type Config, ConfigError, readConfig, SETTINGS } from './config.ts'
+import { type Config, ConfigError, databaseUrl, readConfig, SETTINGS } from './config.ts'
 import {
   DEAD_REASONS,
   type DeadMessage,
@@ -18,7 +18,7 @@ import { type Parts, runService } from './main.ts'
 import { printable } from './printable.ts'
 import { type Day, isDay } from './store/calendar.ts'
 import { openStore } from './store/open.ts'
-import type { Difference, Progress, Store } from './store/store.ts'
+import { type Difference, type Progress, type Store, StoreRefused } from './store/store.ts'
 import { INTERRUPTED, type Print, untilSignal } from './until-signal.ts'
 
 const DAY_MS = 86_400_000
@@ -242,6 +242,43 @@ program
       if (json) return JSON.stringify({ rows, not_reached: NOT_FORGOTTEN })
       const none = rows > 0 ? '' : `no raw row is of that ${user === undefined ? 'address' : 'user'}: `
       return `${none}erased personal data from ${some(rows, 'raw row')}\n${NOT_FORGOTTEN_HINT}`
+    })
+  })
+
+program
+  .command('copy')
+  .description(
+    'fill the ClickHouse of DATABASE_URL, which has no views of its own, from another database; run it again for what came since',
+  )
+  .addOption(
+    new Option('--from <url>', 'the database to copy, as a DATABASE_URL; of it nothing is changed')
+      .env('COPY_FROM')
+      .makeOptionMandatory(),
+  )
+  .option('--json', 'print the outcome as JSON')
+  .action(({ from, json }: { from: string; json?: true }, command: Command) => {
+    try {
+      databaseUrl(from)
+    } catch (error) {
+      // Commander would print the URL, and with it the password.
+      command.error(`--from ${(error as Error).message}`)
+    }
+    return withStore({}, async (store, progress, _print, { counting }) => {
+      if (store.fill === undefined)
+        throw new StoreRefused('DATABASE_URL is not of ClickHouse: only that can be filled')
+      const source = await openStore(from, counting)
+      try {
+        await source.checkSettings()
+        const { rows, differing } = await store.fill(await source.copySource(), progress)
+        if (differing > 0) process.exitCode = EXIT.failed
+        if (json) return JSON.stringify({ rows, differing })
+        const copied = `copied ${some(rows, 'raw row')}`
+        return differing === 0
+          ? `${copied}: every day of every post is as it was`
+          : `${copied}; ${some(differing, 'day')} of posts differ: stop the consumers of the source and run it again`
+      } finally {
+        await source.close()
+      }
     })
   })
 

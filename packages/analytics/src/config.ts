@@ -275,7 +275,8 @@ function durationSeconds(text: string): number {
 const DATABASE_FORMS =
   'sqlite:PATH, mysql://user:password@host:port/database and clickhouse://user:password@host:port/database'
 
-function databaseUrl(text: string): string {
+/** @throws {Error} saying what it is not */
+export function databaseUrl(text: string): string {
   if (/^clickhouses?:/.test(text)) {
     addressOf(text)
     return text

@@ -32,6 +32,9 @@ export const LOG_EVENTS = {
   'store.warning':
     'the store is used, but something is wrong with its files; the message says what, and what to do',
   'store.back': 'the store takes batches again',
+  'roll.lost':
+    'what is recorded cannot be counted for now (ClickHouse); views are kept, answers grow older, and it is tried again',
+  'roll.back': 'what is recorded is counted again',
   'day.key_replaced':
     'a day on which this process counts was closed by another, which has a shorter EVENT_MAX_AGE or a clock that is ahead: it was reopened, and its views are counted',
   'day.reopened': 'closed days are completely open again: their unique views are exact',

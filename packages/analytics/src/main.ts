@@ -11,6 +11,7 @@ import { BrokerWatch } from './ingest/depths.ts'
 import { type Retention, scheduleRetention } from './ingest/retention.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { Rolling } from './rolling.ts'
 import { openStore } from './store/open.ts'
 import type { OwnHosts } from './store/own-hosts.ts'
 import { type Store, StoreBroken, StoreRefused } from './store/store.ts'
@@ -104,6 +105,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
     if (siteHosts !== undefined) {
       if (parts.consumer) {
         metrics.deadMaxBytes.set(config.deadMaxBytes)
+        const rolling = new Rolling(store, log, metrics)
         const consumer = new Consumer({ ...config, store, metrics, log, onRefused: fail })
         late.consumer = consumer
         late.broker = consumer
@@ -113,6 +115,7 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
         ends.unshift(() =>
           Promise.all([
             consumer.stop(CONSUMER_STOP_MS),
+            rolling.stop(),
             Promise.race([retention.stop(), sleep(RETENTION_STOP_MS, undefined, { ref: false })]),
           ]),
         )

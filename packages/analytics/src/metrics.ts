@@ -53,6 +53,11 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     help: 'How far the numbers are behind: 0 if the queues are empty and this process has had nothing uncommitted for more than 10 s, else the age of the latest counted view; absent if the broker or the store does not answer',
     registers,
   })
+  const countedAgeSeconds = new Gauge({
+    name: 'postviews_counted_age_seconds',
+    help: 'How old the numbers are that are answered: the time since all that is recorded was counted; below 1 if all of it is, always 0 on SQLite and MariaDB; absent if ClickHouse does not answer',
+    registers,
+  })
   const dead = new Gauge({
     name: 'postviews_dead_messages',
     help: 'Dead letters in postviews.dead, waiting for a decision; absent if the broker does not answer',
@@ -95,6 +100,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
   })
   const unknown = [
     lagSeconds,
+    countedAgeSeconds,
     dead,
     deadBytes,
     deadMaxBytes,
@@ -111,6 +117,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
     events,
     timeSource,
     lagSeconds,
+    countedAgeSeconds,
     dead,
     deadBytes,
     deadMaxBytes,
@@ -141,6 +148,11 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
       name: 'postviews_batch_seconds',
       help: 'How long the store took to commit a batch, including retries',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
+    rollsFailed: new Counter({
+      name: 'postviews_rolls_failed_total',
+      help: 'How often this process could not count what was recorded (ClickHouse only); it tries again within seconds',
       registers,
     }),
     idsIgnored: new Counter({

@@ -26,7 +26,7 @@ export interface DayViews extends Figures {
   date: string
 }
 
-/** When the data was read. */
+/** Every view recorded by then is in the answer. */
 export interface AsOf {
   as_of: string
 }

@@ -32,6 +32,7 @@ export interface MessageTime {
 export const CLOCK_MAY_BE_AHEAD_SECONDS = 300
 /** An AMQP time before this was never set, or is a number of something else. */
 const YEAR_2000 = Date.UTC(2000, 0) / 1_000
+const YEAR_2100 = Date.UTC(2100, 0) / 1_000
 
 const MILLISECONDS_FROM = 1e11
 const MICROSECONDS_FROM = 1e14
@@ -112,6 +113,12 @@ export function readMessageTime(
     isNextBest = true
   }
   return { seconds: now, source: 'receipt', isNextBest }
+}
+
+/** An AMQP timestamp as it was sent, whatever the clocks of those who read it say; null where it cannot be a time. */
+export function readSentTime(timestamp: unknown): number | null {
+  const seconds = readUnixTime(timestamp)
+  return seconds !== undefined && seconds >= YEAR_2000 && seconds < YEAR_2100 ? seconds : null
 }
 
 function toSeconds(value: number): number {

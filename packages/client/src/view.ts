@@ -13,6 +13,7 @@ import {
   type MessageTime,
   type PhpDateTime,
   readMessageTime,
+  readSentTime,
   readTime,
   type TimeSource,
   type ZoneTime,
@@ -80,6 +81,12 @@ export interface View {
   referer: string | null
   /** Unix time, whole seconds. */
   viewedAt: number
+  /**
+   * What the publisher has sent as the view's time, and sends again where it publishes the event again: in the event, or as
+   * the AMQP timestamp of a message with a message_id. As it came, also where `viewedAt` is another because it cannot be.
+   * Unix seconds; null: it has sent none.
+   */
+  ownTime: number | null
   timeSource: TimeSource
 }
 
@@ -288,8 +295,13 @@ function decodeEvent(event: unknown, message: MessageOfEvents): View | InvalidRe
     userAgent: cut(userAgent, MAX_USER_AGENT_CHARACTERS),
     referer: cut(referer, MAX_REFERER_CHARACTERS),
     viewedAt,
+    ownTime: own ?? sentTimeOf(message),
     timeSource: isAhead ? 'receipt' : (instead?.source ?? 'event'),
   }
+}
+
+function sentTimeOf({ properties }: MessageOfEvents): number | null {
+  return (properties.messageId ?? null) === null ? null : readSentTime(properties.timestamp)
 }
 
 /** True for a UUID of any version, in upper or lower case. */

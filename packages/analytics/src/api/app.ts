@@ -58,7 +58,7 @@ const IDLE_TIMEOUT_MS = 5_000
 const CLOSE_TIMEOUT_MS = 3_000
 /** Below the 1,024 files that some systems let a process open. */
 const MAX_CONNECTIONS = 500
-/** `as_of` is promised to be at most 5 s ago when the answer is there. */
+/** `as_of` is promised to be at most 5 s ago when the answer is there, where views are counted with their batch. */
 const LIST_MAX_AGE_MS = 4_000
 const JSON_TYPE = 'application/json; charset=utf-8'
 const POST_ENTRY: Record<string, unknown> = { ...schemas.PostEntry }
@@ -208,7 +208,7 @@ const DOCUMENT = {
       title: 'postviews internal API',
       version: '1.0.0',
       description:
-        'How often the posts of a blog were viewed. Read-only, for other services on the internal network. A number may be a few seconds old: `as_of` says when it was read. Every answer has a weak `ETag` of everything but `as_of`. Send it as `If-None-Match`: 304 means that your copy was still current at `X-As-Of`.',
+        'How often the posts of a blog were viewed. Read-only, for other services on the internal network. A number may be a few seconds old: every view recorded by `as_of` is in it. Every answer has a weak `ETag` of everything but `as_of`. Send it as `If-None-Match`: 304 means that your copy was still current at `X-As-Of`.',
     },
     components: {
       securitySchemes: { key: { type: 'apiKey' as const, in: 'header' as const, name: KEY_HEADER } },

@@ -69,7 +69,7 @@ export interface Health {
 }
 
 export interface HealthOptions {
-  store: Pick<Store, 'ping'> & Pick<Reads, 'progress'>
+  store: Pick<Store, 'ping'> & Pick<Reads, 'progress' | 'asOf'>
   /** Null in a process that does not talk to the broker. */
   broker: BrokerHealth | null
   /** Null in a process that consumes nothing. */
@@ -114,13 +114,19 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
     }
   }
 
+  /** Seconds. */
+  async function countedAge(): Promise<number> {
+    const nowMs = now()
+    return Math.max(0, nowMs - (await store.asOf(nowMs))) / 1_000
+  }
+
   return {
     problems,
     warnings: () => consumer?.warnings() ?? [],
     backlog,
 
     async exposition() {
-      const [found, problem, named, lagSeconds] = await Promise.all([
+      const [found, problem, named, lagSeconds, countedAgeSeconds] = await Promise.all([
         depths(),
         problemOfStore(),
         problems(),
@@ -129,6 +135,7 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
           state => state?.lagSeconds ?? null,
           () => null,
         ),
+        within(countedAge(), ANSWER_LIMIT_MS, null).catch(() => null),
       ])
       metrics.storeUp.set(Number(problem === null))
       setKnown(metrics.storeBroken, consumer === null ? null : Number(consumer.storeIsBroken()))
@@ -136,6 +143,7 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
       setKnown(metrics.dead, found?.dead ?? null)
       setKnown(metrics.deadBytes, consumer?.deadBytes() ?? null)
       setKnown(metrics.lagSeconds, lagSeconds)
+      setKnown(metrics.countedAgeSeconds, countedAgeSeconds)
       setKnown(metrics.unacknowledged, consumer?.inHand().messages ?? null)
       for (const part of consumer === null ? ['store'] : CONSUMING_PARTS)
         metrics.ready.set({ part }, Number(!named.some(each => each.startsWith(`${part}:`))))

@@ -126,7 +126,11 @@ function text(description: string) {
   return Type.String({ description })
 }
 
-const asOf = { as_of: time('When the data was read, in UTC.') }
+const asOf = {
+  as_of: time(
+    'In UTC: every view recorded by then is in the answer. On SQLite and MariaDB when the data was read; on ClickHouse, which counts what was recorded every few seconds, somewhat earlier.',
+  ),
+}
 const timezone = text('STATS_TIMEZONE, an IANA name: the time zone whose days are counted.')
 const from = date('The first day.')
 const to = date('The last day.')

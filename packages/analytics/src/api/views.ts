@@ -42,8 +42,8 @@ interface Period {
 }
 
 export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: ViewsOptions) {
-  // Taken before the store is asked: what is read cannot be older.
-  const asOf = () => ({ as_of: new Date(now()).toISOString() })
+  // Asked for before the figures: what is read cannot be older.
+  const asOf = async () => ({ as_of: new Date(await store.asOf(now())).toISOString() })
   const today = () => store.calendar.dayOf(Math.floor(now() / 1_000))
   const timezone = store.calendar.timeZone
   const turns = new Turns({ atOnce: DEAR_AT_ONCE, maxWaiting: DEAR_WAITING, maxWaitMs: DEAR_WAIT_MS })
@@ -75,7 +75,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
   return {
     async postTotals(uuid: string): Promise<schemas.PostTotals> {
       const post = toPost('uuid', uuid)
-      const read = asOf()
+      const read = await asOf()
       const [totals] = await store.postTotals([post])
       return { ...read, ...totals! }
     },
@@ -83,7 +83,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     async postDays(uuid: string, query: schemas.DaysQuery): Promise<schemas.PostDays> {
       const post = toPost('uuid', uuid)
       const period = toPeriod(query, today())
-      const read = asOf()
+      const read = await asOf()
       const days = await store.postDays([post], period.from, period.to)
       return { ...read, post_uuid: post, timezone, ...period, days: fill(days.get(post), daysOf(period)) }
     },
@@ -91,7 +91,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     async postReferrers(uuid: string, query: schemas.ReferrersQuery): Promise<schemas.PostReferrers> {
       const post = toPost('uuid', uuid)
       const { from, to } = toPeriod(query, today())
-      const read = asOf()
+      const read = await asOf()
       const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)
       return { ...read, post_uuid: post, from, to, ...hosts }
     },
@@ -102,7 +102,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
       // A post that is asked for twice is answered twice, and read once.
       const posts = [...new Set(asked)]
       if (days === undefined) {
-        const read = asOf()
+        const read = await asOf()
         const totals = new Map((await store.postTotals(posts)).map(post => [post.post_uuid, post]))
         return joinPosts(
           read,
@@ -113,7 +113,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
       assertPostDays(asked.length, days)
       const period = lastDays(days, today())
       const answer = async () => {
-        const read = asOf()
+        const read = await asOf()
         const written = await postsWithDays(posts, period, asker)
         return joinPosts(
           read,
@@ -128,7 +128,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     async topPosts(query: schemas.TopQuery): Promise<schemas.TopPosts> {
       const { name, period } = toTopPeriod(query, today())
       const { limit = schemas.DEFAULT_LIMIT, offset = 0 } = query
-      const askedMs = now()
+      const askedMs = await store.asOf(now())
       const { ageMs, ...page } = await store.topPosts(period, limit, offset, listMaxAgeMs)
       return {
         as_of: new Date(askedMs - ageMs).toISOString(),
@@ -140,19 +140,19 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     },
 
     async siteTotals(): Promise<schemas.SiteTotals> {
-      return { ...asOf(), ...(await store.siteTotals()) }
+      return { ...(await asOf()), ...(await store.siteTotals()) }
     },
 
     async siteDays(query: schemas.DaysQuery): Promise<schemas.SiteDays> {
       const period = toPeriod(query, today())
-      const read = asOf()
+      const read = await asOf()
       const days = await store.siteDays(period.from, period.to)
       return { ...read, timezone, ...period, days: fill(days, daysOf(period)) }
     },
 
     async siteReferrers(query: schemas.ReferrersQuery): Promise<schemas.SiteReferrers> {
       const { from, to } = toPeriod(query, today())
-      const read = asOf()
+      const read = await asOf()
       return {
         ...read,
         from,
@@ -162,7 +162,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     },
 
     async status(): Promise<schemas.Status> {
-      const read = asOf()
+      const read = await asOf()
       const thisMinute = Math.floor(now() / 60_000) * 60
       const minutes = Array.from(
         { length: schemas.STATUS_MINUTES },

@@ -132,7 +132,7 @@ export class Batches {
     const second = await this.#record(entries.slice(middle), signal)
     return {
       counted: first.counted + second.counted,
-      duplicates: first.duplicates + second.duplicates,
+      duplicates: sumOf(first.duplicates, second.duplicates),
       rejected: [...first.rejected, ...second.rejected],
     }
   }
@@ -194,8 +194,8 @@ export class Batches {
   ): void {
     const { metrics, log } = this.#options
     metrics.events.inc({ outcome: 'counted', reason: '' }, recorded.counted)
-    metrics.events.inc({ outcome: 'duplicate', reason: '' }, recorded.duplicates)
-    metrics.batchEvents.observe(recorded.counted + recorded.duplicates)
+    metrics.events.inc({ outcome: 'duplicate', reason: '' }, recorded.duplicates ?? 0)
+    metrics.batchEvents.observe(recorded.counted + (recorded.duplicates ?? 0))
     metrics.batchSeconds.observe(tookMs / 1_000)
 
     const sources = new Map<View['timeSource'], number>()
@@ -213,6 +213,11 @@ export class Batches {
     }
     log.debug({ ...recorded, tookMs: Math.round(tookMs) }, 'batch.stored')
   }
+}
+
+/** What nobody knows of a part is not known of the whole. */
+function sumOf(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? null : one + other
 }
 
 function meanings(reasons: readonly DeadReason[]): string {

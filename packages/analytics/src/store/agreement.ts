@@ -77,6 +77,16 @@ export function settingsDiffer(
   recorded: CountingSettings,
   { settings, calendar }: Pick<Own, 'settings' | 'calendar'>,
 ): string | null {
+  const differing = differingSettings(recorded, { settings, calendar })
+  if (differing === null) return null
+  return `${differing}: set what is recorded, or run \`postviews rebuild --adopt-settings\``
+}
+
+/** What differs; null when nothing does. */
+export function differingSettings(
+  recorded: CountingSettings,
+  { settings, calendar }: Pick<Own, 'settings' | 'calendar'>,
+): string | null {
   const keys = Object.keys(SETTING_NAMES) as (keyof CountingSettings)[]
   const differing = keys
     .filter(key => recorded[key] !== settings[key])
@@ -85,8 +95,7 @@ export function settingsDiffer(
       key =>
         `${SETTING_NAMES[key]} is ${shown(key, settings)}, recorded in the database is ${shown(key, recorded)}`,
     )
-  if (differing.length === 0) return null
-  return `${differing.join('; ')}: set what is recorded, or run \`postviews rebuild --adopt-settings\``
+  return differing.length === 0 ? null : differing.join('; ')
 }
 
 function shown(key: keyof CountingSettings, settings: CountingSettings): string {

@@ -17,6 +17,7 @@ const VIEW: View = {
   userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
   referer: 'https://News.Example.org/item?id=1',
   viewedAt: Date.parse('2026-03-10T23:30:00Z') / 1_000,
+  ownTime: null,
   timeSource: 'event',
 }
 

@@ -25,6 +25,8 @@ const ANY_KEY = '0'.repeat(64)
 
 export interface DerivedRows {
   rows: readonly KeptRow[]
+  /** What each of them was derived from. */
+  views: readonly ReceivedView[]
   /** The key of each day, which its readers were hashed under. */
   keys: ReadonlyMap<Day, string>
 }
@@ -63,7 +65,7 @@ export class RowsOfViews {
         const days = this.#daysOf(views)
         // Without waiting where it can: a store that is closed next has been given the batch by then.
         const keys = this.#cachedKeys(days) ?? (await this.#recordedKeys(days))
-        const recorded = await keep({ rows: this.#rowsUnder(keys, views), keys })
+        const recorded = await keep({ rows: this.#rowsUnder(keys, views), views, keys })
         if (this.#closedMeanwhile.size === 0) return recorded
         const closedMeanwhile = [...this.#closedMeanwhile]
         this.#closedMeanwhile.clear()
@@ -91,7 +93,7 @@ export class RowsOfViews {
       // Opening a day again may be what fails.
       const keys =
         views.length > 0 ? await this.#recordedKeys(days) : new Map([...days].map(day => [day, ANY_KEY]))
-      await keep({ rows: this.#rowsUnder(keys, tried), keys })
+      await keep({ rows: this.#rowsUnder(keys, tried), views: tried, keys })
     } catch (error) {
       // The row is what is wrong, by a rule of the users' own, say, and not the store.
       if (!(error instanceof RowRejected)) throw this.#failed(error)
@@ -178,6 +180,7 @@ function ownView(): ReceivedView {
       userAgent: null,
       referer: 'https://trial.invalid/',
       viewedAt: now,
+      ownTime: null,
       timeSource: 'receipt',
     },
     receivedAt: now,

@@ -5,6 +5,7 @@
 
 import type { View } from '@postviews/client/src/index.ts'
 import type { Calendar, Day } from './calendar.ts'
+import type { CopySource } from './copy.ts'
 import type { OwnHosts } from './own-hosts.ts'
 import type { UniqueBy } from './row.ts'
 
@@ -83,10 +84,10 @@ export interface ReceivedView {
 
 /** What came of a batch. */
 export interface Recorded {
-  /** Views that were new, and are counted now. */
+  /** Views that were new, and are counted now; where `duplicates` is null all of them. */
   counted: number
-  /** Views whose id had been counted before; they change nothing. */
-  duplicates: number
+  /** Views whose id had been counted before; they change nothing. Null where nobody knows that yet (see `roll`). */
+  duplicates: number | null
   /**
    * Days that another process has closed while this one still counted views of them. They were opened again. Absent where
    * there are none.
@@ -125,6 +126,16 @@ export interface Store extends Reads {
    * @throws {StoreRefused} nothing was written, and nothing will be: what all processes must agree on was replaced since `checkSettings`
    */
   recordViews(views: readonly ReceivedView[]): Promise<Recorded>
+
+  /**
+   * Counts what was recorded since it was last called, by any process; returns whether there was anything. Only where
+   * views are not counted with their batch (ClickHouse): there, answers are as old as `asOf` says. Any number of processes may
+   * do it at once.
+   *
+   * @throws {StoreUnavailable}
+   * @throws {StoreRefused} as `recordViews`
+   */
+  roll?(): Promise<boolean>
 
   /** Whether the store can take a batch now: a write that changes nothing. @throws {StoreUnavailable} */
   ping(): Promise<void>
@@ -181,6 +192,17 @@ export interface Store extends Reads {
    * @throws {ClocksDiffer} where the database is a server whose clock is over an hour from this host's
    */
   prune(options: PruneOptions, progress?: Progress): Promise<Pruned>
+
+  /**
+   * What another store keeps and counts, to be filled with.
+   *
+   * @param name of this database, the same whenever it is copied
+   * @throws {StoreRefused} for what ClickHouse cannot keep
+   */
+  copySource(): Promise<CopySource>
+
+  /** Copies all of it, again and again the same (ClickHouse alone). @throws {StoreRefused} when there are views of its own */
+  fill?(source: CopySource, progress?: Progress): Promise<Filled>
 
   /** Erases what identifies a reader, and changes no number. Returns how many rows were changed. */
   forget(who: Forget, progress?: Progress): Promise<number>
@@ -283,6 +305,12 @@ export interface Reopened {
   isDone: boolean
 }
 
+export interface Filled {
+  rows: number
+  /** Days of posts of which the source said something else: views came meanwhile, or its figures do not follow from its rows. */
+  differing: number
+}
+
 export type Forget = { userId: string } | { ip: string }
 
 /** Figures of a post, a day or a site; null where adopted data do not tell. */
@@ -337,6 +365,8 @@ export interface TopPosts {
 
 /** What the internal API reads. Days without views are left out; the route fills them in. */
 export interface Reads {
+  /** The moment up to which all that was recorded is counted, for answers asked for from now on. Both in Unix milliseconds. */
+  asOf(nowMs: number): Promise<number>
   /** In the order asked; zeros for a post never viewed. */
   postTotals(posts: readonly string[]): Promise<(Totals & { post_uuid: string })[]>
   /** Oldest first, by post. */

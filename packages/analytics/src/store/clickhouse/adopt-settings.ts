@@ -2,109 +2,130 @@
 
 import { randomBytes } from 'node:crypto'
 import { type ClockChange, clockChange, EVERY_DAY, learnSettings, settingsDiffer } from '../agreement.ts'
-import { addDays, type Day, latest } from '../calendar.ts'
+import { addDays, type Day, daysBetween, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
-import { WITHOUT_ADDRESS } from './day-keys.ts'
-import { allDays, listReaders, snapshotOf } from './recount.ts'
-import { Deriving, deriveRows, rowsWhere } from './rederive.ts'
+import { raise } from './agreed.ts'
+import { deriveAgain, derivedOf, hourGroups, viewsIn, WITHOUT_ADDRESS } from './derive.ts'
+import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
+import { sourcesOf } from './roll.ts'
 import {
   checkedState,
-  dayKeys,
   type Engine,
+  firstState,
+  isOfOther,
   keptTimes,
-  makeKey,
-  onEachShard,
-  ownState,
   readState,
-  recordSettings,
+  recordState,
   type State,
 } from './state.ts'
 
 /**
- * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may
- * run. What is counted is then to be rebuilt. Interrupted, it is run again: rows tell under which settings they were
- * derived.
+ * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may run. All
+ * that is counted is then to be counted again. Interrupted, it is run again: rows tell under which settings they were derived.
  */
 export async function adoptSettings(engine: Engine, progress: Progress): Promise<void> {
-  const before = await readState(engine.cluster)
+  const { cluster } = engine
+  const before = await readState(cluster)
   learnSettings(before, engine)
-  const change = await clockChange(before, engine, () => keptTimes(engine))
-  const firstDay = await firstDayToApply(engine, before, change)
-  const isReplaced = change.clocks || settingsDiffer(before.settings, engine) !== null
-  const own = ownState(engine)
-  await recordSettings(engine, {
-    epoch: before.epoch + 1,
-    agreement: before.agreement + (isReplaced ? 1 : 0),
-    settings: own.settings,
-    rules: change.clocks ? own.rules : before.rules,
-    settingsSince: firstDay,
-    ownHosts: before.ownHosts,
-  })
+  const change = await clockChange(before, engine, () => keptTimes(cluster))
+  if (change.clocks || settingsDiffer(before.settings, engine) !== null) {
+    const settingsSince = await firstDayToApply(engine, before, change)
+    if (change.clocks) {
+      // Until all rows are derived again, any of them may lie on a day of before.
+      await raise(cluster, 'zones left', before.epoch + 1)
+      // What such a day has of the day before in the zone of before lies on it for good.
+      if (settingsSince !== null)
+        await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
+    }
+    const own = firstState(engine)
+    await recordState(cluster, {
+      ...before,
+      agreement: before.agreement + 1,
+      epoch: before.epoch + 1,
+      settings: own.settings,
+      rules: change.clocks ? own.rules : before.rules,
+      settingsSince,
+    })
+  }
   const state = await checkedState(engine)
+  const shards = await cluster.shards()
+  const others = isOfOther(state)
+  // A batch that was let in before the settings were recorded may be committed after its hour was gone through.
+  for (let again = true; again; ) {
+    again = false
+    for (const shard of shards) {
+      const groups = await hourGroups(shard, others)
+      let keys: Map<Day, DayKey> | undefined
+      for (const [index, group] of groups.entries()) {
+        progress('settings', index, groups.length)
+        // Rows that were derived again are there until they are merged.
+        if ((await viewsIn(shard, group, others)) === 0) continue
+        keys ??= await keysToApply(engine, state)
+        await deriveAgain(engine, shard, state, keys, group, others)
+        again = true
+      }
+    }
+  }
+  await raise(cluster, 'zones applied', state.epoch)
+  progress('settings', 1, 1)
+}
 
+/** The first day whose rows are complete; null when none is not. */
+export async function rawFrom(engine: Engine): Promise<Day | null> {
   const shards = await engine.cluster.shards()
-  const deriving = new Deriving(engine, state, await keysToApply(engine, state))
-  let done = 0
-  await onEachShard(shards, async shard => {
-    const rows = rowsWhere(shard, `epoch < ${state.epoch}`, { areFew: false })
-    await deriveRows(shard, rows, row => ({
-      ...row,
-      epoch: state.epoch,
-      derived: deriving.again(row),
-    }))
-    progress('settings', ++done, shards.length)
-  })
-  // The list of other settings is empty.
-  for (const days of await allDays(engine)) await listReaders(engine, await snapshotOf(engine, state, days))
+  const based = await Promise.all(shards.map(async shard => (await sourcesOf(engine, shard)).basedTo))
+  const last = based.reduce(latest, null)
+  return last === null ? null : addDays(last, 1)
 }
 
 /** The first day that has what it takes; null when every day has. */
-async function firstDayToApply(
-  { cluster, settings }: Engine,
-  state: State,
-  { from }: ClockChange,
-): Promise<Day | null> {
+async function firstDayToApply(engine: Engine, state: State, { from }: ClockChange): Promise<Day | null> {
+  const { cluster, settings } = engine
   // Days without raw rows stay as they are, and so do days that an earlier change could not reach.
-  const reachable = latest(state.rawFrom, state.settingsSince)
+  const reachable = latest(await rawFrom(engine), state.settingsSince)
   const changeFrom = settings.uniqueBy === state.settings.uniqueBy ? from : EVERY_DAY
   if (changeFrom === null) return reachable
   // Who read can be told anew only from an address: the days after the last row that kept none.
-  const [row] = await cluster.all(
-    `SELECT maxOrNull(day) AS last FROM ${cluster.from(`SELECT day FROM post_view_deliveries WHERE ${WITHOUT_ADDRESS}`)}`,
-  )
-  const last = row!['last'] as Day | null
+  let last: Day | null = null
+  for (const shard of await cluster.shards()) {
+    for (const { hours } of await hourGroups(shard, WITHOUT_ADDRESS)) {
+      const [row] = await shard.all(
+        `SELECT maxOrNull(day) AS last FROM post_view_rows FINAL WHERE ${hours} AND ${WITHOUT_ADDRESS}`,
+      )
+      last = latest(last, row!['last'] as Day | null)
+    }
+  }
   return latest(reachable, last === null || last < changeFrom ? null : addDays(last, 1))
 }
 
-async function keysToApply({ calendar, cluster }: Engine, state: State): Promise<Map<Day, string>> {
-  const first = await cluster.first()
-  const keys = await dayKeys(first)
-  const rows = await cluster.all(
-    `SELECT DISTINCT day FROM ${cluster.from('SELECT DISTINCT day FROM post_view_deliveries')}`,
-  )
-  // What was one day in the old zone may lie on days around it in the new one: two zones are 26 hours apart at most.
-  const days = new Set(
-    rows.flatMap(row => [-2, -1, 0, 1, 2].map(distance => addDays(String(row['day']), distance))),
-  )
-  for (const day of [...days].sort()) {
-    if (keys.has(day)) continue
-    const { start, end } = calendar.bounds(day)
-    const ofDay = `viewed_at >= toDateTime(${start}, 'UTC') AND viewed_at < toDateTime(${end}, 'UTC')
-      AND day >= '${state.settingsSince ?? '1970-01-01'}'`
-    const [found] = await cluster.all(
-      `SELECT sum(views) AS views, sum(lacking) AS lacking FROM ${cluster.from(
-        `SELECT count() AS views, countIf(${WITHOUT_ADDRESS}) AS lacking FROM post_view_deliveries WHERE ${ofDay}`,
-      )}`,
-    )
-    if (Number(found!['views']) === 0) continue
-    if (state.openFrom === null || day >= state.openFrom) {
-      // In the zone of before, nothing had happened on this day; its readers may come again.
-      keys.set(day, await makeKey(first, day))
-    } else if (Number(found!['lacking']) === 0) {
-      // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one
-      // that nobody keeps; where one lacks, who was told apart stays told apart.
-      keys.set(day, randomBytes(32).toString('hex'))
+/** The keys of the days that rows will lie on. */
+async function keysToApply(engine: Engine, state: State): Promise<Map<Day, DayKey>> {
+  const { cluster } = engine
+  const keys = await dayKeys(cluster)
+  const closed = await closedDays(cluster)
+  const since = state.settingsSince === null ? 'true' : `day >= '${state.settingsSince}'`
+  /** Of each day, whether some of its readers have no address. */
+  const days = new Map<Day, boolean>()
+  for (const shard of await cluster.shards()) {
+    for (const group of await hourGroups(shard)) {
+      const { given, day } = derivedOf(engine, state, keys, group)
+      const rows = await shard.all(
+        `WITH ${given} SELECT ${day} AS day_now, max(${WITHOUT_ADDRESS}) AS lacks
+         FROM (SELECT * FROM post_view_rows FINAL WHERE ${group.hours} AND ${since}) GROUP BY day_now`,
+      )
+      for (const row of rows) {
+        const now = String(row['day_now'])
+        days.set(now, days.get(now) === true || Number(row['lacks']) > 0)
+      }
     }
+  }
+  for (const [day, lacks] of days) {
+    if (keys.has(day)) continue
+    // In the zone of before, nothing had happened on such a day; its readers may come again.
+    if (!closed.has(day)) keys.set(day, await dayKey(cluster, day, async () => {}))
+    // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one that
+    // nobody keeps; where one lacks, who was told apart stays told apart.
+    else if (!lacks) keys.set(day, { number: 0, secret: randomBytes(32).toString('hex') })
   }
   return keys
 }

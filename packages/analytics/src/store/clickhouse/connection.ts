@@ -27,7 +27,7 @@ const SETTINGS: ClickHouseSettings = {
   // An insert is answered when it is on the disk, and an error that comes late is told as one.
   async_insert: 0,
   wait_end_of_query: 1,
-  // An attempt must have a part of its own, whatever it holds: nothing here leans on the server's memory of inserts.
+  // Nothing here leans on the server's memory of inserts.
   insert_deduplicate: 0,
   max_insert_block_size: String(ONE_BLOCK_ROWS),
   min_insert_block_size_rows: String(ONE_BLOCK_ROWS),
@@ -38,13 +38,19 @@ const SETTINGS: ClickHouseSettings = {
   // A number that lacks a shard is not a number.
   skip_unavailable_shards: 0,
   distributed_product_mode: 'global',
-  // A batch's rows are all in one partition, so two versions of a row meet there.
+  // The partition is part of each key, so two versions of a row meet there.
   do_not_merge_across_partitions_select_final: 1,
   output_format_json_quote_64bit_integers: 0,
+  // What a server's own profile may have otherwise, and would change a number.
+  join_use_nulls: 0,
+  aggregate_functions_null_for_empty: 0,
+  prefer_column_name_to_alias: 0,
 }
 
 /** A day of a big site has more readers than fit into the memory of a small server. */
 const RECOUNT_SETTINGS: ClickHouseSettings = {
+  min_insert_block_size_rows: '1000000',
+  min_insert_block_size_bytes: '250000000',
   max_bytes_before_external_group_by: '1000000000',
   max_bytes_before_external_sort: '1000000000',
 }
@@ -77,9 +83,17 @@ export class Shard {
     })
   }
 
-  /** One insert of one block. `lines`: a JSON array of values for each row, in the order of the columns. */
+  /** One insert. `lines`: a JSON array of values for each row, in the order of the columns. */
   insert(table: string, columns: string, lines: string): Promise<void> {
-    const query = `INSERT INTO ${table} (${columns}) FORMAT JSONCompactEachRow`
+    return this.#send(`INSERT INTO ${table} (${columns}) FORMAT JSONCompactEachRow`, lines, false)
+  }
+
+  /** An insert of views, whose values may be what is wrong. */
+  send(query: string, lines: string): Promise<void> {
+    return this.#send(query, lines, true)
+  }
+
+  #send(query: string, lines: string, ofViews: boolean): Promise<void> {
     const insert = async () => {
       const { stream } = await this.#client.exec({
         query,
@@ -88,7 +102,7 @@ export class Shard {
       // The answer is empty; read to its end, the connection is free for the next.
       await finished(stream.resume())
     }
-    return this.#asking(query, insert, table === 'post_view_deliveries')
+    return this.#asking(query, insert, ofViews)
   }
 
   async #asking<T>(sql: string, ask: () => Promise<T>, ofViews = false): Promise<T> {
@@ -239,7 +253,7 @@ async function numberOf(shard: Shard, cluster: string): Promise<number> {
 }
 
 // Servers ask each other in a database of their own choice, so tables are named in full.
-const LOCAL_TABLES = /\bpost_view_(?:deliveries|visitors|figures|sums)\b/g
+const LOCAL_TABLES = /\bpost_view_(?:rows|names|days|post_totals|site_days|bases|copied)\b/g
 
 /** See `Cluster.from`. */
 export function overAll(select: string, { cluster, database }: Address): string {

@@ -1,11 +1,14 @@
-/** Numbered SQL files, applied in order on every shard, statement by statement. Each may run twice, so nobody holds a lock. */
+/** Numbered SQL files, applied in order on every shard, statement by statement. Each may run twice. A new database begins with the second. */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
 import type { Progress } from '../store.ts'
+import { latestEntry, tellAll } from './agreed.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { isServers, UNKNOWN_TABLE } from './errors.ts'
-import { type Engine, ownState, recordSettings } from './state.ts'
+import { exclusively } from './lease.ts'
+import { carryOver, dropTablesOf1, dropViewsOf1 } from './migrate-from-1.ts'
+import { type Engine, firstState, recordState } from './state.ts'
 
 const MIGRATIONS = new URL('./migrations/', import.meta.url)
 
@@ -17,6 +20,10 @@ const CREATE_MIGRATIONS = `
   ENGINE = MergeTree
   ORDER BY version
   SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`
+
+/** A merge writes anew what an insert had brought to the disk, so it brings it there as well. */
+const SYNCED = `fsync_after_insert = 1, fsync_part_directory = 1,
+  min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, non_replicated_deduplication_window = 0`
 
 interface Migration {
   version: number
@@ -30,6 +37,7 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   refuseNewer(version, latest)
   const shards = await cluster.shards()
   for (const shard of shards) await shard.run(CREATE_MIGRATIONS)
+  if (version === 1) await dropViewsOf1(shards)
   for (const { version: next, statements } of migrations) {
     if (next <= version) continue
     // All shards before the next statement: a view reads from the tables of all.
@@ -37,18 +45,22 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
       progress('tables', index, statements.length)
       await Promise.all(shards.map(shard => shard.run(statement)))
     }
-    for (const shard of shards) await shard.insert('post_view_migrations', 'version', JSON.stringify([next]))
+    const record = () =>
+      Promise.all(
+        shards.map(shard => shard.insert('post_view_migrations', 'version', JSON.stringify([next]))),
+      )
+    if (version !== 1) await record()
+    else
+      await exclusively(engine, async () => {
+        // Somebody else may have been first.
+        if ((await versionOf(cluster)) !== 1) return
+        await carryOver(engine, progress)
+        await record()
+      })
   }
-  const recorded = await shards[0]!.all('SELECT epoch FROM post_view_settings LIMIT 1')
-  if (recorded.length === 0) {
-    await recordSettings(engine, {
-      epoch: 1,
-      agreement: 1,
-      settingsSince: null,
-      ownHosts: [],
-      ...ownState(engine),
-    })
-  }
+  await dropTablesOf1(shards)
+  if ((await latestEntry(shards[0]!, 'settings')) === null) await recordState(cluster, firstState(engine))
+  await tellAll(cluster)
 }
 
 /** @throws {StoreRefused} unless the database is of just this program's version */
@@ -78,6 +90,7 @@ async function readMigrations(cluster: Cluster): Promise<Migration[]> {
       const text = await readFile(new URL(name, MIGRATIONS), 'utf8')
       const sql = text
         .replace(/^--.*$/gm, '')
+        .replaceAll('{{synced}}', SYNCED)
         .replace(/\{\{all: (.*?)\}\}/gs, (_, select: string) => overAll(select, cluster.address))
       const statements = sql.split(/;\s*(?:\n|$)/).filter(statement => statement.trim() !== '')
       return { version: Number.parseInt(name, 10), statements }

@@ -1,156 +1,241 @@
-/** Retention: raw rows, day keys and visitors go when their time is over; the figures stay for ever, rolled up. */
+/** Retention: raw rows and day keys go when their time is over; the figures stay for ever, and days that are over are settled. */
 
-import { countsByRecorded } from '../agreement.ts'
-import { addDays, type Day, latest } from '../calendar.ts'
+import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NOWHERE, REMAINDER } from '../bounds.ts'
+import { addDays, type Day, daysBetween } from '../calendar.ts'
 import { assertClocksAgree } from '../clocks.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
+import { raise } from './agreed.ts'
 import type { Shard } from './connection.ts'
-import { completeLeftOvers } from './left-overs.ts'
-import { dropAbandoned, receivedDays } from './rederive.ts'
-import { rollUp } from './rollup.ts'
-import { COMMITTED, dayKeys, type Engine, readState, recordReach, underLease } from './state.ts'
+import { basesOf, keptHosts, READER, rowsOf } from './count.ts'
+import { isServers } from './errors.ts'
+import { closeDays, dayKeys } from './keys.ts'
+import { underLease } from './lease.ts'
+import { rollAll } from './recount.ts'
+import { AHEAD, breakDown, type Rolling, rollingOf } from './roll.ts'
+import { NO_HOUR } from './row.ts'
+import { siteBreakdowns } from './site-breakdowns.ts'
+import { quoted, SITE } from './sql.ts'
+import { checkedState, type Engine } from './state.ts'
 
 const DAY_SECONDS = 86_400
-const MINUTES_KEPT_SECONDS = 2 * 3_600
+const HOUR_SECONDS = 3_600
+const MINUTES_KEPT_SECONDS = 2 * HOUR_SECONDS
+/** Days whose breakdowns somebody who died may have left behind their figures. */
+const LOOKED_AT_AGAIN = 3
 
 export async function prune(
   engine: Engine,
   options: PruneOptions,
   progress: Progress = () => {},
 ): Promise<Pruned> {
-  const first = await engine.cluster.first()
+  const { cluster } = engine
+  const first = await cluster.first()
   await assertClocksAgree(async () =>
     Number((await first.all('SELECT toUnixTimestamp(now()) AS now'))[0]!['now']),
   )
+  await checkedState(engine)
   // The clock is the caller's, so that tests may choose it.
-  const pruned = await underLease(first, 'prune', options.now, async () => {
-    // A batch that was never counted is counted while there is what it takes.
-    const state = await readState(engine.cluster)
-    if (countsByRecorded(state, engine)) await completeLeftOvers(engine, state)
+  const pruned = await underLease(cluster, options.now, async () => {
+    await rollAll(engine)
+    await settle(engine, options, progress)
+    const days = await closeOld(engine, options)
     const rows = await pruneRows(engine, options, progress)
-    const days = await closeDays(engine, options)
-    await dropVisitors(engine)
-    await dropMinutes(engine, options)
-    await rollUp(engine, options.now)
-    for (const shard of await engine.cluster.shards()) await dropAbandoned(shard)
+    await raise(cluster, 'minutes', Math.max(0, options.now - MINUTES_KEPT_SECONDS))
     return { ran: true, rows, days }
   })
   return pruned ?? { ran: false, rows: 0, days: 0 }
 }
 
+/** Breaks the days down that are over for good, first of all; from then on whoever counts on them does. */
+async function settle(engine: Engine, { now }: PruneOptions, progress: Progress): Promise<void> {
+  const shards = await engine.cluster.shards()
+  const rollings = await Promise.all(shards.map(shard => rollingOf(engine, shard)))
+  const last = lastSettled(engine.calendar, now)
+  const before = rollings[0]!.closed
+  const from = before === null ? '1970-01-01' : addDays(before, 1 - LOOKED_AT_AGAIN)
+  const breakDownAll = async () => {
+    for (const [index, shard] of shards.entries()) {
+      const rows = await shard.all(
+        `SELECT day FROM post_view_site_days FINAL WHERE day BETWEEN '${from}' AND '${last}' ORDER BY day`,
+      )
+      for (const [done, row] of rows.entries()) {
+        progress('hosts', done, rows.length)
+        await breakDownChanged(shard, rollings[index]!, String(row['day']))
+      }
+    }
+  }
+  await breakDownAll()
+  if (before === null || last > before) {
+    await raise(engine.cluster, 'closed', Math.max(0, daysBetween('1970-01-01', last)))
+    // What others have counted meanwhile, who did not know of it.
+    await breakDownAll()
+  }
+  await siteBreakdowns(engine)
+}
+
+/** Breaks down those posts of a day that were counted since, or never were broken down. */
+async function breakDownChanged(shard: Shard, rolling: Rolling, day: Day): Promise<void> {
+  const changed = `SELECT d.post FROM (SELECT post, stamp FROM post_view_days FINAL WHERE day = '${day}') AS d
+    LEFT ANY JOIN (SELECT post, stamp FROM post_view_breakdowns FINAL WHERE day = '${day}') AS b ON d.post = b.post
+    WHERE d.stamp > b.stamp`
+  const [row] = await shard.all(`SELECT count() AS posts FROM (${changed})`)
+  if (Number(row!['posts']) > 0) await breakDown(shard, rolling, [day], `post IN (${changed})`)
+}
+
+/** Destroys the keys of the days whose views are not accepted any more. */
+async function closeOld(
+  { calendar, cluster }: Engine,
+  { now, maxAgeSeconds }: PruneOptions,
+): Promise<number> {
+  // A day longer than views are accepted: a batch that waited for the store may still be on its way.
+  const over = [...(await dayKeys(cluster))].filter(
+    ([day]) => calendar.bounds(day).end + maxAgeSeconds + DAY_SECONDS <= now,
+  )
+  await closeDays(cluster, new Map(over))
+  return over.length
+}
+
 async function pruneRows(
-  { cluster }: Engine,
+  engine: Engine,
   { now, rawRetentionDays, maxAgeSeconds }: PruneOptions,
   progress: Progress,
 ): Promise<number> {
   if (rawRetentionDays === 0) return 0
+  const { cluster } = engine
   // A row is also how its id is remembered: at least a day longer than a view that comes again is accepted.
-  const keptSeconds = Math.max(rawRetentionDays * DAY_SECONDS, maxAgeSeconds + DAY_SECONDS)
-  const cutoff = now - keptSeconds
+  const cutoff = now - Math.max(rawRetentionDays * DAY_SECONDS, maxAgeSeconds + DAY_SECONDS)
   const shards = await cluster.shards()
-  const over = await Promise.all(shards.map(shard => viewsReceivedBefore(shard, cutoff)))
-  const lastDay = over.reduce<Day | null>((last, { lastDay: day }) => latest(last, day), null)
-  // First of all: who recounts must not take for complete what loses rows from now on.
-  if (lastDay !== null) await recordReach(shards[0]!, 'raw_from', addDays(lastDay, 1))
-  let rows = 0
+  const isOld = `received_at < toDateTime(${cutoff}, 'UTC')`
+  const daysOf = await Promise.all(
+    shards.map(async shard => {
+      const rows = await shard.all(
+        `SELECT DISTINCT day FROM (SELECT day FROM post_view_rows WHERE ${isOld}
+         UNION ALL SELECT day FROM post_view_bases FINAL WHERE notEmpty(readers)) ORDER BY day`,
+      )
+      return rows.map(row => String(row['day']))
+    }),
+  )
+  if (daysOf.flat().length === 0) return 0
+  // From here on no row is taken for one received before.
+  await raise(cluster, 'cutoff', cutoff)
+  const open = await dayKeys(cluster)
+  const total = daysOf.flat().length
+  let [done, rows] = [0, 0]
   for (const [index, shard] of shards.entries()) {
-    await dropReceivedBefore(shard, cutoff)
-    rows += over[index]!.views
-    progress('rows', rows, rows)
+    for (const day of daysOf[index]!) {
+      // Of the days with bases, so that it is joined from now on.
+      const rolling = { ...(await rollingOf(engine, shard)), basedTo: '9999-12-31' }
+      await shard.run(baseOf(rolling, day, cutoff, open.has(day)))
+      const [first] = await (await cluster.first()).all(
+        `SELECT hosts FROM post_view_site_breakdowns FINAL WHERE day = '${day}'`,
+      )
+      await shard.run(baseOfSite(rolling, day, cutoff, (first?.['hosts'] as string[] | undefined) ?? null))
+      progress('rows', ++done, 2 * total)
+    }
+  }
+  await raise(cluster, 'based', cutoff)
+  for (const shard of shards) {
+    rows += await removeRows(shard, cutoff, isOld)
+    progress('rows', Math.min(++done, 2 * total), 2 * total)
   }
   return rows
 }
 
-/** As SQL: the ids whose first row was received before that. */
-function forgottenIds(cutoff: number, columns: string): string {
-  return `
-    SELECT ${columns} FROM post_view_deliveries
-    WHERE UUIDToNum(id) IN (
-      SELECT UUIDToNum(id) FROM post_view_deliveries WHERE received_at < toDateTime(${cutoff}, 'UTC')
-    )
-    GROUP BY id
-    HAVING argMin(received_at, ${COMMITTED}) < toDateTime(${cutoff}, 'UTC')`
-}
-
-async function viewsReceivedBefore(
-  shard: Shard,
-  cutoff: number,
-): Promise<{ views: number; lastDay: Day | null }> {
-  const [row] = await shard.all(
-    `SELECT count() AS views, maxOrNull(day_of_view) AS last
-     FROM (${forgottenIds(cutoff, `id, argMin(day, ${COMMITTED}) AS day_of_view`)})`,
+/**
+ * As SQL: what stands for the rows of a day received before the cutoff, with what stood for some of them before. Of a closed day no
+ * reader is kept: there, nobody who is counted from rows is counted twice.
+ */
+function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): string {
+  const goes = `r.received_at < toDateTime(${cutoff}, 'UTC')`
+  const rows = rowsOf(
+    rolling,
+    [day],
+    'true',
+    `r.post AS post, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, counts = 1 AS reads, toUInt64(0) AS known, toUInt64(counts = 1 AND logged_in) AS logged,
+     toUInt64(bot) AS bots_of, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, referer_host AS host,
+     n AS host_n, ${goes} AS goes, ${goes} AS is_removed, toUInt32(0) AS base_cutoff, false AS has_readers`,
   )
-  return { views: Number(row!['views']), lastDay: row!['last'] as Day | null }
+  const bases = basesOf([day], `post != '${SITE}'`)
+  const nothing = 'toUInt64(0), toDate(0), toUInt64(0), false'
+  const union = [
+    rows,
+    `SELECT post, views, unknown_until, toUInt64(0), false, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, '', toUInt64(0), true, false, cutoff, notEmpty(readers) FROM (${bases})`,
+    `SELECT post, toUInt64(0), toDate(0), reader, true, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, '', toUInt64(0), true, false, cutoff, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+    `SELECT post, ${nothing}, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, host, host_n, true, false, cutoff, false FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS host_n`,
+  ].join(' UNION ALL ')
+  const uniques = isOpen
+    ? 'sum(known) AS unique_of, groupUniqArrayIf(reader, goes AND reads) AS readers_of'
+    : 'uniqExactIf(reader, reads) + sum(known) - uniqExactIf(reader, reads AND NOT goes) AS unique_of, emptyArrayUInt64() AS readers_of'
+  return `INSERT INTO post_view_bases
+    SELECT '${day}', post, cutoff_of, views_of, unique_of, logged_of, bots_sum, first_of, last_of, unknown_of, readers_of, hosts, host_views
+    FROM (
+      SELECT post, greatest(if(countIf(is_removed) > 0, toUInt32(${cutoff}), 0), max(base_cutoff)) AS cutoff_of, sumIf(n, goes) AS views_of, max(unknown) AS unknown_of, ${uniques},
+             sumIf(logged, goes) AS logged_of, sumIf(bots_of, goes) AS bots_sum, minIf(first_at, goes) AS first_of, maxIf(last_at, goes) AS last_of,
+             sumMapIf([host], [host_n], goes AND host_n > 0) AS map, ${keptHosts('arrayZip(map.1, map.2)', KEPT_OF_POST)}
+      FROM (${union})
+      GROUP BY post
+      HAVING countIf(is_removed) > 0 OR ${isOpen ? 'false' : 'max(has_readers)'}
+    )`
 }
 
-async function dropReceivedBefore(shard: Shard, cutoff: number): Promise<void> {
-  // Rows of the same ids that came later and did not count: without the first one, one of them would be the first.
-  const later = `received_at >= toDateTime(${cutoff}, 'UTC') AND id IN (${forgottenIds(cutoff, 'id')})`
-  const [others] = await shard.all(`SELECT count() AS found FROM post_view_deliveries WHERE ${later}`)
-  if (Number(others!['found']) > 0) {
-    await shard.run(`ALTER TABLE post_view_deliveries DELETE WHERE ${later} SETTINGS mutations_sync = 2`)
+/** The same of the site's hosts: those alone that the settled day keeps. */
+function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: readonly string[] | null): string {
+  const rows = rowsOf(
+    rolling,
+    [day],
+    `counts = 1 AND received_at < toDateTime(${cutoff}, 'UTC')`,
+    'referer_host AS host, toUInt64(1) AS n, true AS is_removed',
+    'site',
+  )
+  const base = `SELECT host, n, false FROM (${basesOf([day], `post = '${SITE}'`)}) ARRAY JOIN hosts AS host, host_views AS n`
+  const keptHost =
+    kept === null ? 'host' : `if(host IN (${quoted([...kept, NOWHERE])}), host, '${REMAINDER}')`
+  return `INSERT INTO post_view_bases
+    SELECT '${day}', '${SITE}', ${cutoff}, 0, 0, 0, 0, NULL, NULL, toDate(0), [], hosts, host_views
+    FROM (
+      SELECT sumMap([${keptHost}], [n]) AS map, ${keptHosts('arrayZip(map.1, map.2)', KEPT_OF_SITE)}
+      FROM (${rows} UNION ALL ${base})
+      HAVING max(is_removed)
+    )`
+}
+
+const NO_SUCH_DATA_PART = 232
+
+async function dropPart(shard: Shard, part: string): Promise<void> {
+  try {
+    await shard.run(`ALTER TABLE post_view_rows DROP PART '${part}'`)
+  } catch (error) {
+    if (!isServers(error) || error.code !== NO_SUCH_DATA_PART) throw error
   }
-  const edge = new Date(cutoff * 1_000).toISOString().slice(0, 10)
-  for (const receivedOn of (await receivedDays(shard)).flat()) {
-    if (receivedOn < edge) {
-      await shard.run(`ALTER TABLE post_view_deliveries DROP PARTITION '${receivedOn}'`)
-    } else if (receivedOn === edge) {
+}
+
+/** Removes rows that a base stands for, and with each whatever came again of it. Returns how many views they were. */
+async function removeRows(shard: Shard, cutoff: number, isOld: string): Promise<number> {
+  const last = Math.floor((cutoff + DAY_SECONDS) / HOUR_SECONDS)
+  const hours = await shard.all(
+    `SELECT hour, groupUniqArray(_part) AS parts FROM post_view_rows
+     WHERE (hour <= ${last} OR hour = ${NO_HOUR}
+       OR hour IN (SELECT number FROM post_view_agreed WHERE startsWith(name, '${AHEAD}')))
+     GROUP BY hour HAVING countIf(${isOld}) > 0 ORDER BY hour`,
+  )
+  let removed = 0
+  for (const { hour, parts } of hours) {
+    const [row] = await shard.all(
+      `SELECT countIf(${isOld}) AS old, count() AS views FROM post_view_rows FINAL WHERE hour = ${hour}`,
+    )
+    const old = Number(row!['old'])
+    if (old === 0) continue
+    if (old === Number(row!['views'])) {
+      // By part: what is committed meanwhile stays. A part that was merged meanwhile goes with the next run.
+      for (const part of parts as string[]) await dropPart(shard, part)
+    } else {
       await shard.run(
-        `ALTER TABLE post_view_deliveries DELETE IN PARTITION '${receivedOn}'
-         WHERE received_at < toDateTime(${cutoff}, 'UTC') SETTINGS mutations_sync = 2`,
+        `ALTER TABLE post_view_rows DELETE IN PARTITION ${hour}
+         WHERE (post, id) IN (SELECT post, id FROM post_view_rows FINAL WHERE hour = ${hour} AND ${isOld})
+         SETTINGS mutations_sync = 2`,
       )
     }
+    removed += old
   }
-}
-
-/** Destroys the keys of the days whose views are not accepted any more. */
-async function closeDays(
-  { calendar, cluster }: Engine,
-  { now, maxAgeSeconds }: PruneOptions,
-): Promise<number> {
-  const first = await cluster.first()
-  // A day longer than views are accepted: a batch that waited for the store may still be on its way.
-  const over = (await dayKeys(first))
-    .keys()
-    .filter(day => calendar.bounds(day).end + maxAgeSeconds + DAY_SECONDS <= now)
-    .toArray()
-    .sort()
-  if (over.length === 0) return 0
-  await recordReach(first, 'open_from', addDays(over.at(-1)!, 1))
-  await first.run(
-    `ALTER TABLE post_view_day_keys DELETE WHERE day IN (${over.map(day => `'${day}'`).join(', ')})
-     SETTINGS mutations_sync = 2`,
-  )
-  return over.length
-}
-
-/** Removes the visitors of closed days, also of those that an interrupted run has left. */
-async function dropVisitors({ cluster }: Engine): Promise<void> {
-  const { openFrom } = await readState(cluster)
-  if (openFrom === null) return
-  const shards = await cluster.shards()
-  // A day with a key has been opened again.
-  const keys = await dayKeys(shards[0]!)
-  for (const shard of shards) {
-    const rows = await shard.all(
-      `SELECT DISTINCT partition AS day FROM system.parts
-       WHERE database = currentDatabase() AND table = 'post_view_visitors' AND active`,
-    )
-    for (const day of rows.map(row => String(row['day']))) {
-      if (day < openFrom && !keys.has(day)) {
-        await shard.run(`ALTER TABLE post_view_visitors DROP PARTITION '${day}'`)
-      }
-    }
-  }
-}
-
-async function dropMinutes({ cluster }: Engine, { now }: PruneOptions): Promise<void> {
-  const over = `kind = 'minute' AND minute < toDateTime(${now - MINUTES_KEPT_SECONDS}, 'UTC')`
-  for (const shard of await cluster.shards()) {
-    const [row] = await shard.all(`SELECT count() AS found FROM post_view_figures WHERE ${over}`)
-    // Marked as deleted: writing a day's figures anew every hour would be dear.
-    if (Number(row!['found']) > 0) {
-      await shard.run(`DELETE FROM post_view_figures WHERE ${over} SETTINGS lightweight_deletes_sync = 2`)
-    }
-  }
+  return removed
 }

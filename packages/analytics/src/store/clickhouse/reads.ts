@@ -1,85 +1,159 @@
-/** The internal API's reads: sums over what each batch, or all batches of a day, have added. */
+/** The internal API's reads: rows of figures, each as old as the shard was last counted. */
 
-import type { Day } from '../calendar.ts'
-import { NO_OWN_HOSTS, recordedOwnHosts, referrerOf } from '../own-hosts.ts'
+import { REMAINDER } from '../bounds.ts'
+import { addDays, type Calendar, type Day, latest } from '../calendar.ts'
+import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
-import type { Cluster, Row } from './connection.ts'
+import type { Cluster, Row, Shard } from './connection.ts'
+import { dayIn, hostsOf, postIn, SAYS, SUMS, siteHostsOf } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
-import { recordedLists } from './own-hosts.ts'
+import { shardOf } from './record.ts'
+import { countedUntil, sourcesOf } from './roll.ts'
+import { postKey, within } from './sql.ts'
+import { recordedLists } from './state.ts'
+import { Together } from './together.ts'
 
-const SUMS = `sum(views) AS all_views, sum(unique_views) AS all_unique, sum(logged_in) AS all_logged_in,
-  sum(bots) AS all_bots`
-const TIMES =
-  'toUnixTimestamp(min(first_viewed_at)) AS first_time, toUnixTimestamp(max(last_viewed_at)) AS last_time'
-// A row that was taken back is all zeros.
-const IS_THERE = 'all_views != 0 OR all_bots != 0'
+const VALUES = `views, detailed_views, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first_time,
+  toUnixTimestamp(last_viewed_at) AS last_time, unknown_until`
+const AS_OF_HELD_MS = 1_000
+/** A second thread costs more than it saves, and would be missing elsewhere. */
+const FEW_ROWS = 'SETTINGS max_threads = 1'
 
-export function createReads(cluster: Cluster): Reads {
-  const all = (sql: string, params?: Record<string, string | number | readonly string[]>) =>
-    cluster.during(() => cluster.all(sql, params))
-  const from = (kind: string, where = 'true') =>
-    cluster.from(`SELECT * FROM post_view_sums WHERE kind = '${kind}' AND ${where}`)
+export function createReads(cluster: Cluster, calendar: Calendar): Reads {
+  const all = (sql: string) => cluster.during(() => cluster.all(sql))
+  const onEach = (sql: string) =>
+    cluster.during(async () => {
+      const shards = await cluster.shards()
+      return (await Promise.all(shards.map(shard => shard.all(sql)))).flat()
+    })
+
+  /** What is asked of posts goes to their shards, one question of a kind at a time on each. */
+  const kinds = new Map<string, Together<Row[]>[]>()
+  async function ofPosts(
+    posts: readonly string[],
+    kind: string,
+    sql: (posts: string) => string,
+  ): Promise<Map<string, Row[]>> {
+    const shards = await cluster.shards()
+    if (kinds.size > 1_000) kinds.clear()
+    const questions =
+      kinds.get(kind) ??
+      shards.map(shard => new Together(keys => rowsByPost(shard, `${sql(postIn(keys))} ${FEW_ROWS}`)))
+    kinds.set(kind, questions)
+    const keys: string[][] = shards.map(() => [])
+    for (const post of posts) keys[shardOf(post, shards.length)]!.push(postKey(post))
+    const answers = await Promise.all(
+      questions.map((question, index) =>
+        keys[index]!.length === 0 ? new Map<string, Row[]>() : question.ask(keys[index]!),
+      ),
+    )
+    return new Map(posts.map(post => [post, answers[shardOf(post, shards.length)]!.get(postKey(post)) ?? []]))
+  }
+
+  /** The earliest first, of all shards together. */
+  async function daysOfSite(which: string): Promise<Row[]> {
+    const rows = await onEach(
+      `SELECT day, ${VALUES} FROM post_view_site_days FINAL WHERE ${which} AND ${SAYS}`,
+    )
+    const days = new Map<string, Row>()
+    for (const row of rows) {
+      const day = String(row['day'])
+      const before = days.get(day)
+      days.set(day, before === undefined ? row : sumOfDay(before, row))
+    }
+    return [...days].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
+  }
 
   const held = new HeldAnswers()
   const topPosts = async (period: { from: Day; to: Day } | null, limit: number, offset: number) => {
     const readMs = performance.now()
-    const where = period === null ? 'true' : within(period.from, period.to)
-    const posts = `SELECT post_uuid, ${SUMS} FROM ${from('post', where)} GROUP BY post_uuid HAVING all_views > 0`
-    const rows = await all(
-      `SELECT post_uuid, all_views, all_unique, count() OVER () AS posts FROM (${posts})
-       ORDER BY all_views DESC, post_uuid
-       LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
-      { limit, offset },
+    const figures =
+      period === null
+        ? 'SELECT post, views, detailed_views, unique_views, unknown_until FROM post_view_post_totals FINAL WHERE views > 0'
+        : `SELECT post, sum(d.views) AS views, sum(d.detailed_views) AS detailed_views, sum(d.unique_views) AS unique_views,
+                  max(d.unknown_until) AS unknown_until
+           FROM (SELECT * FROM post_view_days FINAL WHERE ${within(period.from, period.to)}) AS d GROUP BY post HAVING views > 0`
+    const posts = cluster.from(
+      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views,
+              if(f.detailed_views = 0 AND f.unknown_until > toDate(0), NULL, f.unique_views) AS unique_views
+       FROM (${figures}) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
     )
-    const [counted] = rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM (${posts})`)
+    const rows = await all(
+      `SELECT text, views, unique_views, count() OVER () AS posts FROM ${posts} AS posts_of_all
+       ORDER BY views DESC, text LIMIT ${limit} OFFSET ${offset}`,
+    )
+    const [counted] =
+      rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM ${posts} AS posts_of_all`)
     return {
       readMs,
       total: Number(counted!['posts']),
       posts: rows.map(row => ({
-        post_uuid: String(row['post_uuid']),
-        views: Number(row['all_views']),
-        unique_views: Number(row['all_unique']),
+        post_uuid: String(row['text']),
+        views: Number(row['views']),
+        unique_views: row['unique_views'] === null ? null : Number(row['unique_views']),
       })),
     }
   }
 
+  let asOf: { askedMs: number; ageMs: Promise<number> } | undefined
+  /** How long ago the moment was up to which all is counted. */
+  async function age(): Promise<number> {
+    const shards = await cluster.shards()
+    const moments = await Promise.all(shards.map(countedUntil))
+    return Math.max(0, ...moments.map(moment => (moment === null ? 0 : Date.now() - moment * 1_000)))
+  }
+
   return {
+    async asOf(nowMs) {
+      if (asOf === undefined || performance.now() - asOf.askedMs > AS_OF_HELD_MS) {
+        const asked = { askedMs: performance.now(), ageMs: cluster.during(age) }
+        asOf = asked
+        asked.ageMs.catch(() => {
+          if (asOf === asked) asOf = undefined
+        })
+      }
+      const { askedMs, ageMs } = asOf
+      return nowMs - (await ageMs) - (performance.now() - askedMs)
+    },
+
     async postTotals(posts) {
       if (posts.length === 0) return []
-      const rows = await all(
-        `SELECT post_uuid, ${SUMS}, ${TIMES} FROM ${from('post', `post_uuid IN (${quoted(posts)})`)} GROUP BY post_uuid`,
+      const found = await cluster.during(() =>
+        ofPosts(
+          posts,
+          'totals',
+          some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_post_totals FINAL WHERE ${some}`,
+        ),
       )
-      const found = new Map(rows.map(row => [row['post_uuid'], row]))
-      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)) }))
+      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)![0]) }))
     },
 
     async postDays(posts, first, last) {
-      const days = new Map<string, DayFigures[]>(posts.map(post => [post, []]))
-      if (posts.length === 0) return days
-      const rows = await all(
-        `SELECT post_uuid, day, ${SUMS}
-         FROM ${from('post', `post_uuid IN (${quoted(posts)}) AND ${within(first, last)}`)}
-         GROUP BY post_uuid, day
-         HAVING ${IS_THERE}
-         ORDER BY post_uuid, day`,
+      if (posts.length === 0) return new Map()
+      const period = within(first, last)
+      const found = await cluster.during(() =>
+        ofPosts(
+          posts,
+          period,
+          some => `SELECT toString(post) AS key, day, ${VALUES} FROM post_view_days FINAL
+            WHERE ${some} AND ${period} AND ${SAYS} ORDER BY post, day`,
+        ),
       )
-      for (const row of rows) days.get(String(row['post_uuid']))?.push(dayFigures(row))
-      return days
+      return new Map(posts.map(post => [post, found.get(post)!.map(dayFigures)]))
     },
 
     async siteTotals() {
-      const [row] = await all(`SELECT ${SUMS}, ${TIMES} FROM ${from('site')}`)
-      return totals(row)
+      const sums = await onEach(
+        `SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`,
+      )
+      const sum = sums.reduce(sumOf)
+      if (unknownUntil(sum) === null) return totals(sum)
+      // A day that is known on one shard may not be known on another.
+      return totals((await daysOfSite('true')).reduce(sumOf))
     },
 
     async siteDays(first, last) {
-      const rows = await all(
-        `SELECT day, ${SUMS} FROM ${from('site', within(first, last))}
-         GROUP BY day
-         HAVING ${IS_THERE}
-         ORDER BY day`,
-      )
-      return rows.map(dayFigures)
+      return (await daysOfSite(within(first, last))).map(dayFigures)
     },
 
     async topPosts(period, limit, offset, maxAgeMs = 0) {
@@ -90,67 +164,159 @@ export function createReads(cluster: Cluster): Reads {
     },
 
     async referrers(post, first, last, limit, offset = 0) {
-      const source =
-        post === null
-          ? from('site_referrer', within(first, last))
-          : from('referrer', `post_uuid = ${quoted([post])} AND ${within(first, last)}`)
-      const [rows, [whole], [holds]] = await Promise.all([
-        all(
-          `SELECT host, sum(views) AS all_views FROM ${source}
-           GROUP BY host
-           HAVING all_views > 0
-           ORDER BY all_views DESC, host
-           LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
-          { limit, offset },
-        ),
-        all(`SELECT sum(views) AS all_views FROM ${source}`),
-        cluster.during(() => recordedLists(cluster)),
-      ])
-      const own = recordedOwnHosts(holds ?? NO_OWN_HOSTS)
-      const referrers = rows.map(row => referrerOf(own, String(row['host']), Number(row['all_views'])))
-      const listed = referrers.reduce((sum, { views }) => sum + views, 0)
-      // Read beside the list, so a batch may have come between the two.
-      return { referrers, other: { views: Math.max(0, Number(whole!['all_views']) - listed) } }
+      return cluster.during(async () => {
+        const shards = await cluster.shards()
+        const [views, [holds]] = await Promise.all([
+          post === null
+            ? siteHosts(calendar, shards, first, last)
+            : postHosts(calendar, shards[shardOf(post, shards.length)]!, postKey(post), first, last),
+          recordedLists(cluster),
+        ])
+        const named = [...views].filter(([host, count]) => host !== REMAINDER && count > 0)
+        named.sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
+        const page = named.slice(offset, offset + limit)
+        const sum = (hosts: Iterable<[string, number]>) =>
+          [...hosts].reduce((all, [, count]) => all + count, 0)
+        const own = recordedOwnHosts(holds!)
+        return {
+          referrers: page.map(([host, count]) => referrerOf(own, host, count)),
+          other: { views: sum(views) - sum(page) },
+        }
+      })
     },
 
     async progress() {
-      const latest = `SELECT * FROM post_view_figures
-        WHERE kind = 'batch' AND post_uuid = '' AND day = '1970-01-01' AND host = '' AND minute = 0
-        ORDER BY UUIDToNum(batch) DESC LIMIT 1`
-      const [row] = await all(
-        `SELECT toUnixTimestamp(committed_at) AS committed, toUnixTimestamp(last_viewed_at) AS viewed
-         FROM ${cluster.from(latest)}
-         ORDER BY UUIDToNum(batch) DESC
-         LIMIT 1`,
+      const rows = await onEach(
+        `SELECT toUnixTimestamp64Milli(committed_at) AS committed, toUnixTimestamp(viewed_at) AS viewed
+         FROM post_view_rolled WHERE committed_at IS NOT NULL ORDER BY committed_at DESC, viewed_at DESC LIMIT 1`,
       )
+      // A batch is on several shards, whose clocks differ by milliseconds.
+      const second = (row: Row) => Math.floor(Number(row['committed']) / 1_000)
+      const [latest] = rows.sort((a, b) => second(b) - second(a) || Number(b['viewed']) - Number(a['viewed']))
       return {
-        lastCommittedAt: row === undefined ? null : Number(row['committed']),
-        lastViewedAt: row === undefined ? null : Number(row['viewed']),
+        lastCommittedAt: latest === undefined ? null : Math.floor(Number(latest['committed']) / 1_000),
+        lastViewedAt: latest === undefined ? null : Number(latest['viewed']),
       }
     },
 
     async minutes(since) {
-      const rows = await all(
-        `SELECT toUnixTimestamp(minute) AS time, sum(views) AS all_views
-         FROM ${from('minute', `minute >= toDateTime(${Math.floor(since - (since % 60))}, 'UTC')`)}
-         GROUP BY minute
-         HAVING all_views > 0
-         ORDER BY minute`,
+      const from = Math.floor(since - (since % 60))
+      const rows = await onEach(
+        `SELECT toUnixTimestamp(toStartOfMinute(viewed_at)) AS time, count() AS views
+         FROM post_view_rows FINAL
+         WHERE (hour >= ${Math.floor(from / 3_600)} OR hour = 0) AND viewed_at >= toDateTime(${from}, 'UTC') AND counts = 1
+           AND viewed_at >= toDateTime((SELECT max(number) FROM post_view_agreed WHERE name = 'minutes'), 'UTC')
+         GROUP BY time`,
       )
-      return rows.map(row => ({ minute: iso(row['time'])!, views: Number(row['all_views']) }))
+      const minutes = new Map<number, number>()
+      for (const row of rows)
+        minutes.set(Number(row['time']), (minutes.get(Number(row['time'])) ?? 0) + Number(row['views']))
+      return [...minutes].sort(([a], [b]) => a - b).map(([time, views]) => ({ minute: iso(time)!, views }))
     },
   }
 }
 
-/** ClickHouse's days begin in 1970 and end in 2149; what was counted is among them. */
-function within(first: Day, last: Day): string {
-  const [from, to] = [first < '1970-01-01' ? '1970-01-01' : first, last > '2149-06-06' ? '2149-06-06' : last]
-  return from > to ? 'false' : `day BETWEEN '${from}' AND '${to}'`
+async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>> {
+  const rows = new Map<string, Row[]>()
+  for (const row of await shard.all(sql)) {
+    const key = String(row['key'])
+    const known = rows.get(key)
+    if (known === undefined) rows.set(key, [row])
+    else known.push(row)
+  }
+  return rows
 }
 
-/** Texts as SQL. They go into subqueries that other servers run, where parameters do not reach. */
-export function quoted(texts: readonly string[]): string {
-  return texts.map(text => `'${text.replace(/[\\']/g, '\\$&')}'`).join(', ')
+type HostViews = Map<string, number>
+
+/** Days that are not broken down yet are, from their rows: two or three, where retention runs. */
+async function postHosts(
+  calendar: Calendar,
+  shard: Shard,
+  key: string,
+  first: Day,
+  last: Day,
+): Promise<HostViews> {
+  const [post, period] = [postIn([key]), within(first, last)]
+  const sources = await sourcesOf({ calendar }, shard)
+  const closed = sources.closed ?? '1970-01-01'
+  const rows = await shard.all(
+    `SELECT DISTINCT day FROM post_view_days WHERE ${post} AND ${period} AND day > '${closed}'`,
+  )
+  const open = rows.map(row => String(row['day']))
+  const kept = `SELECT host, n FROM (
+    SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${closed}'
+  ) ARRAY JOIN hosts AS host, host_views AS n`
+  const counted = open.length === 0 ? '' : ` UNION ALL SELECT host, n FROM (${hostsOf(sources, open, post)})`
+  return viewsByHost(await shard.all(`SELECT host, sum(n) AS views FROM (${kept}${counted}) GROUP BY host`))
+}
+
+/** A day whose shards have settled it is open until all of them are broken down together. */
+async function siteHosts(
+  calendar: Calendar,
+  shards: readonly Shard[],
+  first: Day,
+  last: Day,
+): Promise<HostViews> {
+  const period = within(first, last)
+  const daysIn = async (shard: Shard, table: string) =>
+    (await shard.all(`SELECT DISTINCT day FROM ${table} WHERE ${period}`)).map(row => String(row['day']))
+  const kept = await daysIn(shards[0]!, 'post_view_site_breakdowns')
+  const isKept = new Set(kept)
+  const parts = await Promise.all(
+    shards.map(async shard => {
+      const open = (await daysIn(shard, 'post_view_site_days')).filter(day => !isKept.has(day))
+      if (open.length === 0) return []
+      const counted = siteHostsOf(await sourcesOf({ calendar }, shard), open)
+      return shard.all(`SELECT host, sum(n) AS views FROM (${counted}) GROUP BY host`)
+    }),
+  )
+  if (kept.length > 0) {
+    parts.push(
+      await shards[0]!.all(
+        `SELECT host, sum(n) AS views
+         FROM (SELECT * FROM post_view_site_breakdowns FINAL WHERE ${dayIn(kept)}) ARRAY JOIN hosts AS host, host_views AS n
+         GROUP BY host`,
+      ),
+    )
+  }
+  return viewsByHost(parts.flat())
+}
+
+function viewsByHost(rows: readonly Row[]): HostViews {
+  const views: HostViews = new Map()
+  for (const row of rows) {
+    const host = String(row['host'])
+    views.set(host, (views.get(host) ?? 0) + Number(row['views']))
+  }
+  return views
+}
+
+/** The last day of which the views alone are known. */
+function unknownUntil(row: Row): Day | null {
+  const day = row['unknown_until']
+  return day === undefined || day === '1970-01-01' ? null : String(day)
+}
+
+const DETAILS = ['detailed_views', 'unique_views', 'logged_in', 'bots']
+
+/** What is not known of one is not known of both. */
+function sumOfDay(a: Row, b: Row): Row {
+  const sum = sumOf(a, b)
+  return unknownUntil(sum) === null
+    ? sum
+    : { ...sum, ...Object.fromEntries(DETAILS.map(column => [column, 0])) }
+}
+
+function sumOf(a: Row, b: Row): Row {
+  const sum: Row = { ...a }
+  for (const column of ['views', ...DETAILS]) sum[column] = Number(a[column]) + Number(b[column])
+  const times = (column: string) =>
+    [a[column], b[column]].filter(time => time !== null && time !== undefined).map(Number)
+  sum['first_time'] = times('first_time').length === 0 ? null : Math.min(...times('first_time'))
+  sum['unknown_until'] = latest(unknownUntil(a), unknownUntil(b)) ?? '1970-01-01'
+  sum['last_time'] = times('last_time').length === 0 ? null : Math.max(...times('last_time'))
+  return sum
 }
 
 function iso(time: unknown): string | null {
@@ -159,23 +325,27 @@ function iso(time: unknown): string | null {
     : new Date(Number(time) * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
-function totals(row: Row | undefined): Totals {
+function totals(row: Row = {}): Totals {
+  const unknown = unknownUntil(row)
   return {
-    ...figures(row ?? {}),
-    first_viewed_at: iso(row?.['first_time']),
-    last_viewed_at: iso(row?.['last_time']),
+    ...figures(row),
+    first_viewed_at: iso(row['first_time']),
+    last_viewed_at: iso(row['last_time']),
+    ...(unknown === null ? {} : { details_since: addDays(unknown, 1) }),
   }
 }
 
 function figures(row: Row): Figures {
-  const views = Number(row['all_views'] ?? 0)
-  const loggedIn = Number(row['all_logged_in'] ?? 0)
+  const number = (column: string) => Number(row[column] ?? 0)
+  const [views, detailed, loggedIn] = [number('views'), number('detailed_views'), number('logged_in')]
+  if (detailed === 0 && unknownUntil(row) !== null)
+    return { views, unique_views: null, logged_in: null, anonymous: null, bots: null }
   return {
     views,
-    unique_views: Number(row['all_unique'] ?? 0),
+    unique_views: number('unique_views'),
     logged_in: loggedIn,
-    anonymous: views - loggedIn,
-    bots: Number(row['all_bots'] ?? 0),
+    anonymous: detailed - loggedIn,
+    bots: number('bots'),
   }
 }
 

@@ -1,378 +1,499 @@
-/**
- * What the figures must say, from the rows of the batches that are done; and what they do say. Batches that are done never
- * change, so one moment in the order of the figures' commits is a snapshot of all shards. The servers compare the two, and
- * tell what differs: of millions of figures next to none.
- */
+/** Compares what is counted with a recount of the rows, and puts it right. */
 
-import type { Day } from '../calendar.ts'
-import { FIGURE_COLUMNS, isOfShard, READER_COLUMNS } from './batch.ts'
-import type { Row } from './connection.ts'
-import { homeOfLabel } from './labels.ts'
-import { inGroups } from './rederive.ts'
-import { rollupsOf } from './rollup.ts'
-import { COMMITTED, dayKeys, type Engine, latestFigures, type State } from './state.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isAsked, refuseNoDays } from '../asked-days.ts'
+import { addDays, type Day, latest } from '../calendar.ts'
+import { differences } from '../sql/recount.ts'
+import {
+  type Difference,
+  type Progress,
+  type RebuildOptions,
+  type Rebuilt,
+  StoreRefused,
+  type Verified,
+} from '../store.ts'
+import { adoptSettings, rawFrom } from './adopt-settings.ts'
+import type { Shard } from './connection.ts'
+import {
+  breakdownsOf,
+  dayIn,
+  FIGURES,
+  figuresOf,
+  NOTHING,
+  SAYS,
+  type Sources,
+  SUMS,
+  SUMS_OF_DAY,
+} from './count.ts'
+import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
+import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
+import { exclusively } from './lease.ts'
+import {
+  allSources,
+  countPosts,
+  countSite,
+  countTotals,
+  inSteps,
+  isSettled,
+  rollingOf,
+  rollShard,
+} from './roll.ts'
+import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
+import { SITE } from './sql.ts'
+import { checkedState, type Engine, type State } from './state.ts'
 
-/** What there is to recount: some days, as far as they were counted at one moment. */
-export interface Snapshot {
-  days: readonly Day[]
-  /** Those whose raw rows are complete; of the others only sums can be proven. */
-  complete: readonly Day[]
-  /** Those of the complete ones whose visitors are still listed. */
-  open: readonly Day[]
-  /** Of the settings whose readers are listed. */
-  epoch: number
-  /** As SQL over the figures: committed before that moment. */
-  before: string
-  /** As SQL: the labels of the batches that were done then, among them all that have rows or visitors of the days. */
-  done: string
+/** The figures of a table, in the order of its columns, as `verify` calls them. */
+const FIELDS = [
+  'view_count',
+  'detailed_views',
+  'unique_views',
+  'logged_in',
+  'bots',
+  'first_viewed_at',
+  'last_viewed_at',
+  'unknown_until',
+]
+const TOTAL_FIELDS = ['views', ...FIELDS.slice(1)]
+/** Those before are sums. */
+const FIRST_TIME = FIELDS.indexOf('first_viewed_at')
+
+/** Something that is counted on a shard, of days or of all: what it follows from says, and what is stored. */
+interface Counted {
+  kind: Difference['kind']
+  fields: readonly string[]
+  /** As SQL: `SELECT key, v`, an array of numbers for each `keyOf`. */
+  expected: string
+  found: string
+  /** @param post as text @param day where there is one */
+  nameOf(post: string, day: Day, host: string): string
 }
 
-/** So long a batch is taken to be under way that is not done. */
-export const UNDER_WAY_SECONDS = 60
-
-/** As SQL over the figures: what was committed by now, on each shard. */
-export async function committedByNow({ cluster }: Engine): Promise<string> {
-  const shards = await cluster.shards()
-  const latest = await Promise.all(
-    shards.map(async shard => {
-      const isHere = shards.length === 1 ? 'true' : `shardNum() = ${shard.number}`
-      return `${isHere} AND _block_number <= ${await latestFigures(shard)}`
-    }),
-  )
-  return `(${latest.join(' OR ')})`
+/** What a figure is of: a post, or `SITE`; a day; a host. A part that it has not is empty, as are all that follow. */
+export function keyOf(post: string, day: Day = '', host = ''): string {
+  return post + day + host
 }
 
-export async function snapshotOf(engine: Engine, state: State, days: readonly Day[]): Promise<Snapshot> {
-  const { cluster } = engine
-  const before = await committedByNow(engine)
-  const labels = (table: string) =>
-    `SELECT low, high FROM ${cluster.from(
-      `SELECT min(UUIDToNum(batch)) AS low, max(UUIDToNum(batch)) AS high FROM ${table}
-       WHERE ${isOneOf(days)} HAVING count() > 0`,
-    )}`
-  const [[range], keys] = await Promise.all([
-    cluster.all(
-      `SELECT UUIDNumToString(min(low)) AS low, UUIDNumToString(max(high)) AS high
-       FROM (${labels('post_view_deliveries')} UNION ALL ${labels('post_view_visitors')})`,
-    ),
-    dayKeys(await cluster.first()),
-  ])
-  const complete = days.filter(day => state.rawFrom === null || day >= state.rawFrom)
-  const open = complete.filter(day => state.openFrom === null || day >= state.openFrom || keys.has(day))
-  return { days, complete, open, epoch: state.epoch, before, done: doneBetween(engine, before, range!) }
+const DAY_AT = SITE.length
+const HOST_AT = DAY_AT + '2026-11-29'.length
+const postOfKey = (key: string) => key.slice(0, DAY_AT)
+const dayOfKey = (key: string): Day => key.slice(DAY_AT, HOST_AT)
+
+/** A key of which the two differ; an empty array stands for none. */
+export interface Differing extends Pick<Counted, 'kind' | 'fields'> {
+  key: string
+  name: string
+  expected: number[]
+  found: number[]
 }
 
-/** As SQL: the labels of the batches done, of a range of labels. */
-export function doneBetween({ cluster }: Engine, before: string, { low, high }: Row): string {
-  return `(SELECT batch FROM ${cluster.from(
-    `SELECT batch, _block_number FROM post_view_sums
-     WHERE kind = 'batch' AND ${before}
-       AND UUIDToNum(batch) BETWEEN UUIDStringToNum('${low}') AND UUIDStringToNum('${high}')`,
-  )})`
-}
+/** Times as Unix seconds, 0 for none. */
+const VALUES = `[views, detailed_views, unique_views, logged_in, bots,
+  toUInt64(ifNull(toUnixTimestamp(first_viewed_at), 0)), toUInt64(ifNull(toUnixTimestamp(last_viewed_at), 0)),
+  toUInt64(toRelativeDayNum(unknown_until))]`
 
-function isOneOf(days: readonly Day[]): string {
-  return days.length === 0 ? 'false' : `day IN (${days.map(day => `'${day}'`).join(', ')})`
-}
+const storedDays = (days: readonly Day[]) =>
+  `SELECT * FROM post_view_days FINAL WHERE ${dayIn(days)} AND ${SAYS}`
 
-/** As SQL: the views of the days: the first rows of their ids, of batches that are done. */
-function viewsOf({ cluster, settings }: Engine, { complete, done }: Snapshot): string {
-  return `(
-    SELECT *, ${settings.bots === 'exclude' ? '1 - bot' : '1'} AS counts
-    FROM ${cluster.from(
-      `SELECT * FROM (
-         SELECT * FROM post_view_deliveries
-         WHERE id IN (SELECT id FROM post_view_deliveries WHERE ${isOneOf(complete)})
-         ORDER BY UUIDToNum(id), _block_number, _block_offset
-         LIMIT 1 BY id
-       )
-       WHERE ${isOneOf(complete)}`,
-    )}
-    WHERE batch IN ${done}
-  )`
-}
-
-const READER = 'day, post_uuid, slice, visitor'
-/** As SQL: the label of no batch. */
-const NOBODY = "toUUID('00000000-0000-0000-0000-000000000000')"
-
-/**
- * As SQL: each reader of the days, and the batch that it is unique in: the one that is listed first with it; null while that
- * one is under way. Where nobody is listed any more, or the wrong one, the lowest label: any would do, for the sum is the
- * same. Readers of no view are among them, by no batch. `where` narrows the posts.
- */
-function ownersOf(engine: Engine, snapshot: Snapshot, where = 'true'): string {
-  const { open, epoch, done } = snapshot
-  const listed = engine.cluster.from(
-    `SELECT *, _block_number, _block_offset FROM post_view_visitors
-     WHERE ${isOneOf(open)} AND epoch = ${epoch} AND ${where}`,
-  )
-  return `(
-    SELECT ${READER}, listed, batches, under_way,
-           multiIf(empty(batches), NULL,
-                   has(batches, listed), toNullable(listed),
-                   listed != ${NOBODY} AND NOT is_listed_done, NULL,
-                   toNullable(arrayMin(batches))) AS owner
-    FROM (
-      SELECT ${READER}, groupUniqArrayIf(batch, is_view) AS batches,
-             argMinIf(batch, committed, NOT is_view) AS listed, argMinIf(is_done, committed, NOT is_view) AS is_listed_done,
-             countIf(NOT is_view AND NOT is_done AND UUIDv7ToDateTime(batch) > now() - ${UNDER_WAY_SECONDS}) AS under_way
-      FROM (
-        SELECT ${READER}, batch, true AS is_view, true AS is_done, (toUInt64(0), toUInt64(0)) AS committed
-        FROM ${viewsOf(engine, snapshot)}
-        WHERE counts = 1 AND ${where}
-        UNION ALL
-        SELECT ${READER}, batch, false, toBool(batch IN ${done}), ${COMMITTED} FROM ${listed}
-      )
-      GROUP BY ${READER}
-    )
-  )`
-}
-
-/** As SQL: a reader of views who is not listed, though the day's readers are; a listed one who has no view. */
-const UNLISTED = (open: readonly Day[]) => `listed = ${NOBODY} AND ${isOneOf(open)}`
-const UNVIEWED = 'empty(batches) AND under_way = 0'
-
-/** Numbers by column. Times are Unix seconds. */
-export interface Aggregate {
-  view_count: number
-  unique_views: number
-  logged_in: number
-  bots: number
-  first_viewed_at: number | null
-  last_viewed_at: number | null
-}
-
-export type FigureKind = 'post' | 'referrer' | 'site' | 'site_referrer'
-
-/** A number that is not what it must be: whose, and of which day. */
-export interface WrongFigure {
-  kind: FigureKind
-  day: Day
-  post: string
-  host: string
-  /** Null where there must be none, or is none. */
-  expected: Aggregate | null
-  found: Aggregate | null
-}
-
-/** How many readers of a post should be listed on a day and are not, and how many are and have no view. */
-export interface WrongReaders {
-  day: Day
-  post: string
-  unlisted: number
-  unviewed: number
-}
-
-export interface Wrong {
-  figures: WrongFigure[]
-  readers: WrongReaders[]
-}
-
-const COUNTS = ['views', 'unique_views', 'logged_in', 'bots'] as const
-const TIMES = ['first_viewed_at', 'last_viewed_at'] as const
-
-/**
- * As SQL: what the figures must say beside what they do say, `expected_…` and `found_…`. `keptAs` is SQL of a label: under
- * which one what its batch adds is kept, or one for all batches.
- */
-function comparisonOf(engine: Engine, snapshot: Snapshot, keptAs: (batch: string) => string): string {
-  const { days, complete, open, before } = snapshot
-  const gone = days.filter(day => !complete.includes(day))
-  const zeros = (...names: string[]) => names.map(name => `toInt64(0) AS ${name}`).join(', ')
-  const stored = (where: string) =>
-    engine.cluster.from(
-      `SELECT * FROM post_view_sums
-       WHERE kind IN ('post', 'referrer', 'site', 'site_referrer') AND ${where} AND ${before}`,
-    )
-  const sources = [
-    // The views, by the host they came from: to the post and the site, and where they count to those of the host.
-    `SELECT [('post', post_uuid, ''), ('site', '', ''), ('referrer', post_uuid, referer_host), ('site_referrer', '', referer_host)] AS keys,
-            ${keptAs('batch')} AS kept, day, true AS is_expected, 0 AS version,
-            toInt64(sum(counts)) AS views, ${zeros('unique_views')},
-            toInt64(sum(counts * logged_in)) AS logged_in, toInt64(sum(bot)) AS bots,
-            minOrNullIf(viewed_at, counts = 1) AS first_viewed_at, maxOrNullIf(viewed_at, counts = 1) AS last_viewed_at,
-            ${zeros('unlisted', 'unviewed')}
-     FROM ${viewsOf(engine, snapshot)} AS views
-     GROUP BY kept, day, post_uuid, referer_host`,
-    // Their readers.
-    `SELECT [('post', post_uuid, ''), ('site', '', '')] AS keys,
-            ${keptAs(`ifNull(owner, ${NOBODY})`)} AS kept, day, true AS is_expected, 0 AS version,
-            ${zeros('views')}, toInt64(countIf(owner IS NOT NULL)) AS unique_views, ${zeros('logged_in', 'bots')},
-            NULL AS first_viewed_at, NULL AS last_viewed_at,
-            toInt64(countIf(${UNLISTED(open)})) AS unlisted, toInt64(countIf(${UNVIEWED})) AS unviewed
-     FROM ${ownersOf(engine, snapshot)}
-     GROUP BY kept, day, post_uuid`,
-    `SELECT [(toString(kind), post_uuid, host)] AS keys, ${keptAs('batch')} AS kept, day, false AS is_expected, version,
-            views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, ${zeros('unlisted', 'unviewed')}
-     FROM ${stored(isOneOf(days))} AS figures`,
-    // Of days whose raw rows are gone, the posts' figures are all there is to go by.
-    `SELECT if(kind = 'post', [('post', post_uuid, ''), ('site', '', '')],
-               [('referrer', post_uuid, host), ('site_referrer', '', host)]) AS keys,
-            ${keptAs('batch')} AS kept, day, true AS is_expected, version,
-            views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, ${zeros('unlisted', 'unviewed')}
-     FROM ${stored(`kind IN ('post', 'referrer') AND ${isOneOf(gone)}`)} AS figures`,
-  ]
-  const isOfHost = "kind IN ('referrer', 'site_referrer')"
-  return `(
-    SELECT kind, kept, day, post_uuid, host,
-           countIf(NOT is_expected) > 0 AS is_stored, maxIf(version, NOT is_expected) AS stored_version,
-           ${COUNTS.flatMap(count => [
-             `sumIf(${count}, is_expected) AS expected_${count}`,
-             `sumIf(${count}, NOT is_expected) AS found_${count}`,
-           ]).join(', ')},
-           minOrNullIf(first_viewed_at, is_expected) AS expected_first_viewed_at,
-           minOrNullIf(first_viewed_at, NOT is_expected) AS found_first_viewed_at,
-           maxOrNullIf(last_viewed_at, is_expected) AS expected_last_viewed_at,
-           maxOrNullIf(last_viewed_at, NOT is_expected) AS found_last_viewed_at,
-           sumIf(unlisted, kind = 'post') AS all_unlisted, sumIf(unviewed, kind = 'post') AS all_unviewed
-    FROM (
-      SELECT arrayJoin(keys) AS key, key.1 AS kind, key.2 AS post_uuid, key.3 AS host, kept, day, is_expected, version, views,
-             if(${isOfHost}, 0, unique_views) AS unique_views, if(${isOfHost}, 0, logged_in) AS logged_in,
-             if(${isOfHost}, 0, bots) AS bots, if(${isOfHost}, NULL, first_viewed_at) AS first_viewed_at,
-             if(${isOfHost}, NULL, last_viewed_at) AS last_viewed_at, unlisted, unviewed
-      FROM (${sources.join(' UNION ALL ')})
-    )
-    GROUP BY kind, kept, day, post_uuid, host
-  )`
-}
-
-/** As SQL over a comparison. */
-const DIFFERS = [
-  ...COUNTS.map(count => `expected_${count} != found_${count}`),
-  ...TIMES.map(
-    time => `ifNull(toUnixTimestamp(expected_${time}), 0) != ifNull(toUnixTimestamp(found_${time}), 0)`,
-  ),
-].join(' OR ')
-
-/** What differs, of all batches together. */
-export async function wrongIn(engine: Engine, snapshot: Snapshot): Promise<Wrong> {
-  const times = TIMES.flatMap(time =>
-    ['expected', 'found'].map(which => `toUnixTimestamp(${which}_${time}) AS ${which}_${time}`),
-  )
-  const rows = await engine.cluster.all(
-    `SELECT * REPLACE (${times.join(', ')}), ${DIFFERS} AS differs
-     FROM ${comparisonOf(engine, snapshot, () => NOBODY)}
-     WHERE (${DIFFERS}) OR all_unlisted > 0 OR all_unviewed > 0
-     ORDER BY kind, day, post_uuid, host`,
-  )
-  const wrong: Wrong = { figures: [], readers: [] }
-  for (const row of rows) {
-    const [day, post] = [String(row['day']), String(row['post_uuid'])]
-    const [unlisted, unviewed] = [Number(row['all_unlisted']), Number(row['all_unviewed'])]
-    if (unlisted + unviewed > 0) wrong.readers.push({ day, post, unlisted, unviewed })
-    if (Number(row['differs']) === 0) continue
-    const [expected, found] = [aggregateOf(row, 'expected'), aggregateOf(row, 'found')]
-    const kind = row['kind'] as FigureKind
-    wrong.figures.push({ kind, day, post, host: String(row['host']), expected, found })
-  }
-  return wrong
-}
-
-function aggregateOf(row: Row, which: 'expected' | 'found'): Aggregate | null {
-  const count = (name: (typeof COUNTS)[number]) => Number(row[`${which}_${name}`])
-  const time = (name: (typeof TIMES)[number]) => {
-    const value = row[`${which}_${name}`]
-    return value === null ? null : Number(value)
-  }
-  // What was taken back is all zeros.
-  if (COUNTS.every(name => count(name) === 0)) return null
+function postsOfDays(sources: Sources, days: readonly Day[]): Counted {
+  const values = `SELECT concat(toString(post), toString(day)) AS key, ${VALUES} AS v`
   return {
-    view_count: count('views'),
-    unique_views: count('unique_views'),
-    logged_in: count('logged_in'),
-    bots: count('bots'),
-    first_viewed_at: time('first_viewed_at'),
-    last_viewed_at: time('last_viewed_at'),
+    kind: 'aggregate',
+    fields: FIELDS,
+    expected: `${values} FROM (${figuresOf(sources, days)})`,
+    found: `${values} FROM (${storedDays(days)})`,
+    nameOf: (post, day) => `post ${post} on ${day}`,
   }
 }
 
-/**
- * Writes what batches, or the rollups of their days, must add where it is something else: in its next version, and all of a
- * shard in one statement. Interrupted, it has written some of it.
- */
-export async function writeFigures(engine: Engine, snapshot: Snapshot): Promise<void> {
-  const shards = await engine.cluster.shards()
-  const { labelOf, isRollup } = await rollupsOf(shards)
-  const comparison = comparisonOf(engine, snapshot, labelOf)
-  for (const [index, shard] of shards.entries()) {
-    await shard.run(
-      `INSERT INTO post_view_figures (${FIGURE_COLUMNS}, is_rollup)
-       SELECT kind, post_uuid, day, host, 0, kept, stored_version + is_stored,
-              ${[...COUNTS, ...TIMES].map(name => `expected_${name}`).join(', ')}, now(), ${isRollup('kept')}
-       FROM ${comparison}
-       WHERE (${DIFFERS}) AND ${homeOfLabel('kept', shards.length)} = ${index}`,
-    )
+function hostsOfPosts(sources: Sources, days: readonly Day[]): Counted {
+  const eachHost = (source: string) =>
+    `SELECT concat(toString(post), toString(day), host) AS key, [views] AS v FROM (${source}) ARRAY JOIN hosts AS host, host_views AS views`
+  return {
+    kind: 'referrer',
+    fields: ['view_count'],
+    expected: eachHost(breakdownsOf(sources, days)),
+    found: eachHost(
+      `SELECT post, day, hosts, host_views FROM post_view_breakdowns FINAL WHERE ${dayIn(days)}`,
+    ),
+    nameOf: (post, day, host) => `post ${post} on ${day} from ${host || 'nowhere'}`,
   }
 }
 
-export interface Reader {
-  day: Day
-  post: string
-  slice: number
-  /** 32 hex digits. */
-  visitor: string
+/** Sums of what is stored of posts. */
+function siteOfDays(days: readonly Day[]): Counted {
+  const values = `SELECT concat('${SITE}', toString(day)) AS key, ${VALUES} AS v`
+  return {
+    kind: 'site_aggregate',
+    fields: FIELDS,
+    expected: `${values} FROM (SELECT day, ${SUMS_OF_DAY} FROM (${storedDays(days)}) AS f GROUP BY day) WHERE ${SAYS}`,
+    found: `${values} FROM post_view_site_days FINAL WHERE ${dayIn(days)} AND ${SAYS}`,
+    nameOf: (_, day) => `site on ${day}`,
+  }
 }
 
-/** Readers of views, on days whose readers are listed, who are not. */
-export function unlistedReaders(engine: Engine, snapshot: Snapshot): Promise<Reader[]> {
-  return readers(engine, snapshot, UNLISTED(snapshot.open))
+/** Sums of what is stored of days. */
+const TOTALS: Counted = {
+  kind: 'total',
+  fields: TOTAL_FIELDS,
+  expected: `SELECT toString(post) AS key, ${VALUES} AS v
+    FROM (SELECT post, ${SUMS} FROM (SELECT * FROM post_view_days FINAL) AS f GROUP BY post) WHERE ${SAYS}`,
+  found: `SELECT toString(post) AS key, ${VALUES} AS v FROM post_view_post_totals FINAL WHERE ${SAYS}`,
+  nameOf: post => `post ${post}`,
 }
 
-/** Readers who are listed, by no batch that is under way, and have no view. */
-export function unviewedReaders(engine: Engine, snapshot: Snapshot): Promise<Reader[]> {
-  return readers(engine, snapshot, UNVIEWED)
-}
-
-async function readers(engine: Engine, snapshot: Snapshot, which: string): Promise<Reader[]> {
-  const rows = await engine.cluster.all(
-    `SELECT day, post_uuid, slice, lower(hex(visitor)) AS reader
-     FROM ${ownersOf(engine, snapshot)}
-     WHERE ${which}`,
+async function differingIn(
+  shard: Shard,
+  { kind, fields, expected, found, nameOf }: Counted,
+): Promise<Differing[]> {
+  const rows = await shard.all(
+    `SELECT key, expected, found, if(n.name = '', toString(d.post), n.name) AS of
+     FROM (
+       SELECT key, toUUIDOrDefault(substring(key, 1, ${DAY_AT})) AS post,
+              anyIf(v, side = 0) AS expected, anyIf(v, side = 1) AS found
+       FROM (SELECT key, v, 0 AS side FROM (${expected}) UNION ALL SELECT key, v, 1 AS side FROM (${found}))
+       GROUP BY key
+       HAVING expected != found
+     ) AS d
+     LEFT ANY JOIN post_view_names AS n ON n.post = d.post
+     ORDER BY key`,
   )
   return rows.map(row => ({
-    day: String(row['day']),
-    post: String(row['post_uuid']),
-    slice: Number(row['slice']),
-    visitor: String(row['reader']),
+    kind,
+    fields,
+    key: String(row['key']),
+    name: nameOf(String(row['of']), dayOfKey(String(row['key'])), String(row['key']).slice(HOST_AT)),
+    expected: (row['expected'] as unknown[]).map(Number),
+    found: (row['found'] as unknown[]).map(Number),
   }))
 }
 
-/** Held by the server that lists them; in several parts is as good. */
-const READERS_A_PART = 1_000_000
+/**
+ * A sum of what is wrong is wrong as well, and needs no mending of its own. `of`: which parts a sum is of.
+ */
+function corrected(
+  sums: readonly Differing[],
+  parts: readonly Differing[],
+  of: (sum: Differing) => (part: Differing) => boolean,
+) {
+  return sums.flatMap(sum => {
+    const wrong = parts.filter(of(sum))
+    const expected = sum.fields.map((_, field) => {
+      if (field >= FIRST_TIME) return wrong.length > 0 ? (sum.found[field] ?? 0) : (sum.expected[field] ?? 0)
+      const missing = wrong.reduce(
+        (total, part) => total + (part.expected[field] ?? 0) - (part.found[field] ?? 0),
+        0,
+      )
+      return (sum.expected[field] ?? 0) + missing
+    })
+    const isNothing = expected.every((value, field) => field >= FIRST_TIME || value === 0)
+    const right = { ...sum, expected: isNothing ? [] : expected }
+    return differencesOf(right).length === 0 ? [] : [right]
+  })
+}
+
+function differencesOf({ kind, name, fields, expected, found }: Differing): Difference[] {
+  const asFigures = (values: readonly number[]) =>
+    values.length === 0
+      ? null
+      : Object.fromEntries(fields.map((field, index) => [field, figureOf(field, values[index]!)]))
+  return differences(kind, name, asFigures(expected), asFigures(found))
+}
+
+function figureOf(field: string, value: number): number | string | null {
+  if (field === 'unknown_until') return value === 0 ? null : addDays('1970-01-01', value)
+  if (!field.endsWith('_at')) return value
+  return value === 0 ? null : new Date(value * 1_000).toISOString().replace('.000Z', 'Z')
+}
+
+/** Settles only after every shard has: who tries again while one is away must not pile rolls up on the others. */
+export async function rollAll(engine: Engine): Promise<boolean> {
+  const shards = await engine.cluster.shards()
+  const rolls = await Promise.allSettled(shards.map(shard => rollShard(engine, shard)))
+  const failed = rolls.find(roll => roll.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  return rolls.some(roll => roll.status === 'fulfilled' && roll.value)
+}
 
 /**
- * Lists the readers of the days who are not listed. Whoever is listed first meanwhile stays the first. The servers do it
- * among themselves: there may be millions.
+ * While others record and count, what is compared may be of different moments. So whatever differs is counted and compared
+ * once more: what is wrong stays as it is, and what was not counted yet has changed.
  */
-export async function listReaders(engine: Engine, snapshot: Snapshot): Promise<void> {
+export async function verify(
+  engine: Engine,
+  found: (difference: Difference) => void,
+  progress: Progress = () => {},
+): Promise<Verified> {
+  const state = await checkedState(engine)
+  await rollAll(engine)
+  await siteBreakdowns(engine)
+  const rows = await rowsThatDiffer(engine, state, progress)
+  for (const difference of [...rows.found, ...(await idsOfSeveral(engine))]) found(difference)
+
+  const sources = await allSources(engine)
+  const days = await allDays(engine)
+  const wrong: Differing[] = []
+  /** The site's day is on every shard: what differs is told once. */
+  const told = new Set<string>()
+  const tell = (differing: readonly Differing[]) => {
+    for (const difference of differing.flatMap(differencesOf)) {
+      const place = `${difference.kind} ${difference.name} ${difference.field}`
+      if (!told.has(place)) found(difference)
+      told.add(place)
+    }
+  }
+  let done = 0
+  for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
+    const differing = await certain(engine, sources, now => differingOfDays(engine, now, some))
+    tell(differing)
+    wrong.push(...differing)
+    done += some.length
+    progress('days', done, days.length)
+  }
+  if (days.length === 0) progress('days', 0, 0)
+  tell(await certain(engine, sources, () => differingTotals(engine, wrong)))
+  progress('posts', 1, 1)
+  return { days: days.length, rows: rows.rows }
+}
+
+/** What differs, and still does in the same way once everything was counted that came meanwhile. */
+async function certain(
+  engine: Engine,
+  all: readonly Sources[],
+  compare: (all: readonly Sources[]) => Promise<Differing[]>,
+): Promise<Differing[]> {
+  let differing = await compare(all)
+  for (let again = 0; again < 2 && differing.length > 0; again++) {
+    await rollAll(engine)
+    await siteBreakdowns(engine)
+    if (again > 0) await sleep(100)
+    const before = new Set(differing.map(one => JSON.stringify(one)))
+    differing = (await compare(await allSources(engine))).filter(one => before.has(JSON.stringify(one)))
+  }
+  return differing
+}
+
+async function differingOfDays(
+  engine: Engine,
+  all: readonly Sources[],
+  days: readonly Day[],
+): Promise<Differing[]> {
   const shards = await engine.cluster.shards()
-  for (const [index, shard] of shards.entries()) {
+  const settled = days.filter(day => isSettled(all[0]!, day))
+  const ofShards = await Promise.all(
+    shards.map(async (shard, index) => {
+      const sources = all[index]!
+      const posts = await differingIn(shard, postsOfDays(sources, days))
+      const site = corrected(
+        await differingIn(shard, siteOfDays(days)),
+        posts,
+        sum => part => dayOfKey(part.key) === dayOfKey(sum.key),
+      )
+      const hosts = settled.length > 0 ? await differingIn(shard, hostsOfPosts(sources, settled)) : []
+      return [...posts, ...site, ...hosts]
+    }),
+  )
+  const differing = [...ofShards.flat(), ...(await differingSiteHosts(engine, all, days))]
+  return differing.sort((a, b) =>
+    dayOfKey(a.key) < dayOfKey(b.key) ? -1 : dayOfKey(a.key) > dayOfKey(b.key) ? 1 : 0,
+  )
+}
+
+/** @param days what differs of the days that totals are sums of */
+async function differingTotals({ cluster }: Engine, days: readonly Differing[]): Promise<Differing[]> {
+  const parts = days.filter(({ kind }) => kind === 'aggregate')
+  const lists = await Promise.all((await cluster.shards()).map(shard => differingIn(shard, TOTALS)))
+  return corrected(lists.flat(), parts, sum => part => postOfKey(part.key) === sum.key)
+}
+
+/** Every day that there is something of, oldest first. */
+async function allDays({ cluster }: Engine): Promise<Day[]> {
+  const days = new Set<Day>()
+  const tables = ['post_view_rows', 'post_view_bases', 'post_view_breakdowns']
+  for (const shard of await cluster.shards()) {
+    const rows = await shard.all(
+      `SELECT DISTINCT day FROM (${[
+        ...tables.map(table => `SELECT day FROM ${table}`),
+        ...['post_view_days', 'post_view_site_days'].map(
+          table => `SELECT day FROM ${table} FINAL WHERE ${SAYS}`,
+        ),
+      ].join(' UNION ALL ')})`,
+    )
+    for (const row of rows) days.add(String(row['day']))
+  }
+  return [...days].sort()
+}
+
+/** As SQL: whether what follows from the rest of a row is other than it says, and what it should be. */
+function differingColumns(engine: Engine, state: State, keys: ReadonlyMap<Day, DayKey>, group: HourGroup) {
+  const { given, day, slice, loggedIn, visitor, counts } = derivedOf(engine, state, keys, group)
+  const pairs = { day, slice, logged_in: loggedIn, visitor, counts }
+  const differs = Object.entries(pairs).map(([column, other]) => `${column} != ${other}`)
+  return { given, pairs, differs: `(${differs.join(' OR ')})` }
+}
+
+async function rowsThatDiffer(
+  engine: Engine,
+  state: State,
+  progress: Progress,
+): Promise<{ found: Difference[]; rows: number }> {
+  const keys = await dayKeys(engine.cluster)
+  const found: Difference[] = []
+  const groupsOf = await Promise.all(
+    (await engine.cluster.shards()).map(async shard => ({ shard, groups: await hourGroups(shard) })),
+  )
+  const total = groupsOf.flatMap(({ groups }) => groups).reduce((sum, { rows }) => sum + rows, 0)
+  let [done, rows] = [0, 0]
+  for (const { shard, groups } of groupsOf) {
+    for (const group of groups) {
+      const { given, pairs, differs } = differingColumns(engine, state, keys, group)
+      const columns = Object.entries(pairs).map(
+        ([column, other]) => `[toString(${column}), toString(${other})]`,
+      )
+      const source = `(SELECT * FROM post_view_rows FINAL WHERE ${group.hours})`
+      const [counted] = await shard.all(
+        `WITH ${given} SELECT count() AS views, countIf(${differs}) AS differing FROM ${source}`,
+      )
+      const differing =
+        Number(counted!['differing']) === 0
+          ? []
+          : await shard.all(
+              `WITH ${given} SELECT id, [${columns.join(', ')}] AS pairs FROM ${source} WHERE ${differs} ORDER BY id`,
+            )
+      rows += Number(counted!['views'])
+      for (const row of differing) {
+        const values = (row['pairs'] as [string, string][]).map(([is, should], index) => ({
+          field: Object.keys(pairs)[index]!,
+          is,
+          should,
+        }))
+        for (const { field, is, should } of values.filter(({ is, should }) => is !== should))
+          found.push({ kind: 'row', name: `row ${row['id']}`, field, expected: should, found: is })
+      }
+      done += group.rows
+      progress('rows', done, total)
+    }
+  }
+  if (total === 0) progress('rows', 0, 0)
+  return { found, rows }
+}
+
+/** An id names one view: sent again with another post or time, its rows are several. */
+async function idsOfSeveral({ cluster }: Engine): Promise<Difference[]> {
+  const rows = await cluster.all(
+    `SELECT id, uniqExact((hour, post)) AS views
+     FROM ${cluster.from('SELECT DISTINCT id, hour, post FROM post_view_rows WHERE has_id')} AS ids
+     GROUP BY id HAVING count() > 1 AND views > 1 ORDER BY id`,
+  )
+  return rows.map(row => ({
+    kind: 'id',
+    name: `id ${row['id']}`,
+    field: 'views',
+    expected: 1,
+    found: Number(row['views']),
+  }))
+}
+
+/** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
+export async function rebuild(
+  engine: Engine,
+  options: RebuildOptions,
+  progress: Progress = () => {},
+): Promise<Rebuilt> {
+  const from = await rawFrom(engine)
+  const gone = [options.from, options.to].find(day => day !== undefined && from !== null && day < from)
+  if (gone !== undefined) {
+    throw new StoreRefused(
+      `raw rows before ${from} are gone, so ${gone} cannot be counted again: begin with --from ${from}`,
+    )
+  }
+  refuseNoDays(options, await allDays(engine))
+  return exclusively(engine, () => rebuildAll(engine, options, progress))
+}
+
+async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Progress): Promise<Rebuilt> {
+  const { adoptSettings: adopts } = options
+  if (adopts) await adoptSettings(engine, progress)
+  const state = await checkedState(engine)
+  await rollAll(engine)
+  let fixed = await rebuildRows(engine, state, progress)
+  await rollAll(engine)
+  const sources = await allSources(engine)
+  const days = (await allDays(engine)).filter(day => adopts || isAsked(options, day))
+  const wrongDays: Differing[] = []
+  let done = 0
+  for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
+    wrongDays.push(...(await certain(engine, sources, now => differingOfDays(engine, now, some))))
+    done += some.length
+    progress('days', done, 2 * days.length)
+  }
+  const wrongTotals = await certain(engine, sources, () => differingTotals(engine, wrongDays))
+  fixed += [...wrongDays, ...wrongTotals].flatMap(differencesOf).length
+  const isWrong = new Set(wrongDays.map(({ key }) => dayOfKey(key)))
+  for (const day of days) {
+    if (isWrong.has(day)) await countAgain(engine, day)
+    progress('days', ++done, 2 * days.length)
+  }
+  if (days.length === 0) progress('days', 0, 0)
+  if (wrongTotals.length > 0) await countAllTotals(engine)
+  progress('posts', 1, 1)
+  const from = await rawFrom(engine)
+  return {
+    fixed,
+    days: days.filter(day => from === null || day >= from).length,
+    firstDay: latest(from, state.settingsSince),
+  }
+}
+
+/** A day, and the totals that are sums of it: else they would not add up where this ends. */
+async function countAgain(engine: Engine, day: Day): Promise<void> {
+  const stored = ['post_view_days', 'post_view_breakdowns'].map(
+    table => `SELECT post FROM ${table} WHERE day = '${day}'`,
+  )
+  for (const shard of await engine.cluster.shards()) {
+    await countPosts(shard, await rollingOf(engine, shard), [day], 'true', stored.join(' UNION DISTINCT '))
+    // Somebody may have added up the old figures meanwhile, under a later stamp than the first.
+    const rolling = await rollingOf(engine, shard)
+    await countSite(shard, rolling, [day])
+    await countTotals(shard, rolling, `post IN (SELECT post FROM post_view_days WHERE day = '${day}')`)
+  }
+  await siteBreakdowns(engine, [day])
+}
+
+/** Sums of the days of all posts, also of posts that have none any more. */
+async function countAllTotals(engine: Engine): Promise<void> {
+  for (const shard of await engine.cluster.shards()) {
+    const { stamp } = await rollingOf(engine, shard)
+    await countTotals(shard, { stamp }, 'true')
     await shard.run(
-      `INSERT INTO post_view_visitors (${READER_COLUMNS})
-       SELECT day, post_uuid, slice, visitor, ${snapshot.epoch}, assumeNotNull(owner)
-       FROM ${ownersOf(engine, snapshot, isOfShard('post_uuid', index, shards.length))}
-       WHERE ${UNLISTED(snapshot.open)}
-       SETTINGS min_insert_block_size_rows = ${READERS_A_PART}`,
+      `INSERT INTO post_view_post_totals (post, ${FIGURES}, stamp)
+       SELECT post, ${NOTHING}, ${stamp} FROM post_view_post_totals FINAL
+       WHERE ${SAYS} AND post NOT IN (SELECT post FROM post_view_days)`,
     )
   }
 }
 
-/** Every day there may be something of, oldest first, in groups to recount together. */
-export async function allDays({ cluster }: Engine): Promise<Day[][]> {
-  const rows = await cluster.all(
-    `SELECT day, sum(found) AS rows FROM (
-       SELECT day, found FROM ${cluster.from(
-         'SELECT day, count() AS found FROM post_view_deliveries GROUP BY day',
-       )}
-       UNION ALL SELECT day, found FROM ${cluster.from(
-         `SELECT day, 0 AS found FROM post_view_figures
-          WHERE kind IN ('site', 'site_referrer', 'post', 'referrer') GROUP BY day`,
-       )}
-       UNION ALL SELECT day, found FROM ${cluster.from(
-         'SELECT day, 0 AS found FROM post_view_visitors GROUP BY day',
-       )}
-     ) GROUP BY day ORDER BY day`,
+async function rebuildRows(engine: Engine, state: State, progress: Progress): Promise<number> {
+  const keys = await dayKeys(engine.cluster)
+  const closed = await closedDays(engine.cluster)
+  const groupsOf = await Promise.all(
+    (await engine.cluster.shards()).map(async shard => ({ shard, groups: await hourGroups(shard) })),
   )
-  return inGroups(rows)
+  const total = groupsOf.flatMap(({ groups }) => groups).length
+  let [done, fixed] = [0, 0]
+  for (const { shard, groups } of groupsOf) {
+    for (const group of groups) {
+      // A day of rows has a key, unless it was closed.
+      const days = await shard.all(`SELECT DISTINCT day FROM post_view_rows FINAL WHERE ${group.hours}`)
+      for (const day of days.map(row => String(row['day']))) {
+        if (!keys.has(day) && !closed.has(day))
+          keys.set(day, await dayKey(engine.cluster, day, async () => {}))
+      }
+      const { given, differs } = differingColumns(engine, state, keys, group)
+      const wrong = `WITH ${given} SELECT id FROM (SELECT * FROM post_view_rows FINAL WHERE ${group.hours}) WHERE ${differs}`
+      fixed += await deriveAgain(engine, shard, state, keys, group, `id IN (${wrong})`)
+      progress('rows', ++done, total)
+    }
+  }
+  if (total === 0) progress('rows', 0, 0)
+  return fixed
 }

@@ -1,33 +1,36 @@
 /** The store in ClickHouse, on one server or on the shards of a cluster. decisions/0014-clickhouse.md tells how it counts exactly. */
 
 import { Learned, settingsInUse } from '../agreement.ts'
-import { Calendar } from '../calendar.ts'
+import { Calendar, type Day } from '../calendar.ts'
 import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { RowsOfViews } from '../rows-of-views.ts'
 import type { AskedSettings, Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
+import { latestEntry } from './agreed.ts'
 import { Cluster } from './connection.ts'
-import { dayKey } from './day-keys.ts'
+import { copySource } from './copy-source.ts'
+import { hoursOf } from './count.ts'
+import { hashAgain } from './derive.ts'
+import { fill } from './fill.ts'
 import { forget } from './forget.ts'
+import { type DayKey, dayKey } from './keys.ts'
 import { checkVersion, migrate } from './migrate.ts'
-import { agreeOnHosts, recordedLists } from './own-hosts.ts'
 import { prune } from './prune.ts'
 import { createReads } from './reads.ts'
-import { rebuild } from './rebuild.ts'
-import { Failed, recordViews } from './record.ts'
-import { agreeOnRules, checkedState, type Engine } from './state.ts'
-import { verify } from './verify.ts'
-
-const TABLES_OF_BATCH = ['post_view_deliveries', 'post_view_visitors', 'post_view_figures'] as const
+import { recordRows } from './record.ts'
+import { rebuild, rollAll, verify } from './recount.ts'
+import { sourcesOf } from './roll.ts'
+import { siteBreakdowns } from './site-breakdowns.ts'
+import { agreeOnHosts, agreeOnRules, checkedState, type Engine, readState, recordedLists } from './state.ts'
 
 /** Refused by a server that only reads, and leaves nothing behind. */
-async function writeNothing(cluster: Cluster, tables: readonly string[]): Promise<void> {
+async function writeNothing(cluster: Cluster): Promise<void> {
   const shards = await cluster.shards()
   await Promise.all(
-    shards.flatMap(shard =>
-      tables.map(table => shard.run(`INSERT INTO ${table} SELECT * FROM ${table} WHERE false`)),
+    ['post_view_rows', 'post_view_agreed'].flatMap(table =>
+      shards.map(shard => shard.run(`INSERT INTO ${table} SELECT * FROM ${table} WHERE false`)),
     ),
   )
 }
@@ -48,43 +51,69 @@ export async function openClickhouseStore(
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
   const ingest: Engine = { calendar, ...own, cluster: new Cluster(address) }
   const housekeeping: Engine = { ...ingest, cluster: new Cluster(address, { long: true }) }
-  const failed = new Failed()
   const batch = <T>(work: () => Promise<T>) => ingest.cluster.during(work)
   const long = <T>(work: () => Promise<T>) => housekeeping.cluster.during(work)
 
+  /** Whoever has rolled last may have died, or failed, before it was done. */
+  let isSiteBehind = true
+  let epoch = 0
   const learned = new Learned(() =>
     batch(async () => {
       await checkVersion(ingest.cluster)
-      return (await checkedState(ingest)).agreement
+      const state = await checkedState(ingest)
+      epoch = state.epoch
+      return state.agreement
     }),
   )
 
+  /** Which of its day's keys a key is. */
+  const keyNumbers = new Map<string, number>()
   const rowsOfViews = new RowsOfViews({
     settings,
     calendar,
     ipStorage,
-    askKey: day => batch(() => dayKey(ingest, day)),
+    async askKey(day) {
+      const { secret, number } = await long(() =>
+        dayKey(ingest.cluster, day, key => openAgain(housekeeping, day, key)),
+      )
+      keyNumbers.set(secret, number)
+      return secret
+    },
   })
 
   return {
     engine: 'clickhouse',
     settings,
     calendar,
-    ...createReads(ingest.cluster),
+    ...createReads(ingest.cluster, calendar),
 
     recordViews: views =>
       learned.during(agreement =>
-        rowsOfViews.record(views, derived => batch(() => recordViews(ingest, failed, derived, agreement))),
+        rowsOfViews.record(views, derived => {
+          const numbers = new Map([...derived.keys].map(([day, key]) => [day, keyNumbers.get(key)!]))
+          return batch(() => recordRows(ingest, derived, { agreement, epoch, keyNumbers: numbers }))
+        }),
+      ),
+    roll: () =>
+      learned.during(agreement =>
+        long(async () => {
+          // By other settings other rows would be counted.
+          const latest = await latestEntry(await housekeeping.cluster.first(), 'settings')
+          if (latest!.number > agreement) await checkedState(housekeeping)
+          const isRolled = await rollAll(housekeeping)
+          isSiteBehind ||= isRolled
+          if (isSiteBehind) await siteBreakdowns(housekeeping)
+          isSiteBehind = false
+          return isRolled
+        }),
       ),
     // `dayKey` has opened them to the end.
     mayReopenDays: false,
     reopenDays: async () => ({ days: [], isDone: true }),
 
-    ping: () => batch(() => writeNothing(ingest.cluster, ['post_view_deliveries'])),
+    ping: () => batch(() => writeNothing(ingest.cluster)),
     rehearse: views =>
-      learned.during(() =>
-        rowsOfViews.rehearse(views, () => batch(() => writeNothing(ingest.cluster, TABLES_OF_BATCH))),
-      ),
+      learned.during(() => rowsOfViews.rehearse(views, () => batch(() => writeNothing(ingest.cluster)))),
 
     async migrate(progress, hosts) {
       const { replaced } = await long(async () => {
@@ -110,6 +139,8 @@ export async function openClickhouseStore(
         return rebuild(housekeeping, options, progress)
       }),
     prune: (options, progress) => long(() => prune(housekeeping, options, progress)),
+    copySource: () => long(() => copySource(housekeeping)),
+    fill: (source, progress = () => {}) => long(() => fill(housekeeping, source, progress)),
     forget: (who, progress) => long(() => forget(housekeeping, who, progress)),
 
     warnings: () => [],
@@ -117,5 +148,21 @@ export async function openClickhouseStore(
     async close() {
       await Promise.all([ingest.cluster.close(), housekeeping.cluster.close()])
     },
+  }
+}
+
+/** Who was counted on the day before must not count as unique again: its readers are hashed under its new key. */
+async function openAgain(engine: Engine, day: Day, key: DayKey): Promise<void> {
+  const { settingsSince } = await readState(engine.cluster)
+  // What was counted under other settings stays as it is: then a reader who comes back counts once more.
+  if (settingsSince !== null && day < settingsSince) return
+  for (const shard of await engine.cluster.shards()) {
+    const hours = hoursOf(await sourcesOf(engine, shard), [day])
+    await hashAgain(
+      engine,
+      shard,
+      `SELECT * FROM post_view_rows FINAL WHERE ${hours} AND day = '${day}'`,
+      key,
+    )
   }
 }

@@ -7,6 +7,7 @@ import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { RowsOfViews } from '../rows-of-views.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
+import { copySource } from '../sql/copy-source.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
@@ -188,6 +189,7 @@ export async function openMysqlStore(
       return rebuild(recount, options, progress)
     },
     prune: (options, progress) => prune(housekeeping, options, progress),
+    copySource: () => copySource(recount),
     forget: (who, progress) => forget(housekeeping, who, progress),
 
     warnings: () => [],

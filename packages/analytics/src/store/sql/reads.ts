@@ -26,6 +26,9 @@ export function createReads(
   })
 
   return {
+    // Views are counted with their batch.
+    asOf: async nowMs => nowMs,
+
     async postTotals(posts) {
       if (posts.length === 0) return []
       const rows = await reader.all(

@@ -10,6 +10,7 @@ import type { StoreOptions } from '../open.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { type DerivedRows, RowsOfViews } from '../rows-of-views.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
+import { copySource } from '../sql/copy-source.ts'
 import { dayKey } from '../sql/day-keys.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
@@ -202,6 +203,7 @@ export async function openSqliteStore(
     },
 
     prune: (options, progress) => prune(patient, options, progress),
+    copySource: () => copySource(engine),
     forget: (who, progress) => forget(patient, who, progress),
 
     warnings: () => file.warnings,

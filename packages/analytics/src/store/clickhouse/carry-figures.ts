@@ -1,0 +1,210 @@
+/**
+ * Figures that were counted elsewhere, beside rows that came from there: what they say beyond the rows becomes bases. They are
+ * in a table with a kind (post, referrer, site_referrer) and the columns `post_uuid`, `day`, `host` and figures, on any shard.
+ */
+
+import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
+import type { Day } from '../calendar.ts'
+import type { Progress } from '../store.ts'
+import { raise } from './agreed.ts'
+import { type Cluster, overAll, type Shard } from './connection.ts'
+import { keptHosts, READER } from './count.ts'
+import { rollAll } from './recount.ts'
+import { countPosts, countSite, countTotals, inSteps, rollingOf } from './roll.ts'
+import { SITE } from './sql.ts'
+import type { Engine } from './state.ts'
+
+export interface CarriedFigures {
+  table: string
+  /** As SQL: whether more than the views of a post's day is known. */
+  isDetailed: string
+  /** The first day whose rows are complete; 1970-01-01 where none was pruned. */
+  rawFrom: Day
+  /** Whatever came as a row was received since; Unix seconds. */
+  cutoff: number
+  /** As SQL, `SELECT post_uuid, day, reader`: who is known to have read on days that are still open. */
+  readersOf(where: string): string | Promise<string>
+}
+
+/** The rows are there already, and nobody else writes. Returns of how many days of posts the new figures are others. */
+export async function carryFigures(
+  engine: Engine,
+  carried: CarriedFigures,
+  progress: Progress,
+): Promise<number> {
+  const { cluster } = engine
+  const shards = await cluster.shards()
+  await raise(cluster, 'cutoff', carried.cutoff)
+  const months = await monthsOf(cluster, carried)
+  for (const [index, shard] of shards.entries()) {
+    await shard.run('TRUNCATE TABLE post_view_bases')
+    await shard.run(
+      `INSERT INTO post_view_names SELECT DISTINCT ${POST_KEY}, post_uuid
+       FROM ${figures(cluster, carried, `kind = 'post' AND ${isOfShard(index, shards)}`)} AS f WHERE NOT ${IS_UUID}`,
+    )
+    for (const [done, month] of months.entries()) {
+      progress('figures', done, months.length)
+      await shard.run(await basesOf(cluster, carried, index, shards, month))
+    }
+  }
+  for (const month of months) await shards[0]!.run(basesOfSite(cluster, carried, month))
+  await rollAll(engine)
+  for (const shard of shards) {
+    const rows = await shard.all('SELECT DISTINCT day FROM post_view_bases')
+    const days = rows.map(({ day }) => String(day))
+    const rolling = await rollingOf(engine, shard)
+    let done = 0
+    for (const some of await inSteps(shard, engine, days)) {
+      progress('days', done, days.length)
+      await countPosts(shard, rolling, some, 'true')
+      done += some.length
+    }
+    await countSite(shard, rolling, days)
+    await countTotals(shard, rolling, 'true')
+  }
+  let differing = 0
+  for (const [index, shard] of shards.entries()) {
+    for (const month of months) {
+      const [row] = await shard.all(differencesOf(cluster, carried, index, shards, month))
+      differing += Number(row!['differing'])
+    }
+  }
+  return differing
+}
+
+/** As SQL: `isOwnKey`. */
+export const IS_UUID = `(match(post_uuid, '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$') AND post_uuid != '${SITE}')`
+/** As SQL: `postKey`. */
+export const POST_KEY = `if(${IS_UUID}, toUUIDOrZero(post_uuid),
+  toUUID(replaceRegexpOne(lower(hex(substring(SHA256(post_uuid), 1, 16))), '^(.{8})(.{4})(.{4})(.{4})', '\\\\1-\\\\2-\\\\3-\\\\4-')))`
+
+/** As SQL: `shardOf` of a post. */
+export function isOfShard(index: number, shards: readonly Shard[]): string {
+  return shards.length === 1 ? 'true' : `CRC32(post_uuid) % ${shards.length} = ${index}`
+}
+
+/** As `Cluster.from`, of these tables. */
+export function fromAll(cluster: Cluster, select: string): string {
+  const { database } = cluster.address
+  const named = select.replace(/\bpost_view_(?:deliveries|visitors|sums)\b/g, table => `${database}.${table}`)
+  return overAll(named, cluster.address)
+}
+
+function figures(cluster: Cluster, { table }: CarriedFigures, where: string): string {
+  return fromAll(cluster, `SELECT * FROM ${table} WHERE ${where}`)
+}
+
+/** As SQL, the months that have figures, each as a condition. */
+async function monthsOf(cluster: Cluster, { table }: CarriedFigures): Promise<string[]> {
+  const rows = await cluster.all(
+    `SELECT DISTINCT month FROM ${fromAll(cluster, `SELECT DISTINCT toYYYYMM(day) AS month FROM ${table} WHERE kind IN ('post', 'site_referrer')`)} AS m
+     ORDER BY month`,
+  )
+  return rows.map(({ month }) => `toYYYYMM(day) = ${month}`)
+}
+
+const NOTHING =
+  'toInt64(0) AS n, false AS is_unknown, toInt64(0) AS uniques, toInt64(0) AS logged, toInt64(0) AS bots_of, NULL AS first_at, NULL AS last_at'
+const NO_HOST = "'' AS host, toInt64(0) AS host_n"
+const NO_READER = 'toUInt64(0) AS reader, false AS reads, false AS is_listed'
+
+/** As SQL: what the figures of a month say beyond the rows. Of a day that is open its readers stay known. */
+async function basesOf(
+  cluster: Cluster,
+  carried: CarriedFigures,
+  index: number,
+  shards: readonly Shard[],
+  month: string,
+): Promise<string> {
+  const { rawFrom, cutoff, isDetailed } = carried
+  const pruned = `${month} AND day < '${rawFrom}'`
+  const here = `${pruned} AND ${isOfShard(index, shards)}`
+  const isUnknown = `kind = 'post' AND ${month} AND NOT ${isDetailed}`
+  const which = `(${pruned} OR day IN (SELECT day FROM ${figures(cluster, carried, isUnknown)} AS u))`
+  const based = `kind = 'post' AND ${isOfShard(index, shards)} AND (${pruned} OR ${isUnknown})`
+  const parts = [
+    `SELECT ${POST_KEY} AS post, day, views AS n, NOT ${isDetailed} AS is_unknown, unique_views AS uniques, logged_in AS logged, bots AS bots_of,
+            first_viewed_at AS first_at, last_viewed_at AS last_at, ${NO_HOST}, ${NO_READER}
+     FROM ${figures(cluster, carried, based)} AS f`,
+    `SELECT ${POST_KEY}, day, ${NOTHING}, host, views, ${NO_READER} FROM ${figures(cluster, carried, `kind = 'referrer' AND ${here}`)} AS f`,
+    `SELECT post, day, -toInt64(counts = 1), false, toInt64(0), -toInt64(counts = 1 AND logged_in), -toInt64(bot), NULL, NULL,
+            referer_host, -toInt64(counts = 1), ${READER}, counts = 1, false
+     FROM (${rowsOnce(which)})`,
+    `SELECT ${POST_KEY}, day, ${NOTHING}, ${NO_HOST}, reader, true, true
+     FROM (${await carried.readersOf(here)})`,
+  ]
+  const atLeastNothing = (sum: string) => `toUInt64(greatest(${sum}, 0))`
+  return `INSERT INTO post_view_bases
+    SELECT day, post, ${cutoff}, views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, hosts, host_views
+    FROM (
+      SELECT day, post, ${atLeastNothing('sum(n)')} AS views, max(is_unknown) AS is_unknown_day,
+             ${atLeastNothing('sum(uniques) - toInt64(uniqExactIf(reader, reads))')} AS unique_views,
+             ${atLeastNothing('sum(logged)')} AS logged_in, ${atLeastNothing('sum(bots_of)')} AS bots,
+             min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at, groupUniqArrayIf(reader, is_listed) AS readers,
+             ${keptFrom('host', 'host_n', KEPT_OF_POST)}
+      FROM (${parts.join(' UNION ALL ')})
+      GROUP BY day, post
+      HAVING views + bots > 0 OR is_unknown_day OR unique_views > 0 OR notEmpty(hosts)
+    )`
+}
+
+/** The same of the hosts of the site: those of all shards, kept on the first. */
+function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): string {
+  const { rawFrom, cutoff } = carried
+  const which = `${month} AND day < '${rawFrom}'`
+  const rows = cluster.from(`SELECT day, referer_host AS host, counts FROM (${rowsOnce(which)})`)
+  return `INSERT INTO post_view_bases
+    SELECT day, '${SITE}', ${cutoff}, 0, 0, 0, 0, NULL, NULL, toDate(0), [], hosts, host_views
+    FROM (
+      SELECT day, ${keptFrom('host', 'n', KEPT_OF_SITE)}
+      FROM (
+        SELECT day, host, views AS n FROM ${figures(cluster, carried, `kind = 'site_referrer' AND ${which}`)} AS f
+        UNION ALL SELECT day, host, -toInt64(counts = 1) FROM ${rows} AS r
+      )
+      GROUP BY day
+      HAVING notEmpty(hosts)
+    )`
+}
+
+/** Inserted twice, a row is there twice until it is merged; here FINAL would have to look through a month of partitions. */
+function rowsOnce(where: string): string {
+  return `SELECT post, day, slice, counts, bot, logged_in, visitor, referer_host FROM post_view_rows WHERE ${where}
+    ORDER BY version DESC LIMIT 1 BY hour, post, id`
+}
+
+/** A host that has more views by its rows than by its figures is in their remainder: elsewhere a settled day learns no new hosts. */
+function keptFrom(host: string, views: string, limit: number): string {
+  const isRest = `x.1 = '${REMAINDER}' OR x.2 < 0`
+  const pairs = `arrayMap(x -> (x.1, toUInt64(x.2)),
+    arrayConcat(arrayFilter(x -> NOT (${isRest}), differing), if(rest > 0, [('${REMAINDER}', rest)], [])))`
+  return `sumMapIf([${host}], [${views}], ${views} != 0) AS map, arrayZip(map.1, map.2) AS differing,
+    arraySum(x -> if(${isRest}, x.2, 0), differing) AS rest, ${keptHosts(pairs, limit)}`
+}
+
+/** As SQL: of how many posts' days of a month the new figures are others than the old ones. */
+function differencesOf(
+  cluster: Cluster,
+  carried: CarriedFigures,
+  index: number,
+  shards: readonly Shard[],
+  month: string,
+): string {
+  const counts = ['views', 'unique_views', 'logged_in', 'bots']
+  const old = figures(cluster, carried, `kind = 'post' AND ${month} AND ${isOfShard(index, shards)}`)
+  const times = (sign: string) =>
+    ['first_viewed_at', 'last_viewed_at']
+      .map(time => `${sign}toInt64(ifNull(toUnixTimestamp(${time}), 0))`)
+      .join(', ')
+  const sums = `min(first_viewed_at) AS first_viewed_at, max(last_viewed_at) AS last_viewed_at, ${counts.map(count => `sum(f.${count}) AS ${count}`).join(', ')}`
+  return `SELECT count() AS differing FROM (
+      SELECT post, day FROM (
+        SELECT post, day, [${counts.join(', ')}, ${times('')}] AS v
+        FROM (SELECT ${POST_KEY} AS post, day, ${sums} FROM ${old} AS f GROUP BY post, day)
+        UNION ALL
+        SELECT post, day, [${counts.map(count => `-toInt64(${count})`).join(', ')}, ${times('-')}]
+        FROM (SELECT * FROM post_view_days FINAL WHERE ${month})
+      )
+      GROUP BY post, day
+      HAVING arrayExists(x -> x != 0, sumForEach(v))
+    )`
+}

@@ -1,0 +1,154 @@
+/** What a database on ClickHouse hands over to one on another number of shards. */
+
+import type { Day } from '../calendar.ts'
+import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
+import { rawFrom } from './adopt-settings.ts'
+import type { Row } from './connection.ts'
+import { FIGURES, hostsOf, SAYS, siteHostsOf } from './count.ts'
+import { hourGroups } from './derive.ts'
+import { dayKeys } from './keys.ts'
+import { rollAll } from './recount.ts'
+import { sourcesOf } from './roll.ts'
+import { IS_FORGOTTEN, UNEXPLAINED } from './row.ts'
+import { SITE } from './sql.ts'
+import { checkedState, type Engine, recordedLists } from './state.ts'
+
+const ROWS_AT_ONCE = 50_000
+const NAME = "if(n.name = '', toString(f.post), n.name) AS name"
+const NAMED = 'LEFT ANY JOIN post_view_names AS n ON n.post = f.post'
+const NO_FIGURES = {
+  isDetailed: true,
+  unique_views: 0,
+  logged_in: 0,
+  bots: 0,
+  first_viewed_at: null,
+  last_viewed_at: null,
+}
+
+export async function copySource(engine: Engine): Promise<CopySource> {
+  const { cluster } = engine
+  const { settings, settingsSince } = await checkedState(engine)
+  await rollAll(engine)
+  const shards = await cluster.shards()
+  const counts = await Promise.all(
+    shards.map(shard => shard.all('SELECT count() AS views FROM post_view_rows')),
+  )
+  return {
+    settings,
+    settingsSince,
+    ownHosts: await recordedLists(cluster),
+    keys: new Map([...(await dayKeys(cluster))].map(([day, { secret }]) => [day, secret])),
+    rawFrom: await rawFrom(engine),
+    rowsAbout: counts.flat().reduce((sum, row) => sum + Number(row['views']), 0),
+    rows: () => rows(engine),
+    figures: () => figures(engine),
+    readers: () => readers(engine),
+  }
+}
+
+async function* rows({ cluster }: Engine): AsyncGenerator<CopiedRow[]> {
+  for (const shard of await cluster.shards()) {
+    for (const { hours, rows } of await hourGroups(shard)) {
+      const pages = Math.ceil(rows / ROWS_AT_ONCE)
+      for (let page = 0; page < pages; page++) {
+        const found = await shard.all(
+          `SELECT hour, id, has_id, if(post_name = '', toString(post), post_name) AS name, toString(user_id) AS user, ip, user_agent, referer,
+                  toUnixTimestamp(viewed_at) AS viewed, toUnixTimestamp(received_at) AS received, day, slice, logged_in, bot, counts,
+                  lower(hex(reinterpretAsFixedString(visitor))) AS digits, referer_host, ${IS_FORGOTTEN} AS is_forgotten
+           FROM post_view_rows FINAL WHERE ${hours} AND cityHash64(id) % ${pages} = ${page}`,
+        )
+        yield found.map(toCopied)
+      }
+    }
+  }
+}
+
+function toCopied(row: Row): CopiedRow {
+  const id = String(row['id'])
+  return {
+    row: {
+      eventId: row['has_id'] === true ? id : null,
+      postUuid: String(row['name']),
+      userId: row['user'] as string | null,
+      ip: row['ip'] as string | null,
+      userAgent: row['user_agent'] as string | null,
+      referer: row['referer'] as string | null,
+      viewedAt: Number(row['viewed']),
+      receivedAt: Number(row['received']),
+      day: String(row['day']),
+      slice: Number(row['slice']),
+      loggedIn: Number(row['logged_in']) === 1,
+      bot: Number(row['bot']) === 1,
+      visitor: String(row['digits']),
+      refererHost: String(row['referer_host']),
+    },
+    id,
+    hourTime: Number(row['hour']) * 3_600,
+    counts: Number(row['counts']) === 1,
+    isUnexplained: Number(row['counts']) === UNEXPLAINED,
+    isForgotten: Number(row['is_forgotten']) === 1,
+  }
+}
+
+async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
+  for (const shard of await engine.cluster.shards()) {
+    const days = await shard.all('SELECT DISTINCT day FROM post_view_days ORDER BY day')
+    const based = await shard.all('SELECT DISTINCT day FROM post_view_bases')
+    const sources = await sourcesOf(engine, shard)
+    // On the first shard a day may have a base of the site alone.
+    const daysOfHosts = new Set(based.map(row => String(row['day'])))
+    const first = await rawFrom(engine)
+    for (const day of days.map(row => String(row['day']))) {
+      const posts = await shard.all(
+        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first, toUnixTimestamp(last_viewed_at) AS last
+         FROM (SELECT post, ${FIGURES} FROM post_view_days FINAL WHERE day = '${day}' AND ${SAYS}) AS f ${NAMED}`,
+      )
+      yield posts.map(row => ({
+        kind: 'post',
+        post: String(row['name']),
+        day,
+        host: '',
+        views: Number(row['views']),
+        isDetailed: Number(row['is_unknown']) === 0,
+        unique_views: Number(row['unique_views']),
+        logged_in: Number(row['logged_in']),
+        bots: Number(row['bots']),
+        first_viewed_at: row['first'] as number | null,
+        last_viewed_at: row['last'] as number | null,
+      }))
+      daysOfHosts.add(day)
+    }
+    for (const day of [...daysOfHosts].filter(day => first !== null && day < first)) {
+      const hosts = await shard.all(
+        `SELECT 'referrer' AS kind, ${NAME}, host, sum(n) AS views FROM (${hostsOf(sources, [day], 'true')}) AS f ${NAMED} GROUP BY name, host
+         UNION ALL SELECT 'site_referrer', '', host, sum(n) FROM (${siteHostsOf(sources, [day])}) GROUP BY host`,
+      )
+      yield hosts.map(row => ({
+        ...NO_FIGURES,
+        kind: row['kind'] as CopiedFigures['kind'],
+        post: String(row['name']),
+        day,
+        host: String(row['host']),
+        views: Number(row['views']),
+      }))
+    }
+  }
+}
+
+async function* readers({ cluster }: Engine): AsyncGenerator<CopiedReader[]> {
+  const open: Day[] = [...(await dayKeys(cluster)).keys()]
+  for (const shard of await cluster.shards()) {
+    const found = await shard.all(
+      `SELECT ${NAME}, day, lower(hex(reinterpretAsFixedString(reader))) AS visitor
+       FROM (SELECT post, day, reader FROM post_view_bases FINAL ARRAY JOIN readers AS reader WHERE post != '${SITE}') AS f ${NAMED}`,
+    )
+    yield found
+      .map(row => ({
+        post: String(row['name']),
+        day: String(row['day']),
+        slice: null,
+        visitor: String(row['visitor']),
+      }))
+      .filter(({ day }) => open.includes(day))
+  }
+}

@@ -1,0 +1,186 @@
+/** What is counted, as SQL: from the rows of a day, and what retention has left of them. */
+
+import { KEPT_OF_POST, NOWHERE, REMAINDER } from '../bounds.ts'
+import type { Day } from '../calendar.ts'
+import { NO_HOUR } from './row.ts'
+import { quoted, SITE } from './sql.ts'
+import type { Engine } from './state.ts'
+
+const HOUR_SECONDS = 3_600
+/** The time that is sent in an event is at most a day ahead of the view's; an AMQP timestamp may be years. */
+const AHEAD_SECONDS = 86_400
+/** A day counted in another zone is at most that far off. */
+const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
+
+/** The figures of a post and day, in the order of the columns that every table of figures has. */
+export const FIGURES =
+  'views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until'
+
+export const NOTHING =
+  'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, toDate(0)'
+
+/** As SQL: whether a row of figures says anything. */
+export const SAYS = '(views + bots > 0 OR unknown_until > toDate(0))'
+
+/** Sums of days' figures, under the same names. */
+export const SUMS = `sum(f.views) AS views, sum(f.detailed_views) AS detailed_views, sum(f.unique_views) AS unique_views, sum(f.logged_in) AS logged_in,
+  sum(f.bots) AS bots, min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at, max(f.unknown_until) AS unknown_until`
+
+/** Sums of posts' figures of one day: what is not known of one post is not known of the site. */
+export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
+  if(is_unknown, 0, sum(f.detailed_views)) AS detailed_views, if(is_unknown, 0, sum(f.unique_views)) AS unique_views,
+  if(is_unknown, 0, sum(f.logged_in)) AS logged_in, if(is_unknown, 0, sum(f.bots)) AS bots,
+  min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
+
+/** What a shard is counted from. */
+export interface Sources {
+  calendar: Engine['calendar']
+  /** Of days with views whose publisher's clock was ahead, the later partitions that their rows are in. */
+  ahead: ReadonlyMap<Day, readonly number[]>
+  /** The last day with rows that lie on it by the clocks of another zone; null without any. */
+  otherZonesTo: Day | null
+  /** The last day that has a base; null without any. */
+  basedTo: Day | null
+  /** The last settled day; null without any. */
+  closed: Day | null
+  /** What was received before goes into bases, and once `based` is the same, is there; Unix seconds. */
+  cutoff: number
+  based: number
+}
+
+/** As SQL: the partitions that rows of days may be in. */
+export function hoursOf({ calendar, ahead, otherZonesTo }: Sources, days: readonly Day[]): string {
+  const others = new Set([NO_HOUR, ...days.flatMap(day => ahead.get(day) ?? [])])
+  const ranges = days.map(day => {
+    const { start, end } = calendar.bounds(day)
+    const around = otherZonesTo !== null && day <= otherZonesTo ? OTHER_ZONE_SECONDS : 0
+    const first = Math.max(0, Math.floor((start - around) / HOUR_SECONDS))
+    const later = around > 0 ? around + AHEAD_SECONDS : 0
+    return `hour BETWEEN ${first} AND ${Math.floor((end - 1 + later) / HOUR_SECONDS)}`
+  })
+  return `(${ranges.join(' OR ')} OR hour IN (${[...others].join(', ')}))`
+}
+
+/**
+ * Rows of days, one for each view, but for those that a base stands for. `posts`: as SQL, which of them. `columns`: of `r`.
+ */
+export function rowsOf(
+  sources: Sources,
+  days: readonly Day[],
+  posts: string,
+  columns: string,
+  of: 'post' | 'site' = 'post',
+): string {
+  const rows = `FROM post_view_rows FINAL WHERE ${hoursOf(sources, days)} AND ${dayIn(days)} AND ${posts}`
+  if (!hasBases(sources, days)) return `SELECT ${columns} FROM (SELECT * ${rows}) AS r`
+  const [post, place] =
+    of === 'site'
+      ? [`post = '${SITE}'`, 'r.day = b.based_day']
+      : ['true', 'r.post = b.based AND r.day = b.based_day']
+  return `SELECT ${columns} FROM (SELECT * ${rows}) AS r
+    LEFT ANY JOIN (SELECT post AS based, day AS based_day, cutoff FROM post_view_bases FINAL WHERE ${dayIn(days)} AND ${post}) AS b
+      ON ${place}
+    WHERE r.received_at >= toDateTime(b.cutoff, 'UTC')`
+}
+
+export function dayIn(days: readonly Day[]): string {
+  return `day IN (${quoted(days)})`
+}
+
+/** What stands for the removed rows of days. */
+export function basesOf(days: readonly Day[], posts: string): string {
+  return `SELECT * FROM post_view_bases FINAL WHERE ${dayIn(days)} AND ${posts}`
+}
+
+function hasBases({ basedTo }: Sources, days: readonly Day[]): boolean {
+  return basedTo !== null && days.some(day => day <= basedTo)
+}
+
+/** A row's reader within its window, in one number. */
+export const READER = 'bitXor(visitor, intHash64(slice))'
+
+/**
+ * `SELECT post, day, figures`, counted anew.
+ *
+ * @param also as SQL: `SELECT post` of posts that get a row of each day even where they have no views of it
+ */
+export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
+  const parts = [
+    rowsOf(
+      sources,
+      days,
+      posts,
+      `post, day, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, toUInt64(0) AS known, toUInt64(counts = 1 AND logged_in) AS logged,
+       toUInt64(bot) AS bots_of,
+       if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, counts = 1 AS reads`,
+    ),
+  ]
+  if (hasBases(sources, days)) {
+    const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
+    parts.push(
+      `SELECT post, day, views, unknown_until, toUInt64(0), unique_views, logged_in, bots, first_viewed_at, last_viewed_at, false FROM (${bases})`,
+      `SELECT post, day, toUInt64(0), toDate(0), reader, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+    )
+  }
+  if (also !== undefined) {
+    parts.push(
+      `SELECT post, day, toUInt64(0), toDate(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, false FROM (${eachDay(also, days)})`,
+    )
+  }
+  return `SELECT post, day, sum(n) AS views, max(unknown) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
+      if(is_unknown, 0, views) AS detailed_views,
+      if(is_unknown, 0, uniqExactIf(reader, reads) + sum(known)) AS unique_views, if(is_unknown, 0, sum(logged)) AS logged_in,
+      if(is_unknown, 0, sum(bots_of)) AS bots, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
+    FROM (${parts.join(' UNION ALL ')})
+    GROUP BY post, day`
+}
+
+/** As SQL: each row of a SELECT with each of the days. */
+export function eachDay(rows: string, days: readonly Day[]): string {
+  return `SELECT *, day FROM (${rows}) ARRAY JOIN [${days.map(day => `toDate('${day}')`).join(', ')}] AS day`
+}
+
+/** `SELECT post, day, host, n`: views by where their readers came from. */
+export function hostsOf(sources: Sources, days: readonly Day[], posts: string): string {
+  const rows = rowsOf(
+    sources,
+    days,
+    `${posts} AND counts = 1`,
+    `post, day, referer_host AS host, toUInt64(1) AS n`,
+  )
+  if (!hasBases(sources, days)) return rows
+  const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
+  return `${rows} UNION ALL SELECT post, day, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
+}
+
+/** `SELECT day, host, n` of the whole site, of this shard. */
+export function siteHostsOf(sources: Sources, days: readonly Day[]): string {
+  const rows = rowsOf(sources, days, 'counts = 1', 'day, referer_host AS host, toUInt64(1) AS n', 'site')
+  if (!hasBases(sources, days)) return rows
+  const bases = basesOf(days, `post = '${SITE}'`)
+  return `${rows} UNION ALL SELECT day, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
+}
+
+/** `SELECT post, day, hosts, host_views`: as many hosts as are kept, the rest as one. `also`: as of `figuresOf`. */
+export function breakdownsOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
+  const hosts = `SELECT post, day, host, sum(n) AS views FROM (${hostsOf(sources, days, posts)}) GROUP BY post, day, host`
+  const nothing =
+    also === undefined ? '' : ` UNION ALL SELECT post, day, '', toUInt64(0) FROM (${eachDay(also, days)})`
+  return `SELECT post, day, ${keptHosts('groupArray((host, views))', KEPT_OF_POST)} FROM (${hosts}${nothing}) GROUP BY post, day`
+}
+
+/** As SQL: of pairs (host, views) those with most views, nowhere beside them, and the rest as one. */
+export function keptHosts(pairs: string, limit: number): string {
+  const ofHost = (host: string) => `arraySum(x -> if(x.1 = '${host}', x.2, 0), pairs)`
+  const one = (host: string, views: string) => `if(${views} > 0, [('${host}', toUInt64(${views}))], [])`
+  const rest = `(arraySum(x -> x.2, arraySlice(sorted, ${limit + 1})) + ${ofHost(REMAINDER)})`
+  return `${pairs} AS pairs,
+    arraySort(x -> (-toInt64(x.2), x.1), arrayFilter(x -> x.1 NOT IN ('${NOWHERE}', '${REMAINDER}'), pairs)) AS sorted,
+    arrayConcat(arraySlice(sorted, 1, ${limit}), ${one(NOWHERE, ofHost(NOWHERE))}, ${one(REMAINDER, rest)}) AS kept,
+    arrayMap(x -> x.1, kept) AS hosts, arrayMap(x -> toUInt64(x.2), kept) AS host_views`
+}
+
+/** As SQL: posts by their keys. */
+export function postIn(keys: readonly string[]): string {
+  return `post IN (${quoted(keys)})`
+}

@@ -1,0 +1,206 @@
+/** Fills a database that counts no views of its own yet with those of another; any number of times. */
+
+import { differingSettings } from '../agreement.ts'
+import { type Day, daysBetween } from '../calendar.ts'
+import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
+import { ownHostsText, recordedOwnHosts } from '../own-hosts.ts'
+import { type Filled, type Progress, RowRejected, StoreRefused } from '../store.ts'
+import { agree, latestEntry, raise } from './agreed.ts'
+import { carryFigures } from './carry-figures.ts'
+import type { Cluster, Shard } from './connection.ts'
+import { exclusively } from './lease.ts'
+import { shardOf } from './record.ts'
+import { insertOfCopied, lineOf, UNEXPLAINED } from './row.ts'
+import { checkedState, type Engine, recordedLists, recordState } from './state.ts'
+
+const LINES_AT_ONCE = 50_000
+
+/** The figures of the source, on the first shard, while they are compared. */
+const STAGED = `post_view_copied (
+  kind String, post_uuid String, day Date, host String, views Int64, is_detailed Bool, unique_views Int64, logged_in Int64, bots Int64,
+  first_viewed_at Nullable(DateTime('UTC')), last_viewed_at Nullable(DateTime('UTC')), slice Int16, visitor UInt64
+) ENGINE = MergeTree ORDER BY (kind, day, post_uuid)`
+const COLUMNS_OF_FIGURES =
+  'kind, post_uuid, day, host, views, is_detailed, unique_views, logged_in, bots, first_viewed_at, last_viewed_at'
+
+/**
+ * Consumers of the source may run. What they add while it is copied is copied by the next run.
+ *
+ * @throws {StoreRefused} when the database counts views of its own: figures of the source would be taken for theirs
+ */
+export function fill(engine: Engine, source: CopySource, progress: Progress): Promise<Filled> {
+  return exclusively(engine, async () => {
+    const { cluster } = engine
+    const shards = await cluster.shards()
+    await refuseOwnViews(shards)
+    await agreeWith(engine, source)
+    await raise(cluster, FILLED, 1)
+    const rows = await fillRows(engine, source, progress)
+    for (const shard of shards) {
+      await shard.run('DROP TABLE IF EXISTS post_view_copied SYNC')
+      await shard.run(`CREATE TABLE ${STAGED}`)
+    }
+    for await (const page of source.figures())
+      await stage(shards[0]!, page.map(lineOfFigures), COLUMNS_OF_FIGURES)
+    for await (const page of source.readers())
+      await stage(shards[0]!, page.map(lineOfReader), 'kind, post_uuid, day, slice, visitor')
+    const differing = await carryFigures(
+      engine,
+      {
+        table: 'post_view_copied',
+        isDetailed: 'is_detailed',
+        rawFrom: source.rawFrom ?? '1970-01-01',
+        cutoff: source.rawFrom === null ? 0 : await firstReceipt(cluster),
+        readersOf: where =>
+          `SELECT post_uuid, day, if(slice < 0, visitor, bitXor(visitor, intHash64(toUInt8(slice)))) AS reader
+           FROM ${cluster.from(`SELECT * FROM post_view_copied WHERE kind = 'reader' AND ${where}`)} AS v`,
+      },
+      progress,
+    )
+    for (const shard of shards) await shard.run('DROP TABLE post_view_copied SYNC')
+    // A consumer that has begun too early may have been taken for the source.
+    await refuseOwnViews(shards)
+    return { rows, differing }
+  })
+}
+
+/** As a name in `post_view_agreed`: what is here was copied. */
+const FILLED = 'filled'
+
+/** A copied row was committed when it was received, to the millisecond. Of pruned rows there are bases alone. */
+async function refuseOwnViews(shards: readonly Shard[]): Promise<void> {
+  for (const shard of shards) {
+    const own = await shard.all(
+      `SELECT 1 FROM post_view_rows WHERE committed_at != toDateTime64(received_at, 3) LIMIT 1
+       UNION ALL SELECT 1 FROM post_view_bases WHERE (SELECT count() FROM post_view_agreed WHERE name = '${FILLED}') = 0 LIMIT 1`,
+    )
+    if (own.length > 0)
+      throw new StoreRefused(
+        'the database has views of its own: only one that no consumer has written to can be filled',
+      )
+  }
+}
+
+async function agreeWith(
+  engine: Engine,
+  { settings, settingsSince, ownHosts, keys }: CopySource,
+): Promise<void> {
+  const { cluster } = engine
+  let state = await checkedState(engine)
+  const differing = differingSettings(settings, engine)
+  if (differing !== null) {
+    throw new StoreRefused(
+      `the source counts otherwise: ${differing}. With the settings of the source run \`postviews rebuild --adopt-settings\` on the new database, which takes no time while it is empty, and copy with them`,
+    )
+  }
+  // As that left rows behind, they lie on days of another zone.
+  if (settingsSince !== null) await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
+  const known = new Set(await recordedLists(cluster))
+  for (const list of [...ownHosts].reverse()) {
+    const hosts = recordedOwnHosts(list)
+    const isLatest = list === ownHosts[0]
+    const isRecorded = isLatest
+      ? ownHostsText(state.ownHosts) === ownHostsText(hosts) && state.settingsSince === settingsSince
+      : known.has(ownHostsText(hosts))
+    if (isRecorded) continue
+    state = { ...state, agreement: state.agreement + 1, settingsSince, ownHosts: hosts }
+    await recordState(cluster, state)
+  }
+  for (const [day, secret] of keys) await agreeOnKey(cluster, day, secret)
+}
+
+/** Returns which of its day's keys it is. */
+async function agreeOnKey(cluster: Cluster, day: Day, value: string): Promise<number> {
+  const latest = await latestEntry(await cluster.first(), `key ${day}`)
+  if (latest?.value === value) return latest.number
+  const number = (latest?.number ?? 0) + 1
+  await agree(cluster, `key ${day}`, { number, value })
+  return number
+}
+
+async function fillRows(engine: Engine, source: CopySource, progress: Progress): Promise<number> {
+  const { cluster, settings } = engine
+  const shards = await cluster.shards()
+  const { epoch } = await checkedState(engine)
+  const insert = insertOfCopied(settings, epoch)
+  const numbers = new Map<Day, number>()
+  let lines: string[][] = shards.map(() => [])
+  let [rows, waiting] = [0, 0]
+  const flush = async () => {
+    await Promise.all(
+      shards.map((shard, index) =>
+        lines[index]!.length === 0 ? null : shard.send(insert, lines[index]!.join('\n')),
+      ),
+    )
+    lines = shards.map(() => [])
+    waiting = 0
+    progress('rows', rows, Math.max(rows, source.rowsAbout))
+  }
+  for await (const page of source.rows()) {
+    for (const copied of page) {
+      const { day, postUuid } = copied.row
+      // Of a closed day the key is gone.
+      let number = numbers.get(day)
+      if (number === undefined) {
+        number = await agreeOnKey(cluster, day, source.keys.get(day) ?? '')
+        numbers.set(day, number)
+      }
+      lines[shardOf(postUuid, shards.length)]!.push(lineOfCopied(copied, number))
+    }
+    rows += page.length
+    waiting += page.length
+    if (waiting >= LINES_AT_ONCE) await flush()
+  }
+  await flush()
+  return rows
+}
+
+function lineOfCopied(
+  { row, id, hourTime, counts, isUnexplained, isForgotten }: CopiedRow,
+  key: number,
+): string {
+  let line: string
+  try {
+    line = lineOf({ ...row, eventId: id }, hourTime ?? row.viewedAt, key)
+  } catch (error) {
+    if (!(error instanceof RowRejected)) throw error
+    throw new StoreRefused(`a view of post ${row.postUuid} on ${row.day} cannot be copied: ${error.message}`)
+  }
+  const asSettingsSay = -1
+  const counted = isUnexplained ? UNEXPLAINED : counts === null ? asSettingsSay : Number(counts)
+  return `${line.slice(0, -1)},${row.eventId !== null},${counted},${Number(isForgotten)}]`
+}
+
+async function stage(shard: Shard, lines: readonly string[], columns: string): Promise<void> {
+  if (lines.length > 0) await shard.insert('post_view_copied', columns, lines.join('\n'))
+}
+
+function lineOfFigures(of: CopiedFigures): string {
+  return JSON.stringify([
+    of.kind,
+    of.post,
+    of.day,
+    of.host,
+    of.views,
+    of.isDetailed,
+    of.unique_views,
+    of.logged_in,
+    of.bots,
+    of.first_viewed_at,
+    of.last_viewed_at,
+  ])
+}
+
+function lineOfReader({ post, day, slice, visitor }: CopiedReader): string {
+  const number = Buffer.from(visitor.padEnd(16, '0'), 'hex').readBigUInt64LE()
+  return `["reader",${JSON.stringify(post)},"${day}",${slice ?? -1},${number}]`
+}
+
+/** Unix seconds; now where there are no rows. */
+async function firstReceipt(cluster: Cluster): Promise<number> {
+  const [row] = await cluster.all(
+    `SELECT minOrNull(received) AS first, toUnixTimestamp(now()) AS now
+     FROM ${cluster.from('SELECT toUnixTimestamp(received_at) AS received FROM post_view_rows')} AS r`,
+  )
+  return Number(row!['first'] ?? row!['now'])
+}

@@ -1,0 +1,82 @@
+/**
+ * The keys that hash the readers of a day: `post_view_agreed` has them under `key DAY`. Random, one a day; an empty value
+ * says that the day was closed, and its key destroyed. Opened again it has another.
+ */
+
+import { randomBytes } from 'node:crypto'
+import type { Day } from '../calendar.ts'
+import { agree, latestEntries, latestEntry } from './agreed.ts'
+import type { Cluster } from './connection.ts'
+
+/** The key of a day, and which of its keys that is. */
+export interface DayKey {
+  number: number
+  secret: string
+}
+
+/** Before the secret of a day that is being opened again: some of its rows are still hashed under the key of before. */
+const OPENING = 'opening '
+
+/**
+ * The day's key, made at its first asking.
+ *
+ * @param hashAgain hashes the readers of a closed day under its new key; may run twice
+ */
+export async function dayKey(
+  cluster: Cluster,
+  day: Day,
+  hashAgain: (key: DayKey) => Promise<void>,
+): Promise<DayKey> {
+  const first = await cluster.first()
+  const name = `key ${day}`
+  for (;;) {
+    const latest = await latestEntry(first, name)
+    if (latest === null) {
+      await agree(cluster, name, { number: 1, value: newSecret() })
+    } else if (latest.value === '') {
+      await agree(cluster, name, { number: latest.number + 1, value: OPENING + newSecret() })
+    } else if (latest.value.startsWith(OPENING)) {
+      // Who began it may have died.
+      const secret = latest.value.slice(OPENING.length)
+      const number = latest.number + 1
+      await hashAgain({ number, secret })
+      await agree(cluster, name, { number, value: secret })
+    } else {
+      return { number: latest.number, secret: latest.value }
+    }
+  }
+}
+
+/** The keys of the days whose views are still accepted. */
+export async function dayKeys(cluster: Cluster): Promise<Map<Day, DayKey>> {
+  const keys = new Map<Day, DayKey>()
+  for (const [day, { number, value }] of await latestEntries(await cluster.first(), 'key ')) {
+    if (value !== '' && !value.startsWith(OPENING)) keys.set(day, { number, secret: value })
+  }
+  return keys
+}
+
+/** The days that were closed, and not opened again. */
+export async function closedDays(cluster: Cluster): Promise<Set<Day>> {
+  const entries = await latestEntries(await cluster.first(), 'key ')
+  return new Set([...entries].filter(([, { value }]) => value === '').map(([day]) => day))
+}
+
+/** Destroys the keys of the days, and what somebody who died has left of others. */
+export async function closeDays(cluster: Cluster, keys: ReadonlyMap<Day, DayKey>): Promise<void> {
+  for (const [day, { number }] of keys) await agree(cluster, `key ${day}`, { number: number + 1, value: '' })
+  const first = await cluster.first()
+  const [left] = await first.all(`SELECT count() AS secrets FROM post_view_agreed WHERE ${REPLACED}`)
+  if (Number(left!['secrets']) === 0) return
+  await first.run(
+    `ALTER TABLE post_view_agreed UPDATE value = '' WHERE ${REPLACED} SETTINGS mutations_sync = 2`,
+  )
+}
+
+/** As SQL: secrets that do not hold any more. */
+const REPLACED = `startsWith(name, 'key ') AND value != ''
+  AND (name, number) NOT IN (SELECT name, max(number) FROM post_view_agreed GROUP BY name)`
+
+function newSecret(): string {
+  return randomBytes(32).toString('hex')
+}

@@ -1,0 +1,118 @@
+/**
+ * A view as a row. Its key (hour, post, id) follows from what its publisher has sent, and from nothing else: whoever inserts
+ * it, and however often, inserts the same row. Of several with one key the greatest version holds.
+ */
+
+import { randomUUID } from 'node:crypto'
+import type { KeptRow } from '../row.ts'
+import { type CountingSettings, RowRejected } from '../store.ts'
+import { isOwnKey, postKey } from './sql.ts'
+
+const HOUR_SECONDS = 3_600
+/** ClickHouse's DateTime ends in 2106. */
+const LAST_SECOND = 2 ** 32 - 1
+
+/** The hour of events that have an id and no time of their own: none that anybody could tell again. */
+export const NO_HOUR = 0
+
+/**
+ * The version of a row, from its highest bit down: whether it was forgotten (1 bit), the epoch of the settings (15) and the number
+ * of the day's key (16) that it was derived under, and how early it was received (32). So a row that was derived again
+ * replaces what it was derived from, and a redelivery of either; a forgotten one replaces everything.
+ */
+export function versionOf(epoch: string, key: string, receivedAt: string, forgotten = '0'): string {
+  const shifted = (value: string, bits: number) => `bitShiftLeft(toUInt64(${value}), ${bits})`
+  return `bitOr(bitOr(${shifted(forgotten, 63)}, ${shifted(epoch, 48)}), bitOr(${shifted(key, 32)}, toUInt64(${LAST_SECOND} - ${receivedAt})))`
+}
+
+/** As SQL: parts of a version. */
+export const IS_FORGOTTEN = 'bitShiftRight(version, 63)'
+export const KEY_NUMBER = 'bitAnd(bitShiftRight(version, 32), 65535)'
+export const RECEIVED = `(${LAST_SECOND} - bitAnd(version, ${LAST_SECOND}))`
+
+/** All columns but the three that an insert makes itself. */
+const SENT = {
+  hour: 'UInt32',
+  post: 'UUID',
+  id: 'UUID',
+  has_id: 'Bool',
+  post_name: 'String',
+  user_id: 'Nullable(UInt64)',
+  ip: 'Nullable(String)',
+  user_agent: 'Nullable(String)',
+  referer: 'Nullable(String)',
+  viewed_at: 'UInt32',
+  received_at: 'UInt32',
+  day: 'Date',
+  slice: 'UInt8',
+  logged_in: 'UInt8',
+  bot: 'UInt8',
+  key: 'UInt16',
+  digest: 'String',
+  referer_host: 'String',
+}
+
+const STRUCTURE = Object.entries(SENT)
+  .map(([column, type]) => `${column} ${type}`)
+  .join(', ')
+
+/** The columns of `post_view_rows`, in its order. */
+export const COLUMNS = [
+  'hour, post, id, version, has_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at, committed_at, day, slice',
+  'logged_in, bot, counts, visitor, referer_host',
+].join(', ')
+
+/**
+ * The insert of rows. A row received before the cutoff of retention would be taken for one that a base has: the clock that
+ * received it is wrong.
+ *
+ * @param refused as SQL: whether something that the rows were derived under was replaced
+ */
+export function insertOfRows({ bots }: CountingSettings, epoch: number, refused: string): string {
+  return `INSERT INTO post_view_rows (${COLUMNS})
+    SELECT hour, post, id, ${versionOf(String(epoch), 'key', 'received_at')} AS version, has_id, post_name, user_id, ip, user_agent, referer,
+           viewed_at, greatest(received_at, (SELECT toUInt32(max(number)) FROM post_view_agreed WHERE name = 'cutoff')) AS received_at,
+           now64(3) AS committed_at, day, slice, logged_in, bot, ${countsOf(bots)} AS counts,
+           reinterpretAsUInt64(unhex(digest)) AS visitor, referer_host
+    FROM input('${STRUCTURE}')
+    WHERE NOT throwIf(${refused}, 'replaced')
+    FORMAT JSONCompactEachRow`
+}
+
+/** The insert of rows that were counted elsewhere. They were committed when they were received. */
+export function insertOfCopied({ bots }: CountingSettings, epoch: number): string {
+  const version = versionOf(String(epoch), 'key', 'received_at', 'is_forgotten')
+  return `INSERT INTO post_view_rows (${COLUMNS})
+    SELECT hour, post, id, ${version} AS version, had_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at,
+           toDateTime64(received_at, 3, 'UTC') AS committed_at, day, slice, logged_in, bot,
+           if(counted < 0, ${countsOf(bots)}, counted) AS counts, reinterpretAsUInt64(unhex(digest)) AS visitor, referer_host
+    FROM input('${STRUCTURE}, had_id Bool, counted Int8, is_forgotten UInt8')
+    FORMAT JSONCompactEachRow`
+}
+
+/** In `counts`: an adopted row of a day whose views are not those of its rows. They are in a base, and it takes part in nothing. */
+export const UNEXPLAINED = 2
+
+/** As SQL: whether a row takes part in every number (1), or in `bots` alone (0). */
+export function countsOf(bots: CountingSettings['bots']): string {
+  return bots === 'exclude' ? '1 - bot' : '1'
+}
+
+/** The line of a row: a JSON array of what is sent. @throws {RowRejected} */
+export function lineOf(row: KeptRow, ownTime: number | null, keyNumber: number): string {
+  const { eventId, postUuid, viewedAt, receivedAt } = row
+  if (viewedAt > LAST_SECOND || receivedAt > LAST_SECOND || viewedAt < 0 || receivedAt < 0) {
+    throw new RowRejected('ClickHouse keeps no times after February 2106, and none before 1970')
+  }
+  const isPostUuid = isOwnKey(postUuid)
+  return `[${hourOf(row, ownTime)},"${isPostUuid ? postUuid : postKey(postUuid)}","${eventId ?? randomUUID()}",${eventId !== null},${isPostUuid ? '""' : json(postUuid)},${row.userId},${json(row.ip)},${json(row.userAgent)},${json(row.referer)},${viewedAt},${receivedAt},"${row.day}",${row.slice},${Number(row.loggedIn)},${Number(row.bot)},${keyNumber},"${row.visitor.slice(0, 16)}",${json(row.refererHost)}]`
+}
+
+function json(text: string | null): string {
+  return text === null ? 'null' : JSON.stringify(text)
+}
+
+function hourOf({ eventId, viewedAt }: KeptRow, ownTime: number | null): number {
+  if (ownTime !== null) return Math.floor(ownTime / HOUR_SECONDS)
+  return eventId === null ? Math.floor(viewedAt / HOUR_SECONDS) : NO_HOUR
+}

@@ -1,0 +1,35 @@
+/** Values as SQL. They go into subqueries that other servers run, where parameters do not reach. */
+
+import { hash } from 'node:crypto'
+import { isUuid } from '@postviews/client/src/index.ts'
+import type { Day } from '../calendar.ts'
+
+export function quoted(texts: readonly string[]): string {
+  return texts.map(text => `'${text.replace(/[\\']/g, '\\$&')}'`).join(', ')
+}
+
+/** ClickHouse's days begin in 1970 and end in 2149; what was counted is among them. */
+export function within(first: Day, last: Day): string {
+  const [from, to] = [first < '1970-01-01' ? '1970-01-01' : first, last > '2149-06-06' ? '2149-06-06' : last]
+  return from > to ? 'false' : `day BETWEEN '${from}' AND '${to}'`
+}
+
+/** The nil UUID: it stands for the site where a post is asked for. */
+export const SITE = '00000000-0000-0000-0000-000000000000'
+
+/** Whether a post is its own key; every other has a name. */
+export function isOwnKey(post: string): boolean {
+  return isUuid(post) && post !== SITE
+}
+
+/** 128 bits for a post: its UUID, or those of a hash of its text, written as a UUID. */
+export function postKey(post: string): string {
+  if (isOwnKey(post)) return post
+  const hex = hash('sha256', post)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
+}
+
+/** What one query goes through. FINAL over many partitions that are not merged yet takes minutes. */
+export const STEP_PARTITIONS = 100
+/** Readers of more rows than these may not fit into its memory together. */
+export const STEP_ROWS = 500_000

@@ -336,6 +336,28 @@ describe('ClickHouse on two shards', () => {
     await assertCounts(store, 175)
   })
 
+  test('forget a reader who goes on reading, and no view', async t => {
+    const { store, open, sql } = await onTwoShards(t)
+    const other = await open()
+    const ofReader = (count: number) => views(count, { userId: '7' })
+    await record(store, ofReader(200))
+    let [all, isForgotten] = [200, false]
+    const reading = (async () => {
+      for (; !isForgotten; all += 10) await record(store, ofReader(10))
+    })()
+    for (let time = 1; time <= 5; time++) await other.forget({ userId: '7' })
+    isForgotten = true
+    await reading
+    await other.forget({ userId: '7' })
+    const left = await sql('SELECT count() AS views FROM post_view_rows WHERE user_id = 7')
+    assert.deepEqual(
+      left.map(row => Number(row['views'])),
+      [0, 0],
+    )
+    assert.ok(all > 200)
+    await assertCounts(store, all)
+  })
+
   test('forget a reader for good, also where an event of theirs comes again', async t => {
     const { store, sql } = await onTwoShards(t)
     const theirs = views(40, { userId: '7', ip: '198.51.100.7' })

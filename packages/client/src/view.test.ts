@@ -71,6 +71,7 @@ test('reads an event with every field', () => {
         userAgent: 'Mozilla/5.0',
         referer: 'https://example.org/a?b=c',
         viewedAt: RECEIVED_AT - 2,
+        ownTime: RECEIVED_AT - 2,
         timeSource: 'event',
       },
     ],
@@ -90,6 +91,7 @@ test('reads the event of the first article: a post_id, and nothing else that is 
       userAgent: null,
       referer: null,
       viewedAt: RECEIVED_AT,
+      ownTime: null,
       timeSource: 'receipt',
     },
   ])

@@ -30,7 +30,7 @@ export const IS_FORGOTTEN = 'bitShiftRight(version, 63)'
 export const KEY_NUMBER = 'bitAnd(bitShiftRight(version, 32), 65535)'
 export const RECEIVED = `(${LAST_SECOND} - bitAnd(version, ${LAST_SECOND}))`
 
-/** All columns but the three that an insert makes itself. */
+/** All columns but those that an insert makes itself. */
 const SENT = {
   hour: 'UInt32',
   post: 'UUID',

@@ -35,6 +35,16 @@ export interface CopiedFigures {
   last_viewed_at: number | null
 }
 
+/** What figures of a host have beside its views. */
+export const OF_HOST = {
+  isDetailed: true,
+  unique_views: 0,
+  logged_in: 0,
+  bots: 0,
+  first_viewed_at: null,
+  last_viewed_at: null,
+} as const
+
 /** Somebody who has read a post on a day that is open, and may come again. */
 export interface CopiedReader {
   post: string

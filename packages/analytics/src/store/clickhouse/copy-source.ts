@@ -1,7 +1,7 @@
 /** What a database on ClickHouse hands over to one on another number of shards. */
 
 import type { Day } from '../calendar.ts'
-import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
+import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
 import { rawFrom } from './adopt-settings.ts'
 import type { Row } from './connection.ts'
 import { FIGURES, hostsOf, SAYS, siteHostsOf } from './count.ts'
@@ -16,14 +16,6 @@ import { checkedState, type Engine, recordedLists } from './state.ts'
 const ROWS_AT_ONCE = 50_000
 const NAME = "if(n.name = '', toString(f.post), n.name) AS name"
 const NAMED = 'LEFT ANY JOIN post_view_names AS n ON n.post = f.post'
-const NO_FIGURES = {
-  isDetailed: true,
-  unique_views: 0,
-  logged_in: 0,
-  bots: 0,
-  first_viewed_at: null,
-  last_viewed_at: null,
-}
 
 export async function copySource(engine: Engine): Promise<CopySource> {
   const { cluster } = engine
@@ -124,7 +116,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
          UNION ALL SELECT 'site_referrer', '', host, sum(n) FROM (${siteHostsOf(sources, [day])}) GROUP BY host`,
       )
       yield hosts.map(row => ({
-        ...NO_FIGURES,
+        ...OF_HOST,
         kind: row['kind'] as CopiedFigures['kind'],
         post: String(row['name']),
         day,

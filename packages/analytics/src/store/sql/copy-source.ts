@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto'
 import type { Day } from '../calendar.ts'
-import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
+import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
 import { UNKNOWN_VISITOR } from '../row.ts'
 import { StoreRefused } from '../store.ts'
 import { recordedLists } from './own-hosts.ts'
@@ -105,14 +105,6 @@ async function* figures(
   rawFrom: Day | null,
 ): AsyncGenerator<CopiedFigures[]> {
   const time = (value: unknown) => (value === null ? null : fromTime(value))
-  const none = {
-    isDetailed: true,
-    unique_views: 0,
-    logged_in: 0,
-    bots: 0,
-    first_viewed_at: null,
-    last_viewed_at: null,
-  }
   const dates = await reader.all('SELECT DISTINCT date FROM post_view_aggregates ORDER BY date')
   for (const day of dates.map(row => String(row['date']))) {
     const posts = await reader.all(
@@ -143,7 +135,7 @@ async function* figures(
         [day],
       )
       yield hosts.map(row => ({
-        ...none,
+        ...OF_HOST,
         kind,
         post: String(row['post_uuid']),
         day,

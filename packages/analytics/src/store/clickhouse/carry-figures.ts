@@ -1,6 +1,7 @@
 /**
- * Figures that were counted elsewhere, beside rows that came from there: what they say beyond the rows becomes bases. They are
- * in a table with a kind (post, referrer, site_referrer) and the columns `post_uuid`, `day`, `host` and figures, on any shard.
+ * Takes over figures that were counted elsewhere, once the rows from there are here. Where a figure is more than its rows
+ * add up to, the difference becomes a base. The figures are read from a table, on any shard, with the columns `kind` (post,
+ * referrer or site_referrer), `post_uuid`, `day`, `host` and those of `FIGURES`.
  */
 
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'

@@ -2,9 +2,9 @@
 
 import { KEPT_OF_SITE, NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
+import { type Differing, keyOf } from './compared.ts'
 import type { Row } from './connection.ts'
 import { dayIn, type Sources, siteHostsOf } from './count.ts'
-import { type Differing, keyOf } from './recount.ts'
 import { allSources, inSteps, isSettled } from './roll.ts'
 import { SITE } from './sql.ts'
 import type { Engine } from './state.ts'

@@ -177,7 +177,9 @@ describe('copied from', () => {
       await each.roll?.()
     }
     await assertSame(from, source, question)
-    const retention = { now: unix(`${TODAY}T12:00:00Z`), rawRetentionDays: 1, maxAgeSeconds: DAY_SECONDS }
+    // Long after the adoption: what was adopted counts as received then, whatever the time of this day.
+    const now = unix(`${addDays(TODAY, 4)}T12:00:00Z`)
+    const retention = { now, rawRetentionDays: 1, maxAgeSeconds: DAY_SECONDS }
     for (const each of [from, source]) assert.ok((await each.prune(retention)).rows > 0)
     await assertSame(from, source, question)
   })

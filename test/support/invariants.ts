@@ -58,7 +58,8 @@ export async function assertInvariants(outcome: Outcome): Promise<void> {
     assert.equal(await messageCount(amqpUrl, queue), 0, `unacknowledged in ${queue}`)
 
   const dead = await deadLetters(amqpUrl)
-  assertStored(await storedViews(database), dead, book, planned, settings?.['STATS_TIMEZONE'] ?? 'UTC')
+  const zone = settings?.['STATS_TIMEZONE'] ?? 'UTC'
+  assertStored(await storedViews(database), dead, book, planned, zone, plans)
   assertDead(dead, book, planned, outcome.replayed === true)
   // Also counts what no consumer had counted yet when it ended, where that is not done with each batch.
   const { code, output } = await postviews(surroundings, 'verify')
@@ -171,14 +172,15 @@ function assertStored(
   book: Book,
   planned: Planned,
   timeZone: string,
+  plans: readonly Plan[],
 ): void {
   const stored = new Map(rows.map(row => [asUuid(row['id']), row]))
   assert.equal(stored.size, rows.length, 'I3: ids are stored twice')
 
   const isGood = (id: string) => planned.views.has(id)
   const deadIds = new Set(dead.map(({ body }) => badId(body)))
-  const lost = book.confirmed.keys().filter(id => !(isGood(id) ? stored.has(id) : deadIds.has(id)))
-  assertNone(lost, 'I1: confirmed, and lost')
+  const lost = new Set(book.confirmed.keys().filter(id => !(isGood(id) ? stored.has(id) : deadIds.has(id))))
+  assertNone(lost, `I1: confirmed, and lost${whereLost(lost, plans)}`)
 
   const invented = stored.keys().filter(id => !book.attempted.has(id) || !isGood(id))
   assertNone(invented, 'I2: stored, and never published')
@@ -194,6 +196,23 @@ function assertStored(
     if (String([post_uuid, unixSeconds(viewed_at), day]) !== String(expected)) altered.push(`${id} on ${day}`)
   }
   assertNone(altered, 'I2: stored otherwise than published, or on another day')
+}
+
+/** Which messages held them, by the way they went: the first thing to know where views are missing. */
+function whereLost(lost: ReadonlySet<string>, plans: readonly Plan[]): string {
+  const ways = new Map<string, { first: number; last: number; messages: number }>()
+  const messages = plans.flatMap(plan => plan.messages)
+  for (const [index, { exchange, routingKey, ids }] of messages.entries()) {
+    if (!ids.some(id => lost.has(id))) continue
+    const way = `${exchange}/${routingKey}`
+    const known = ways.get(way) ?? { first: index, last: index, messages: 0 }
+    ways.set(way, { ...known, last: index, messages: known.messages + 1 })
+  }
+  const texts = [...ways].map(
+    ([way, { first, last, messages: count }]) =>
+      ` (${count} messages to ${way}, from ${first} to ${last} of ${messages.length})`,
+  )
+  return texts.join('')
 }
 
 function assertDead(dead: readonly DeadLetter[], book: Book, planned: Planned, replayed: boolean): void {

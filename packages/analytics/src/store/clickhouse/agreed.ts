@@ -1,10 +1,16 @@
 /**
  * What all processes agree on: numbered entries under a name. Whoever's entry of a number was committed first on the first
- * shard is the one that holds, so two who write the same number learn which of them was. The other shards are told the
- * numbers alone: there, an insert looks whether what its rows were derived under still holds.
+ * shard is the one that holds, so two who write the same number learn which of them was. Where a shard has replicas, Keeper tells who
+ * was first, and only what it holds is written. The other shards are told the numbers alone: there, an insert looks whether what
+ * its rows were derived under still holds.
  */
 
+import { StoreUnavailable } from '../store.ts'
 import type { Cluster, Shard } from './connection.ts'
+import { isServers } from './errors.ts'
+import { quoted } from './sql.ts'
+
+const KEEPER_EXCEPTION = 999
 
 export interface Entry {
   number: number
@@ -47,14 +53,86 @@ export async function latestEntries(shard: Shard, prefix: string): Promise<Map<s
 /** Writes an entry, unless its number is taken. Returns the value that holds: its own only if nobody was first. */
 export async function agree(cluster: Cluster, name: string, { number, value }: Entry): Promise<string> {
   const [first, ...others] = await cluster.shards()
-  await write(first!, name, number, value)
-  const [row] = await first!.all(
+  const holds = await agreeOn(first!, name, { number, value })
+  await Promise.all(others.map(shard => write(shard, name, number, '')))
+  return holds
+}
+
+/** The same on one shard alone. */
+export async function agreeOn(shard: Shard, name: string, { number, value }: Entry): Promise<string> {
+  if (shard.isReplicated) {
+    const holds = await claim(shard, keyOf(shard, name, number), value)
+    // Whoever was first may have died before this.
+    await write(shard, name, number, holds)
+    return holds
+  }
+  await write(shard, name, number, value)
+  const [row] = await shard.all(
     `SELECT value FROM post_view_agreed WHERE name = {name:String} AND number = {number:UInt64}
      ORDER BY _block_number, _block_offset LIMIT 1`,
     { name, number },
   )
-  await Promise.all(others.map(shard => write(shard, name, number, '')))
   return String(row!['value'])
+}
+
+/** 0 where there is none. */
+export async function latestNumber(shard: Shard, name: string): Promise<number> {
+  const [row] = await shard.all(
+    'SELECT max(number) AS latest FROM post_view_agreed WHERE name = {name:String}',
+    { name },
+  )
+  return Number(row!['latest'])
+}
+
+/** Replicas have no order of commits in common. Keeper has: whoever claims a key first has it. */
+async function claim(shard: Shard, key: string, value: string): Promise<string> {
+  try {
+    await shard.run(
+      'INSERT INTO post_view_claims SETTINGS keeper_map_strict_mode = 1 VALUES ({key:String}, {value:String})',
+      { key, value },
+    )
+  } catch (error) {
+    // The key is taken, or Keeper is away; the next question tells which.
+    if (!isServers(error) || error.code !== KEEPER_EXCEPTION) throw error
+  }
+  const [row] = await shard.all('SELECT value FROM post_view_claims WHERE key = {key:String}', { key })
+  if (row === undefined) throw new StoreUnavailable('ClickHouse: Keeper keeps no claims')
+  return String(row['value'])
+}
+
+/** Keeper is one for all shards. */
+function keyOf(shard: Shard, name: string, number: number): string {
+  return `${shard.number} ${name} ${number}`
+}
+
+/** Empties what Keeper holds of numbers that were replaced: secrets that are destroyed must not be there either. */
+export async function forgetClaims(shard: Shard, prefix: string): Promise<void> {
+  if (!shard.isReplicated) return
+  const latest = await latestEntries(shard, prefix)
+  const start = keyOf(shard, prefix, 0).slice(0, -2)
+  const claims = await shard.all(
+    "SELECT key FROM post_view_claims WHERE startsWith(key, {start:String}) AND value != ''",
+    { start },
+  )
+  const replaced = claims
+    .map(row => String(row['key']))
+    .filter(key => {
+      const at = key.lastIndexOf(' ')
+      const entry = latest.get(key.slice(start.length, at))
+      return entry !== undefined && Number(key.slice(at + 1)) < entry.number
+    })
+  if (replaced.length > 0)
+    await shard.run(`ALTER TABLE post_view_claims UPDATE value = '' WHERE key IN (${quoted(replaced)})`)
+}
+
+/** Removes what Keeper holds of a name's numbers below one. */
+export async function removeClaims(shard: Shard, name: string, below: number): Promise<void> {
+  if (!shard.isReplicated) return
+  const start = keyOf(shard, name, 0).slice(0, -1)
+  await shard.run(
+    `ALTER TABLE post_view_claims DELETE
+     WHERE startsWith(key, ${quoted([start])}) AND toUInt64OrZero(substring(key, ${start.length + 1})) < ${below}`,
+  )
 }
 
 /** Raises a number that has no value, on every shard. */

@@ -1,4 +1,4 @@
-/** The servers of a ClickHouse, one of each shard, and SQL over one of them or all. */
+/** The servers of a ClickHouse, and SQL over one of each shard or all. */
 
 import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -19,6 +19,8 @@ const BATCH_LIMIT_MS = 30_000
 // Recounting a big day, or rewriting the rows of one, takes what it takes.
 const LONG_LIMIT_MS = 3_600_000
 const CLOSE_LIMIT_MS = 3_000
+const QUORUM_LIMIT_MS = 20_000
+const ASK_AGAIN_MS = 60_000
 /** More than any batch has, so that a batch is one block, and so one part: there whole, or not at all. */
 const ONE_BLOCK_ROWS = 10_000_000
 const ONE_BLOCK_BYTES = 4_000_000_000
@@ -27,6 +29,9 @@ const SETTINGS: ClickHouseSettings = {
   // An insert is answered when it is on the disk, and an error that comes late is told as one.
   async_insert: 0,
   wait_end_of_query: 1,
+  // Where a shard has replicas: on the disks of most of them.
+  insert_quorum: 'auto',
+  insert_quorum_timeout: QUORUM_LIMIT_MS,
   // Nothing here leans on the server's memory of inserts.
   insert_deduplicate: 0,
   max_insert_block_size: String(ONE_BLOCK_ROWS),
@@ -55,31 +60,83 @@ const RECOUNT_SETTINGS: ClickHouseSettings = {
   max_bytes_before_external_sort: '1000000000',
 }
 
-export class Shard {
-  /** As the cluster counts them, from 1. */
-  readonly number: number
-  readonly database: string
-  readonly #server: string
-  readonly #client: ClickHouseClient
+/** One of the servers that the URL names. */
+export interface Server {
+  /** `HOST:PORT`. */
+  host: string
+  client: ClickHouseClient
+}
 
-  /** @param server `HOST:PORT` */
-  constructor(number: number, server: string, database: string, client: ClickHouseClient) {
-    this.number = number
-    this.database = database
-    this.#server = server
-    this.#client = client
+export interface ShardOptions {
+  /** As the cluster counts them, from 1. */
+  number: number
+  database: string
+  /** Its replicas that are known, at least one. One of them is asked. */
+  servers: readonly Server[]
+  isReplicated: boolean
+  /** After a failure the next replica is asked: at once, or only when `Cluster` says so. */
+  movesAtOnce: boolean
+}
+
+export class Shard {
+  readonly #options: ShardOptions
+  #asked = 0
+  #isToMove = false
+
+  constructor(options: ShardOptions) {
+    this.#options = options
+  }
+
+  get number(): number {
+    return this.#options.number
+  }
+
+  get database(): string {
+    return this.#options.database
+  }
+
+  get isReplicated(): boolean {
+    return this.#options.isReplicated
+  }
+
+  /** Each replica that is known, as a shard of its own. */
+  replicas(): Shard[] {
+    return this.#options.servers.map(server => new Shard({ ...this.#options, servers: [server] }))
+  }
+
+  /** Runs a statement that creates or drops, on each replica that is known. */
+  async onEach(statement: string): Promise<void> {
+    for (const replica of this.replicas())
+      await replica.run(this.isReplicated ? replicated(statement, this.database) : statement)
+  }
+
+  /** Asks the next replica from now on, if the one before has failed. */
+  moveOn(): void {
+    if (this.#isToMove) this.#asked = (this.#asked + 1) % this.#options.servers.length
+    this.#isToMove = false
+  }
+
+  /** Waits until the replica that is asked has all that was committed on any of them. */
+  async catchUp(tables: readonly string[] = REPLICATED): Promise<void> {
+    if (!this.isReplicated) return
+    await Promise.all(tables.map(table => this.run(`SYSTEM SYNC REPLICA ${table} LIGHTWEIGHT`)))
+  }
+
+  /** The same of all replicas that are known: whichever is asked by another server has it. */
+  async catchUpAll(tables?: readonly string[]): Promise<void> {
+    await Promise.all(this.replicas().map(replica => replica.catchUp(tables)))
   }
 
   all(sql: string, params: Params = {}): Promise<Row[]> {
-    return this.#asking(sql, async () => {
-      const result = await this.#client.query({ query: sql, query_params: params, format: 'JSONEachRow' })
+    return this.#asking(sql, async client => {
+      const result = await client.query({ query: sql, query_params: params, format: 'JSONEachRow' })
       return result.json<Row>()
     })
   }
 
   run(sql: string, params: Params = {}): Promise<void> {
-    return this.#asking(sql, async () => {
-      await this.#client.command({ query: sql, query_params: params })
+    return this.#asking(sql, async client => {
+      await client.command({ query: sql, query_params: params })
     })
   }
 
@@ -94,8 +151,8 @@ export class Shard {
   }
 
   #send(query: string, lines: string, ofViews: boolean): Promise<void> {
-    const insert = async () => {
-      const { stream } = await this.#client.exec({
+    const insert = async (client: ClickHouseClient) => {
+      const { stream } = await client.exec({
         query,
         values: Readable.from([Buffer.from(lines)], { objectMode: false }),
       })
@@ -105,13 +162,47 @@ export class Shard {
     return this.#asking(query, insert, ofViews)
   }
 
-  async #asking<T>(sql: string, ask: () => Promise<T>, ofViews = false): Promise<T> {
+  async #asking<T>(sql: string, ask: (client: ClickHouseClient) => Promise<T>, ofViews = false): Promise<T> {
+    const asked = this.#asked
+    const { host, client } = this.#options.servers[asked]!
     try {
-      return await ask()
+      return await ask(client)
     } catch (error) {
-      throw storeError(error, { server: this.#server, database: this.database, sql, ofViews })
+      const failure = storeError(error, { server: host, database: this.database, sql, ofViews })
+      if (failure instanceof StoreUnavailable && asked === this.#asked) {
+        this.#isToMove = true
+        if (this.#options.movesAtOnce) this.moveOn()
+      }
+      throw failure
     }
   }
+}
+
+/** What replicas have in common; a figure is counted from rows, and summed up from figures. */
+const REPLICATED = [
+  'rows',
+  'names',
+  'bases',
+  'days',
+  'post_totals',
+  'site_days',
+  'breakdowns',
+  'site_breakdowns',
+  'rolled',
+  'counted',
+  'agreed',
+].map(name => `post_view_${name}`)
+
+/** The statement that creates a table, such that it is the same on each replica of a shard. */
+function replicated(statement: string, database: string): string {
+  const table = /^\s*CREATE TABLE (?:IF NOT EXISTS )?(\w+)/.exec(statement)?.[1]
+  if (table === undefined) return statement
+  const place = `'/postviews/${database}/{shard}/${table}', '{replica}'`
+  return statement.replace(
+    /ENGINE = (\w*)MergeTree(?:\((\w+)\))?/,
+    (_, kind: string, version: string | undefined) =>
+      `ENGINE = Replicated${kind}MergeTree(${version === undefined ? place : `${place}, ${version}`})`,
+  )
 }
 
 /**
@@ -122,7 +213,10 @@ export class Cluster {
   readonly #address: Address
   readonly #clients: ClickHouseClient[]
   readonly #longLimit: boolean
+  /** Since when hosts of the URL are passed over, that did not answer, by `performance.now()`. */
+  #incompleteSince: number | null = null
   #shards: Promise<Shard[]> | undefined
+  #known: readonly Shard[] = []
   readonly #underWay = new Set<Promise<unknown>>()
   #isClosed = false
 
@@ -132,8 +226,11 @@ export class Cluster {
     this.#clients = address.origins.map(origin => this.#clientOf(origin))
   }
 
-  /** @throws {StoreRefused} when the hosts of the URL are not one of each shard, or a shard has several */
+  /** @throws {StoreRefused} when the hosts of the URL are not of each shard, or several of one without replicas */
   shards(): Promise<Shard[]> {
+    const since = this.#incompleteSince
+    if (since !== null && this.#underWay.size <= 1 && performance.now() - since > ASK_AGAIN_MS)
+      this.#shards = undefined
     this.#shards ??= this.#find().catch(error => {
       this.#shards = undefined
       throw error
@@ -175,6 +272,8 @@ export class Cluster {
   /** Takes part in what `close` waits for, with all the questions it asks. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new StoreUnavailable('ClickHouse: the store is closed')
+    // What is counted must not be read from another replica than it was listed on.
+    if (this.#underWay.size === 0) for (const shard of this.#known) shard.moveOn()
     const working = work()
     this.#underWay.add(working)
     try {
@@ -208,48 +307,64 @@ export class Cluster {
 
   async #find(): Promise<Shard[]> {
     const { cluster, database, origins } = this.#address
-    const servers = origins.map(origin => new URL(origin).host)
-    const found = this.#clients.map((client, index) => new Shard(1, servers[index]!, database, client))
-    if (cluster === null) return found
-    const shards = await Promise.all(
-      found.map(
-        async (shard, index) =>
-          new Shard(await numberOf(shard, cluster), servers[index]!, database, this.#clients[index]!),
-      ),
+    const servers = origins.map((origin, index) => ({
+      host: new URL(origin).host,
+      client: this.#clients[index]!,
+    }))
+    const shard = (number: number, of: readonly Server[], isReplicated: boolean) =>
+      new Shard({ number, database, servers: of, isReplicated, movesAtOnce: !this.#longLimit })
+    this.#incompleteSince = null
+    const found = cluster === null ? [shard(1, servers, false)] : await this.#findOf(cluster, servers, shard)
+    this.#known = found
+    return found
+  }
+
+  async #findOf(
+    cluster: string,
+    servers: readonly Server[],
+    shard: (number: number, of: readonly Server[], isReplicated: boolean) => Shard,
+  ): Promise<Shard[]> {
+    const places = await Promise.allSettled(
+      servers.map(server => placesFrom(shard(1, [server], false), cluster)),
     )
-    shards.sort((a, b) => a.number - b.number)
-    const rows = await found[0]!.all(
-      `SELECT shard_num, count() AS replicas FROM system.clusters WHERE cluster = {cluster:String}
-       GROUP BY shard_num ORDER BY shard_num`,
-      { cluster },
-    )
-    const replicated = rows.find(row => Number(row['replicas']) > 1)
-    // Servers would ask any of them, and the tables are on one.
-    if (replicated !== undefined) {
-      throw new StoreRefused(
-        `shard ${replicated['shard_num']} of the cluster ${cluster} has ${replicated['replicas']} replicas: name a cluster in \`remote_servers\` that has one host of each shard`,
-      )
+    const failures = places.flatMap(place => (place.status === 'rejected' ? [place.reason as unknown] : []))
+    const found = servers.flatMap((server, index) => {
+      const place = places[index]!
+      return place.status === 'fulfilled' ? [{ server, ...place.value }] : []
+    })
+    const refusal = failures.find(failure => !(failure instanceof StoreUnavailable))
+    if (refusal !== undefined || found.length === 0) throw refusal ?? failures[0]
+    const shards: Shard[] = []
+    for (const [number, replicas] of found[0]!.replicas) {
+      const of = found.filter(place => place.number === number).map(({ server }) => server)
+      if (of.length === 0 && failures.length > 0) throw failures[0]
+      if (of.length === 0)
+        throw new StoreRefused(`the URL names no host of shard ${number} of the cluster ${cluster}`)
+      if (of.length > 1 && replicas === 1)
+        throw new StoreRefused(`the URL names several hosts of shard ${number} of the cluster ${cluster}`)
+      shards.push(shard(number, of, replicas > 1))
     }
-    const numbers = rows.map(row => Number(row['shard_num']))
-    const missing = numbers.filter(number => !shards.some(shard => shard.number === number))
-    if (missing.length > 0) {
-      throw new StoreRefused(`the URL names no host of shard ${missing.join(', ')} of the cluster ${cluster}`)
-    }
-    const twice = shards.find((shard, index) => shards[index + 1]?.number === shard.number)
-    if (twice !== undefined) {
-      throw new StoreRefused(`the URL names several hosts of shard ${twice.number} of the cluster ${cluster}`)
-    }
+    if (failures.length > 0) this.#incompleteSince = performance.now()
     return shards
   }
 }
 
-async function numberOf(shard: Shard, cluster: string): Promise<number> {
-  const [row] = await shard.all(
-    'SELECT shard_num FROM system.clusters WHERE cluster = {cluster:String} AND is_local',
+/** Of which shard a server is, and how many replicas each has. */
+async function placesFrom(
+  shard: Shard,
+  cluster: string,
+): Promise<{ number: number; replicas: Map<number, number> }> {
+  const rows = await shard.all(
+    `SELECT shard_num, count() AS replicas, max(is_local) AS is_here FROM system.clusters WHERE cluster = {cluster:String}
+     GROUP BY shard_num ORDER BY shard_num`,
     { cluster },
   )
-  if (row === undefined) throw new StoreRefused(`a host of the URL does not belong to the cluster ${cluster}`)
-  return Number(row['shard_num'])
+  const own = rows.find(row => Number(row['is_here']) === 1)
+  if (own === undefined) throw new StoreRefused(`a host of the URL does not belong to the cluster ${cluster}`)
+  return {
+    number: Number(own['shard_num']),
+    replicas: new Map(rows.map(row => [Number(row['shard_num']), Number(row['replicas'])])),
+  }
 }
 
 // Servers ask each other in a database of their own choice, so tables are named in full.

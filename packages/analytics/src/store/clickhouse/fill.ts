@@ -37,13 +37,17 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
     await raise(cluster, FILLED, 1)
     const rows = await fillRows(engine, source, progress)
     for (const shard of shards) {
-      await shard.run('DROP TABLE IF EXISTS post_view_copied SYNC')
-      await shard.run(`CREATE TABLE ${STAGED}`)
+      await shard.onEach('DROP TABLE IF EXISTS post_view_copied SYNC')
+      await shard.onEach(`CREATE TABLE ${STAGED}`)
     }
     for await (const page of source.figures())
       await stage(shards[0]!, page.map(lineOfFigures), COLUMNS_OF_FIGURES)
     for await (const page of source.readers())
       await stage(shards[0]!, page.map(lineOfReader), 'kind, post_uuid, day, slice, visitor')
+    for (const shard of shards) {
+      await shard.catchUpAll()
+      await shard.catchUpAll(['post_view_copied'])
+    }
     const differing = await carryFigures(
       engine,
       {
@@ -57,7 +61,7 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
       },
       progress,
     )
-    for (const shard of shards) await shard.run('DROP TABLE post_view_copied SYNC')
+    for (const shard of shards) await shard.onEach('DROP TABLE post_view_copied SYNC')
     // A consumer that has begun too early may have been taken for the source.
     await refuseOwnViews(shards)
     return { rows, differing }

@@ -5,7 +5,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Day } from '../calendar.ts'
-import { agree, latestEntries, latestEntry } from './agreed.ts'
+import { agree, forgetClaims, latestEntries, latestEntry } from './agreed.ts'
 import type { Cluster } from './connection.ts'
 
 /** The key of a day, and which of its keys that is. */
@@ -66,6 +66,7 @@ export async function closedDays(cluster: Cluster): Promise<Set<Day>> {
 export async function closeDays(cluster: Cluster, keys: ReadonlyMap<Day, DayKey>): Promise<void> {
   for (const [day, { number }] of keys) await agree(cluster, `key ${day}`, { number: number + 1, value: '' })
   const first = await cluster.first()
+  await forgetClaims(first, 'key ')
   const [left] = await first.all(`SELECT count() AS secrets FROM post_view_agreed WHERE ${REPLACED}`)
   if (Number(left!['secrets']) === 0) return
   await first.run(

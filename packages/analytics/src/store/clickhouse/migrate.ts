@@ -2,7 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
-import type { Progress } from '../store.ts'
+import { type Progress, StoreRefused } from '../store.ts'
 import { latestEntry, tellAll } from './agreed.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { isServers, UNKNOWN_TABLE } from './errors.ts'
@@ -23,7 +23,14 @@ const CREATE_MIGRATIONS = `
 
 /** A merge writes anew what an insert had brought to the disk, so it brings it there as well. */
 const SYNCED = `fsync_after_insert = 1, fsync_part_directory = 1,
-  min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, non_replicated_deduplication_window = 0`
+  min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+  non_replicated_deduplication_window = 0, replicated_deduplication_window = 0`
+
+/** In Keeper, of all shards. */
+const CREATE_CLAIMS = (database: string) => `
+  CREATE TABLE IF NOT EXISTS post_view_claims (key String, value String)
+  ENGINE = KeeperMap('/postviews/${database}/claims')
+  PRIMARY KEY key`
 
 interface Migration {
   version: number
@@ -36,18 +43,24 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   const latest = migrations.at(-1)!.version
   refuseNewer(version, latest)
   const shards = await cluster.shards()
-  for (const shard of shards) await shard.run(CREATE_MIGRATIONS)
+  for (const shard of shards) {
+    // Of each server by itself: one that joins later has none of the tables yet.
+    for (const replica of shard.replicas()) await replica.run(CREATE_MIGRATIONS)
+    if (shard.isReplicated) await shard.onEach(CREATE_CLAIMS(shard.database))
+  }
   if (version === 1) await dropViewsOf1(shards)
   for (const { version: next, statements } of migrations) {
     if (next <= version) continue
     // All shards before the next statement: a view reads from the tables of all.
     for (const [index, statement] of statements.entries()) {
       progress('tables', index, statements.length)
-      await Promise.all(shards.map(shard => shard.run(statement)))
+      await Promise.all(shards.map(shard => shard.onEach(statement)))
     }
     const record = () =>
       Promise.all(
-        shards.map(shard => shard.insert('post_view_migrations', 'version', JSON.stringify([next]))),
+        shards
+          .flatMap(shard => shard.replicas())
+          .map(replica => replica.insert('post_view_migrations', 'version', JSON.stringify([next]))),
       )
     if (version !== 1) await record()
     else
@@ -71,6 +84,18 @@ export async function checkVersion(cluster: Cluster): Promise<void> {
   const { database, origins } = cluster.address
   const hosts = origins.map(origin => new URL(origin).host).join(', ')
   refuseOlder(version, latest, `the database ${database} on ${hosts}`)
+  for (const shard of await cluster.shards()) {
+    const [rows] = await shard.all(
+      `SELECT startsWith(engine, 'Replicated') AS is_replicated FROM system.tables
+       WHERE database = currentDatabase() AND name = 'post_view_rows'`,
+    )
+    if ((Number(rows?.['is_replicated']) === 1) === shard.isReplicated) continue
+    throw new StoreRefused(
+      shard.isReplicated
+        ? `shard ${shard.number} has replicas, and the tables there are on one of them alone: \`postviews copy\` fills a new database, whose tables are replicated`
+        : `the tables on shard ${shard.number} are replicated, and the cluster of the URL has one host for it: name the cluster that has all of them`,
+    )
+  }
 }
 
 async function versionOf(cluster: Cluster): Promise<number> {

@@ -15,6 +15,7 @@ import { AHEAD, breakDown, type Rolling, rollingOf } from './roll.ts'
 import { NO_HOUR } from './row.ts'
 import { siteBreakdowns } from './site-breakdowns.ts'
 import { quoted, SITE } from './sql.ts'
+import { removeOldStamps } from './stamp.ts'
 import { checkedState, type Engine } from './state.ts'
 
 const DAY_SECONDS = 86_400
@@ -41,6 +42,7 @@ export async function prune(
     const days = await closeOld(engine, options)
     const rows = await pruneRows(engine, options, progress)
     await raise(cluster, 'minutes', Math.max(0, options.now - MINUTES_KEPT_SECONDS))
+    for (const shard of await cluster.shards()) await removeOldStamps(shard)
     return { ran: true, rows, days }
   })
   return pruned ?? { ran: false, rows: 0, days: 0 }

@@ -8,10 +8,11 @@ import type { Cluster, Row, Shard } from './connection.ts'
 import { dayIn, hostsOf, postIn, SAYS, SUMS, siteHostsOf } from './count.ts'
 import { HeldAnswers } from './held-answers.ts'
 import { shardOf } from './record.ts'
-import { countedUntil, sourcesOf } from './roll.ts'
+import { sourcesOf } from './roll.ts'
 import { postKey, within } from './sql.ts'
 import { recordedLists } from './state.ts'
 import { Together } from './together.ts'
+import { countedUntil } from './uncounted.ts'
 
 const VALUES = `views, detailed_views, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first_time,
   toUnixTimestamp(last_viewed_at) AS last_time, unknown_until`

@@ -3,14 +3,10 @@
  * concerned again, a few days at a time, from all of their rows. So nothing is added up, and it does not matter how many roll at
  * once, or where one of them dies:
  *
- * - A server numbers the blocks that it commits, of all partitions of a table, under the lock that makes them visible.
- *   Whoever has seen block n sees all before it.
- * - What is counted bears the number that was listed before its rows were read, as its stamp. Of two figures of a post's day
- *   the one with the greater stamp is of all rows that the other is of, and it is the one that holds.
- * - How far a shard is counted is recorded last. Who dies before has changed nothing that the next one does not count again.
- *
- * A server that was started again may give numbers anew (those of dropped parts, or of what a power cut took), and a restored
- * table begins with 1. Both begin a new *generation*, which is the higher part of a stamp.
+ * - What is counted bears a stamp that was taken after the rows were listed, and before they are read (stamp.ts). Of two figures of a
+ *   post's day the one with the greater stamp holds.
+ * - A greater stamp was taken later, and so after that list. Whatever figure bears it is of the listed rows too.
+ * - What is counted is recorded last. Who dies before has changed nothing that the next one does not count again.
  */
 
 import type { Day } from '../calendar.ts'
@@ -29,50 +25,33 @@ import {
   SUMS_OF_DAY,
 } from './count.ts'
 import { NO_HOUR } from './row.ts'
-import { STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
+import { PARTS, STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
+import { takeStamp } from './stamp.ts'
 import type { Engine } from './state.ts'
-
-const BLOCK_BITS = 40
-/** What was committed so long before a server ended may have been lost with it, and its numbers given anew. */
-const LOST_SECONDS = 600
+import { type Listing, list, recordRolled } from './uncounted.ts'
 
 export interface Rolling extends Sources {
-  /** As SQL: up to where it was committed. */
-  stamp: string
-}
-
-interface Rolled {
-  generation: number
-  block: number
-  tableUuid: string
-  /** Unix seconds. */
-  started: number
-  asOf: number
-}
-
-interface Listing extends Rolled {
-  /** The partitions with something that is not counted yet. */
-  hours: number[]
-  /** As SQL over the rows: committed since; null where whole partitions are. */
-  since: string | null
+  stamp: number
 }
 
 /** Counts what this shard has committed. Returns whether there was anything. */
 export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard): Promise<boolean> {
   const listing = await list(shard)
+  if (listing.hours.length === 0 && !listing.isRestart) return false
+  const stamp = await takeStamp(shard)
   if (listing.hours.length === 0) {
-    if (listing.since === null) await recordRolled(shard, listing, [null, null])
+    await recordRolled(shard, listing, stamp, [null, null])
     return false
   }
   // Retention may move rows into bases, or settle days, while they are counted: then what was written may be too little.
-  let counted = await countListed(shard, listing, await sourcesOf(engine, shard))
+  let counted = await countListed(shard, listing, { ...(await sourcesOf(engine, shard)), stamp })
   for (;;) {
     const now = await sourcesOf(engine, shard)
     const { sources } = counted
     if (now.cutoff === sources.cutoff && now.based === sources.based && now.closed === sources.closed) break
-    counted = await countListed(shard, listing, now, counted.days)
+    counted = await countListed(shard, listing, { ...now, stamp }, counted.days)
   }
-  await recordRolled(shard, listing, counted.latest)
+  await recordRolled(shard, listing, stamp, counted.latest)
   return true
 }
 
@@ -83,7 +62,7 @@ export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard):
 async function countListed(
   shard: Shard,
   listing: Listing,
-  sources: Sources,
+  { stamp, ...sources }: Rolling,
   before?: ReadonlySet<Day>,
 ): Promise<{ sources: Sources; days: Set<Day>; latest: unknown[] }> {
   const changed = `hour IN (${listing.hours.join(', ')})${listing.since === null ? '' : ` AND ${listing.since}`}`
@@ -94,7 +73,6 @@ async function countListed(
      FROM post_view_rows WHERE ${changed} GROUP BY day`,
   )
   if (summary.some(row => Number(row['named']) > 0)) await nameNewPosts(shard, changed)
-  const stamp = stampOf(listing)
   const rolling = { ...sources, ahead: await aheadWith(shard, sources, summary), stamp }
   const days = new Set([...(before ?? []), ...summary.map(row => String(row['day']))])
   const hasStrays = summary.some(row => Number(row['strays']) > 0)
@@ -229,7 +207,7 @@ export async function countTotals(
 
 /** For somebody who counts more than was committed since. */
 export async function rollingOf(engine: Pick<Engine, 'calendar'>, shard: Shard): Promise<Rolling> {
-  const stamp = stampOf(await list(shard))
+  const stamp = await takeStamp(shard)
   return { ...(await sourcesOf(engine, shard)), stamp }
 }
 
@@ -261,9 +239,6 @@ export async function allSources(engine: Engine): Promise<Sources[]> {
   const shards = await engine.cluster.shards()
   return Promise.all(shards.map(shard => sourcesOf(engine, shard)))
 }
-
-const PARTS = `system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`
-const TABLE = `system.tables WHERE database = currentDatabase() AND name = 'post_view_rows'`
 
 /** Of days whose rows are gone there are figures and bases. */
 const STEP_DAYS = 31
@@ -301,68 +276,8 @@ export async function inSteps(
   return steps
 }
 
-/** As SQL: the last roll, and whether its numbers still hold. In two full seconds that are subtracted there is one of doubt. */
-const LAST_ROLL = `(SELECT argMax((generation, block, table_uuid, started, toUnixTimestamp(as_of)), (generation, block, as_of)) FROM post_view_rolled) AS rolled,
-  (SELECT any(uuid) FROM ${TABLE}) AS table_uuid,
-  toUnixTimestamp(now()) - uptime() AS started,
-  rolled.3 = table_uuid AS is_same_table,
-  is_same_table AND abs(toInt64(rolled.4) - started) <= 1 AS is_same_start`
-
-/** What a shard has committed by now, and what of it is not counted. */
-async function list(shard: Shard): Promise<Listing> {
-  const [row] = await shard.all(
-    `WITH ${LAST_ROLL}
-     SELECT rolled.1 AS generation, rolled.2 AS rolled_block, rolled.4 AS rolled_started, rolled.5 AS rolled_as_of, table_uuid,
-            toUnixTimestamp(now()) AS now, started, is_same_start, max(max_block_number) AS block,
-            groupUniqArrayIf(toUInt32(partition), NOT is_same_table OR max_block_number > rolled.2
-              OR NOT is_same_start AND toUnixTimestamp(modification_time) + ${LOST_SECONDS} >= rolled.5) AS hours
-     FROM ${PARTS}`,
-  )
-  const isSameStart = Number(row!['is_same_start']) === 1
-  const rolledBlock = Number(row!['rolled_block'])
-  return {
-    generation: Number(row!['generation']) + (isSameStart ? 0 : 1),
-    // The part with the greatest may have been dropped.
-    block: Math.max(Number(row!['block']), isSameStart ? rolledBlock : 0),
-    tableUuid: String(row!['table_uuid']),
-    started: Number(row![isSameStart ? 'rolled_started' : 'started']),
-    asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),
-    hours: (row!['hours'] as unknown[]).map(Number),
-    since: isSameStart ? `_block_number > ${rolledBlock}` : null,
-  }
-}
-
 function hoursByDay(pairs: readonly [Day, number][]): ReadonlyMap<Day, number[]> {
   const hours = new Map<Day, number[]>()
   for (const [day, hour] of pairs) hours.set(day, [...(hours.get(day) ?? []), Number(hour)])
   return hours
-}
-
-function stampOf({ generation, block }: Rolled): string {
-  return String((BigInt(generation) << BigInt(BLOCK_BITS)) + BigInt(block))
-}
-
-async function recordRolled(
-  shard: Shard,
-  { generation, block, tableUuid, started, asOf }: Rolled,
-  [committed, viewed]: unknown[],
-): Promise<void> {
-  await shard.insert(
-    'post_view_rolled',
-    'generation, block, table_uuid, started, as_of, committed_at, viewed_at',
-    JSON.stringify([generation, block, tableUuid, started, asOf, committed, viewed]),
-  )
-}
-
-/**
- * The moment up to which all that this shard has committed is counted; Unix seconds. Null: all that there is, now.
- */
-export async function countedUntil(shard: Shard): Promise<number | null> {
-  const [row] = await shard.all(
-    `WITH ${LAST_ROLL}
-     SELECT count() = 0 OR is_same_start AND max(max_block_number) <= rolled.2 AS is_all,
-            if(rolled.5 > 0, rolled.5, toUnixTimestamp(min(modification_time))) AS moment
-     FROM ${PARTS}`,
-  )
-  return Number(row!['is_all']) === 1 ? null : Number(row!['moment'])
 }

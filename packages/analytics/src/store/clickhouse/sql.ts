@@ -33,3 +33,6 @@ export function postKey(post: string): string {
 export const STEP_PARTITIONS = 100
 /** Readers of more rows than these may not fit into its memory together. */
 export const STEP_ROWS = 500_000
+
+/** The parts of the rows that there are. */
+export const PARTS = `system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`

@@ -138,9 +138,9 @@ ENGINE = ReplacingMergeTree(weight)
 ORDER BY day
 SETTINGS index_granularity = 16, {{synced}};
 
--- How far this shard's rows are counted. The last row by generation and block holds.
+-- How far this shard's rows are counted, see uncounted.ts. The row with the greatest stamp holds.
 CREATE TABLE IF NOT EXISTS post_view_rolled (
-  generation   UInt32,
+  stamp        UInt64,
   block        UInt64,
   table_uuid   UUID,
   started      UInt32,
@@ -149,7 +149,17 @@ CREATE TABLE IF NOT EXISTS post_view_rolled (
   viewed_at    Nullable(DateTime('UTC'))
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (generation, block)
+ORDER BY stamp
+SETTINGS {{synced}};
+
+-- Where rows are replicated: the ranges of block numbers of each hour that are counted. The row with the greatest stamp holds.
+CREATE TABLE IF NOT EXISTS post_view_counted (
+  hour   UInt32,
+  blocks Array(Tuple(UInt64, UInt64)),
+  stamp  UInt64
+)
+ENGINE = ReplacingMergeTree(stamp)
+ORDER BY hour
 SETTINGS {{synced}};
 
 -- What all processes agree on: of each name and number the row that was committed first on the first shard. The other

@@ -1,0 +1,159 @@
+/**
+ * What of a shard's rows is counted, and what is not yet.
+ *
+ * - A plain table numbers the blocks that it commits, of all its partitions, under the lock that makes them visible. Whoever has seen
+ *   block n sees all before it, so one number says how far the table is counted. A server that was started again may give numbers
+ *   anew (those of dropped parts, or of what a power cut took), and a restored table begins with 1: then whatever may be concerned
+ *   is counted again.
+ * - A replicated table numbers the blocks of each partition, before they are committed: a lower number may come later. The numbers are
+ *   Keeper's, and never given anew. So of each partition the ranges are kept that its parts had when it was counted. In the range
+ *   of a part nothing is committed later: parts are merged only where all between them is there.
+ */
+
+import type { Shard } from './connection.ts'
+import { PARTS } from './sql.ts'
+import { passOldStamps } from './stamp.ts'
+
+/** What was committed so long before a server ended may have been lost with it, and its numbers given anew. */
+const LOST_SECONDS = 600
+
+type Range = [first: number, last: number]
+
+export interface Listing {
+  /** The partitions with something that is not counted yet. */
+  hours: number[]
+  /** As SQL over their rows: which are not; null where all of them are to be counted again. */
+  since: string | null
+  /** Nothing may be new, but the server is. */
+  isRestart: boolean
+  /** Unix seconds: whatever was committed before is counted, or listed here. */
+  asOf: number
+  /** Of a plain table: the greatest number there was, and whose numbers these are. */
+  block: number
+  tableUuid: string
+  /** Unix seconds. */
+  started: number
+  /** Of a replicated one: what the listed partitions consist of. */
+  ranges: Map<number, Range[]>
+}
+
+const TABLE = `system.tables WHERE database = currentDatabase() AND name = 'post_view_rows'`
+
+/** As SQL: the last roll, and whether its numbers still hold. In two full seconds that are subtracted there is one of doubt. */
+const LAST_ROLL = `(SELECT argMax((stamp, block, table_uuid, started, toUnixTimestamp(as_of)), (stamp, as_of)) FROM post_view_rolled) AS rolled,
+  (SELECT any(uuid) FROM ${TABLE}) AS table_uuid,
+  toUnixTimestamp(now()) - uptime() AS started,
+  rolled.3 = table_uuid AS is_same_table,
+  is_same_table AND abs(toInt64(rolled.4) - started) <= 1 AS is_same_start`
+
+/** What a shard has committed by now, and what of it is not counted. */
+export function list(shard: Shard): Promise<Listing> {
+  return shard.isReplicated ? listReplicated(shard) : listPlain(shard)
+}
+
+async function listPlain(shard: Shard): Promise<Listing> {
+  const [row] = await shard.all(
+    `WITH ${LAST_ROLL}
+     SELECT rolled.2 AS rolled_block, rolled.4 AS rolled_started, rolled.5 AS rolled_as_of, table_uuid,
+            toUnixTimestamp(now()) AS now, started, is_same_table, is_same_start, max(max_block_number) AS block,
+            groupUniqArrayIf(toUInt32(partition), NOT is_same_table OR max_block_number > rolled.2
+              OR NOT is_same_start AND toUnixTimestamp(modification_time) + ${LOST_SECONDS} >= rolled.5) AS hours
+     FROM ${PARTS}`,
+  )
+  if (Number(row!['is_same_table']) === 0) await passOldStamps(shard)
+  const isSameStart = Number(row!['is_same_start']) === 1
+  const rolledBlock = Number(row!['rolled_block'])
+  return {
+    hours: (row!['hours'] as unknown[]).map(Number),
+    since: isSameStart ? `_block_number > ${rolledBlock}` : null,
+    isRestart: !isSameStart,
+    asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),
+    // The part with the greatest may have been dropped.
+    block: Math.max(Number(row!['block']), isSameStart ? rolledBlock : 0),
+    tableUuid: String(row!['table_uuid']),
+    started: Number(row![isSameStart ? 'rolled_started' : 'started']),
+    ranges: new Map(),
+  }
+}
+
+/** As SQL: the partitions that have something that is not counted, `parts` of all their parts, `counted` of what is. */
+const UNCOUNTED = `SELECT hour, groupArray((first, last)) AS parts, any(blocks) AS counted, min(modified) AS modified FROM (
+    SELECT p.hour AS hour, p.first AS first, p.last AS last, p.modified AS modified, c.blocks AS blocks
+    FROM (SELECT toUInt32(partition) AS hour, toUInt64(min_block_number) AS first, toUInt64(max_block_number) AS last,
+                 toUnixTimestamp(modification_time) AS modified
+          FROM ${PARTS}) AS p
+    LEFT ANY JOIN (SELECT hour, blocks FROM post_view_counted FINAL) AS c ON c.hour = p.hour)
+  GROUP BY hour
+  HAVING NOT arrayAll(part -> arrayExists(range -> range.1 <= part.1 AND part.2 <= range.2, counted), parts)`
+
+async function listReplicated(shard: Shard): Promise<Listing> {
+  const [now] = await shard.all('SELECT toUnixTimestamp(now()) AS now')
+  const rows = await shard.all(`${UNCOUNTED} ORDER BY hour`)
+  const ranges = new Map(rows.map(row => [Number(row['hour']), joined(row['parts'] as Range[])]))
+  // Nothing is: the tables may have been restored.
+  if (rows.every(row => (row['counted'] as Range[]).length === 0)) await passOldStamps(shard)
+  const counted = rows.flatMap(row => {
+    const blocks = (row['counted'] as Range[]).map(
+      ([first, last]) => `_block_number BETWEEN ${first} AND ${last}`,
+    )
+    return blocks.length === 0 ? [] : [`(hour = ${row['hour']} AND (${blocks.join(' OR ')}))`]
+  })
+  return {
+    hours: [...ranges.keys()],
+    since: counted.length === 0 ? 'true' : `NOT (${counted.join(' OR ')})`,
+    isRestart: false,
+    asOf: Number(now!['now']),
+    block: 0,
+    tableUuid: NO_TABLE,
+    started: 0,
+    ranges,
+  }
+}
+
+const NO_TABLE = '00000000-0000-0000-0000-000000000000'
+
+/** Ranges that touch become one. */
+function joined(ranges: readonly Range[]): Range[] {
+  const all: Range[] = []
+  for (const [first, last] of ranges.toSorted(([a], [b]) => a - b)) {
+    const before = all.at(-1)
+    if (before !== undefined && first <= before[1] + 1) before[1] = Math.max(before[1], last)
+    else all.push([first, last])
+  }
+  return all
+}
+
+/** Records what was listed under a stamp as counted. */
+export async function recordRolled(
+  shard: Shard,
+  { block, tableUuid, started, asOf, ranges }: Listing,
+  stamp: number,
+  [committed, viewed]: unknown[],
+): Promise<void> {
+  if (ranges.size > 0) {
+    const lines = [...ranges].map(([hour, blocks]) => JSON.stringify([hour, blocks, stamp]))
+    await shard.insert('post_view_counted', 'hour, blocks, stamp', lines.join('\n'))
+  }
+  await shard.insert(
+    'post_view_rolled',
+    'stamp, block, table_uuid, started, as_of, committed_at, viewed_at',
+    JSON.stringify([stamp, block, tableUuid, started, asOf, committed, viewed]),
+  )
+}
+
+/**
+ * The moment up to which all that this shard has committed is counted; Unix seconds. Null: all that there is, now.
+ */
+export async function countedUntil(shard: Shard): Promise<number | null> {
+  const [row] = await shard.all(
+    shard.isReplicated
+      ? `SELECT count() = 0 AS is_all, (SELECT toUnixTimestamp(max(as_of)) FROM post_view_rolled) AS rolled,
+                if(rolled > 0, rolled, min(modified)) AS moment
+         FROM (${UNCOUNTED})`
+      : `WITH ${LAST_ROLL}
+         SELECT count() = 0 OR is_same_start AND max(max_block_number) <= rolled.2 AS is_all,
+                if(rolled.5 > 0, rolled.5, toUnixTimestamp(min(modification_time))) AS moment
+         FROM ${PARTS}`,
+  )
+  return Number(row!['is_all']) === 1 ? null : Number(row!['moment'])
+}

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
 import { addDays, type Day } from '../../packages/analytics/src/store/calendar.ts'
@@ -14,6 +14,7 @@ import { type Random, randomOf, shuffled } from '../store-contract-random.ts'
 import { everythingIn, recount } from '../store-contract-recount.ts'
 import { atEnd } from '../support/at-end.ts'
 import { queryShard } from '../support/clickhouse.ts'
+import { twoReplicated } from '../support/replicas.ts'
 import { SETTINGS, twoShards } from '../support/two-shards.ts'
 import { until } from '../support/until.ts'
 import { FIREFOX, POST, SAFARI, unix, untilAvailable, view } from '../support/views.ts'
@@ -47,7 +48,7 @@ const settings = {
   uniqueBy: 'ip+user_agent',
 } as const
 
-const { onTwoShards } = twoShards()
+const SERVERS = { 'two shards': twoShards().onTwoShards, 'two shards of two replicas': twoReplicated() }
 
 /** What a publisher has sent, and when each of its deliveries was received. */
 interface Published {
@@ -111,9 +112,9 @@ function differing(found: readonly unknown[], expected: readonly unknown[][]): n
     .length
 }
 
-describe('ClickHouse, counting again what has changed', () => {
-  test('is exact whoever rolls, whatever comes late and again, and however often servers are killed', async t => {
-    const { open, servers, database, url } = await onTwoShards(t, settings)
+for (const [name, create] of Object.entries(SERVERS)) {
+  test(`counting on ${name} is exact whoever rolls, whatever comes late and again, and however often servers are killed`, async t => {
+    const { open, servers, database, url } = await create(t, settings)
     const random = randomOf(SEED)
     const published = publishedAtRandom(random)
     const batches = batchesOf(random, published)
@@ -216,4 +217,4 @@ describe('ClickHouse, counting again what has changed', () => {
     assert.deepEqual(found, expected)
     await assertVerified(store!)
   })
-})
+}

@@ -53,6 +53,14 @@ export async function queryShard(
 
 export function clickhouseEngine(shards: number): ContractEngine {
   const cluster = ownCluster(shards)
+  return clickhouseContract(cluster, async database => clickhouseUrl(await cluster(), database))
+}
+
+/** @param urlOf the `DATABASE_URL` of a database */
+export function clickhouseContract(
+  cluster: () => Promise<ClickhouseCluster>,
+  urlOf: (database: string) => Promise<string>,
+): ContractEngine {
   /** What runs a statement in the database, on each shard. */
   async function runsOn(url: string) {
     const database = /\/(\w+)(?:\?|$)/.exec(url)![1]!
@@ -63,7 +71,7 @@ export function clickhouseEngine(shards: number): ContractEngine {
       const running = await cluster()
       const database = await running.database()
       return {
-        url: clickhouseUrl(running, database),
+        url: await urlOf(database),
         remove: async () => {
           await Promise.all(running.shards.map(shard => shard.query(`DROP DATABASE ${database}`)))
         },

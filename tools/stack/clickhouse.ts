@@ -56,6 +56,8 @@ export type ClickhouseCluster = {
 export const CLICKHOUSE_CLUSTER = 'postviews'
 /** The same servers as the replicas of one shard, which is nothing that they are. */
 export const CLICKHOUSE_MIRRORS = 'mirrors'
+/** The cluster, each server of it as both replicas of its shard. */
+export const CLICKHOUSE_DOUBLED = 'doubled'
 
 /** As `startClickhouseCluster`, a lone server. */
 export async function startClickhouse(options: ClickhouseOptions = {}): Promise<Clickhouse> {
@@ -132,7 +134,7 @@ async function configure(
   <http_port>${http.port}</http_port>
   <tcp_port>${native.port}</tcp_port>
   <logger><log>${escapeXml(join(dir, 'server.log'))}</log></logger>
-  <macros><shard>${number}</shard></macros>
+  <macros><shard>${number}</shard><replica>first</replica></macros>
   <remote_servers>
     <${CLICKHOUSE_CLUSTER}>
       ${cluster.map(place => shardXml([place])).join('\n      ')}
@@ -140,6 +142,9 @@ async function configure(
     <${CLICKHOUSE_MIRRORS}>
       ${shardXml(cluster)}
     </${CLICKHOUSE_MIRRORS}>
+    <${CLICKHOUSE_DOUBLED}>
+      ${cluster.map(place => shardXml([place, place])).join('\n      ')}
+    </${CLICKHOUSE_DOUBLED}>
   </remote_servers>
   ${EAGER}
   ${config.join('\n  ')}

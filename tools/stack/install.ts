@@ -57,13 +57,19 @@ const PARTS = {
     packages: ['podman', 'buildah', 'runc', 'netavark', 'aardvark-dns', 'iptables', 'iproute2'],
     programs: ['podman', 'runc', 'iptables', 'ip'],
   },
+  // Where a ClickHouse has replicas, it tells who was first.
+  zookeeper: {
+    packages: ['zookeeper', 'default-jre-headless'],
+    programs: ['java'],
+    isThere: () => findProgram('java') !== undefined && existsSync('/usr/share/java/zookeeper.jar'),
+  },
 } satisfies Record<string, Package>
 
 export type Part = keyof typeof PARTS
 
-const ONLY_ELSEWHERE: readonly Part[] = ['debootstrap', 'containers', 'phpcs']
+const ONLY_ELSEWHERE: readonly Part[] = ['debootstrap', 'containers', 'phpcs', 'zookeeper']
 
-/** What `npm test` needs: all of it, but for what makes other stacks, what runs containers, and what `npm run test:laravel` has. */
+/** What `npm test` needs: all of it, but for what makes other stacks, what runs containers, and what `npm run test:laravel` and `test:clickhouse` have. */
 export const EVERY_PART = (Object.keys(PARTS) as Part[]).filter(part => !ONLY_ELSEWHERE.includes(part))
 
 /** Every program that `ensureInstalled` can bring. */

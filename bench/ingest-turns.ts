@@ -15,7 +15,6 @@ import {
   makeEvents,
   oneByOne,
 } from './events.ts'
-import type { IngestRun } from './ingest.ts'
 import { untilCalm } from './measure.ts'
 import {
   type ProcessOptions,
@@ -26,6 +25,15 @@ import {
   startService,
 } from './processes.ts'
 import type { Turn } from './rounds.ts'
+
+/** One turn of one contender. */
+export interface IngestRun {
+  events: number
+  eventsPerSecond: number
+  cpuMsPer1000: Record<string, number>
+  /** Why the figure does not count; null when the counts are right. */
+  wrong: string | null
+}
 
 /** Events for a turn of several seconds each on two cores. */
 const EVENTS = {

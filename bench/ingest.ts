@@ -2,20 +2,11 @@
 
 import type { Bench } from './bench.ts'
 import { barChart } from './charts.ts'
-import { ingestTurns } from './ingest-turns.ts'
+import { type IngestRun, ingestTurns } from './ingest-turns.ts'
 import { type Summary, summarize } from './measure.ts'
 import { part, type Shown } from './part.ts'
 import { ratios, takeTurns } from './rounds.ts'
 import { decimal, table, thousands, withRange } from './tables.ts'
-
-/** One turn of one contender. */
-export interface IngestRun {
-  events: number
-  eventsPerSecond: number
-  cpuMsPer1000: Record<string, number>
-  /** Why the figure does not count; null when the counts are right. */
-  wrong: string | null
-}
 
 export interface IngestContender {
   name: string

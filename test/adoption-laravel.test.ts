@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { StoreRefused } from '../packages/analytics/src/store/failures.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
-import { StoreRefused } from '../packages/analytics/src/store/store.ts'
 import { testMysql } from '../tools/stack/for-tests.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'

@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
+import { StoreRefused } from '../packages/analytics/src/store/failures.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
-import { type CountingSettings, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
 import { NEWEST_RULES } from '../packages/analytics/src/store/zone-rules.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from './store-contract-random.ts'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { RowRejected } from '../packages/analytics/src/store/store.ts'
+import { RowRejected } from '../packages/analytics/src/store/failures.ts'
 import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { migratedStore, OLD, oldConsumer } from './support/article-tables.ts'

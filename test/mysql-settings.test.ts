@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { type Store, StoreUnavailable } from '../packages/analytics/src/store/store.ts'
+import { StoreUnavailable } from '../packages/analytics/src/store/failures.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
 import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified, differencesIn } from './store-contract-database.ts'
 import { mysqlDatabase, type TestDatabase } from './support/engines.ts'

@@ -6,14 +6,14 @@ import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { visitorOf } from '../packages/analytics/src/store/row.ts'
-import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
 import {
   RowRejected,
   StoreBroken,
   StoreRefused,
   StoreUnavailable,
-} from '../packages/analytics/src/store/store.ts'
+} from '../packages/analytics/src/store/failures.ts'
+import { visitorOf } from '../packages/analytics/src/store/row.ts'
+import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
 import { testMysql } from '../tools/stack/for-tests.ts'
 import { startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'

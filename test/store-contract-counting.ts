@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict'
 import { canonicalIp } from '@postviews/client/src/index.ts'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
-import { type CountingSettings, RowRejected, type Store } from '../packages/analytics/src/store/store.ts'
+import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
+import { RowRejected } from '../packages/analytics/src/store/failures.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
 import {
   assertVerified,
   type ContractEngine,

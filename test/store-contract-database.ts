@@ -3,16 +3,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Day } from '../packages/analytics/src/store/calendar.ts'
-import { openStore, type StoreOptions } from '../packages/analytics/src/store/open.ts'
-import {
-  type AskedSettings,
-  type Difference,
-  type Reads,
-  type ReceivedView,
-  type Store,
-  StoreRefused,
-  StoreUnavailable,
-  type TopPosts,
+import type { AskedSettings, StoreOptions } from '../packages/analytics/src/store/counting-settings.ts'
+import { StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/failures.ts'
+import { openStore } from '../packages/analytics/src/store/open.ts'
+import type {
+  Difference,
+  Reads,
+  ReceivedView,
+  Store,
+  TopPosts,
 } from '../packages/analytics/src/store/store.ts'
 import type { Damage, Kept } from './support/damage.ts'
 

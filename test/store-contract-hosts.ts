@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
+import { StoreRefused } from '../packages/analytics/src/store/failures.ts'
 import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
-import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
 import {
   assertVerified,
   type ContractEngine,

@@ -2,12 +2,9 @@
 
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
-import {
-  type CountingSettings,
-  type Store,
-  StoreRefused,
-  StoreUnavailable,
-} from '../packages/analytics/src/store/store.ts'
+import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
+import { StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/failures.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, type Promises } from './store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'

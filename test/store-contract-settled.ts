@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../packages/analytics/src/store/bounds.ts'
-import { type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
+import { StoreRefused } from '../packages/analytics/src/store/failures.ts'
+import type { Store } from '../packages/analytics/src/store/store.ts'
 import {
   assertVerified,
   type ContractEngine,

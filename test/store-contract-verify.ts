@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
-import { type Difference, type Store, StoreRefused } from '../packages/analytics/src/store/store.ts'
+import { StoreRefused } from '../packages/analytics/src/store/failures.ts'
+import type { Difference, Store } from '../packages/analytics/src/store/store.ts'
 import { DAMAGES, DAY, POST } from './store-contract-damages.ts'
 import {
   assertVerified,

@@ -8,14 +8,10 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
+import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
+import { StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/failures.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
-import {
-  type CountingSettings,
-  type Progress,
-  type Store,
-  StoreRefused,
-  StoreUnavailable,
-} from '../packages/analytics/src/store/store.ts'
+import type { Progress, Store } from '../packages/analytics/src/store/store.ts'
 import { differencesIn } from './store-contract-database.ts'
 import { type Random, randomOf } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'

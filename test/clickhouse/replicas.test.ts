@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addDays } from '../../packages/analytics/src/store/calendar.ts'
-import { StoreRefused } from '../../packages/analytics/src/store/store.ts'
+import { StoreRefused } from '../../packages/analytics/src/store/failures.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { queryShard } from '../support/clickhouse.ts'
 import { ownReplicated, twoReplicated } from '../support/replicas.ts'

@@ -1,7 +1,7 @@
 /** Migrates the database of `DATABASE_URL`, and says each step on a line: a process that can be killed at any of them. */
 
+import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
-import type { CountingSettings } from '../../packages/analytics/src/store/store.ts'
 
 const store = await openStore(
   process.env['DATABASE_URL']!,

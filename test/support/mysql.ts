@@ -3,8 +3,9 @@
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
+import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
-import type { CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
+import type { Store } from '../../packages/analytics/src/store/store.ts'
 import { atEnd } from './at-end.ts'
 import { until } from './until.ts'
 

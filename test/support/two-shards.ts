@@ -1,8 +1,9 @@
 /** A ClickHouse on two shards for tests of what is its own, and stores on it that are closed when the test ends. */
 
 import type { TestContext } from 'node:test'
+import type { AskedSettings, CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
-import type { AskedSettings, CountingSettings, Store } from '../../packages/analytics/src/store/store.ts'
+import type { Store } from '../../packages/analytics/src/store/store.ts'
 import { atEnd } from './at-end.ts'
 import { clickhouseUrl, ownCluster, queryShard } from './clickhouse.ts'
 import { startTcpProxy, type TcpProxy, type Verdict } from './tcp-proxy.ts'

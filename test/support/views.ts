@@ -2,12 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
-import {
-  type ReceivedView,
-  type Recorded,
-  type Store,
-  StoreUnavailable,
-} from '../../packages/analytics/src/store/store.ts'
+import { StoreUnavailable } from '../../packages/analytics/src/store/failures.ts'
+import type { ReceivedView, Recorded, Store } from '../../packages/analytics/src/store/store.ts'
 import { uuidv7 } from '../../packages/client/src/uuid.ts'
 
 export const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'

@@ -17,8 +17,9 @@ import { describeError } from './log.ts'
 import { type Parts, runService } from './main.ts'
 import { printable } from './printable.ts'
 import { type Day, isDay } from './store/calendar.ts'
+import { StoreRefused } from './store/failures.ts'
 import { openStore } from './store/open.ts'
-import { type Difference, type Progress, type Store, StoreRefused } from './store/store.ts'
+import type { Difference, Progress, Store } from './store/store.ts'
 import { INTERRUPTED, type Print, untilSignal } from './until-signal.ts'
 
 const DAY_MS = 86_400_000

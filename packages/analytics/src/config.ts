@@ -4,11 +4,11 @@ import { brokerUrls } from '@postviews/client/src/broker-urls.ts'
 import { byteCount } from '@postviews/client/src/byte-count.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
 import { addressOf } from './store/clickhouse/address.ts'
+import type { AskedSettings } from './store/counting-settings.ts'
 import { problemOf as problemOfMysql } from './store/mysql/address.ts'
 import { type OwnHosts, ownHostsOf } from './store/own-hosts.ts'
 import { type IpStorage, UNIQUE_BY as READERS_BY } from './store/row.ts'
 import { problemOf as problemOfSqlite } from './store/sqlite/address.ts'
-import type { AskedSettings } from './store/store.ts'
 import { timeZoneNamed } from './store/zone-rules.ts'
 
 export interface Config {

@@ -12,9 +12,10 @@ import { type Retention, scheduleRetention } from './ingest/retention.ts'
 import { createLog, describeError, type Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { Rolling } from './rolling.ts'
+import { StoreBroken, StoreRefused } from './store/failures.ts'
 import { openStore } from './store/open.ts'
 import type { OwnHosts } from './store/own-hosts.ts'
-import { type Store, StoreBroken, StoreRefused } from './store/store.ts'
+import type { Store } from './store/store.ts'
 
 export interface Parts {
   consumer: boolean

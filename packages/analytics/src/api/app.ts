@@ -13,7 +13,8 @@ import {
 } from 'fastify'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { type Store, StoreUnavailable } from '../store/store.ts'
+import { StoreUnavailable } from '../store/failures.ts'
+import type { Store } from '../store/store.ts'
 import { type BrokerHealth, type ConsumerHealth, createHealth } from './health.ts'
 import { KEY_HEADER, requireKey } from './key.ts'
 import {

@@ -1,7 +1,8 @@
 /** Whether the service does its work, and how far behind it is: for probes, for Prometheus and for `/status`. */
 
 import { type Metrics, setKnown } from '../metrics.ts'
-import { type Reads, type Store, storeProblem } from '../store/store.ts'
+import { storeProblem } from '../store/failures.ts'
+import type { Reads, Store } from '../store/store.ts'
 
 /** How long a part may take to answer before it counts as away. */
 const ANSWER_LIMIT_MS = 3_000

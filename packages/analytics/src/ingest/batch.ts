@@ -7,15 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { InvalidView, View } from '@postviews/client/src/index.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import {
-  type ReceivedView,
-  type Recorded,
-  RowRejected,
-  type Store,
-  StoreBroken,
-  StoreRefused,
-  storeProblem,
-} from '../store/store.ts'
+import { RowRejected, StoreBroken, StoreRefused, storeProblem } from '../store/failures.ts'
+import type { ReceivedView, Recorded, Store } from '../store/store.ts'
 import { DEAD_REASONS } from './dead.ts'
 import type { DeadLetter, DeadReason } from './dead-letter.ts'
 import type { DeadLetters, Sending } from './dead-letters.ts'

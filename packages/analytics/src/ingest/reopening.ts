@@ -2,7 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError, type Log } from '../log.ts'
-import { type Store, StoreBroken, StoreRefused } from '../store/store.ts'
+import { StoreBroken, StoreRefused } from '../store/failures.ts'
+import type { Store } from '../store/store.ts'
 
 /** Another process is at it, and may die; or the store is away. */
 const LOOK_AGAIN_MS = 5_000

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
 import { until } from '../../../../test/support/until.ts'
-import { StoreBroken, StoreRefused, StoreUnavailable } from '../store/store.ts'
+import { StoreBroken, StoreRefused, StoreUnavailable } from '../store/failures.ts'
 import { StoreGate } from './store-gate.ts'
 
 const BROKEN = new StoreBroken('MySQL at 127.0.0.1:3306: ER_NO_SUCH_TABLE (1146)', 'INSERT INTO post_views')

@@ -7,7 +7,8 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError, type Log } from '../log.ts'
-import { type Store, StoreBroken, StoreRefused, storeProblem } from '../store/store.ts'
+import { StoreBroken, StoreRefused, storeProblem } from '../store/failures.ts'
+import type { Store } from '../store/store.ts'
 
 export interface StoreGateOptions {
   store: Pick<Store, 'ping'>

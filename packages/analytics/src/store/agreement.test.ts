@@ -6,8 +6,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { changesFrom, changesText, keptDiffersAt, rulesDifferAt, rulesOf } from './agreement.ts'
 import { Calendar } from './calendar.ts'
+import { StoreRefused } from './failures.ts'
 import { openSqliteStore } from './sqlite/store.ts'
-import { StoreRefused } from './store.ts'
 import { NEWEST_RULES } from './zone-rules.ts'
 
 const HOUR = 3_600

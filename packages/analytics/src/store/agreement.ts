@@ -6,8 +6,9 @@
  */
 
 import { addDays, Calendar, type Day } from './calendar.ts'
+import type { AskedSettings, CountingSettings } from './counting-settings.ts'
+import { AGREEMENT_REPLACED, StoreRefused } from './failures.ts'
 import type { UniqueBy } from './row.ts'
-import { AGREEMENT_REPLACED, type AskedSettings, type CountingSettings, StoreRefused } from './store.ts'
 import {
   changeAt,
   firstAgreement,

@@ -1,7 +1,8 @@
 /** The days that somebody asks to be counted again. */
 
 import type { Day } from './calendar.ts'
-import { type RebuildOptions, StoreRefused } from './store.ts'
+import { StoreRefused } from './failures.ts'
+import type { RebuildOptions } from './store.ts'
 
 type AskedDays = Pick<RebuildOptions, 'from' | 'to'>
 

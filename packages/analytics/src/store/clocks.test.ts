@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assertClocksAgree } from './clocks.ts'
-import { ClocksDiffer } from './store.ts'
+import { ClocksDiffer } from './failures.ts'
 
 const serverAhead = (seconds: number) => async () => Math.floor(Date.now() / 1_000) + seconds
 

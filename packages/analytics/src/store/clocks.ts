@@ -1,6 +1,6 @@
 /** The clock of this host, held against that of the database server. Where there is none, nothing is known of it. */
 
-import { ClocksDiffer } from './store.ts'
+import { ClocksDiffer } from './failures.ts'
 
 /** Further apart than hosts come that nobody looks after, and less than retention minds. */
 const MAY_DIFFER_SECONDS = 3_600

@@ -1,8 +1,8 @@
 /** What a store hands over to another one, which keeps and counts the same. */
 
 import type { Day } from './calendar.ts'
+import type { CountingSettings } from './counting-settings.ts'
 import type { KeptRow } from './row.ts'
-import type { CountingSettings } from './store.ts'
 
 /** A raw row, with what of it does not follow from its view. */
 export interface CopiedRow {

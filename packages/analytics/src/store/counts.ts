@@ -1,8 +1,8 @@
 /** What a batch adds to each counter: the sum over its new rows, so that a counter is written once a batch. */
 
 import type { Day } from './calendar.ts'
+import type { CountingSettings } from './counting-settings.ts'
 import type { KeptRow } from './row.ts'
-import type { CountingSettings } from './store.ts'
 
 /** What a group of rows adds. */
 export interface Count {

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { ClickHouseError } from '@clickhouse/client'
 import { storeError as clickhouseError } from './clickhouse/errors.ts'
+import { RowRejected, StoreBroken, StoreUnavailable, storeProblem } from './failures.ts'
 import { HeldByForeignKey, storeError as mysqlError, NotAllowed, Overtaken } from './mysql/errors.ts'
 import { fileError, storeError as sqliteError } from './sqlite/errors.ts'
-import { RowRejected, StoreBroken, StoreUnavailable, storeProblem } from './store.ts'
 
 const SQL = "INSERT INTO post_view_totals VALUES ('sekret')"
 const STEP = 'INSERT INTO post_view_totals'

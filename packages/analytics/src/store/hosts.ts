@@ -19,3 +19,12 @@ export function hostOf(hostname: string): string {
 export function withoutWww(host: string): string {
   return host.replace(/^(?:www\.)+(?=.)/, '')
 }
+
+/** Views that came from a host, as the API answers it. */
+export interface Referrer {
+  /** Null stands for readers who came from nowhere that they told. */
+  host: string | null
+  views: number
+  /** Only where the host is one of the site's own, by the list that the database records now. */
+  internal?: true
+}

@@ -3,8 +3,8 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Postgrator from 'postgrator'
+import { StoreBroken, StoreRefused } from './failures.ts'
 import type { SqlRow } from './sql/sql.ts'
-import { StoreBroken, StoreRefused } from './store.ts'
 
 export const MIGRATIONS_TABLE = 'post_view_migrations'
 

@@ -1,17 +1,7 @@
 /** From `DATABASE_URL` to a store. */
 
-import type { IpStorage } from './row.ts'
-import type { AskedSettings, Store } from './store.ts'
-import type { ZoneRules } from './zone-rules.ts'
-
-export interface StoreOptions {
-  /** Whether the addresses of views that are recorded are kept; by default they are. */
-  ipStorage?: IpStorage
-  /** Others than the newest are for tests alone. */
-  rules?: ZoneRules
-  /** What lists of posts may keep in memory, on the SQL engines. */
-  rankingBytes?: number
-}
+import type { AskedSettings, StoreOptions } from './counting-settings.ts'
+import type { Store } from './store.ts'
 
 /**
  * Opens the store; touches nothing in it.

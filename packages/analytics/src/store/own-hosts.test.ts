@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { StoreRefused } from './failures.ts'
 import { isOwnHost, ownHostsInUse, ownHostsOf, ownHostsText, recordedOwnHosts } from './own-hosts.ts'
-import { StoreRefused } from './store.ts'
 
 test('a list of own hosts has each once, in one spelling, in whatever order it is written', () => {
   for (const [text, hosts] of [

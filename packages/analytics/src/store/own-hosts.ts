@@ -1,11 +1,27 @@
 /** Which hosts are the site's own: a reader who comes from one of them went on from one of its pages to the next. */
 
 import { isIP, isIPv6 } from 'node:net'
+import { StoreRefused } from './failures.ts'
+import type { Referrer } from './hosts.ts'
 import { hostOf, withoutWww } from './hosts.ts'
-import { type AskedHosts, type OwnHostsInUse, type Referrer, StoreRefused } from './store.ts'
 
 /** Hosts in one spelling, each once, sorted; `*.x` stands for every host below `x`, not for `x`. */
 export type OwnHosts = readonly string[]
+
+/** The own hosts that a process asks to be recorded. */
+export interface AskedHosts {
+  /** Null: `SITE_HOSTS` is not set, and the recorded list stays. */
+  ownHosts: OwnHosts | null
+  /** Whether to record also a list that another has replaced. */
+  goesBack: boolean
+}
+
+export interface OwnHostsInUse {
+  /** The recorded list, which is the one to use. */
+  ownHosts: OwnHosts
+  /** Whether the process asked for another list, which the database knows as replaced. */
+  isReplaced: boolean
+}
 
 /** `SITE_HOSTS=none`: no host is the site's own. Unset means something else: the recorded list holds. */
 export const NO_OWN_HOSTS = 'none'

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { received, view } from '../../../../test/support/views.ts'
 import { Calendar, type Day } from './calendar.ts'
+import type { CountingSettings } from './counting-settings.ts'
+import { RowRejected, StoreUnavailable } from './failures.ts'
 import { KeyReplaced } from './key-replaced.ts'
 import { visitorOf } from './row.ts'
 import { type DerivedRows, RowsOfViews } from './rows-of-views.ts'
-import { type CountingSettings, RowRejected, StoreUnavailable } from './store.ts'
 
 const DAY = '2026-03-10'
 const VIEWS = received([view(`${DAY}T12:00:00Z`), view('2026-03-11T12:00:00Z', { ip: '2001:db8::1' })])

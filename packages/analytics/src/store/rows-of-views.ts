@@ -6,15 +6,11 @@
 
 import { randomUUID } from 'node:crypto'
 import type { Calendar, Day } from './calendar.ts'
+import type { CountingSettings } from './counting-settings.ts'
+import { RowRejected, StoreUnavailable } from './failures.ts'
 import { KeyReplaced } from './key-replaced.ts'
 import { BotList, type IpStorage, type KeptRow, toRow } from './row.ts'
-import {
-  type CountingSettings,
-  type ReceivedView,
-  type Recorded,
-  RowRejected,
-  StoreUnavailable,
-} from './store.ts'
+import type { ReceivedView, Recorded } from './store.ts'
 
 /** Of days. A batch may be of more. */
 const KEYS_CACHED = 1_000

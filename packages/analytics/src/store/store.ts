@@ -6,74 +6,9 @@
 import type { View } from '@postviews/client/src/index.ts'
 import type { Calendar, Day } from './calendar.ts'
 import type { CopySource } from './copy.ts'
-import type { OwnHosts } from './own-hosts.ts'
-import type { UniqueBy } from './row.ts'
-
-/**
- * The settings that decide what is counted, and as what. They are recorded in the database: numbers counted under
- * different ones do not add up.
- */
-export interface CountingSettings {
-  timeZone: string
-  windowHours: number
-  uniqueBy: UniqueBy
-  bots: 'count' | 'exclude'
-}
-
-/** The counting settings that a process asks for; `uniqueBy` null: whatever the database records. */
-export interface AskedSettings extends Omit<CountingSettings, 'uniqueBy'> {
-  uniqueBy: UniqueBy | null
-}
-
-/** The store is away or refuses to write for now. Nothing was lost: keep what is in hand and try again. */
-export class StoreUnavailable extends Error {
-  override name = 'StoreUnavailable'
-}
-
-/** What was opened is no longer what is there: its file was deleted, moved or replaced. Nothing was lost that was not lost with it. */
-export class StoreMisplaced extends StoreUnavailable {
-  override name = 'StoreMisplaced'
-}
-
-/**
- * The store refuses what no retry cures: a table or a privilege is missing, say. Somebody has to mend it. Nothing was
- * written, and nothing is lost.
- */
-export class StoreBroken extends StoreUnavailable {
-  override name = 'StoreBroken'
-  /** What was refused, as `INSERT INTO post_view_totals`: our own words, without any value. */
-  readonly step: string
-
-  constructor(message: string, step: string, options?: ErrorOptions) {
-    super(`${message}, at ${step}`, options)
-    this.step = step
-  }
-}
-
-/** What anyone may read of why the store is not to be used: nothing of the error's own words. */
-export function storeProblem(error: unknown, otherwise = 'store: does not take views'): string {
-  if (error instanceof StoreBroken) return `store: ${error.step} fails, and no retry mends it`
-  return error instanceof StoreMisplaced ? 'store: its file was deleted, moved or replaced' : otherwise
-}
-
-/** The store cannot keep these views, now or ever, though it is well. One view alone: set it aside. Nothing was written. */
-export class RowRejected extends Error {
-  override name = 'RowRejected'
-}
-
-/** This process must not write to this database: another version, or other settings. Nothing was written; stop. */
-export class StoreRefused extends Error {
-  override name = 'StoreRefused'
-}
-
-/** The clock of this host and that of the database server are far apart: one of them is wrong. Nothing was removed. */
-export class ClocksDiffer extends Error {
-  override name = 'ClocksDiffer'
-}
-
-/** Why a batch is refused that would be counted by settings or zone rules that no longer hold. */
-export const AGREEMENT_REPLACED =
-  'a value that all processes must share was replaced in the database since this process started: restart it'
+import type { CountingSettings } from './counting-settings.ts'
+import type { Referrer } from './hosts.ts'
+import type { AskedHosts, OwnHosts, OwnHostsInUse } from './own-hosts.ts'
 
 /** A view, and when its event was received. */
 export interface ReceivedView {
@@ -213,21 +148,6 @@ export interface Store extends Reads {
   close(): Promise<void>
 }
 
-/** The own hosts that a process asks to be recorded. */
-export interface AskedHosts {
-  /** Null: `SITE_HOSTS` is not set, and the recorded list stays. */
-  ownHosts: OwnHosts | null
-  /** Whether to record also a list that another has replaced. */
-  goesBack: boolean
-}
-
-export interface OwnHostsInUse {
-  /** The recorded list, which is the one to use. */
-  ownHosts: OwnHosts
-  /** Whether the process asked for another list, which the database knows as replaced. */
-  isReplaced: boolean
-}
-
 export interface Migrated {
   /** What this process has replaced by its own, in words. Processes that still count by the old stop before their next batch. */
   replaced: string[]
@@ -332,14 +252,6 @@ export interface Totals extends Figures {
 
 export interface DayFigures extends Figures {
   date: Day
-}
-
-export interface Referrer {
-  /** Null stands for readers who came from nowhere that they told. */
-  host: string | null
-  views: number
-  /** Only where the host is one of the site's own, by the list that the database records now. */
-  internal?: true
 }
 
 export interface Referrers {

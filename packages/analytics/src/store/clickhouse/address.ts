@@ -1,6 +1,6 @@
 /** From `DATABASE_URL` to the servers of a ClickHouse. */
 
-import { StoreRefused } from '../store.ts'
+import { StoreRefused } from '../failures.ts'
 
 export interface Address {
   /** `http://host:port`, one server of each shard. */

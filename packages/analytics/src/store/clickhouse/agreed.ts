@@ -5,7 +5,7 @@
  * its rows were derived under still holds.
  */
 
-import { StoreUnavailable } from '../store.ts'
+import { StoreUnavailable } from '../failures.ts'
 import type { Cluster, Shard } from './connection.ts'
 import { isServers } from './errors.ts'
 import { quoted } from './sql.ts'

@@ -8,7 +8,7 @@ import {
   type ClickHouseSettings,
   createClient,
 } from '@clickhouse/client'
-import { StoreRefused, StoreUnavailable } from '../store.ts'
+import { StoreRefused, StoreUnavailable } from '../failures.ts'
 import type { Address } from './address.ts'
 import { storeError } from './errors.ts'
 

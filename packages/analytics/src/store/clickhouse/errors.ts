@@ -1,8 +1,8 @@
 /** What the errors of a server and of the way to it mean to the store. */
 
 import { ClickHouseError } from '@clickhouse/client'
+import { RowRejected, StoreBroken, StoreRefused, StoreUnavailable } from '../failures.ts'
 import { stepOf } from '../step.ts'
-import { RowRejected, StoreBroken, StoreRefused, StoreUnavailable } from '../store.ts'
 
 /**
  * https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp: what is the fault of a value. All else

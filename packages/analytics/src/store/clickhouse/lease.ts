@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { StoreUnavailable } from '../store.ts'
+import { StoreUnavailable } from '../failures.ts'
 import { agree, latestEntry } from './agreed.ts'
 import type { Cluster } from './connection.ts'
 import type { Engine } from './state.ts'

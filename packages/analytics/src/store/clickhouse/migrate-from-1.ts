@@ -9,8 +9,10 @@
 
 import { changesFrom } from '../agreement.ts'
 import { type Day, daysBetween } from '../calendar.ts'
+import type { CountingSettings } from '../counting-settings.ts'
+import { StoreRefused } from '../failures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
-import { type CountingSettings, type Progress, StoreRefused } from '../store.ts'
+import type { Progress } from '../store.ts'
 import { agree, raise } from './agreed.ts'
 import { carryFigures, fromAll, IS_UUID, isOfShard, POST_KEY } from './carry-figures.ts'
 import type { Cluster, Row, Shard } from './connection.ts'

@@ -1,8 +1,9 @@
 /** Numbered SQL files, applied in order on every shard, statement by statement. Each may run twice. A new database begins with the second. */
 
 import { readdir, readFile } from 'node:fs/promises'
+import { StoreRefused } from '../failures.ts'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
-import { type Progress, StoreRefused } from '../store.ts'
+import type { Progress } from '../store.ts'
 import { latestEntry, tellAll } from './agreed.ts'
 import { type Cluster, overAll } from './connection.ts'
 import { isServers, UNKNOWN_TABLE } from './errors.ts'

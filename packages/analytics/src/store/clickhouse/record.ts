@@ -2,9 +2,10 @@
 
 import { crc32 } from 'node:zlib'
 import type { Day } from '../calendar.ts'
+import { AGREEMENT_REPLACED, StoreRefused, StoreUnavailable } from '../failures.ts'
 import { KeyReplaced } from '../key-replaced.ts'
 import type { DerivedRows } from '../rows-of-views.ts'
-import { AGREEMENT_REPLACED, type Recorded, StoreRefused, StoreUnavailable } from '../store.ts'
+import type { Recorded } from '../store.ts'
 import { latestEntry } from './agreed.ts'
 import { isServers } from './errors.ts'
 import { insertOfRows, lineOf } from './row.ts'

@@ -3,14 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAsked, refuseNoDays } from '../asked-days.ts'
 import { type Day, latest } from '../calendar.ts'
-import {
-  type Difference,
-  type Progress,
-  type RebuildOptions,
-  type Rebuilt,
-  StoreRefused,
-  type Verified,
-} from '../store.ts'
+import { StoreRefused } from '../failures.ts'
+import type { Difference, Progress, RebuildOptions, Rebuilt, Verified } from '../store.ts'
 import { adoptSettings, rawFrom } from './adopt-settings.ts'
 import {
   corrected,

@@ -4,8 +4,9 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import type { CountingSettings } from '../counting-settings.ts'
+import { RowRejected } from '../failures.ts'
 import type { KeptRow } from '../row.ts'
-import { type CountingSettings, RowRejected } from '../store.ts'
 import { isOwnKey, postKey } from './sql.ts'
 
 const HOUR_SECONDS = 3_600

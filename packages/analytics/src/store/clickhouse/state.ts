@@ -13,8 +13,11 @@ import {
   rulesOf,
 } from '../agreement.ts'
 import type { Day } from '../calendar.ts'
+import type { CountingSettings } from '../counting-settings.ts'
+import { StoreRefused } from '../failures.ts'
+import type { AskedHosts } from '../own-hosts.ts'
 import { type OwnHosts, ownHostsText, recordedOwnHosts, replacementOf } from '../own-hosts.ts'
-import { type AskedHosts, type CountingSettings, type Migrated, StoreRefused } from '../store.ts'
+import type { Migrated } from '../store.ts'
 import { agree, type Entry, entriesOf } from './agreed.ts'
 import type { Cluster } from './connection.ts'
 import { quoted } from './sql.ts'

@@ -2,10 +2,10 @@
 
 import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar, type Day } from '../calendar.ts'
-import type { StoreOptions } from '../open.ts'
+import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { RowsOfViews } from '../rows-of-views.ts'
-import type { AskedSettings, Store } from '../store.ts'
+import type { Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { addressOf } from './address.ts'
 import { latestEntry } from './agreed.ts'

@@ -1,7 +1,7 @@
 /** From `DATABASE_URL` to a server of MySQL or MariaDB. */
 
 import { readFileSync } from 'node:fs'
-import { StoreRefused } from '../store.ts'
+import { StoreRefused } from '../failures.ts'
 
 export interface Server {
   host: string

@@ -1,7 +1,8 @@
 /** Brings the second article's tables, where they are there, to the shape that 001 gives them. Keeps what is in them. */
 
+import { RowRejected, StoreRefused } from '../failures.ts'
 import { MIGRATIONS_TABLE } from '../migrate.ts'
-import { type Progress, RowRejected, StoreRefused } from '../store.ts'
+import type { Progress } from '../store.ts'
 import type { MysqlClient } from './connection.ts'
 import { HeldByForeignKey, NotAllowed } from './errors.ts'
 import { quoted } from './text.ts'

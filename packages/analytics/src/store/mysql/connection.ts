@@ -1,8 +1,8 @@
 /** A connection that is opened when first needed, used one piece of work at a time, and opened again when it was lost. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { StoreUnavailable } from '../failures.ts'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
-import { StoreUnavailable } from '../store.ts'
 import type { Server } from './address.ts'
 import { Overtaken } from './errors.ts'
 import { SERVER_WAITS_SECONDS, Session } from './session.ts'

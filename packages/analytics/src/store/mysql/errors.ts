@@ -1,7 +1,7 @@
 /** What the errors of a server and of its connection mean to the store. */
 
+import { RowRejected, StoreBroken, StoreUnavailable } from '../failures.ts'
 import { stepOf } from '../step.ts'
-import { RowRejected, StoreBroken, StoreUnavailable } from '../store.ts'
 
 /** Another transaction was in the way, and this one is undone: done again at once it may well succeed. */
 export class Overtaken extends StoreUnavailable {}

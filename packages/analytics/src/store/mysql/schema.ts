@@ -4,8 +4,8 @@
  */
 
 import { readFileSync } from 'node:fs'
-import { type FoundSchema, type Keys, keyOf, schemaDifference } from '../sql/schema-check.ts'
-import type { SqlClient, SqlRow } from '../sql/sql.ts'
+import { keyOf, schemaDifference } from '../sql/schema-check.ts'
+import type { FoundSchema, Keys, SqlClient, SqlRow } from '../sql/sql.ts'
 import type { Difference } from '../store.ts'
 
 const SCHEMA = new URL('./schema.sql', import.meta.url)

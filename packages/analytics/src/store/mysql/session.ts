@@ -9,8 +9,8 @@ import {
   type RowDataPacket,
 } from 'mysql2'
 import type { Connection, ConnectionOptions } from 'mysql2/promise'
+import { StoreUnavailable } from '../failures.ts'
 import type { SqlValue } from '../sql/sql.ts'
-import { StoreUnavailable } from '../store.ts'
 import { nameOf, type Server } from './address.ts'
 import { type Asked, isServers, storeError } from './errors.ts'
 

@@ -13,7 +13,8 @@ import {
   unrecordedDiffer,
 } from '../agreement.ts'
 import type { Calendar, Day } from '../calendar.ts'
-import { type Migrated, type Progress, StoreRefused } from '../store.ts'
+import { StoreRefused } from '../failures.ts'
+import type { Migrated, Progress } from '../store.ts'
 import { momentAgain } from './rows.ts'
 import {
   figure,

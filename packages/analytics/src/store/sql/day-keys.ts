@@ -2,8 +2,8 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Day } from '../calendar.ts'
+import { RowRejected, StoreUnavailable } from '../failures.ts'
 import { UNKNOWN_VISITOR } from '../row.ts'
-import { RowRejected, StoreUnavailable } from '../store.ts'
 import { counted, rowsOfDay } from './recount.ts'
 import { beginReopening, reopenIfSmall } from './reopen.ts'
 import { secretOf } from './rows.ts'

@@ -1,7 +1,7 @@
 /** The site's own hosts in an SQL database: each list replaces the one before, and the latest holds. */
 
+import type { AskedHosts } from '../own-hosts.ts'
 import { type OwnHosts, ownHostsText, recordedOwnHosts, replacementOf } from '../own-hosts.ts'
-import type { AskedHosts } from '../store.ts'
 import { raiseAgreement } from './agreement.ts'
 import type { SqlClient, SqlEngine } from './sql.ts'
 

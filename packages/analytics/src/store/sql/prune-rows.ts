@@ -15,11 +15,10 @@
 
 import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress, PruneOptions } from '../store.ts'
-import type { Step } from './prune.ts'
 import { daysBeingReopened } from './reopen.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import { figure, marks, SELECT_STATE, type SqlClient, type SqlEngine, type SqlRow, toState } from './sql.ts'
-import { groupsOf, Pace } from './steps.ts'
+import { groupsOf, Pace, type Step } from './steps.ts'
 
 const DAY_SECONDS = 86_400
 const ROWS_READ_AT_ONCE = 5_000

@@ -11,20 +11,14 @@ import { whileAgreed } from './rebuild.ts'
 import { rebuildReferrers } from './referrers.ts'
 import { secretOf } from './rows.ts'
 import { settleDays } from './settle.ts'
-import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
-import { Pace } from './steps.ts'
+import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
+import { Pace, type Step } from './steps.ts'
 import { dropVisitors } from './visitors.ts'
 
 const DAY_SECONDS = 86_400
 const MINUTES_KEPT_SECONDS = 2 * 3_600
 /** A fraction of what a lease lasts. */
 const LEASE_KEPT_MS = 30_000
-
-/** Does one step exclusively, with about so many rows as the pace says. */
-export type Step = <T>(
-  work: (client: SqlClient, state: State, rows: number) => Promise<T>,
-  pace?: Pace,
-) => Promise<T>
 
 export async function prune(
   engine: SqlEngine,

@@ -1,7 +1,7 @@
 /** The thread that keeps rankings; see `held-rankings.ts`. It is asked by `rankings.ts`. */
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { StoreMisplaced } from '../store.ts'
+import { StoreMisplaced } from '../failures.ts'
 import { HeldRankings, type RankingPage, type RankingQuestion, type RankingSource } from './held-rankings.ts'
 
 /** How the thread gets at the database: a module that exports `openRankingSource`, and what that is called with. */

@@ -8,9 +8,9 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { until } from '../../../../../test/support/until.ts'
 import { addDays, type Day, daysFrom } from '../calendar.ts'
+import { StoreUnavailable } from '../failures.ts'
 import { openRankingSource } from '../sqlite/ranking-source.ts'
 import { openSqliteStore } from '../sqlite/store.ts'
-import { StoreUnavailable } from '../store.ts'
 import {
   HeldRankings,
   monotonicMs,

@@ -1,7 +1,7 @@
 /** The posts with most views: asked of a thread that keeps them in order, which is started when first needed. */
 
 import { Worker } from 'node:worker_threads'
-import { StoreMisplaced, StoreUnavailable } from '../store.ts'
+import { StoreMisplaced, StoreUnavailable } from '../failures.ts'
 import type { RankingPage, RankingQuestion } from './held-rankings.ts'
 import type { RankingPlace, RankingReply, RankingRequest, RankingThreadData } from './rankings-thread.ts'
 

@@ -2,13 +2,8 @@
 
 import { isAsked, refuseNoDays } from '../asked-days.ts'
 import { type Day, latest } from '../calendar.ts'
-import {
-  AGREEMENT_REPLACED,
-  type Progress,
-  type RebuildOptions,
-  type Rebuilt,
-  StoreRefused,
-} from '../store.ts'
+import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
+import type { Progress, RebuildOptions, Rebuilt } from '../store.ts'
 import { adoptSettings } from './adopt-settings.ts'
 import { checkAgreement } from './agreement.ts'
 import { DayRecount } from './day-recount.ts'

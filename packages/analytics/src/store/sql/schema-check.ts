@@ -4,21 +4,7 @@
  */
 
 import type { Difference } from '../store.ts'
-import type { SqlEngine } from './sql.ts'
-
-/** Of each table the keys that no two rows share: their columns by name, `date, post_uuid`. */
-export type Keys = ReadonlyMap<string, ReadonlySet<string>>
-
-export interface FoundSchema {
-  /** Those of the committed `schema.sql`. */
-  expected: Keys
-  /** Those that there are; a table that is missing is. */
-  found: Keys
-  /** Tables that users may give keys of their own, which are rules of theirs: a view that breaks one is a dead letter. */
-  adopted: ReadonlySet<string>
-  /** What else is not as it has to be on this engine. */
-  differences: Difference[]
-}
+import type { FoundSchema, SqlEngine } from './sql.ts'
 
 /** Of ids that are there twice, so many are named. */
 const IDS_NAMED = 10_000

@@ -4,9 +4,9 @@
  */
 
 import type { Calendar, Day } from '../calendar.ts'
+import type { CountingSettings } from '../counting-settings.ts'
 import type { UniqueBy } from '../row.ts'
-import type { CountingSettings } from '../store.ts'
-import type { FoundSchema } from './schema-check.ts'
+import type { Difference } from '../store.ts'
 
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, unknown>
@@ -16,6 +16,20 @@ export interface SqlClient {
   all(sql: string, values?: readonly SqlValue[]): Promise<SqlRow[]>
   /** Returns how many rows were changed. */
   run(sql: string, values?: readonly SqlValue[]): Promise<number>
+}
+
+/** Of each table the keys that no two rows share: their columns by name, `date, post_uuid`. */
+export type Keys = ReadonlyMap<string, ReadonlySet<string>>
+
+export interface FoundSchema {
+  /** Those of the committed `schema.sql`. */
+  expected: Keys
+  /** Those that there are; a table that is missing is. */
+  found: Keys
+  /** Tables that users may give keys of their own, which are rules of theirs: a view that breaks one is a dead letter. */
+  adopted: ReadonlySet<string>
+  /** What else is not as it has to be on this engine. */
+  differences: Difference[]
 }
 
 export interface SqlEngine {

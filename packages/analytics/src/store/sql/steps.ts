@@ -1,7 +1,7 @@
 /** Long work in small steps: each holds what ingest needs for a moment only, whatever the size of a day or a post. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SqlEngine } from './sql.ts'
+import type { SqlClient, SqlEngine, State } from './sql.ts'
 
 /** What a step should take of the time that a batch may have to wait. */
 const STEP_MS = 100
@@ -26,6 +26,12 @@ export class Pace {
     return result
   }
 }
+
+/** Does one step exclusively, with about so many rows as the pace says. */
+export type Step = <T>(
+  work: (client: SqlClient, state: State, rows: number) => Promise<T>,
+  pace?: Pace,
+) => Promise<T>
 
 /**
  * The same engine, that leaves batches the time to have their turn whenever its exclusive steps have taken `lookMs`, the time after

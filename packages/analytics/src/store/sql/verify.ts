@@ -5,8 +5,9 @@
  */
 
 import type { Day } from '../calendar.ts'
+import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { BotList } from '../row.ts'
-import { AGREEMENT_REPLACED, type Difference, type Progress, StoreRefused, type Verified } from '../store.ts'
+import type { Difference, Progress, Verified } from '../store.ts'
 import { checkAgreement } from './agreement.ts'
 import { DayRecount } from './day-recount.ts'
 import {

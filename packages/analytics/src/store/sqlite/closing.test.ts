@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { record, view } from '../../../../../test/support/views.ts'
-import { StoreUnavailable } from '../store.ts'
+import { StoreUnavailable } from '../failures.ts'
 import { openSqliteStore } from './store.ts'
 
 /** Each statement may wait 5 s for another process: six of them are 30 s, and a process has 18 to end. */

@@ -1,8 +1,9 @@
 /** One SQLite connection in a thread of its own, which does one thing after the other. */
 
 import { Worker } from 'node:worker_threads'
+import { StoreUnavailable } from '../failures.ts'
 import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
-import { type Recorded, StoreUnavailable } from '../store.ts'
+import type { Recorded } from '../store.ts'
 import { storeError } from './errors.ts'
 import { LOG_KEPT_BYTES } from './journal.ts'
 import type { RecordBatch } from './record.ts'

@@ -1,7 +1,7 @@
 /** What the errors of SQLite, and of the file system under it, mean to the store. */
 
+import { RowRejected, StoreBroken, StoreMisplaced, StoreRefused, StoreUnavailable } from '../failures.ts'
 import { KeyReplaced } from '../key-replaced.ts'
-import { RowRejected, StoreBroken, StoreMisplaced, StoreRefused, StoreUnavailable } from '../store.ts'
 import type { SqliteFailure } from './worker.ts'
 
 // https://www.sqlite.org/rescode.html: a value that does not fit, never a condition that passes.

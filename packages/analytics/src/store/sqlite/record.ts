@@ -4,9 +4,10 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import { BatchCounts } from '../counts.ts'
+import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { isSettled, SELECT_STATE, type State, toState } from '../sql/sql.ts'
-import { AGREEMENT_REPLACED, type Recorded, StoreRefused } from '../store.ts'
+import type { Recorded } from '../store.ts'
 import { type Columns, rowAt } from './columns.ts'
 
 export interface RecordBatch {

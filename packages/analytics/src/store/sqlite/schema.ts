@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { type FoundSchema, type Keys, keyOf, schemaDifference } from '../sql/schema-check.ts'
-import type { SqlRow } from '../sql/sql.ts'
+import { keyOf, schemaDifference } from '../sql/schema-check.ts'
+import type { FoundSchema, Keys, SqlRow } from '../sql/sql.ts'
 
 const SCHEMA = new URL('./schema.sql', import.meta.url)
 

@@ -291,8 +291,7 @@ function withStore(
   const config = configFor({ apiKey: false })
   return untilSignal(async ({ progress, print, cut }) => {
     const store = await openStore(config.databaseUrl, config.counting)
-    // A statement of SQLite cannot be cut off, and closing would only keep the work from giving back its lease.
-    if (store.engine !== 'sqlite') cut.addEventListener('abort', () => void store.close(), { once: true })
+    if (store.isCutByClose) cut.addEventListener('abort', () => void store.close(), { once: true })
     try {
       if (checked) await store.checkSettings()
       for (const warning of store.warnings()) console.error(`postviews: warning: ${printable(warning)}`)

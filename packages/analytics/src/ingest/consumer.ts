@@ -112,8 +112,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   constructor(options: ConsumerOptions) {
     const { amqpUrls, log, store, batchEvents } = options
     this.#options = options
-    // In messages of one event each a batch takes most memory; on SQLite, where two threads hold it, too much.
-    this.#batchMessages = store.engine === 'sqlite' ? Math.ceil(batchEvents / 2) : batchEvents
+    this.#batchMessages = Math.ceil(batchEvents * store.batching.messagesPerEvent)
     this.#deadLetters = new DeadLetters(options)
     this.#batches = new Batches({ ...options, deadLetters: this.#deadLetters })
     this.#gate = new StoreGate({ ...options, rehearse: () => this.#batches.rehearse() })

@@ -30,8 +30,17 @@ export interface Recorded {
   closedMeanwhile?: readonly Day[]
 }
 
+/** What batches are best. */
+export interface Batching {
+  /** Of messages that hold one event each, a batch has at most this share of the events it may have. */
+  messagesPerEvent: number
+}
+
 export interface Store extends Reads {
   readonly engine: 'sqlite' | 'mysql' | 'clickhouse'
+  readonly batching: Batching
+  /** Whether `close` ends what a long command is at: not where a statement cannot be cut off, and the command has a lease to give back. */
+  readonly isCutByClose: boolean
   /** What was not asked for is learned by `migrate`, `checkSettings` and `rebuild`; until then it is a new database's. */
   readonly settings: CountingSettings
   readonly calendar: Calendar

@@ -83,6 +83,8 @@ export async function openClickhouseStore(
 
   return {
     engine: 'clickhouse',
+    batching: { messagesPerEvent: 1 },
+    isCutByClose: true,
     settings,
     calendar,
     ...createReads(ingest.cluster, calendar),

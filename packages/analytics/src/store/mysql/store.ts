@@ -141,6 +141,8 @@ export async function openMysqlStore(
 
   return {
     engine: 'mysql',
+    batching: { messagesPerEvent: 1 },
+    isCutByClose: true,
     settings,
     calendar,
     ...createReads(ingest, rankings),

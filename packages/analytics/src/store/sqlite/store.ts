@@ -142,6 +142,9 @@ export async function openSqliteStore(
 
   return {
     engine: 'sqlite',
+    // Two threads hold a batch, and one of many messages takes the most memory.
+    batching: { messagesPerEvent: 0.5 },
+    isCutByClose: false,
     settings,
     calendar,
     ...createReads(engine, rankings),

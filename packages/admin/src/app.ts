@@ -1,6 +1,5 @@
 /** The panel: the table of routes, what guards them, and the one place where an error becomes an answer. */
 
-import { hash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { constants } from 'node:zlib'
@@ -8,6 +7,7 @@ import compress from '@fastify/compress'
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
 import { boundConnections } from '@postviews/client/src/connections.ts'
+import { etagOf, isFresh } from '@postviews/client/src/etag.ts'
 import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client/src/index.ts'
 import { createLoopTurns } from '@postviews/client/src/loop-turns.ts'
 import { type StatsZone, UTC } from '@postviews/client/src/zone-time.ts'
@@ -299,9 +299,9 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
 /** With an ETag over all but when it was read: a browser that asks again learns that little, if nothing changed. */
 function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer) {
   const { asOf, ...rest } = answer
-  const etag = `W/"${hash('sha256', JSON.stringify(rest), 'base64url').slice(0, 22)}"`
+  const etag = etagOf(JSON.stringify(rest))
   reply.header('ETag', etag).header('X-As-Of', asOf ?? '')
-  if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+  if (isFresh(request.headers['if-none-match'], etag)) return reply.code(304).send()
   return reply.send(answer)
 }
 

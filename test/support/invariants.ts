@@ -100,7 +100,9 @@ async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Pro
       return false
     }
     const isAllThere = stored >= good && (await depthOf(DEAD_QUEUE)) >= bad
-    return isAllThere || Date.now() - movedAt > NOTHING_MOVES_MS
+    if (isAllThere) return true
+    // A quorum queue without a leader says that it is empty as well: that must not pass for a loss.
+    return Date.now() - movedAt > NOTHING_MOVES_MS && (await nothingIsIn(someNode(surroundings)))
   }
   // The database, or a queue, may be gone for the moment.
   const isDrainedNow = () =>
@@ -113,6 +115,19 @@ async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Pro
       throw new Error(`${error.message}, but ${last}`)
     },
   )
+}
+
+/** Whether the queues themselves give out nothing. */
+async function nothingIsIn(amqpUrl: string): Promise<boolean> {
+  const connection = await connect(amqpUrl)
+  try {
+    const channel = await connection.createChannel()
+    for (const queue of CONSUMED_QUEUES) if ((await channel.get(queue)) !== false) return false
+    return true
+  } finally {
+    // What it was given goes back.
+    await connection.close()
+  }
 }
 
 /** Waits until at least so many views are stored, also in a database that is away for now, or not made yet. */

@@ -419,6 +419,53 @@ describe('ClickHouse on two shards', () => {
     assert.deepEqual(parts, [{ block: 1 }, { block: 1 }])
   })
 
+  test('tells readers of a closed day apart under one secret, in how many runs ever settings are applied', async t => {
+    const { open, store, sql, url } = await onTwoShards(t)
+    // Of more hours than are gone through together, the last two of which are the first of a day in Warsaw.
+    const hours = Array.from({ length: 5 * 24 }, (_, hour) => unix(`${TODAY}T00:00:00Z`) + hour * HOUR)
+    await record(
+      store,
+      hours.map(at => view(new Date(at * 1_000).toISOString(), { postUuid: 'post-0' })),
+    )
+    const [last, next] = ['2026-03-13T23:30:00Z', '2026-03-14T00:30:00Z']
+    await record(store, [view(last, { postUuid: 'post-1' }), view(next, { postUuid: 'post-1' })])
+    await store.roll!()
+    await store.prune({ now: unix('2026-04-01T00:00:00Z'), rawRetentionDays: 0, maxAgeSeconds: DAY })
+    const warsaw = await open(url, { ...SETTINGS, timeZone: 'Europe/Warsaw' })
+    const interrupted = (step: string, done: number) => {
+      if (step === 'settings' && done === 1) throw new Error('interrupted')
+    }
+    await assert.rejects(warsaw.rebuild({ adoptSettings: true }, interrupted), /^Error: interrupted$/)
+    await warsaw.rebuild({ adoptSettings: true })
+    const days = await warsaw.postDays(['post-1'], '2026-03-14', '2026-03-14')
+    assert.deepEqual(
+      days.get('post-1')!.map(({ views, unique_views }) => [views, unique_views]),
+      [[2, 1]],
+    )
+    assert.deepEqual(
+      await sql("SELECT value FROM post_view_agreed WHERE name = 'secret of settings' AND value != ''"),
+      [],
+    )
+    await assertVerified(warsaw)
+  })
+
+  test('leaves a view of a day that settings could not reach as it is, also when it comes again', async t => {
+    const { open, url } = await onTwoShards(t)
+    const keepsNone = async (timeZone: string) => {
+      const store = await openStore(url, { ...SETTINGS, timeZone }, { ipStorage: 'none' })
+      atEnd(t, () => store.close())
+      return store
+    }
+    const late = [view(`${TODAY}T23:30:00Z`, { postUuid: 'post-1' })]
+    await record(await keepsNone('UTC'), late)
+    const warsaw = await keepsNone('Europe/Warsaw')
+    await warsaw.rebuild({ adoptSettings: true })
+    await record(warsaw, late)
+    assert.equal(await viewsOn(await open(url, { ...SETTINGS, timeZone: 'Europe/Warsaw' }), TODAY), 1)
+    await assertCounts(warsaw, 1, 1)
+    assert.equal(await viewsOn(warsaw, TODAY), 1)
+  })
+
   test('refuses another number of shards', async t => {
     const { url, open } = await onTwoShards(t)
     const one = url.replace(/,127\.0\.0\.1:\d+/, '')

@@ -1,12 +1,11 @@
 /** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
 
-import { randomBytes } from 'node:crypto'
 import { type ClockChange, clockChange, EVERY_DAY, learnSettings, settingsDiffer } from '../agreement.ts'
 import { addDays, type Day, daysBetween, latest } from '../calendar.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
 import { deriveAgain, derivedOf, hourGroups, viewsIn, WITHOUT_ADDRESS } from './derive.ts'
-import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
+import { closedDays, type DayKey, dayKey, dayKeys, destroyPassingSecret, passingSecret } from './keys.ts'
 import { sourcesOf } from './roll.ts'
 import {
   checkedState,
@@ -38,14 +37,16 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
         await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
     }
     const own = firstState(engine)
-    await recordState(cluster, {
+    const next = {
       ...before,
       agreement: before.agreement + 1,
       epoch: before.epoch + 1,
       settings: own.settings,
       rules: change.clocks ? own.rules : before.rules,
       settingsSince,
-    })
+    }
+    // By another process, which may have recorded a list of hosts alone.
+    if (!(await recordState(cluster, next))) return adoptSettings(engine, progress)
   }
   const state = await checkedState(engine)
   const shards = await cluster.shards()
@@ -67,6 +68,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
     }
   }
   await raise(cluster, 'zones applied', state.epoch)
+  await destroyPassingSecret(cluster, state.epoch)
   progress('settings', 1, 1)
 }
 
@@ -124,8 +126,8 @@ async function keysToApply(engine: Engine, state: State): Promise<Map<Day, DayKe
     // In the zone of before, nothing had happened on such a day; its readers may come again.
     if (!closed.has(day)) keys.set(day, await dayKey(cluster, day, async () => {}))
     // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one that
-    // nobody keeps; where one lacks, who was told apart stays told apart.
-    else if (!lacks) keys.set(day, { number: 0, secret: randomBytes(32).toString('hex') })
+    // is kept until all of them are; where one lacks, who was told apart stays told apart.
+    else if (!lacks) keys.set(day, { number: 0, secret: await passingSecret(cluster, state.epoch, day) })
   }
   return keys
 }

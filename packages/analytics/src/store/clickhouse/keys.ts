@@ -3,7 +3,7 @@
  * says that the day was closed, and its key destroyed. Opened again it has another.
  */
 
-import { randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { Day } from '../calendar.ts'
 import { agree, forgetClaims, latestEntries, latestEntry } from './agreed.ts'
 import type { Cluster } from './connection.ts'
@@ -13,6 +13,9 @@ export interface DayKey {
   number: number
   secret: string
 }
+
+/** In `post_view_agreed`: the secret of an adoption of settings, at twice its epoch, and that it is destroyed, one above. */
+const PASSING = 'secret of settings'
 
 /** Before the secret of a day that is being opened again: some of its rows are still hashed under the key of before. */
 const OPENING = 'opening '
@@ -47,6 +50,24 @@ export async function dayKey(
   }
 }
 
+/**
+ * What the readers of a closed day are hashed under again while other settings are applied: the same whoever goes on with that,
+ * so that a reader whose rows are gone through in two runs stays one.
+ */
+export async function passingSecret(cluster: Cluster, epoch: number, day: Day): Promise<string> {
+  const secret = await agree(cluster, PASSING, { number: 2 * epoch, value: newSecret() })
+  // Destroyed already: what comes so late is told apart from nothing else.
+  return secret === '' ? newSecret() : hash('sha256', secret + day)
+}
+
+/** Nobody can tell from then on whose address a row had. */
+export async function destroyPassingSecret(cluster: Cluster, epoch: number): Promise<void> {
+  const latest = await latestEntry(await cluster.first(), PASSING)
+  if (latest === null || latest.number > 2 * epoch) return
+  await agree(cluster, PASSING, { number: 2 * epoch + 1, value: '' })
+  await destroyReplaced(cluster)
+}
+
 /** The keys of the days whose views are still accepted. */
 export async function dayKeys(cluster: Cluster): Promise<Map<Day, DayKey>> {
   const keys = new Map<Day, DayKey>()
@@ -65,8 +86,12 @@ export async function closedDays(cluster: Cluster): Promise<Set<Day>> {
 /** Destroys the keys of the days, and what somebody who died has left of others. */
 export async function closeDays(cluster: Cluster, keys: ReadonlyMap<Day, DayKey>): Promise<void> {
   for (const [day, { number }] of keys) await agree(cluster, `key ${day}`, { number: number + 1, value: '' })
+  await destroyReplaced(cluster)
+}
+
+async function destroyReplaced(cluster: Cluster): Promise<void> {
   const first = await cluster.first()
-  await forgetClaims(first, 'key ')
+  for (const prefix of ['key ', PASSING]) await forgetClaims(first, prefix)
   const [left] = await first.all(`SELECT count() AS secrets FROM post_view_agreed WHERE ${REPLACED}`)
   if (Number(left!['secrets']) === 0) return
   await first.run(
@@ -75,7 +100,7 @@ export async function closeDays(cluster: Cluster, keys: ReadonlyMap<Day, DayKey>
 }
 
 /** As SQL: secrets that do not hold any more. */
-const REPLACED = `startsWith(name, 'key ') AND value != ''
+const REPLACED = `(startsWith(name, 'key ') OR name = '${PASSING}') AND value != ''
   AND (name, number) NOT IN (SELECT name, max(number) FROM post_view_agreed GROUP BY name)`
 
 function newSecret(): string {

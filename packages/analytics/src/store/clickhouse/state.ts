@@ -20,7 +20,6 @@ import { type OwnHosts, ownHostsText, recordedOwnHosts, replacementOf } from '..
 import type { Migrated } from '../store.ts'
 import { agree, type Entry, entriesOf } from './agreed.ts'
 import type { Cluster } from './connection.ts'
-import { quoted } from './sql.ts'
 
 export interface Engine extends Own {
   cluster: Cluster
@@ -154,10 +153,12 @@ export async function recordedLists(cluster: Cluster): Promise<string[]> {
   return entries.map(({ value }: Entry) => (JSON.parse(value) as Recorded).ownHosts)
 }
 
-/** As SQL: of which settings a row is, and whether days that they could not reach are left alone. */
-export function isOfOther({ epoch, settingsSince }: State): string {
-  const reached = settingsSince === null ? 'true' : `day >= ${quoted([settingsSince])}`
-  return `${EPOCH} < ${epoch} AND ${reached}`
+/**
+ * As SQL: whether a row was not gone through yet under these settings. Those of days that the settings could not reach are, too, and
+ * stay as they are: one that comes again must not outrank them.
+ */
+export function isOfOther({ epoch }: State): string {
+  return `${EPOCH} < ${epoch}`
 }
 
 /** Of a row's version; see row.ts. */

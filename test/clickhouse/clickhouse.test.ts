@@ -460,7 +460,7 @@ describe('ClickHouse on two shards', () => {
     await record(await keepsNone('UTC'), late)
     const warsaw = await keepsNone('Europe/Warsaw')
     await warsaw.rebuild({ adoptSettings: true })
-    await record(warsaw, late)
+    await record(warsaw, late, { receivedAt: unix(`${TODAY}T23:31:00Z`) })
     assert.equal(await viewsOn(await open(url, { ...SETTINGS, timeZone: 'Europe/Warsaw' }), TODAY), 1)
     await assertCounts(warsaw, 1, 1)
     assert.equal(await viewsOn(warsaw, TODAY), 1)

@@ -1,6 +1,6 @@
 /** The rankings' way to SQLite, in a thread that ends when it is asked for the year 1999, and fails when asked for 1998. */
 
-import type { RankingSource } from '../../packages/analytics/src/store/sql/held-rankings.ts'
+import type { RankingSource } from '../../packages/analytics/src/store/sql/ranking-cache.ts'
 import {
   type FileInUse,
   openRankingSource as openSqlite,

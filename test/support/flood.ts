@@ -10,7 +10,7 @@ import { Answers, Availability } from '../../packages/admin/src/answers.ts'
 import { createLog as createPanelLog } from '../../packages/admin/src/log.ts'
 import { createPosts } from '../../packages/admin/src/posts.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
-import { HeldAnswers } from '../../packages/analytics/src/store/clickhouse/held-answers.ts'
+import { AnswerCache } from '../../packages/analytics/src/store/clickhouse/answer-cache.ts'
 import { BotList, toRow } from '../../packages/analytics/src/store/row.ts'
 
 /** Each returns what holds the part, so that it is alive when the heap is measured. */
@@ -74,7 +74,7 @@ const FLOODS: Record<string, () => unknown> = {
   },
 
   'answers of the API': async () => {
-    const held = new HeldAnswers()
+    const held = new AnswerCache()
     const question = (n: number) => ['30d', '2026-10-22', '2026-11-21', 100, n].join(' ')
     const posts = (n: number) =>
       Array.from({ length: 100 }, (_, index) => ({

@@ -3,8 +3,8 @@
  * Analytics is away the last answer is given, marked as old with the time since when.
  */
 
+import { ByteCache, entryBytes } from '@postviews/client/src/byte-cache.ts'
 import { StatsRefused, StatsUnavailable } from '@postviews/client/src/index.ts'
-import { entryBytes, Kept } from '@postviews/client/src/kept.ts'
 import { describeError, type Log } from './log.ts'
 import type { Known, Unavailable } from './pages/model.ts'
 
@@ -77,7 +77,7 @@ function meansUnavailable(error: unknown): boolean {
 export class Answers<Data> {
   readonly #availability: Availability
   readonly #now: () => number
-  readonly #kept = new Kept<Answer<Data>>(KEPT_BYTES)
+  readonly #kept = new ByteCache<Answer<Data>>(KEPT_BYTES)
   readonly #loading = new Map<string, Promise<Known<Data>>>()
 
   /** @param now milliseconds of a clock that nobody sets back */

@@ -7,8 +7,8 @@
  * Nothing here ever rejects: a panel without titles shows ids.
  */
 
+import { ByteCache, entryBytes, ownCopy } from '@postviews/client/src/byte-cache.ts'
 import { canonicalPost } from '@postviews/client/src/index.ts'
-import { entryBytes, Kept, ownCopy } from '@postviews/client/src/kept.ts'
 import { describeError, type Log } from './log.ts'
 import type { Names, PostName } from './pages/model.ts'
 
@@ -52,7 +52,7 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
     }
   }
   /** Also the posts that it does not know: null. */
-  const known = new Kept<{ name: PostName | null; at: number }>(KNOWN_BYTES)
+  const known = new ByteCache<{ name: PostName | null; at: number }>(KNOWN_BYTES)
   let lostAt: number | null = null
 
   async function ask(query: Record<string, string>): Promise<NamedPost[] | null> {

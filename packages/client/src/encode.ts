@@ -1,7 +1,7 @@
 /** What is sent for an event: by the tracker, and by the fake that takes its place in tests. */
 
 import { isBoxedPrimitive } from 'node:util/types'
-import { ownCopy } from './kept.ts'
+import { ownCopy } from './byte-cache.ts'
 import { keptOfUrl } from './url.ts'
 import { uuidv7 } from './uuid.ts'
 import {

@@ -1,6 +1,6 @@
 /** Reads the internal API. Field names are those of its JSON; times are ISO 8601 in UTC, days `YYYY-MM-DD`. */
 
-import { entryBytes, Kept, ownCopy } from './kept.ts'
+import { ByteCache, entryBytes, ownCopy } from './byte-cache.ts'
 import { canonicalPost } from './view.ts'
 import type { ClockOffset } from './zone-time.ts'
 
@@ -218,7 +218,7 @@ class Api {
   readonly #key: string
   readonly #timeoutMs: number
   readonly #fetch: typeof globalThis.fetch
-  readonly #kept = new Kept<KeptAnswer>(MAX_KEPT_BYTES)
+  readonly #kept = new ByteCache<KeptAnswer>(MAX_KEPT_BYTES)
 
   constructor({ baseUrl, key, timeoutMs = DEFAULT_TIMEOUT_MS, fetch = globalThis.fetch }: StatsOptions) {
     const base = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined

@@ -7,7 +7,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { isIP, isIPv4, SocketAddress } from 'node:net'
-import { ownCopy } from './kept.ts'
+import { ownCopy } from './byte-cache.ts'
 import {
   CLOCK_MAY_BE_AHEAD_SECONDS,
   type MessageTime,

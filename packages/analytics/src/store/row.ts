@@ -2,8 +2,8 @@
 
 import { hash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
+import { ByteCache, entryBytes } from '@postviews/client/src/byte-cache.ts'
 import { canonicalIp, type View } from '@postviews/client/src/index.ts'
-import { entryBytes, Kept } from '@postviews/client/src/kept.ts'
 import { isbot } from 'isbot'
 import type { Calendar, Day } from './calendar.ts'
 import { hostOf, withoutWww } from './hosts.ts'
@@ -91,7 +91,7 @@ const KNOWN_AGENTS_BYTES = 8 * 1_048_576
 
 /** Asks `isbot` about each user agent once: the list is long, and agents repeat. */
 export class BotList {
-  readonly #known = new Kept<boolean>(KNOWN_AGENTS_BYTES)
+  readonly #known = new ByteCache<boolean>(KNOWN_AGENTS_BYTES)
 
   isBot(userAgent: string | null): boolean {
     if (userAgent === null || userAgent === '') return false

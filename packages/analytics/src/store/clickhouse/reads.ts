@@ -4,9 +4,9 @@ import { REMAINDER } from '../bounds.ts'
 import { addDays, type Calendar, type Day, latest } from '../calendar.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
+import { AnswerCache } from './answer-cache.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { dayIn, hostsOf, postIn, SAYS, SUMS, siteHostsOf } from './count.ts'
-import { HeldAnswers } from './held-answers.ts'
 import { shardOf } from './record.ts'
 import { sourcesOf } from './roll.ts'
 import { postKey, within } from './sql.ts'
@@ -65,7 +65,7 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
     return [...days].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
   }
 
-  const held = new HeldAnswers()
+  const held = new AnswerCache()
   const topPosts = async (period: { from: Day; to: Day } | null, limit: number, offset: number) => {
     const readMs = performance.now()
     const figures =

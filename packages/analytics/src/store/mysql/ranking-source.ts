@@ -1,6 +1,6 @@
 /** What rankings are read from on a server: a connection of their own thread, so that no other thread reads their rows. */
 
-import type { RankingSource } from '../sql/held-rankings.ts'
+import type { RankingSource } from '../sql/ranking-cache.ts'
 import type { Server } from './address.ts'
 import { MysqlConnection } from './connection.ts'
 

@@ -7,7 +7,7 @@ import { StoreRefused } from '../failures.ts'
 import { UNKNOWN_VISITOR } from '../row.ts'
 import { recordedLists } from './own-hosts.ts'
 import { dayKeys, rowsAbout } from './rows.ts'
-import { marks, SELECT_STATE, type SqlEngine, type SqlRow, type State, toState } from './sql.ts'
+import { placeholders, SELECT_STATE, type SqlEngine, type SqlRow, type State, toState } from './sql.ts'
 
 const ROWS_AT_ONCE = 5_000
 /** As SQL: an adopted row of a day whose views are not those of its rows. */
@@ -154,7 +154,7 @@ async function* readers(
   const days = open.filter(day => rawFrom !== null && day < rawFrom)
   if (days.length === 0) return
   const rows = await reader.all(
-    `SELECT post_uuid, day, slice, HEX(visitor) AS visitor FROM post_view_visitors WHERE day IN (${marks(days.length)})`,
+    `SELECT post_uuid, day, slice, HEX(visitor) AS visitor FROM post_view_visitors WHERE day IN (${placeholders(days.length)})`,
     days,
   )
   yield rows.map(row => ({

@@ -4,7 +4,7 @@ import type { Forget, Progress } from '../store.ts'
 import { idRanges } from './id-ranges.ts'
 import { untilNoneIsReopened } from './reopen.ts'
 import { rowsAbout } from './rows.ts'
-import { marks, type SqlEngine } from './sql.ts'
+import { placeholders, type SqlEngine } from './sql.ts'
 import { groupsOf } from './steps.ts'
 
 const ROWS_AT_ONCE = 1_000
@@ -28,7 +28,7 @@ export async function forget(engine: SqlEngine, who: Forget, progress: Progress 
         client.run(
           `UPDATE post_views
            SET user_id = NULL, ip = NULL, user_agent = NULL, referer = NULL, viewed_at = viewed_at
-           WHERE id IN (${marks(ids.length)}) AND ${column} = ?`,
+           WHERE id IN (${placeholders(ids.length)}) AND ${column} = ?`,
           [...ids, value],
         ),
       )

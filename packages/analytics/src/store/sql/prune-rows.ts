@@ -17,7 +17,15 @@ import { addDays, type Day, latest } from '../calendar.ts'
 import type { Progress, PruneOptions } from '../store.ts'
 import { daysBeingReopened } from './reopen.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
-import { figure, marks, SELECT_STATE, type SqlClient, type SqlEngine, type SqlRow, toState } from './sql.ts'
+import {
+  figure,
+  placeholders,
+  SELECT_STATE,
+  type SqlClient,
+  type SqlEngine,
+  type SqlRow,
+  toState,
+} from './sql.ts'
 import { groupsOf, Pace, type Step } from './steps.ts'
 
 const DAY_SECONDS = 86_400
@@ -144,7 +152,7 @@ async function remove(client: SqlClient, ids: readonly number[]): Promise<number
   let removed = 0
   let lastDay: Day | null = null
   for (const some of groupsOf(ids, IDS_AT_ONCE)) {
-    const those = `id IN (${marks(some.length)})`
+    const those = `id IN (${placeholders(some.length)})`
     const [row] = await client.all(`SELECT MAX(day) AS day FROM post_views WHERE ${those}`, some)
     lastDay = latest(lastDay, row!['day'] as Day | null)
     removed += await client.run(`DELETE FROM post_views WHERE ${those}`, some)
@@ -180,11 +188,12 @@ async function eraseFuture(
       erased += await step(async client => {
         // Their addresses are needed until their day is open again.
         const days = await daysBeingReopened(client)
-        const others = days.length === 0 ? '' : `AND (day IS NULL OR day NOT IN (${marks(days.length)}))`
+        const others =
+          days.length === 0 ? '' : `AND (day IS NULL OR day NOT IN (${placeholders(days.length)}))`
         return client.run(
           `UPDATE post_views
            SET user_id = NULL, ip = NULL, user_agent = NULL, referer = NULL, viewed_at = viewed_at
-           WHERE id IN (${marks(ids.length)}) ${others}`,
+           WHERE id IN (${placeholders(ids.length)}) ${others}`,
           [...ids, ...days],
         )
       })

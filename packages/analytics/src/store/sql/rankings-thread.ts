@@ -1,8 +1,8 @@
-/** The thread that keeps rankings; see `held-rankings.ts`. It is asked by `rankings.ts`. */
+/** The thread that keeps rankings; see `ranking-cache.ts`. It is asked by `rankings.ts`. */
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { StoreMisplaced } from '../failures.ts'
-import { HeldRankings, type RankingPage, type RankingQuestion, type RankingSource } from './held-rankings.ts'
+import { RankingCache, type RankingPage, type RankingQuestion, type RankingSource } from './ranking-cache.ts'
 
 /** How the thread gets at the database: a module that exports `openRankingSource`, and what that is called with. */
 export interface RankingPlace {
@@ -33,7 +33,7 @@ interface RankingModule {
 const { module, options, maxBytes } = workerData as RankingThreadData
 const { openRankingSource } = (await import(module)) as RankingModule
 const source = openRankingSource(options)
-const rankings = new HeldRankings(source, maxBytes)
+const rankings = new RankingCache(source, maxBytes)
 const port = parentPort!
 
 port.on('message', async ({ id, question }: RankingRequest) => {

@@ -12,12 +12,12 @@ import { StoreUnavailable } from '../failures.ts'
 import { openRankingSource } from '../sqlite/ranking-source.ts'
 import { openSqliteStore } from '../sqlite/store.ts'
 import {
-  HeldRankings,
   monotonicMs,
   type Period,
+  RankingCache,
   type RankingMoment,
   type RankingSource,
-} from './held-rankings.ts'
+} from './ranking-cache.ts'
 import { Rankings } from './rankings.ts'
 
 const TODAY = '2026-03-10'
@@ -80,7 +80,7 @@ test('answers others while it reads and ranks', async t => {
   const { file } = await bigStore(t, 150_000, [TODAY])
   const source = openRankingSource(file)
   t.after(() => source.close())
-  const rankings = new HeldRankings(source, 2 ** 28)
+  const rankings = new RankingCache(source, 2 ** 28)
   const spent = () => process.threadCpuUsage().user / 1_000
   const startMs = spent()
   let [longestMs, lastMs, isDone] = [0, startMs, false]
@@ -105,7 +105,7 @@ test('gives the list that there is while a slow store reads it anew', async t =>
   t.after(() => sqlite.close())
   let gate = sleep(SLOW_MS)
   let snapshots = 0
-  const rankings = new HeldRankings(
+  const rankings = new RankingCache(
     {
       check: () => sqlite.check(),
       close: () => sqlite.close(),
@@ -148,7 +148,7 @@ test('keeps no more in memory than it may, whatever it is asked', async t => {
   t.after(() => source.close())
   const periods = [MONTH, { from: TODAY, to: TODAY }, { from: addDays(TODAY, -7), to: TODAY }, null]
   for (const maxBytes of [0, 100_000, 300_000, 400_000, 2 ** 28]) {
-    const rankings = new HeldRankings(source, maxBytes)
+    const rankings = new RankingCache(source, maxBytes)
     for (const period of [...periods, ...periods]) {
       const { total, posts } = await rankings.page(asked(period, 1_000, 1_500))
       const expected = period === null ? 0 : 2_000
@@ -195,8 +195,8 @@ function smallSource({ meanwhile, isInLine = true }: SmallSource = {}) {
 test('counts what lists and days take beside their numbers, so that many small ones keep within the bound', async () => {
   const { source } = smallSource()
   const periods = Array.from({ length: 40 }, (_, list) => ({ from: addDays(TODAY, -50 - list), to: TODAY }))
-  const roomy = new HeldRankings(source, 2 ** 28)
-  const small = new HeldRankings(source, 100_000)
+  const roomy = new RankingCache(source, 2 ** 28)
+  const small = new RankingCache(source, 100_000)
   for (const period of periods) {
     const before = roomy.bytes
     await roomy.page(asked(period))
@@ -209,13 +209,13 @@ test('counts what lists and days take beside their numbers, so that many small o
 
 test('reads few lists at the same time, however many are asked for', async () => {
   const { source, found } = smallSource({ meanwhile: turn, isInLine: false })
-  const rankings = new HeldRankings(source, 2 ** 28)
+  const rankings = new RankingCache(source, 2 ** 28)
   const periods = Array.from({ length: 30 }, (_, list) => ({ from: addDays(TODAY, -40 - list), to: TODAY }))
   const pages = await Promise.all(periods.map(period => rankings.page(asked(period))))
   assert.deepEqual(new Set(pages.map(({ total }) => total)), new Set([10]))
   assert.ok(found.mostInHand <= 4, `${found.mostInHand} at the same time`)
   // A failure hands its turn on as well.
-  const failing = new HeldRankings(
+  const failing = new RankingCache(
     { ...source, snapshot: () => Promise.reject(new StoreUnavailable('away')) },
     2 ** 28,
   )
@@ -226,7 +226,7 @@ test('reads few lists at the same time, however many are asked for', async () =>
 test('gives a list that takes no time to read while many that do are read', async () => {
   const { promise: gate, resolve: open } = Promise.withResolvers<void>()
   const { source, found } = smallSource({ meanwhile: day => day === TODAY || gate, isInLine: false })
-  const rankings = new HeldRankings(source, 2 ** 28)
+  const rankings = new RankingCache(source, 2 ** 28)
   const viewsToday = async () => (await rankings.page(asked({ from: TODAY, to: TODAY }))).posts[0]?.views
   assert.equal(await viewsToday(), 5)
   const long = Array.from({ length: 10 }, (_, list) =>
@@ -254,7 +254,7 @@ test('reads once more what was counted while a list took longer to read than it 
         found.views++
       },
     })
-    const rankings = new HeldRankings(source, maxBytes)
+    const rankings = new RankingCache(source, maxBytes)
     const question = { ...asked(today), maxAgeMs: SLOW_MS / 2 }
     const { ageMs, posts } = await rankings.page(question)
     assert.equal(found.daysRead, days)
@@ -272,7 +272,7 @@ test('gives another list between two days of a long one, also where that is read
       await turn()
     },
   })
-  const rankings = new HeldRankings(source, 2 ** 28)
+  const rankings = new RankingCache(source, 2 ** 28)
   const long = rankings.page(asked({ from: '2025-01-01', to: TODAY }))
   await begun.promise
   assert.equal((await rankings.page(asked({ from: TODAY, to: TODAY }))).total, 10)

@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads'
 import { StoreMisplaced, StoreUnavailable } from '../failures.ts'
-import type { RankingPage, RankingQuestion } from './held-rankings.ts'
+import type { RankingPage, RankingQuestion } from './ranking-cache.ts'
 import type { RankingPlace, RankingReply, RankingRequest, RankingThreadData } from './rankings-thread.ts'
 
 /** What rankings keep in memory where nothing else is asked for. */

@@ -3,10 +3,10 @@
 import { addDays, type Day, daysFrom } from '../calendar.ts'
 import { referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
-import { monotonicMs } from './held-rankings.ts'
 import { ownHosts } from './own-hosts.ts'
+import { monotonicMs } from './ranking-cache.ts'
 import type { Rankings } from './rankings.ts'
-import { figure, marks, type SqlEngine, type SqlRow } from './sql.ts'
+import { figure, placeholders, type SqlEngine, type SqlRow } from './sql.ts'
 import { topHosts } from './top-hosts.ts'
 
 export function createReads(
@@ -35,7 +35,7 @@ export function createReads(
         `SELECT post_uuid, views, detailed_views, unique_views, logged_in, bots,
                 first_viewed_at, last_viewed_at, unknown_until
          FROM post_view_totals
-         WHERE post_uuid IN (${marks(posts.length)})`,
+         WHERE post_uuid IN (${placeholders(posts.length)})`,
         posts,
       )
       const found = new Map(rows.map(row => [row['post_uuid'], row]))
@@ -50,7 +50,7 @@ export function createReads(
       const rows = await reader.all(
         `SELECT post_uuid, date, view_count AS views, view_count AS detailed_views, unique_views, logged_in, bots
          FROM post_view_aggregates
-         WHERE post_uuid IN (${marks(posts.length)}) AND date IN (${marks(days.length)})
+         WHERE post_uuid IN (${placeholders(posts.length)}) AND date IN (${placeholders(days.length)})
          ORDER BY date`,
         [...posts, ...days],
       )

@@ -20,7 +20,7 @@ import {
   toStored,
   type VisitorKey,
 } from './recount.ts'
-import { marks, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import { placeholders, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { inGroups } from './steps.ts'
 import { writeTotals } from './totals.ts'
 import { countOfRebuilds, PutRightMeanwhile, Turn } from './turn.ts'
@@ -187,7 +187,7 @@ async function storedOf(
   const rows = await client.all(
     `SELECT post_uuid, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
      FROM post_view_aggregates
-     WHERE date = ? AND post_uuid IN (${marks(posts.length)})`,
+     WHERE date = ? AND post_uuid IN (${placeholders(posts.length)})`,
     [day, ...posts],
   )
   return new Map(rows.map(row => [String(row['post_uuid']), toStored(row)]))

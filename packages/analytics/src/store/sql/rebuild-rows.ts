@@ -6,7 +6,7 @@ import type { Progress } from '../store.ts'
 import { makeKey } from './day-keys.ts'
 import { differences } from './recount.ts'
 import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows, rowsAbout } from './rows.ts'
-import { marks, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import { placeholders, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
 import { raiseRebuilds } from './turn.ts'
 
@@ -65,7 +65,10 @@ export async function fixRows(
   const isBot = (agent: string | null) => bots.isBot(agent)
   let fixed = 0
   const ids = wrong.map(({ id }) => id)
-  for await (const rows of rawRows(engine, client, { where: `id IN (${marks(ids.length)})`, values: ids })) {
+  for await (const rows of rawRows(engine, client, {
+    where: `id IN (${placeholders(ids.length)})`,
+    values: ids,
+  })) {
     for (const row of rows) {
       const { day } = deriveAgain(row, engine, state, keys, isBot)
       // The first row of a day that nothing else was counted on, by somebody who knows of no keys.

@@ -26,7 +26,7 @@ import type { Progress, Reopened } from '../store.ts'
 import { giveUpLease, holdLease } from './lease.ts'
 import { AROUND_SECONDS, counted } from './recount.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
-import { figure, marks, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
+import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
 import { groupsOf, Pace } from './steps.ts'
 import { raiseRebuilds } from './turn.ts'
 import { dropVisitors, listAndCountReaders, listReaders } from './visitors.ts'
@@ -329,7 +329,7 @@ async function hashAgain(
   await client.run(
     `UPDATE post_views
      SET visitor = CASE id ${changes.map(() => 'WHEN ? THEN UNHEX(?)').join(' ')} END, viewed_at = viewed_at
-     WHERE id IN (${marks(changes.length)})`,
+     WHERE id IN (${placeholders(changes.length)})`,
     [...changes.flat(), ...changes.map(([id]) => id)],
   )
 }

@@ -6,7 +6,7 @@
 
 import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NOWHERE, REMAINDER } from '../bounds.ts'
 import { addDays, type Day } from '../calendar.ts'
-import { marks, SELECT_STATE, type SqlClient, type SqlEngine, type SqlValue, toState } from './sql.ts'
+import { placeholders, SELECT_STATE, type SqlClient, type SqlEngine, type SqlValue, toState } from './sql.ts'
 
 /** The hosts of posts, or of the site: what a day keeps of each. Another dimension would have two such tables as well. */
 export interface HostTable {
@@ -166,8 +166,8 @@ export async function boundHosts(
     const going = hosts.filter(host => !kept.has(host))
     const [which, named] =
       going.length < staying.length
-        ? [`IN (${marks(going.length)})`, going]
-        : [`NOT IN (${marks(staying.length + 1)})`, ['', ...staying]]
+        ? [`IN (${placeholders(going.length)})`, going]
+        : [`NOT IN (${placeholders(staying.length + 1)})`, ['', ...staying]]
     if (going.length > 0) {
       const those = `${isHost} AND host > ? AND host <= ? AND host ${which}`
       await engine.exclusive(client =>

@@ -106,7 +106,7 @@ export function isSettled({ settledUntil }: Pick<State, 'settledUntil'>, day: Da
 }
 
 /** `?, ?, ?` for so many values. */
-export function marks(count: number): string {
+export function placeholders(count: number): string {
   return Array.from({ length: count }, () => '?').join(', ')
 }
 

@@ -3,7 +3,7 @@
 import { KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import { POST_HOSTS, SITE_HOSTS } from './settle.ts'
-import { marks, SELECT_STATE, type SqlClient, type SqlRow, type SqlValue, toState } from './sql.ts'
+import { placeholders, SELECT_STATE, type SqlClient, type SqlRow, type SqlValue, toState } from './sql.ts'
 
 export interface TopHosts {
   hosts: { host: string; views: number }[]
@@ -133,7 +133,7 @@ interface Where {
 
 function hostsOf(post: string | null, days: readonly Day[]): Where {
   return {
-    where: `date IN (${marks(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}`,
+    where: `date IN (${placeholders(days.length)}) ${post === null ? '' : 'AND post_uuid = ?'}`,
     values: post === null ? [...days] : [...days, post],
   }
 }

@@ -3,7 +3,7 @@
 import type { Day } from '../calendar.ts'
 import { corrected } from './corrected.ts'
 import { type Pair, type StoredAggregate, sumOf, toStored } from './recount.ts'
-import { figure, marks, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
+import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
 import { groupsOf } from './steps.ts'
 
 const TOTALS_AT_ONCE = 2_000
@@ -104,7 +104,7 @@ export async function correctedTotals(
     const rows = await client.all(
       `SELECT post_uuid, date, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
        FROM ${daysOfPosts}
-       WHERE post_uuid IN (${marks(posts.length)})`,
+       WHERE post_uuid IN (${placeholders(posts.length)})`,
       posts,
     )
     const daysOf = new Map(posts.map(post => [post, new Map<Day, StoredAggregate | null>()]))
@@ -148,7 +148,7 @@ export async function writeTotals(
   client: SqlClient,
   posts: readonly string[],
 ): Promise<void> {
-  const those = `post_uuid IN (${marks(posts.length)})`
+  const those = `post_uuid IN (${placeholders(posts.length)})`
   await client.run(`DELETE FROM post_view_totals WHERE ${those}`, posts)
   await client.run(
     `INSERT INTO post_view_totals

@@ -3,7 +3,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Day } from '../calendar.ts'
-import type { RankingMoment, RankingSource, UsePosts } from '../sql/held-rankings.ts'
+import type { RankingMoment, RankingSource, UsePosts } from '../sql/ranking-cache.ts'
 import type { SqlValue } from '../sql/sql.ts'
 import { stepOf } from '../step.ts'
 import { storeError } from './errors.ts'

@@ -9,7 +9,7 @@ const MAX_ANSWERS = 200
  * for all who ask meanwhile. So whatever is asked, and however often, takes a tenth of one connection's time at most, and
  * an answer that is made at once is always made anew. What it was read at is part of the answer.
  */
-export class HeldAnswers {
+export class AnswerCache {
   readonly #held = new Map<string, { answer: Promise<unknown>; askedMs: number; untilMs: number }>()
   readonly #nowMs: () => number
 

@@ -103,7 +103,7 @@ interface Look {
   found: HeldRanking | undefined
 }
 
-export class HeldRankings {
+export class RankingCache {
   readonly #source: RankingSource
   readonly #maxBytes: number
   #numbers = new PostNumbers()

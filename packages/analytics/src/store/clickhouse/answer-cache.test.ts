@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { HeldAnswers } from './held-answers.ts'
+import { AnswerCache } from './answer-cache.ts'
 
 /** A clock of the test's own, and answers that take so long by it; each has another number. */
 function setUp() {
@@ -14,7 +14,7 @@ function setUp() {
     pass(ms)
     return ++made
   }
-  return { held: new HeldAnswers(() => nowMs), pass, taking }
+  return { held: new AnswerCache(() => nowMs), pass, taking }
 }
 
 test('gives a dear answer again for ten times as long as it took, and then makes another', async () => {

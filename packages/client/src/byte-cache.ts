@@ -27,7 +27,7 @@ interface Entry<Value> {
  * The values that were used last, as many as there is room for. In two generations: what was used goes to the younger one,
  * and once that has half of the bytes, the older one is forgotten whole. Looking up what is there stays a look into a Map.
  */
-export class Kept<Value> {
+export class ByteCache<Value> {
   readonly #maxBytes: number
   #young = new Map<string, Entry<Value>>()
   #old = new Map<string, Entry<Value>>()

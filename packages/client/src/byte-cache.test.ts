@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { entryBytes, Kept, ownCopy } from './kept.ts'
+import { ByteCache, entryBytes, ownCopy } from './byte-cache.ts'
 
 test('a copy is the same text, whatever is in it', () => {
   for (const text of [
@@ -18,7 +18,7 @@ test('a copy is the same text, whatever is in it', () => {
 
 describe('what is kept', () => {
   test('is found again, and replaced', () => {
-    const kept = new Kept<number>(10_000)
+    const kept = new ByteCache<number>(10_000)
     kept.set('a', 1, 100)
     kept.set('b', 2, 100)
     kept.set('a', 3, 100)
@@ -29,7 +29,7 @@ describe('what is kept', () => {
 
   test('never takes more than the bytes it may', () => {
     for (const often of [1, 3, 50]) {
-      const kept = new Kept<number>(10_000)
+      const kept = new ByteCache<number>(10_000)
       const bytesOf = (n: number) => 100 + (n % 7) * 300
       for (let n = 0; n < 1_000; n++) {
         kept.set(String(n), bytesOf(n), bytesOf(n))
@@ -43,7 +43,7 @@ describe('what is kept', () => {
   })
 
   test('is what was used last', () => {
-    const kept = new Kept<number>(10_000)
+    const kept = new ByteCache<number>(10_000)
     kept.set('often', 0, 100)
     for (let n = 0; n < 500; n++) {
       kept.set(`once ${n}`, n, 100)
@@ -54,7 +54,7 @@ describe('what is kept', () => {
   })
 
   test('does not push all else out where it is large', () => {
-    const kept = new Kept<number>(10_000)
+    const kept = new ByteCache<number>(10_000)
     kept.set('small', 1, entryBytes('small'))
     kept.set('large', 2, 9_000)
     assert.deepEqual([kept.get('small'), kept.get('large')], [1, undefined])

@@ -466,6 +466,19 @@ describe('ClickHouse on two shards', () => {
     assert.equal(await viewsOn(warsaw, TODAY), 1)
   })
 
+  test('makes the tables on a server that has none of them yet', async t => {
+    const { servers, database, store, sql } = await onTwoShards(t)
+    for (const table of ['post_view_migrations', 'post_view_names'])
+      await queryShard(servers.shards[1]!, database, `DROP TABLE ${table} SYNC`)
+    await store.migrate()
+    const tables = await sql(
+      "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'post_view_names'",
+    )
+    assert.equal(tables.length, 2)
+    await record(store, views(20))
+    await assertCounts(store, 20)
+  })
+
   test('refuses another number of shards', async t => {
     const { url, open } = await onTwoShards(t)
     const one = url.replace(/,127\.0\.0\.1:\d+/, '')

@@ -5,7 +5,7 @@ import { StoreRefused } from '../failures.ts'
 import { refuseNewer, refuseOlder } from '../migrate.ts'
 import type { Progress } from '../store.ts'
 import { latestEntry, tellAll } from './agreed.ts'
-import { type Cluster, overAll } from './connection.ts'
+import { type Cluster, overAll, type Shard } from './connection.ts'
 import { isServers, UNKNOWN_TABLE } from './errors.ts'
 import { exclusively } from './lease.ts'
 import { carryOver, dropTablesOf1, dropViewsOf1 } from './migrate-from-1.ts'
@@ -40,15 +40,15 @@ interface Migration {
 
 export async function migrate(engine: Engine, progress: Progress = () => {}): Promise<void> {
   const { cluster } = engine
-  const [migrations, version] = [await readMigrations(cluster), await versionOf(cluster)]
-  const latest = migrations.at(-1)!.version
-  refuseNewer(version, latest)
+  const migrations = await readMigrations(cluster)
   const shards = await cluster.shards()
-  for (const shard of shards) {
-    // Of each server by itself: one that joins later has none of the tables yet.
-    for (const replica of shard.replicas()) await replica.run(CREATE_MIGRATIONS)
-    if (shard.isReplicated) await shard.onEach(CREATE_CLAIMS(shard.database))
-  }
+  const servers = shards.flatMap(shard => shard.replicas())
+  const versions = await Promise.all(servers.map(versionOf))
+  for (const version of versions) refuseNewer(version, migrations.at(-1)!.version)
+  // One that has joined later has none of the tables yet.
+  const version = Math.min(...versions)
+  for (const server of servers) await server.run(CREATE_MIGRATIONS)
+  for (const shard of shards) if (shard.isReplicated) await shard.onEach(CREATE_CLAIMS(shard.database))
   if (version === 1) await dropViewsOf1(shards)
   for (const { version: next, statements } of migrations) {
     if (next <= version) continue
@@ -59,15 +59,13 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
     }
     const record = () =>
       Promise.all(
-        shards
-          .flatMap(shard => shard.replicas())
-          .map(replica => replica.insert('post_view_migrations', 'version', JSON.stringify([next]))),
+        servers.map(server => server.insert('post_view_migrations', 'version', JSON.stringify([next]))),
       )
     if (version !== 1) await record()
     else
       await exclusively(engine, async () => {
         // Somebody else may have been first.
-        if ((await versionOf(cluster)) !== 1) return
+        if ((await versionOf(await cluster.first())) !== 1) return
         await carryOver(engine, progress)
         await record()
       })
@@ -80,7 +78,7 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
 /** @throws {StoreRefused} unless the database is of just this program's version */
 export async function checkVersion(cluster: Cluster): Promise<void> {
   const latest = (await readMigrations(cluster)).at(-1)!.version
-  const version = await versionOf(cluster)
+  const version = await versionOf(await cluster.first())
   refuseNewer(version, latest)
   const { database, origins } = cluster.address
   const hosts = origins.map(origin => new URL(origin).host).join(', ')
@@ -99,9 +97,9 @@ export async function checkVersion(cluster: Cluster): Promise<void> {
   }
 }
 
-async function versionOf(cluster: Cluster): Promise<number> {
+async function versionOf(server: Shard): Promise<number> {
   try {
-    const [row] = await cluster.all('SELECT max(version) AS version FROM post_view_migrations')
+    const [row] = await server.all('SELECT max(version) AS version FROM post_view_migrations')
     return Number(row!['version'])
   } catch (error) {
     if (isServers(error) && error.code === UNKNOWN_TABLE) return 0

@@ -64,9 +64,8 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
     if (version !== 1) await record()
     else
       await exclusively(engine, async () => {
-        // Somebody else may have been first.
-        if ((await versionOf(await cluster.first())) !== 1) return
-        await carryOver(engine, progress)
+        // Unless somebody else was first.
+        if ((await versionOf(await cluster.first())) === 1) await carryOver(engine, progress)
         await record()
       })
   }

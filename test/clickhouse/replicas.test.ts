@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addDays } from '../../packages/analytics/src/store/calendar.ts'
-import { StoreRefused } from '../../packages/analytics/src/store/failures.ts'
+import { shardOf } from '../../packages/analytics/src/store/clickhouse/record.ts'
+import { StoreRefused, StoreUnavailable } from '../../packages/analytics/src/store/failures.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { queryShard } from '../support/clickhouse.ts'
 import { ownReplicated, twoReplicated } from '../support/replicas.ts'
@@ -124,6 +125,33 @@ test('takes the stamp of a roll after it has listed what is to be counted', asyn
   await store.roll!()
   await store.roll!()
   assert.equal((await store.siteTotals()).views, ON_BOTH.length + LATER.length)
+  await assertVerified(store)
+})
+
+test('sums up days under a stamp that was taken after they were written', async t => {
+  const { url, replicas, open, store } = await create(t)
+  const another = await open(url.replace(/127\.0\.0\.1:\d+,(127\.0\.0\.1:\d+)/g, '$1'))
+  const [one, other] = POSTS.filter(post => shardOf(post, 2) === 0)
+  const [first, second] = replicas[0]!
+  const [atDays, isDead] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  await record(store, [view(NOON, { postUuid: one! })])
+  let rolling: Promise<unknown> | undefined
+  // It has listed the one view, and takes the later stamp; the days of both are not written yet when it sums up, and then it dies.
+  second!.before('max(number) AS latest', async () => {
+    await record(store, [view(`${DAY}T14:00:00Z`, { postUuid: other! })])
+    first!.before('INSERT INTO post_view_days', async () => {
+      atDays.resolve()
+      await isDead.promise
+    })
+    rolling = store.roll!()
+    await atDays.promise
+    second!.before('INSERT INTO post_view_counted', () => Promise.reject(new Error('it dies')))
+  })
+  await assert.rejects(another.roll!(), StoreUnavailable)
+  isDead.resolve()
+  await rolling
+  while (await store.roll!());
+  assert.equal((await store.siteTotals()).views, 2)
   await assertVerified(store)
 })
 

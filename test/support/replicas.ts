@@ -132,7 +132,9 @@ class StandIn implements Replica {
 
   async #pass(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
     const body = Buffer.concat(await asked.toArray()).toString()
-    if (this.#before !== undefined && body.includes(this.#before.words)) {
+    // An insert has its values in the body, and its statement in the address.
+    const said = decodeURIComponent(asked.url!.replaceAll('+', ' ')) + body
+    if (this.#before !== undefined && said.includes(this.#before.words)) {
       const { work } = this.#before
       this.#before = undefined
       await work()

@@ -3,7 +3,7 @@
 import { StoreRefused } from '../failures.ts'
 
 export interface Address {
-  /** `http://host:port`, one server of each shard. */
+  /** `http://host:port`, of each shard one server or several replicas. */
   origins: string[]
   user: string
   password: string

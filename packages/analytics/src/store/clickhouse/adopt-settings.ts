@@ -55,6 +55,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
   for (let again = true; again; ) {
     again = false
     for (const shard of shards) {
+      await shard.catchUp()
       const groups = await hourGroups(shard, others)
       let keys: Map<Day, DayKey> | undefined
       for (const [index, group] of groups.entries()) {

@@ -60,8 +60,9 @@ export async function carryFigures(
       await countPosts(shard, rolling, some, 'true')
       done += some.length
     }
-    await countSite(shard, rolling, days)
-    await countTotals(shard, rolling, 'true')
+    const sums = await rollingOf(engine, shard)
+    await countSite(shard, sums, days)
+    await countTotals(shard, sums, 'true')
   }
   let differing = 0
   for (const [index, shard] of shards.entries()) {

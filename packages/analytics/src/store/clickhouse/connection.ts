@@ -10,7 +10,7 @@ import {
 } from '@clickhouse/client'
 import { StoreRefused, StoreUnavailable } from '../failures.ts'
 import type { Address } from './address.ts'
-import { storeError } from './errors.ts'
+import { isServers, storeError } from './errors.ts'
 
 export type Row = Record<string, unknown>
 export type Params = Record<string, string | number | readonly string[]>
@@ -21,6 +21,15 @@ const LONG_LIMIT_MS = 3_600_000
 const CLOSE_LIMIT_MS = 3_000
 const QUORUM_LIMIT_MS = 20_000
 const ASK_AGAIN_MS = 60_000
+
+/** What a replica says that is well itself, and has lost Keeper or the others. */
+const LEFT_ALONE = new Set([
+  225, // NO_ZOOKEEPER
+  242, // TABLE_IS_READ_ONLY
+  285, // TOO_FEW_LIVE_REPLICAS
+  286, // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+  319, // UNKNOWN_STATUS_OF_INSERT
+])
 /** More than any batch has, so that a batch is one block, and so one part: there whole, or not at all. */
 const ONE_BLOCK_ROWS = 10_000_000
 const ONE_BLOCK_BYTES = 4_000_000_000
@@ -122,9 +131,12 @@ export class Shard {
     await Promise.all(tables.map(table => this.run(`SYSTEM SYNC REPLICA ${table} LIGHTWEIGHT`)))
   }
 
-  /** The same of all replicas that are known: whichever is asked by another server has it. */
+  /** The same of all replicas that can be reached: whichever is asked next has it. */
   async catchUpAll(tables?: readonly string[]): Promise<void> {
-    await Promise.all(this.replicas().map(replica => replica.catchUp(tables)))
+    const outcomes = await Promise.allSettled(this.replicas().map(replica => replica.catchUp(tables)))
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected' && !(outcome.reason instanceof StoreUnavailable)) throw outcome.reason
+    }
   }
 
   all(sql: string, params: Params = {}): Promise<Row[]> {
@@ -141,8 +153,8 @@ export class Shard {
   }
 
   /** One insert. `lines`: a JSON array of values for each row, in the order of the columns. */
-  insert(table: string, columns: string, lines: string): Promise<void> {
-    return this.#send(`INSERT INTO ${table} (${columns}) FORMAT JSONCompactEachRow`, lines, false)
+  insert(table: string, columns: string, lines: string, settings = ''): Promise<void> {
+    return this.#send(`INSERT INTO ${table} (${columns}) ${settings} FORMAT JSONCompactEachRow`, lines, false)
   }
 
   /** An insert of views, whose values may be what is wrong. */
@@ -169,7 +181,9 @@ export class Shard {
       return await ask(client)
     } catch (error) {
       const failure = storeError(error, { server: host, database: this.database, sql, ofViews })
-      if (failure instanceof StoreUnavailable && asked === this.#asked) {
+      const isAway =
+        failure instanceof StoreUnavailable && !(isServers(failure) && !LEFT_ALONE.has(failure.code))
+      if (isAway && asked === this.#asked) {
         this.#isToMove = true
         if (this.#options.movesAtOnce) this.moveOn()
       }
@@ -228,9 +242,6 @@ export class Cluster {
 
   /** @throws {StoreRefused} when the hosts of the URL are not of each shard, or several of one without replicas */
   shards(): Promise<Shard[]> {
-    const since = this.#incompleteSince
-    if (since !== null && this.#underWay.size <= 1 && performance.now() - since > ASK_AGAIN_MS)
-      this.#shards = undefined
     this.#shards ??= this.#find().catch(error => {
       this.#shards = undefined
       throw error
@@ -273,7 +284,11 @@ export class Cluster {
   async during<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new StoreUnavailable('ClickHouse: the store is closed')
     // What is counted must not be read from another replica than it was listed on.
-    if (this.#underWay.size === 0) for (const shard of this.#known) shard.moveOn()
+    if (this.#underWay.size === 0) {
+      for (const shard of this.#known) shard.moveOn()
+      const since = this.#incompleteSince
+      if (since !== null && performance.now() - since > ASK_AGAIN_MS) this.#shards = undefined
+    }
     const working = work()
     this.#underWay.add(working)
     try {

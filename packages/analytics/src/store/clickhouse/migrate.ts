@@ -45,8 +45,9 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   const servers = shards.flatMap(shard => shard.replicas())
   const versions = await Promise.all(servers.map(versionOf))
   for (const version of versions) refuseNewer(version, migrations.at(-1)!.version)
-  // One that has joined later has none of the tables yet.
-  const version = Math.min(...versions)
+  for (const server of servers) await assertReplicated(server)
+  // One that has joined later has none of the tables yet; what is in those of version 1 has to be carried over all the same.
+  const version = versions.includes(1) ? 1 : Math.min(...versions)
   for (const server of servers) await server.run(CREATE_MIGRATIONS)
   for (const shard of shards) if (shard.isReplicated) await shard.onEach(CREATE_CLAIMS(shard.database))
   if (version === 1) await dropViewsOf1(shards)
@@ -82,18 +83,21 @@ export async function checkVersion(cluster: Cluster): Promise<void> {
   const { database, origins } = cluster.address
   const hosts = origins.map(origin => new URL(origin).host).join(', ')
   refuseOlder(version, latest, `the database ${database} on ${hosts}`)
-  for (const shard of await cluster.shards()) {
-    const [rows] = await shard.all(
-      `SELECT startsWith(engine, 'Replicated') AS is_replicated FROM system.tables
-       WHERE database = currentDatabase() AND name = 'post_view_rows'`,
-    )
-    if ((Number(rows?.['is_replicated']) === 1) === shard.isReplicated) continue
-    throw new StoreRefused(
-      shard.isReplicated
-        ? `shard ${shard.number} has replicas, and the tables there are on one of them alone: \`postviews copy\` fills a new database, whose tables are replicated`
-        : `the tables on shard ${shard.number} are replicated, and the cluster of the URL has one host for it: name the cluster that has all of them`,
-    )
-  }
+  for (const shard of await cluster.shards()) await assertReplicated(shard)
+}
+
+/** @throws {StoreRefused} where there are tables, and they are not replicated as the cluster says */
+async function assertReplicated(server: Shard): Promise<void> {
+  const [rows] = await server.all(
+    `SELECT startsWith(engine, 'Replicated') AS is_replicated FROM system.tables
+     WHERE database = currentDatabase() AND name = 'post_view_rows'`,
+  )
+  if (rows === undefined || (Number(rows['is_replicated']) === 1) === server.isReplicated) return
+  throw new StoreRefused(
+    server.isReplicated
+      ? `shard ${server.number} has replicas, and the tables there are on one of them alone: \`postviews copy\` fills a new database, whose tables are replicated`
+      : `the tables on shard ${server.number} are replicated, and the cluster of the URL has one host for it: name the cluster that has all of them`,
+  )
 }
 
 async function versionOf(server: Shard): Promise<number> {

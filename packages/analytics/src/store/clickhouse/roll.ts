@@ -36,6 +36,7 @@ export interface Rolling extends Sources {
 
 /** Counts what this shard has committed. Returns whether there was anything. */
 export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard): Promise<boolean> {
+  await shard.catchUp()
   const listing = await list(shard)
   if (listing.hours.length === 0 && !listing.isRestart) return false
   const stamp = await takeStamp(shard)
@@ -46,6 +47,7 @@ export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard):
   // Retention may move rows into bases, or settle days, while they are counted: then what was written may be too little.
   let counted = await countListed(shard, listing, { ...(await sourcesOf(engine, shard)), stamp })
   for (;;) {
+    await shard.catchUp()
     const now = await sourcesOf(engine, shard)
     const { sources } = counted
     if (now.cutoff === sources.cutoff && now.based === sources.based && now.closed === sources.closed) break
@@ -88,12 +90,10 @@ async function countListed(
     const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${which}${written(`${dayIn(some)} AND `)}`
     await countPosts(shard, rolling, some, `post IN (${posts})`, hasStrays ? posts : undefined)
   }
-  await countSite(shard, rolling, [...days])
-  await countTotals(
-    shard,
-    rolling,
-    `post IN (SELECT post FROM post_view_rows WHERE ${changed}${written('')})`,
-  )
+  // Sums are of what is stored of days. Under the first stamp they would lose to those of somebody who has not seen these days yet.
+  const sums = { stamp: await takeStamp(shard) }
+  await countSite(shard, sums, [...days])
+  await countTotals(shard, sums, `post IN (SELECT post FROM post_view_rows WHERE ${changed}${written('')})`)
   const last = summary.toSorted((a, b) => (String(a['committed']) < String(b['committed']) ? 1 : -1))[0]
   return { sources, days, latest: [last?.['committed'] ?? null, last?.['viewed'] ?? null] }
 }
@@ -122,9 +122,12 @@ const IS_STRAY = 'intDiv(toUnixTimestamp(viewed_at), 3600) != hour'
 
 /** When such a view comes again it may be of another day; the earlier receipt holds, whichever was counted first. */
 async function daysOfStrays(shard: Shard, changed: string): Promise<Day[]> {
+  const strays = `FROM post_view_rows WHERE ${changed} AND ${IS_STRAY}`
+  // Of a row that is merged away the figure of its post's day is left. It was received later.
   const rows = await shard.all(
-    `SELECT DISTINCT day FROM post_view_rows
-     WHERE (hour, post, id) IN (SELECT hour, post, id FROM post_view_rows WHERE ${changed} AND ${IS_STRAY})`,
+    `SELECT DISTINCT day FROM post_view_rows WHERE (hour, post, id) IN (SELECT hour, post, id ${strays})
+     UNION DISTINCT
+     SELECT DISTINCT day FROM post_view_days WHERE post IN (SELECT post ${strays}) AND day >= (SELECT min(day) ${strays})`,
   )
   return rows.map(row => String(row['day']))
 }

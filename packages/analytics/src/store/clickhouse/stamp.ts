@@ -37,8 +37,9 @@ export async function removeOldStamps(shard: Shard): Promise<void> {
 
 /** In tables that were restored, each as of another moment, figures may have stamps that nobody knows to be taken. */
 export async function passOldStamps(shard: Shard): Promise<void> {
-  const tables = ['post_view_days', 'post_view_post_totals', 'post_view_site_days', 'post_view_breakdowns']
-  const stamps = tables.map(table => `SELECT max(stamp) AS latest FROM ${table}`)
+  const tables = ['days', 'post_totals', 'site_days', 'breakdowns', 'rolled', 'counted']
+  const stamps = tables.map(table => `SELECT max(stamp) AS latest FROM post_view_${table}`)
+  stamps.push('SELECT max(arrayMax(stamps)) FROM post_view_site_breakdowns')
   const [row] = await shard.all(`SELECT max(latest) AS latest FROM (${stamps.join(' UNION ALL ')})`)
   const latest = Number(row!['latest'])
   if (latest > (await latestNumber(shard, STAMP))) await write(shard, STAMP, latest, '')

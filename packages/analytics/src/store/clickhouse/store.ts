@@ -159,6 +159,7 @@ async function openAgain(engine: Engine, day: Day, key: DayKey): Promise<void> {
   // What was counted under other settings stays as it is: then a reader who comes back counts once more.
   if (settingsSince !== null && day < settingsSince) return
   for (const shard of await engine.cluster.shards()) {
+    await shard.catchUp()
     const hours = hoursOf(await sourcesOf(engine, shard), [day])
     await hashAgain(
       engine,

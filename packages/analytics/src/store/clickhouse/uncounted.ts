@@ -91,7 +91,8 @@ async function listReplicated(shard: Shard): Promise<Listing> {
   const rows = await shard.all(`${UNCOUNTED} ORDER BY hour`)
   const ranges = new Map(rows.map(row => [Number(row['hour']), joined(row['parts'] as Range[])]))
   // Nothing is: the tables may have been restored.
-  if (rows.every(row => (row['counted'] as Range[]).length === 0)) await passOldStamps(shard)
+  if (rows.length > 0 && rows.every(row => (row['counted'] as Range[]).length === 0))
+    await passOldStamps(shard)
   const counted = rows.flatMap(row => {
     const blocks = (row['counted'] as Range[]).map(
       ([first, last]) => `_block_number BETWEEN ${first} AND ${last}`,

@@ -105,6 +105,20 @@ describe('ClickHouse on two shards', () => {
     await assertCounts(store, 120)
   })
 
+  test('counts a view without a time on the day of its earlier receipt alone, also where the later one is merged away', async t => {
+    const { store, sql } = await onTwoShards(t)
+    const untimed = view(NOON, { ownTime: null })
+    const [before, after] = [unix('2026-03-10T23:59:59Z'), unix('2026-03-11T00:00:03Z')]
+    for (const receivedAt of [after, before]) {
+      await record(store, [{ ...untimed, viewedAt: receivedAt }], { receivedAt })
+      await sql('OPTIMIZE TABLE post_view_rows FINAL')
+      await store.roll!()
+    }
+    assert.equal(await viewsOn(store, TODAY), 1)
+    assert.equal(await viewsOn(store, addDays(TODAY, 1)), 0)
+    await assertCounts(store, 1, 1)
+  })
+
   test('lists the hosts of an open day also where the clock of a publisher was ahead on one shard alone', async t => {
     for (const postUuid of ['post-0', 'post-1', 'post-2', 'post-3']) {
       const { store } = await onTwoShards(t)

@@ -59,7 +59,7 @@ const PARTS = {
   },
   // Where a ClickHouse has replicas, it tells who was first.
   zookeeper: {
-    packages: ['zookeeper', 'default-jre-headless'],
+    packages: ['libzookeeper-java', 'default-jre-headless'],
     programs: ['java'],
     isThere: () => findProgram('java') !== undefined && existsSync('/usr/share/java/zookeeper.jar'),
   },

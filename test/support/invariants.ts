@@ -101,7 +101,7 @@ async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Pro
     }
     const isAllThere = stored >= good && (await depthOf(DEAD_QUEUE)) >= bad
     if (isAllThere) return true
-    // A quorum queue without a leader says that it is empty as well: that must not pass for a loss.
+    // A quorum queue without a leader also reports 0 messages. The test must not take that for lost views.
     return Date.now() - movedAt > NOTHING_MOVES_MS && (await nothingIsIn(someNode(surroundings)))
   }
   // The database, or a queue, may be gone for the moment.
@@ -117,7 +117,7 @@ async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Pro
   )
 }
 
-/** Whether the queues themselves give out nothing. */
+/** Whether every queue answers that it has no message to deliver. */
 async function nothingIsIn(amqpUrl: string): Promise<boolean> {
   const connection = await connect(amqpUrl)
   try {
@@ -213,7 +213,7 @@ function assertStored(
   assertNone(altered, 'I2: stored otherwise than published, or on another day')
 }
 
-/** Which messages held them, by the way they went: the first thing to know where views are missing. */
+/** For the error message: which messages held the lost views, grouped by exchange and routing key. */
 function whereLost(lost: ReadonlySet<string>, plans: readonly Plan[]): string {
   const ways = new Map<string, { first: number; last: number; messages: number }>()
   const messages = plans.flatMap(plan => plan.messages)

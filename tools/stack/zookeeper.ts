@@ -16,8 +16,8 @@ export type Zookeeper = {
 const JARS = '/usr/share/java/*'
 
 /**
- * Starts a ZooKeeper of our own, on 127.0.0.1 alone, in a temporary folder; installs it before, if need be. It ends with this
- * process.
+ * Installs ZooKeeper if it is missing, and starts a private one on 127.0.0.1 in a temporary folder. It stops when this process
+ * ends.
  * @throws {StartFailed} with the tail of its log
  */
 export async function startZookeeper(): Promise<Zookeeper> {

@@ -63,7 +63,7 @@ export async function agree(cluster: Cluster, name: string, { number, value }: E
 export async function agreeOn(shard: Shard, name: string, { number, value }: Entry): Promise<string> {
   if (shard.isReplicated) {
     const holds = await claim(shard, keyOf(shard, name, number), value)
-    // Whoever was first may have died before this.
+    // The process that was first may have died before it wrote its entry.
     await write(shard, name, number, holds)
     return holds
   }
@@ -85,7 +85,7 @@ export async function latestNumber(shard: Shard, name: string): Promise<number> 
   return Number(row!['latest'])
 }
 
-/** Replicas have no order of commits in common. Keeper has: whoever claims a key first has it. */
+/** Replicas commit in different orders, so Keeper decides: whoever inserts a key first owns it. Returns the owner's value. */
 async function claim(shard: Shard, key: string, value: string): Promise<string> {
   try {
     // In the body: a secret has no place in an address that is logged.
@@ -104,12 +104,12 @@ async function claim(shard: Shard, key: string, value: string): Promise<string> 
   return String(row['value'])
 }
 
-/** Keeper is one for all shards. */
+/** All shards share one Keeper, so the key begins with the shard's number. */
 function keyOf(shard: Shard, name: string, number: number): string {
   return `${shard.number} ${name} ${number}`
 }
 
-/** Empties what Keeper holds of numbers that were replaced: secrets that are destroyed must not be there either. */
+/** Erases the values of replaced entries in Keeper, so that a destroyed secret does not survive there. */
 export async function forgetClaims(shard: Shard, prefix: string): Promise<void> {
   if (!shard.isReplicated) return
   const latest = await latestEntries(shard, prefix)
@@ -129,7 +129,7 @@ export async function forgetClaims(shard: Shard, prefix: string): Promise<void> 
     await shard.run(`ALTER TABLE post_view_claims UPDATE value = '' WHERE key IN (${quoted(replaced)})`)
 }
 
-/** Removes what Keeper holds of a name's numbers below one. */
+/** Removes the entries of a name from Keeper whose number is below `below`. */
 export async function removeClaims(shard: Shard, name: string, below: number): Promise<void> {
   if (!shard.isReplicated) return
   const start = keyOf(shard, name, 0).slice(0, -1)

@@ -22,8 +22,8 @@ const CLOSE_LIMIT_MS = 3_000
 const QUORUM_LIMIT_MS = 20_000
 const ASK_AGAIN_MS = 60_000
 
-/** What a replica says that is well itself, and has lost Keeper or the others. */
-const LEFT_ALONE = new Set([
+/** Errors of a replica that works but has lost Keeper or the other replicas. */
+const CUT_OFF = new Set([
   225, // NO_ZOOKEEPER
   242, // TABLE_IS_READ_ONLY
   285, // TOO_FEW_LIVE_REPLICAS
@@ -38,7 +38,7 @@ const SETTINGS: ClickHouseSettings = {
   // An insert is answered when it is on the disk, and an error that comes late is told as one.
   async_insert: 0,
   wait_end_of_query: 1,
-  // Where a shard has replicas: on the disks of most of them.
+  // With replicas, an insert is answered when most of them have it on disk.
   insert_quorum: 'auto',
   insert_quorum_timeout: QUORUM_LIMIT_MS,
   // Nothing here leans on the server's memory of inserts.
@@ -113,25 +113,25 @@ export class Shard {
     return this.#options.servers.map(server => new Shard({ ...this.#options, servers: [server] }))
   }
 
-  /** Runs a statement that creates or drops, on each replica that is known. */
+  /** Runs a CREATE or DROP statement on each known replica. */
   async onEach(statement: string): Promise<void> {
     for (const replica of this.replicas())
       await replica.run(this.isReplicated ? replicated(statement, this.database) : statement)
   }
 
-  /** Asks the next replica from now on, if the one before has failed. */
+  /** Switches to the next replica if the current one has failed. */
   moveOn(): void {
     if (this.#isToMove) this.#asked = (this.#asked + 1) % this.#options.servers.length
     this.#isToMove = false
   }
 
-  /** Waits until the replica that is asked has all that was committed on any of them. */
+  /** Waits until the current replica has everything that was committed on any replica. */
   async catchUp(tables: readonly string[] = REPLICATED): Promise<void> {
     if (!this.isReplicated) return
     await Promise.all(tables.map(table => this.run(`SYSTEM SYNC REPLICA ${table} LIGHTWEIGHT`)))
   }
 
-  /** The same of all replicas that can be reached: whichever is asked next has it. */
+  /** Waits until every replica that can be reached has caught up, so that it does not matter which is asked next. */
   async catchUpAll(tables?: readonly string[]): Promise<void> {
     const outcomes = await Promise.allSettled(this.replicas().map(replica => replica.catchUp(tables)))
     for (const outcome of outcomes) {
@@ -182,7 +182,7 @@ export class Shard {
     } catch (error) {
       const failure = storeError(error, { server: host, database: this.database, sql, ofViews })
       const isAway =
-        failure instanceof StoreUnavailable && !(isServers(failure) && !LEFT_ALONE.has(failure.code))
+        failure instanceof StoreUnavailable && !(isServers(failure) && !CUT_OFF.has(failure.code))
       if (isAway && asked === this.#asked) {
         this.#isToMove = true
         if (this.#options.movesAtOnce) this.moveOn()
@@ -192,7 +192,7 @@ export class Shard {
   }
 }
 
-/** What replicas have in common; a figure is counted from rows, and summed up from figures. */
+/** The replicated tables. */
 const REPLICATED = [
   'rows',
   'names',
@@ -207,7 +207,7 @@ const REPLICATED = [
   'agreed',
 ].map(name => `post_view_${name}`)
 
-/** The statement that creates a table, such that it is the same on each replica of a shard. */
+/** Turns a CREATE TABLE statement into one for a replicated table. */
 function replicated(statement: string, database: string): string {
   const table = /^\s*CREATE TABLE (?:IF NOT EXISTS )?(\w+)/.exec(statement)?.[1]
   if (table === undefined) return statement
@@ -227,7 +227,7 @@ export class Cluster {
   readonly #address: Address
   readonly #clients: ClickHouseClient[]
   readonly #longLimit: boolean
-  /** Since when hosts of the URL are passed over, that did not answer, by `performance.now()`. */
+  /** When hosts of the URL were left out because they did not answer, by `performance.now()`; null when none was. */
   #incompleteSince: number | null = null
   #shards: Promise<Shard[]> | undefined
   #known: readonly Shard[] = []
@@ -283,7 +283,7 @@ export class Cluster {
   /** Takes part in what `close` waits for, with all the questions it asks. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new StoreUnavailable('ClickHouse: the store is closed')
-    // What is counted must not be read from another replica than it was listed on.
+    // One piece of work must list and read on the same replica.
     if (this.#underWay.size === 0) {
       for (const shard of this.#known) shard.moveOn()
       const since = this.#incompleteSince

@@ -46,7 +46,8 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   const versions = await Promise.all(servers.map(versionOf))
   for (const version of versions) refuseNewer(version, migrations.at(-1)!.version)
   for (const server of servers) await assertReplicated(server)
-  // One that has joined later has none of the tables yet; what is in those of version 1 has to be carried over all the same.
+  // A server that joined later has no tables, so the lowest version counts. But if any server has tables of version 1, their data
+  // must be carried over.
   const version = versions.includes(1) ? 1 : Math.min(...versions)
   for (const server of servers) await server.run(CREATE_MIGRATIONS)
   for (const shard of shards) if (shard.isReplicated) await shard.onEach(CREATE_CLAIMS(shard.database))

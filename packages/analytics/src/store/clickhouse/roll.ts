@@ -3,10 +3,10 @@
  * concerned again, a few days at a time, from all of their rows. So nothing is added up, and it does not matter how many roll at
  * once, or where one of them dies:
  *
- * - What is counted bears a stamp that was taken after the rows were listed, and before they are read (stamp.ts). Of two figures of a
- *   post's day the one with the greater stamp holds.
- * - A greater stamp was taken later, and so after that list. Whatever figure bears it is of the listed rows too.
- * - What is counted is recorded last. Who dies before has changed nothing that the next one does not count again.
+ * - A roller lists the new rows, then takes a stamp (stamp.ts), then reads the rows and writes figures with that stamp. Of two
+ *   figures of a post's day, the one with the greater stamp is used.
+ * - A greater stamp is taken later, so after this list was made. A figure with a greater stamp therefore includes the listed rows.
+ * - The roller records last that the listed rows are counted. If it dies before that, the next roller counts them again.
  */
 
 import type { Day } from '../calendar.ts'
@@ -90,7 +90,8 @@ async function countListed(
     const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${which}${written(`${dayIn(some)} AND `)}`
     await countPosts(shard, rolling, some, `post IN (${posts})`, hasStrays ? posts : undefined)
   }
-  // Sums are of what is stored of days. Under the first stamp they would lose to those of somebody who has not seen these days yet.
+  // Sums are added up from the stored days. With the first stamp they could lose to the sums of another roller, with a greater stamp, that
+  // added up before these days were written.
   const sums = { stamp: await takeStamp(shard) }
   await countSite(shard, sums, [...days])
   await countTotals(shard, sums, `post IN (SELECT post FROM post_view_rows WHERE ${changed}${written('')})`)
@@ -123,7 +124,7 @@ const IS_STRAY = 'intDiv(toUnixTimestamp(viewed_at), 3600) != hour'
 /** When such a view comes again it may be of another day; the earlier receipt holds, whichever was counted first. */
 async function daysOfStrays(shard: Shard, changed: string): Promise<Day[]> {
   const strays = `FROM post_view_rows WHERE ${changed} AND ${IS_STRAY}`
-  // Of a row that is merged away the figure of its post's day is left. It was received later.
+  // A merge may have removed the other row, which was received later. The figure of its day is still there, and has to be counted again.
   const rows = await shard.all(
     `SELECT DISTINCT day FROM post_view_rows WHERE (hour, post, id) IN (SELECT hour, post, id ${strays})
      UNION DISTINCT

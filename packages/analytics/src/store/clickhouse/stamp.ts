@@ -1,20 +1,20 @@
 /**
- * The stamps of figures: numbers of a shard, each taken once, a greater one later. A figure is read after its stamp was taken, so it
- * is of all rows that were committed when any lesser stamp was taken.
+ * Stamps order figures. Each shard has its own, each is taken by one roller only, and a greater one is taken later. Rows are read
+ * after the stamp is taken, so a figure includes every row that was committed before any lesser stamp was taken.
  */
 
 import { randomUUID } from 'node:crypto'
 import { agreeOn, latestNumber, removeClaims, write } from './agreed.ts'
 import type { Shard } from './connection.ts'
 
-/** In `post_view_agreed` of each shard. `prune` removes those of before. */
+/** The name of stamps in `post_view_agreed` of each shard. `prune` removes old ones. */
 export const STAMP = 'stamp'
 const STAMPS_KEPT = 1_000
 
-/** Whatever is read from this shard from now on has all that any of its replicas had committed. */
+/** From now on, a read of this shard sees everything that any of its replicas has committed before. */
 export async function takeStamp(shard: Shard): Promise<number> {
   const holder = randomUUID()
-  // So that a number that was removed is not taken for a new one.
+  // A replica that is behind would start from an old number, which may have been removed and could be taken twice.
   await shard.catchUp(['post_view_agreed'])
   let number = (await latestNumber(shard, STAMP)) + 1
   while ((await agreeOn(shard, STAMP, { number, value: holder })) !== holder) number++
@@ -22,7 +22,7 @@ export async function takeStamp(shard: Shard): Promise<number> {
   return number
 }
 
-/** Only the latest is ever asked for. */
+/** Removes stamps that nobody needs: only the latest number is ever read. */
 export async function removeOldStamps(shard: Shard): Promise<void> {
   const last = (await latestNumber(shard, STAMP)) - STAMPS_KEPT
   const [old] = await shard.all(
@@ -35,7 +35,7 @@ export async function removeOldStamps(shard: Shard): Promise<void> {
   await removeClaims(shard, STAMP, last)
 }
 
-/** In tables that were restored, each as of another moment, figures may have stamps that nobody knows to be taken. */
+/** Raises the stamp above those in the tables: a backup has each table as of another moment, so figures may have later stamps than the last one taken. */
 export async function passOldStamps(shard: Shard): Promise<void> {
   const tables = ['days', 'post_totals', 'site_days', 'breakdowns', 'rolled', 'counted']
   const stamps = tables.map(table => `SELECT max(stamp) AS latest FROM post_view_${table}`)

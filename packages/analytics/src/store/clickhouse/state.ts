@@ -154,8 +154,8 @@ export async function recordedLists(cluster: Cluster): Promise<string[]> {
 }
 
 /**
- * As SQL: whether a row was not gone through yet under these settings. Those of days that the settings could not reach are, too, and
- * stay as they are: one that comes again must not outrank them.
+ * As SQL: whether a row still has the epoch of earlier settings. Rows of days that the new settings cannot be applied to get the new
+ * epoch as well, with their values unchanged. Otherwise a redelivery, which has the new epoch, would replace them.
  */
 export function isOfOther({ epoch }: State): string {
   return `${EPOCH} < ${epoch}`

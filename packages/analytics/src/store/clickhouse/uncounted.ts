@@ -1,13 +1,14 @@
 /**
- * What of a shard's rows is counted, and what is not yet.
+ * Which rows of a shard are not counted yet.
  *
- * - A plain table numbers the blocks that it commits, of all its partitions, under the lock that makes them visible. Whoever has seen
- *   block n sees all before it, so one number says how far the table is counted. A server that was started again may give numbers
- *   anew (those of dropped parts, or of what a power cut took), and a restored table begins with 1: then whatever may be concerned
- *   is counted again.
- * - A replicated table numbers the blocks of each partition, before they are committed: a lower number may come later. The numbers are
- *   Keeper's, and never given anew. So of each partition the ranges are kept that its parts had when it was counted. In the range
- *   of a part nothing is committed later: parts are merged only where all between them is there.
+ * - A plain table gives each block a number when the block becomes visible, in one order for all partitions. Whoever sees block n
+ *   sees all blocks before it, so one number says how far the table is counted. After a restart the server may use numbers a second
+ *   time (those of dropped parts, or of blocks lost in a power cut), and a restored table starts with 1. Then the rows that this
+ *   may affect are counted again.
+ * - A replicated table gives each block a number before it is committed, and counts in each partition separately. So a block with a
+ *   lower number may appear later, but Keeper never uses a number twice. For each partition we store the ranges of block numbers
+ *   that were counted. No block appears later within the range of a part, because parts are merged only when no block between them
+ *   is missing.
  */
 
 import type { Shard } from './connection.ts'
@@ -24,7 +25,7 @@ export interface Listing {
   hours: number[]
   /** As SQL over their rows: which are not; null where all of them are to be counted again. */
   since: string | null
-  /** Nothing may be new, but the server is. */
+  /** The server was restarted, which has to be recorded even if no row is new. */
   isRestart: boolean
   /** Unix seconds: whatever was committed before is counted, or listed here. */
   asOf: number
@@ -90,7 +91,7 @@ async function listReplicated(shard: Shard): Promise<Listing> {
   const [now] = await shard.all('SELECT toUnixTimestamp(now()) AS now')
   const rows = await shard.all(`${UNCOUNTED} ORDER BY hour`)
   const ranges = new Map(rows.map(row => [Number(row['hour']), joined(row['parts'] as Range[])]))
-  // Nothing is: the tables may have been restored.
+  // Nothing is recorded as counted: the tables may have been restored.
   if (rows.length > 0 && rows.every(row => (row['counted'] as Range[]).length === 0))
     await passOldStamps(shard)
   const counted = rows.flatMap(row => {

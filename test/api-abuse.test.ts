@@ -111,23 +111,13 @@ test('ends slow clients after seconds, while others are answered', async t => {
 })
 
 test('ten of the largest answers at once hold up nobody else', async t => {
-  const { app, count, get: ask } = await listen(t)
+  const { app, count, get: ask, neighbour } = await listen(t)
   const posts = Array.from({ length: 200 }, (_, index) => `post-${index}`)
   const today = Date.parse(NOW)
   for (let day = 0; day < 100; day += 5) {
     const days = Array.from({ length: 5 }, (_, index) => new Date(today - (day + index) * 86_400_000))
     await count(days.flatMap(at => posts.map(post_uuid => ({ post_uuid, timestamp: at.toISOString() }))))
   }
-  // Of this thread alone: other processes that want the machine too are not held against it.
-  const cpuMs = () => process.threadCpuUsage().user / 1_000
-  let longestMs = 0
-  let last = cpuMs()
-  const look = () => {
-    longestMs = Math.max(longestMs, cpuMs() - last)
-    last = cpuMs()
-  }
-  const watch = setInterval(look, 1)
-  t.after(() => clearInterval(watch))
   const path = `/api/v1/posts/views?uuids=${posts}&days=100`
   const askUntilMade = async () => {
     // On a machine that is slow enough some are told to ask again.
@@ -136,8 +126,18 @@ test('ten of the largest answers at once hold up nobody else', async t => {
       if (answer.statusCode !== 503 || tries === 5) return answer
     }
   }
-  const answers = await Promise.all(Array.from({ length: 10 }, askUntilMade))
-  look()
+  let isMade = false
+  const making = Promise.all(Array.from({ length: 10 }, askUntilMade)).finally(() => {
+    isMade = true
+  })
+  let neighbours = 0
+  while (!isMade) {
+    assert.equal(await neighbour(), 200)
+    neighbours++
+  }
+  // Some 40, at whatever speed; 4 when each answer is written in one piece.
+  assert.ok(neighbours > 20, `${neighbours} neighbours were answered meanwhile`)
+  const answers = await making
   for (const answer of answers) {
     assert.equal(answer.statusCode, 200)
     assert.equal(answer.headers['content-type'], 'application/json; charset=utf-8')
@@ -151,8 +151,6 @@ test('ten of the largest answers at once hold up nobody else', async t => {
   )
   assert.deepEqual(new Set(content.posts.map(({ days }: { days: unknown[] }) => days.length)), new Set([100]))
   assert.deepEqual([content.from, content.to, content.timezone], ['2026-08-14', '2026-11-21', 'UTC'])
-  // Each written in one piece they take 80 ms, and all of them after another half a second.
-  assert.ok(longestMs < 60, `${longestMs} ms`)
   const tooMany = await ask(`/api/v1/posts/views?uuids=${posts}&days=101`)
   assert.equal(tooMany.statusCode, 400)
   const { parameter, detail } = tooMany.json()

@@ -1,6 +1,7 @@
 /** The contract, first part: what is counted, how often, and as what. */
 
 import assert from 'node:assert/strict'
+import { FIGURE_NAMES } from '@postviews/client/src/figures.ts'
 import { canonicalIp } from '@postviews/client/src/index.ts'
 import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
@@ -26,7 +27,7 @@ import {
   view,
 } from './support/views.ts'
 
-const NO_VIEWS = { views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
+const NO_VIEWS = Object.fromEntries(FIGURE_NAMES.map(name => [name, 0]))
 const NOON = '2026-03-10T12:00:00Z'
 
 export function countingContract(
@@ -96,11 +97,13 @@ export function countingContract(
       assert.deepEqual(await record(store, others), outcomeOf(store, 0, 3))
       const totals = { views: 1, unique_views: 1, logged_in: 1, anonymous: 0, bots: 0 }
       const times = { first_viewed_at: NOON, last_viewed_at: NOON }
-      assert.deepEqual(await store.postTotals([POST, 'another']), [
+      assert.partialDeepStrictEqual(await store.postTotals([POST, 'another']), [
         { post_uuid: POST, ...totals, ...times },
         { post_uuid: 'another', ...NO_VIEWS, first_viewed_at: null, last_viewed_at: null },
       ])
-      assert.deepEqual(await store.siteDays('2026-01-01', '2026-12-31'), [{ date: '2026-03-10', ...totals }])
+      assert.partialDeepStrictEqual(await store.siteDays('2026-01-01', '2026-12-31'), [
+        { date: '2026-03-10', ...totals },
+      ])
     },
   )
 
@@ -386,8 +389,10 @@ export function countingContract(
     ])
     const figures = { views: 3, unique_views: 2, logged_in: 2, anonymous: 1, bots: 2 }
     const times = { first_viewed_at: NOON, last_viewed_at: '2026-03-10T13:00:00Z' }
-    assert.deepEqual(await store.postTotals([POST]), [{ post_uuid: POST, ...figures, ...times }])
-    assert.deepEqual(await store.siteDays('2026-03-10', '2026-03-10'), [{ date: '2026-03-10', ...figures }])
+    assert.partialDeepStrictEqual(await store.postTotals([POST]), [{ post_uuid: POST, ...figures, ...times }])
+    assert.partialDeepStrictEqual(await store.siteDays('2026-03-10', '2026-03-10'), [
+      { date: '2026-03-10', ...figures },
+    ])
   })
 
   counts('keeps bots out of every number but their own', { bots: 'exclude' }, async store => {
@@ -408,7 +413,7 @@ export function countingContract(
     // A person behind the same address is a reader of their own.
     await record(store, [view(NOON)])
     const figures = { views: 1, unique_views: 1, logged_in: 0, anonymous: 1, bots: 2 }
-    assert.deepEqual(await store.postTotals([POST]), [
+    assert.partialDeepStrictEqual(await store.postTotals([POST]), [
       { post_uuid: POST, ...figures, first_viewed_at: NOON, last_viewed_at: NOON },
     ])
   })

@@ -3,10 +3,10 @@
  * shared with the code under test.
  */
 
-import type { View } from '@postviews/client/src/index.ts'
+import type { Figures, View } from '@postviews/client/src/index.ts'
 import { type Day, daysFrom } from '../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
-import type { Figures, Reads, Totals } from '../packages/analytics/src/store/store.ts'
+import type { Reads, Totals } from '../packages/analytics/src/store/store.ts'
 import { GOOGLEBOT } from './support/views.ts'
 
 export interface Question {

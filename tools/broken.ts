@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { run } from 'node:test'
-import { promisify } from 'node:util'
+import { copyCheckout, gitApply } from './copies.ts'
 import { startSharedServers, TEST_SERVERS } from './stack/shared-servers.ts'
 import { onStopSignal } from './stack/stop-signals.ts'
 
@@ -29,7 +28,6 @@ const RUN_TIMEOUT_MS = 10 * 60_000
 /** Of the checkout: so many mistakes are looked at at a time. */
 const COPIES = 2
 
-const exec = promisify(execFile)
 const say = (line: string) => console.log(`[test:broken] ${line}`)
 const stop = new AbortController()
 onStopSignal(signal => stop.abort(new Error(`stopped by ${signal}`)))
@@ -123,47 +121,6 @@ async function problemWith(copy: string, mistake: Mistake): Promise<string | und
     ].join('\n')
   } finally {
     await gitApply(copy, ['--reverse', mistake.patch])
-  }
-}
-
-async function gitApply(copy: string, args: string[]): Promise<void> {
-  // The copy may lie inside somebody's repository, whose root the paths would be taken from.
-  const env = { ...process.env, GIT_CEILING_DIRECTORIES: dirname(copy) }
-  await exec('git', ['apply', '--whitespace=nowarn', ...args], { cwd: copy, env })
-}
-
-/** The checkout as it is on disk now, committed or not. */
-async function copyCheckout(copy: string): Promise<void> {
-  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
-  const { stdout } = await exec('git', list, { cwd: ROOT })
-  await mkdir(copy)
-  for (const file of new Set(stdout.split('\0').filter(name => name !== ''))) {
-    await cp(join(ROOT, file), join(copy, file), { verbatimSymlinks: true }).catch(unlessAbsent)
-  }
-  await linkModules(copy)
-  // What others import, and the tests of those who do.
-  await exec('npm', ['run', '--silent', 'build'], { cwd: copy })
-}
-
-/** A file that git tracks and that was removed from the checkout. */
-function unlessAbsent(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error
-}
-
-/** Links every installed module, but our own packages to the copy's: a mistake in one must reach the others. */
-async function linkModules(copy: string): Promise<void> {
-  const packages = (await readdir(join(copy, 'packages'))).map(name => join('packages', name))
-  for (const folder of ['.', 'tools/clickhouse', 'tools/nodes', ...packages]) {
-    const installed = join(ROOT, folder, 'node_modules')
-    const names = await readdir(installed).catch(() => [] as string[])
-    if (names.length > 0) await mkdir(join(copy, folder, 'node_modules'))
-    for (const name of names.filter(name => name !== '@postviews')) {
-      await symlink(join(installed, name), join(copy, folder, 'node_modules', name))
-    }
-  }
-  await mkdir(join(copy, 'node_modules', '@postviews'))
-  for (const folder of packages) {
-    await symlink(join(copy, folder), join(copy, 'node_modules', '@postviews', basename(folder)))
   }
 }
 

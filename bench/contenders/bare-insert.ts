@@ -5,7 +5,6 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, escape as literal } from 'mysql2/promise'
-import { COLUMNS } from '../../packages/analytics/src/store/clickhouse/row.ts'
 import type { KeptRow } from '../../packages/analytics/src/store/row.ts'
 import { BARE_TABLE } from '../databases.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
@@ -47,7 +46,11 @@ const CREATE_PLAIN = `
   ORDER BY (hour, post, id)
   SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1,
            min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1`
-const INSERT_PLAIN = `INSERT INTO ${BARE_TABLE} (${COLUMNS}) FORMAT JSONCompactEachRow`
+const INSERT_PLAIN = `
+  INSERT INTO ${BARE_TABLE}
+    (hour, post, id, version, has_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at, committed_at, day, slice,
+     logged_in, bot, counts, visitor, referer_host)
+  FORMAT JSONCompactEachRow`
 
 /** As many rows to a statement as the service puts into one. */
 const ROWS_PER_STATEMENT = 500

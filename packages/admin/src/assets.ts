@@ -19,6 +19,7 @@ const LIBRARIES = {
   'preact/hooks': () => esm('preact/hooks'),
   htm: () => esm('htm'),
   'htm/preact': () => esm('htm/preact'),
+  '@postviews/client/src/figures.ts': () => stripTypeScriptTypes(esm('@postviews/client/src/figures.ts')),
   // Only its script for pages is minified; this makes a module of it.
   '@postviews/client/src/zone-time.ts': () => stripTypeScriptTypes(esm('@postviews/client/src/zone-time.ts')),
   uplot: () => `${read(join(uplotFolder, 'uPlot.iife.min.js'))}\nexport default uPlot\n`,

@@ -1,5 +1,6 @@
 /** Lines of CSV (RFC 4180), for spreadsheets: plain numbers; unknown is empty. */
 
+import { FIGURE_NAMES } from '@postviews/client/src/figures.ts'
 import type { DayFigures, OtherPosts, PostRow, ReferrerRow, Trend } from './pages/model.ts'
 
 type Cell = string | number | null
@@ -11,15 +12,11 @@ const FORMULAS = /(^|[;|\t\r\n])(?=["\s]*[=+\-@\t\r＝＋－＠])/g
 
 /** A file outlives the day: the one that was not over when it was made is marked. */
 export function daysCsv({ days, daysBefore, today }: Pick<Trend, 'days' | 'daysBefore' | 'today'>): string {
-  const columns = ['date', 'views', 'unique_views', 'logged_in', 'anonymous', 'bots', 'is_whole_day']
-  const cells = ({ date, views, unique_views, logged_in, anonymous, bots }: DayFigures): Cell[] => [
-    date,
-    views,
-    unique_views,
-    logged_in,
-    anonymous,
-    bots,
-    date < today ? 'yes' : 'no',
+  const columns = ['date', ...FIGURE_NAMES, 'is_whole_day']
+  const cells = (day: DayFigures): Cell[] => [
+    day.date,
+    ...FIGURE_NAMES.map(name => day[name]),
+    day.date < today ? 'yes' : 'no',
   ]
   if (daysBefore === null) return toCsv([columns, ...days.map(cells)])
   return toCsv([

@@ -1,7 +1,8 @@
 /** From a question to the days it is about, and from days to sums: what both pages show first. */
 
+import { FIGURE_NAMES, type FigureName } from '@postviews/client/src/figures.ts'
 import type { ClockOffset } from '@postviews/client/src/index.ts'
-import type { Comparison, DayFigures, FigureName, Spark, Sum, Sums, Trend } from './pages/model.ts'
+import type { Comparison, DayFigures, Spark, Sum, Sums, Trend } from './pages/model.ts'
 import {
   addDays,
   type Day,
@@ -15,7 +16,6 @@ import {
 /** A chart has at least so many days: one by itself shows no trend. */
 const LEAST_SHOWN_DAYS = 14
 const FIRST_DAY = '1970-01-01'
-const FIGURE_NAMES: readonly FigureName[] = ['views', 'unique_views', 'logged_in', 'anonymous', 'bots']
 
 export interface Ranges {
   period: DayRange

@@ -19,6 +19,7 @@ import { printable } from './printable.ts'
 import { type Day, isDay } from './store/calendar.ts'
 import { StoreRefused } from './store/failures.ts'
 import { openStore } from './store/open.ts'
+import { ENGINES, printed, schemaText } from './store/schema-text.ts'
 import type { Difference, Progress, Store } from './store/store.ts'
 import { INTERRUPTED, type Print, untilSignal } from './until-signal.ts'
 
@@ -77,6 +78,14 @@ program
       return [...replaced.map(what => `replaced ${what}`), 'the database is up to date'].join('\n')
     }),
   )
+
+program
+  .command('schema')
+  .description('print the tables of a new database, and the statements that count a batch; asks no database')
+  .addOption(new Option('--engine <engine>', 'whose SQL').choices(ENGINES).makeOptionMandatory())
+  .action(async ({ engine }: { engine: (typeof ENGINES)[number] }) => {
+    process.stdout.write(printed(await schemaText(engine)))
+  })
 
 program
   .command('verify')

@@ -1,3 +1,4 @@
+export type { FigureName, Figures } from './figures.ts'
 export type { LogEntry } from './log.ts'
 export {
   proxyList,
@@ -11,7 +12,6 @@ export {
   createStats,
   type Days,
   type DayViews,
-  type Figures,
   type Period,
   type PeriodQuery,
   type PostDays,

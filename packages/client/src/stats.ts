@@ -1,18 +1,9 @@
 /** Reads the internal API. Field names are those of its JSON; times are ISO 8601 in UTC, days `YYYY-MM-DD`. */
 
 import { ByteCache, entryBytes, ownCopy } from './byte-cache.ts'
+import type { Figures } from './figures.ts'
 import { canonicalPost } from './view.ts'
 import type { ClockOffset } from './zone-time.ts'
-
-/** Counts of views. Only `views` is always known: data that were adopted from an older system may not tell the rest. */
-export interface Figures {
-  views: number
-  /** Each reader counts once per post per day, or per shorter UNIQUE_WINDOW; summed over posts and windows. */
-  unique_views: number | null
-  logged_in: number | null
-  anonymous: number | null
-  bots: number | null
-}
 
 export interface Totals extends Figures {
   /** Null without views. */

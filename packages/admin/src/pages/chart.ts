@@ -1,5 +1,6 @@
 /** Charts as data; drawing them is the browser's matter. Without it, the tables beside them say the same. */
 
+import { FIGURES } from '@postviews/client/src/figures.ts'
 import { type StatsZone, shortMinute, zoneMinute } from '@postviews/client/src/zone-time.ts'
 import { html } from 'htm/preact'
 import { createContext, type VNode } from 'preact'
@@ -102,8 +103,18 @@ export function readersChart({ days, today, timezone }: Trend): ChartSpec {
     points: points(days),
     isUnfinished: days.at(-1)!.date === today,
     series: [
-      { name: 'Logged in', tone: 'main', shape: 'area', values: days.map(({ logged_in }) => logged_in) },
-      { name: 'Anonymous', tone: 'second', shape: 'line', values: days.map(({ anonymous }) => anonymous) },
+      {
+        name: FIGURES.logged_in.label,
+        tone: 'main',
+        shape: 'area',
+        values: days.map(({ logged_in }) => logged_in),
+      },
+      {
+        name: FIGURES.anonymous.label,
+        tone: 'second',
+        shape: 'line',
+        values: days.map(({ anonymous }) => anonymous),
+      },
     ],
   }
 }

@@ -1,16 +1,12 @@
 /** What the pages show: plain data, made by the server and sent to the browser as JSON. */
 
+import type { FigureName, Figures } from '@postviews/client/src/figures.ts'
 import type { StatsZone } from '@postviews/client/src/zone-time.ts'
 import type { Day, DayRange, Question } from './question.ts'
 
 /** A day's numbers; null where Analytics does not know. */
-export interface DayFigures {
+export interface DayFigures extends Figures {
   date: Day
-  views: number
-  unique_views: number | null
-  logged_in: number | null
-  anonymous: number | null
-  bots: number | null
 }
 
 /** A sum over the days of a period. */
@@ -21,7 +17,6 @@ export interface Sum {
   since: Day | null
 }
 
-export type FigureName = Exclude<keyof DayFigures, 'date'>
 export type Sums = Record<FigureName, Sum>
 
 /**

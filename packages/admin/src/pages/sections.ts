@@ -1,5 +1,6 @@
 /** The parts that both pages are made of. */
 
+import { FIGURE_NAMES, FIGURES } from '@postviews/client/src/figures.ts'
 import type { StatsZone } from '@postviews/client/src/zone-time.ts'
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
@@ -74,11 +75,7 @@ function daysTable({ days, daysBefore, today }: Trend): VNode {
       <thead>
         <tr>
           <th scope="col">Day</th>
-          <th scope="col" class="number">Views</th>
-          <th scope="col" class="number">Unique</th>
-          <th scope="col" class="number">Logged in</th>
-          <th scope="col" class="number">Anonymous</th>
-          <th scope="col" class="number">Bots</th>
+          ${FIGURE_NAMES.map(name => html`<th scope="col" class="number">${FIGURES[name].label}</th>`)}
           ${
             daysBefore !== null &&
             html`<th scope="col" class="then">Compared with</th>
@@ -97,7 +94,7 @@ function daysTable({ days, daysBefore, today }: Trend): VNode {
 function dayRow(day: DayFigures, before: DayFigures | undefined, today: string): VNode {
   return html`<tr key=${day.date}>
     <th scope="row">${format.weekday(day.date)}${day.date === today && html` <small>so far</small>`}</th>
-    ${[day.views, day.unique_views, day.logged_in, day.anonymous, day.bots].map(value => numberCell(value))}
+    ${FIGURE_NAMES.map(name => numberCell(day[name]))}
     ${
       before !== undefined &&
       html`<td class="then">${format.weekday(before.date)}</td>

@@ -6,6 +6,7 @@
  * with what is allowed, because a refusal quotes it.
  */
 
+import { FIGURE_NAMES, FIGURES, type FigureName } from '@postviews/client/src/figures.ts'
 import { type Static, type TProperties, Type } from 'typebox'
 import { PROBLEM_TYPE } from './problem.ts'
 
@@ -136,18 +137,13 @@ const from = date('The first day.')
 const to = date('The last day.')
 const postUuid = text('The post; a UUID in lower case.')
 
-const views = count('Views.')
-const uniqueViews = knownCount(
-  'Each reader counts once per post per day, or per shorter UNIQUE_WINDOW; summed over posts and windows. Null where adopted data do not say.',
-)
+const views = count(FIGURES.views.meaning)
+const uniqueViews = knownCount(FIGURES.unique_views.meaning)
 const figures = {
   views,
-  unique_views: uniqueViews,
-  logged_in: knownCount('Views by readers who were logged in; null where adopted data do not say.'),
-  anonymous: knownCount('Views by readers who were not logged in; null where adopted data do not say.'),
-  bots: knownCount(
-    'Views by known bots; also part of the other numbers unless BOTS=exclude. Null where adopted data do not say.',
-  ),
+  ...(Object.fromEntries(
+    FIGURE_NAMES.slice(1).map(name => [name, knownCount(FIGURES[name].meaning)]),
+  ) as Record<Exclude<FigureName, 'views'>, typeof uniqueViews>),
 }
 const totals = {
   ...figures,

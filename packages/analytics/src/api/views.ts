@@ -3,6 +3,7 @@
 import { canonicalPost } from '@postviews/client/src/index.ts'
 import { rulesOf } from '../store/agreement.ts'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/calendar.ts'
+import { NO_VIEWS } from '../store/figures.ts'
 import type { DayFigures, Store } from '../store/store.ts'
 import type { Health } from './health.ts'
 import { badParameter } from './problem.ts'
@@ -263,9 +264,7 @@ function daysOf({ from, to }: Period): Day[] {
 /** The figures of every day; a day that the store has nothing of had no views. */
 function fill(figures: readonly DayFigures[] = [], days: readonly Day[]): DayFigures[] {
   const known = new Map(figures.map(day => [day.date, day]))
-  return days.map(
-    date => known.get(date) ?? { date, views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 },
-  )
+  return days.map(date => known.get(date) ?? { date, ...NO_VIEWS })
 }
 
 function isoSeconds(unixSeconds: number): string {

@@ -2,6 +2,7 @@
 
 import type { Day } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import { type DetailName, eachDetail } from './figures.ts'
 import type { KeptRow } from './row.ts'
 
 /** A raw row, with what of it does not follow from its view. */
@@ -19,7 +20,7 @@ export interface CopiedRow {
 }
 
 /** Figures of a post's day, or the views of one of its hosts, or of one of the site's. Times are Unix seconds. */
-export interface CopiedFigures {
+export interface CopiedFigures extends Record<DetailName, number> {
   kind: 'post' | 'referrer' | 'site_referrer'
   /** Empty for the site. */
   post: string
@@ -28,9 +29,6 @@ export interface CopiedFigures {
   views: number
   /** Whether the rest is known. */
   isDetailed: boolean
-  unique_views: number
-  logged_in: number
-  bots: number
   first_viewed_at: number | null
   last_viewed_at: number | null
 }
@@ -38,9 +36,7 @@ export interface CopiedFigures {
 /** What figures of a host have beside its views. */
 export const OF_HOST = {
   isDetailed: true,
-  unique_views: 0,
-  logged_in: 0,
-  bots: 0,
+  ...eachDetail(() => 0),
   first_viewed_at: null,
   last_viewed_at: null,
 } as const

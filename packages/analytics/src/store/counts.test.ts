@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BatchCounts, latestViewedAt } from './counts.ts'
-import type { KeptRow } from './row.ts'
+import { KEPT_NAMES, type KeptRow } from './row.ts'
+
+const BLANK = Object.fromEntries(KEPT_NAMES.map(name => [name, null])) as unknown as KeptRow
 
 function row(fields: Partial<KeptRow> = {}): KeptRow {
   return {
-    eventId: null,
+    ...BLANK,
     postUuid: 'a',
-    userId: null,
-    ip: null,
-    userAgent: null,
-    referer: null,
     viewedAt: 1_000,
     receivedAt: 1_001,
     day: '2026-03-10',
@@ -28,7 +26,7 @@ test("sums up a post's day", () => {
   counts.add(row({ viewedAt: 1_030, loggedIn: true }), true)
   counts.add(row({ viewedAt: 1_010, bot: true }), false)
   counts.add(row({ viewedAt: 1_020 }), true)
-  const day = { views: 3, unique: 2, loggedIn: 1, bots: 1, first: 1_010, last: 1_030 }
+  const day = { views: 3, unique_views: 2, logged_in: 1, bots: 1, first: 1_010, last: 1_030 }
   assert.deepEqual(counts.postDays(), [{ postUuid: 'a', day: '2026-03-10', ...day }])
   assert.deepEqual(counts.posts(), [{ postUuid: 'a', detailedViews: 3, ...day }])
   assert.deepEqual(counts.siteDays(), [{ day: '2026-03-10', ...day }])
@@ -41,14 +39,14 @@ test('sums posts over days, the site over posts, and hosts over both', () => {
   counts.add(row({ postUuid: 'b', viewedAt: 3_000 }), true)
   counts.add(row({ postUuid: 'a', viewedAt: 2_000, refererHost: 'x.org' }), true)
   counts.add(row({ postUuid: 'a', viewedAt: 1_000, refererHost: 'x.org' }), false)
-  const none = { loggedIn: 0, bots: 0 }
+  const none = { logged_in: 0, bots: 0 }
   assert.deepEqual(counts.posts(), [
-    { postUuid: 'a', views: 2, detailedViews: 2, unique: 1, first: 1_000, last: 2_000, ...none },
-    { postUuid: 'b', views: 2, detailedViews: 2, unique: 2, first: 3_000, last: 4_000, ...none },
+    { postUuid: 'a', views: 2, detailedViews: 2, unique_views: 1, first: 1_000, last: 2_000, ...none },
+    { postUuid: 'b', views: 2, detailedViews: 2, unique_views: 2, first: 3_000, last: 4_000, ...none },
   ])
   assert.deepEqual(counts.siteDays(), [
-    { day: '2026-03-10', views: 3, unique: 2, first: 1_000, last: 3_000, ...none },
-    { day: '2026-03-11', views: 1, unique: 1, first: 4_000, last: 4_000, ...none },
+    { day: '2026-03-10', views: 3, unique_views: 2, first: 1_000, last: 3_000, ...none },
+    { day: '2026-03-11', views: 1, unique_views: 1, first: 4_000, last: 4_000, ...none },
   ])
   assert.deepEqual(counts.referrers(), [
     { postUuid: 'a', day: '2026-03-10', host: 'x.org', views: 2 },
@@ -91,7 +89,7 @@ test('keeps bots that are excluded out of every number but their own', () => {
   assert.equal(counts.counts(bot), false)
   assert.equal(counts.counts(row()), true)
   counts.add(bot, false)
-  const nothing = { views: 0, unique: 0, loggedIn: 0, first: null, last: null }
+  const nothing = { views: 0, unique_views: 0, logged_in: 0, first: null, last: null }
   assert.deepEqual(counts.postDays(), [{ postUuid: 'a', day: '2026-03-10', ...nothing, bots: 1 }])
   assert.deepEqual(counts.posts(), [{ postUuid: 'a', detailedViews: 0, ...nothing, bots: 1 }])
   assert.deepEqual(counts.siteDays(), [{ day: '2026-03-10', ...nothing, bots: 1 }])
@@ -110,8 +108,8 @@ test('of a day that adopted rows leave unknown, the total takes the views and th
         postUuid: 'a',
         views: 2,
         detailedViews: 1,
-        unique: 1,
-        loggedIn: 0,
+        unique_views: 1,
+        logged_in: 0,
         bots: 0,
         first: 500,
         last: 1_000,
@@ -123,7 +121,7 @@ test('of a day that adopted rows leave unknown, the total takes the views and th
 test("a post's total says where no day of it is known", () => {
   const counts = new BatchCounts('count')
   counts.add(row({ loggedIn: true }), true)
-  const unknown = { detailedViews: null, unique: 0, loggedIn: 0, bots: 0 }
+  const unknown = { detailedViews: null, unique_views: 0, logged_in: 0, bots: 0 }
   assert.deepEqual(
     counts.posts(() => false),
     [{ postUuid: 'a', views: 1, ...unknown, first: 1_000, last: 1_000 }],
@@ -136,7 +134,7 @@ test('takes unique views that are told afterwards', () => {
   counts.add(row({ day: '2026-03-11' }), false)
   counts.addUnique('a', '2026-03-11', 1)
   assert.deepEqual(
-    counts.postDays().map(({ unique }) => unique),
+    counts.postDays().map(({ unique_views }) => unique_views),
     [0, 1],
   )
 })

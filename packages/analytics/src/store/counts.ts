@@ -2,14 +2,12 @@
 
 import type { Day } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import { DETAILS, type DetailName, eachDetail, SUMMED, SUMMED_NAMES } from './figures.ts'
 import type { KeptRow } from './row.ts'
 
 /** What a group of rows adds. */
-export interface Count {
+export interface Count extends Record<DetailName, number> {
   views: number
-  unique: number
-  loggedIn: number
-  bots: number
   /** Unix seconds; null when no row of the group counts (bots that are excluded). */
   first: number | null
   last: number | null
@@ -74,11 +72,14 @@ export class BatchCounts {
   add(row: KeptRow, unique: boolean): void {
     this.rows++
     const { count, hosts } = this.#postDayOf(row)
-    if (row.bot) count.bots++
-    if (!this.counts(row)) return
+    const isExcluded = !this.counts(row)
+    for (const name of SUMMED_NAMES) {
+      const { of, isOfExcluded } = SUMMED[name]
+      if (isOfExcluded || !isExcluded) count[name] += of(row)
+    }
+    if (isExcluded) return
     count.views++
-    if (unique) count.unique++
-    if (row.loggedIn) count.loggedIn++
+    if (unique) count.unique_views++
     if (count.first === null || row.viewedAt < count.first) count.first = row.viewedAt
     if (count.last === null || row.viewedAt > count.last) count.last = row.viewedAt
     hosts.set(row.refererHost, (hosts.get(row.refererHost) ?? 0) + 1)
@@ -111,7 +112,7 @@ export class BatchCounts {
 
   /** Makes so many of a post's views of a day unique, for an engine that learns how many were, not which. */
   addUnique(postUuid: string, day: Day, count: number): void {
-    this.#days.get(day)!.get(postUuid)!.count.unique += count
+    this.#days.get(day)!.get(postUuid)!.count.unique_views += count
   }
 
   postDays(): PostDayCount[] {
@@ -132,7 +133,7 @@ export class BatchCounts {
           addTo(sum, count)
           sum.detailedViews = (sum.detailedViews ?? 0) + count.views
         } else {
-          addTo(sum, { ...count, unique: 0, loggedIn: 0, bots: 0 })
+          addTo(sum, { ...count, ...NO_DETAILS })
         }
       },
     )
@@ -173,15 +174,15 @@ export function latestViewedAt(rows: readonly KeptRow[]): number {
   return rows.reduce((latest, { viewedAt }) => Math.max(latest, viewedAt), 0)
 }
 
+const NO_DETAILS = eachDetail(() => 0)
+
 function nothing(): Count {
-  return { views: 0, unique: 0, loggedIn: 0, bots: 0, first: null, last: null }
+  return { views: 0, ...NO_DETAILS, first: null, last: null }
 }
 
 function addTo(sum: Count, count: Count): void {
   sum.views += count.views
-  sum.unique += count.unique
-  sum.loggedIn += count.loggedIn
-  sum.bots += count.bots
+  for (const name of DETAILS) sum[name] += count[name]
   if (count.first !== null && (sum.first === null || count.first < sum.first)) sum.first = count.first
   if (count.last !== null && (sum.last === null || count.last > sum.last)) sum.last = count.last
 }

@@ -12,7 +12,7 @@ export const UNIQUE_BY = ['network', 'ip', 'network+user_agent', 'ip+user_agent'
 export type UniqueBy = (typeof UNIQUE_BY)[number]
 export type IpStorage = 'full' | 'none'
 
-/** A raw row of `post_views`, in the order and the types every engine keeps. */
+/** A raw row: all that is kept of a view. How each of these is kept is in `KEPT`. */
 export interface KeptRow {
   /** A lower-case UUID; null: counted at least once. */
   eventId: string | null
@@ -35,6 +35,46 @@ export interface KeptRow {
   /** The host the reader came from, without `www.`; empty when there was none. */
   refererHost: string
 }
+
+/** What a column holds; how it is written each engine knows. `digits`: a whole number up to 64 bits, as decimal digits. */
+export type ColumnType = 'text' | 'digits' | 'number' | 'flag' | 'time' | 'day' | 'uuid' | 'hash'
+
+export interface KeptColumn {
+  /** In `post_views`. */
+  column: string
+  type: ColumnType
+  /** Whether a view may have none. */
+  isNullable?: true
+  /** Whether `forget` erases it. */
+  isPersonal?: true
+}
+
+/** The columns of raw rows, on every engine. A field that is added here is inserted, copied and, if personal, forgotten. */
+export const KEPT: Readonly<Record<keyof KeptRow, KeptColumn>> = {
+  postUuid: { column: 'post_uuid', type: 'text' },
+  userId: { column: 'user_id', type: 'digits', isNullable: true, isPersonal: true },
+  ip: { column: 'ip', type: 'text', isNullable: true, isPersonal: true },
+  userAgent: { column: 'user_agent', type: 'text', isNullable: true, isPersonal: true },
+  referer: { column: 'referer', type: 'text', isNullable: true, isPersonal: true },
+  viewedAt: { column: 'viewed_at', type: 'time' },
+  eventId: { column: 'event_id', type: 'uuid', isNullable: true },
+  receivedAt: { column: 'received_at', type: 'time' },
+  day: { column: 'day', type: 'day' },
+  slice: { column: 'slice', type: 'number' },
+  loggedIn: { column: 'logged_in', type: 'flag' },
+  bot: { column: 'bot', type: 'flag' },
+  visitor: { column: 'visitor', type: 'hash' },
+  refererHost: { column: 'referer_host', type: 'text' },
+}
+
+export type KeptName = keyof KeptRow
+export type KeptValue = KeptRow[KeptName]
+
+export const KEPT_NAMES = Object.keys(KEPT) as KeptName[]
+export const KEPT_COLUMNS = KEPT_NAMES.map(name => KEPT[name].column)
+/** What says who a reader is. */
+export const PERSONAL_NAMES = KEPT_NAMES.filter(name => KEPT[name].isPersonal)
+export const PERSONAL_COLUMNS = PERSONAL_NAMES.map(name => KEPT[name].column)
 
 /** What views without an address share: one unknown reader a post and window. */
 export const UNKNOWN_VISITOR = '0'.repeat(32)

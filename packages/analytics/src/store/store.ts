@@ -3,6 +3,7 @@
  * and passes `test/store-contract.ts` unchanged.
  */
 
+import type { Figures } from '@postviews/client/src/figures.ts'
 import type { View } from '@postviews/client/src/index.ts'
 import type { Calendar, Day } from './calendar.ts'
 import type { CopySource } from './copy.ts'
@@ -241,15 +242,6 @@ export interface Filled {
 }
 
 export type Forget = { userId: string } | { ip: string }
-
-/** Figures of a post, a day or a site; null where adopted data do not tell. */
-export interface Figures {
-  views: number
-  unique_views: number | null
-  logged_in: number | null
-  anonymous: number | null
-  bots: number | null
-}
 
 export interface Totals extends Figures {
   /** ISO 8601, UTC, whole seconds. */

@@ -6,10 +6,11 @@
 
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
+import { DETAILS } from '../figures.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
 import { type Cluster, overAll, type Shard } from './connection.ts'
-import { keptHosts, READER } from './count.ts'
+import { addsTo, eachSummed, keptHosts, OF_BASE, READER } from './count.ts'
 import { rollAll } from './recount.ts'
 import { countPosts, countSite, countTotals, inSteps, rollingOf } from './roll.ts'
 import { SITE } from './sql.ts'
@@ -105,8 +106,7 @@ async function monthsOf(cluster: Cluster, { table }: CarriedFigures): Promise<st
   return rows.map(({ month }) => `toYYYYMM(day) = ${month}`)
 }
 
-const NOTHING =
-  'toInt64(0) AS n, false AS is_unknown, toInt64(0) AS uniques, toInt64(0) AS logged, toInt64(0) AS bots_of, NULL AS first_at, NULL AS last_at'
+const NOTHING = `toInt64(0) AS n, false AS is_unknown, toInt64(0) AS uniques, ${eachSummed(name => `toInt64(0) AS adds_${name}`)}, NULL AS first_at, NULL AS last_at`
 const NO_HOST = "'' AS host, toInt64(0) AS host_n"
 const NO_READER = 'toUInt64(0) AS reader, false AS reads, false AS is_listed'
 
@@ -125,28 +125,28 @@ async function basesOf(
   const which = `(${pruned} OR day IN (SELECT day FROM ${figures(cluster, carried, isUnknown)} AS u))`
   const based = `kind = 'post' AND ${isOfShard(index, shards)} AND (${pruned} OR ${isUnknown})`
   const parts = [
-    `SELECT ${POST_KEY} AS post, day, views AS n, NOT ${isDetailed} AS is_unknown, unique_views AS uniques, logged_in AS logged, bots AS bots_of,
+    `SELECT ${POST_KEY} AS post, day, views AS n, NOT ${isDetailed} AS is_unknown, unique_views AS uniques, ${eachSummed(name => `${name} AS adds_${name}`)},
             first_viewed_at AS first_at, last_viewed_at AS last_at, ${NO_HOST}, ${NO_READER}
      FROM ${figures(cluster, carried, based)} AS f`,
     `SELECT ${POST_KEY}, day, ${NOTHING}, host, views, ${NO_READER} FROM ${figures(cluster, carried, `kind = 'referrer' AND ${here}`)} AS f`,
-    `SELECT post, day, -toInt64(counts = 1), false, toInt64(0), -toInt64(counts = 1 AND logged_in), -toInt64(bot), NULL, NULL,
+    `SELECT post, day, -toInt64(counts = 1), false, toInt64(0), ${eachSummed(name => `-toInt64(${addsTo(name)})`)}, NULL, NULL,
             referer_host, -toInt64(counts = 1), ${READER}, counts = 1, false
      FROM (${rowsOnce(which)})`,
     `SELECT ${POST_KEY}, day, ${NOTHING}, ${NO_HOST}, reader, true, true
      FROM (${await carried.readersOf(here)})`,
   ]
   const atLeastNothing = (sum: string) => `toUInt64(greatest(${sum}, 0))`
-  return `INSERT INTO post_view_bases
-    SELECT day, post, ${cutoff}, views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, hosts, host_views
+  return `INSERT INTO post_view_bases (${OF_BASE})
+    SELECT day, post, ${cutoff}, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, hosts, host_views
     FROM (
       SELECT day, post, ${atLeastNothing('sum(n)')} AS views, max(is_unknown) AS is_unknown_day,
              ${atLeastNothing('sum(uniques) - toInt64(uniqExactIf(reader, reads))')} AS unique_views,
-             ${atLeastNothing('sum(logged)')} AS logged_in, ${atLeastNothing('sum(bots_of)')} AS bots,
+             ${eachSummed(name => `${atLeastNothing(`sum(adds_${name})`)} AS ${name}`)},
              min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at, groupUniqArrayIf(reader, is_listed) AS readers,
              ${keptFrom('host', 'host_n', KEPT_OF_POST)}
       FROM (${parts.join(' UNION ALL ')})
       GROUP BY day, post
-      HAVING views + bots > 0 OR is_unknown_day OR unique_views > 0 OR notEmpty(hosts)
+      HAVING views + ${DETAILS.join(' + ')} > 0 OR is_unknown_day OR notEmpty(hosts)
     )`
 }
 
@@ -155,8 +155,8 @@ function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): 
   const { rawFrom, cutoff } = carried
   const which = `${month} AND day < '${rawFrom}'`
   const rows = cluster.from(`SELECT day, referer_host AS host, counts FROM (${rowsOnce(which)})`)
-  return `INSERT INTO post_view_bases
-    SELECT day, '${SITE}', ${cutoff}, 0, 0, 0, 0, NULL, NULL, toDate(0), [], hosts, host_views
+  return `INSERT INTO post_view_bases (${OF_BASE})
+    SELECT day, '${SITE}', ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], hosts, host_views
     FROM (
       SELECT day, ${keptFrom('host', 'n', KEPT_OF_SITE)}
       FROM (
@@ -170,7 +170,7 @@ function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): 
 
 /** Inserted twice, a row is there twice until it is merged; here FINAL would have to look through a month of partitions. */
 function rowsOnce(where: string): string {
-  return `SELECT post, day, slice, counts, bot, logged_in, visitor, referer_host FROM post_view_rows WHERE ${where}
+  return `SELECT * FROM post_view_rows WHERE ${where}
     ORDER BY version DESC LIMIT 1 BY hour, post, id`
 }
 
@@ -191,7 +191,7 @@ function differencesOf(
   shards: readonly Shard[],
   month: string,
 ): string {
-  const counts = ['views', 'unique_views', 'logged_in', 'bots']
+  const counts = ['views', ...DETAILS]
   const old = figures(cluster, carried, `kind = 'post' AND ${month} AND ${isOfShard(index, shards)}`)
   const times = (sign: string) =>
     ['first_viewed_at', 'last_viewed_at']

@@ -4,20 +4,11 @@ import { addDays, type Day } from '../calendar.ts'
 import { differences } from '../sql/recount.ts'
 import type { Difference } from '../store.ts'
 import type { Shard } from './connection.ts'
-import { breakdownsOf, dayIn, figuresOf, SAYS, type Sources, SUMS, SUMS_OF_DAY } from './count.ts'
+import { breakdownsOf, dayIn, figuresOf, KNOWN, SAYS, type Sources, SUMS, SUMS_OF_DAY } from './count.ts'
 import { SITE } from './sql.ts'
 
 /** The figures of a table, in the order of its columns, as `verify` calls them. */
-const FIELDS = [
-  'view_count',
-  'detailed_views',
-  'unique_views',
-  'logged_in',
-  'bots',
-  'first_viewed_at',
-  'last_viewed_at',
-  'unknown_until',
-]
+const FIELDS = ['view_count', ...KNOWN, 'first_viewed_at', 'last_viewed_at', 'unknown_until']
 const TOTAL_FIELDS = ['views', ...FIELDS.slice(1)]
 /** Those before are sums. */
 const FIRST_TIME = FIELDS.indexOf('first_viewed_at')
@@ -52,7 +43,7 @@ export interface Differing extends Pick<Counted, 'kind' | 'fields'> {
 }
 
 /** Times as Unix seconds, 0 for none. */
-const VALUES = `[views, detailed_views, unique_views, logged_in, bots,
+const VALUES = `[views, ${KNOWN.join(', ')},
   toUInt64(ifNull(toUnixTimestamp(first_viewed_at), 0)), toUInt64(ifNull(toUnixTimestamp(last_viewed_at), 0)),
   toUInt64(toRelativeDayNum(unknown_until))]`
 

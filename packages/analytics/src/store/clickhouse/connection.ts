@@ -386,7 +386,10 @@ async function placesFrom(
 const LOCAL_TABLES = /\bpost_view_(?:rows|names|days|post_totals|site_days|bases|copied)\b/g
 
 /** See `Cluster.from`. */
-export function overAll(select: string, { cluster, database }: Address): string {
+export function overAll(
+  select: string,
+  { cluster, database }: Pick<Address, 'cluster' | 'database'>,
+): string {
   const named = select.replace(LOCAL_TABLES, table => `${database}.${table}`)
   return cluster === null ? `(${named})` : `cluster('${cluster}', view(${named}))`
 }

@@ -2,6 +2,8 @@
 
 import type { Day } from '../calendar.ts'
 import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
+import { DETAILS, eachDetail } from '../figures.ts'
+import { KEPT, type KeptName, type KeptRow } from '../row.ts'
 import { rawFrom } from './adopt-settings.ts'
 import type { Row } from './connection.ts'
 import { FIGURES, hostsOf, SAYS, siteHostsOf } from './count.ts'
@@ -9,7 +11,7 @@ import { hourGroups } from './derive.ts'
 import { dayKeys } from './keys.ts'
 import { rollAll } from './recount.ts'
 import { sourcesOf } from './roll.ts'
-import { IS_FORGOTTEN, UNEXPLAINED } from './row.ts'
+import { IS_FORGOTTEN, PLAIN_NAMES, UNEXPLAINED } from './row.ts'
 import { SITE } from './sql.ts'
 import { checkedState, type Engine, recordedLists } from './state.ts'
 
@@ -44,10 +46,11 @@ async function* rows({ cluster }: Engine): AsyncGenerator<CopiedRow[]> {
       const pages = Math.ceil(rows / ROWS_AT_ONCE)
       for (let page = 0; page < pages; page++) {
         const found = await shard.all(
-          `SELECT hour, id, has_id, if(post_name = '', toString(post), post_name) AS name, toString(user_id) AS user, ip, user_agent, referer,
-                  toUnixTimestamp(viewed_at) AS viewed, toUnixTimestamp(received_at) AS received, day, slice, logged_in, bot, counts,
-                  lower(hex(reinterpretAsFixedString(visitor))) AS digits, referer_host, ${IS_FORGOTTEN} AS is_forgotten
-           FROM post_view_rows FINAL WHERE ${hours} AND cityHash64(id) % ${pages} = ${page}`,
+          `SELECT hour, id, has_id, if(post_name = '', toString(post), post_name) AS name,
+                  toUnixTimestamp(viewed_at) AS viewed, toUnixTimestamp(received_at) AS received, day, slice, counts,
+                  lower(hex(reinterpretAsFixedString(visitor))) AS digits, ${IS_FORGOTTEN} AS is_forgotten,
+                  ${PLAIN_NAMES.map(name => selected(name)).join(', ')}
+           FROM post_view_rows AS r FINAL WHERE ${hours} AND cityHash64(id) % ${pages} = ${page}`,
         )
         yield found.map(toCopied)
       }
@@ -55,25 +58,35 @@ async function* rows({ cluster }: Engine): AsyncGenerator<CopiedRow[]> {
   }
 }
 
+/** More digits than a JavaScript number has come as text. */
+function selected(name: KeptName): string {
+  const { column, type } = KEPT[name]
+  return `${type === 'digits' ? `toString(r.${column})` : `r.${column}`} AS kept_${column}`
+}
+
+function plainOf(row: Row): Partial<KeptRow> {
+  const values = PLAIN_NAMES.map(name => {
+    const value = row[`kept_${KEPT[name].column}`]
+    return [name, KEPT[name].type === 'flag' ? Number(value) === 1 : value]
+  })
+  return Object.fromEntries(values)
+}
+
 function toCopied(row: Row): CopiedRow {
   const id = String(row['id'])
+  const kept: Partial<KeptRow> = {
+    ...plainOf(row),
+    eventId: row['has_id'] === true ? id : null,
+    postUuid: String(row['name']),
+    viewedAt: Number(row['viewed']),
+    receivedAt: Number(row['received']),
+    day: String(row['day']),
+    slice: Number(row['slice']),
+    visitor: String(row['digits']),
+  }
   return {
-    row: {
-      eventId: row['has_id'] === true ? id : null,
-      postUuid: String(row['name']),
-      userId: row['user'] as string | null,
-      ip: row['ip'] as string | null,
-      userAgent: row['user_agent'] as string | null,
-      referer: row['referer'] as string | null,
-      viewedAt: Number(row['viewed']),
-      receivedAt: Number(row['received']),
-      day: String(row['day']),
-      slice: Number(row['slice']),
-      loggedIn: Number(row['logged_in']) === 1,
-      bot: Number(row['bot']) === 1,
-      visitor: String(row['digits']),
-      refererHost: String(row['referer_host']),
-    },
+    // The plain ones, and these, are all.
+    row: kept as KeptRow,
     id,
     hourTime: Number(row['hour']) * 3_600,
     counts: Number(row['counts']) === 1,
@@ -92,7 +105,8 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     const first = await rawFrom(engine)
     for (const day of days.map(row => String(row['day']))) {
       const posts = await shard.all(
-        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first, toUnixTimestamp(last_viewed_at) AS last
+        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, ${DETAILS.join(', ')},
+                toUnixTimestamp(first_viewed_at) AS first, toUnixTimestamp(last_viewed_at) AS last
          FROM (SELECT post, ${FIGURES} FROM post_view_days FINAL WHERE day = '${day}' AND ${SAYS}) AS f ${NAMED}`,
       )
       yield posts.map(row => ({
@@ -102,9 +116,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
         host: '',
         views: Number(row['views']),
         isDetailed: Number(row['is_unknown']) === 0,
-        unique_views: Number(row['unique_views']),
-        logged_in: Number(row['logged_in']),
-        bots: Number(row['bots']),
+        ...eachDetail(name => Number(row[name])),
         first_viewed_at: row['first'] as number | null,
         last_viewed_at: row['last'] as number | null,
       }))

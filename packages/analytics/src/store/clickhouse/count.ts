@@ -1,7 +1,8 @@
 /** What is counted, as SQL: from the rows of a day, and what retention has left of them. */
 
 import { KEPT_OF_POST, NOWHERE, REMAINDER } from '../bounds.ts'
-import type { Day } from '../calendar.ts'
+import { Calendar, type Day } from '../calendar.ts'
+import { DETAILS, SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
 import { NO_HOUR } from './row.ts'
 import { quoted, SITE } from './sql.ts'
 import type { Engine } from './state.ts'
@@ -12,25 +13,42 @@ const AHEAD_SECONDS = 86_400
 /** A day counted in another zone is at most that far off. */
 const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
 
-/** The figures of a post and day, in the order of the columns that every table of figures has. */
-export const FIGURES =
-  'views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until'
+/** Figures that are those of the days whose details are known. */
+export const KNOWN = ['detailed_views', ...DETAILS]
 
-export const NOTHING =
-  'toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, toDate(0)'
+/** The figures of a post and day, in the order of the columns that every table of figures has. */
+export const FIGURES = ['views', ...KNOWN, 'first_viewed_at', 'last_viewed_at', 'unknown_until'].join(', ')
+
+export const NOTHING = ['views', ...KNOWN]
+  .map(() => 'toUInt64(0)')
+  .concat('NULL', 'NULL', 'toDate(0)')
+  .join(', ')
 
 /** As SQL: whether a row of figures says anything. */
-export const SAYS = '(views + bots > 0 OR unknown_until > toDate(0))'
+export const SAYS = `(${['views', ...SUMMED_NAMES.filter(name => SUMMED[name].isOfExcluded)].join(' + ')} > 0 OR unknown_until > toDate(0))`
 
 /** Sums of days' figures, under the same names. */
-export const SUMS = `sum(f.views) AS views, sum(f.detailed_views) AS detailed_views, sum(f.unique_views) AS unique_views, sum(f.logged_in) AS logged_in,
-  sum(f.bots) AS bots, min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at, max(f.unknown_until) AS unknown_until`
+export const SUMS = `sum(f.views) AS views, ${KNOWN.map(name => `sum(f.${name}) AS ${name}`).join(', ')},
+  min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at, max(f.unknown_until) AS unknown_until`
 
 /** Sums of posts' figures of one day: what is not known of one post is not known of the site. */
 export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
-  if(is_unknown, 0, sum(f.detailed_views)) AS detailed_views, if(is_unknown, 0, sum(f.unique_views)) AS unique_views,
-  if(is_unknown, 0, sum(f.logged_in)) AS logged_in, if(is_unknown, 0, sum(f.bots)) AS bots,
+  ${KNOWN.map(name => `if(is_unknown, 0, sum(f.${name})) AS ${name}`).join(', ')},
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
+
+/** The columns of `post_view_bases`. */
+export const OF_BASE = `day, post, cutoff, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, unknown_until, readers, hosts, host_views`
+
+/** As SQL, for each figure that is a sum over rows. */
+export function eachSummed(sqlOf: (name: SummedName) => string): string {
+  return SUMMED_NAMES.map(sqlOf).join(', ')
+}
+
+/** As SQL: what a row adds to a figure. */
+export function addsTo(name: SummedName): string {
+  const { sql, isOfExcluded } = SUMMED[name]
+  return isOfExcluded ? sql : `if(counts = 1, ${sql}, 0)`
+}
 
 /** What a shard is counted from. */
 export interface Sources {
@@ -105,34 +123,46 @@ export const READER = 'bitXor(visitor, intHash64(slice))'
  * @param also as SQL: `SELECT post` of posts that get a row of each day even where they have no views of it
  */
 export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
+  const noSums = eachSummed(() => 'toUInt64(0)')
   const parts = [
     rowsOf(
       sources,
       days,
       posts,
-      `post, day, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, toUInt64(0) AS known, toUInt64(counts = 1 AND logged_in) AS logged,
-       toUInt64(bot) AS bots_of,
+      `post, day, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, toUInt64(0) AS known,
+       ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)},
        if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, counts = 1 AS reads`,
     ),
   ]
   if (hasBases(sources, days)) {
     const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
     parts.push(
-      `SELECT post, day, views, unknown_until, toUInt64(0), unique_views, logged_in, bots, first_viewed_at, last_viewed_at, false FROM (${bases})`,
-      `SELECT post, day, toUInt64(0), toDate(0), reader, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+      `SELECT post, day, views, unknown_until, toUInt64(0), ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, false FROM (${bases})`,
+      `SELECT post, day, toUInt64(0), toDate(0), reader, toUInt64(0), ${noSums}, NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
     )
   }
   if (also !== undefined) {
     parts.push(
-      `SELECT post, day, toUInt64(0), toDate(0), toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, false FROM (${eachDay(also, days)})`,
+      `SELECT post, day, toUInt64(0), toDate(0), toUInt64(0), toUInt64(0), ${noSums}, NULL, NULL, false FROM (${eachDay(also, days)})`,
     )
   }
   return `SELECT post, day, sum(n) AS views, max(unknown) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
       if(is_unknown, 0, views) AS detailed_views,
-      if(is_unknown, 0, uniqExactIf(reader, reads) + sum(known)) AS unique_views, if(is_unknown, 0, sum(logged)) AS logged_in,
-      if(is_unknown, 0, sum(bots_of)) AS bots, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
+      if(is_unknown, 0, uniqExactIf(reader, reads) + sum(known)) AS unique_views,
+      ${eachSummed(name => `if(is_unknown, 0, sum(adds_${name})) AS ${name}`)}, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
     FROM (${parts.join(' UNION ALL ')})
     GROUP BY post, day`
+}
+
+/** For `postviews schema`: a day's batch, and how it is counted. */
+export function statements(): string[] {
+  const calendar = new Calendar('UTC', 24)
+  const nothing = { ahead: new Map(), otherZonesTo: null, basedTo: null, closed: null, cutoff: 0, based: 0 }
+  const figures = figuresOf({ calendar, ...nothing }, ['2026-11-21'])
+  return [
+    `INSERT INTO post_view_days (post, day, ${FIGURES}, stamp)\nSELECT post, day, ${FIGURES}, 1 FROM (${figures})`,
+    `INSERT INTO post_view_post_totals (post, ${FIGURES}, stamp)\nSELECT post, ${SUMS}, 1 FROM (SELECT * FROM post_view_days FINAL) AS f GROUP BY post`,
+  ]
 }
 
 /** As SQL: each row of a SELECT with each of the days. */

@@ -1,5 +1,6 @@
 /** Erases what identifies a reader from the raw rows. Every number stays: recounts use the derived columns alone. */
 
+import { PERSONAL_COLUMNS } from '../row.ts'
 import type { Forget, Progress } from '../store.ts'
 import { hourGroups, insertChanged } from './derive.ts'
 import { IS_FORGOTTEN, KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
@@ -7,7 +8,7 @@ import { quoted } from './sql.ts'
 import { type Engine, EPOCH } from './state.ts'
 
 const ROUNDS = 5
-const FORGOTTEN = { user_id: 'NULL', ip: 'NULL', user_agent: 'NULL', referer: 'NULL' }
+const FORGOTTEN = Object.fromEntries(PERSONAL_COLUMNS.map(column => [column, 'NULL']))
 
 /**
  * A forgotten row outranks any redelivery. Then the versions that it replaces are deleted; the servers remove the files that

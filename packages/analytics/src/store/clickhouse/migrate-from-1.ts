@@ -16,7 +16,7 @@ import type { Progress } from '../store.ts'
 import { agree, raise } from './agreed.ts'
 import { carryFigures, fromAll, IS_UUID, isOfShard, POST_KEY } from './carry-figures.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { COLUMNS, countsOf, versionOf } from './row.ts'
+import { countsOf, versionOf } from './row.ts'
 import { quoted } from './sql.ts'
 import { type Engine, recordState } from './state.ts'
 
@@ -198,7 +198,9 @@ async function carryRows(cluster: Cluster, { agreements }: Old, progress: Progre
           ORDER BY UUIDToNum(id), _block_number, _block_offset LIMIT 1 BY id
         ) WHERE ${received} AND ${isOfShard(index, shards)}`
       await shard.run(
-        `INSERT INTO post_view_rows (${COLUMNS})
+        `INSERT INTO post_view_rows
+           (hour, post, id, version, has_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at, committed_at, day, slice,
+            logged_in, bot, counts, visitor, referer_host)
          SELECT intDiv(toUnixTimestamp(viewed_at), 3600), ${POST_KEY}, id, ${versionOf('epoch', String(KEY), 'toUnixTimestamp(received_at)', IS_FORGOTTEN)}, has_id,
                 if(${IS_UUID}, '', post_uuid), user_id, ip, user_agent, referer, viewed_at, received_at, UUIDv7ToDateTime(batch, 'UTC'), day, slice,
                 logged_in, bot, ${counts}, reinterpretAsUInt64(unhex(substring(hex(visitor), 1, 16))), referer_host

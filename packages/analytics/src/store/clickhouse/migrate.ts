@@ -115,13 +115,25 @@ async function readMigrations(cluster: Cluster): Promise<Migration[]> {
   const names = (await readdir(MIGRATIONS)).filter(name => name.endsWith('.sql')).sort()
   return Promise.all(
     names.map(async name => {
-      const text = await readFile(new URL(name, MIGRATIONS), 'utf8')
-      const sql = text
+      const sql = filledIn(await readFile(new URL(name, MIGRATIONS), 'utf8'), cluster.address)
+      const statements = sql
         .replace(/^--.*$/gm, '')
-        .replaceAll('{{synced}}', SYNCED)
-        .replace(/\{\{all: (.*?)\}\}/gs, (_, select: string) => overAll(select, cluster.address))
-      const statements = sql.split(/;\s*(?:\n|$)/).filter(statement => statement.trim() !== '')
+        .split(/;\s*(?:\n|$)/)
+        .filter(statement => statement.trim() !== '')
       return { version: Number.parseInt(name, 10), statements }
     }),
   )
+}
+
+function filledIn(migration: string, address: Parameters<typeof overAll>[1]): string {
+  return migration
+    .replaceAll('{{synced}}', SYNCED)
+    .replace(/\{\{all: (.*?)\}\}/gs, (_, select: string) => overAll(select, address))
+}
+
+/** What a new database on one server has. */
+export async function tablesText(): Promise<string> {
+  const names = (await readdir(MIGRATIONS)).filter(name => name.endsWith('.sql')).sort()
+  const texts = await Promise.all(names.map(name => readFile(new URL(name, MIGRATIONS), 'utf8')))
+  return filledIn(texts.join('\n'), { cluster: null, database: 'default' })
 }

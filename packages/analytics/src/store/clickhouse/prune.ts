@@ -3,10 +3,11 @@
 import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NOWHERE, REMAINDER } from '../bounds.ts'
 import { addDays, type Day, daysBetween } from '../calendar.ts'
 import { assertClocksAgree } from '../clocks.ts'
+import { DETAILS } from '../figures.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
 import type { Shard } from './connection.ts'
-import { basesOf, keptHosts, READER, rowsOf } from './count.ts'
+import { addsTo, basesOf, eachSummed, keptHosts, OF_BASE, READER, rowsOf } from './count.ts'
 import { isServers } from './errors.ts'
 import { closeDays, dayKeys } from './keys.ts'
 import { underLease } from './lease.ts'
@@ -153,26 +154,27 @@ function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): st
     rolling,
     [day],
     'true',
-    `r.post AS post, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, counts = 1 AS reads, toUInt64(0) AS known, toUInt64(counts = 1 AND logged_in) AS logged,
-     toUInt64(bot) AS bots_of, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, referer_host AS host,
+    `r.post AS post, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, counts = 1 AS reads, toUInt64(0) AS known,
+     ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)}, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, referer_host AS host,
      n AS host_n, ${goes} AS goes, ${goes} AS is_removed, toUInt32(0) AS base_cutoff, false AS has_readers`,
   )
   const bases = basesOf([day], `post != '${SITE}'`)
   const nothing = 'toUInt64(0), toDate(0), toUInt64(0), false'
+  const noSums = eachSummed(() => 'toUInt64(0)')
   const union = [
     rows,
-    `SELECT post, views, unknown_until, toUInt64(0), false, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, '', toUInt64(0), true, false, cutoff, notEmpty(readers) FROM (${bases})`,
-    `SELECT post, toUInt64(0), toDate(0), reader, true, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, '', toUInt64(0), true, false, cutoff, true FROM (${bases}) ARRAY JOIN readers AS reader`,
-    `SELECT post, ${nothing}, toUInt64(0), toUInt64(0), toUInt64(0), NULL, NULL, host, host_n, true, false, cutoff, false FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS host_n`,
+    `SELECT post, views, unknown_until, toUInt64(0), false, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, '', toUInt64(0), true, false, cutoff, notEmpty(readers) FROM (${bases})`,
+    `SELECT post, toUInt64(0), toDate(0), reader, true, toUInt64(0), ${noSums}, NULL, NULL, '', toUInt64(0), true, false, cutoff, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+    `SELECT post, ${nothing}, toUInt64(0), ${noSums}, NULL, NULL, host, host_n, true, false, cutoff, false FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS host_n`,
   ].join(' UNION ALL ')
   const uniques = isOpen
     ? 'sum(known) AS unique_of, groupUniqArrayIf(reader, goes AND reads) AS readers_of'
     : 'uniqExactIf(reader, reads) + sum(known) - uniqExactIf(reader, reads AND NOT goes) AS unique_of, emptyArrayUInt64() AS readers_of'
-  return `INSERT INTO post_view_bases
-    SELECT '${day}', post, cutoff_of, views_of, unique_of, logged_of, bots_sum, first_of, last_of, unknown_of, readers_of, hosts, host_views
+  return `INSERT INTO post_view_bases (${OF_BASE})
+    SELECT '${day}', post, cutoff_of, views_of, unique_of, ${eachSummed(name => `${name}_of`)}, first_of, last_of, unknown_of, readers_of, hosts, host_views
     FROM (
       SELECT post, greatest(if(countIf(is_removed) > 0, toUInt32(${cutoff}), 0), max(base_cutoff)) AS cutoff_of, sumIf(n, goes) AS views_of, max(unknown) AS unknown_of, ${uniques},
-             sumIf(logged, goes) AS logged_of, sumIf(bots_of, goes) AS bots_sum, minIf(first_at, goes) AS first_of, maxIf(last_at, goes) AS last_of,
+             ${eachSummed(name => `sumIf(adds_${name}, goes) AS ${name}_of`)}, minIf(first_at, goes) AS first_of, maxIf(last_at, goes) AS last_of,
              sumMapIf([host], [host_n], goes AND host_n > 0) AS map, ${keptHosts('arrayZip(map.1, map.2)', KEPT_OF_POST)}
       FROM (${union})
       GROUP BY post
@@ -192,8 +194,8 @@ function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: readonly s
   const base = `SELECT host, n, false FROM (${basesOf([day], `post = '${SITE}'`)}) ARRAY JOIN hosts AS host, host_views AS n`
   const keptHost =
     kept === null ? 'host' : `if(host IN (${quoted([...kept, NOWHERE])}), host, '${REMAINDER}')`
-  return `INSERT INTO post_view_bases
-    SELECT '${day}', '${SITE}', ${cutoff}, 0, 0, 0, 0, NULL, NULL, toDate(0), [], hosts, host_views
+  return `INSERT INTO post_view_bases (${OF_BASE})
+    SELECT '${day}', '${SITE}', ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], hosts, host_views
     FROM (
       SELECT sumMap([${keptHost}], [n]) AS map, ${keptHosts('arrayZip(map.1, map.2)', KEPT_OF_SITE)}
       FROM (${rows} UNION ALL ${base})

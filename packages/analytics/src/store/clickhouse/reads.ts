@@ -1,12 +1,14 @@
 /** The internal API's reads: rows of figures, each as old as the shard was last counted. */
 
+import type { Figures } from '@postviews/client/src/figures.ts'
 import { REMAINDER } from '../bounds.ts'
 import { addDays, type Calendar, type Day, latest } from '../calendar.ts'
+import { toFigures } from '../figures.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
-import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
+import type { DayFigures, Reads, Totals } from '../store.ts'
 import { AnswerCache } from './answer-cache.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { dayIn, hostsOf, postIn, SAYS, SUMS, siteHostsOf } from './count.ts'
+import { dayIn, hostsOf, KNOWN, postIn, SAYS, SUMS, siteHostsOf } from './count.ts'
 import { shardOf } from './record.ts'
 import { sourcesOf } from './roll.ts'
 import { postKey, within } from './sql.ts'
@@ -14,7 +16,7 @@ import { recordedLists } from './state.ts'
 import { Together } from './together.ts'
 import { countedUntil } from './uncounted.ts'
 
-const VALUES = `views, detailed_views, unique_views, logged_in, bots, toUnixTimestamp(first_viewed_at) AS first_time,
+const VALUES = `views, ${KNOWN.join(', ')}, toUnixTimestamp(first_viewed_at) AS first_time,
   toUnixTimestamp(last_viewed_at) AS last_time, unknown_until`
 const AS_OF_HELD_MS = 1_000
 /** A second thread costs more than it saves, and would be missing elsewhere. */
@@ -299,19 +301,17 @@ function unknownUntil(row: Row): Day | null {
   return day === undefined || day === '1970-01-01' ? null : String(day)
 }
 
-const DETAILS = ['detailed_views', 'unique_views', 'logged_in', 'bots']
-
 /** What is not known of one is not known of both. */
 function sumOfDay(a: Row, b: Row): Row {
   const sum = sumOf(a, b)
   return unknownUntil(sum) === null
     ? sum
-    : { ...sum, ...Object.fromEntries(DETAILS.map(column => [column, 0])) }
+    : { ...sum, ...Object.fromEntries(KNOWN.map(column => [column, 0])) }
 }
 
 function sumOf(a: Row, b: Row): Row {
   const sum: Row = { ...a }
-  for (const column of ['views', ...DETAILS]) sum[column] = Number(a[column]) + Number(b[column])
+  for (const column of ['views', ...KNOWN]) sum[column] = Number(a[column]) + Number(b[column])
   const times = (column: string) =>
     [a[column], b[column]].filter(time => time !== null && time !== undefined).map(Number)
   sum['first_time'] = times('first_time').length === 0 ? null : Math.min(...times('first_time'))
@@ -338,16 +338,10 @@ function totals(row: Row = {}): Totals {
 
 function figures(row: Row): Figures {
   const number = (column: string) => Number(row[column] ?? 0)
-  const [views, detailed, loggedIn] = [number('views'), number('detailed_views'), number('logged_in')]
-  if (detailed === 0 && unknownUntil(row) !== null)
-    return { views, unique_views: null, logged_in: null, anonymous: null, bots: null }
-  return {
-    views,
-    unique_views: number('unique_views'),
-    logged_in: loggedIn,
-    anonymous: detailed - loggedIn,
-    bots: number('bots'),
-  }
+  const isUnknown = number('detailed_views') === 0 && unknownUntil(row) !== null
+  return toFigures(number('views'), isUnknown ? null : number('detailed_views'), name =>
+    isUnknown ? null : number(name),
+  )
 }
 
 function dayFigures(row: Row): DayFigures {

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CountingSettings } from '../counting-settings.ts'
 import { RowRejected } from '../failures.ts'
-import type { KeptRow } from '../row.ts'
+import { type ColumnType, KEPT, KEPT_NAMES, type KeptName, type KeptRow, type KeptValue } from '../row.ts'
 import { isOwnKey, postKey } from './sql.ts'
 
 const HOUR_SECONDS = 3_600
@@ -31,36 +31,23 @@ export const IS_FORGOTTEN = 'bitShiftRight(version, 63)'
 export const KEY_NUMBER = 'bitAnd(bitShiftRight(version, 32), 65535)'
 export const RECEIVED = `(${LAST_SECOND} - bitAnd(version, ${LAST_SECOND}))`
 
-/** All columns but those that an insert makes itself. */
-const SENT = {
-  hour: 'UInt32',
-  post: 'UUID',
-  id: 'UUID',
-  has_id: 'Bool',
-  post_name: 'String',
-  user_id: 'Nullable(UInt64)',
-  ip: 'Nullable(String)',
-  user_agent: 'Nullable(String)',
-  referer: 'Nullable(String)',
-  viewed_at: 'UInt32',
-  received_at: 'UInt32',
-  day: 'Date',
-  slice: 'UInt8',
-  logged_in: 'UInt8',
-  bot: 'UInt8',
-  key: 'UInt16',
-  digest: 'String',
-  referer_host: 'String',
+/** Columns that are kept as they are. The others are part of a row's key and version, or kept in another form. */
+const PLAIN_TYPES: Partial<Record<ColumnType, string>> = { text: 'String', digits: 'UInt64', flag: 'UInt8' }
+export const PLAIN_NAMES = KEPT_NAMES.filter(name => name !== 'postUuid' && KEPT[name].type in PLAIN_TYPES)
+const PLAIN = PLAIN_NAMES.map(name => KEPT[name].column).join(', ')
+
+/** The columns of `post_view_rows`. */
+export const COLUMNS = `hour, post, id, version, has_id, post_name, viewed_at, received_at, committed_at, day, slice, counts, visitor, ${PLAIN}`
+
+function plainType(name: KeptName): string {
+  const type = PLAIN_TYPES[KEPT[name].type]!
+  return KEPT[name].isNullable ? `Nullable(${type})` : type
 }
 
-const STRUCTURE = Object.entries(SENT)
-  .map(([column, type]) => `${column} ${type}`)
-  .join(', ')
-
-/** The columns of `post_view_rows`, in its order. */
-export const COLUMNS = [
-  'hour, post, id, version, has_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at, committed_at, day, slice',
-  'logged_in, bot, counts, visitor, referer_host',
+/** All that is sent of a row. */
+const STRUCTURE = [
+  'hour UInt32, post UUID, id UUID, has_id Bool, post_name String, viewed_at UInt32, received_at UInt32, day Date, slice UInt8, key UInt16, digest String',
+  ...PLAIN_NAMES.map(name => `${KEPT[name].column} ${plainType(name)}`),
 ].join(', ')
 
 /**
@@ -69,12 +56,15 @@ export const COLUMNS = [
  *
  * @param refused as SQL: whether something that the rows were derived under was replaced
  */
-export function insertOfRows({ bots }: CountingSettings, epoch: number, refused: string): string {
+export function insertOfRows(
+  { bots }: Pick<CountingSettings, 'bots'>,
+  epoch: number,
+  refused: string,
+): string {
   return `INSERT INTO post_view_rows (${COLUMNS})
-    SELECT hour, post, id, ${versionOf(String(epoch), 'key', 'received_at')} AS version, has_id, post_name, user_id, ip, user_agent, referer,
-           viewed_at, greatest(received_at, (SELECT toUInt32(max(number)) FROM post_view_agreed WHERE name = 'cutoff')) AS received_at,
-           now64(3) AS committed_at, day, slice, logged_in, bot, ${countsOf(bots)} AS counts,
-           reinterpretAsUInt64(unhex(digest)) AS visitor, referer_host
+    SELECT hour, post, id, ${versionOf(String(epoch), 'key', 'received_at')} AS version, has_id, post_name, viewed_at,
+           greatest(received_at, (SELECT toUInt32(max(number)) FROM post_view_agreed WHERE name = 'cutoff')) AS received_at,
+           now64(3) AS committed_at, day, slice, ${countsOf(bots)} AS counts, reinterpretAsUInt64(unhex(digest)) AS visitor, ${PLAIN}
     FROM input('${STRUCTURE}')
     WHERE NOT throwIf(${refused}, 'replaced')
     FORMAT JSONCompactEachRow`
@@ -84,9 +74,9 @@ export function insertOfRows({ bots }: CountingSettings, epoch: number, refused:
 export function insertOfCopied({ bots }: CountingSettings, epoch: number): string {
   const version = versionOf(String(epoch), 'key', 'received_at', 'is_forgotten')
   return `INSERT INTO post_view_rows (${COLUMNS})
-    SELECT hour, post, id, ${version} AS version, had_id, post_name, user_id, ip, user_agent, referer, viewed_at, received_at,
-           toDateTime64(received_at, 3, 'UTC') AS committed_at, day, slice, logged_in, bot,
-           if(counted < 0, ${countsOf(bots)}, counted) AS counts, reinterpretAsUInt64(unhex(digest)) AS visitor, referer_host
+    SELECT hour, post, id, ${version} AS version, had_id, post_name, viewed_at, received_at,
+           toDateTime64(received_at, 3, 'UTC') AS committed_at, day, slice, if(counted < 0, ${countsOf(bots)}, counted) AS counts,
+           reinterpretAsUInt64(unhex(digest)) AS visitor, ${PLAIN}
     FROM input('${STRUCTURE}, had_id Bool, counted Int8, is_forgotten UInt8')
     FORMAT JSONCompactEachRow`
 }
@@ -106,11 +96,15 @@ export function lineOf(row: KeptRow, ownTime: number | null, keyNumber: number):
     throw new RowRejected('ClickHouse keeps no times after February 2106, and none before 1970')
   }
   const isPostUuid = isOwnKey(postUuid)
-  return `[${hourOf(row, ownTime)},"${isPostUuid ? postUuid : postKey(postUuid)}","${eventId ?? randomUUID()}",${eventId !== null},${isPostUuid ? '""' : json(postUuid)},${row.userId},${json(row.ip)},${json(row.userAgent)},${json(row.referer)},${viewedAt},${receivedAt},"${row.day}",${row.slice},${Number(row.loggedIn)},${Number(row.bot)},${keyNumber},"${row.visitor.slice(0, 16)}",${json(row.refererHost)}]`
+  const place = `${hourOf(row, ownTime)},"${isPostUuid ? postUuid : postKey(postUuid)}","${eventId ?? randomUUID()}",${eventId !== null}`
+  const plain = PLAIN_NAMES.map(name => json(row[name], KEPT[name].type)).join()
+  return `[${place},${isPostUuid ? '""' : JSON.stringify(postUuid)},${viewedAt},${receivedAt},"${row.day}",${row.slice},${keyNumber},"${row.visitor.slice(0, 16)}",${plain}]`
 }
 
-function json(text: string | null): string {
-  return text === null ? 'null' : JSON.stringify(text)
+function json(value: KeptValue, type: ColumnType): string {
+  if (value === null) return 'null'
+  if (type === 'flag') return value ? '1' : '0'
+  return type === 'digits' ? String(value) : JSON.stringify(value)
 }
 
 function hourOf({ eventId, viewedAt }: KeptRow, ownTime: number | null): number {

@@ -12,12 +12,13 @@ import { StoreUnavailable } from '../failures.ts'
 import { BotList } from '../row.ts'
 import { listVisitors, makeKey } from '../sql/day-keys.ts'
 import { aggregatesOfDay } from '../sql/day-recount.ts'
+import { DAY_COLUMNS, isTime } from '../sql/figure-columns.ts'
 import { sumUpSite } from '../sql/rebuild-days.ts'
 import { allDays, differences, type Pair, type StoredAggregate } from '../sql/recount.ts'
 import { countReferrers } from '../sql/referrers.ts'
 import { type Derived, dayKeys, deriveAgain, type RawRow, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
-import { selectTotals } from '../sql/totals.ts'
+import { insertTotals } from '../sql/totals.ts'
 import type { Progress } from '../store.ts'
 import { type MysqlClient, transactionOn } from './connection.ts'
 import { bytes, partsOf, quoted, statement } from './text.ts'
@@ -171,9 +172,8 @@ async function adoptDays(
   }
 }
 
-const TOLD = ['unique_views', 'logged_in', 'bots', 'first_viewed_at', 'last_viewed_at']
-const WRITE_AGGREGATES = upsert('post_view_aggregates', ['post_uuid', 'date', 'view_count', ...TOLD], added =>
-  assignments(TOLD, added),
+const WRITE_AGGREGATES = upsert('post_view_aggregates', ['post_uuid', 'date', ...DAY_COLUMNS], added =>
+  assignments(DAY_COLUMNS.slice(1), added),
 )
 
 function assignments(columns: readonly string[], added: (column: string) => string): string {
@@ -195,9 +195,11 @@ async function writeAggregates(
   }
   const told = wrong.filter(({ expected }) => expected !== null)
   const textOf = ({ key, expected }: Pair<string, StoredAggregate>) => {
-    const { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at } = expected!
-    const times = [first_viewed_at, last_viewed_at].map(time => (time === null ? 'NULL' : `'${time}'`))
-    return `(${quoted(key)},'${day}',${view_count},${unique_views},${logged_in},${bots},${times.join()})`
+    const values = DAY_COLUMNS.map(column => {
+      const value = expected![column]
+      return isTime(column) && value !== null ? `'${value}'` : `${value}`
+    })
+    return `(${quoted(key)},'${day}',${values.join()})`
   }
   const { insert, update } = spelling(WRITE_AGGREGATES, client)
   for (const { texts } of partsOf(told, TEXTS_AT_ONCE, textOf)) {
@@ -215,11 +217,7 @@ async function finish(
   const { timeZone, windowHours, uniqueBy, bots } = engine.settings
   await transactionOn(client, async () => {
     await client.run('DELETE FROM post_view_totals')
-    await client.run(
-      `INSERT INTO post_view_totals
-         (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
-       ${selectTotals('1 = 1', engine.daysOfPosts)}`,
-    )
+    await client.run(insertTotals('1 = 1', engine.daysOfPosts))
     const closed = await client.run('DELETE FROM post_view_day_keys WHERE day < ?', [openFrom])
     await client.run(
       `INSERT INTO post_view_state

@@ -1,6 +1,8 @@
 /** The statements that add a batch to its counters, of which one batch has its turn at a time. */
 
 import type { BatchCounts, PostDayCount } from '../counts.ts'
+import { DETAILS } from '../figures.ts'
+import { DAY_COLUMNS, dayValues, isDetail, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
 import type { MysqlClient } from './connection.ts'
 import type { KeptHosts } from './kept-hosts.ts'
 import { partsOf, postDay, quoted, statement, time } from './text.ts'
@@ -16,66 +18,57 @@ const addViews = (added: Added) => `view_count = view_count + ${added('view_coun
 
 const ADD_TO_REFERRERS = upsert('post_view_referrers', ['post_uuid', 'date', 'host', 'view_count'], addViews)
 
-const firstAndLast = (added: Added) => `
-      first_viewed_at = COALESCE(LEAST(first_viewed_at, ${added('first_viewed_at')}), first_viewed_at, ${added('first_viewed_at')}),
-      last_viewed_at  = COALESCE(GREATEST(last_viewed_at, ${added('last_viewed_at')}), last_viewed_at, ${added('last_viewed_at')})`
+const extreme = (of: 'LEAST' | 'GREATEST', column: string, added: string) =>
+  `${column} = COALESCE(${of}(${column}, ${added}), ${column}, ${added})`
+
+const addColumns =
+  (columns: readonly string[], addNumber: (column: string, added: string) => string) => (added: Added) =>
+    columns
+      .map(column => {
+        if (column === 'first_viewed_at') return extreme('LEAST', column, added(column))
+        if (column === 'last_viewed_at') return extreme('GREATEST', column, added(column))
+        return addNumber(column, added(column))
+      })
+      .join(', ')
 
 // Null, where adopted rows leave a day's numbers unknown, stays null.
-const addDay = (added: Added) => `
-      view_count      = view_count + ${added('view_count')},
-      unique_views    = unique_views + ${added('unique_views')},
-      logged_in       = logged_in + ${added('logged_in')},
-      bots            = bots + ${added('bots')},${firstAndLast(added)}`
+const addDay = addColumns(DAY_COLUMNS, (column, added) => `${column} = ${column} + ${added}`)
 
-const ADD_TO_POST_DAYS = upsert(
-  'post_view_aggregates',
-  [
-    'id',
-    'post_uuid',
-    'date',
-    'view_count',
-    'unique_views',
-    'logged_in',
-    'bots',
-    'first_viewed_at',
-    'last_viewed_at',
-  ],
-  addDay,
+const ADD_TO_POST_DAYS = upsert('post_view_aggregates', ['id', 'post_uuid', 'date', ...DAY_COLUMNS], addDay)
+
+// Null stands for no known day, on either side: then the other side tells. A detail of which known days do not tell stays null.
+// What is assigned later sees what was assigned before: `detailed_views` of before is needed, so it comes last.
+const addTotal = addColumns(
+  [...DETAILS, ...TOTAL_COLUMNS.filter(column => !isDetail(column))],
+  (column, added) =>
+    isDetail(column)
+      ? `${column} = CASE WHEN ${added} IS NULL THEN ${column} WHEN detailed_views IS NULL THEN ${added} ELSE ${column} + ${added} END`
+      : `${column} = COALESCE(${column} + ${added}, ${column}, ${added})`,
 )
 
-// Null stands for no known day, on either side: then the other side tells.
-const addKnown = (column: string, added: string) =>
-  `${column} = COALESCE(${column} + ${added}, ${column}, ${added})`
-
-const ADD_TO_POSTS = upsert(
-  'post_view_totals',
-  [
-    'post_uuid',
-    'views',
-    'detailed_views',
-    'unique_views',
-    'logged_in',
-    'bots',
-    'first_viewed_at',
-    'last_viewed_at',
-  ],
-  added => `
-      views = views + ${added('views')},
-      ${addKnown('detailed_views', added('detailed_views'))},
-      ${addKnown('unique_views', added('unique_views'))},
-      ${addKnown('logged_in', added('logged_in'))},
-      ${addKnown('bots', added('bots'))},${firstAndLast(added)}`,
-)
+const ADD_TO_POSTS = upsert('post_view_totals', ['post_uuid', ...TOTAL_COLUMNS], addTotal)
 
 const ADD_TO_SITE_REFERRERS = upsert('site_view_referrers', ['date', 'host', 'view_count'], addViews)
 
 const ADD_TO_MINUTES = upsert('site_view_minutes', ['minute', 'view_count'], addViews)
 
-const ADD_TO_SITE_DAYS = upsert(
-  'site_view_aggregates',
-  ['date', 'view_count', 'unique_views', 'logged_in', 'bots', 'first_viewed_at', 'last_viewed_at'],
-  addDay,
-)
+const ADD_TO_SITE_DAYS = upsert('site_view_aggregates', ['date', ...DAY_COLUMNS], addDay)
+
+/** For `postviews schema`; `…` stands for rows. */
+export function printedCounters(server: { isMysql: boolean }): string[] {
+  const all = [
+    ADD_TO_POST_DAYS,
+    ADD_TO_POSTS,
+    ADD_TO_REFERRERS,
+    ADD_TO_SITE_DAYS,
+    ADD_TO_SITE_REFERRERS,
+    ADD_TO_MINUTES,
+  ]
+  return all.map(one => {
+    const { insert, update } = spelling(one, server)
+    return `${insert}…${update}`
+  })
+}
 
 /** Waits until no other batch has its turn, and keeps them waiting until the transaction is over: all write this row. */
 export function takeTurn({ committedAt, viewedAt }: { committedAt: number; viewedAt: number }): string {
@@ -102,16 +95,13 @@ export function* counterStatements(
   yield* upserts(
     spelling(ADD_TO_POST_DAYS, server),
     counts.postDays(),
-    count =>
-      `(${idOf(count)},${postDay(count)},${count.views},${count.unique},${count.loggedIn},${count.bots},${time(count.first)},${time(count.last)})`,
+    count => `(${idOf(count)},${postDay(count)},${texts(dayValues(count))})`,
   )
-  yield* upserts(spelling(ADD_TO_POSTS, server), counts.posts(isKnown), count => {
-    const details =
-      count.detailedViews === null
-        ? 'NULL,NULL,NULL,NULL'
-        : `${count.detailedViews},${count.unique},${count.loggedIn},${count.bots}`
-    return `(${quoted(count.postUuid)},${count.views},${details},${time(count.first)},${time(count.last)})`
-  })
+  yield* upserts(
+    spelling(ADD_TO_POSTS, server),
+    counts.posts(isKnown),
+    count => `(${quoted(count.postUuid)},${texts(totalValues(count))})`,
+  )
   yield* upserts(
     spelling(ADD_TO_SITE_REFERRERS, server),
     counts.siteReferrers(),
@@ -125,9 +115,14 @@ export function* counterStatements(
   yield* upserts(
     spelling(ADD_TO_SITE_DAYS, server),
     counts.siteDays(),
-    ({ day, views, unique, loggedIn, bots, first, last }) =>
-      `('${day}',${views},${unique},${loggedIn},${bots},${time(first)},${time(last)})`,
+    count => `('${count.day}',${texts(dayValues(count))})`,
   )
+}
+
+/** Values of figures, of which the last two are times. */
+function texts(values: (number | null)[]): string {
+  const [first, last] = values.splice(-2)
+  return `${values.map(value => value ?? 'NULL').join()},${time(first!)},${time(last!)}`
 }
 
 function* upserts<T>(

@@ -4,13 +4,13 @@ import type { Day } from '../calendar.ts'
 import { BatchCounts, latestViewedAt } from '../counts.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
-import type { KeptRow } from '../row.ts'
+import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow, type KeptValue } from '../row.ts'
 import type { DerivedRows } from '../rows-of-views.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
 import type { Recorded } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
-import { counterStatements, knownPostDays, takeTurn } from './counters.ts'
+import { counterStatements, knownPostDays, printedCounters, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
 import { keptHosts } from './kept-hosts.ts'
 import { bytes, type Part, partsOf, postDay, quoted, statement, time, uuidBytes } from './text.ts'
@@ -135,11 +135,7 @@ interface Inserted {
   firstId: number
 }
 
-const INSERT_VIEWS = `
-  INSERT INTO post_views
-    (post_uuid, user_id, ip, user_agent, referer, viewed_at,
-     event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
-  VALUES `
+const INSERT_VIEWS = `INSERT INTO post_views (${KEPT_COLUMNS.join(', ')}) VALUES `
 
 /** Keeps the rows whose ids are new, and tells which: some at a time, the next being written while one is worked on. */
 async function* insertViews(client: MysqlClient, rows: readonly KeptRow[]): AsyncGenerator<Inserted> {
@@ -183,8 +179,24 @@ async function knownIds(client: MysqlClient, rows: readonly KeptRow[]): Promise<
   return known
 }
 
+const WRITE_VALUE: Record<ColumnType, (value: KeptValue) => string> = {
+  text: value => quoted(textOf(value)),
+  digits: value => quoted(textOf(value)),
+  number: String,
+  flag: value => String(Number(value)),
+  time: value => time(Number(value)),
+  day: value => `'${value}'`,
+  uuid: value => uuidBytes(textOf(value)),
+  hash: value => bytes(String(value)),
+}
+const WRITERS = KEPT_NAMES.map(name => ({ name, write: WRITE_VALUE[KEPT[name].type] }))
+
 function viewText(row: KeptRow): string {
-  return `(${quoted(row.postUuid)},${quoted(row.userId)},${quoted(row.ip)},${quoted(row.userAgent)},${quoted(row.referer)},${time(row.viewedAt)},${uuidBytes(row.eventId)},${time(row.receivedAt)},'${row.day}',${row.slice},${Number(row.loggedIn)},${Number(row.bot)},${bytes(row.visitor)},${quoted(row.refererHost)})`
+  return `(${WRITERS.map(({ name, write }) => write(row[name])).join()})`
+}
+
+function textOf(value: KeptValue): string | null {
+  return value === null ? null : String(value)
 }
 
 /**
@@ -225,6 +237,14 @@ async function removeListed(client: MysqlClient, readers: BatchReaders, firstId:
     readers.delete({ day, postUuid: post_uuid, slice, visitor } as Reader)
   }
 }
+
+/** All of a batch, for `postviews schema`, as MariaDB spells it; `…` stands for rows. */
+export const STATEMENTS = [
+  `${INSERT_VIEWS}…`,
+  `${INSERT_READERS}…`,
+  ...printedCounters({ isMysql: false }),
+  takeTurn({ committedAt: 0, viewedAt: 0 }),
+]
 
 /** In the order in which they are kept. */
 function readerTexts({ day, postUuid, slice, visitors }: WindowReaders): string[] {

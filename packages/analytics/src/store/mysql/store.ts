@@ -10,6 +10,7 @@ import { RowsOfViews } from '../rows-of-views.ts'
 import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
 import { copySource } from '../sql/copy-source.ts'
 import { dayKey } from '../sql/day-keys.ts'
+import { DAY_COLUMNS, isTime } from '../sql/figure-columns.ts'
 import { forget } from '../sql/forget.ts'
 import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
 import { prune } from '../sql/prune.ts'
@@ -45,8 +46,8 @@ const MIGRATION = { statementLimitMs: 2 ** 31 - 1 }
  * it takes that for 0000-00-00 (1292). Of other types it can. Whether it needs such a table depends on the keys of adopted tables.
  */
 const DAYS_OF_POSTS = `(
-  SELECT post_uuid, CAST(date AS CHAR(10)) AS date, view_count, baseline, unique_views, logged_in, bots,
-         CAST(first_viewed_at AS DATETIME) AS first_viewed_at, CAST(last_viewed_at AS DATETIME) AS last_viewed_at
+  SELECT post_uuid, CAST(date AS CHAR(10)) AS date, baseline,
+         ${DAY_COLUMNS.map(column => (isTime(column) ? `CAST(${column} AS DATETIME) AS ${column}` : column)).join(', ')}
   FROM post_view_aggregates) AS days`
 
 /**

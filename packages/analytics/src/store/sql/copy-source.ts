@@ -4,7 +4,17 @@ import { hash } from 'node:crypto'
 import type { Day } from '../calendar.ts'
 import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
 import { StoreRefused } from '../failures.ts'
-import { UNKNOWN_VISITOR } from '../row.ts'
+import { eachDetail } from '../figures.ts'
+import {
+  KEPT,
+  KEPT_NAMES,
+  type KeptName,
+  type KeptRow,
+  type KeptValue,
+  PERSONAL_NAMES,
+  UNKNOWN_VISITOR,
+} from '../row.ts'
+import { DAY_COLUMNS } from './figure-columns.ts'
 import { recordedLists } from './own-hosts.ts'
 import { dayKeys, rowsAbout } from './rows.ts'
 import { placeholders, SELECT_STATE, type SqlEngine, type SqlRow, type State, toState } from './sql.ts'
@@ -38,8 +48,7 @@ async function* rows(
 ): AsyncGenerator<CopiedRow[]> {
   for (let last = 0; ; ) {
     const page = await reader.all(
-      `SELECT v.id, HEX(v.event_id) AS event, v.event_id IS NULL AS has_none, v.post_uuid, v.user_id, v.ip, v.user_agent, v.referer, v.viewed_at,
-              v.received_at, v.day, v.slice, v.logged_in, v.bot, HEX(v.visitor) AS visitor, v.visitor IS NULL AS uncounted, v.referer_host,
+      `SELECT v.id, ${KEPT_NAMES.map(selected).join(', ')},
               ${unknownUntil === null ? '0' : UNEXPLAINED} AS unexplained
        FROM post_views AS v
        ${unknownUntil === null ? '' : 'LEFT JOIN post_view_aggregates AS a ON a.post_uuid = v.post_uuid AND a.date = v.day'}
@@ -48,7 +57,7 @@ async function* rows(
     )
     if (page.length === 0) return
     yield page.map(row => {
-      if (Number(row['uncounted']) === 1 || row['day'] === null) {
+      if (Number(row['no_visitor']) === 1 || row['day'] === null) {
         throw new StoreRefused(
           `row ${row['id']} was never counted: run \`postviews rebuild\` on that database first`,
         )
@@ -59,36 +68,39 @@ async function* rows(
   }
 }
 
+/** A column that holds bytes comes as hex digits, and apart from that whether there are any: SQLite makes '' of none. */
+function selected(name: KeptName): string {
+  const { column, type } = KEPT[name]
+  return type === 'uuid' || type === 'hash'
+    ? `HEX(v.${column}) AS ${column}, v.${column} IS NULL AS no_${column}`
+    : `v.${column}`
+}
+
+function keptValue(name: KeptName, row: SqlRow, fromTime: SqlEngine['fromTime']): KeptValue {
+  const { column, type } = KEPT[name]
+  const value = row[column]
+  const isBytes = type === 'uuid' || type === 'hash'
+  if (value === null || (isBytes && Number(row[`no_${column}`]) === 1)) return null
+  if (type === 'uuid') return asUuid(String(value).toLowerCase())
+  if (type === 'hash') return String(value).toLowerCase()
+  if (type === 'time') return fromTime(value)
+  if (type === 'flag') return Number(value) === 1
+  return type === 'number' ? Number(value) : String(value)
+}
+
 function toCopied(row: SqlRow, fromTime: SqlEngine['fromTime'], adoptedAt: number | null): CopiedRow {
-  const text = (column: string) => (row[column] === null ? null : String(row[column]))
-  const hasNone = Number(row['has_none']) === 1
-  const eventId = hasNone ? null : asUuid(String(row['event']).toLowerCase())
-  const viewedAt = fromTime(row['viewed_at'])
-  const kept: CopiedRow['row'] = {
-    eventId,
-    postUuid: String(row['post_uuid']),
-    userId: text('user_id'),
-    ip: text('ip'),
-    userAgent: text('user_agent'),
-    referer: text('referer'),
-    viewedAt,
-    receivedAt: row['received_at'] === null ? (adoptedAt ?? viewedAt) : fromTime(row['received_at']),
-    day: String(row['day']),
-    slice: Number(row['slice']),
-    loggedIn: Number(row['logged_in']) === 1,
-    bot: Number(row['bot']) === 1,
-    visitor: String(row['visitor']).toLowerCase(),
-    refererHost: text('referer_host') ?? '',
-  }
-  const { userId, ip, userAgent, referer, visitor, loggedIn, refererHost } = kept
+  const found = Object.fromEntries(KEPT_NAMES.map(name => [name, keptValue(name, row, fromTime)]))
+  // Adopted rows have neither.
+  found['receivedAt'] ??= adoptedAt ?? found['viewedAt']!
+  found['refererHost'] ??= ''
+  const kept = found as unknown as KeptRow
   // Nothing of its reader is left, and something was there.
   const isForgotten =
-    (userId ?? ip ?? userAgent ?? referer) === null &&
-    (visitor !== UNKNOWN_VISITOR || loggedIn || refererHost !== '')
-  const id = eventId ?? asUuid(hash('sha256', `row ${row['id']}`).slice(0, 32))
+    PERSONAL_NAMES.every(name => kept[name] === null) &&
+    (kept.visitor !== UNKNOWN_VISITOR || kept.loggedIn || kept.refererHost !== '')
   return {
     row: kept,
-    id,
+    id: kept.eventId ?? asUuid(hash('sha256', `row ${row['id']}`).slice(0, 32)),
     hourTime: null,
     counts: null,
     isUnexplained: Number(row['unexplained']) === 1,
@@ -108,7 +120,7 @@ async function* figures(
   const dates = await reader.all('SELECT DISTINCT date FROM post_view_aggregates ORDER BY date')
   for (const day of dates.map(row => String(row['date']))) {
     const posts = await reader.all(
-      `SELECT post_uuid, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+      `SELECT post_uuid, ${DAY_COLUMNS.join(', ')}
        FROM post_view_aggregates WHERE date = ?`,
       [day],
     )
@@ -119,9 +131,7 @@ async function* figures(
       host: '',
       views: Number(row['view_count']),
       isDetailed: row['unique_views'] !== null,
-      unique_views: Number(row['unique_views']),
-      logged_in: Number(row['logged_in']),
-      bots: Number(row['bots']),
+      ...eachDetail(name => Number(row[name])),
       first_viewed_at: time(row['first_viewed_at']),
       last_viewed_at: time(row['last_viewed_at']),
     }))

@@ -3,6 +3,8 @@
  * the stored number as well, and stays.
  */
 
+import { DETAILS } from '../figures.ts'
+import { DAY_COLUMNS } from './figure-columns.ts'
 import type { Aggregate, Pair } from './recount.ts'
 import type { SqlValue } from './sql.ts'
 
@@ -12,9 +14,6 @@ export interface Corrected<V> {
   /** False where batches added to what was missing or false meanwhile, and only another look can tell what. */
   isCertain: boolean
 }
-
-const DETAILS = ['unique_views', 'logged_in', 'bots'] as const
-const FIELDS = ['view_count', ...DETAILS, 'first_viewed_at', 'last_viewed_at'] as const
 
 /** @param now what is stored now: `found`, and what batches have added since */
 export function corrected<V extends Aggregate>(
@@ -53,7 +52,7 @@ export function corrected<V extends Aggregate>(
 
 function isSame(a: Aggregate | null, b: Aggregate | null): boolean {
   if (a === null || b === null) return a === b
-  return FIELDS.every(field => a[field] === b[field])
+  return DAY_COLUMNS.every(field => a[field] === b[field])
 }
 
 // Below zero only where somebody else has changed it meanwhile.

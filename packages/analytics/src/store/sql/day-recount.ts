@@ -6,6 +6,8 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate as others } from 'node:timers/promises'
 import type { Day } from '../calendar.ts'
+import { DETAILS, type DetailName, eachDetail, SUMMED, SUMMED_NAMES } from '../figures.ts'
+import { DAY_COLUMNS, isTime } from './figure-columns.ts'
 import {
   boundsOf,
   differences,
@@ -17,7 +19,7 @@ import {
   type VisitorKey,
 } from './recount.ts'
 import { isBeingReopened, type RawRow, rowsBetween } from './rows.ts'
-import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
+import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
 
 const AT_ONCE = 5_000
 
@@ -29,9 +31,9 @@ const TABLES = `
   CREATE TABLE posts (
     post TEXT PRIMARY KEY,
     has_rows INTEGER NOT NULL DEFAULT 0, own_views INTEGER NOT NULL DEFAULT 0, adopted_rows INTEGER NOT NULL DEFAULT 0,
-    seen_readers INTEGER NOT NULL DEFAULT 0, seen_logged_in INTEGER NOT NULL DEFAULT 0, seen_bots INTEGER NOT NULL DEFAULT 0,
+    ${DETAILS.map(name => `seen_${name} INTEGER NOT NULL DEFAULT 0`).join(', ')},
     first_seen INTEGER, last_seen INTEGER,
-    is_stored INTEGER NOT NULL DEFAULT 0, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+    is_stored INTEGER NOT NULL DEFAULT 0, baseline, ${DAY_COLUMNS.join(', ')}
   ) WITHOUT ROWID;
   CREATE TABLE readers (
     post TEXT NOT NULL, slice INTEGER NOT NULL, visitor BLOB NOT NULL,
@@ -48,35 +50,28 @@ const LIST_READER = `
   INSERT INTO readers (post, slice, visitor, is_seen, is_listed) VALUES (?, ?, ?, 0, 1)
   ON CONFLICT DO UPDATE SET is_listed = 1`
 
+const SUMS = ['own_views', 'adopted_rows', ...DETAILS.map(name => `seen_${name}`)]
+
 const ADD_POST = `
-  INSERT INTO posts
-    (post, has_rows, own_views, adopted_rows, seen_readers, seen_logged_in, seen_bots, first_seen, last_seen)
-  VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)
+  INSERT INTO posts (post, has_rows, ${SUMS.join(', ')}, first_seen, last_seen)
+  VALUES (?, 1, ${placeholders(SUMS.length)}, ?, ?)
   ON CONFLICT DO UPDATE SET
-    own_views      = own_views + excluded.own_views,
-    adopted_rows   = adopted_rows + excluded.adopted_rows,
-    seen_readers   = seen_readers + excluded.seen_readers,
-    seen_logged_in = seen_logged_in + excluded.seen_logged_in,
-    seen_bots      = seen_bots + excluded.seen_bots,
-    first_seen     = COALESCE(MIN(first_seen, excluded.first_seen), first_seen, excluded.first_seen),
-    last_seen      = COALESCE(MAX(last_seen, excluded.last_seen), last_seen, excluded.last_seen)`
+    ${SUMS.map(column => `${column} = ${column} + excluded.${column}`).join(', ')},
+    first_seen = COALESCE(MIN(first_seen, excluded.first_seen), first_seen, excluded.first_seen),
+    last_seen  = COALESCE(MAX(last_seen, excluded.last_seen), last_seen, excluded.last_seen)`
+
+const STORED = ['baseline', ...DAY_COLUMNS] as const
 
 const STORE_POST = `
-  INSERT INTO posts
-    (post, is_stored, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-  VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)
+  INSERT INTO posts (post, is_stored, ${STORED.join(', ')})
+  VALUES (?, 1, ${placeholders(STORED.length)})
   ON CONFLICT DO UPDATE SET
-    is_stored = 1, view_count = excluded.view_count, baseline = excluded.baseline,
-    unique_views = excluded.unique_views, logged_in = excluded.logged_in, bots = excluded.bots,
-    first_viewed_at = excluded.first_viewed_at, last_viewed_at = excluded.last_viewed_at`
+    is_stored = 1, ${STORED.map(column => `${column} = excluded.${column}`).join(', ')}`
 
 /** What some rows of a post add. */
-interface Seen {
+interface Seen extends Record<DetailName, number> {
   own: number
   adopted: number
-  readers: number
-  loggedIn: number
-  bots: number
   first: number | null
   last: number | null
 }
@@ -132,11 +127,7 @@ export class DayRecount {
       for (const row of rows) {
         this.#storePost.run(
           String(row['post_uuid']),
-          ...(['view_count', 'baseline', 'unique_views', 'logged_in', 'bots'] as const).map(column =>
-            figure(row[column]),
-          ),
-          row['first_viewed_at'] as SqlValue,
-          row['last_viewed_at'] as SqlValue,
+          ...STORED.map(column => (isTime(column) ? (row[column] as SqlValue) : figure(row[column]))),
         )
       }
       look([])
@@ -153,26 +144,29 @@ export class DayRecount {
   #add(rows: readonly RawRow[]): void {
     const excludesBots = this.#engine.settings.bots === 'exclude'
     const posts = new Map<string, Seen>()
-    for (const { postUuid, viewedAt, receivedAt, derived } of rows) {
+    for (const { postUuid, viewedAt, receivedAt, derived, adds } of rows) {
       let seen = posts.get(postUuid)
       if (seen === undefined) {
-        seen = { own: 0, adopted: 0, readers: 0, loggedIn: 0, bots: 0, first: null, last: null }
+        seen = { own: 0, adopted: 0, ...eachDetail(() => 0), first: null, last: null }
         posts.set(postUuid, seen)
       }
       if (receivedAt === null) seen.adopted++
-      seen.bots += derived.bot ?? 0
-      if (excludesBots && derived.bot !== 0) continue
+      const isExcluded = excludesBots && derived.bot !== 0
+      for (const name of SUMMED_NAMES) {
+        if (!isExcluded || SUMMED[name].isOfExcluded) seen[name] += adds[name]
+      }
+      if (isExcluded) continue
       if (receivedAt !== null) seen.own++
-      seen.loggedIn += derived.logged_in ?? 0
       if (seen.first === null || viewedAt < seen.first) seen.first = viewedAt
       if (seen.last === null || viewedAt > seen.last) seen.last = viewedAt
       // A row that does not say who read is no reader; that it does not is named as the row's own mistake.
       if (derived.visitor === null || derived.slice === null) continue
       const visitor = Buffer.from(derived.visitor, 'hex')
-      seen.readers += Number(this.#seeReader.run(postUuid, derived.slice, visitor).changes)
+      seen.unique_views += Number(this.#seeReader.run(postUuid, derived.slice, visitor).changes)
     }
-    for (const [post, { own, adopted, readers, loggedIn, bots, first, last }] of posts) {
-      this.#addPost.run(post, own, adopted, readers, loggedIn, bots, first, last)
+    for (const [post, seen] of posts) {
+      const { own, adopted, first, last } = seen
+      this.#addPost.run(post, own, adopted, ...DETAILS.map(name => seen[name]), first, last)
     }
   }
 
@@ -199,7 +193,9 @@ export class DayRecount {
     if (row['has_rows'] === 0 && baseline === 0) return null
     // What was adopted is explained by its rows, or everything but its views stays unknown.
     const isKnown = Number(row['adopted_rows']) === baseline
-    const known = (column: string) => (isKnown ? Number(row[column]) : null)
+    // Rows of one reader may be hashed under two keys for now, so what is stored is taken as it is.
+    const isAsStored = (name: DetailName) =>
+      name === 'unique_views' && this.isBeingReopened && row['unique_views'] !== null
     const time = (column: string) => {
       const seconds = figure(row[column])
       return seconds === null ? null : this.#engine.toTime(seconds)
@@ -207,12 +203,7 @@ export class DayRecount {
     return {
       view_count: baseline + Number(row['own_views']),
       baseline,
-      // Rows of one reader may be hashed under two keys for now, so what is stored is taken as it is.
-      unique_views: known(
-        this.isBeingReopened && row['unique_views'] !== null ? 'unique_views' : 'seen_readers',
-      ),
-      logged_in: known('seen_logged_in'),
-      bots: known('seen_bots'),
+      ...eachDetail(name => (isKnown ? Number(row[isAsStored(name) ? name : `seen_${name}`]) : null)),
       first_viewed_at: time('first_seen'),
       last_viewed_at: time('last_seen'),
     }
@@ -288,7 +279,7 @@ async function* storedAggregates(
 ): AsyncGenerator<SqlRow[]> {
   for (let after: SqlValue[] = []; ; ) {
     const rows = await client.all(
-      `SELECT ${key} AS place, post_uuid, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+      `SELECT ${key} AS place, post_uuid, ${STORED.join(', ')}
        FROM post_view_aggregates
        WHERE date = ? ${after.length === 0 ? '' : `AND ${key} > ?`}
        ORDER BY ${key}

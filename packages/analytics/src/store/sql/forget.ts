@@ -1,5 +1,6 @@
 /** Erases what identifies a reader from the raw rows. Every number stays: recounts use the derived columns alone. */
 
+import { PERSONAL_COLUMNS } from '../row.ts'
 import type { Forget, Progress } from '../store.ts'
 import { idRanges } from './id-ranges.ts'
 import { untilNoneIsReopened } from './reopen.ts'
@@ -27,7 +28,7 @@ export async function forget(engine: SqlEngine, who: Forget, progress: Progress 
       changed += await untilNoneIsReopened(engine, progress, client =>
         client.run(
           `UPDATE post_views
-           SET user_id = NULL, ip = NULL, user_agent = NULL, referer = NULL, viewed_at = viewed_at
+           SET ${PERSONAL_COLUMNS.map(name => `${name} = NULL`).join(', ')}, viewed_at = viewed_at
            WHERE id IN (${placeholders(ids.length)}) AND ${column} = ?`,
           [...ids, value],
         ),

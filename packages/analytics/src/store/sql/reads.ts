@@ -1,8 +1,11 @@
 /** The internal API's reads: plain SQL over the counters. */
 
+import type { Figures } from '@postviews/client/src/figures.ts'
 import { addDays, type Day, daysFrom } from '../calendar.ts'
+import { DETAILS, NO_VIEWS, toFigures } from '../figures.ts'
 import { referrerOf } from '../own-hosts.ts'
-import type { DayFigures, Figures, Reads, Totals } from '../store.ts'
+import type { DayFigures, Reads, Totals } from '../store.ts'
+import { sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { ownHosts } from './own-hosts.ts'
 import { monotonicMs } from './ranking-cache.ts'
 import type { Rankings } from './rankings.ts'
@@ -32,8 +35,7 @@ export function createReads(
     async postTotals(posts) {
       if (posts.length === 0) return []
       const rows = await reader.all(
-        `SELECT post_uuid, views, detailed_views, unique_views, logged_in, bots,
-                first_viewed_at, last_viewed_at, unknown_until
+        `SELECT post_uuid, ${TOTAL_COLUMNS.join(', ')}, unknown_until
          FROM post_view_totals
          WHERE post_uuid IN (${placeholders(posts.length)})`,
         posts,
@@ -48,7 +50,7 @@ export function createReads(
       // Named one by one, so that each is looked up: what is kept by the day is in no order of posts.
       const days = daysFrom(from, to)
       const rows = await reader.all(
-        `SELECT post_uuid, date, view_count AS views, view_count AS detailed_views, unique_views, logged_in, bots
+        `SELECT post_uuid, date, view_count AS views, view_count AS detailed_views, ${DETAILS.join(', ')}
          FROM post_view_aggregates
          WHERE post_uuid IN (${placeholders(posts.length)}) AND date IN (${placeholders(days.length)})
          ORDER BY date`,
@@ -62,7 +64,7 @@ export function createReads(
       const [row] = await reader.all(
         `SELECT SUM(view_count) AS views,
                 SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
-                SUM(unique_views) AS unique_views, SUM(logged_in) AS logged_in, SUM(bots) AS bots,
+                ${DETAILS.map(sumOfKnown).join(', ')},
                 MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at,
                 MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until
          FROM site_view_aggregates`,
@@ -72,7 +74,7 @@ export function createReads(
 
     async siteDays(from, to) {
       const rows = await reader.all(
-        `SELECT date, view_count AS views, view_count AS detailed_views, unique_views, logged_in, bots
+        `SELECT date, view_count AS views, view_count AS detailed_views, ${DETAILS.join(', ')}
          FROM site_view_aggregates
          WHERE date BETWEEN ? AND ?
          ORDER BY date`,
@@ -121,17 +123,8 @@ export function createReads(
   }
 }
 
-const NO_VIEWS: Figures = { views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
-
 function figures(row: SqlRow): Figures {
-  const loggedIn = figure(row['logged_in'])
-  return {
-    views: Number(row['views']),
-    unique_views: figure(row['unique_views']),
-    logged_in: loggedIn,
-    anonymous: loggedIn === null ? null : Number(row['detailed_views']) - loggedIn,
-    bots: figure(row['bots']),
-  }
+  return toFigures(Number(row['views']), figure(row['detailed_views']), name => figure(row[name]))
 }
 
 function dayFigures(row: SqlRow): DayFigures {

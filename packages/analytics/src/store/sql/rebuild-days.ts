@@ -7,6 +7,7 @@
 import type { Day } from '../calendar.ts'
 import { corrected } from './corrected.ts'
 import type { DayRecount } from './day-recount.ts'
+import { DAY_COLUMNS } from './figure-columns.ts'
 import {
   type Aggregate,
   differences,
@@ -20,7 +21,15 @@ import {
   toStored,
   type VisitorKey,
 } from './recount.ts'
-import { placeholders, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
+import {
+  placeholders,
+  SELECT_STATE,
+  type SqlClient,
+  type SqlEngine,
+  type SqlValue,
+  type State,
+  toState,
+} from './sql.ts'
 import { inGroups } from './steps.ts'
 import { writeTotals } from './totals.ts'
 import { countOfRebuilds, PutRightMeanwhile, Turn } from './turn.ts'
@@ -185,7 +194,7 @@ async function storedOf(
   posts: readonly string[],
 ): Promise<Map<string, StoredAggregate>> {
   const rows = await client.all(
-    `SELECT post_uuid, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+    `SELECT post_uuid, baseline, ${DAY_COLUMNS.join(', ')}
      FROM post_view_aggregates
      WHERE date = ? AND post_uuid IN (${placeholders(posts.length)})`,
     [day, ...posts],
@@ -204,24 +213,22 @@ async function writeAggregate(
     await client.run('DELETE FROM post_view_aggregates WHERE post_uuid = ? AND date = ?', [post, day])
   } else if (now === null) {
     await client.run(
-      `INSERT INTO post_view_aggregates
-         (view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, post_uuid, date)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO post_view_aggregates (${DAY_COLUMNS.join(', ')}, post_uuid, date)
+       VALUES (${placeholders(DAY_COLUMNS.length + 2)})`,
       [...numbersOf(right), post, day],
     )
   } else {
     await client.run(
       `UPDATE post_view_aggregates
-       SET view_count = ?, unique_views = ?, logged_in = ?, bots = ?, first_viewed_at = ?, last_viewed_at = ?
+       SET ${DAY_COLUMNS.map(column => `${column} = ?`).join(', ')}
        WHERE post_uuid = ? AND date = ?`,
       [...numbersOf(right), post, day],
     )
   }
 }
 
-function numbersOf(aggregate: Aggregate) {
-  const { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at } = aggregate
-  return [view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at]
+function numbersOf(aggregate: Aggregate): SqlValue[] {
+  return DAY_COLUMNS.map(column => aggregate[column])
 }
 
 /** True where it is certain now. */
@@ -254,9 +261,8 @@ async function writeSite(client: SqlClient, day: Day, site: Aggregate | null): P
   await client.run('DELETE FROM site_view_aggregates WHERE date = ?', [day])
   if (site === null) return
   await client.run(
-    `INSERT INTO site_view_aggregates
-       (view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, date)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO site_view_aggregates (${DAY_COLUMNS.join(', ')}, date)
+     VALUES (${placeholders(DAY_COLUMNS.length + 1)})`,
     [...numbersOf(site), day],
   )
 }

@@ -4,7 +4,9 @@
  */
 
 import { type Day, isDay } from '../calendar.ts'
+import { DETAILS, type DetailName, eachDetail } from '../figures.ts'
 import type { Difference } from '../store.ts'
+import { DAY_COLUMNS } from './figure-columns.ts'
 import { isOpen } from './rows.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
 
@@ -12,11 +14,8 @@ import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, typ
 export const AROUND_SECONDS = 26 * 3_600
 
 /** Numbers of a post's day, or of a site's, by column. Times as the engine stores them. */
-export interface Aggregate {
+export interface Aggregate extends Record<DetailName, number | null> {
   view_count: number
-  unique_views: number | null
-  logged_in: number | null
-  bots: number | null
   first_viewed_at: SqlValue
   last_viewed_at: SqlValue
 }
@@ -76,9 +75,7 @@ export function toStored(row: SqlRow): StoredAggregate {
 export function toAggregate(row: SqlRow): Aggregate {
   return {
     view_count: Number(row['view_count']),
-    unique_views: figure(row['unique_views']),
-    logged_in: figure(row['logged_in']),
-    bots: figure(row['bots']),
+    ...eachDetail(name => figure(row[name])),
     first_viewed_at: row['first_viewed_at'] as SqlValue,
     last_viewed_at: row['last_viewed_at'] as SqlValue,
   }
@@ -97,7 +94,7 @@ export function hasRows({ rawFrom }: State, day: Day): boolean {
 /** What is stored of the site's day. */
 export async function storedSite(client: SqlClient, day: Day): Promise<Aggregate | null> {
   const [found] = await client.all(
-    `SELECT view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+    `SELECT ${DAY_COLUMNS.join(', ')}
      FROM site_view_aggregates
      WHERE date = ?`,
     [day],
@@ -114,7 +111,7 @@ export async function sumOfStored(client: SqlClient, day: Day): Promise<Aggregat
     `CASE WHEN COUNT(${column}) = COUNT(*) THEN SUM(${column}) END AS ${column}`
   const [sum] = await client.all(
     `SELECT COUNT(*) AS posts, SUM(view_count) AS view_count,
-            ${known('unique_views')}, ${known('logged_in')}, ${known('bots')},
+            ${DETAILS.map(known).join(', ')},
             MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at
      FROM post_view_aggregates
      WHERE date = ?`,
@@ -134,13 +131,13 @@ export class SumOfAggregates {
 
   add(part: Aggregate): void {
     if (this.#sum === null) {
-      const { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at } = part
-      this.#sum = { view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at }
+      const { view_count, first_viewed_at, last_viewed_at } = part
+      this.#sum = { view_count, ...eachDetail(name => part[name]), first_viewed_at, last_viewed_at }
       return
     }
     const sum = this.#sum
     sum.view_count += part.view_count
-    for (const field of ['unique_views', 'logged_in', 'bots'] as const) {
+    for (const field of DETAILS) {
       const [a, b] = [sum[field], part[field]]
       sum[field] = a === null || b === null ? null : a + b
     }

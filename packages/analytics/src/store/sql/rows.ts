@@ -2,6 +2,7 @@
 
 import { canonicalPost } from '@postviews/client/src/index.ts'
 import type { Day, Moment } from '../calendar.ts'
+import { SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
 import { refererHost, UNKNOWN_VISITOR, visitorOf } from '../row.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
 
@@ -19,6 +20,8 @@ export interface RawRow {
   /** Null in a row that this service did not write: adopted, or a stranger's. */
   receivedAt: number | null
   derived: Derived
+  /** What the row adds to each figure, by what is kept of it. */
+  adds: Record<SummedName, number>
 }
 
 /** The columns that follow from the others. Null where the row was never counted. */
@@ -35,7 +38,8 @@ export interface Derived {
 
 const SELECT_ROWS = `
   SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
-         day, slice, logged_in, bot, HEX(visitor) AS visitor, visitor IS NULL AS uncounted, referer_host
+         day, slice, logged_in, bot, HEX(visitor) AS visitor, visitor IS NULL AS uncounted, referer_host,
+         ${SUMMED_NAMES.map(name => `${SUMMED[name].sql} AS adds_${name}`).join(', ')}
   FROM post_views`
 
 /** Raw rows in the order of their numbers, so many at a time; `where` narrows them. */
@@ -128,7 +132,14 @@ function toRawRow(row: SqlRow, fromTime: SqlEngine['fromTime']): RawRow {
       visitor: Number(row['uncounted']) === 1 ? null : text('visitor'),
       referer_host: text('referer_host'),
     },
+    adds: addsOf(row),
   }
+}
+
+function addsOf(row: SqlRow): Record<SummedName, number> {
+  const adds: Partial<Record<SummedName, number>> = {}
+  for (const name of SUMMED_NAMES) adds[name] = figure(row[`adds_${name}`]) ?? 0
+  return adds as Record<SummedName, number>
 }
 
 /** The keys of the days whose views are accepted, but for days that are being opened again: some of their rows are hashed under them. */

@@ -1,7 +1,9 @@
 /** What a post's total must say, from its days; and what it does say. */
 
 import type { Day } from '../calendar.ts'
+import { DETAILS, type DetailName, eachDetail } from '../figures.ts'
 import { corrected } from './corrected.ts'
+import { DAY_COLUMNS, sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { type Pair, type StoredAggregate, sumOf, toStored } from './recount.ts'
 import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
 import { groupsOf } from './steps.ts'
@@ -11,28 +13,31 @@ const TOTALS_AT_ONCE = 2_000
 const POSTS_AT_ONCE = 900
 
 /** A post's sums over its days, by column. */
-export interface Total {
+export interface Total extends Record<DetailName, number | null> {
   views: number
   detailed_views: number | null
-  unique_views: number | null
-  logged_in: number | null
-  bots: number | null
   first_viewed_at: SqlValue
   last_viewed_at: SqlValue
   unknown_until: Day | null
 }
 
 /** The SELECT that a post's total is: `where` narrows the posts; `from` is how the engine finds the days of a few. */
-export function selectTotals(where: string, from = 'post_view_aggregates'): string {
+function selectTotals(where: string, from: string): string {
   return `
     SELECT post_uuid, SUM(view_count) AS views,
            SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
-           SUM(unique_views) AS unique_views, SUM(logged_in) AS logged_in, SUM(bots) AS bots,
+           ${DETAILS.map(sumOfKnown).join(', ')},
            MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at,
            MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until
     FROM ${from}
     WHERE ${where}
     GROUP BY post_uuid`
+}
+
+/** The INSERT of totals of posts; as of `selectTotals`. */
+export function insertTotals(where: string, from: string): string {
+  return `INSERT INTO post_view_totals (post_uuid, ${TOTAL_COLUMNS.join(', ')}, unknown_until)
+    ${selectTotals(where, from)}`
 }
 
 /** `TOTALS_AT_ONCE` posts' totals, beginning behind `after`; `last` is null when there are no more. */
@@ -58,8 +63,7 @@ export async function totalsAfter(
   )
   const last = sums.length < TOTALS_AT_ONCE ? upTo : String(sums.at(-1)!['post_uuid'])
   const found = await client.all(
-    `SELECT post_uuid, views, detailed_views, unique_views, logged_in, bots,
-            first_viewed_at, last_viewed_at, unknown_until
+    `SELECT post_uuid, ${TOTAL_COLUMNS.join(', ')}, unknown_until
      FROM post_view_totals
      WHERE post_uuid > ? ${last === null ? '' : 'AND post_uuid <= ?'}`,
     last === null ? [after] : [after, last],
@@ -78,9 +82,7 @@ function toTotal(row: SqlRow): Total {
   return {
     views: Number(row['views']),
     detailed_views: figure(row['detailed_views']),
-    unique_views: figure(row['unique_views']),
-    logged_in: figure(row['logged_in']),
-    bots: figure(row['bots']),
+    ...eachDetail(name => figure(row[name])),
     first_viewed_at: row['first_viewed_at'] as SqlValue,
     last_viewed_at: row['last_viewed_at'] as SqlValue,
     unknown_until: row['unknown_until'] as Day | null,
@@ -102,7 +104,7 @@ export async function correctedTotals(
   const totals = new Map<string, Total | null>()
   for (const posts of groupsOf(wrong.keys(), POSTS_AT_ONCE)) {
     const rows = await client.all(
-      `SELECT post_uuid, date, view_count, baseline, unique_views, logged_in, bots, first_viewed_at, last_viewed_at
+      `SELECT post_uuid, date, baseline, ${DAY_COLUMNS.join(', ')}
        FROM ${daysOfPosts}
        WHERE post_uuid IN (${placeholders(posts.length)})`,
       posts,
@@ -133,9 +135,7 @@ function totalOf(days: ReadonlyMap<Day, StoredAggregate | null>): Total | null {
   return {
     views: sum.view_count,
     detailed_views: details?.view_count ?? null,
-    unique_views: details?.unique_views ?? null,
-    logged_in: details?.logged_in ?? null,
-    bots: details?.bots ?? null,
+    ...eachDetail(name => details?.[name] ?? null),
     first_viewed_at: sum.first_viewed_at,
     last_viewed_at: sum.last_viewed_at,
     unknown_until: unknownDays.sort().at(-1) ?? null,
@@ -150,10 +150,5 @@ export async function writeTotals(
 ): Promise<void> {
   const those = `post_uuid IN (${placeholders(posts.length)})`
   await client.run(`DELETE FROM post_view_totals WHERE ${those}`, posts)
-  await client.run(
-    `INSERT INTO post_view_totals
-       (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at, unknown_until)
-     ${selectTotals(those, daysOfPosts)}`,
-    posts,
-  )
+  await client.run(insertTotals(those, daysOfPosts), posts)
 }

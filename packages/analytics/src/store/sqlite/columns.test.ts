@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { KeptRow } from '../row.ts'
+import { KEPT_NAMES, type KeptRow } from '../row.ts'
 import { rowAt, toColumns } from './columns.ts'
 
+const BLANK = Object.fromEntries(KEPT_NAMES.map(name => [name, null])) as unknown as KeptRow
 const ROW: KeptRow = {
+  ...BLANK,
   eventId: '0197a0c4-0000-7000-8000-000000000001',
   postUuid: '42',
   userId: '7',

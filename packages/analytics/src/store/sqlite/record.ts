@@ -5,10 +5,12 @@ import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
 import { BatchCounts } from '../counts.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
+import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES } from '../row.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
-import { isSettled, SELECT_STATE, type State, toState } from '../sql/sql.ts'
+import { DAY_COLUMNS, dayValues, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
+import { isSettled, placeholders, SELECT_STATE, type State, toState } from '../sql/sql.ts'
 import type { Recorded } from '../store.ts'
-import { type Columns, rowAt } from './columns.ts'
+import { type Columns, rowAt, rowsIn } from './columns.ts'
 
 export interface RecordBatch {
   /** At least one row. */
@@ -40,7 +42,7 @@ export function recordViews(
     addCounts(prepare, counts, state)
     prepare(SAVE_PROGRESS).run(progress.committedAt, progress.viewedAt)
     database.exec(isRehearsal ? 'ROLLBACK' : 'COMMIT')
-    return { counted: counts.rows, duplicates: columns.eventId.length - counts.rows }
+    return { counted: counts.rows, duplicates: rowsIn(columns) - counts.rows }
   } catch (error) {
     // A failed COMMIT (disk full, say) has ended the transaction already.
     if (database.isTransaction) database.exec('ROLLBACK')
@@ -48,11 +50,11 @@ export function recordViews(
   }
 }
 
+const BOUND: Partial<Record<ColumnType, string>> = { uuid: "unhex(?, '-')", hash: 'unhex(?)' }
+
 const INSERT_VIEW = `
-  INSERT INTO post_views
-    (post_uuid, user_id, ip, user_agent, referer, viewed_at,
-     event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
-  VALUES (?, ?, ?, ?, ?, ?, unhex(?, '-'), ?, ?, ?, ?, ?, unhex(?), ?)
+  INSERT INTO post_views (${KEPT_COLUMNS.join(', ')})
+  VALUES (${KEPT_NAMES.map(name => BOUND[KEPT[name].type] ?? '?').join(', ')})
   ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING`
 
 const PUT_DAY_KEY = `
@@ -75,25 +77,13 @@ function insertRows(
 ): BatchCounts {
   const counts = new BatchCounts(settings.bots)
   const lists = new Map<Day, boolean>()
-  for (let index = 0; index < columns.eventId.length; index++) {
+  for (let index = 0; index < rowsIn(columns); index++) {
+    const values = columns.map(column => {
+      const value = column[index]!
+      return typeof value === 'boolean' ? Number(value) : value
+    })
+    if (prepare(INSERT_VIEW).run(...values).changes === 0) continue
     const row = rowAt(columns, index)
-    const { changes } = prepare(INSERT_VIEW).run(
-      row.postUuid,
-      row.userId,
-      row.ip,
-      row.userAgent,
-      row.referer,
-      row.viewedAt,
-      row.eventId,
-      row.receivedAt,
-      row.day,
-      row.slice,
-      Number(row.loggedIn),
-      Number(row.bot),
-      row.visitor,
-      row.refererHost,
-    )
-    if (changes === 0) continue
     let isListed = lists.get(row.day)
     if (isListed === undefined) {
       isListed = listsReaders(prepare(SELECT_DAY_KEY).get(row.day), row.day, keys.get(row.day))
@@ -108,61 +98,32 @@ function insertRows(
   return counts
 }
 
-const ADD_TO_POST_DAY = `
-  INSERT INTO post_view_aggregates
-    (post_uuid, date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-  ON CONFLICT (post_uuid, date) DO UPDATE SET
-    view_count      = view_count + excluded.view_count,
-    unique_views    = unique_views + excluded.unique_views,
-    logged_in       = logged_in + excluded.logged_in,
-    bots            = bots + excluded.bots,
-    first_viewed_at = COALESCE(MIN(first_viewed_at, excluded.first_viewed_at), first_viewed_at, excluded.first_viewed_at),
-    last_viewed_at  = COALESCE(MAX(last_viewed_at, excluded.last_viewed_at), last_viewed_at, excluded.last_viewed_at)`
+/** Adds a row to the one of the same key, if there is one. Null, where adopted rows leave a number unknown, stays null. */
+function upsert(table: string, key: readonly string[], columns: readonly string[]): string {
+  const all = [...key, ...columns]
+  return `
+    INSERT INTO ${table} (${all.join(', ')})
+    VALUES (${placeholders(all.length)})
+    ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${columns.map(added).join(', ')}`
+}
 
-const ADD_TO_POST = `
-  INSERT INTO post_view_totals
-    (post_uuid, views, detailed_views, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-  ON CONFLICT (post_uuid) DO UPDATE SET
-    views           = views + excluded.views,
-    detailed_views  = detailed_views + excluded.detailed_views,
-    unique_views    = unique_views + excluded.unique_views,
-    logged_in       = logged_in + excluded.logged_in,
-    bots            = bots + excluded.bots,
-    first_viewed_at = COALESCE(MIN(first_viewed_at, excluded.first_viewed_at), first_viewed_at, excluded.first_viewed_at),
-    last_viewed_at  = COALESCE(MAX(last_viewed_at, excluded.last_viewed_at), last_viewed_at, excluded.last_viewed_at)`
+function added(column: string): string {
+  const extreme = (of: 'MIN' | 'MAX') =>
+    `${column} = COALESCE(${of}(${column}, excluded.${column}), ${column}, excluded.${column})`
+  if (column === 'first_viewed_at') return extreme('MIN')
+  if (column === 'last_viewed_at') return extreme('MAX')
+  return `${column} = ${column} + excluded.${column}`
+}
 
-const ADD_TO_POST_REFERRER = `
-  INSERT INTO post_view_referrers (post_uuid, date, host, view_count)
-  VALUES (?, ?, ?, ?)
-  ON CONFLICT (post_uuid, date, host) DO UPDATE SET view_count = view_count + excluded.view_count`
+const ADD_TO_POST_DAY = upsert('post_view_aggregates', ['post_uuid', 'date'], DAY_COLUMNS)
+const ADD_TO_POST = upsert('post_view_totals', ['post_uuid'], TOTAL_COLUMNS)
+const ADD_TO_POST_REFERRER = upsert('post_view_referrers', ['post_uuid', 'date', 'host'], ['view_count'])
+const ADD_TO_SITE_DAY = upsert('site_view_aggregates', ['date'], DAY_COLUMNS)
+const ADD_TO_SITE_REFERRER = upsert('site_view_referrers', ['date', 'host'], ['view_count'])
+const ADD_TO_MINUTE = upsert('site_view_minutes', ['minute'], ['view_count'])
 
 const SELECT_POST_REFERRER = 'SELECT 1 FROM post_view_referrers WHERE post_uuid = ? AND date = ? AND host = ?'
-
-const ADD_TO_SITE_DAY = `
-  INSERT INTO site_view_aggregates
-    (date, view_count, unique_views, logged_in, bots, first_viewed_at, last_viewed_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?)
-  ON CONFLICT (date) DO UPDATE SET
-    view_count      = view_count + excluded.view_count,
-    unique_views    = unique_views + excluded.unique_views,
-    logged_in       = logged_in + excluded.logged_in,
-    bots            = bots + excluded.bots,
-    first_viewed_at = COALESCE(MIN(first_viewed_at, excluded.first_viewed_at), first_viewed_at, excluded.first_viewed_at),
-    last_viewed_at  = COALESCE(MAX(last_viewed_at, excluded.last_viewed_at), last_viewed_at, excluded.last_viewed_at)`
-
-const ADD_TO_SITE_REFERRER = `
-  INSERT INTO site_view_referrers (date, host, view_count)
-  VALUES (?, ?, ?)
-  ON CONFLICT (date, host) DO UPDATE SET view_count = view_count + excluded.view_count`
-
 const SELECT_SITE_REFERRER = 'SELECT 1 FROM site_view_referrers WHERE date = ? AND host = ?'
-
-const ADD_TO_MINUTE = `
-  INSERT INTO site_view_minutes (minute, view_count)
-  VALUES (?, ?)
-  ON CONFLICT (minute) DO UPDATE SET view_count = view_count + excluded.view_count`
 
 const SAVE_PROGRESS = `
   INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at)
@@ -171,23 +132,32 @@ const SAVE_PROGRESS = `
     last_committed_at = excluded.last_committed_at,
     last_viewed_at    = excluded.last_viewed_at`
 
+/** All of a batch, for `postviews schema`. */
+export const STATEMENTS = [
+  INSERT_VIEW,
+  INSERT_VISITOR,
+  ADD_TO_POST_DAY,
+  ADD_TO_POST,
+  ADD_TO_POST_REFERRER,
+  ADD_TO_SITE_DAY,
+  ADD_TO_SITE_REFERRER,
+  ADD_TO_MINUTE,
+  SAVE_PROGRESS,
+]
+
 function addCounts(prepare: Prepare, counts: BatchCounts, state: State): void {
   // A settled day gets no new hosts.
   const isAdded = (day: string, host: string, select: string, ...key: string[]) =>
     host === NOWHERE || !isSettled(state, day) || prepare(select).get(...key) !== undefined
-  for (const { postUuid, day, views, unique, loggedIn, bots, first, last } of counts.postDays()) {
-    prepare(ADD_TO_POST_DAY).run(postUuid, day, views, unique, loggedIn, bots, first, last)
+  for (const count of counts.postDays()) {
+    prepare(ADD_TO_POST_DAY).run(count.postUuid, count.day, ...dayValues(count))
   }
-  for (const { postUuid, views, detailedViews, unique, loggedIn, bots, first, last } of counts.posts()) {
-    prepare(ADD_TO_POST).run(postUuid, views, detailedViews, unique, loggedIn, bots, first, last)
-  }
+  for (const count of counts.posts()) prepare(ADD_TO_POST).run(count.postUuid, ...totalValues(count))
   for (const { postUuid, day, host, views } of counts.referrers()) {
     const added = isAdded(day, host, SELECT_POST_REFERRER, postUuid, day, host) ? host : REMAINDER
     prepare(ADD_TO_POST_REFERRER).run(postUuid, day, added, views)
   }
-  for (const { day, views, unique, loggedIn, bots, first, last } of counts.siteDays()) {
-    prepare(ADD_TO_SITE_DAY).run(day, views, unique, loggedIn, bots, first, last)
-  }
+  for (const count of counts.siteDays()) prepare(ADD_TO_SITE_DAY).run(count.day, ...dayValues(count))
   for (const { day, host, views } of counts.siteReferrers()) {
     const added = isAdded(day, host, SELECT_SITE_REFERRER, day, host) ? host : REMAINDER
     prepare(ADD_TO_SITE_REFERRER).run(day, added, views)

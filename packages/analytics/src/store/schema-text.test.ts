@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'node:test'
+import { SUMMED_NAMES } from './figures.ts'
+import { KEPT_COLUMNS } from './row.ts'
+import { ENGINES, printed, schemaText } from './schema-text.ts'
+
+test('every statement of a batch is one of the tables that stand above it', async () => {
+  const { tables, statements } = await schemaText('sqlite')
+  using database = new DatabaseSync(':memory:')
+  database.exec(tables)
+  for (const statement of statements) database.prepare(statement)
+  assert.ok(statements.length > 8)
+})
+
+for (const engine of ENGINES) {
+  test(`on ${engine} whatever is declared is written, and has a column`, async () => {
+    const text = await schemaText(engine)
+    const { tables, statements } = text
+    // ClickHouse keeps an id with whether it was the event's own, and a UUID as such.
+    const kept = KEPT_COLUMNS.filter(
+      column => engine !== 'clickhouse' || !['post_uuid', 'event_id'].includes(column),
+    )
+    for (const column of kept) {
+      assert.match(tables, new RegExp(`^  ${column} `, 'm'))
+      assert.match(statements[0]!, new RegExp(`\\b${column}\\b`))
+    }
+    // A post on a day, a post, and the site on a day.
+    for (const name of ['unique_views', ...SUMMED_NAMES]) {
+      const columns = tables.match(new RegExp(`^  ${name} .*$`, 'gim')) ?? []
+      assert.ok(columns.length >= 3, `${name}: ${columns.length} tables`)
+      const adding = statements.filter(statement => new RegExp(`\\b${name}\\b`).test(statement))
+      assert.ok(adding.length >= 2, `${name}: ${adding.length} statements`)
+    }
+    assert.ok(printed(text).startsWith(tables.trimEnd()))
+  })
+}

@@ -244,7 +244,7 @@ describe('errors', () => {
     for (const fields of unkeepable) {
       await assert.rejects(record(store, [{ ...good, ...fields }]), (error: Error) => {
         assert.ok(error instanceof RowRejected, `${JSON.stringify(fields)}: ${error.message}`)
-        assert.match(error.message, /^MySQL at 127\.0\.0\.1:\d+: [A-Z_]+ \(\d+\)$/)
+        assert.match(error.message, /^MySQL at 127\.0\.0\.1:\d+: [A-Z_]+ \(\d+\), at INSERT INTO post_views$/)
         assert.doesNotMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)), /sekret/)
         assert.equal(error.cause, undefined)
         return true

@@ -32,6 +32,7 @@ export function view(time: string, fields: Partial<View> = {}): View {
     viewedAt: unix(time),
     ownTime: fields.viewedAt ?? unix(time),
     timeSource: 'event',
+    index: null,
     ...fields,
   }
 }

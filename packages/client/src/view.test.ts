@@ -73,6 +73,7 @@ test('reads an event with every field', () => {
         viewedAt: RECEIVED_AT - 2,
         ownTime: RECEIVED_AT - 2,
         timeSource: 'event',
+        index: null,
       },
     ],
     invalid: [],
@@ -93,8 +94,26 @@ test('reads the event of the first article: a post_id, and nothing else that is 
       viewedAt: RECEIVED_AT,
       ownTime: null,
       timeSource: 'receipt',
+      index: null,
     },
   ])
+})
+
+test('a view of an array knows its place, whatever stands before it', () => {
+  const { views, invalid } = decode([{ post_uuid: 'a' }, 'none', { post_uuid: 'b' }, {}, { post_uuid: 'a' }])
+  assert.deepEqual(
+    views.map(({ postUuid, index }) => [postUuid, index]),
+    [
+      ['a', 0],
+      ['b', 2],
+      ['a', 4],
+    ],
+  )
+  assert.deepEqual(
+    invalid.map(({ index }) => index),
+    [1, 3],
+  )
+  assert.equal(decode([{ post_uuid: 'a' }]).views[0]?.index, 0)
 })
 
 test('the better name of a field wins over its alias', () => {

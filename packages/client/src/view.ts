@@ -88,6 +88,8 @@ export interface View {
    */
   ownTime: number | null
   timeSource: TimeSource
+  /** Its place in its message's array; null when the message is one event. */
+  index: number | null
 }
 
 /** Why an event, or a whole message, cannot be counted. */
@@ -199,7 +201,7 @@ export function decodeMessage(
   }
   let texts: string[] | undefined
   for (let index = 0; index < events.length; index++) {
-    const view = decodeEvent(events[index], message)
+    const view = decodeEvent(events[index], message, Array.isArray(content) ? index : null)
     if (typeof view === 'object') {
       // A list that begins with its one view has no room for more: thousands of them are in hand at a time.
       if (result.views.length === 0) result.views = [view]
@@ -219,7 +221,7 @@ export function decodeMessage(
  * there is such a time zone is not looked at.
  */
 export function whyInvalid(event: unknown): InvalidReason | undefined {
-  const view = decodeEvent(event, {
+  const message: MessageOfEvents = {
     eventId: null,
     isIdIgnored: false,
     properties: {},
@@ -228,7 +230,8 @@ export function whyInvalid(event: unknown): InvalidReason | undefined {
     now: Infinity,
     oldest: -Infinity,
     result: { views: [], invalid: [], idsIgnored: 0, timesAhead: 0, amqpTimesIgnored: 0 },
-  })
+  }
+  const view = decodeEvent(event, message, null)
   return typeof view === 'string' ? view : undefined
 }
 
@@ -248,7 +251,7 @@ interface MessageOfEvents {
   result: DecodedMessage
 }
 
-function decodeEvent(event: unknown, message: MessageOfEvents): View | InvalidReason {
+function decodeEvent(event: unknown, message: MessageOfEvents, index: number | null): View | InvalidReason {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return 'not_an_event'
   const fields = event as Record<string, unknown>
 
@@ -297,6 +300,7 @@ function decodeEvent(event: unknown, message: MessageOfEvents): View | InvalidRe
     viewedAt,
     ownTime: own ?? sentTimeOf(message),
     timeSource: isAhead ? 'receipt' : (instead?.source ?? 'event'),
+    index,
   }
 }
 

@@ -251,23 +251,11 @@ function lettersOfRejected(rejected: readonly Entry[]): Map<Delivery, DeadLetter
   const letters = new Map<Delivery, DeadLetter[]>()
   for (const { view, delivery } of rejected) {
     const { message, queue } = delivery
-    const [index, event] = placeOf(view, delivery)
+    const { index } = view
+    const event = index === null ? null : Buffer.from(message.texts![index]!)
     const some = letters.get(delivery) ?? []
     some.push({ message, queue, reason: 'unstorable', index, event })
     letters.set(delivery, some)
   }
   return letters
-}
-
-/** Where in its message a view that was read well stands, and its text there. */
-function placeOf(
-  view: View,
-  { message, views, invalid }: Delivery,
-): [index: number | null, event: Buffer | null] {
-  const { texts } = message
-  if (texts === null) return [null, null]
-  const unread = new Set(invalid.map(({ index }) => index))
-  const read = texts.keys().filter(index => !unread.has(index))
-  const index = read.drop(views.indexOf(view)).next().value!
-  return [index, Buffer.from(texts[index]!)]
 }

@@ -17,17 +17,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONSUMED_QUEUES, DEAD_QUEUE, decodeMessage } from '@postviews/client/src/index.ts'
 import { channelLost } from '@postviews/client/src/link.ts'
-import type { Channel, ChannelModel, ConsumeMessage, Message } from 'amqplib'
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import type { BrokerHealth, ConsumerHealth, InHand, QueueDepths } from '../api/health.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { StoreBroken, StoreRefused } from '../store/failures.ts'
 import type { Store } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
+import { Acknowledgements } from './acknowledgements.ts'
 import { answered } from './answer.ts'
 import { Batches, type Delivery } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
-import { DeadLetters, type Sending } from './dead-letters.ts'
+import { DeadLetters } from './dead-letters.ts'
 import { Hand } from './hand.ts'
 import { Prefetch } from './prefetch.ts'
 import { propertiesOf } from './properties.ts'
@@ -51,15 +52,11 @@ export interface ConsumerOptions {
 
 /** A batch is through in less while the store is well. */
 const STUCK_AFTER_MS = 60_000
-const DEAD_LETTER_PATIENCE_MS = 500
 const GIVE_BACK_MS = 2_000
 const WATCH_MS = 1_000
 const LOOK_AGAIN_MS = 15_000
 /** A new consumer is handed what waits for it in less. */
 const IDLE_AFTER_MS = 5_000
-
-/** What is kept of a delivery that is held: its views are committed. */
-type Held = Pick<Delivery, 'message' | 'queue'>
 
 interface ConsumerSession extends Session {
   channel: Channel
@@ -77,10 +74,9 @@ interface ConsumerSession extends Session {
   hand: Hand
   /** Batches in the order they began. */
   underWay: (readonly Delivery[])[]
-  /** Messages whose batch is committed and whose dead letters are not confirmed yet, in the order they came. */
-  held: Map<Held, Sending>
-  /** Some message was acknowledged by itself, not with all before it. */
-  isAcknowledgedSingly: boolean
+  acknowledgements: Acknowledgements
+  /** Subscribing anew with another prefetch, as long as it goes on. */
+  subscribing: Promise<void>
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
   over: AbortController
   /** Ends the session, which begins anew. */
@@ -183,7 +179,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (session === undefined) return { messages: 0, uncommittedSince: null }
     const uncommitted = [...session.underWay.flat(), ...session.hand.deliveries]
     return {
-      messages: uncommitted.length + session.held.size,
+      messages: uncommitted.length + session.acknowledgements.heldCount,
       uncommittedSince: uncommitted[0]?.receivedAt ?? null,
     }
   }
@@ -195,10 +191,11 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { session } = this.#connection
     if (session !== undefined) {
       const cancelled = [...session.consumerTags.values()].map(async tag => session.channel.cancel(tag))
-      const finished = Promise.allSettled([...cancelled, session.quiet.settled()]).then(async () => {
+      const settled = [...cancelled, session.subscribing, session.quiet.settled()]
+      const finished = Promise.allSettled(settled).then(async () => {
         session.hand.wake()
         await this.#working
-        if (session.isAcknowledgedSingly) await this.#settleOnQueues(session)
+        if (session.acknowledgements.hasSingle) await this.#settleOnQueues(session)
         returnAll(session.channel)
         // A channel reads what was acknowledged before it closes; a connection that closes throws it away unread.
         await session.channel.close()
@@ -227,7 +224,8 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { channel, consumerTags } = session
     session.isGivingBack = true
     const closed = (async () => {
-      // Otherwise the consumer that asks a quiet queue would be handed again what is given back.
+      // Otherwise a consumer that begins now, or one that asks a quiet queue, would be handed again what is given back.
+      await session.subscribing
       await session.quiet.settled()
       for (const tag of consumerTags.values()) await channel.cancel(tag)
       returnAll(channel)
@@ -267,8 +265,13 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       prefetch,
       hand: new Hand({ batchEvents, batchMessages, batchWaitMs, prefetch, isOver }),
       underWay: [],
-      held: new Map(),
-      isAcknowledgedSingly: false,
+      acknowledgements: new Acknowledgements({
+        channel,
+        deadLetters: this.#deadLetters,
+        prefetch,
+        signal: over.signal,
+      }),
+      subscribing: Promise.resolve(),
       over,
       lost: Promise.race([channelLost(channel), ended.promise]),
       end: ended.resolve,
@@ -352,60 +355,15 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const sendings = await committed
     this.#isUnproven = false
     this.#stuckSince = session.underWay.length > 1 ? Date.now() : undefined
-    await this.#acknowledge(session, deliveries, sendings)
+    await session.acknowledgements.acknowledge(deliveries, sendings)
     session.underWay.shift()
-    await this.#adaptPrefetch(session, deliveries)
-  }
-
-  async #acknowledge(
-    session: ConsumerSession,
-    deliveries: readonly Delivery[],
-    sendings: ReadonlyMap<Delivery, Sending>,
-  ): Promise<void> {
-    const { held, over } = session
-    // As a rule they arrive at once. Otherwise their neighbours do not wait for them.
-    if (sendings.size > 0 && !this.#deadLetters.isRefusing) {
-      const all = Promise.all(sendings.values().map(({ arrived }) => arrived))
-      await Promise.race([all, sleep(DEAD_LETTER_PATIENCE_MS)])
-    }
-    if (over.signal.aborted) return
-
-    const waiting = new Map([...sendings].filter(([, { hasArrived }]) => !hasArrived))
-    for (const [{ message, queue }, sending] of waiting) this.#hold(session, { message, queue }, sending)
-    // Everything up to a tag can be acknowledged at once where nothing before it is held.
-    const firstHeldTag = held
-      .keys()
-      .reduce((first, { message }) => Math.min(first, message.deliveryTag), Infinity)
-    const free = deliveries.filter(delivery => !waiting.has(delivery))
-    const beforeHeld = free.filter(({ message }) => message.deliveryTag < firstHeldTag)
-    if (beforeHeld.length > 0) acknowledge(session, beforeHeld.at(-1)!.message, { allUpTo: true })
-    for (const { message } of free.slice(beforeHeld.length)) acknowledge(session, message)
-    this.#discardBeyondQuarter(session)
-  }
-
-  // On its own: what a callback is made beside, such as the whole batch, is kept as long as the callback is.
-  #hold(session: ConsumerSession, delivery: Held, sending: Sending): void {
-    delivery.message.copyOut()
-    session.held.set(delivery, sending)
-    void sending.arrived.then(() => {
-      session.held.delete(delivery)
-      acknowledge(session, delivery.message)
-    })
-  }
-
-  /** Gives up dead letters that are refused, so that their messages take at most a quarter of each queue's prefetch. */
-  #discardBeyondQuarter({ held, prefetch }: ConsumerSession): void {
-    if (!this.#deadLetters.isRefusing) return
-    const most = Math.max(1, Math.floor(prefetch.messages / 4))
-    for (const deliveries of Map.groupBy(held.keys(), ({ queue }) => queue).values()) {
-      for (const delivery of deliveries.slice(most)) held.get(delivery)!.giveUp()
-    }
+    this.#adaptPrefetch(session, deliveries)
   }
 
   #look(): void {
     const { session } = this.#connection
     if (session === undefined || session.isGivingBack) return
-    this.#discardBeyondQuarter(session)
+    session.acknowledgements.discardBeyondQuarter()
     const isIdle = session.underWay.length === 0 && session.hand.deliveries.length === 0
     // Nothing came back to this consumer: either another one has it, or it was committed after all.
     if (isIdle && Date.now() - session.startedAt > IDLE_AFTER_MS) {
@@ -428,8 +386,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     this.#queues = queues
   }
 
-  /** Subscribes anew with another prefetch, which holds for new consumers only. What is in hand stays. */
-  async #adaptPrefetch(session: ConsumerSession, deliveries: readonly Delivery[]): Promise<void> {
+  #adaptPrefetch(session: ConsumerSession, deliveries: readonly Delivery[]): void {
     let events = 0
     let bytes = 0
     for (const { views, invalid, message } of deliveries) {
@@ -437,8 +394,14 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
       bytes += message.content.length
     }
     if (!session.prefetch.learn(deliveries.length, events, bytes)) return
+    // Beside the acknowledgements, which do not wait for it.
+    session.subscribing = session.subscribing.then(() => this.#subscribeAnew(session)).catch(session.end)
+  }
+
+  /** A prefetch holds for new consumers only. What is in hand stays. */
+  async #subscribeAnew(session: ConsumerSession): Promise<void> {
     for (const [queue, tag] of [...session.consumerTags]) {
-      if (this.#isStopping) return
+      if (this.#isStopping || session.isGivingBack || session.over.signal.aborted) return
       await answered(session.channel.cancel(tag), `cancel ${queue}`)
       await this.#subscribe(session, queue)
     }
@@ -446,9 +409,9 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
 }
 
 /** Messages of the queue that were delivered, and not acknowledged. */
-function heldOf({ hand, underWay, held }: ConsumerSession, queue: string): number {
+function heldOf({ hand, underWay, acknowledgements }: ConsumerSession, queue: string): number {
   let count = 0
-  for (const delivery of [...hand.deliveries, ...underWay.flat(), ...held.keys()])
+  for (const delivery of [...hand.deliveries, ...underWay.flat(), ...acknowledgements.held])
     if (delivery.queue === queue) count++
   return count
 }
@@ -465,20 +428,4 @@ function failureOf(promise: Promise<unknown>): Promise<never> {
   return new Promise((_, reject) => {
     promise.catch(reject)
   })
-}
-
-function acknowledge(
-  session: ConsumerSession,
-  { deliveryTag }: ReceivedMessage,
-  { allUpTo = false } = {},
-): void {
-  const { channel, over } = session
-  if (over.signal.aborted) return
-  if (!allUpTo) session.isAcknowledgedSingly = true
-  try {
-    // The tag is all that amqplib looks at.
-    channel.ack({ fields: { deliveryTag } } as Message, allUpTo)
-  } catch {
-    // The channel has just ended: the broker delivers the message again, and it counts no second time.
-  }
 }

@@ -17,6 +17,7 @@ type Cases = readonly (readonly [code: number, meaning: string, becomes: new (..
 function assertBecomes(error: Error, becomes: Cases[number][2], meaning: string): void {
   assert.equal(error.constructor, becomes, `${meaning}: ${error.name}`)
   assert.doesNotMatch(error.message, /sekret/)
+  assert.ok(error.message.endsWith(`, at ${STEP}`), error.message)
   if (!(error instanceof StoreBroken)) return
   assert.equal(error.step, STEP)
   assert.equal(storeProblem(error), `store: ${STEP} fails, and no retry mends it`)
@@ -61,7 +62,7 @@ describe('an error is one that a retry may cure, one of a row, or one that someb
     const refused = mysqlError(Object.assign(new Error('sekret'), { code: 'ECONNREFUSED' }), asked)
     assert.deepEqual(
       [refused.constructor, refused.message],
-      [StoreUnavailable, 'MySQL at db.example:3307: ECONNREFUSED'],
+      [StoreUnavailable, 'MySQL at db.example:3307: ECONNREFUSED, at signing in'],
     )
     const none = { code: 'ER_BAD_DB_ERROR', errno: 1049, sqlMessage: "Unknown database 'sekret'" }
     const missing = mysqlError(Object.assign(new Error('sekret'), none), asked)
@@ -96,7 +97,7 @@ describe('an error is one that a retry may cure, one of a row, or one that someb
       { name: 'Error', message: 'database is locked', code: 5, step: STEP },
       '/data/views.db',
     )
-    assert.equal(busy.message, 'SQLite at /data/views.db: database is locked')
+    assert.equal(busy.message, `SQLite at /data/views.db: database is locked, at ${STEP}`)
   })
 
   test('of the file system under it', () => {
@@ -132,13 +133,16 @@ describe('an error is one that a retry may cure, one of a row, or one that someb
       const became = clickhouseError(error, asked)
       assert.equal(became instanceof StoreBroken, becomes, String(code))
       assert.ok(became instanceof StoreUnavailable)
-      assert.match(became.message, /^ClickHouse at 127\.0\.0\.1:8123: X \(\d+\)/)
+      assert.match(
+        became.message,
+        /^ClickHouse at 127\.0\.0\.1:8123: X \(\d+\), at INSERT INTO post_view_totals$/,
+      )
       assert.doesNotMatch(became.message, /sekret/)
     }
     const asked = { server: '127.0.0.1:8123', database: 'views', sql: SQL, ofViews: true }
     const value = new ClickHouseError({ message: 'sekret', code: '53', type: 'TYPE_MISMATCH' })
     assert.equal(clickhouseError(value, asked).constructor, RowRejected)
     const away = clickhouseError(Object.assign(new Error('sekret'), { code: 'ECONNREFUSED' }), asked)
-    assert.equal(away.message, 'ClickHouse at 127.0.0.1:8123: ECONNREFUSED')
+    assert.equal(away.message, `ClickHouse at 127.0.0.1:8123: ECONNREFUSED, at ${STEP}`)
   })
 })

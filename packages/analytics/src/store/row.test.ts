@@ -19,6 +19,7 @@ const VIEW: View = {
   viewedAt: Date.parse('2026-03-10T23:30:00Z') / 1_000,
   ownTime: null,
   timeSource: 'event',
+  index: null,
 }
 
 function context(fields: Partial<RowContext> = {}): RowContext {

@@ -178,6 +178,7 @@ function ownView(): ReceivedView {
       viewedAt: now,
       ownTime: null,
       timeSource: 'receipt',
+      index: null,
     },
     receivedAt: now,
   }

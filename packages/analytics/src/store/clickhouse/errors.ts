@@ -98,15 +98,16 @@ export interface Asked {
  */
 export function storeError(error: unknown, { server, database, sql, ofViews = false }: Asked): Error {
   if (error instanceof StoreUnavailable || error instanceof StoreRefused) return error
+  const step = stepOf(sql)
   if (error instanceof ClickHouseError) {
     const code = Number(error.code)
     const name = error.type ?? 'error'
     const message = `ClickHouse at ${server}: ${name} (${code})`
-    if (ofViews && VALUE_REFUSED.has(code)) return new RowRejected(message)
-    if (!BROKEN.has(code)) return new ServerError(message, code)
+    if (ofViews && VALUE_REFUSED.has(code)) return new RowRejected(`${message}, at ${step}`)
+    if (!BROKEN.has(code)) return new ServerError(`${message}, at ${step}`, code)
     const why = code === UNKNOWN_DATABASE ? `: there is no database ${database}: create it` : ''
-    return new ServerBroken(`${message}${why}`, stepOf(sql), code)
+    return new ServerBroken(`${message}${why}`, step, code)
   }
   const code = (error as { code?: string }).code
-  return new StoreUnavailable(`ClickHouse at ${server}: ${code ?? 'no answer'}`)
+  return new StoreUnavailable(`ClickHouse at ${server}: ${code ?? 'no answer'}, at ${step}`)
 }

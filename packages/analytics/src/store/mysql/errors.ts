@@ -121,14 +121,15 @@ export interface Asked {
 export function storeError(error: unknown, { server, database, sql }: Asked): Error {
   const code = (error as { code?: string }).code ?? 'the connection broke'
   const at = `MySQL at ${server}`
-  if (!isServers(error)) return new StoreUnavailable(`${at}: ${code}`)
+  const step = sql === null ? 'signing in' : stepOf(sql)
+  if (!isServers(error)) return new StoreUnavailable(`${at}: ${code}, at ${step}`)
   const { errno, sqlMessage } = error
   const message = `${at}: ${code} (${errno})`
-  if (errno === DUPLICATE_ENTRY) return new DuplicateKey(message, keyOf(sqlMessage))
-  if (OVERTAKEN.has(errno)) return new Overtaken(message)
-  if (VALUE_REFUSED.has(errno)) return new RowRejected(message)
-  if (!BROKEN.has(errno)) return new StoreUnavailable(message)
-  const step = sql === null ? 'signing in' : stepOf(sql)
+  const withStep = `${message}, at ${step}`
+  if (errno === DUPLICATE_ENTRY) return new DuplicateKey(withStep, keyOf(sqlMessage))
+  if (OVERTAKEN.has(errno)) return new Overtaken(withStep)
+  if (VALUE_REFUSED.has(errno)) return new RowRejected(withStep)
+  if (!BROKEN.has(errno)) return new StoreUnavailable(withStep)
   if (NOT_ALLOWED.has(errno)) return new NotAllowed(message, step)
   if (HELD_BY_FOREIGN_KEY.has(errno)) return new HeldByForeignKey(message, step)
   return errno === UNKNOWN_DATABASE

@@ -11,6 +11,7 @@ import {
 import type { Connection, ConnectionOptions } from 'mysql2/promise'
 import { StoreUnavailable } from '../failures.ts'
 import type { SqlValue } from '../sql/sql.ts'
+import { stepOf } from '../step.ts'
 import { nameOf, type Server } from './address.ts'
 import { type Asked, isServers, storeError } from './errors.ts'
 
@@ -179,7 +180,9 @@ export class Session {
 
   async #ask<T>(sql: string, question: () => Promise<T>): Promise<T> {
     const { server } = this.#asked
-    if (this.#isOver) throw new StoreUnavailable(`MySQL at ${server}: the connection is lost`)
+    if (this.#isOver) {
+      throw new StoreUnavailable(`MySQL at ${server}: the connection is lost, at ${stepOf(sql)}`)
+    }
     const timer = setTimeout(() => {
       this.#isLate = true
       this.destroy()
@@ -193,7 +196,9 @@ export class Session {
       if (isServers(error)) this.#hasAnswered = true
       else this.destroy()
       throw this.#isLate
-        ? new StoreUnavailable(`MySQL at ${server}: no answer within ${this.#statementLimitMs / 1_000} s`)
+        ? new StoreUnavailable(
+            `MySQL at ${server}: no answer within ${this.#statementLimitMs / 1_000} s, at ${stepOf(sql)}`,
+          )
         : storeError(error, { ...this.#asked, sql })
     } finally {
       clearTimeout(timer)

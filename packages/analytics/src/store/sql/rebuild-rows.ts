@@ -5,7 +5,7 @@ import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { makeKey } from './day-keys.ts'
 import { differences } from './recount.ts'
-import { type Derived, dayKeys, deriveAgain, isOpen, type RawRow, rawRows, rowsAbout } from './rows.ts'
+import { dayKeys, deriveAgain, isOpen, type RawRow, rawRows, rowsAbout, writeDerived } from './rows.ts'
 import { placeholders, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
 import { raiseRebuilds } from './turn.ts'
@@ -81,29 +81,4 @@ export async function fixRows(
   // Where somebody is about to put the same days right, what was found of them is void.
   if (fixed > 0) await raiseRebuilds(client)
   return fixed
-}
-
-/** Writes the derived columns of one row. A row nobody had counted, and that was not adopted, counts from now on. */
-function writeDerived(engine: SqlEngine, client: SqlClient, row: RawRow, derived: Derived): Promise<number> {
-  const uncounted = row.derived.day === null
-  return client.run(
-    `UPDATE post_views
-     SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, logged_in = ?, bot = ?,
-         visitor = ${derived.visitor === null ? 'NULL' : `x'${derived.visitor}'`}, referer_host = ?
-     WHERE id = ?`,
-    [
-      derived.post_uuid,
-      row.receivedAt !== null
-        ? engine.toTime(row.receivedAt)
-        : uncounted
-          ? engine.toTime(row.viewedAt)
-          : null,
-      derived.day,
-      derived.slice,
-      derived.logged_in,
-      derived.bot,
-      derived.referer_host,
-      row.id,
-    ],
-  )
 }

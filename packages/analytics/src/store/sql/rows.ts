@@ -142,6 +142,36 @@ function addsOf(row: SqlRow): Record<SummedName, number> {
   return adds as Record<SummedName, number>
 }
 
+/** Writes the derived columns of one row. A row nobody had counted, and that was not adopted, counts from now on. */
+export function writeDerived(
+  engine: SqlEngine,
+  client: SqlClient,
+  row: RawRow,
+  derived: Derived,
+): Promise<number> {
+  const uncounted = row.derived.day === null
+  return client.run(
+    `UPDATE post_views
+     SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, logged_in = ?, bot = ?,
+         visitor = ${derived.visitor === null ? 'NULL' : `x'${derived.visitor}'`}, referer_host = ?
+     WHERE id = ?`,
+    [
+      derived.post_uuid,
+      row.receivedAt !== null
+        ? engine.toTime(row.receivedAt)
+        : uncounted
+          ? engine.toTime(row.viewedAt)
+          : null,
+      derived.day,
+      derived.slice,
+      derived.logged_in,
+      derived.bot,
+      derived.referer_host,
+      row.id,
+    ],
+  )
+}
+
 /** The keys of the days whose views are accepted, but for days that are being opened again: some of their rows are hashed under them. */
 export async function dayKeys(client: SqlClient): Promise<Map<Day, string>> {
   const rows = await client.all('SELECT day, secret FROM post_view_day_keys WHERE reopening IS NULL')

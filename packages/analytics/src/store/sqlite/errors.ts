@@ -40,10 +40,12 @@ export function storeError({ name, message, code, day, step }: SqliteFailure, pa
   if (name === 'StoreMisplaced') return new StoreMisplaced(`SQLite: ${message}`)
   if (day !== undefined) return new KeyReplaced(day)
   if (code !== null && VALUE_REFUSED.has(code & 0xff)) {
-    return new RowRejected(`SQLite refuses a row: ${message}`)
+    return new RowRejected(`SQLite refuses a row: ${message}, at ${step}`)
   }
   const told = `SQLite at ${path}: ${message}`
-  return code !== null && BROKEN.has(code) ? new StoreBroken(told, step) : new StoreUnavailable(told)
+  return code !== null && BROKEN.has(code)
+    ? new StoreBroken(told, step)
+    : new StoreUnavailable(`${told}, at ${step}`)
 }
 
 /** The error of the store that one of the file system is. `what` completes "SQLite: PATH cannot be …". */

@@ -8,8 +8,8 @@ import { onStopSignal } from './stack/stop-signals.ts'
 import { spawnWatched } from './stack/watched.ts'
 
 /**
- * `npm run test:to-add`: does what CONTRIBUTING.md says of adding a figure, a field, and so on. Each is a patch in
- * test/to-add, or a file given as an argument, under comment lines:
+ * `npm run test:additions`: does what CONTRIBUTING.md says of adding a figure, a field, and so on. Each is a patch in
+ * test/additions, or a file given as an argument, under comment lines:
  *
  *     # Adds a figure: people, the views by no known bot.
  *     # run: test/store-sqlite.test.ts
@@ -20,11 +20,11 @@ import { spawnWatched } from './stack/watched.ts'
 type Addition = { patch: string; title: string; run: string[]; most: number; files: number }
 
 const ROOT = join(import.meta.dirname, '..')
-const PATCHES = join(ROOT, 'test', 'to-add')
+const PATCHES = join(ROOT, 'test', 'additions')
 const RUN_TIMEOUT_MS = 20 * 60_000
 
 const exec = promisify(execFile)
-const say = (line: string) => console.log(`[test:to-add] ${line}`)
+const say = (line: string) => console.log(`[test:additions] ${line}`)
 
 process.exitCode = await main().catch((error: Error) => {
   console.error(error.message)
@@ -71,7 +71,7 @@ function filesOf(patch: string): number {
 
 async function problemWith({ patch, run, files, most }: Addition): Promise<string | undefined> {
   if (files > most) return `touches ${files} files`
-  const folder = await mkdtemp(join(tmpdir(), 'postviews-to-add-'))
+  const folder = await mkdtemp(join(tmpdir(), 'postviews-additions-'))
   try {
     const copy = join(folder, 'copy')
     await copyCheckout(copy)

@@ -2,7 +2,9 @@
 
 import type { Damage, Derived, Figure, Figures } from './damage.ts'
 
-const bytes = (hex: string) => `x'${hex}'`
+type Bytes = (hex: string) => string
+
+const COMMON_BYTES: Bytes = hex => `x'${hex}'`
 
 const TABLES: Record<Figures['of'], string> = {
   aggregate: 'post_view_aggregates',
@@ -12,15 +14,22 @@ const TABLES: Record<Figures['of'], string> = {
   site_referrer: 'site_view_referrers',
 }
 
-/** @param change runs one statement, and answers how many rows it changed */
-export async function damageSql(change: (sql: string) => Promise<number>, damage: Damage): Promise<void> {
-  for (const statement of statementsOf(damage)) {
+/**
+ * @param change runs one statement, and answers how many rows it changed
+ * @param bytes hex digits as a literal
+ */
+export async function damageSql(
+  change: (sql: string) => Promise<number>,
+  damage: Damage,
+  bytes = COMMON_BYTES,
+): Promise<void> {
+  for (const statement of statementsOf(damage, bytes)) {
     const changed = await change(statement)
     if (changed === 0 && !statement.startsWith('ALTER')) throw new Error(`nothing to damage: ${statement}`)
   }
 }
 
-function statementsOf(damage: Damage): string[] {
+function statementsOf(damage: Damage, bytes: Bytes): string[] {
   switch (damage.kind) {
     case 'too high': {
       const column = columnOf(damage.of, damage.figure)

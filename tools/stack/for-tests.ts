@@ -1,6 +1,8 @@
 import { after } from 'node:test'
 import { type ClickhouseCluster, startClickhouseCluster } from './clickhouse.ts'
+import { ensureInstalled } from './install.ts'
 import { createDatabase, type Database, type DatabaseOptions, startMysql } from './mysql.ts'
+import { type PostgresDatabase, startPostgres } from './postgres.ts'
 import { callApi, createVhost, startRabbitmq, type Vhost } from './rabbitmq.ts'
 import { TEST_SERVERS, type TestServers } from './shared-servers.ts'
 
@@ -25,6 +27,11 @@ export async function testMysql(options?: DatabaseOptions): Promise<Database> {
   return createDatabase(shared()?.mysql ?? (await ownMysql()), undefined, options)
 }
 
+/** A new, empty database for a test, on the test file's own server. */
+export async function testPostgres(): Promise<PostgresDatabase> {
+  return (await ownPostgres()).database()
+}
+
 /**
  * A cluster of two shards, the test file's own: it starts in less than a second, and is installed and started for
  * those alone who ask. Each test takes a `database()` of its own.
@@ -46,6 +53,10 @@ function shared(): TestServers | undefined {
 // A test file run by hand, alone, has servers of its own, started when first asked for; a ClickHouse always is.
 const ownRabbitmq = once(startRabbitmq)
 const ownMysql = once(startMysql)
+const ownPostgres = once(async () => {
+  await ensureInstalled(['postgres'], console.log)
+  return startPostgres()
+})
 const ownClickhouse = once(startClickhouseCluster)
 
 function once<T extends { stop(): Promise<void> }>(start: () => Promise<T>): () => Promise<T> {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { findChromium } from './chromium.ts'
 import { hold } from './ports.ts'
+import { findPostgres } from './postgres.ts'
 import { findProgram } from './programs.ts'
 import { findRabbitmq } from './rabbitmq-node.ts'
 
@@ -26,6 +27,11 @@ const PARTS = {
   mariadb: {
     packages: ['mariadb-server-core', 'mariadb-client-core'],
     programs: ['mariadbd', 'mariadb-install-db', 'my_print_defaults'],
+  },
+  postgres: {
+    packages: ['postgresql'],
+    programs: [],
+    isThere: () => findPostgres() !== undefined,
   },
   php: {
     packages: ['php-cli', 'php-amqplib', 'php-mbstring', 'php-mysql'],
@@ -67,9 +73,9 @@ const PARTS = {
 
 export type Part = keyof typeof PARTS
 
-const ONLY_ELSEWHERE: readonly Part[] = ['debootstrap', 'containers', 'phpcs', 'zookeeper']
+const ONLY_ELSEWHERE: readonly Part[] = ['debootstrap', 'containers', 'phpcs', 'zookeeper', 'postgres']
 
-/** What `npm test` needs: all of it, but for what makes other stacks, what runs containers, and what `npm run test:laravel` and `test:clickhouse` have. */
+/** What `npm test` needs: all of it, but for what makes other stacks, what runs containers, and what `npm run test:laravel`, `test:clickhouse` and `test:postgres` have. */
 export const EVERY_PART = (Object.keys(PARTS) as Part[]).filter(part => !ONLY_ELSEWHERE.includes(part))
 
 /** Every program that `ensureInstalled` can bring. */

@@ -5,9 +5,9 @@ import { byteCount } from '@postviews/client/src/byte-count.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
 import { addressOf } from './store/clickhouse/address.ts'
 import type { AskedSettings } from './store/counting-settings.ts'
-import { problemOf as problemOfMysql } from './store/mysql/address.ts'
 import { type OwnHosts, ownHostsOf } from './store/own-hosts.ts'
 import { type IpStorage, UNIQUE_BY as READERS_BY } from './store/row.ts'
+import { problemOf as problemOfServer } from './store/sql/server-address.ts'
 import { problemOf as problemOfSqlite } from './store/sqlite/address.ts'
 import { timeZoneNamed } from './store/zone-rules.ts'
 
@@ -68,7 +68,7 @@ const AMQP_URL = setting(
 const DATABASE_URL = setting(
   'DATABASE_URL',
   'sqlite:data/postviews.db',
-  '`sqlite:PATH`; `mysql://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority); or `clickhouse://user:password@host:port,host:port/database` (`clickhouses:` for TLS; a host of each shard, and `?cluster=NAME`, where there are several)',
+  '`sqlite:PATH`; `mysql://user:password@host:port/database` or `postgres://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority); or `clickhouse://user:password@host:port,host:port/database` (`clickhouses:` for TLS; a host of each shard, and `?cluster=NAME`, where there are several)',
   databaseUrl,
 )
 const INTERNAL_API_KEY: Setting<string[]> = {
@@ -273,7 +273,7 @@ function durationSeconds(text: string): number {
 }
 
 const DATABASE_FORMS =
-  'sqlite:PATH, mysql://user:password@host:port/database and clickhouse://user:password@host:port/database'
+  'sqlite:PATH, mysql://user:password@host:port/database, postgres://user:password@host:port/database and clickhouse://user:password@host:port/database'
 
 /** @throws {Error} saying what it is not */
 export function databaseUrl(text: string): string {
@@ -283,8 +283,8 @@ export function databaseUrl(text: string): string {
   }
   const problem = text.startsWith('sqlite:')
     ? problemOfSqlite(text)
-    : text.startsWith('mysql:')
-      ? problemOfMysql(text)
+    : /^(?:mysql|postgres|postgresql):/.test(text)
+      ? problemOfServer(text)
       : `is none of ${DATABASE_FORMS}${meantBy(text)}`
   if (problem !== null) throw new Error(problem)
   return text
@@ -294,6 +294,7 @@ export function databaseUrl(text: string): string {
 function meantBy(text: string): string {
   if (/^(?:mysqls|mariadbs):/i.test(text)) return ': write mysql: and ?ssl=true at the end'
   if (/^(?:mariadb|jdbc:m\w+|mysql2?|mysql\+\w+):/i.test(text)) return ': write mysql:'
+  if (/^(?:postgres\w*|pgsql|psql):/i.test(text)) return ': write postgres:'
   if (/^(?:sqlite3?|file):/i.test(text) || text === ':memory:' || !text.includes(':'))
     return ': for a file write sqlite: and its path, as `sqlite:data/views.db`'
   return ''

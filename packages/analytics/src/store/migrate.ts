@@ -9,7 +9,7 @@ import type { SqlRow } from './sql/sql.ts'
 export const MIGRATIONS_TABLE = 'post_view_migrations'
 
 interface MigrationTarget {
-  engine: 'sqlite' | 'mysql'
+  engine: 'sqlite' | 'mysql' | 'postgres'
   /** The database's name, where the engine has several. */
   database?: string
   query(sql: string): Promise<{ rows: SqlRow[] }>
@@ -77,9 +77,6 @@ function migrationsOf({ engine, database, query, script }: MigrationTarget): Pos
     execQuery: query,
     execSqlScript: script,
   }
-  return new Postgrator(
-    engine === 'sqlite'
-      ? { ...options, driver: 'sqlite3' }
-      : { ...options, driver: 'mysql', database: database ?? '' },
-  )
+  if (engine === 'mysql') return new Postgrator({ ...options, driver: 'mysql', database: database ?? '' })
+  return new Postgrator({ ...options, driver: engine === 'sqlite' ? 'sqlite3' : 'pg' })
 }

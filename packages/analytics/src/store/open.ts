@@ -22,6 +22,10 @@ export async function openStore(
     const { openMysqlStore } = await import('./mysql/store.ts')
     return openMysqlStore(databaseUrl, settings, options)
   }
+  if (/^postgres(?:ql)?:/.test(databaseUrl)) {
+    const { openPostgresStore } = await import('./postgres/store.ts')
+    return openPostgresStore(databaseUrl, settings, options)
+  }
   const { openClickhouseStore } = await import('./clickhouse/store.ts')
   return openClickhouseStore(databaseUrl, settings, options)
 }

@@ -172,3 +172,15 @@ export function toRow(view: View, receivedAt: number, context: RowContext): Kept
     refererHost: refererHost(view.referer),
   }
 }
+
+/** Of rows with one id the first, in the order of their ids. */
+export function eachIdOnce(rows: readonly KeptRow[]): KeptRow[] {
+  const withId = new Map<string, KeptRow>()
+  const withoutId: KeptRow[] = []
+  for (const row of rows) {
+    if (row.eventId === null) withoutId.push(row)
+    else if (!withId.has(row.eventId)) withId.set(row.eventId, row)
+  }
+  const ids = [...withId.keys()].sort()
+  return [...withoutId, ...ids.map(id => withId.get(id)!)]
+}

@@ -6,12 +6,14 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { MIGRATIONS_TABLE } from './migrate.ts'
-import { serverOf } from './mysql/address.ts'
 import { MysqlConnection } from './mysql/connection.ts'
+import { PostgresConnections } from './postgres/connection.ts'
+import { serverOf } from './sql/server-address.ts'
 import type { SqlClient, SqlRow } from './sql/sql.ts'
 
 export function dumpSchema(databaseUrl: string): Promise<string> {
-  return databaseUrl.startsWith('sqlite:') ? dumpSqlite(databaseUrl) : dumpMysql(databaseUrl)
+  if (databaseUrl.startsWith('sqlite:')) return dumpSqlite(databaseUrl)
+  return databaseUrl.startsWith('mysql:') ? dumpMysql(databaseUrl) : dumpPostgres(databaseUrl)
 }
 
 async function dumpSqlite(url: string): Promise<string> {
@@ -23,6 +25,51 @@ async function dumpSqlite(url: string): Promise<string> {
     .map(({ sql }) => `${sql};\n`)
     .filter(statement => !statement.startsWith('CREATE TABLE sqlite_'))
     .join('\n')
+}
+
+async function dumpPostgres(url: string): Promise<string> {
+  const connections = new PostgresConnections(serverOf(url), { most: 1, statementLimitMs: 30_000 })
+  try {
+    const tables = await connections.all(
+      `SELECT c.oid AS oid, c.relname AS name,
+              STRING_AGG(
+                a.attname || ' ' || FORMAT_TYPE(a.atttypid, a.atttypmod) ||
+                CASE WHEN l.collname = 'C' THEN ' COLLATE "C"' ELSE '' END ||
+                CASE WHEN a.attidentity = 'a' THEN ' GENERATED ALWAYS AS IDENTITY' WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END ||
+                COALESCE(' DEFAULT ' || PG_GET_EXPR(d.adbin, d.adrelid), ''),
+                E',\\n  ' ORDER BY a.attnum
+              ) AS columns
+       FROM pg_class AS c
+       JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+       LEFT JOIN pg_collation AS l ON l.oid = a.attcollation
+       LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+       WHERE c.relkind = 'r' AND c.relnamespace = CURRENT_SCHEMA()::regnamespace AND c.relname <> ?
+       GROUP BY c.oid, c.relname ORDER BY c.relname COLLATE "C"`,
+      [MIGRATIONS_TABLE],
+    )
+    const dumps = []
+    for (const { oid, name, columns } of tables) {
+      const constraints = await connections.all(
+        `SELECT PG_GET_CONSTRAINTDEF(oid) AS text FROM pg_constraint WHERE conrelid = ? AND contype IN ('p', 'c') ORDER BY contype DESC, conname`,
+        [Number(oid)],
+      )
+      const indexes = await connections.all(
+        `SELECT REPLACE(PG_GET_INDEXDEF(indexrelid), ' ON ' || CURRENT_SCHEMA() || '.', ' ON ') AS text
+         FROM pg_index WHERE indrelid = ? AND NOT indisprimary ORDER BY 1`,
+        [Number(oid)],
+      )
+      const lines = [String(columns), ...constraints.map(({ text }) => String(text))]
+      dumps.push(
+        [
+          `CREATE TABLE ${name} (\n  ${lines.join(',\n  ')}\n);\n`,
+          ...indexes.map(({ text }) => `${text};\n`),
+        ].join('\n'),
+      )
+    }
+    return dumps.join('\n')
+  } finally {
+    await connections.close()
+  }
 }
 
 async function dumpMysql(url: string): Promise<string> {

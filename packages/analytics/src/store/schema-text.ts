@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { insertTotals } from './sql/totals.ts'
 
-export const ENGINES = ['sqlite', 'mysql', 'clickhouse'] as const
+export const ENGINES = ['sqlite', 'mysql', 'postgres', 'clickhouse'] as const
 
 interface SchemaText {
   tables: string
@@ -15,8 +15,7 @@ interface SchemaText {
 /** Whether there is a database or not. */
 export async function schemaText(engine: (typeof ENGINES)[number]): Promise<SchemaText> {
   if (engine === 'clickhouse') return ofClickhouse()
-  const { STATEMENTS } =
-    engine === 'sqlite' ? await import('./sqlite/record.ts') : await import('./mysql/record.ts')
+  const { STATEMENTS }: { STATEMENTS: readonly string[] } = await import(`./${engine}/record.ts`)
   return {
     tables: readFileSync(join(import.meta.dirname, engine, 'schema.sql'), 'utf8'),
     statements: [...STATEMENTS, insertTotals('post_uuid = ?', 'post_view_aggregates')],

@@ -38,7 +38,7 @@ export interface Batching {
 }
 
 export interface Store extends Reads {
-  readonly engine: 'sqlite' | 'mysql' | 'clickhouse'
+  readonly engine: 'sqlite' | 'mysql' | 'postgres' | 'clickhouse'
   readonly batching: Batching
   /** Whether `close` ends what a long command is at: not where a statement cannot be cut off, and the command has a lease to give back. */
   readonly isCutByClose: boolean

@@ -1,7 +1,7 @@
 /** What is stored beside what it follows from: of which posts, days and hosts the two differ. */
 
 import { addDays, type Day } from '../calendar.ts'
-import { differences } from '../sql/recount.ts'
+import { differences } from '../differences.ts'
 import type { Difference } from '../store.ts'
 import type { Shard } from './connection.ts'
 import { breakdownsOf, dayIn, figuresOf, KNOWN, SAYS, type Sources, SUMS, SUMS_OF_DAY } from './count.ts'

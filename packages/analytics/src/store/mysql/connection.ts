@@ -2,8 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StoreUnavailable } from '../failures.ts'
-import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
-import type { Server } from './address.ts'
+import type { Server } from '../sql/server-address.ts'
+import { COMMON_DIALECT, type SqlClient, type SqlRow, type SqlValue } from '../sql/sql.ts'
 import { Overtaken } from './errors.ts'
 import { SERVER_WAITS_SECONDS, Session } from './session.ts'
 
@@ -32,6 +32,7 @@ const CLOSED = 'MySQL: the store is closed'
 const PAUSE_MS = 20
 
 export class MysqlConnection implements SqlClient {
+  readonly dialect = COMMON_DIALECT
   readonly #server: Server
   readonly #options: ConnectionOptions
   #session: Session | undefined
@@ -161,6 +162,7 @@ async function tryTransaction<T>(client: MysqlClient, work: (client: MysqlClient
 
 function clientOf(session: Session): MysqlClient {
   return {
+    dialect: COMMON_DIALECT,
     isMysql: session.isMysql,
     all: (sql, values) => session.all(sql, values),
     run: async (sql, values) => (await session.write(sql, values)).affectedRows,
@@ -175,6 +177,7 @@ function clientOf(session: Session): MysqlClient {
 
 /** A few connections, for pieces of work that need nothing of each other. */
 export class MysqlConnections implements SqlClient {
+  readonly dialect = COMMON_DIALECT
   readonly #connections: readonly MysqlConnection[]
 
   constructor(server: Server, count: number, options: ConnectionOptions) {

@@ -3,8 +3,8 @@
 import type { BatchCounts, PostDayCount } from '../counts.ts'
 import { DETAILS } from '../figures.ts'
 import { DAY_COLUMNS, dayValues, isDetail, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
+import type { KeptHosts } from '../sql/kept-hosts.ts'
 import type { MysqlClient } from './connection.ts'
-import type { KeptHosts } from './kept-hosts.ts'
 import { partsOf, postDay, quoted, statement, time } from './text.ts'
 import { type Spelling, spelling, upsert } from './upsert.ts'
 

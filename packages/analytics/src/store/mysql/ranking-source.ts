@@ -1,7 +1,7 @@
 /** What rankings are read from on a server: a connection of their own thread, so that no other thread reads their rows. */
 
 import type { RankingSource } from '../sql/ranking-cache.ts'
-import type { Server } from './address.ts'
+import type { Server } from '../sql/server-address.ts'
 import { MysqlConnection } from './connection.ts'
 
 /** A million posts. */

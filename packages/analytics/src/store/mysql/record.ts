@@ -4,15 +4,23 @@ import type { Day } from '../calendar.ts'
 import { BatchCounts, latestViewedAt } from '../counts.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
-import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow, type KeptValue } from '../row.ts'
+import {
+  type ColumnType,
+  eachIdOnce,
+  KEPT,
+  KEPT_COLUMNS,
+  KEPT_NAMES,
+  type KeptRow,
+  type KeptValue,
+} from '../row.ts'
 import type { DerivedRows } from '../rows-of-views.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
-import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
+import { type HostSearch, keptHosts } from '../sql/kept-hosts.ts'
+import { SELECT_STATE, type SqlRow, type State, toState } from '../sql/sql.ts'
 import type { Recorded } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements, knownPostDays, printedCounters, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
-import { keptHosts } from './kept-hosts.ts'
 import { bytes, type Part, partsOf, postDay, quoted, statement, time, uuidBytes } from './text.ts'
 
 /** What is said as long as the state is not written. */
@@ -84,7 +92,7 @@ async function recordOn(
   for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
 
   const known = await knownPostDays(client, counts.postDays())
-  const kept = await keptHosts(client, state, counts)
+  const kept = await keptHosts(state, counts, hostSearch(client))
   await client.write(takeTurn(progress))
   await removeListed(client, readers, firstId)
   const fresh: string[] = []
@@ -106,18 +114,6 @@ async function recordOn(
 function heard<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise
-}
-
-/** Of rows with one id the first, in the order of their ids. */
-function eachIdOnce(rows: readonly KeptRow[]): KeptRow[] {
-  const withId = new Map<string, KeptRow>()
-  const withoutId: KeptRow[] = []
-  for (const row of rows) {
-    if (row.eventId === null) withoutId.push(row)
-    else if (!withId.has(row.eventId)) withId.set(row.eventId, row)
-  }
-  const ids = [...withId.keys()].sort()
-  return [...withoutId, ...ids.map(id => withId.get(id)!)]
 }
 
 /** As long as the batch lasts, nobody changes what is counted, and as what. */
@@ -216,6 +212,32 @@ async function daysNotListed(
   )
   const recorded = new Map(rows.map(row => [String(row['day']), row]))
   return days.filter(day => !listsReaders(recorded.get(day), day, keys.get(day)))
+}
+
+function hostSearch(client: MysqlClient): HostSearch {
+  const find = async (columns: string, table: string, keys: readonly string[]) => {
+    const found: SqlRow[] = []
+    for (const { texts } of partsOf(keys, KEYS_AT_ONCE, key => key)) {
+      found.push(
+        ...(await client.all(`SELECT ${columns} FROM ${table} WHERE (${columns}) IN (${texts.join()})`)),
+      )
+    }
+    return found
+  }
+  return {
+    posts: hosts =>
+      find(
+        'post_uuid, date, host',
+        'post_view_referrers',
+        hosts.map(count => `(${postDay(count)},${quoted(count.host)})`),
+      ),
+    site: hosts =>
+      find(
+        'date, host',
+        'site_view_referrers',
+        hosts.map(({ day, host }) => `('${day}',${quoted(host)})`),
+      ),
+  }
 }
 
 const INSERT_READERS = 'INSERT INTO post_view_visitors (post_uuid, day, slice, visitor) VALUES '

@@ -10,9 +10,9 @@ import {
 } from 'mysql2'
 import type { Connection, ConnectionOptions } from 'mysql2/promise'
 import { StoreUnavailable } from '../failures.ts'
+import { nameOf, type Server } from '../sql/server-address.ts'
 import type { SqlValue } from '../sql/sql.ts'
 import { stepOf } from '../step.ts'
-import { nameOf, type Server } from './address.ts'
 import { type Asked, isServers, storeError } from './errors.ts'
 
 const CONNECT_LIMIT_MS = 10_000

@@ -13,7 +13,7 @@ import { addDays, type Day, latest } from '../calendar.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { keptTimes, raiseAgreement, readAgreed, writeRules } from './agreement.ts'
-import { makeKey, WITHOUT_ADDRESS } from './day-keys.ts'
+import { makeKey, withoutAddress } from './day-keys.ts'
 import { idRanges } from './id-ranges.ts'
 import { fixRows, WRONG_AT_ONCE, wrongAmong } from './rebuild-rows.ts'
 import { daysOfRows } from './recount.ts'
@@ -88,7 +88,7 @@ async function lastDayWithoutAddress(
   let lastDay: Day | null = null
   for await (const range of idRanges(client, { after, upTo })) {
     const [row] = await client.all(
-      `SELECT MAX(day) AS last FROM post_views WHERE id > ? AND id <= ? AND ${WITHOUT_ADDRESS}`,
+      `SELECT MAX(day) AS last FROM post_views WHERE id > ? AND id <= ? AND ${withoutAddress(client)}`,
       [range.after, range.last],
     )
     lastDay = latest(lastDay, row!['last'] as Day | null)
@@ -139,7 +139,7 @@ async function applyUnderOneKey(
   const ownKeys = new Map<Day, string>()
   if (recorded === null) {
     const lacking = rowsBetween(engine, reader, start, end, {
-      where: `${where} AND ${WITHOUT_ADDRESS}`,
+      where: `${where} AND ${withoutAddress(engine.reader)}`,
       values,
     })
     // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one

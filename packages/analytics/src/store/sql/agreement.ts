@@ -13,9 +13,9 @@ import {
   unrecordedDiffer,
 } from '../agreement.ts'
 import type { Calendar, Day } from '../calendar.ts'
+import { momentAgain } from '../derive-again.ts'
 import { StoreRefused } from '../failures.ts'
 import type { Migrated, Progress } from '../store.ts'
-import { momentAgain } from './rows.ts'
 import {
   figure,
   type SqlClient,

@@ -17,7 +17,15 @@ import {
 import { DAY_COLUMNS } from './figure-columns.ts'
 import { recordedLists } from './own-hosts.ts'
 import { dayKeys, rowsAbout } from './rows.ts'
-import { placeholders, SELECT_STATE, type SqlEngine, type SqlRow, type State, toState } from './sql.ts'
+import {
+  type Dialect,
+  placeholders,
+  SELECT_STATE,
+  type SqlEngine,
+  type SqlRow,
+  type State,
+  toState,
+} from './sql.ts'
 
 const ROWS_AT_ONCE = 5_000
 /** As SQL: an adopted row of a day whose views are not those of its rows. */
@@ -48,7 +56,7 @@ async function* rows(
 ): AsyncGenerator<CopiedRow[]> {
   for (let last = 0; ; ) {
     const page = await reader.all(
-      `SELECT v.id, ${KEPT_NAMES.map(selected).join(', ')},
+      `SELECT v.id, ${KEPT_NAMES.map(name => selected(name, reader.dialect)).join(', ')},
               ${unknownUntil === null ? '0' : UNEXPLAINED} AS unexplained
        FROM post_views AS v
        ${unknownUntil === null ? '' : 'LEFT JOIN post_view_aggregates AS a ON a.post_uuid = v.post_uuid AND a.date = v.day'}
@@ -69,10 +77,10 @@ async function* rows(
 }
 
 /** A column that holds bytes comes as hex digits, and apart from that whether there are any: SQLite makes '' of none. */
-function selected(name: KeptName): string {
+function selected(name: KeptName, dialect: Dialect): string {
   const { column, type } = KEPT[name]
   return type === 'uuid' || type === 'hash'
-    ? `HEX(v.${column}) AS ${column}, v.${column} IS NULL AS no_${column}`
+    ? `${dialect.hex(`v.${column}`)} AS ${column}, v.${column} IS NULL AS no_${column}`
     : `v.${column}`
 }
 
@@ -164,7 +172,7 @@ async function* readers(
   const days = open.filter(day => rawFrom !== null && day < rawFrom)
   if (days.length === 0) return
   const rows = await reader.all(
-    `SELECT post_uuid, day, slice, HEX(visitor) AS visitor FROM post_view_visitors WHERE day IN (${placeholders(days.length)})`,
+    `SELECT post_uuid, day, slice, ${reader.dialect.hex('visitor')} AS visitor FROM post_view_visitors WHERE day IN (${placeholders(days.length)})`,
     days,
   )
   yield rows.map(row => ({

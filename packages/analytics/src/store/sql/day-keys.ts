@@ -10,7 +10,9 @@ import { secretOf } from './rows.ts'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
 
 /** As SQL: the row's reader was told apart by an address that is not kept. */
-export const WITHOUT_ADDRESS = `ip IS NULL AND visitor <> x'${UNKNOWN_VISITOR}'`
+export function withoutAddress({ dialect }: SqlClient): string {
+  return `ip IS NULL AND visitor <> ${dialect.bytes(UNKNOWN_VISITOR)}`
+}
 
 /** The day's key, made at its first asking. A closed day is opened again: it was closed too early, or EVENT_MAX_AGE was raised. */
 export async function dayKey(engine: SqlEngine, day: Day): Promise<string> {

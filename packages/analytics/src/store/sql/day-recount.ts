@@ -6,11 +6,12 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate as others } from 'node:timers/promises'
 import type { Day } from '../calendar.ts'
+import type { RawRow } from '../derive-again.ts'
+import { differences } from '../differences.ts'
 import { DETAILS, type DetailName, eachDetail, SUMMED, SUMMED_NAMES } from '../figures.ts'
 import { DAY_COLUMNS, isTime } from './figure-columns.ts'
 import {
   boundsOf,
-  differences,
   type Pair,
   rowsOfDay,
   type StoredAggregate,
@@ -18,7 +19,7 @@ import {
   toStored,
   type VisitorKey,
 } from './recount.ts'
-import { isBeingReopened, type RawRow, rowsBetween } from './rows.ts'
+import { isBeingReopened, rowsBetween } from './rows.ts'
 import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
 
 const AT_ONCE = 5_000
@@ -296,7 +297,7 @@ async function* storedAggregates(
 async function* listedReaders(client: SqlClient, day: Day): AsyncGenerator<VisitorKey[]> {
   const select = async (where: string, values: SqlValue[]) => {
     const rows = await client.all(
-      `SELECT post_uuid, slice, HEX(visitor) AS visitor
+      `SELECT post_uuid, slice, ${client.dialect.hex('visitor')} AS visitor
        FROM post_view_visitors
        WHERE day = ? AND ${where}
        ORDER BY post_uuid, slice, visitor
@@ -308,7 +309,7 @@ async function* listedReaders(client: SqlClient, day: Day): AsyncGenerator<Visit
   // What is left of the window, of the post, of the day.
   const rest = [
     ({ post, slice, visitor }: VisitorKey) =>
-      select(`post_uuid = ? AND slice = ? AND visitor > x'${visitor}'`, [post, slice]),
+      select(`post_uuid = ? AND slice = ? AND visitor > ${client.dialect.bytes(visitor)}`, [post, slice]),
     ({ post, slice }: VisitorKey) => select('post_uuid = ? AND slice > ?', [post, slice]),
     ({ post }: VisitorKey) => select('post_uuid > ?', [post]),
   ]

@@ -5,12 +5,12 @@
  */
 
 import type { Day } from '../calendar.ts'
+import { differences } from '../differences.ts'
 import { corrected } from './corrected.ts'
 import type { DayRecount } from './day-recount.ts'
 import { DAY_COLUMNS } from './figure-columns.ts'
 import {
   type Aggregate,
-  differences,
   hasRows,
   type Pair,
   readersAreListed,
@@ -140,7 +140,7 @@ async function writeReader(
   day: Day,
   { key, expected }: Pair<VisitorKey, 1>,
 ): Promise<void> {
-  const visitor = `x'${key.visitor}'`
+  const visitor = client.dialect.bytes(key.visitor)
   await client.run(
     `DELETE FROM post_view_visitors WHERE day = ? AND post_uuid = ? AND slice = ? AND visitor = ${visitor}`,
     [day, key.post, key.slice],

@@ -1,11 +1,12 @@
 /** Puts right what raw rows say of themselves: the columns that were derived when they were counted. */
 
 import type { Day } from '../calendar.ts'
+import { deriveAgain, type RawRow } from '../derive-again.ts'
+import { differences } from '../differences.ts'
 import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { makeKey } from './day-keys.ts'
-import { differences } from './recount.ts'
-import { dayKeys, deriveAgain, isOpen, type RawRow, rawRows, rowsAbout, writeDerived } from './rows.ts'
+import { dayKeys, isOpen, rawRows, rowsAbout, writeDerived } from './rows.ts'
 import { placeholders, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
 import { raiseRebuilds } from './turn.ts'

@@ -5,7 +5,6 @@
 
 import { type Day, isDay } from '../calendar.ts'
 import { DETAILS, type DetailName, eachDetail } from '../figures.ts'
-import type { Difference } from '../store.ts'
 import { DAY_COLUMNS } from './figure-columns.ts'
 import { isOpen } from './rows.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
@@ -155,29 +154,6 @@ export function sumOf(aggregates: readonly Aggregate[]): Aggregate | null {
   const sum = new SumOfAggregates()
   for (const aggregate of aggregates) sum.add(aggregate)
   return sum.value
-}
-
-/** The fields in which the two sides differ; one side missing is a difference of `exists`. */
-export function differences<V extends object>(
-  kind: Difference['kind'],
-  name: string,
-  expected: V | null,
-  found: V | null,
-): Difference[] {
-  if (expected === null || found === null) {
-    if (expected === found) return []
-    return [{ kind, name, field: 'exists', expected: expected && 'yes', found: found && 'yes' }]
-  }
-  const fields = Object.keys(expected) as (keyof V & string)[]
-  return fields
-    .filter(field => expected[field] !== found[field])
-    .map(field => ({
-      kind,
-      name,
-      field,
-      expected: expected[field] as Difference['expected'],
-      found: found[field] as Difference['found'],
-    }))
 }
 
 const DAYS_OF_COUNTERS = [

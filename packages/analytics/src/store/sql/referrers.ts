@@ -5,11 +5,12 @@
 
 import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../calendar.ts'
+import { differences } from '../differences.ts'
 import type { Difference } from '../store.ts'
 import { chooseAnew } from './choose-hosts.ts'
 import { type Compared, compareHosts, type Wrong } from './compare-hosts.ts'
 import { hostsOfRows } from './host-rows.ts'
-import { differences, hasRows } from './recount.ts'
+import { hasRows } from './recount.ts'
 import { addToStored, addViews, type HostTable, POST_HOSTS, placed, SITE_HOSTS } from './settle.ts'
 import {
   figure,

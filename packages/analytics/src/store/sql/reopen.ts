@@ -261,13 +261,13 @@ function isOf(day: Day): (row: SqlRow) => boolean {
 
 async function noteErased(client: SqlClient, ids: readonly number[]): Promise<void> {
   await client.run(
-    `INSERT INTO post_view_reopened (day, old_visitor, new_visitor)
-     SELECT DISTINCT post_views.day, post_views.visitor, NULL
+    `INSERT INTO post_view_reopened (day, old_visitor)
+     SELECT DISTINCT post_views.day, post_views.visitor
      FROM post_views
      LEFT JOIN post_view_reopened AS noted
        ON noted.day = post_views.day AND noted.old_visitor = post_views.visitor
      WHERE post_views.id IN (${ids.join()})
-       AND post_views.ip IS NULL AND post_views.visitor <> x'${UNKNOWN_VISITOR}' AND noted.day IS NULL`,
+       AND post_views.ip IS NULL AND post_views.visitor <> ${client.dialect.bytes(UNKNOWN_VISITOR)} AND noted.day IS NULL`,
   )
 }
 
@@ -282,7 +282,7 @@ async function findNoted(
   ids: readonly number[],
 ): Promise<void> {
   const rows = await client.all(
-    `SELECT post_views.ip, post_views.user_agent, HEX(post_views.visitor) AS visitor
+    `SELECT post_views.ip, post_views.user_agent, ${client.dialect.hex('post_views.visitor')} AS visitor
      FROM post_views
      JOIN post_view_reopened AS noted
        ON noted.day = post_views.day AND noted.old_visitor = post_views.visitor
@@ -296,7 +296,7 @@ async function findNoted(
   )
   for (const [before, now] of visitors) {
     await client.run(
-      `UPDATE post_view_reopened SET new_visitor = x'${now}' WHERE day = ? AND old_visitor = x'${before}'`,
+      `UPDATE post_view_reopened SET new_visitor = ${client.dialect.bytes(now)} WHERE day = ? AND old_visitor = ${client.dialect.bytes(before)}`,
       [day],
     )
   }
@@ -308,13 +308,14 @@ async function hashAgain(
   { secret }: Reopening,
   ids: readonly number[],
 ): Promise<void> {
+  const { bytes, hex, unhex } = client.dialect
   const rows = await client.all(
     `SELECT post_views.id, post_views.ip, post_views.user_agent,
-            LOWER(HEX(post_views.visitor)) AS visitor, LOWER(HEX(noted.new_visitor)) AS noted
+            LOWER(${hex('post_views.visitor')}) AS visitor, LOWER(${hex('noted.new_visitor')}) AS noted
      FROM post_views
      LEFT JOIN post_view_reopened AS noted
        ON noted.day = post_views.day AND noted.old_visitor = post_views.visitor
-     WHERE post_views.id IN (${ids.join()}) AND post_views.visitor <> x'${UNKNOWN_VISITOR}'`,
+     WHERE post_views.id IN (${ids.join()}) AND post_views.visitor <> ${bytes(UNKNOWN_VISITOR)}`,
   )
   const changes: [id: number, visitor: string][] = []
   for (const row of rows) {
@@ -328,7 +329,7 @@ async function hashAgain(
   if (changes.length === 0) return
   await client.run(
     `UPDATE post_views
-     SET visitor = CASE id ${changes.map(() => 'WHEN ? THEN UNHEX(?)').join(' ')} END, viewed_at = viewed_at
+     SET visitor = CASE id ${changes.map(() => `WHEN ? THEN ${unhex('?')}`).join(' ')} END, viewed_at = viewed_at
      WHERE id IN (${placeholders(changes.length)})`,
     [...changes.flat(), ...changes.map(([id]) => id)],
   )
@@ -336,13 +337,13 @@ async function hashAgain(
 
 async function dropNoted(client: SqlClient, day: Day, rows: number): Promise<boolean> {
   const [edge] = await client.all(
-    `SELECT HEX(old_visitor) AS visitor FROM post_view_reopened
+    `SELECT ${client.dialect.hex('old_visitor')} AS visitor FROM post_view_reopened
      WHERE day = ?
      ORDER BY old_visitor
      LIMIT 1 OFFSET ?`,
     [day, rows],
   )
-  const upTo = edge === undefined ? '' : `AND old_visitor < x'${edge['visitor']}'`
+  const upTo = edge === undefined ? '' : `AND old_visitor < ${client.dialect.bytes(String(edge['visitor']))}`
   await client.run(`DELETE FROM post_view_reopened WHERE day = ? ${upTo}`, [day])
   return edge !== undefined
 }

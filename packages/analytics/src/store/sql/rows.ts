@@ -1,44 +1,16 @@
-/** What a raw row must say about itself: the columns that were derived when it was counted, derived again. */
+/** Raw rows as the database has them, read some thousand at a time, and written where what was derived is wrong. */
 
-import { canonicalPost } from '@postviews/client/src/index.ts'
-import type { Day, Moment } from '../calendar.ts'
+import type { Day } from '../calendar.ts'
+import type { Derived, RawRow } from '../derive-again.ts'
 import { SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
-import { refererHost, UNKNOWN_VISITOR, visitorOf } from '../row.ts'
-import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
+import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
 
 const ROWS_AT_ONCE = 5_000
 const HOUR_SECONDS = 3_600
 
-export interface RawRow {
-  id: number
-  postUuid: string
-  userId: string | null
-  ip: string | null
-  userAgent: string | null
-  referer: string | null
-  viewedAt: number
-  /** Null in a row that this service did not write: adopted, or a stranger's. */
-  receivedAt: number | null
-  derived: Derived
-  /** What the row adds to each figure, by what is kept of it. */
-  adds: Record<SummedName, number>
-}
-
-/** The columns that follow from the others. Null where the row was never counted. */
-export interface Derived {
-  post_uuid: string
-  day: Day | null
-  slice: number | null
-  logged_in: number | null
-  bot: number | null
-  /** Hex digits, upper case as SQL gives them. */
-  visitor: string | null
-  referer_host: string | null
-}
-
-const SELECT_ROWS = `
+const selectRows = ({ dialect }: SqlClient) => `
   SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
-         day, slice, logged_in, bot, HEX(visitor) AS visitor, visitor IS NULL AS uncounted, referer_host,
+         day, slice, logged_in, bot, ${dialect.hex('visitor')} AS visitor, visitor IS NULL AS uncounted, referer_host,
          ${SUMMED_NAMES.map(name => `${SUMMED[name].sql} AS adds_${name}`).join(', ')}
   FROM post_views`
 
@@ -55,7 +27,7 @@ export async function* rawRows(
   let last = after
   for (;;) {
     const rows = await client.all(
-      `${SELECT_ROWS} WHERE id > ? AND ${where} ORDER BY id LIMIT ${ROWS_AT_ONCE}`,
+      `${selectRows(client)} WHERE id > ? AND ${where} ORDER BY id LIMIT ${ROWS_AT_ONCE}`,
       [last, ...values],
     )
     if (rows.length === 0) return
@@ -78,7 +50,7 @@ export async function* rowsBetween(
 ): AsyncGenerator<RawRow[]> {
   const select = async (moments: string, bounds: SqlValue[]) => {
     const rows = await client.all(
-      `${SELECT_ROWS} WHERE ${moments} AND ${where} ORDER BY viewed_at, id LIMIT ${ROWS_AT_ONCE}`,
+      `${selectRows(client)} WHERE ${moments} AND ${where} ORDER BY viewed_at, id LIMIT ${ROWS_AT_ONCE}`,
       [...bounds, ...values],
     )
     return rows.map(row => toRawRow(row, fromTime))
@@ -153,7 +125,7 @@ export function writeDerived(
   return client.run(
     `UPDATE post_views
      SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, logged_in = ?, bot = ?,
-         visitor = ${derived.visitor === null ? 'NULL' : `x'${derived.visitor}'`}, referer_host = ?
+         visitor = ${derived.visitor === null ? 'NULL' : client.dialect.bytes(derived.visitor)}, referer_host = ?
      WHERE id = ?`,
     [
       derived.post_uuid,
@@ -194,60 +166,4 @@ export async function isBeingReopened(client: SqlClient, day: Day): Promise<bool
 export async function secretOf(client: SqlClient, day: Day): Promise<string | null> {
   const [row] = await client.all('SELECT secret FROM post_view_day_keys WHERE day = ?', [day])
   return row === undefined ? null : String(row['secret'])
-}
-
-/**
- * What the derived columns of a row must be. What can no longer be told (the address was erased or never kept, the
- * day's key is gone, the day was counted in another zone) is as it is.
- */
-export function deriveAgain(
-  row: RawRow,
-  { calendar, settings }: Pick<SqlEngine, 'calendar' | 'settings'>,
-  state: Pick<State, 'settingsSince'>,
-  keys: ReadonlyMap<Day, string>,
-  isBot: (userAgent: string | null) => boolean,
-): Derived {
-  const { derived } = row
-  const { day, slice } = momentAgain(row.derived, calendar.locate(row.viewedAt), state.settingsSince)
-  const frozen = isFrozen(row.derived, state.settingsSince)
-  return {
-    post_uuid: canonicalPost(row.postUuid) ?? row.postUuid,
-    day,
-    slice,
-    logged_in: row.userId === null ? (derived.logged_in ?? 0) : 1,
-    bot: derived.bot ?? Number(isBot(row.userAgent)),
-    visitor: frozen ? derived.visitor : visitorAgain(row, day, settings.uniqueBy, keys),
-    // What a host is was decided when the row was counted, by the rule of that version.
-    referer_host: derived.referer_host ?? refererHost(row.referer),
-  }
-}
-
-// Days that the present settings could not be applied to stay as they were counted.
-function isFrozen({ day }: Pick<Derived, 'day'>, settingsSince: Day | null): boolean {
-  return day !== null && settingsSince !== null && day < settingsSince
-}
-
-/** Where a row that lies on that day and window belongs, by the moment of its view. */
-export function momentAgain(
-  derived: Pick<Derived, 'day' | 'slice'>,
-  moment: Moment,
-  settingsSince: Day | null,
-): { day: Day; slice: number | null } {
-  const { day, slice } = derived
-  if (day === null || settingsSince === null) return moment
-  if (isFrozen(derived, settingsSince)) return { day, slice }
-  // In the zone of before, this view belonged to a day that is counted anew: it must not fall among the frozen ones.
-  return moment.day < settingsSince ? { day: settingsSince, slice: 0 } : moment
-}
-
-function visitorAgain(
-  { ip, userAgent, derived }: RawRow,
-  day: Day,
-  uniqueBy: SqlEngine['settings']['uniqueBy'],
-  keys: ReadonlyMap<Day, string>,
-): string | null {
-  if (ip === null) return derived.visitor ?? UNKNOWN_VISITOR
-  const key = keys.get(day)
-  if (key === undefined) return derived.visitor ?? UNKNOWN_VISITOR
-  return visitorOf(key, uniqueBy, ip, userAgent).toUpperCase()
 }

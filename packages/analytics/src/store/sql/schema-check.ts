@@ -66,7 +66,7 @@ function hasIdKey({ expected, found }: FoundSchema): boolean {
 
 async function nameRepeatedIds(engine: SqlEngine, found: (difference: Difference) => void): Promise<void> {
   const repeated = await engine.reader.all(
-    `SELECT LOWER(HEX(event_id)) AS id, COUNT(*) AS times
+    `SELECT LOWER(${engine.reader.dialect.hex('event_id')}) AS id, COUNT(*) AS times
      FROM post_views
      WHERE event_id IS NOT NULL
      GROUP BY event_id

@@ -11,8 +11,26 @@ import type { Difference } from '../store.ts'
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, unknown>
 
+/** How an engine spells what SQL leaves open. */
+export interface Dialect {
+  /** Hex digits as a literal of bytes. */
+  bytes(hex: string): string
+  /** Bytes as hex digits, in upper case. */
+  hex(column: string): string
+  /** Hex digits as bytes. */
+  unhex(digits: string): string
+}
+
+/** That of SQLite and MySQL. */
+export const COMMON_DIALECT: Dialect = {
+  bytes: hex => `x'${hex}'`,
+  hex: column => `HEX(${column})`,
+  unhex: digits => `UNHEX(${digits})`,
+}
+
 /** Runs single statements with `?` for each value. @throws {StoreUnavailable} and the other errors of a store */
 export interface SqlClient {
+  readonly dialect: Dialect
   all(sql: string, values?: readonly SqlValue[]): Promise<SqlRow[]>
   /** Returns how many rows were changed. */
   run(sql: string, values?: readonly SqlValue[]): Promise<number>

@@ -16,7 +16,7 @@ const MANY_HOSTS = KEPT_OF_SITE + 2
 /** Of so many it is known how many have how many views. */
 const SOME_HOSTS = 20_000
 
-/** All from one moment: most views first, then by host. */
+/** All from one moment: most views first, then by host. `NULLIF(0, 0)`: null, but of a type that all parts of the UNION share. */
 export async function topHosts(
   client: SqlClient,
   post: string | null,
@@ -38,13 +38,13 @@ export async function topHosts(
     GROUP BY host`
   if (days.length > 1 || biggest === null) {
     lists.push({
-      sql: `SELECT NULL AS host, NULL AS views, SUM(view_count) AS total FROM ${name} WHERE ${others.where}`,
+      sql: `SELECT NULLIF('', '') AS host, NULLIF(0, 0) AS views, SUM(view_count) AS total FROM ${name} WHERE ${others.where}`,
       values: others.values,
     })
   }
   if (biggest === null) {
     lists.push({
-      sql: `SELECT host, views, NULL AS total FROM (${summed}) AS summed
+      sql: `SELECT host, views, NULLIF(0, 0) AS total FROM (${summed}) AS summed
             ORDER BY views DESC, host LIMIT ${limit} OFFSET ${offset}`,
       values: others.values,
     })
@@ -53,7 +53,7 @@ export async function topHosts(
     if (days.length > 1) {
       lists.push({
         sql: `
-          SELECT summed.host, summed.views + COALESCE(big.view_count, 0) AS views, NULL AS total
+          SELECT summed.host, summed.views + COALESCE(big.view_count, 0) AS views, NULLIF(0, 0) AS total
           FROM (${summed}) AS summed
           LEFT JOIN ${name} AS big
             ON big.date = ? AND big.host = summed.host ${post === null ? '' : 'AND big.post_uuid = ?'}
@@ -88,7 +88,7 @@ async function listsOfOneDay(
 ): Promise<{ sql: string; values: SqlValue[] }[]> {
   const counts = await client.all(
     `SELECT view_count AS views, COUNT(*) AS hosts
-     FROM (SELECT view_count FROM ${name} WHERE ${where} AND host <> '${REMAINDER}' ORDER BY host LIMIT ${SOME_HOSTS}) AS some
+     FROM (SELECT view_count FROM ${name} WHERE ${where} AND host <> '${REMAINDER}' ORDER BY host LIMIT ${SOME_HOSTS}) AS first_hosts
      GROUP BY view_count
      ORDER BY view_count DESC`,
     values,
@@ -118,7 +118,7 @@ async function listsOfOneDay(
     named,
     {
       sql: `
-        SELECT host, view_count AS views, NULL AS total FROM ${name}
+        SELECT host, view_count AS views, NULLIF(0, 0) AS total FROM ${name}
         WHERE ${where} AND view_count = ? AND host <> '${REMAINDER}'
         ORDER BY host LIMIT ${limit}`,
       values: [...values, views],

@@ -5,6 +5,8 @@
  */
 
 import type { Day } from '../calendar.ts'
+import { deriveAgain, type RawRow } from '../derive-again.ts'
+import { differences } from '../differences.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { BotList } from '../row.ts'
 import type { Difference, Progress, Verified } from '../store.ts'
@@ -14,7 +16,6 @@ import {
   type Aggregate,
   allDays,
   boundsOf,
-  differences,
   hasRows,
   readersAreListed,
   SumOfAggregates,
@@ -22,7 +23,7 @@ import {
   sumOfStored,
 } from './recount.ts'
 import { verifyReferrers } from './referrers.ts'
-import { dayKeys, deriveAgain, type RawRow, rowsAbout, rowsBetween } from './rows.ts'
+import { dayKeys, rowsAbout, rowsBetween } from './rows.ts'
 import { verifySchema } from './schema-check.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { correctedTotals, totalsAfter, type WrongDays } from './totals.ts'

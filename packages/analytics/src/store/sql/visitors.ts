@@ -8,7 +8,7 @@ import { raiseRebuilds } from './turn.ts'
 export async function dropVisitors(client: SqlClient, day: Day, rows: number): Promise<boolean> {
   // Not named as the column is: the rows would be sorted by the digits, all of the day's.
   const [edge] = await client.all(
-    `SELECT post_uuid, slice, HEX(visitor) AS digits
+    `SELECT post_uuid, slice, ${client.dialect.hex('visitor')} AS digits
      FROM post_view_visitors
      WHERE day = ?
      ORDER BY post_uuid, slice, visitor
@@ -29,7 +29,7 @@ export async function dropVisitors(client: SqlClient, day: Day, rows: number): P
     slice,
   ])
   await client.run(
-    `DELETE FROM post_view_visitors WHERE day = ? AND post_uuid = ? AND slice = ? AND visitor < x'${edge['digits']}'`,
+    `DELETE FROM post_view_visitors WHERE day = ? AND post_uuid = ? AND slice = ? AND visitor < ${client.dialect.bytes(String(edge['digits']))}`,
     [day, post, slice],
   )
   return true

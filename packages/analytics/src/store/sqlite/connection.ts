@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads'
 import { StoreUnavailable } from '../failures.ts'
-import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
+import { COMMON_DIALECT, type SqlClient, type SqlRow, type SqlValue } from '../sql/sql.ts'
 import type { Recorded } from '../store.ts'
 import { storeError } from './errors.ts'
 import { LOG_KEPT_BYTES } from './journal.ts'
@@ -15,6 +15,7 @@ interface Waiting {
 }
 
 export class SqliteConnection implements SqlClient {
+  readonly dialect = COMMON_DIALECT
   readonly #worker: Worker
   readonly #readOnly: boolean
   readonly #waiting = new Map<number, Waiting>()
@@ -57,6 +58,7 @@ export class SqliteConnection implements SqlClient {
     work: (client: SqlClient & { script(sql: string): Promise<void> }) => Promise<T>,
   ): Promise<T> {
     const client = {
+      dialect: COMMON_DIALECT,
       all: (sql: string, values: readonly SqlValue[] = []) =>
         this.#ask({ op: 'all', sql, values }) as Promise<SqlRow[]>,
       run: (sql: string, values: readonly SqlValue[] = []) =>

@@ -19,7 +19,7 @@ import { Rankings } from '../sql/rankings.ts'
 import { createReads } from '../sql/reads.ts'
 import { rebuild, whileAgreed } from '../sql/rebuild.ts'
 import { reopenDays } from '../sql/reopen.ts'
-import { SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
+import { COMMON_DIALECT, SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
 import { givingWay } from '../sql/steps.ts'
 import { verify } from '../sql/verify.ts'
 import type { Store } from '../store.ts'
@@ -71,6 +71,7 @@ export async function openSqliteStore(
 ): Promise<Store> {
   const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
   const reader: SqlClient = {
+    dialect: COMMON_DIALECT,
     all: (sql, values) => file.use(({ reader }) => reader.all(sql, values)),
     run: (sql, values) => file.use(({ reader }) => reader.run(sql, values)),
   }

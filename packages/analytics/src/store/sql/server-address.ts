@@ -1,4 +1,4 @@
-/** From `DATABASE_URL` to a server of MySQL or MariaDB. */
+/** From `DATABASE_URL` to a server that speaks SQL. */
 
 import { readFileSync } from 'node:fs'
 import { StoreRefused } from '../failures.ts'
@@ -12,16 +12,17 @@ export interface Server {
   tls: { ca?: string } | null
 }
 
-const FORM = 'mysql://user:password@host:port/database'
+const PORTS: Record<string, number> = { mysql: 3306, postgres: 5432, postgresql: 5432 }
 
 /**
- * What is wrong with a URL of the form above, with `?ssl=true` for TLS, or `?ssl-ca=FILE` for TLS under an authority of
+ * What is wrong with a URL of the form `mysql://user:password@host:port/database`, or `postgres:`, with `?ssl=true` for TLS, or `?ssl-ca=FILE` for TLS under an authority of
  * one's own; null when it can be used. It may hold a password, so it is not repeated.
  */
 export function problemOf(url: string): string | null {
   const parsed = URL.parse(url)
+  const form = `${url.split(':')[0]}://user:password@host:port/database`
   if (parsed === null || parsed.hostname === '') {
-    return `is not of the form ${FORM}: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23 and @ %40`
+    return `is not of the form ${form}: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23 and @ %40`
   }
   const { port, username, password, pathname, searchParams, hash } = parsed
   if (port === '0') return 'names port 0, which no server has'
@@ -32,8 +33,8 @@ export function problemOf(url: string): string | null {
     return 'holds a bare %: write it as %25'
   }
   const [, database, ...more] = pathname.split('/')
-  if (database === undefined || database === '') return `names no database: ${FORM}`
-  if (more.length > 0) return `has more than one / behind the server: ${FORM}`
+  if (database === undefined || database === '') return `names no database: ${form}`
+  if (more.length > 0) return `has more than one / behind the server: ${form}`
   // A misspelt one must not mean a connection in plain text.
   for (const [name, value] of searchParams) {
     const isKnown = name === 'ssl-ca' ? value !== '' : name === 'ssl' && /^(?:true|false)$/.test(value)
@@ -46,12 +47,12 @@ export function problemOf(url: string): string | null {
 export function serverOf(url: string): Server {
   const problem = problemOf(url)
   if (problem !== null) throw new StoreRefused(`DATABASE_URL: ${problem}`)
-  const { hostname, port, username, password, pathname, searchParams } = new URL(url)
+  const { protocol, hostname, port, username, password, pathname, searchParams } = new URL(url)
   const caFile = searchParams.get('ssl-ca')
   const usesTls = caFile !== null || searchParams.get('ssl') === 'true'
   return {
     host: hostname.replace(/^\[|\]$/g, ''),
-    port: Number(port || 3306),
+    port: Number(port || PORTS[protocol.slice(0, -1)]),
     user: decodeURIComponent(username),
     password: decodeURIComponent(password),
     database: decodeURIComponent(pathname.slice(1)),

@@ -1,0 +1,36 @@
+/** What rankings are read from on a server: a connection of their own thread, so that no other thread reads their rows. */
+
+import type { RankingSource } from '../sql/ranking-cache.ts'
+import type { Server } from '../sql/server-address.ts'
+import { PostgresConnections } from './connection.ts'
+
+/** A million posts. */
+const READ = { most: 1, statementLimitMs: 60_000 }
+
+const DAY =
+  'SELECT post_uuid, view_count, unique_views FROM post_view_aggregates WHERE date = ? AND view_count > 0'
+const TOTALS = 'SELECT post_uuid, views, unique_views FROM post_view_totals WHERE views > 0'
+const POSTS_AT_ONCE = 10_000
+
+export function openRankingSource(server: Server): RankingSource {
+  const connections = new PostgresConnections(server, READ)
+  return {
+    // What a server said a moment ago holds for that moment, whatever has become of it.
+    check() {},
+    snapshot: work =>
+      connections.transaction(async client => {
+        return work({
+          rows: (sql, values) => client.arrays(sql, values),
+          posts: async (day, use) => {
+            const rows = await client.arrays(day === null ? TOTALS : DAY, day === null ? [] : [day])
+            for (let from = 0; from < rows.length; from += POSTS_AT_ONCE)
+              use(rows.slice(from, from + POSTS_AT_ONCE))
+          },
+        })
+      }, SNAPSHOT),
+    close: () => connections.close(),
+  }
+}
+
+/** How a transaction begins that sees one moment. */
+export const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'

@@ -1,0 +1,256 @@
+/**
+ * A batch on its way into PostgreSQL: ids, rows and counters in one transaction, a statement for each table. Rows are inserted
+ * beside those of other batches; readers and counters are written one batch at a time.
+ */
+
+import type { Day } from '../calendar.ts'
+import { BatchCounts, latestViewedAt } from '../counts.ts'
+import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
+import { BatchReaders } from '../readers.ts'
+import { type ColumnType, eachIdOnce, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow } from '../row.ts'
+import type { DerivedRows } from '../rows-of-views.ts'
+import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
+import { DAY_COLUMNS, dayValues, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
+import { type HostSearch, keptHosts } from '../sql/kept-hosts.ts'
+import { SELECT_STATE, toState } from '../sql/sql.ts'
+import type { Recorded } from '../store.ts'
+import type { PostgresClient, PostgresConnections } from './connection.ts'
+
+/** At least one row. */
+interface Batch extends DerivedRows {
+  agreement: number
+  /** Unix seconds. */
+  now: number
+}
+
+export function recordViews(connections: PostgresConnections, batch: Batch): Promise<Recorded> {
+  return connections.transaction(client => recordOn(client, batch))
+}
+
+const UNDONE = new Error('all of it worked, and is undone')
+
+/** The same, undone in the end; its keys are taken for the recorded ones. */
+export async function rehearseViews(connections: PostgresConnections, batch: Batch): Promise<void> {
+  const rehearsed = connections.transaction(async client => {
+    for (const [day, key] of batch.keys) await client.run(PUT_DAY_KEY, [day, key])
+    await recordOn(client, batch)
+    throw UNDONE
+  })
+  await rehearsed.catch((error: unknown) => {
+    if (error !== UNDONE) throw error
+  })
+}
+
+const PUT_DAY_KEY = `
+  INSERT INTO post_view_day_keys (day, secret) VALUES (?, ?)
+  ON CONFLICT (day) DO UPDATE SET secret = excluded.secret, reopening = NULL`
+
+async function recordOn(client: PostgresClient, { rows, keys, agreement, now }: Batch): Promise<Recorded> {
+  // As long as the batch lasts, nobody changes what is counted, and as what.
+  const state = toState((await client.all(`${SELECT_STATE} FOR SHARE`))[0]!)
+  if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
+  const inserted = await insertViews(client, eachIdOnce(rows))
+  const counts = new BatchCounts(state.settings.bots)
+  const readers = new BatchReaders()
+  for (const row of inserted) {
+    counts.add(row, false)
+    if (counts.counts(row)) readers.add(row)
+  }
+  for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
+  const kept = await keptHosts(state, counts, hostSearch(client))
+  // Waits until no other batch has its turn, and keeps them waiting until the transaction is over: all write this row.
+  await client.run(TAKE_TURN, [now, latestViewedAt(rows)])
+  await listReaders(client, readers, counts)
+  await addCounts(client, counts, kept)
+  return { counted: counts.rows, duplicates: rows.length - counts.rows }
+}
+
+const ARRAYS: Record<ColumnType, string> = {
+  text: 'text',
+  digits: 'numeric',
+  number: 'smallint',
+  flag: 'smallint',
+  time: 'bigint',
+  day: 'text',
+  uuid: 'text',
+  hash: 'text',
+}
+const FROM_TEXT: Partial<Record<ColumnType, (column: string) => string>> = {
+  uuid: column => `DECODE(REPLACE(${column}, '-', ''), 'hex')`,
+  hash: column => `DECODE(${column}, 'hex')`,
+}
+
+/** As SQL: rows, of which each column comes as a list. */
+function rowsOf(columns: readonly string[], types: readonly string[]): string {
+  return `unnest(${types.map(type => `?::${type}[]`).join(', ')}) AS r(${columns.join(', ')})`
+}
+
+const INSERT_VIEWS = `
+  INSERT INTO post_views (${KEPT_COLUMNS.join(', ')})
+  SELECT ${KEPT_NAMES.map(name => FROM_TEXT[KEPT[name].type]?.(KEPT[name].column) ?? KEPT[name].column).join(', ')}
+  FROM ${rowsOf(
+    KEPT_COLUMNS,
+    KEPT_NAMES.map(name => ARRAYS[KEPT[name].type]),
+  )}
+  ON CONFLICT (event_id) DO NOTHING
+  RETURNING ENCODE(event_id, 'hex') AS id`
+
+/** Those that were new: in the order of their ids, so that no two batches wait for each other. */
+async function insertViews(client: PostgresClient, rows: readonly KeptRow[]): Promise<KeptRow[]> {
+  const columns = KEPT_NAMES.map(name =>
+    rows.map(row => {
+      const value = row[name]
+      return typeof value === 'boolean' ? Number(value) : value
+    }),
+  )
+  const ids = new Set((await client.rows(INSERT_VIEWS, columns)).map(({ id }) => id))
+  return rows.filter(({ eventId }) => eventId === null || ids.has(eventId.replaceAll('-', '')))
+}
+
+/** @throws {KeyReplaced} where a day was closed since its readers were hashed */
+async function daysNotListed(
+  client: PostgresClient,
+  counts: BatchCounts,
+  keys: ReadonlyMap<Day, string>,
+): Promise<Day[]> {
+  const days = counts.siteDays().map(({ day }) => day)
+  const rows = await client.rows(
+    `SELECT day, ${KEY_COLUMNS} FROM post_view_day_keys WHERE day = ANY(?::text[])`,
+    [days],
+  )
+  const recorded = new Map(rows.map(row => [row['day'], row]))
+  return days.filter(day => !listsReaders(recorded.get(day), day, keys.get(day)))
+}
+
+function hostSearch(client: PostgresClient): HostSearch {
+  return {
+    posts: hosts =>
+      client.rows(
+        `SELECT post_uuid, date, host FROM post_view_referrers
+         JOIN ${rowsOf(['post_uuid', 'date', 'host'], ['text', 'text', 'text'])} USING (post_uuid, date, host)`,
+        [hosts.map(({ postUuid }) => postUuid), hosts.map(({ day }) => day), hosts.map(({ host }) => host)],
+      ),
+    site: hosts =>
+      client.rows(
+        `SELECT date, host FROM site_view_referrers
+         JOIN ${rowsOf(['date', 'host'], ['text', 'text'])} USING (date, host)`,
+        [hosts.map(({ day }) => day), hosts.map(({ host }) => host)],
+      ),
+  }
+}
+
+const TAKE_TURN = `
+  INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at) VALUES (1, ?, ?)
+  ON CONFLICT (id) DO UPDATE SET
+    last_committed_at = excluded.last_committed_at, last_viewed_at = excluded.last_viewed_at`
+
+const INSERT_READERS = `
+  INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
+  SELECT day, post_uuid, slice, DECODE(visitor, 'hex')
+  FROM ${rowsOf(['day', 'post_uuid', 'slice', 'visitor'], ['text', 'text', 'smallint', 'text'])}
+  ON CONFLICT DO NOTHING
+  RETURNING day, post_uuid`
+
+/** Lists the readers of the batch; those who were not listed before are unique. */
+async function listReaders(
+  client: PostgresClient,
+  readers: BatchReaders,
+  counts: BatchCounts,
+): Promise<void> {
+  const listed: [Day[], string[], number[], string[]] = [[], [], [], []]
+  for (const { day, postUuid, slice, visitors } of readers.windows()) {
+    for (const visitor of visitors) {
+      listed[0].push(day)
+      listed[1].push(postUuid)
+      listed[2].push(slice)
+      listed[3].push(visitor)
+    }
+  }
+  if (listed[0].length === 0) return
+  for (const { day, post_uuid } of await client.rows(INSERT_READERS, listed))
+    counts.addUnique(String(post_uuid), String(day), 1)
+}
+
+/** Adds a row to the one of the same key, if there is one. A number that is unknown stays so. */
+function upsert(table: string, key: readonly string[], columns: readonly string[]): string {
+  const all = [...key, ...columns]
+  const added = (column: string) => {
+    // Of a null and a time these take the time.
+    if (column === 'first_viewed_at') return `LEAST(${table}.${column}, excluded.${column})`
+    if (column === 'last_viewed_at') return `GREATEST(${table}.${column}, excluded.${column})`
+    return `${table}.${column} + excluded.${column}`
+  }
+  const types = all.map(column => (key.includes(column) && column !== 'minute' ? 'text' : 'bigint'))
+  return `
+    INSERT INTO ${table} (${all.join(', ')})
+    SELECT * FROM ${rowsOf(all, types)}
+    ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${columns.map(column => `${column} = ${added(column)}`).join(', ')}`
+}
+
+const ADD_TO_REFERRERS = upsert('post_view_referrers', ['date', 'post_uuid', 'host'], ['view_count'])
+const ADD_TO_POST_DAYS = upsert('post_view_aggregates', ['post_uuid', 'date'], DAY_COLUMNS)
+const ADD_TO_POSTS = upsert('post_view_totals', ['post_uuid'], TOTAL_COLUMNS)
+const ADD_TO_SITE_REFERRERS = upsert('site_view_referrers', ['date', 'host'], ['view_count'])
+const ADD_TO_MINUTES = upsert('site_view_minutes', ['minute'], ['view_count'])
+const ADD_TO_SITE_DAYS = upsert('site_view_aggregates', ['date'], DAY_COLUMNS)
+
+type Kept = Awaited<ReturnType<typeof keptHosts>>
+type Cell = string | number | null
+
+async function addCounts(client: PostgresClient, counts: BatchCounts, kept: Kept): Promise<void> {
+  const add = (statement: string, rows: readonly (readonly Cell[])[]) =>
+    rows.length === 0
+      ? undefined
+      : client.rows(
+          statement,
+          rows[0]!.map((_, column) => rows.map(row => row[column]!)),
+        )
+  // Several hosts of a settled day are one there, and a statement may touch a row but once.
+  await add(
+    ADD_TO_REFERRERS,
+    summed(counts.referrers().map(count => [[count.day, count.postUuid, kept.ofPost(count)], count.views])),
+  )
+  await add(
+    ADD_TO_POST_DAYS,
+    counts.postDays().map(count => [count.postUuid, count.day, ...dayValues(count)]),
+  )
+  await add(
+    ADD_TO_POSTS,
+    counts.posts().map(count => [count.postUuid, ...totalValues(count)]),
+  )
+  await add(
+    ADD_TO_SITE_REFERRERS,
+    summed(counts.siteReferrers().map(count => [[count.day, kept.ofSite(count)], count.views])),
+  )
+  await add(
+    ADD_TO_MINUTES,
+    counts.minutes().map(({ minute, views }) => [minute, views]),
+  )
+  await add(
+    ADD_TO_SITE_DAYS,
+    counts.siteDays().map(count => [count.day, ...dayValues(count)]),
+  )
+}
+
+function summed(counts: readonly (readonly [key: readonly string[], views: number])[]): Cell[][] {
+  const rows = new Map<string, [...string[], number]>()
+  for (const [key, views] of counts) {
+    const row = rows.get(key.join(' ')) ?? [...key, 0]
+    row[key.length] = Number(row[key.length]) + views
+    rows.set(key.join(' '), row as [...string[], number])
+  }
+  return [...rows.values()]
+}
+
+/** All of a batch, for `postviews schema`. */
+export const STATEMENTS = [
+  INSERT_VIEWS,
+  INSERT_READERS,
+  ADD_TO_POST_DAYS,
+  ADD_TO_POSTS,
+  ADD_TO_REFERRERS,
+  ADD_TO_SITE_DAYS,
+  ADD_TO_SITE_REFERRERS,
+  ADD_TO_MINUTES,
+  TAKE_TURN,
+]

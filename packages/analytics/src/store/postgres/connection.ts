@@ -22,6 +22,7 @@ export interface PostgresClient extends SqlClient {
 
 const CONNECT_LIMIT_MS = 10_000
 const CLOSE_LIMIT_MS = 3_000
+const CANCEL_LIMIT_MS = 2_000
 const PATIENCE_MS = 30_000
 const PAUSE_MS = 20
 const INT8 = 20
@@ -49,6 +50,7 @@ function toNumber(text: string): number | string {
 export class PostgresConnections implements PostgresClient {
   readonly dialect = DIALECT
   readonly #server: string
+  readonly #config: pg.ClientConfig
   readonly #pool: pg.Pool
   readonly #inUse = new Set<pg.PoolClient>()
   /** In hand and in line. */
@@ -58,13 +60,9 @@ export class PostgresConnections implements PostgresClient {
   constructor(server: Server, { most, statementLimitMs }: ConnectionsOptions) {
     this.#server = nameOf(server)
     const { host, port, user, password, database, tls } = server
+    this.#config = { host, port, user, password, database, ssl: tls === null ? false : { ...tls } }
     this.#pool = new pg.Pool({
-      host,
-      port,
-      user,
-      password,
-      database,
-      ssl: tls === null ? false : { ...tls },
+      ...this.#config,
       max: most,
       connectionTimeoutMillis: CONNECT_LIMIT_MS,
       // The server ends the statement; where it hangs, the client does a little later.
@@ -124,10 +122,29 @@ export class PostgresConnections implements PostgresClient {
     const patience = sleep(CLOSE_LIMIT_MS, undefined, { signal: late.signal }).catch(() => {})
     await Promise.race([Promise.allSettled(this.#underWay), patience])
     late.abort()
-    // Whoever waits for an answer hears that the connection is lost, and the server that nobody waits for it.
-    for (const client of this.#inUse) client.release(true)
+    // Whoever waits for an answer hears that the connection is lost. The server does not notice while it is at a statement.
+    const left = [...this.#inUse]
     this.#inUse.clear()
-    await this.#pool.end()
+    for (const client of left) client.release(true)
+    await Promise.all([this.#pool.end(), ...left.map(client => this.#cancel(client))])
+  }
+
+  async #cancel(client: pg.PoolClient): Promise<void> {
+    const { processID } = client as pg.PoolClient & { processID: number | null }
+    const other = new pg.Client({
+      ...this.#config,
+      connectionTimeoutMillis: CANCEL_LIMIT_MS,
+      query_timeout: CANCEL_LIMIT_MS,
+    })
+    other.on('error', () => {})
+    try {
+      await other.connect()
+      await other.query('SELECT pg_terminate_backend($1)', [processID])
+    } catch {
+      // It has ended by itself meanwhile, or the server does not answer: then this process is not what it waits for.
+    } finally {
+      await other.end().catch(() => {})
+    }
   }
 
   async #transactionOn<T>(

@@ -112,7 +112,9 @@ const WRONG: Record<string, string[]> = {
   DATABASE_URL: [
     'sqlite:',
     'data/views.db',
-    'postgres://host/views',
+    'mongodb://host/views',
+    'pgsql://host/views',
+    'postgres://host',
     'mysql://host',
     'mysql:///views',
     'mysql://host/a/b',
@@ -252,7 +254,7 @@ test('every problem is named in one message', () => {
 test('no message repeats what may be a secret', () => {
   const env = {
     AMQP_URL: 'amqp://user:hunter2@one,amqp://root:hunter2/blog',
-    DATABASE_URL: 'postgres://user:hunter2@database.example/views',
+    DATABASE_URL: 'mongodb://user:hunter2@database.example/views',
     INTERNAL_API_KEY: 'good-hunter2-key,bad hunter2 key',
   }
   const problems = problemsOf(env, API)

@@ -8,7 +8,7 @@ import type { SqlRow } from './sql/sql.ts'
 
 export const MIGRATIONS_TABLE = 'post_view_migrations'
 
-interface MigrationTarget {
+export interface MigrationTarget {
   engine: 'sqlite' | 'mysql' | 'postgres'
   /** The database's name, where the engine has several. */
   database?: string

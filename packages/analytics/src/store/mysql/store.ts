@@ -1,26 +1,14 @@
 /** The store in MySQL or MariaDB: tables that the articles' own queries go on reading, and several consumers. */
 
-import { Learned, settingsInUse } from '../agreement.ts'
+import { settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
 import { StoreRefused } from '../failures.ts'
-import { checkVersion } from '../migrate.ts'
-import { ownHostsInUse } from '../own-hosts.ts'
-import { RowsOfViews } from '../rows-of-views.ts'
-import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
-import { copySource } from '../sql/copy-source.ts'
-import { dayKey } from '../sql/day-keys.ts'
 import { DAY_COLUMNS, isTime } from '../sql/figure-columns.ts'
-import { forget } from '../sql/forget.ts'
-import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
-import { prune } from '../sql/prune.ts'
 import { Rankings } from '../sql/rankings.ts'
-import { createReads } from '../sql/reads.ts'
-import { rebuild, whileAgreed } from '../sql/rebuild.ts'
-import { reopenDays } from '../sql/reopen.ts'
 import { nameOf, serverOf } from '../sql/server-address.ts'
 import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
-import { verify } from '../sql/verify.ts'
+import { createSqlStore } from '../sql/sql-store.ts'
 import type { Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
@@ -58,7 +46,7 @@ const DAYS_OF_POSTS = `(
 export async function openMysqlStore(
   url: string,
   asked: AskedSettings,
-  { ipStorage = 'full', rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
+  { ipStorage, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
@@ -121,85 +109,33 @@ export async function openMysqlStore(
   const housekeeping: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
   const recount: SqlEngine = { ...ingest, reader: recounter, exclusive: exclusiveOn(recounter) }
 
-  const version = {
-    engine: 'mysql' as const,
-    database,
-    query: async (sql: string) => ({ rows: await reader.all(sql) }),
-  }
-
-  const learned = new Learned(async () => {
-    await checkVersion(version, name)
-    return checkAgreement(ingest)
-  })
-
-  const rowsOfViews = new RowsOfViews({
-    settings,
-    calendar,
-    ipStorage,
-    askKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
-  })
-  const now = () => Math.floor(Date.now() / 1_000)
-
-  return {
+  return createSqlStore({
     engine: 'mysql',
     batching: { messagesPerEvent: 1 },
     isCutByClose: true,
-    settings,
-    calendar,
-    ...createReads(ingest, rankings),
+    ingest,
+    housekeeping,
+    recount,
+    rankings,
+    ipStorage,
+    version: { engine: 'mysql', database, query: async sql => ({ rows: await reader.all(sql) }) },
+    name,
 
-    recordViews: views =>
-      learned.during(agreement =>
-        rowsOfViews.record(views, derived => recordViews(writer, { ...derived, agreement, now: now() })),
-      ),
-
-    rehearse: views =>
-      learned.during(agreement =>
-        rowsOfViews.rehearse(views, derived => rehearseViews(writer, { ...derived, agreement, now: now() })),
-      ),
-
-    get mayReopenDays() {
-      return rowsOfViews.hasAskedKeys
+    record: (derived, { agreement, isRehearsal }) => {
+      const batch = { ...derived, agreement, now: Math.floor(Date.now() / 1_000) }
+      return isRehearsal ? rehearseViews(writer, batch) : recordViews(writer, batch)
     },
-    reopenDays(progress) {
-      rowsOfViews.hasAskedKeys = false
-      return learned.during(agreement => reopenDays(whileAgreed(housekeeping, agreement), progress))
-    },
+
+    // All of it on one session: the lock is gone when that is.
+    makeTables: progress => onOwnConnection(MIGRATION, client => migrate(client, database, ingest, progress)),
 
     // Refused by a server that only reads, and no batch waits for it.
     async ping() {
       await writer.run('UPDATE post_view_progress SET id = id WHERE id = 1')
     },
-
-    async migrate(progress, hosts) {
-      // All of it on one session: the lock is gone when that is.
-      await onOwnConnection(MIGRATION, client => migrate(client, database, ingest, progress))
-      const { replaced } = await agreeOnRules(ingest, progress)
-      if (hosts !== undefined) replaced.push(...(await agreeOnHosts(ingest, hosts)))
-      await learned.checkAfterMigration()
-      return { replaced }
-    },
-
-    async checkSettings(ownHosts = null) {
-      await learned.check()
-      // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
-      return ownHostsInUse(ownHosts, await recordedLists(reader))
-    },
-
-    verify: (found, progress) => verify(recount, found, progress),
-    async rebuild(options, progress) {
-      await checkVersion(version, name)
-      if (options.adoptSettings) learned.forget()
-      return rebuild(recount, options, progress)
-    },
-    prune: (options, progress) => prune(housekeeping, options, progress),
-    copySource: () => copySource(recount),
-    forget: (who, progress) => forget(housekeeping, who, progress),
-
     warnings: () => [],
-
     async close() {
       await Promise.all([rankings, writer, reader, keeper, recounter, ...passing].map(each => each.close()))
     },
-  }
+  })
 }

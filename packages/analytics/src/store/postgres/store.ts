@@ -1,25 +1,14 @@
 /** The store on PostgreSQL. Its tables are ours from the start: none is adopted. */
 
-import { Learned, settingsInUse } from '../agreement.ts'
+import { settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
 import { StoreRefused } from '../failures.ts'
-import { applyMigrations, checkVersion } from '../migrate.ts'
-import { ownHostsInUse } from '../own-hosts.ts'
-import { RowsOfViews } from '../rows-of-views.ts'
-import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
-import { copySource } from '../sql/copy-source.ts'
-import { dayKey } from '../sql/day-keys.ts'
-import { forget } from '../sql/forget.ts'
-import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
-import { prune } from '../sql/prune.ts'
+import { applyMigrations } from '../migrate.ts'
 import { Rankings } from '../sql/rankings.ts'
-import { createReads } from '../sql/reads.ts'
-import { rebuild, whileAgreed } from '../sql/rebuild.ts'
-import { reopenDays } from '../sql/reopen.ts'
 import { nameOf, serverOf } from '../sql/server-address.ts'
-import { SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
-import { verify } from '../sql/verify.ts'
+import { FIRST_STATE, firstState, SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
+import { createSqlStore } from '../sql/sql-store.ts'
 import type { Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { PostgresConnections } from './connection.ts'
@@ -46,7 +35,7 @@ const MIGRATION_LOCK = 7_067_834
 export async function openPostgresStore(
   url: string,
   asked: AskedSettings,
-  { ipStorage = 'full', rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
+  { ipStorage, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const server = serverOf(url)
   const name = `the database ${server.database} on ${nameOf(server)}`
@@ -88,54 +77,25 @@ export async function openPostgresStore(
   const housekeeping: SqlEngine = { ...ingest, reader: keeper, exclusive: exclusiveOn(keeper) }
   const recount: SqlEngine = { ...ingest, reader: recounter, exclusive: exclusiveOn(recounter) }
 
-  const version = {
-    engine: 'postgres' as const,
-    query: async (sql: string) => ({ rows: await reader.all(sql) }),
-  }
-  const learned = new Learned(async () => {
-    await checkVersion(version, name)
-    return checkAgreement(ingest)
-  })
-  const rowsOfViews = new RowsOfViews({
-    settings,
-    calendar,
-    ipStorage,
-    askKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
-  })
-  const now = () => Math.floor(Date.now() / 1_000)
-
-  return {
+  return createSqlStore({
     engine: 'postgres',
     batching: { messagesPerEvent: 1 },
     isCutByClose: true,
-    settings,
-    calendar,
-    ...createReads(ingest, rankings),
+    ingest,
+    housekeeping,
+    recount,
+    rankings,
+    ipStorage,
+    version: { engine: 'postgres', query: async sql => ({ rows: await reader.all(sql) }) },
+    name,
 
-    recordViews: views =>
-      learned.during(agreement =>
-        rowsOfViews.record(views, derived => recordViews(writer, { ...derived, agreement, now: now() })),
-      ),
-    rehearse: views =>
-      learned.during(agreement =>
-        rowsOfViews.rehearse(views, derived => rehearseViews(writer, { ...derived, agreement, now: now() })),
-      ),
-
-    get mayReopenDays() {
-      return rowsOfViews.hasAskedKeys
-    },
-    reopenDays(progress) {
-      rowsOfViews.hasAskedKeys = false
-      return learned.during(agreement => reopenDays(whileAgreed(housekeeping, agreement), progress))
+    record: (derived, { agreement, isRehearsal }) => {
+      const batch = { ...derived, agreement, now: Math.floor(Date.now() / 1_000) }
+      return isRehearsal ? rehearseViews(writer, batch) : recordViews(writer, batch)
     },
 
-    // Refused by a server that only reads, and no batch waits for it.
-    async ping() {
-      await writer.run('UPDATE post_view_rebuilds SET id = id WHERE id = 1')
-    },
-
-    async migrate(progress, hosts) {
-      await recounter.transaction(async client => {
+    makeTables: progress =>
+      recounter.transaction(async client => {
         await client.all(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
         await applyMigrations({
           engine: 'postgres',
@@ -146,39 +106,16 @@ export async function openPostgresStore(
             await client.run(sql)
           },
         })
-        const { timeZone, windowHours, uniqueBy, bots } = settings
-        await client.run(
-          `INSERT INTO post_view_state (id, stats_timezone, window_hours, unique_by, bots)
-           VALUES (1, ?, ?, ?, ?)
-           ON CONFLICT (id) DO NOTHING`,
-          [timeZone, windowHours, uniqueBy, bots],
-        )
-      })
-      const { replaced } = await agreeOnRules(ingest, progress)
-      if (hosts !== undefined) replaced.push(...(await agreeOnHosts(ingest, hosts)))
-      await learned.checkAfterMigration()
-      return { replaced }
-    },
+        await client.run(FIRST_STATE, firstState(settings))
+      }),
 
-    async checkSettings(ownHosts = null) {
-      await learned.check()
-      // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
-      return ownHostsInUse(ownHosts, await recordedLists(reader))
+    // Refused by a server that only reads, and no batch waits for it.
+    async ping() {
+      await writer.run('UPDATE post_view_rebuilds SET id = id WHERE id = 1')
     },
-
-    verify: (found, progress) => verify(recount, found, progress),
-    async rebuild(options, progress) {
-      await checkVersion(version, name)
-      if (options.adoptSettings) learned.forget()
-      return rebuild(recount, options, progress)
-    },
-    prune: (options, progress) => prune(housekeeping, options, progress),
-    copySource: () => copySource(recount),
-    forget: (who, progress) => forget(housekeeping, who, progress),
     warnings: () => [],
-
     async close() {
       await Promise.all([rankings, writer, reader, keeper, recounter].map(each => each.close()))
     },
-  }
+  })
 }

@@ -100,6 +100,16 @@ export const STATE_COLUMNS =
 
 export const SELECT_STATE = `SELECT ${STATE_COLUMNS} FROM post_view_state WHERE id = 1`
 
+/** Written once, with a new database. */
+export const FIRST_STATE = `
+  INSERT INTO post_view_state (id, stats_timezone, window_hours, unique_by, bots)
+  VALUES (1, ?, ?, ?, ?)
+  ON CONFLICT (id) DO NOTHING`
+
+export function firstState({ timeZone, windowHours, uniqueBy, bots }: CountingSettings): SqlValue[] {
+  return [timeZone, windowHours, uniqueBy, bots]
+}
+
 export function toState(row: SqlRow): State {
   return {
     agreement: Number(row['agreement']),

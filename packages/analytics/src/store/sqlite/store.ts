@@ -2,26 +2,23 @@
 
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Learned, settingsInUse } from '../agreement.ts'
+import { settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
 import { latestViewedAt } from '../counts.ts'
-import { applyMigrations, checkVersion } from '../migrate.ts'
-import { ownHostsInUse } from '../own-hosts.ts'
-import { type DerivedRows, RowsOfViews } from '../rows-of-views.ts'
-import { agreeOnRules, checkAgreement } from '../sql/agreement.ts'
-import { copySource } from '../sql/copy-source.ts'
-import { dayKey } from '../sql/day-keys.ts'
-import { forget } from '../sql/forget.ts'
-import { agreeOnHosts, recordedLists } from '../sql/own-hosts.ts'
-import { prune } from '../sql/prune.ts'
+import { applyMigrations } from '../migrate.ts'
 import { Rankings } from '../sql/rankings.ts'
-import { createReads } from '../sql/reads.ts'
-import { rebuild, whileAgreed } from '../sql/rebuild.ts'
-import { reopenDays } from '../sql/reopen.ts'
-import { COMMON_DIALECT, SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
+import {
+  COMMON_DIALECT,
+  FIRST_STATE,
+  firstState,
+  SELECT_STATE,
+  type SqlClient,
+  type SqlEngine,
+  toState,
+} from '../sql/sql.ts'
+import { createSqlStore } from '../sql/sql-store.ts'
 import { givingWay } from '../sql/steps.ts'
-import { verify } from '../sql/verify.ts'
 import type { Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { toColumns } from './columns.ts'
@@ -67,7 +64,7 @@ async function untilLogIsShort(writer: SqliteConnection): Promise<void> {
 export async function openSqliteStore(
   url: string,
   asked: AskedSettings,
-  { ipStorage = 'full', rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
+  { ipStorage, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
   const reader: SqlClient = {
@@ -119,57 +116,29 @@ export async function openSqliteStore(
   const patient = givingWay(engine, BUSY_LOOKS_EVERY_MS)
 
   const query = (client: SqlClient) => async (sql: string) => ({ rows: await client.all(sql) })
-  const checkVersionOf = () => checkVersion({ engine: 'sqlite', query: query(reader) })
-  const learned = new Learned(async () => {
-    await checkVersionOf()
-    return checkAgreement(engine)
-  })
 
-  const rowsOfViews = new RowsOfViews({
-    settings,
-    calendar,
-    ipStorage,
-    askKey: day => learned.during(agreement => dayKey(whileAgreed(engine, agreement), day)),
-  })
-
-  const keeping =
-    (agreement: number, { isRehearsal }: { isRehearsal: boolean }) =>
-    ({ rows, keys }: DerivedRows) => {
-      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
-      return file.use(({ writer }) =>
-        writer.record({ columns: toColumns(rows), keys, agreement, progress, isRehearsal }),
-      )
-    }
-
-  return {
+  return createSqlStore({
     engine: 'sqlite',
     // Two threads hold a batch, and one of many messages takes the most memory.
     batching: { messagesPerEvent: 0.5 },
     isCutByClose: false,
-    settings,
-    calendar,
-    ...createReads(engine, rankings),
+    ingest: engine,
+    housekeeping: patient,
+    recount: patient,
+    rankings,
+    ipStorage,
+    version: { engine: 'sqlite', query: query(reader) },
+    open: () => file.open(),
 
-    recordViews: views =>
-      learned.during(agreement => rowsOfViews.record(views, keeping(agreement, { isRehearsal: false }))),
-
-    rehearse: views =>
-      learned.during(agreement => rowsOfViews.rehearse(views, keeping(agreement, { isRehearsal: true }))),
-
-    get mayReopenDays() {
-      return rowsOfViews.hasAskedKeys
-    },
-    reopenDays(progress) {
-      rowsOfViews.hasAskedKeys = false
-      return learned.during(agreement => reopenDays(whileAgreed(patient, agreement), progress))
+    record: ({ rows, keys }, { agreement, isRehearsal }) => {
+      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
+      return file.use(({ writer }) =>
+        writer.record({ columns: toColumns(rows), keys, agreement, progress, isRehearsal }),
+      )
     },
 
-    async ping() {
-      await file.use(({ writer }) => writer.run('UPDATE post_view_state SET id = id WHERE id = 1'))
-    },
-
-    async migrate(progress, hosts) {
-      await file.migrate(writer =>
+    makeTables: progress =>
+      file.migrate(writer =>
         writer.transaction('BEGIN IMMEDIATE', async client => {
           const script = (sql: string) => {
             // Interrupted here, all of it is rolled back.
@@ -177,44 +146,18 @@ export async function openSqliteStore(
             return client.script(sql)
           }
           await applyMigrations({ engine: 'sqlite', query: query(client), script })
-          await client.run(
-            `INSERT INTO post_view_state (id, stats_timezone, window_hours, unique_by, bots)
-             VALUES (1, ?, ?, ?, ?)
-             ON CONFLICT (id) DO NOTHING`,
-            [settings.timeZone, settings.windowHours, settings.uniqueBy, settings.bots],
-          )
+          await client.run(FIRST_STATE, firstState(settings))
         }),
-      )
-      const { replaced } = await agreeOnRules(engine, progress)
-      if (hosts !== undefined) replaced.push(...(await agreeOnHosts(engine, hosts)))
-      await learned.checkAfterMigration()
-      return { replaced }
+      ),
+
+    async ping() {
+      await file.use(({ writer }) => writer.run('UPDATE post_view_state SET id = id WHERE id = 1'))
     },
-
-    async checkSettings(ownHosts = null) {
-      await file.open()
-      await learned.check()
-      // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
-      return ownHostsInUse(ownHosts, await recordedLists(reader))
-    },
-
-    verify: (found, progress) => verify(engine, found, progress),
-    async rebuild(options, progress) {
-      await file.open()
-      await checkVersionOf()
-      if (options.adoptSettings) learned.forget()
-      return rebuild(patient, options, progress)
-    },
-
-    prune: (options, progress) => prune(patient, options, progress),
-    copySource: () => copySource(engine),
-    forget: (who, progress) => forget(patient, who, progress),
-
     warnings: () => file.warnings,
     async close() {
       // Before the file: the last to close it is one that writes.
       await rankings.close()
       await file.close()
     },
-  }
+  })
 }

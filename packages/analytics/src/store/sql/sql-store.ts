@@ -1,0 +1,113 @@
+/** A store over SQL tables: what its engine does not do by itself. */
+
+import { Learned } from '../agreement.ts'
+import type { StoreOptions } from '../counting-settings.ts'
+import { checkVersion, type MigrationTarget } from '../migrate.ts'
+import { ownHostsInUse } from '../own-hosts.ts'
+import { type DerivedRows, RowsOfViews } from '../rows-of-views.ts'
+import type { Progress, Recorded, Store } from '../store.ts'
+import { agreeOnRules, checkAgreement } from './agreement.ts'
+import { copySource } from './copy-source.ts'
+import { dayKey } from './day-keys.ts'
+import { forget } from './forget.ts'
+import { agreeOnHosts, recordedLists } from './own-hosts.ts'
+import { prune } from './prune.ts'
+import type { Rankings } from './rankings.ts'
+import { createReads } from './reads.ts'
+import { rebuild, whileAgreed } from './rebuild.ts'
+import { reopenDays } from './reopen.ts'
+import type { SqlEngine } from './sql.ts'
+import { verify } from './verify.ts'
+
+export interface SqlStoreParts
+  extends Pick<Store, 'engine' | 'batching' | 'isCutByClose' | 'ping' | 'warnings' | 'close'> {
+  /** For batches and answers. */
+  ingest: SqlEngine
+  /** For retention and its like, beside batches. */
+  housekeeping: SqlEngine
+  /** For what takes long. */
+  recount: SqlEngine
+  rankings: Rankings
+  ipStorage: StoreOptions['ipStorage']
+  version: Omit<MigrationTarget, 'script'>
+  /** What people know the database by, where it can be there without our tables. */
+  name?: string
+  /** Makes sure that the database can be asked. */
+  open?(): Promise<void>
+  /** Keeps a batch; of a rehearsal nothing stays. */
+  record(derived: DerivedRows, batch: { agreement: number; isRehearsal: boolean }): Promise<Recorded>
+  /** Makes the tables, and the state. */
+  makeTables(progress?: Progress): Promise<void>
+}
+
+export function createSqlStore(parts: SqlStoreParts): Store {
+  const { ingest, housekeeping, recount, rankings, ipStorage = 'full', version, name, makeTables } = parts
+  const { engine, batching, isCutByClose, ping, warnings, close, record, open = async () => {} } = parts
+  const { settings, calendar, reader } = ingest
+  const checkVersionOf = () => checkVersion(version, name)
+  const learned = new Learned(async () => {
+    await checkVersionOf()
+    return checkAgreement(ingest)
+  })
+  const rowsOfViews = new RowsOfViews({
+    settings,
+    calendar,
+    ipStorage,
+    askKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
+  })
+
+  return {
+    engine,
+    batching,
+    isCutByClose,
+    settings,
+    calendar,
+    ...createReads(ingest, rankings),
+
+    recordViews: views =>
+      learned.during(agreement =>
+        rowsOfViews.record(views, derived => record(derived, { agreement, isRehearsal: false })),
+      ),
+    rehearse: views =>
+      learned.during(agreement =>
+        rowsOfViews.rehearse(views, derived => record(derived, { agreement, isRehearsal: true })),
+      ),
+
+    get mayReopenDays() {
+      return rowsOfViews.hasAskedKeys
+    },
+    reopenDays(progress) {
+      rowsOfViews.hasAskedKeys = false
+      return learned.during(agreement => reopenDays(whileAgreed(housekeeping, agreement), progress))
+    },
+
+    ping,
+    async migrate(progress, hosts) {
+      await makeTables(progress)
+      const { replaced } = await agreeOnRules(ingest, progress)
+      if (hosts !== undefined) replaced.push(...(await agreeOnHosts(ingest, hosts)))
+      await learned.checkAfterMigration()
+      return { replaced }
+    },
+
+    async checkSettings(ownHosts = null) {
+      await open()
+      await learned.check()
+      // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
+      return ownHostsInUse(ownHosts, await recordedLists(reader))
+    },
+
+    verify: (found, progress) => verify(recount, found, progress),
+    async rebuild(options, progress) {
+      await open()
+      await checkVersionOf()
+      if (options.adoptSettings) learned.forget()
+      return rebuild(recount, options, progress)
+    },
+    prune: (options, progress) => prune(housekeeping, options, progress),
+    copySource: () => copySource(recount),
+    forget: (who, progress) => forget(housekeeping, who, progress),
+    warnings,
+    close,
+  }
+}

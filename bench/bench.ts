@@ -6,7 +6,9 @@ import { join, resolve } from 'node:path'
 import { createProgressBar } from '../packages/analytics/src/progress.ts'
 import { type Clickhouse, startClickhouse } from '../tools/stack/clickhouse.ts'
 import { ensureClickhouse } from '../tools/stack/clickhouse-install.ts'
+import { ensureInstalled } from '../tools/stack/install.ts'
 import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
+import { type Postgres, startPostgres } from '../tools/stack/postgres.ts'
 import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
 import { ensureParts } from '../tools/stack/stack-install.ts'
 import { chosenStack, type Stack, stackNamed } from '../tools/stack/stacks.ts'
@@ -35,6 +37,8 @@ export interface Bench extends BenchOptions {
   serverOf(stack: string, ...args: string[]): Promise<Mysql>
   /** Another one, on data that are kept in a folder. */
   mariadbIn(folder: string, args: readonly string[]): Promise<Mysql>
+  /** Started at the first asking; undefined where it cannot be installed. */
+  postgres(): Promise<Postgres | undefined>
   /** Started at the first asking; undefined where there is none for this machine. */
   clickhouse(): Promise<Clickhouse | undefined>
   /** A line that stays. */
@@ -55,6 +59,7 @@ export function createBench(options: BenchOptions): Bench {
   }
 
   let broker: Promise<Rabbitmq> | undefined
+  let postgres: Promise<Postgres | undefined> | undefined
   let clickhouse: Promise<Clickhouse | undefined> | undefined
   const servers = new Map<string, Promise<Mysql>>()
   const start = async <T extends { stop(): Promise<void> }>(starting: () => Promise<T>): Promise<T> => {
@@ -90,6 +95,16 @@ export function createBench(options: BenchOptions): Bench {
     },
     mariadb: (...args) => serverOf(chosenStack(), args),
     serverOf: (stack, ...args) => serverOf(stackNamed(stack), args),
+    postgres() {
+      postgres ??= start(async () => {
+        await ensureInstalled(['postgres'], say)
+        return startPostgres()
+      }).catch(error => {
+        say(`without PostgreSQL: ${error.message}`)
+        return undefined
+      })
+      return postgres
+    },
     clickhouse() {
       clickhouse ??= start(async () => {
         await ensureClickhouse(say)
@@ -109,7 +124,7 @@ export function createBench(options: BenchOptions): Bench {
     async end() {
       bar.end()
       // A server that is still starting is stopped too.
-      await Promise.allSettled([broker, clickhouse, ...servers.values()])
+      await Promise.allSettled([broker, postgres, clickhouse, ...servers.values()])
       while (stops.length > 0) await stops.pop()!()
     },
   }

@@ -7,6 +7,7 @@ import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { type Clickhouse, queryClickhouse } from '../tools/stack/clickhouse.ts'
 import type { Mysql } from '../tools/stack/mysql.ts'
+import { type Postgres, queryPostgres } from '../tools/stack/postgres.ts'
 
 export type Row = Record<string, unknown>
 
@@ -39,7 +40,7 @@ export interface BenchDatabase {
 }
 
 export interface BenchEngine {
-  name: 'SQLite' | 'MariaDB' | 'MySQL' | 'ClickHouse'
+  name: 'SQLite' | 'MariaDB' | 'MySQL' | 'PostgreSQL' | 'ClickHouse'
   /** A new, empty database. */
   create(): Promise<BenchDatabase & { drop(): Promise<void> }>
 }
@@ -60,6 +61,21 @@ export function mysqlEngine(server: Mysql): BenchEngine {
     async create() {
       const { url, drop } = await server.database()
       return { ...mysqlDatabase(url, server.pid), drop }
+    },
+  }
+}
+
+export function postgresEngine(server: Postgres): BenchEngine {
+  return {
+    name: 'PostgreSQL',
+    async create() {
+      const { url, drop } = await server.database()
+      const query = async (...statements: string[]) => {
+        let rows: Row[] = []
+        for (const statement of statements) rows = await queryPostgres(url, statement)
+        return rows
+      }
+      return { url, serverPid: server.pid, ...COUNTED_AT_ONCE, query, drop }
     },
   }
 }

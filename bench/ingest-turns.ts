@@ -6,7 +6,13 @@ import { type Bench, benchEngines } from './bench.ts'
 import type { BareInserted, BareInsertOptions } from './contenders/bare-insert.ts'
 import type { NothingOptions } from './contenders/nothing.ts'
 import type { OneByOneOptions } from './contenders/one-by-one.ts'
-import { type BenchDatabase, type BenchEngine, expectedViews, withDatabase } from './databases.ts'
+import {
+  type BenchDatabase,
+  type BenchEngine,
+  expectedViews,
+  postgresEngine,
+  withDatabase,
+} from './databases.ts'
 import {
   type BenchEvent,
   type BenchMessage,
@@ -50,6 +56,8 @@ const GROUP = 100
 export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
   const engines = await benchEngines(bench)
   const [sqlite, mariadb, clickhouse] = [engines[0]!, engines[1]!, engines[2]]
+  const server = await bench.postgres()
+  const postgres = server && postgresEngine(server)
   const counts = bench.quick ? EVENTS.quick : EVENTS.full
   const source: EventsOptions = {
     seed: 'bench',
@@ -130,6 +138,9 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
     ours(mariadb, 'grouped'),
     bare(mariadb, 2_000),
     bare(mariadb, 5_000),
+    ...(postgres === undefined
+      ? []
+      : [ours(postgres, 'single'), ours(postgres, 'grouped'), bare(postgres, 2_000), bare(postgres, 5_000)]),
     ...(clickhouse === undefined
       ? []
       : [

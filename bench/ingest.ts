@@ -30,6 +30,8 @@ const COMPARED: readonly {
   { of: 'sqlite-single', to: ['nothing-single'], least: 0.3, goal: 0.6 },
   { of: 'mariadb-grouped', to: ['bare-mariadb-2000', 'bare-mariadb-5000'], least: 0.6, goal: 1 },
   { of: 'sqlite-grouped', to: ['bare-sqlite-2000', 'bare-sqlite-5000'], least: 0.6, goal: 1 },
+  { of: 'postgresql-single', to: ['nothing-single'], least: 0.18, goal: 0.4 },
+  { of: 'postgresql-grouped', to: ['bare-postgresql-2000', 'bare-postgresql-5000'], least: 0.6, goal: 1 },
   { of: 'clickhouse-single', to: ['nothing-single'], least: 0.33, goal: 0.45 },
   { of: 'clickhouse-grouped', to: ['bare-clickhouse-2000', 'bare-clickhouse-5000'], least: 0.6, goal: 1 },
 ]

@@ -75,7 +75,7 @@ test('names every wrong setting in one message, and none of the secrets in them'
   const { run } = await commandLine(t)
   const { code, stdout, stderr } = await run('serve', {
     AMQP_URL: 'http://guest:geheim-1@127.0.0.1:5672',
-    DATABASE_URL: 'postgres://root:geheim-2@127.0.0.1/views',
+    DATABASE_URL: 'mongodb://root:geheim-2@127.0.0.1/views',
     INTERNAL_API_KEY: 'geheim-3\u00e4',
     PORT: '70000',
     STATS_TIMEZONE: 'Mars/Olympus',

@@ -5,6 +5,7 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, escape as literal } from 'mysql2/promise'
+import pg from 'pg'
 import type { KeptRow } from '../../packages/analytics/src/store/row.ts'
 import { BARE_TABLE } from '../databases.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
@@ -97,6 +98,7 @@ interface Inserting {
 
 function engineOf(databaseUrl: string): Promise<Inserting> {
   if (databaseUrl.startsWith('sqlite:')) return sqlite()
+  if (databaseUrl.startsWith('postgres:')) return postgres()
   return databaseUrl.startsWith('clickhouse:') ? clickhouse() : mariadb()
 }
 
@@ -165,6 +167,48 @@ async function sqlite(): Promise<Inserting> {
       database.exec('COMMIT')
     },
     close: async () => database.close(),
+  }
+}
+
+/** Columns as lists: the fastest way there is but for COPY, which knows no conflicts. */
+async function postgres(): Promise<Inserting> {
+  const client = new pg.Client({ connectionString: options.databaseUrl })
+  await client.connect()
+  const lists = [
+    'text[]',
+    'numeric[]',
+    ...Array.from({ length: 3 }, () => 'text[]'),
+    'bigint[]',
+    'bytea[]',
+    'bigint[]',
+    'text[]',
+    ...Array.from({ length: 3 }, () => 'smallint[]'),
+    'bytea[]',
+    'text[]',
+  ]
+  const text = `${INSERT.replace('VALUES ', '')} SELECT * FROM unnest(${lists.map((type, index) => `$${index + 1}::${type}`).join(', ')})`
+  const bytes = (hex: string) => Buffer.from(hex, 'hex')
+  return {
+    async insert(rows) {
+      const values = [
+        rows.map(row => row.postUuid),
+        rows.map(row => row.userId),
+        rows.map(row => row.ip),
+        rows.map(row => row.userAgent),
+        rows.map(row => row.referer),
+        rows.map(row => row.viewedAt),
+        rows.map(row => bytes(row.eventId!.replaceAll('-', ''))),
+        rows.map(row => row.receivedAt),
+        rows.map(row => row.day),
+        rows.map(row => row.slice),
+        rows.map(row => Number(row.loggedIn)),
+        rows.map(row => Number(row.bot)),
+        rows.map(row => bytes(row.visitor)),
+        rows.map(row => row.refererHost),
+      ]
+      await client.query({ text, values })
+    },
+    close: () => client.end(),
   }
 }
 

@@ -3,7 +3,7 @@
 import type { TestContext } from 'node:test'
 import pg from 'pg'
 import { ensureInstalled } from '../../tools/stack/install.ts'
-import { type Postgres, startPostgres } from '../../tools/stack/postgres.ts'
+import { type Postgres, queryPostgres, startPostgres } from '../../tools/stack/postgres.ts'
 import { atEnd } from './at-end.ts'
 import type { TestDatabase } from './engines.ts'
 
@@ -14,33 +14,23 @@ export async function ownPostgres(t: TestContext): Promise<{ server: Postgres; d
   atEnd(t, () => server.stop())
   const { url } = await server.database()
   // What the tests of all engines ask for.
-  await ask(url, "CREATE FUNCTION HEX(bytes BYTEA) RETURNS TEXT RETURN UPPER(ENCODE(bytes, 'hex'))")
+  await queryPostgres(url, "CREATE FUNCTION HEX(bytes BYTEA) RETURNS TEXT RETURN UPPER(ENCODE(bytes, 'hex'))")
   return { server, database: postgresDatabase(url) }
 }
 
 export function postgresDatabase(url: string): TestDatabase {
-  return { url, query: async sql => (await ask(url, sql)).rows }
+  return { url, query: sql => queryPostgres(url, sql) }
 }
 
 /** Runs one statement, and tells how many rows it has changed. */
 export async function rowsChanged(url: string, sql: string): Promise<number> {
-  return (await ask(url, sql)).rowCount ?? 0
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query(sql)).rowCount ?? 0
+  } finally {
+    await client.end()
+  }
 }
 
 export const bytesLiteral = (hex: string) => `'\\x${hex}'::bytea`
-
-const NUMBERS = [pg.types.builtins.INT8, pg.types.builtins.NUMERIC]
-const getTypeParser = ((oid: number, format?: 'text') =>
-  NUMBERS.includes(oid) ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser
-
-async function ask(url: string, sql: string): Promise<pg.QueryResult> {
-  const client = new pg.Client({ connectionString: url, types: { getTypeParser } })
-  // Its server may be killed.
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    return await client.query(sql)
-  } finally {
-    await client.end().catch(() => {})
-  }
-}

@@ -161,14 +161,25 @@ async function isReady(url: string): Promise<boolean> {
 export async function createPostgresDatabase({ url }: PostgresAddress): Promise<PostgresDatabase> {
   const name = `d_${randomBytes(6).toString('hex')}`
   const ask = async (sql: string) => {
-    const client = new pg.Client({ connectionString: `${url}postgres` })
-    await client.connect()
-    try {
-      await client.query(sql)
-    } finally {
-      await client.end()
-    }
+    await queryPostgres(`${url}postgres`, sql)
   }
   await ask(`CREATE DATABASE ${name}`)
   return { name, url: `${url}${name}`, drop: () => ask(`DROP DATABASE ${name} WITH (FORCE)`) }
 }
+
+/** Runs a statement on a connection of its own; whole numbers come as numbers. */
+export async function queryPostgres(url: string, sql: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url, types: { getTypeParser } })
+  // Its server may be killed.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return (await client.query(sql)).rows
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+const NUMBERS = [pg.types.builtins.INT8, pg.types.builtins.NUMERIC]
+const getTypeParser = ((oid: number, format?: 'text') =>
+  NUMBERS.includes(oid) ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser

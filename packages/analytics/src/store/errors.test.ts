@@ -6,6 +6,7 @@ import { ClickHouseError } from '@clickhouse/client'
 import { storeError as clickhouseError } from './clickhouse/errors.ts'
 import { RowRejected, StoreBroken, StoreUnavailable, storeProblem } from './failures.ts'
 import { HeldByForeignKey, storeError as mysqlError, NotAllowed, Overtaken } from './mysql/errors.ts'
+import { Overtaken as OvertakenOnPostgres, storeError as postgresError } from './postgres/errors.ts'
 import { fileError, storeError as sqliteError } from './sqlite/errors.ts'
 
 const SQL = "INSERT INTO post_view_totals VALUES ('sekret')"
@@ -71,6 +72,30 @@ describe('an error is one that a retry may cure, one of a row, or one that someb
       missing.message,
       'MySQL at db.example:3307: there is no database views (1049): create it, then run `postviews migrate`, at signing in',
     )
+  })
+
+  test('of PostgreSQL, by its code', () => {
+    for (const [code, meaning, becomes] of [
+      ['42P01', 'no such table', StoreBroken],
+      ['42501', 'no privilege', StoreBroken],
+      ['28P01', 'wrong password', StoreBroken],
+      ['3D000', 'no such database', StoreBroken],
+      ['40P01', 'deadlock', OvertakenOnPostgres],
+      ['40001', 'serialization', OvertakenOnPostgres],
+      ['22003', 'out of range', RowRejected],
+      ['23514', 'a check of the users', RowRejected],
+      ['P0001', 'a trigger of the users says no', RowRejected],
+      ['25006', 'read-only for now', StoreUnavailable],
+      ['53300', 'too many connections', StoreUnavailable],
+      ['57P01', 'shutdown', StoreUnavailable],
+      ['57014', 'cancelled, or too late', StoreUnavailable],
+      ['ECONNREFUSED', 'nobody listens', StoreUnavailable],
+    ] as const) {
+      const error = Object.assign(new Error('sekret'), { code, detail: 'sekret' })
+      const became = postgresError(error, { server: '127.0.0.1:5432', sql: SQL })
+      assertBecomes(became, becomes, meaning)
+      assert.ok(became.message.startsWith(`PostgreSQL at 127.0.0.1:5432: ${code}, at `), became.message)
+    }
   })
 
   test('of SQLite, by its extended code', () => {

@@ -1,4 +1,4 @@
-/** The unique keys of a PostgreSQL database, compared with those that `schema.sql` tells; and triggers on our tables. */
+/** The unique keys of a PostgreSQL database, compared with those that `schema.sql` tells; triggers, and settings that lose commits. */
 
 import { readFileSync } from 'node:fs'
 import { keyOf, schemaDifference } from '../sql/schema-check.ts'
@@ -24,6 +24,11 @@ const TRIGGERS = `
   SELECT t.tgname AS name, c.relname AS tbl FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
   WHERE NOT t.tgisinternal AND c.relnamespace = CURRENT_SCHEMA()::regnamespace ORDER BY t.tgname`
 
+/** Off, a commit that was acknowledged may be gone after a crash. */
+const UNSAFE = `
+  SELECT name FROM pg_settings
+  WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name`
+
 export async function findSchema(client: SqlClient): Promise<FoundSchema> {
   const expected = expectedKeys(readFileSync(SCHEMA, 'utf8'))
   const found = new Map<string, Set<string>>()
@@ -35,9 +40,12 @@ export async function findSchema(client: SqlClient): Promise<FoundSchema> {
     expected,
     found,
     adopted: new Set(),
-    differences: triggers
-      .filter(({ tbl }) => expected.has(String(tbl)))
-      .map(({ name, tbl }) => schemaDifference(`trigger ${name} on ${tbl}`, 'trigger', null, 'there')),
+    differences: [
+      ...triggers
+        .filter(({ tbl }) => expected.has(String(tbl)))
+        .map(({ name, tbl }) => schemaDifference(`trigger ${name} on ${tbl}`, 'trigger', null, 'there')),
+      ...(await client.all(UNSAFE)).map(({ name }) => schemaDifference(String(name), 'setting', 'on', 'off')),
+    ],
   }
 }
 

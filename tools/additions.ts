@@ -80,7 +80,7 @@ async function problemWith({ patch, run, files, most }: Addition): Promise<strin
     // Tests that spell out whole answers would have to name what was added, too.
     const product = { extends: './tsconfig.json', include: ['packages/*/src'], exclude: ['**/*.test.ts'] }
     await writeFile(join(copy, 'tsconfig.product.json'), JSON.stringify(product))
-    await exec('npx', ['tsc', '--noEmit', '-p', 'tsconfig.product.json'], { cwd: copy })
+    await exec('npm', ['exec', '--', 'tsc', '--noEmit', '-p', 'tsconfig.product.json'], { cwd: copy })
     const { child, ended } = spawnWatched([process.execPath, 'tools/test.ts', ...run], {
       cwd: copy,
       env: process.env,

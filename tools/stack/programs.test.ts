@@ -11,11 +11,11 @@ const SOURCES = ['tools/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', '{packages,ex
 
 /** Of packages that every Debian has (`Essential: yes`), and what the README asks for. */
 const ALWAYS_THERE =
-  'cat cp dpkg-query env head npm nsenter prlimit sh sleep touch true truncate unshare'.split(' ')
+  'cat cp dpkg-query env head id npm nsenter prlimit sh sleep touch true truncate unshare'.split(' ')
 const ELSEWHERE = new Map([
   ['apt-get', 'tools/stack/install.ts'], // Without it nothing is installed.
   ['sudo', 'tools/stack/install.ts'], // Root needs none.
-  ['git', 'tools/broken.ts'], // Has made the checkout that this copies.
+  ['git', 'tools/copies.ts'], // Has made the checkout that this copies.
 ])
 
 test('every program that is started is in a minimal Debian, or we install it', async () => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import pg from 'pg'
+import { StoreUnavailable } from '../../packages/analytics/src/store/failures.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import { atEnd } from '../support/at-end.ts'
 import { untilStored } from '../support/invariants.ts'
@@ -11,7 +12,7 @@ import { plan } from '../support/planned.ts'
 import { ownPostgres } from '../support/postgres.ts'
 import { createSystem } from '../support/system.ts'
 import { until } from '../support/until.ts'
-import { record, view } from '../support/views.ts'
+import { record, unix, view } from '../support/views.ts'
 
 const VIEWS = 4_000
 const NOON = '2026-03-10T12:00:00Z'
@@ -59,10 +60,50 @@ test('a service that waits for a lock ends in time, and leaves what is in hand t
   await system.check()
 })
 
+test('a day is opened, and retention runs, beside consumers that never pause', async t => {
+  const { database } = await ownPostgres(t)
+  const [busy, other] = await Promise.all([
+    openStore(database.url, SETTINGS),
+    openStore(database.url, SETTINGS),
+  ])
+  for (const store of [busy, other]) atEnd(t, () => store.close())
+  await busy.migrate()
+  let isDone = false
+  const consume = async () => {
+    while (!isDone)
+      await record(
+        busy,
+        Array.from({ length: 500 }, () => view(NOON)),
+      )
+  }
+  const consuming = [consume(), consume()]
+  await record(other, [view('2026-03-11T12:00:00Z')])
+  const { ran } = await other.prune({ now: unix(NOON), rawRetentionDays: 90, maxAgeSeconds: 30 * 86_400 })
+  isDone = true
+  await Promise.all(consuming)
+  assert.equal(ran, true)
+})
+
+test('a store that is closed while its server hangs is closed within seconds', async t => {
+  const { server, database } = await ownPostgres(t)
+  const store = await openStore(database.url, SETTINGS)
+  await store.migrate()
+  await server.pause()
+  const recorded = record(store, [view(NOON)]).catch((error: unknown) => error)
+  const started = performance.now()
+  await store.close()
+  assert.ok(performance.now() - started < 8_000, `${performance.now() - started} ms`)
+  await server.resume()
+  assert.ok((await recorded) instanceof StoreUnavailable)
+})
+
 test('two stores that are given the same views at once, in opposite order, count each once', async t => {
   const { database } = await ownPostgres(t)
   const stores = await Promise.all([openStore(database.url, SETTINGS), openStore(database.url, SETTINGS)])
   for (const store of stores) atEnd(t, () => store.close())
+  // Whatever isolation the database has by default.
+  const name = new URL(database.url).pathname.slice(1)
+  await database.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'repeatable read'`)
   // At once as well: one of them makes the tables.
   await Promise.all(stores.map(store => store.migrate()))
   const views = Array.from({ length: 500 }, (_, index) => view(NOON, { postUuid: `post-${index % 7}` }))

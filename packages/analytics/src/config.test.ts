@@ -115,6 +115,7 @@ const WRONG: Record<string, string[]> = {
     'mongodb://host/views',
     'pgsql://host/views',
     'postgres://host',
+    'postgres://host/views',
     'mysql://host',
     'mysql:///views',
     'mysql://host/a/b',

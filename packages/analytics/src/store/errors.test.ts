@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { ClickHouseError } from '@clickhouse/client'
+import pg from 'pg'
 import { storeError as clickhouseError } from './clickhouse/errors.ts'
 import { RowRejected, StoreBroken, StoreUnavailable, storeProblem } from './failures.ts'
 import { HeldByForeignKey, storeError as mysqlError, NotAllowed, Overtaken } from './mysql/errors.ts'
@@ -90,8 +91,11 @@ describe('an error is one that a retry may cure, one of a row, or one that someb
       ['57P01', 'shutdown', StoreUnavailable],
       ['57014', 'cancelled, or too late', StoreUnavailable],
       ['ECONNREFUSED', 'nobody listens', StoreUnavailable],
+      ['EPIPE', 'the other side has closed', StoreUnavailable],
     ] as const) {
-      const error = Object.assign(new Error('sekret'), { code, detail: 'sekret' })
+      const isSaid = /^\w{5}$/.test(code) && code !== 'EPIPE'
+      const error = isSaid ? new pg.DatabaseError('sekret', 6, 'error') : new Error('sekret')
+      Object.assign(error, { code, detail: 'sekret' })
       const became = postgresError(error, { server: '127.0.0.1:5432', sql: SQL })
       assertBecomes(became, becomes, meaning)
       assert.ok(became.message.startsWith(`PostgreSQL at 127.0.0.1:5432: ${code}, at `), became.message)

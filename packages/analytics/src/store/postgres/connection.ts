@@ -5,7 +5,7 @@ import pg from 'pg'
 import { StoreUnavailable } from '../failures.ts'
 import { nameOf, type Server } from '../sql/server-address.ts'
 import type { Dialect, SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
-import { Overtaken, storeError } from './errors.ts'
+import { isServers, Overtaken, storeError } from './errors.ts'
 
 export interface ConnectionsOptions {
   most: number
@@ -20,9 +20,19 @@ export interface PostgresClient extends SqlClient {
   arrays(sql: string, values?: readonly unknown[]): Promise<unknown[][]>
 }
 
+/** As long as it is out of the pool. */
+interface PooledClient extends PostgresClient {
+  isLost(): boolean
+  /** It is not to be used again. */
+  lose(): void
+}
+
+const CLOSED = 'PostgreSQL: the store is closed'
 const CONNECT_LIMIT_MS = 10_000
 const CLOSE_LIMIT_MS = 3_000
-const CANCEL_LIMIT_MS = 2_000
+const END_LIMIT_MS = 2_000
+/** Whatever the server or the database has by default: after a lock was waited for, what was committed meanwhile has to be seen. */
+const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
 const PATIENCE_MS = 30_000
 const PAUSE_MS = 20
 const INT8 = 20
@@ -56,11 +66,15 @@ export class PostgresConnections implements PostgresClient {
   /** In hand and in line. */
   readonly #underWay = new Set<Promise<unknown>>()
   #closed: Promise<void> | undefined
+  /** What was under way had its time. */
+  #isOver = false
 
   constructor(server: Server, { most, statementLimitMs }: ConnectionsOptions) {
     this.#server = nameOf(server)
     const { host, port, user, password, database, tls } = server
-    this.#config = { host, port, user, password, database, ssl: tls === null ? false : { ...tls } }
+    // As a function: where there is no password, pg would take one from the environment.
+    const config = { host, port, user, password: () => password, database }
+    this.#config = { ...config, ssl: tls === null ? false : { ...tls } }
     this.#pool = new pg.Pool({
       ...this.#config,
       max: most,
@@ -93,7 +107,7 @@ export class PostgresConnections implements PostgresClient {
   }
 
   /** Runs `work` in a transaction. Where another was in the way, all of it is done again, for a while. */
-  async transaction<T>(work: (client: PostgresClient) => Promise<T>, begin = 'BEGIN'): Promise<T> {
+  async transaction<T>(work: (client: PostgresClient) => Promise<T>, begin = BEGIN): Promise<T> {
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let tries = 1; ; tries++) {
       try {
@@ -123,18 +137,21 @@ export class PostgresConnections implements PostgresClient {
     await Promise.race([Promise.allSettled(this.#underWay), patience])
     late.abort()
     // Whoever waits for an answer hears that the connection is lost. The server does not notice while it is at a statement.
+    this.#isOver = true
     const left = [...this.#inUse]
     this.#inUse.clear()
     for (const client of left) client.release(true)
-    await Promise.all([this.#pool.end(), ...left.map(client => this.#cancel(client))])
+    // One that is still connecting ends by itself.
+    const ended = Promise.all([this.#pool.end(), ...left.map(client => this.#cancel(client))])
+    await Promise.race([ended, sleep(END_LIMIT_MS, undefined, { ref: false })])
   }
 
   async #cancel(client: pg.PoolClient): Promise<void> {
     const { processID } = client as pg.PoolClient & { processID: number | null }
     const other = new pg.Client({
       ...this.#config,
-      connectionTimeoutMillis: CANCEL_LIMIT_MS,
-      query_timeout: CANCEL_LIMIT_MS,
+      connectionTimeoutMillis: END_LIMIT_MS,
+      query_timeout: END_LIMIT_MS,
     })
     other.on('error', () => {})
     try {
@@ -148,59 +165,64 @@ export class PostgresConnections implements PostgresClient {
   }
 
   async #transactionOn<T>(
-    client: PostgresClient,
+    client: PooledClient,
     work: (client: PostgresClient) => Promise<T>,
     begin: string,
   ): Promise<T> {
-    await client.run(begin)
     try {
+      await client.run(begin)
       const result = await work(client)
       await client.run('COMMIT')
       return result
     } catch (error) {
       // The first error tells. A connection on which even this fails is not used again.
-      await client.run('ROLLBACK').catch(() => {})
+      if (!client.isLost()) await client.run('ROLLBACK').catch(client.lose)
       throw error
     }
   }
 
-  #use<T>(work: (client: PostgresClient) => Promise<T>): Promise<T> {
-    if (this.#closed !== undefined)
-      return Promise.reject(new StoreUnavailable('PostgreSQL: the store is closed'))
+  #use<T>(work: (client: PooledClient) => Promise<T>): Promise<T> {
+    if (this.#closed !== undefined) return Promise.reject(new StoreUnavailable(CLOSED))
     const done = this.#useOne(work).finally(() => this.#underWay.delete(done))
     this.#underWay.add(done)
     return done
   }
 
-  async #useOne<T>(work: (client: PostgresClient) => Promise<T>): Promise<T> {
+  async #useOne<T>(work: (client: PooledClient) => Promise<T>): Promise<T> {
     const client = await this.#pool.connect().catch(error => {
       throw storeError(error, { server: this.#server, sql: 'CONNECT' })
     })
+    if (this.#isOver) {
+      client.release(true)
+      throw new StoreUnavailable(CLOSED)
+    }
     this.#inUse.add(client)
     let isLost = false
-    const onError = () => {
+    const lose = () => {
       isLost = true
     }
-    client.on('error', onError)
+    client.on('error', lose)
     const ask = async (sql: string, values: readonly unknown[] = [], rowMode?: 'array') => {
       try {
         return await client.query({ text: numbered(sql), values: [...values], ...(rowMode && { rowMode }) })
       } catch (error) {
         // What the server has not said itself is the connection's end.
-        if ((error as { code?: string }).code?.length !== 5) isLost = true
+        if (!isServers(error)) isLost = true
         throw storeError(error, { server: this.#server, sql })
       }
     }
     try {
       return await work({
         dialect: DIALECT,
+        isLost: () => isLost,
+        lose,
         rows: async (sql, values) => (await ask(sql, values)).rows,
         arrays: async (sql, values) => (await ask(sql, values, 'array')).rows,
         all: async (sql, values) => (await ask(sql, values)).rows,
         run: async (sql, values) => (await ask(sql, values)).rowCount ?? 0,
       })
     } finally {
-      client.off('error', onError)
+      client.off('error', lose)
       if (this.#inUse.delete(client)) client.release(isLost)
     }
   }

@@ -1,5 +1,6 @@
 /** What the errors of a server and of its connection mean to the store. */
 
+import pg from 'pg'
 import { RowRejected, StoreBroken, StoreUnavailable } from '../failures.ts'
 import { stepOf } from '../step.ts'
 
@@ -16,6 +17,11 @@ const VALUE_REFUSED = ['22', '23', 'P0001']
 /** What stays as it is until somebody mends it: no such user, database, table or column; not allowed; no such function. */
 const BROKEN = ['28', '3D', '3F', '42', '0A', 'XX002']
 
+/** Whether the server has said so itself: otherwise the connection is what failed. */
+export function isServers(error: unknown): boolean {
+  return error instanceof pg.DatabaseError
+}
+
 /** Where something was asked, and what. */
 export interface Asked {
   /** `HOST:PORT`. */
@@ -30,8 +36,7 @@ export function storeError(error: unknown, { server, sql }: Asked): Error {
   const step = stepOf(sql)
   const message = `PostgreSQL at ${server}: ${code}`
   const isOf = (codes: readonly string[]) => codes.some(one => code.startsWith(one))
-  // Codes of the way to the server, as ECONNREFUSED, have another length.
-  if (code.length !== 5) return new StoreUnavailable(`${message}, at ${step}`)
+  if (!isServers(error)) return new StoreUnavailable(`${message}, at ${step}`)
   if (isOf(OVERTAKEN)) return new Overtaken(`${message}, at ${step}`)
   if (isOf(VALUE_REFUSED)) return new RowRejected(`${message}, at ${step}`)
   return isOf(BROKEN) ? new StoreBroken(message, step) : new StoreUnavailable(`${message}, at ${step}`)

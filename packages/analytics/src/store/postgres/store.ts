@@ -20,7 +20,8 @@ import { findSchema } from './schema.ts'
 const BATCH = { most: 2, statementLimitMs: 10_000 }
 const READ = { most: 4, statementLimitMs: 10_000 }
 // Retention runs in consumers, and may keep one that is to stop no longer than this.
-const HOUSEKEEPING = { most: 1, statementLimitMs: 60_000 }
+// Days are reopened beside it.
+const HOUSEKEEPING = { most: 2, statementLimitMs: 60_000 }
 // Recounting a big day takes what it takes, and so does a migration.
 const RECOUNT = { most: 3, statementLimitMs: 3_600_000 }
 
@@ -55,7 +56,9 @@ export async function openPostgresStore(
     (connections: PostgresConnections): SqlEngine['exclusive'] =>
     work =>
       connections.transaction(async client => {
-        const [state] = await client.all(`${SELECT_STATE} FOR UPDATE`)
+        // Who locks the row would be passed by batch after batch, which share it; who locks the table stands in line with them.
+        await client.run('LOCK TABLE post_view_state IN EXCLUSIVE MODE')
+        const [state] = await client.all(SELECT_STATE)
         if (state === undefined) throw new StoreRefused(`there are no tables of ours in ${name}`)
         return work(client, toState(state))
       })

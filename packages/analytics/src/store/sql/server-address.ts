@@ -25,6 +25,8 @@ export function problemOf(url: string): string | null {
     return `is not of the form ${form}: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23 and @ %40`
   }
   const { port, username, password, pathname, searchParams, hash } = parsed
+  // pg would take one from the environment.
+  if (username === '' && parsed.protocol.startsWith('postgres')) return `names no user: ${form}`
   if (port === '0') return 'names port 0, which no server has'
   if (hash !== '') return 'holds a bare #: write it as %23'
   try {

@@ -1,13 +1,13 @@
 /**
  * How each figure is counted: the one place where that is said. The names, and what they mean, are in
  * `packages/client/src/figures.ts`. Each engine tells views and unique views by itself. All other figures are sums of what a
- * row says, or what is left of the views when such a sum is taken away.
+ * row says, or the views minus such a sum.
  */
 
 import type { FigureName, Figures } from '@postviews/client/src/figures.ts'
 import type { KeptRow } from './row.ts'
 
-/** Figures that are what is left of the views without those of another. */
+/** Figures that are a subtraction: the views whose details are known, minus another figure. */
 const RESTS = [['anonymous', 'logged_in']] as const
 
 /** A figure that is a sum over rows, and has a column of its name in every table of figures. */
@@ -18,7 +18,7 @@ export interface Summed {
   of(row: KeptRow): number
   /** The same as SQL that all engines know, from the columns of raw rows. */
   sql: string
-  /** Whether rows of bots add to it that take part in no other figure, under `BOTS=exclude`. */
+  /** Whether bots still add to it where `BOTS=exclude` leaves them out of everything else. */
   isOfExcluded: boolean
 }
 
@@ -29,7 +29,7 @@ export const SUMMED: Record<SummedName, Summed> = {
 
 export const SUMMED_NAMES = Object.keys(SUMMED) as SummedName[]
 
-/** Columns of figures that are unknown (null) of a day whose adopted views are not those of its rows. */
+/** Columns that are null for a day whose adopted count does not match its rows: nobody knows the details of that day. */
 export type DetailName = 'unique_views' | SummedName
 export const DETAILS: readonly DetailName[] = ['unique_views', ...SUMMED_NAMES]
 

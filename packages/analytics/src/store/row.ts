@@ -36,7 +36,7 @@ export interface KeptRow {
   refererHost: string
 }
 
-/** What a column holds; how it is written each engine knows. `digits`: a whole number up to 64 bits, as decimal digits. */
+/** What a column holds. Each engine knows how to write it. `digits`: a whole number up to 64 bits, as decimal digits. */
 export type ColumnType = 'text' | 'digits' | 'number' | 'flag' | 'time' | 'day' | 'uuid' | 'hash'
 
 export interface KeptColumn {
@@ -49,7 +49,7 @@ export interface KeptColumn {
   isPersonal?: true
 }
 
-/** The columns of raw rows, on every engine. A field that is added here is inserted, copied and, if personal, forgotten. */
+/** The columns of raw rows, the same on every engine. Inserts, `copy` and `forget` follow from this list. */
 export const KEPT: Readonly<Record<keyof KeptRow, KeptColumn>> = {
   postUuid: { column: 'post_uuid', type: 'text' },
   userId: { column: 'user_id', type: 'digits', isNullable: true, isPersonal: true },

@@ -13,7 +13,7 @@ const AHEAD_SECONDS = 86_400
 /** A day counted in another zone is at most that far off. */
 const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
 
-/** Figures that are those of the days whose details are known. */
+/** The columns that count only days whose details are known. */
 export const KNOWN = ['detailed_views', ...DETAILS]
 
 /** The figures of a post and day, in the order of the columns that every table of figures has. */

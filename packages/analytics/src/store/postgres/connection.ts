@@ -44,7 +44,7 @@ const DIALECT: Dialect = {
   unhex: digits => `DECODE(${digits}, 'hex')`,
 }
 
-/** Sums and counts are numbers: none is above 2^53. A user's id, which may be, is kept as text where it is read. */
+/** Counts and sums become numbers: they stay below 2^53. A user id may be greater; then it stays text. */
 const TYPES = {
   getTypeParser: ((oid: number, format?: 'text') =>
     oid === INT8 || oid === NUMERIC
@@ -136,7 +136,7 @@ export class PostgresConnections implements PostgresClient {
     const patience = sleep(CLOSE_LIMIT_MS, undefined, { signal: late.signal }).catch(() => {})
     await Promise.race([Promise.allSettled(this.#underWay), patience])
     late.abort()
-    // Whoever waits for an answer hears that the connection is lost. The server does not notice while it is at a statement.
+    // Callers that wait for an answer get an error. The server itself does not notice before its statement ends, so it is told.
     this.#isOver = true
     const left = [...this.#inUse]
     this.#inUse.clear()

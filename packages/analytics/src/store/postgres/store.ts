@@ -56,7 +56,7 @@ export async function openPostgresStore(
     (connections: PostgresConnections): SqlEngine['exclusive'] =>
     work =>
       connections.transaction(async client => {
-        // Who locks the row would be passed by batch after batch, which share it; who locks the table stands in line with them.
+        // PostgreSQL lets new batches share the row while this waits to lock it, for ever. Table locks are granted in order.
         await client.run('LOCK TABLE post_view_state IN EXCLUSIVE MODE')
         const [state] = await client.all(SELECT_STATE)
         if (state === undefined) throw new StoreRefused(`there are no tables of ours in ${name}`)

@@ -56,7 +56,8 @@ export async function openPostgresStore(
     (connections: PostgresConnections): SqlEngine['exclusive'] =>
     work =>
       connections.transaction(async client => {
-        // PostgreSQL lets new batches share the row while this waits to lock it, for ever. Table locks are granted in order.
+        // Beside consumers with a backlog a lock of the row may never be granted: PostgreSQL lets new batches share the row while
+        // this one waits. Table locks are granted in the order in which they were asked for.
         await client.run('LOCK TABLE post_view_state IN EXCLUSIVE MODE')
         const [state] = await client.all(SELECT_STATE)
         if (state === undefined) throw new StoreRefused(`there are no tables of ours in ${name}`)

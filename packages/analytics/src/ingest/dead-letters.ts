@@ -12,18 +12,13 @@ import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { answered, Unanswered } from './answer.ts'
 import { Connection, type Session } from './connection.ts'
-import {
-  bodyOf,
-  bytesOf,
-  type DeadLetter,
-  type DeadReason,
-  publishOptions,
-  setAsideId,
-} from './dead-letter.ts'
+import { bodyOf, bytesOf, type DeadLetter, publishOptions } from './dead-letter.ts'
 import { DeadRoom } from './dead-room.ts'
 import { depthsOf } from './depths.ts'
+import { DiscardedLetters } from './discarded-letters.ts'
 import { propertiesOf } from './properties.ts'
 import { declareQueues, type Queues } from './queues.ts'
+import { type Waiting, WaitingLetters } from './waiting-letters.ts'
 
 /** The dead letters of one message. */
 export interface Sending {
@@ -35,26 +30,6 @@ export interface Sending {
   /** Counts those that have not arrived as discarded, and waits for them no longer. */
   giveUp(): void
 }
-
-interface Waiting {
-  letter: DeadLetter
-  bytes: number
-  id: string
-  signal: AbortSignal
-  isReturned: boolean
-  /** How often the broker closed the channel on something that was in flight, while this was. */
-  suspicions: number
-  /** By `performance.now()`: sent for the last time; undefined before the first. */
-  sentAtMs: number | undefined
-  /** A connection was given up because this was not answered on it. */
-  isOverdue: boolean
-  /** By `performance.now()`: refused for the first time. */
-  refusedAtMs: number | undefined
-  done(): void
-}
-
-/** Why a letter was discarded: `postviews.dead` refuses it, or there is no room within `DEAD_MAX_BYTES`. */
-type Discarded = 'refused' | 'full'
 
 export interface DeadLettersOptions {
   amqpUrls: readonly string[]
@@ -96,7 +71,6 @@ const NEXT_NODE_MS = 10_000
 /** A queue that was deleted, or that somebody is emptying, takes letters again sooner than this. */
 const REFUSING_AFTER_MS = 5_000
 const LOG_WAITING_MS = 10_000
-const LOG_DISCARDED_MS = 60_000
 /** The reply codes for something that was published: properties, a frame, or a size that the broker does not take. */
 const CONTENT_REFUSED = [311, 406, 501, 502, 505, 541]
 
@@ -115,21 +89,12 @@ export class DeadLetters {
   readonly #connection: Connection<PublisherSession>
   readonly #housekeeping: NodeJS.Timeout
   readonly #watch: NodeJS.Timeout
-  /** Not confirmed yet, by set-aside-id: sent in this session or to be sent. */
-  readonly #waiting = new Map<string, Set<Waiting>>()
-  /** Those of them that are to be sent, in their order. */
-  readonly #unsent = new Set<Waiting>()
-  /** Refused or returned, and published again together when the timer fires. */
-  readonly #refused = new Set<Waiting>()
-  readonly #watched = new WeakSet<AbortSignal>()
+  readonly #waiting = new WaitingLetters()
   readonly #room: DeadRoom
-  /** What waits to be sent, or to be confirmed. */
-  #waitingBytes = 0
-  readonly #discarded: Record<Discarded, Map<DeadReason, number>> = { refused: new Map(), full: new Map() }
+  readonly #discarded: DiscardedLetters
   #retryTimer: NodeJS.Timeout | undefined
   #isRefusing = false
   #toldWaitingMs = Number.NEGATIVE_INFINITY
-  #toldDiscardedMs = Number.NEGATIVE_INFINITY
   #isStopping = false
 
   constructor({ amqpUrls: urls, deadMaxBytes, metrics, log }: DeadLettersOptions) {
@@ -137,6 +102,7 @@ export class DeadLetters {
     this.#room = new DeadRoom(deadMaxBytes)
     this.#metrics = metrics
     this.#log = log
+    this.#discarded = new DiscardedLetters({ metrics, log })
     this.#connection = new Connection<PublisherSession>({
       urls,
       setUp: async connection => {
@@ -170,7 +136,7 @@ export class DeadLetters {
         return session
       },
       onUp: session => {
-        for (const waiting of this.#all()) this.#unsent.add(waiting)
+        for (const waiting of this.#waiting.all()) this.#waiting.unsent.add(waiting)
         this.#sendOn(session)
       },
       onLost: (error, session, broker) => {
@@ -189,38 +155,20 @@ export class DeadLetters {
   /** Sends the letters of one message. `signal` is aborted when they are void: the broker will deliver the message again. */
   send(letters: readonly DeadLetter[], signal: AbortSignal): Sending {
     if (signal.aborted) return { taken: [], hasArrived: true, arrived: Promise.resolve(), giveUp: () => {} }
-    this.#settleWhenVoid(signal)
     const { promise: arrived, resolve } = Promise.withResolvers<void>()
     const left = new Set<Waiting>()
     const taken: DeadLetter[] = []
     for (const letter of letters) {
-      const bytes = bytesOf(letter)
-      if (!this.#room.isFor(bytes, this.#waitingBytes)) {
-        this.#countDiscarded(letter, 'full')
+      if (!this.#room.isFor(bytesOf(letter), this.#waiting.bytes)) {
+        this.#discarded.count(letter, 'full')
         continue
       }
       taken.push(letter)
-      this.#waitingBytes += bytes
-      const waiting: Waiting = {
-        letter,
-        bytes,
-        id: setAsideId(letter),
-        signal,
-        isReturned: false,
-        suspicions: 0,
-        sentAtMs: undefined,
-        isOverdue: false,
-        refusedAtMs: undefined,
-        done: () => {
-          left.delete(waiting)
-          if (left.size === 0) resolve()
-        },
-      }
+      const waiting = this.#waiting.add(letter, signal, () => {
+        left.delete(waiting)
+        if (left.size === 0) resolve()
+      })
       left.add(waiting)
-      this.#unsent.add(waiting)
-      const others = this.#waiting.get(waiting.id)
-      if (others === undefined) this.#waiting.set(waiting.id, new Set([waiting]))
-      else others.add(waiting)
     }
     if (taken.length === 0) resolve()
     const { session } = this.#connection
@@ -270,12 +218,8 @@ export class DeadLetters {
     clearInterval(this.#housekeeping)
     clearInterval(this.#watch)
     clearTimeout(this.#retryTimer)
-    this.#tellDiscarded()
+    this.#discarded.tell()
     return this.#connection.stop()
-  }
-
-  #all(): Waiting[] {
-    return [...this.#waiting.values()].flatMap(waiting => [...waiting])
   }
 
   #attend(session: PublisherSession): void {
@@ -296,12 +240,12 @@ export class DeadLetters {
 
   #sendOn(session: PublisherSession): void {
     const { inFlight } = session
-    for (const waiting of this.#unsent) {
+    for (const waiting of this.#waiting.unsent) {
       if (inFlight.size >= MAX_IN_FLIGHT || session !== this.#connection.session || session.isRefused) return
       const isAlone = waiting.suspicions > 0
       // Those that are not suspected go first; then one at a time.
       if (isAlone && inFlight.size > 0) continue
-      this.#unsent.delete(waiting)
+      this.#waiting.unsent.delete(waiting)
       this.#publish(session, waiting)
       if (isAlone) return
     }
@@ -341,10 +285,10 @@ export class DeadLetters {
 
   #publishLater(session: PublisherSession, channel: ConfirmChannel, waiting: Waiting): void {
     // A session that is over fails all that was in flight; the next one publishes whatever waits.
-    if (this.#connection.session !== session || !this.#isWaiting(waiting)) return
+    if (this.#connection.session !== session || !this.#waiting.has(waiting)) return
     waiting.refusedAtMs ??= performance.now()
     if (session.channel === channel) session.isRefused = true
-    this.#refused.add(waiting)
+    this.#waiting.refused.add(waiting)
     this.#retryLater(session)
   }
 
@@ -358,11 +302,11 @@ export class DeadLetters {
     await this.#declare(session)
     await this.#renewChannel(session)
     this.#retryTimer = undefined
-    const refused = [...this.#refused]
-    this.#refused.clear()
+    const refused = [...this.#waiting.refused]
+    this.#waiting.refused.clear()
     // Another session may have begun, and sent some of them.
     const { session: current } = this.#connection
-    for (const waiting of refused) if (!current?.inFlight.has(waiting)) this.#unsent.add(waiting)
+    for (const waiting of refused) if (!current?.inFlight.has(waiting)) this.#waiting.unsent.add(waiting)
     if (current === undefined) return
     // It is blocked, so that no other channel could be opened.
     if (current.isRefused && !this.#isStopping) this.#retryLater(current)
@@ -390,12 +334,12 @@ export class DeadLetters {
   /** A queue without a leader neither confirms nor refuses: without this nobody would know what its messages wait for. */
   #look(): void {
     const now = performance.now()
-    if (now - this.#toldDiscardedMs > LOG_DISCARDED_MS) this.#tellDiscarded()
+    this.#discarded.tellSometimes()
     this.#lookForRoom()
     // Without a connection `broker.lost` says it.
-    const waiting = this.isConnected() ? this.#all() : []
+    const waiting = this.isConnected() ? this.#waiting.all() : []
     const isUnanswered = (each: Waiting, forMs: number) =>
-      !this.#refused.has(each) &&
+      !this.#waiting.refused.has(each) &&
       (each.isOverdue || (each.sentAtMs !== undefined && each.sentAtMs < now - forMs))
     const unanswered = waiting.filter(each => isUnanswered(each, ANSWER_MS)).length
     const refused = waiting.filter(({ refusedAtMs }) => refusedAtMs !== undefined)
@@ -437,29 +381,10 @@ export class DeadLetters {
     for (const waiting of session.inFlight) waiting.sentAtMs = performance.now()
   }
 
-  #tellDiscarded(): void {
-    for (const [why, reasons] of Object.entries(this.#discarded)) {
-      if (reasons.size === 0) continue
-      this.#toldDiscardedMs = performance.now()
-      this.#log.error({ queue: DEAD_QUEUE, why, reasons: Object.fromEntries(reasons) }, 'view.discarded')
-      reasons.clear()
-    }
-  }
-
-  #settleWhenVoid(signal: AbortSignal): void {
-    if (this.#watched.has(signal)) return
-    this.#watched.add(signal)
-    const settle = () => {
-      for (const waiting of this.#all()) if (waiting.signal === signal) this.#settle(waiting)
-    }
-    // One listener for all letters of a session: taking one of thousands off a signal takes longer the more there are.
-    signal.addEventListener('abort', settle, { once: true })
-  }
-
   #confirm(waiting: Waiting): void {
-    if (!this.#isWaiting(waiting)) return
+    if (!this.#waiting.has(waiting)) return
     this.#metrics.events.inc({ outcome: 'dead_lettered', reason: waiting.letter.reason })
-    this.#settle(waiting)
+    this.#waiting.settle(waiting)
     this.#room.take(waiting.bytes)
     this.#lookForRoom()
   }
@@ -475,29 +400,8 @@ export class DeadLetters {
   }
 
   #discard(waiting: Waiting): void {
-    this.#countDiscarded(waiting.letter, 'refused')
-    this.#settle(waiting)
-  }
-
-  #countDiscarded({ reason }: DeadLetter, why: Discarded): void {
-    this.#metrics.events.inc({ outcome: 'discarded', reason })
-    const reasons = this.#discarded[why]
-    reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
-  }
-
-  #isWaiting(waiting: Waiting): boolean {
-    return this.#waiting.get(waiting.id)?.has(waiting) ?? false
-  }
-
-  #settle(waiting: Waiting): void {
-    if (!this.#isWaiting(waiting)) return
-    this.#waitingBytes -= waiting.bytes
-    this.#refused.delete(waiting)
-    this.#unsent.delete(waiting)
-    const others = this.#waiting.get(waiting.id)
-    others?.delete(waiting)
-    if (others?.size === 0) this.#waiting.delete(waiting.id)
-    waiting.done()
+    this.#discarded.count(waiting.letter, 'refused')
+    this.#waiting.settle(waiting)
   }
 
   /** A return comes before the confirm of the same letter. Of two with one id, the one that was sent first comes first. */

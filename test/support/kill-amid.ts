@@ -9,12 +9,13 @@ export interface KillMoment {
   nth: number
 }
 
-/** The service may have to start first, and its broker and database too. */
+/** Long, because the service may still be starting, and so may its broker and its database. */
 const DEADLINE_MS = 120_000
 
 /**
- * SIGKILL at a delivery, or just before an acknowledgement. Returns how many deliveries were unacknowledged.
- * @throws {Error} when the moment does not come: there is nothing left to deliver, say
+ * Kills the service with SIGKILL at the moment that the broker delivers the nth message, or just before the nth acknowledgement
+ * reaches the broker. Returns how many deliveries were unacknowledged then.
+ * @throws {Error} if that moment does not come within two minutes, for example because no message is left
  */
 export async function killAmid(service: Service, tap: AmqpTap, { at, nth }: KillMoment): Promise<number> {
   let unacknowledged: number | undefined

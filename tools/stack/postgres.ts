@@ -9,7 +9,7 @@ import pg from 'pg'
 import { holdFreePort } from './ports.ts'
 import { Server, type StopOptions, startOnFreePorts } from './server.ts'
 
-/** What is needed to use a running server from another process. */
+/** Tells another process where the server is. */
 export type PostgresAddress = {
   /** `postgres://postgres@127.0.0.1:PORT/`, without a database. */
   url: string
@@ -21,7 +21,7 @@ export type Postgres = PostgresAddress & {
   port: number
   dir: string
   readonly pid: number
-  /** A new, empty database, so that tests sharing this server do not see each other. */
+  /** Creates an empty database, so that tests on the same server do not see each other's data. */
   database(): Promise<PostgresDatabase>
   stop(options?: StopOptions): Promise<void>
   /** SIGKILL. */
@@ -35,7 +35,7 @@ export type Postgres = PostgresAddress & {
 const run = promisify(execFile)
 const VERSIONS = '/usr/lib/postgresql'
 
-/** Where Debian has the programs of its newest release; undefined where it has none. */
+/** The folder with the programs of the newest PostgreSQL that Debian installed; undefined if there is none. */
 export function findPostgres(): string | undefined {
   if (!existsSync(VERSIONS)) return undefined
   const versions = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a))
@@ -45,8 +45,8 @@ export function findPostgres(): string | undefined {
 }
 
 /**
- * Starts a server of our own, on 127.0.0.1 alone, with the server's default settings: every commit is on the disk
- * before it is answered. It ends with this process.
+ * Starts a server of our own that listens on 127.0.0.1 only. It has PostgreSQL's default settings, so a commit is on the disk
+ * before it is answered. The server ends with this process.
  * @throws {StartFailed} with the tail of its log
  */
 export function startPostgres(): Promise<Postgres> {
@@ -136,7 +136,7 @@ async function startOnce(): Promise<Postgres> {
   }
 }
 
-/** The server refuses to run as root. */
+/** The user to run the server as: PostgreSQL refuses to run as root. */
 async function notRoot(): Promise<{ uid: number; gid: number } | undefined> {
   if (userInfo().uid !== 0) return undefined
   const ids = await Promise.all(['-u', '-g'].map(which => run('id', [which, 'nobody'])))
@@ -157,7 +157,7 @@ async function isReady(url: string): Promise<boolean> {
   }
 }
 
-/** On a server that runs, also one that another process has started. */
+/** Creates a database on a running server, which another process may have started. */
 export async function createPostgresDatabase({ url }: PostgresAddress): Promise<PostgresDatabase> {
   const name = `d_${randomBytes(6).toString('hex')}`
   const ask = async (sql: string) => {
@@ -167,10 +167,10 @@ export async function createPostgresDatabase({ url }: PostgresAddress): Promise<
   return { name, url: `${url}${name}`, drop: () => ask(`DROP DATABASE ${name} WITH (FORCE)`) }
 }
 
-/** Runs a statement on a connection of its own; whole numbers come as numbers. */
+/** Runs a statement on a new connection. BIGINT and NUMERIC come as numbers instead of text. */
 export async function queryPostgres(url: string, sql: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url, types: { getTypeParser } })
-  // Its server may be killed.
+  // A test may kill the server meanwhile. Without a listener that would end this process.
   client.on('error', () => {})
   try {
     await client.connect()

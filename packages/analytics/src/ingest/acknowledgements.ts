@@ -1,6 +1,7 @@
 /**
- * What a session acknowledges: messages whose views are committed, in their order, all up to a tag at once where that is
- * possible. A message is held until its dead letters have arrived; its neighbours do not wait for it.
+ * Acknowledges the messages of a session once their views are committed. If every message up to a delivery tag is done, one
+ * acknowledgement covers them all. A message with dead letters is held back until the broker has confirmed those; the messages
+ * beside it do not wait for it.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,14 +13,14 @@ import type { ReceivedMessage } from './received.ts'
 
 const DEAD_LETTER_PATIENCE_MS = 500
 
-/** What is kept of a delivery that is held: its views are committed. */
+/** The part of a delivery that is kept while it is held back. Its views are committed. */
 type Held = Pick<Delivery, 'message' | 'queue'>
 
 export interface AcknowledgementsOptions {
   channel: Channel
   deadLetters: DeadLetters
   prefetch: Prefetch
-  /** Aborted when the session is over: whatever is not acknowledged will be delivered again. */
+  /** Aborted when the session ends. The broker then delivers every message again that was not acknowledged. */
   signal: AbortSignal
 }
 

@@ -1,24 +1,24 @@
 /**
- * How each figure is counted: the one place where that is said. The names, and what they mean, are in
- * `packages/client/src/figures.ts`. Each engine tells views and unique views by itself. All other figures are sums of what a
- * row says, or the views minus such a sum.
+ * Declares how each figure is counted, for all engines. The names of the figures, and what they mean, are in
+ * `packages/client/src/figures.ts`. Views and unique views are not declared here: each engine counts them with code of its own.
+ * Every other figure is a sum over rows, or the views minus such a sum.
  */
 
 import type { FigureName, Figures } from '@postviews/client/src/figures.ts'
 import type { KeptRow } from './row.ts'
 
-/** Figures that are a subtraction: the views whose details are known, minus another figure. */
+/** Figures that are the views minus another figure: [figure, the one that is subtracted]. Only days that know both are used. */
 const RESTS = [['anonymous', 'logged_in']] as const
 
-/** A figure that is a sum over rows, and has a column of its name in every table of figures. */
+/** A figure that is a sum over rows. Every table of figures has a column of this name. */
 export type SummedName = Exclude<FigureName, 'views' | 'unique_views' | (typeof RESTS)[number][0]>
 
 export interface Summed {
-  /** What a row adds. */
+  /** How much one row adds to the figure. */
   of(row: KeptRow): number
-  /** The same as SQL that all engines know, from the columns of raw rows. */
+  /** The same in SQL, over the columns of `post_views`. Every engine must understand it. */
   sql: string
-  /** Whether bots still add to it where `BOTS=exclude` leaves them out of everything else. */
+  /** Whether views by bots add to this figure even under `BOTS=exclude`, which leaves them out of all others. */
   isOfExcluded: boolean
 }
 

@@ -90,8 +90,9 @@ async function countListed(
     const posts = `SELECT DISTINCT post FROM post_view_rows WHERE ${changed} AND ${which}${written(`${dayIn(some)} AND `)}`
     await countPosts(shard, rolling, some, `post IN (${posts})`, hasStrays ? posts : undefined)
   }
-  // Sums are added up from the stored days. With the first stamp they could lose to the sums of another roller, with a greater stamp, that
-  // added up before these days were written.
+  // The sums are read from the days that were just written, and get a newer stamp than those days. With the same stamp, another
+  // roller might have read the days before they were written, and have stored its sums with a greater stamp. ClickHouse keeps
+  // the row with the greatest stamp, so its older sums would win.
   const sums = { stamp: await takeStamp(shard) }
   await countSite(shard, sums, [...days])
   await countTotals(shard, sums, `post IN (SELECT post FROM post_view_rows WHERE ${changed}${written('')})`)

@@ -1,4 +1,4 @@
-/** The statements that add a batch to its counters, of which one batch has its turn at a time. */
+/** The statements that add a batch to the counters. One batch at a time may run them. */
 
 import type { BatchCounts, PostDayCount } from '../counts.ts'
 import { DETAILS } from '../figures.ts'
@@ -31,13 +31,14 @@ const addColumns =
       })
       .join(', ')
 
-// Null, where adopted rows leave a day's numbers unknown, stays null.
+// A number of a day that is unknown, because the day was adopted, is null and stays null: null + 1 is null.
 const addDay = addColumns(DAY_COLUMNS, (column, added) => `${column} = ${column} + ${added}`)
 
 const ADD_TO_POST_DAYS = upsert('post_view_aggregates', ['id', 'post_uuid', 'date', ...DAY_COLUMNS], addDay)
 
-// Null stands for no known day, on either side: then the other side tells. A detail of which known days do not tell stays null.
-// What is assigned later sees what was assigned before: `detailed_views` of before is needed, so it comes last.
+// `detailed_views` is null if no day of the post is known yet, and an added detail is null if no day of the batch is: the sum is then
+// the other number alone. MySQL runs the assignments from left to right, and later ones see the new values. The assignments of
+// details need the old `detailed_views`, so that column is assigned after them.
 const addTotal = addColumns(
   [...DETAILS, ...TOTAL_COLUMNS.filter(column => !isDetail(column))],
   (column, added) =>
@@ -54,7 +55,7 @@ const ADD_TO_MINUTES = upsert('site_view_minutes', ['minute', 'view_count'], add
 
 const ADD_TO_SITE_DAYS = upsert('site_view_aggregates', ['date', ...DAY_COLUMNS], addDay)
 
-/** For `postviews schema`; `…` stands for rows. */
+/** The statements as `postviews schema` prints them, with `…` in place of the rows. */
 export function printedCounters(server: { isMysql: boolean }): string[] {
   const all = [
     ADD_TO_POST_DAYS,
@@ -70,7 +71,7 @@ export function printedCounters(server: { isMysql: boolean }): string[] {
   })
 }
 
-/** Waits until no other batch has its turn, and keeps them waiting until the transaction is over: all write this row. */
+/** Locks the counters: every batch updates this one row first, and holds its lock until the transaction ends. */
 export function takeTurn({ committedAt, viewedAt }: { committedAt: number; viewedAt: number }): string {
   return `
     INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at)
@@ -80,7 +81,7 @@ export function takeTurn({ committedAt, viewedAt }: { committedAt: number; viewe
       last_viewed_at    = ${viewedAt}`
 }
 
-/** Each is made when asked for. */
+/** A generator, so that only one of these long texts is in memory at a time. */
 export function* counterStatements(
   server: { isMysql: boolean },
   counts: BatchCounts,
@@ -119,7 +120,7 @@ export function* counterStatements(
   )
 }
 
-/** Values of figures, of which the last two are times. */
+/** The values of the figures' columns as SQL. The last two are times. */
 function texts(values: (number | null)[]): string {
   const [first, last] = values.splice(-2)
   return `${values.map(value => value ?? 'NULL').join()},${time(first!)},${time(last!)}`
@@ -134,13 +135,13 @@ function* upserts<T>(
 }
 
 export interface KnownPostDays {
-  /** The number of its row of `post_view_aggregates`, or NULL: written by its number a row is found at once. */
+  /** The id of its row in `post_view_aggregates`, or `NULL`. An upsert with the id finds the row faster than by its unique key. */
   idOf(count: PostDayCount): string
-  /** Whether all is known of a day. */
+  /** False for a stored day with numbers that are unknown. */
   isKnown(count: PostDayCount): boolean
 }
 
-/** Asked before the turn: a row that another batch adds meanwhile is found by its unique key, a little later. */
+/** Runs before the counters are locked. If another batch adds a row in between, the upsert finds it by its unique key. */
 export async function knownPostDays(
   client: MysqlClient,
   postDays: readonly PostDayCount[],

@@ -13,10 +13,11 @@ import {
   type KeptRow,
   type KeptValue,
 } from '../row.ts'
-import type { DerivedRows } from '../rows-of-views.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { type HostSearch, keptHosts } from '../sql/kept-hosts.ts'
+import { rehearse } from '../sql/rehearsal.ts'
 import { SELECT_STATE, type SqlRow, type State, toState } from '../sql/sql.ts'
+import type { Batch } from '../sql/sql-store.ts'
 import type { Recorded } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements, knownPostDays, printedCounters, takeTurn } from './counters.ts'
@@ -37,22 +38,13 @@ const TRIES = 5
  * have hot posts and returning readers in common: without taking turns they wait for each other all the same, and then
  * do again what another was quicker with.
  */
-export function recordViews(connection: MysqlConnections, batch: Batch): Promise<Recorded> {
-  return connection.transaction(client => recordOn(client, batch))
-}
-
-const UNDONE = new Error('all of it worked, and is undone')
-
-/** The same, undone in the end; its keys are taken for the recorded ones. */
-export async function rehearseViews(connection: MysqlConnections, batch: Batch): Promise<Recorded> {
-  const rehearsed = connection.transaction(async client => {
-    await recordOn(client, batch, putKeys)
-    throw UNDONE
-  })
-  return rehearsed.catch((error: unknown) => {
-    if (error !== UNDONE) throw error
-    return { counted: 0, duplicates: 0 }
-  })
+export function recordViews(connections: MysqlConnections, batch: Batch): Promise<Recorded> {
+  if (!batch.isRehearsal) return connections.transaction(client => recordOn(client, batch))
+  return rehearse<MysqlClient>(
+    work => connections.transaction(work),
+    // Its keys are taken for the recorded ones.
+    client => recordOn(client, batch, putKeys),
+  )
 }
 
 async function putKeys(client: MysqlClient, keys: ReadonlyMap<Day, string>): Promise<void> {
@@ -62,13 +54,6 @@ async function putKeys(client: MysqlClient, keys: ReadonlyMap<Day, string>): Pro
        ON DUPLICATE KEY UPDATE secret = ${quoted(key)}, reopening = NULL`,
     )
   }
-}
-
-/** At least one row. */
-interface Batch extends DerivedRows {
-  agreement: number
-  /** Unix seconds. */
-  now: number
 }
 
 async function recordOn(

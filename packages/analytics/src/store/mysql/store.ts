@@ -13,7 +13,7 @@ import type { Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { type ConnectionOptions, type MysqlClient, MysqlConnection, MysqlConnections } from './connection.ts'
 import { migrate } from './migrate.ts'
-import { BEING_ADOPTED, recordViews, rehearseViews } from './record.ts'
+import { BEING_ADOPTED, recordViews } from './record.ts'
 import { findSchema } from './schema.ts'
 import { fromTimestamp, toTimestamp } from './text.ts'
 
@@ -121,10 +121,7 @@ export async function openMysqlStore(
     version: { engine: 'mysql', database, query: async sql => ({ rows: await reader.all(sql) }) },
     name,
 
-    record: (derived, { agreement, isRehearsal }) => {
-      const batch = { ...derived, agreement, now: Math.floor(Date.now() / 1_000) }
-      return isRehearsal ? rehearseViews(writer, batch) : recordViews(writer, batch)
-    },
+    record: batch => recordViews(writer, batch),
 
     // All of it on one session: the lock is gone when that is.
     makeTables: progress => onOwnConnection(MIGRATION, client => migrate(client, database, ingest, progress)),

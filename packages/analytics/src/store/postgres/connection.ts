@@ -1,4 +1,4 @@
-/** Connections to a server: a pool of the library's, with the store's errors, transactions and patience. */
+/** A pool of connections to PostgreSQL. It throws the store's errors, and repeats a transaction that another one blocked. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -9,7 +9,7 @@ import { isServers, Overtaken, storeError } from './errors.ts'
 
 export interface ConnectionsOptions {
   most: number
-  /** A statement that takes longer is given up, and the connection with it: the server may be gone, or stopped. */
+  /** A statement that takes longer fails, and its connection is closed: the server may be gone, or stopped. */
   statementLimitMs: number
 }
 
@@ -20,10 +20,10 @@ export interface PostgresClient extends SqlClient {
   arrays(sql: string, values?: readonly unknown[]): Promise<unknown[][]>
 }
 
-/** As long as it is out of the pool. */
+/** A client while it is taken out of the pool. */
 interface PooledClient extends PostgresClient {
   isLost(): boolean
-  /** It is not to be used again. */
+  /** Marks the connection as broken: it is closed instead of going back to the pool. */
   lose(): void
 }
 
@@ -31,7 +31,7 @@ const CLOSED = 'PostgreSQL: the store is closed'
 const CONNECT_LIMIT_MS = 10_000
 const CLOSE_LIMIT_MS = 3_000
 const END_LIMIT_MS = 2_000
-/** Whatever the server or the database has by default: after a lock was waited for, what was committed meanwhile has to be seen. */
+/** Named, because the server may have another default: a statement that waited for a lock must see what was committed meanwhile. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
 const PATIENCE_MS = 30_000
 const PAUSE_MS = 20
@@ -63,30 +63,30 @@ export class PostgresConnections implements PostgresClient {
   readonly #config: pg.ClientConfig
   readonly #pool: pg.Pool
   readonly #inUse = new Set<pg.PoolClient>()
-  /** In hand and in line. */
+  /** Calls that have a connection, and calls that wait for one. */
   readonly #underWay = new Set<Promise<unknown>>()
   #closed: Promise<void> | undefined
-  /** What was under way had its time. */
+  /** Set when `close` stops waiting for calls: a connection that is made after that is closed at once. */
   #isOver = false
 
   constructor(server: Server, { most, statementLimitMs }: ConnectionsOptions) {
     this.#server = nameOf(server)
     const { host, port, user, password, database, tls } = server
-    // As a function: where there is no password, pg would take one from the environment.
+    // A function, because pg looks for a password in the environment when it is given none.
     const config = { host, port, user, password: () => password, database }
     this.#config = { ...config, ssl: tls === null ? false : { ...tls } }
     this.#pool = new pg.Pool({
       ...this.#config,
       max: most,
       connectionTimeoutMillis: CONNECT_LIMIT_MS,
-      // The server ends the statement; where it hangs, the client does a little later.
+      // The server ends a statement that takes too long. If the server hangs, the client gives up a second later.
       statement_timeout: statementLimitMs,
       query_timeout: statementLimitMs + 1_000,
       keepAlive: true,
       application_name: 'postviews',
       types: TYPES,
     })
-    // A connection that is lost while nobody uses it: the next one who asks gets another.
+    // The pool reports idle connections that break, and replaces them by itself. Without a listener the process would end.
     this.#pool.on('error', () => {})
   }
 
@@ -106,7 +106,7 @@ export class PostgresConnections implements PostgresClient {
     return this.#use(client => client.run(sql, values))
   }
 
-  /** Runs `work` in a transaction. Where another was in the way, all of it is done again, for a while. */
+  /** Runs `work` in a transaction. If another transaction blocked it, it is rolled back and repeated, for up to half a minute. */
   async transaction<T>(work: (client: PostgresClient) => Promise<T>, begin = BEGIN): Promise<T> {
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let tries = 1; ; tries++) {
@@ -115,7 +115,7 @@ export class PostgresConnections implements PostgresClient {
       } catch (error) {
         if (!(error instanceof Overtaken) || performance.now() > giveUpAt) throw error
       }
-      // By chance, so that two that met do not meet again.
+      // A random pause, so that two transactions that blocked each other do not start together again.
       await sleep(Math.random() * PAUSE_MS * Math.min(tries, 10))
     }
   }
@@ -125,7 +125,7 @@ export class PostgresConnections implements PostgresClient {
     return this.#use(work)
   }
 
-  /** Waits for what is being asked, but not for long; what comes later is refused. */
+  /** Waits a few seconds for the calls that have begun, then ends them. New calls are refused. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -136,12 +136,13 @@ export class PostgresConnections implements PostgresClient {
     const patience = sleep(CLOSE_LIMIT_MS, undefined, { signal: late.signal }).catch(() => {})
     await Promise.race([Promise.allSettled(this.#underWay), patience])
     late.abort()
-    // Callers that wait for an answer get an error. The server itself does not notice before its statement ends, so it is told.
+    // Closing a connection gives its caller an error. But PostgreSQL goes on with the statement and notices the closed connection only
+    // afterwards, so each statement is also cancelled on the server.
     this.#isOver = true
     const left = [...this.#inUse]
     this.#inUse.clear()
     for (const client of left) client.release(true)
-    // One that is still connecting ends by itself.
+    // A connection that is still being made is closed in `#useOne`.
     const ended = Promise.all([this.#pool.end(), ...left.map(client => this.#cancel(client))])
     await Promise.race([ended, sleep(END_LIMIT_MS, undefined, { ref: false })])
   }
@@ -158,7 +159,7 @@ export class PostgresConnections implements PostgresClient {
       await other.connect()
       await other.query('SELECT pg_terminate_backend($1)', [processID])
     } catch {
-      // It has ended by itself meanwhile, or the server does not answer: then this process is not what it waits for.
+      // The statement has already ended, or the server does not answer. Nothing more can be done from here.
     } finally {
       await other.end().catch(() => {})
     }
@@ -175,7 +176,7 @@ export class PostgresConnections implements PostgresClient {
       await client.run('COMMIT')
       return result
     } catch (error) {
-      // The first error tells. A connection on which even this fails is not used again.
+      // The caller gets the first error. If even the rollback fails, the connection is broken.
       if (!client.isLost()) await client.run('ROLLBACK').catch(client.lose)
       throw error
     }
@@ -206,7 +207,7 @@ export class PostgresConnections implements PostgresClient {
       try {
         return await client.query({ text: numbered(sql), values: [...values], ...(rowMode && { rowMode }) })
       } catch (error) {
-        // What the server has not said itself is the connection's end.
+        // An error that does not come from the server means that the connection is broken.
         if (!isServers(error)) isLost = true
         throw storeError(error, { server: this.#server, sql })
       }

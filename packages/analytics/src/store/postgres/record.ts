@@ -1,6 +1,6 @@
 /**
- * A batch on its way into PostgreSQL: ids, rows and counters in one transaction, a statement for each table. Rows are inserted
- * beside those of other batches; readers and counters are written one batch at a time.
+ * Writes a batch to PostgreSQL: ids, rows and counters in one transaction, with one statement for each table. Several batches
+ * may insert their rows at the same time. Readers and counters are written by one batch after the other.
  */
 
 import type { Day } from '../calendar.ts'
@@ -8,38 +8,25 @@ import { BatchCounts, latestViewedAt } from '../counts.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { BatchReaders } from '../readers.ts'
 import { type ColumnType, eachIdOnce, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow } from '../row.ts'
-import type { DerivedRows } from '../rows-of-views.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { DAY_COLUMNS, dayValues, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
-import { type HostSearch, keptHosts } from '../sql/kept-hosts.ts'
+import { type HostSearch, type KeptHosts, keptHosts } from '../sql/kept-hosts.ts'
+import { rehearse } from '../sql/rehearsal.ts'
 import { SELECT_STATE, toState } from '../sql/sql.ts'
+import type { Batch } from '../sql/sql-store.ts'
 import type { Recorded } from '../store.ts'
 import type { PostgresClient, PostgresConnections } from './connection.ts'
 
-/** At least one row. */
-interface Batch extends DerivedRows {
-  agreement: number
-  /** Unix seconds. */
-  now: number
-}
-
 export function recordViews(connections: PostgresConnections, batch: Batch): Promise<Recorded> {
-  return connections.transaction(client => recordOn(client, batch))
-}
-
-const UNDONE = new Error('all of it worked, and is undone')
-
-/** The same, undone in the end; its keys are taken for the recorded ones. */
-export async function rehearseViews(connections: PostgresConnections, batch: Batch): Promise<Recorded> {
-  const rehearsed = connections.transaction(async client => {
-    for (const [day, key] of batch.keys) await client.run(PUT_DAY_KEY, [day, key])
-    await recordOn(client, batch)
-    throw UNDONE
-  })
-  return rehearsed.catch((error: unknown) => {
-    if (error !== UNDONE) throw error
-    return { counted: 0, duplicates: 0 }
-  })
+  if (!batch.isRehearsal) return connections.transaction(client => recordOn(client, batch))
+  return rehearse<PostgresClient>(
+    work => connections.transaction(work),
+    async client => {
+      // A rehearsal uses day keys of its own. They must be stored, or its readers would not be listed.
+      for (const [day, key] of batch.keys) await client.run(PUT_DAY_KEY, [day, key])
+      await recordOn(client, batch)
+    },
+  )
 }
 
 const PUT_DAY_KEY = `
@@ -47,7 +34,7 @@ const PUT_DAY_KEY = `
   ON CONFLICT (day) DO UPDATE SET secret = excluded.secret, reopening = NULL`
 
 async function recordOn(client: PostgresClient, { rows, keys, agreement, now }: Batch): Promise<Recorded> {
-  // As long as the batch lasts, nobody changes what is counted, and as what.
+  // The lock keeps others from changing the settings until this batch is committed.
   const state = toState((await client.all(`${SELECT_STATE} FOR SHARE`))[0]!)
   if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
   const inserted = await insertViews(client, eachIdOnce(rows))
@@ -59,7 +46,7 @@ async function recordOn(client: PostgresClient, { rows, keys, agreement, now }: 
   }
   for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
   const kept = await keptHosts(state, counts, hostSearch(client))
-  // Waits until no other batch has its turn, and keeps them waiting until the transaction is over: all write this row.
+  // Locks the counters: every batch updates this one row first, and holds its lock until the transaction ends.
   await client.run(TAKE_TURN, [now, latestViewedAt(rows)])
   await listReaders(client, readers, counts)
   await addCounts(client, counts, kept)
@@ -81,7 +68,7 @@ const FROM_TEXT: Partial<Record<ColumnType, (column: string) => string>> = {
   hash: column => `DECODE(${column}, 'hex')`,
 }
 
-/** As SQL: rows, of which each column comes as a list. */
+/** SQL that turns one array parameter for each column into rows. */
 function rowsOf(columns: readonly string[], types: readonly string[]): string {
   return `unnest(${types.map(type => `?::${type}[]`).join(', ')}) AS r(${columns.join(', ')})`
 }
@@ -96,7 +83,7 @@ const INSERT_VIEWS = `
   ON CONFLICT (event_id) DO NOTHING
   RETURNING ENCODE(event_id, 'hex') AS id`
 
-/** Those that were new: in the order of their ids, so that no two batches wait for each other. */
+/** Inserts the rows and returns those that were new. `rows` is sorted by id, so that two batches cannot deadlock. */
 async function insertViews(client: PostgresClient, rows: readonly KeptRow[]): Promise<KeptRow[]> {
   const columns = KEPT_NAMES.map(name =>
     rows.map(row => {
@@ -152,7 +139,7 @@ const INSERT_READERS = `
   ON CONFLICT DO NOTHING
   RETURNING day, post_uuid`
 
-/** Lists the readers of the batch; those who were not listed before are unique. */
+/** Adds the readers of the batch to the list. Each who was not in it before counts as a unique view. */
 async function listReaders(
   client: PostgresClient,
   readers: BatchReaders,
@@ -172,11 +159,11 @@ async function listReaders(
     counts.addUnique(String(post_uuid), String(day), 1)
 }
 
-/** Adds a row to the one of the same key, if there is one. A number that is unknown stays so. */
+/** SQL that inserts a row, or adds its numbers to the row with the same key. An unknown number, null, stays unknown. */
 function upsert(table: string, key: readonly string[], columns: readonly string[]): string {
   const all = [...key, ...columns]
   const added = (column: string) => {
-    // Of a null and a time these take the time.
+    // In PostgreSQL, LEAST and GREATEST ignore nulls.
     if (column === 'first_viewed_at') return `LEAST(${table}.${column}, excluded.${column})`
     if (column === 'last_viewed_at') return `GREATEST(${table}.${column}, excluded.${column})`
     return `${table}.${column} + excluded.${column}`
@@ -195,10 +182,9 @@ const ADD_TO_SITE_REFERRERS = upsert('site_view_referrers', ['date', 'host'], ['
 const ADD_TO_MINUTES = upsert('site_view_minutes', ['minute'], ['view_count'])
 const ADD_TO_SITE_DAYS = upsert('site_view_aggregates', ['date'], DAY_COLUMNS)
 
-type Kept = Awaited<ReturnType<typeof keptHosts>>
 type Cell = string | number | null
 
-async function addCounts(client: PostgresClient, counts: BatchCounts, kept: Kept): Promise<void> {
+async function addCounts(client: PostgresClient, counts: BatchCounts, kept: KeptHosts): Promise<void> {
   const add = (statement: string, rows: readonly (readonly Cell[])[]) =>
     rows.length === 0
       ? undefined
@@ -206,7 +192,8 @@ async function addCounts(client: PostgresClient, counts: BatchCounts, kept: Kept
           statement,
           rows[0]!.map((_, column) => rows.map(row => row[column]!)),
         )
-  // Several hosts of a settled day are one there, and a statement may touch a row but once.
+  // On a settled day several hosts may have become one, the remainder. One statement may not update the same row twice, so they
+  // are added together first.
   await add(
     ADD_TO_REFERRERS,
     summed(counts.referrers().map(count => [[count.day, count.postUuid, kept.ofPost(count)], count.views])),
@@ -243,7 +230,7 @@ function summed(counts: readonly (readonly [key: readonly string[], views: numbe
   return [...rows.values()]
 }
 
-/** All of a batch, for `postviews schema`. */
+/** The statements of a batch, which `postviews schema` prints. */
 export const STATEMENTS = [
   INSERT_VIEWS,
   INSERT_READERS,

@@ -13,7 +13,7 @@ import type { Store } from '../store.ts'
 import { NEWEST_RULES } from '../zone-rules.ts'
 import { PostgresConnections } from './connection.ts'
 import { SNAPSHOT } from './ranking-source.ts'
-import { recordViews, rehearseViews } from './record.ts'
+import { recordViews } from './record.ts'
 import { findSchema } from './schema.ts'
 
 // Two batches are under way at a time. A batch is through in a fraction of this.
@@ -93,10 +93,7 @@ export async function openPostgresStore(
     version: { engine: 'postgres', query: async sql => ({ rows: await reader.all(sql) }) },
     name,
 
-    record: (derived, { agreement, isRehearsal }) => {
-      const batch = { ...derived, agreement, now: Math.floor(Date.now() / 1_000) }
-      return isRehearsal ? rehearseViews(writer, batch) : recordViews(writer, batch)
-    },
+    record: batch => recordViews(writer, batch),
 
     makeTables: progress =>
       recounter.transaction(async client => {

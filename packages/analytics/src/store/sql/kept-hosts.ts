@@ -1,4 +1,7 @@
-/** Under which hosts a batch counts: a day that is settled gets no new ones, so the others go into its remainder. */
+/**
+ * Decides under which referring host each view is counted. A settled day gets no new hosts: views from hosts that it does not
+ * have yet are counted under its remainder.
+ */
 
 import { NOWHERE, REMAINDER } from '../bounds.ts'
 import type { BatchCounts, RefererCount } from '../counts.ts'
@@ -12,13 +15,13 @@ export interface KeptHosts {
   ofSite(count: SiteHost): string
 }
 
-/** Finds which of these are stored: rows with `post_uuid`, `date` and `host`; of the site's without the post. */
+/** Asks which of the hosts are stored already. Answers rows with `date` and `host`, and for posts also `post_uuid`. */
 export interface HostSearch {
   posts(hosts: readonly PostHost[]): Promise<SqlRow[]>
   site(hosts: readonly SiteHost[]): Promise<SqlRow[]>
 }
 
-/** As long as the state is shared, nobody settles a day, so what is kept is kept until the batch is over. */
+/** To be called under a shared lock on the state: nobody can then settle a day before the batch is committed. */
 export async function keptHosts(state: State, counts: BatchCounts, search: HostSearch): Promise<KeptHosts> {
   const isBounded = ({ day, host }: SiteHost) => host !== NOWHERE && isSettled(state, day)
   const hasSettled = counts.siteDays().some(({ day }) => isSettled(state, day))
@@ -30,7 +33,7 @@ export async function keptHosts(state: State, counts: BatchCounts, search: HostS
   return { ofPost: count => placed(count, count.postUuid), ofSite: count => placed(count, undefined) }
 }
 
-/** None of them holds a space. */
+/** A space separates the parts, because none of them contains one. */
 function keyOf(post: unknown, day: unknown, host: unknown): string {
   return `${post ?? ''} ${day} ${host}`
 }

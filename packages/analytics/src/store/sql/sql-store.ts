@@ -1,4 +1,4 @@
-/** A store over SQL tables: what its engine does not do by itself. */
+/** The parts of a store that are the same for SQLite, MySQL and PostgreSQL. What differs is passed in as `SqlStoreParts`. */
 
 import { Learned } from '../agreement.ts'
 import type { StoreOptions } from '../counting-settings.ts'
@@ -19,24 +19,33 @@ import { reopenDays } from './reopen.ts'
 import type { SqlEngine } from './sql.ts'
 import { verify } from './verify.ts'
 
+/** At least one row. */
+export interface Batch extends DerivedRows {
+  /** The number of the agreement that this process read last. If the database has a newer one, the batch is refused. */
+  agreement: number
+  /** Unix seconds. */
+  now: number
+  isRehearsal: boolean
+}
+
 export interface SqlStoreParts
   extends Pick<Store, 'engine' | 'batching' | 'isCutByClose' | 'ping' | 'warnings' | 'close'> {
-  /** For batches and answers. */
+  /** Connections that write batches and answer questions. */
   ingest: SqlEngine
-  /** For retention and its like, beside batches. */
+  /** Connections for retention and similar work that runs while batches are written. */
   housekeeping: SqlEngine
-  /** For what takes long. */
+  /** Connections for `verify` and `rebuild`, which run for long. */
   recount: SqlEngine
   rankings: Rankings
   ipStorage: StoreOptions['ipStorage']
   version: Omit<MigrationTarget, 'script'>
-  /** What people know the database by, where it can be there without our tables. */
+  /** The database's name for messages. Left out where the database is a file of ours, which cannot exist without our tables. */
   name?: string
-  /** Makes sure that the database can be asked. */
+  /** Opens the database, if that has to be done before the first statement. */
   open?(): Promise<void>
-  /** Keeps a batch; of a rehearsal nothing stays. */
-  record(derived: DerivedRows, batch: { agreement: number; isRehearsal: boolean }): Promise<Recorded>
-  /** Makes the tables, and the state. */
+  /** Writes a batch. A rehearsal does the same work and rolls it back. */
+  record(batch: Batch): Promise<Recorded>
+  /** Creates or migrates the tables, and writes the first row of the state. */
   makeTables(progress?: Progress): Promise<void>
 }
 
@@ -44,6 +53,8 @@ export function createSqlStore(parts: SqlStoreParts): Store {
   const { ingest, housekeeping, recount, rankings, ipStorage = 'full', version, name, makeTables } = parts
   const { engine, batching, isCutByClose, ping, warnings, close, record, open = async () => {} } = parts
   const { settings, calendar, reader } = ingest
+  const keep = (derived: DerivedRows, agreement: number, isRehearsal: boolean) =>
+    record({ ...derived, agreement, now: Math.floor(Date.now() / 1_000), isRehearsal })
   const checkVersionOf = () => checkVersion(version, name)
   const learned = new Learned(async () => {
     await checkVersionOf()
@@ -65,13 +76,9 @@ export function createSqlStore(parts: SqlStoreParts): Store {
     ...createReads(ingest, rankings),
 
     recordViews: views =>
-      learned.during(agreement =>
-        rowsOfViews.record(views, derived => record(derived, { agreement, isRehearsal: false })),
-      ),
+      learned.during(agreement => rowsOfViews.record(views, derived => keep(derived, agreement, false))),
     rehearse: views =>
-      learned.during(agreement =>
-        rowsOfViews.rehearse(views, derived => record(derived, { agreement, isRehearsal: true })),
-      ),
+      learned.during(agreement => rowsOfViews.rehearse(views, derived => keep(derived, agreement, true))),
 
     get mayReopenDays() {
       return rowsOfViews.hasAskedKeys

@@ -130,8 +130,8 @@ export async function openSqliteStore(
     version: { engine: 'sqlite', query: query(reader) },
     open: () => file.open(),
 
-    record: ({ rows, keys }, { agreement, isRehearsal }) => {
-      const progress = { committedAt: Math.floor(Date.now() / 1_000), viewedAt: latestViewedAt(rows) }
+    record: ({ rows, keys, agreement, now, isRehearsal }) => {
+      const progress = { committedAt: now, viewedAt: latestViewedAt(rows) }
       return file.use(({ writer }) =>
         writer.record({ columns: toColumns(rows), keys, agreement, progress, isRehearsal }),
       )

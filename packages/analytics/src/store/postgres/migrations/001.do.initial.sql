@@ -1,4 +1,4 @@
--- The tables of SQLite, and what they hold, as PostgreSQL spells them. Times are Unix seconds. Texts are compared by their bytes.
+-- The same tables and columns as in SQLite, in PostgreSQL's types. Times are Unix seconds. Collation "C" compares texts by their bytes.
 
 CREATE TABLE post_views (
   id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -21,7 +21,8 @@ CREATE TABLE post_views (
 CREATE INDEX idx_viewed_at ON post_views (viewed_at);
 CREATE UNIQUE INDEX uq_event_id ON post_views (event_id);
 
--- Numbers beside view_count are null where rows do not tell them; baseline is what was adopted.
+-- The numbers of a post on a day. baseline: views that were adopted as a number, without rows. The numbers other than view_count
+-- are null for adopted days whose rows do not say them.
 CREATE TABLE post_view_aggregates (
   post_uuid       VARCHAR(36) COLLATE "C" NOT NULL,
   date            TEXT COLLATE "C" NOT NULL,
@@ -37,7 +38,7 @@ CREATE TABLE post_view_aggregates (
 
 CREATE INDEX idx_date ON post_view_aggregates (date, post_uuid);
 
--- Sums over a post's days. detailed_views: the views of those days whose other numbers are known.
+-- The sums of a post over all days. detailed_views: its views on the days for which unique_views is known.
 CREATE TABLE post_view_totals (
   post_uuid       VARCHAR(36) COLLATE "C" PRIMARY KEY,
   views           BIGINT NOT NULL,
@@ -58,7 +59,7 @@ CREATE TABLE post_view_referrers (
   PRIMARY KEY (date, post_uuid, host)
 );
 
--- Sums over all posts, so that the whole site is read without them.
+-- The sums of a day over all posts: a question about the whole site reads this table instead of a row for each post.
 CREATE TABLE site_view_aggregates (
   date            TEXT COLLATE "C" PRIMARY KEY,
   view_count      BIGINT NOT NULL,
@@ -76,13 +77,13 @@ CREATE TABLE site_view_referrers (
   PRIMARY KEY (date, host)
 );
 
--- The last hours alone: what the status shows.
+-- Views per minute. Only the last hours are kept, for the status.
 CREATE TABLE site_view_minutes (
   minute     BIGINT PRIMARY KEY,
   view_count BIGINT NOT NULL
 );
 
--- Who was counted as unique already, for the days whose views are still accepted.
+-- The readers who have been counted as unique, for days on which views are still accepted.
 CREATE TABLE post_view_visitors (
   day       TEXT COLLATE "C" NOT NULL,
   post_uuid VARCHAR(36) COLLATE "C" NOT NULL,
@@ -91,7 +92,8 @@ CREATE TABLE post_view_visitors (
   PRIMARY KEY (day, post_uuid, slice, visitor)
 );
 
--- The keys of days, and how far a closed one has been opened again (store/sql/reopen.ts).
+-- Each day's key, with which its readers are hashed. reopening and the columns after it: the progress of opening a closed day
+-- again (store/sql/reopen.ts).
 CREATE TABLE post_view_day_keys (
   day         TEXT COLLATE "C" PRIMARY KEY,
   secret      TEXT NOT NULL,
@@ -101,7 +103,7 @@ CREATE TABLE post_view_day_keys (
   walked_id   BIGINT NOT NULL DEFAULT 0
 );
 
--- While a day is opened again: readers who lost their address in some of its rows, and who they are under the new key.
+-- Only while a day is being opened again: the hash of a reader under the old key, and under the new one.
 CREATE TABLE post_view_reopened (
   day         TEXT COLLATE "C" NOT NULL,
   old_visitor BYTEA NOT NULL,
@@ -109,13 +111,13 @@ CREATE TABLE post_view_reopened (
   PRIMARY KEY (day, old_visitor)
 );
 
--- The last row there was when retention ran.
+-- The greatest id in post_views at each time that retention ran.
 CREATE TABLE post_view_id_marks (
   noted_at BIGINT PRIMARY KEY,
   last_id  BIGINT NOT NULL
 );
 
--- One row. What is counted, and how far back each kind of data reaches.
+-- One row: the settings by which views are counted, and how far back each kind of data reaches.
 CREATE TABLE post_view_state (
   id             SMALLINT PRIMARY KEY CHECK (id = 1),
   stats_timezone TEXT NOT NULL,
@@ -136,14 +138,15 @@ CREATE TABLE post_view_state (
   bounded_until  TEXT COLLATE "C"
 );
 
--- One row, written with every batch: whoever writes it has the turn of the counters.
+-- One row. Every batch updates it before its counters, and so waits for the batch before it to commit: the row is the lock for the
+-- counters.
 CREATE TABLE post_view_progress (
   id                SMALLINT PRIMARY KEY CHECK (id = 1),
   last_committed_at BIGINT NOT NULL,
   last_viewed_at    BIGINT NOT NULL
 );
 
--- One row: how often something was put right.
+-- One row: how many times stored numbers were corrected. Whoever keeps numbers in memory sees from it that they are out of date.
 CREATE TABLE post_view_rebuilds (
   id       SMALLINT PRIMARY KEY CHECK (id = 1),
   rebuilds BIGINT NOT NULL
@@ -151,14 +154,14 @@ CREATE TABLE post_view_rebuilds (
 
 INSERT INTO post_view_rebuilds (id, rebuilds) VALUES (1, 0);
 
--- Who may do what only one may do at a time, and until when.
+-- Tasks that only one process may do at a time: which process does each, and until when.
 CREATE TABLE post_view_leases (
   name       TEXT PRIMARY KEY,
   holder     TEXT NOT NULL,
   expires_at BIGINT NOT NULL
 );
 
--- Which hosts are the site's own: every list that was recorded. The one with the greatest number holds.
+-- The lists of the site's own hosts. The one with the greatest number is in use; the others are history.
 CREATE TABLE post_view_site_hosts (
   number      BIGINT PRIMARY KEY,
   hosts       TEXT NOT NULL,

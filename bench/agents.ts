@@ -1,11 +1,11 @@
-/** What readers say they are: some twenty browsers in many versions, and bots. */
+/** Readers' user agents: some twenty browsers in many versions, and bots. */
 
 import type { Random } from '../tools/life/random.ts'
 
 const CHROMIUM = 'AppleWebKit/537.36 (KHTML, like Gecko)'
 const WEBKIT = 'AppleWebKit/605.1.15 (KHTML, like Gecko)'
 
-/** Weight, the newest version (older ones are drawn from the ten before it), and the agent with `$` for the version. */
+/** Weight, newest version (older ones are drawn from the ten before it), and user agent with `$` for the version. */
 const BROWSERS: readonly (readonly [weight: number, newest: number, agent: string])[] = [
   [20, 142, `Mozilla/5.0 (Windows NT 10.0; Win64; x64) ${CHROMIUM} Chrome/$.0.0.0 Safari/537.36`],
   [8, 142, `Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) ${CHROMIUM} Chrome/$.0.0.0 Safari/537.36`],
@@ -71,7 +71,7 @@ const BOTS: readonly (readonly [weight: number, agent: string])[] = [
 
 const OLDER_VERSIONS = 10
 
-/** Most have the newest version, or nearly. */
+/** Most readers have the newest version, or nearly. */
 export function browserAgent(random: Random): string {
   const [, newest, agent] = random.pick(BROWSERS, ([weight]) => weight)
   return agent.replaceAll('$', String(newest - Math.floor(random.fraction() ** 3 * OLDER_VERSIONS)))

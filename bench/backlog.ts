@@ -1,4 +1,4 @@
-/** One turn of whoever empties a queue: filled, emptied, and looked after. */
+/** One turn of one contender: fills a queue, lets the contender empty it, and checks the counts. */
 
 import type { Bench } from './bench.ts'
 import { type BenchDatabase, type ExpectedViews, wrongCounts } from './databases.ts'
@@ -8,28 +8,28 @@ import { untilCalm } from './measure.ts'
 import type { RunningProcess } from './processes.ts'
 import { fillQueue, queueDepth } from './publish.ts'
 
-/** How the queue is filled, and who empties it. */
+/** How the queue is filled, and which processes empty it. */
 export interface Backlog {
   /** Events in all messages. */
   total: number
   messages: Iterable<BenchMessage>
   /**
-   * Null for a contender that keeps nothing. `expected` is null for a store that held others before; it is read when
-   * all is counted.
+   * Null for a contender that stores nothing. `expected` is null for a store that held other views before; it is read when
+   * everything is counted.
    */
   counts: { database: BenchDatabase; expected: ExpectedViews | null } | null
   start(amqpUrl: string): Promise<readonly RunningProcess[]>
-  /** What is counted by now, where that is not to be read from `/metrics`. */
+  /** The number of counted events, where `/metrics` does not tell it. */
   counted?: () => Promise<number>
   onSample?(sample: Sample, consumers: readonly RunningProcess[]): void
 }
 
 export interface Emptied extends Drained {
-  /** Why the figure does not count; null when the counts are right. */
+  /** Why the figure is void; null when the counts are right. */
   wrong: string | null
 }
 
-/** Publishes everything, lets the contender begin, and looks afterwards whether it has counted right. */
+/** Publishes everything, starts the contender, and then checks its counts. */
 export async function runBacklog(bench: Bench, backlog: Backlog): Promise<Emptied> {
   const { total, messages, counts, start, counted, onSample } = backlog
   const broker = await bench.broker()

@@ -1,4 +1,4 @@
-/** What a part of the benchmark has to do with: private servers, a folder of its own, and somewhere to say how it goes. */
+/** What a part of the benchmark gets: private servers, its own folder, and a way to report progress. */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,6 @@ import { join, resolve } from 'node:path'
 import { createProgressBar } from '../packages/analytics/src/progress.ts'
 import { type Clickhouse, startClickhouse } from '../tools/stack/clickhouse.ts'
 import { ensureClickhouse } from '../tools/stack/clickhouse-install.ts'
-import { ensureInstalled } from '../tools/stack/install.ts'
 import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { type Postgres, startPostgres } from '../tools/stack/postgres.ts'
 import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
@@ -15,37 +14,37 @@ import { chosenStack, type Stack, stackNamed } from '../tools/stack/stacks.ts'
 import { type BenchEngine, clickhouseEngine, mysqlEngine, sqliteEngine } from './databases.ts'
 
 export interface BenchOptions {
-  /** Smaller and fewer: for a first impression. */
+  /** Fewer events, for a first impression. */
   quick: boolean
-  /** How often each contender has its turn. */
+  /** The number of turns for each contender. */
   rounds: number
-  /** Raw rows of a big store. */
+  /** Raw rows in a big store. */
   rows: number
-  /** Where big stores are kept, and found again by a later run; temporary if absent. */
+  /** The folder that keeps big stores for later runs; absent: they are temporary. */
   stores?: string
 }
 
 export interface Bench extends BenchOptions {
-  /** Temporary. */
+  /** Removed at the end. */
   folder: string
   stores: string
-  /** Started at the first asking. */
+  /** Started at the first call. */
   broker(): Promise<Rabbitmq>
-  /** Started at the first asking for these arguments; the server's default settings without any. */
+  /** Started at the first call with these arguments; without any, it has the server's default settings. */
   mariadb(...args: string[]): Promise<Mysql>
-  /** The same, of the stack of that name. */
+  /** The same, from the named stack. */
   serverOf(stack: string, ...args: string[]): Promise<Mysql>
-  /** Another one, on data that are kept in a folder. */
+  /** Another server, on data that are kept in a folder. */
   mariadbIn(folder: string, args: readonly string[]): Promise<Mysql>
-  /** Started at the first asking; undefined where it cannot be installed. */
+  /** Started at the first call; undefined where it cannot be installed. */
   postgres(): Promise<Postgres | undefined>
-  /** Started at the first asking; undefined where there is none for this machine. */
+  /** Started at the first call; undefined where there is none for this machine. */
   clickhouse(): Promise<Clickhouse | undefined>
-  /** A line that stays. */
+  /** Prints a line that stays. */
   say(line: string): void
-  /** What is being done now: a bar on a terminal, nothing elsewhere. */
+  /** Shows the current step: a progress bar on a terminal, nothing elsewhere. */
   progress(step: string, done: number, total: number): void
-  /** Ends and removes all of it. */
+  /** Stops all servers and removes their files. */
   end(): Promise<void>
 }
 
@@ -97,7 +96,7 @@ export function createBench(options: BenchOptions): Bench {
     serverOf: (stack, ...args) => serverOf(stackNamed(stack), args),
     postgres() {
       postgres ??= start(async () => {
-        await ensureInstalled(['postgres'], say)
+        await ensureParts(['postgres'], chosenStack(), say)
         return startPostgres()
       }).catch(error => {
         say(`without PostgreSQL: ${error.message}`)
@@ -123,14 +122,14 @@ export function createBench(options: BenchOptions): Bench {
     },
     async end() {
       bar.end()
-      // A server that is still starting is stopped too.
+      // Also stops a server that is still starting.
       await Promise.allSettled([broker, postgres, clickhouse, ...servers.values()])
       while (stops.length > 0) await stops.pop()!()
     },
   }
 }
 
-/** All there are, on servers with their default settings. */
+/** All engines that can run here, on servers with their default settings. */
 export async function benchEngines(bench: Bench): Promise<BenchEngine[]> {
   const clickhouse = await bench.clickhouse()
   return [

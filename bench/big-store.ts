@@ -1,4 +1,4 @@
-/** A store with years of use behind it: filled once for all parts that need one, and kept for later runs if asked. */
+/** A store after years of use: filled once for all parts that need one, and kept for later runs on request. */
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,21 +11,21 @@ import { linesOf } from './processes.ts'
 
 export const BIG_POSTS = 100_000
 export const BIG_DAYS = 365
-/** Until then they are old; what a part publishes comes after. */
+/** All rows are older than this; what a part publishes is newer. */
 const AGE_MS = 3 * 86_400_000
 
-/** What a server needs so that the indexes of ten million rows stay in memory. */
+/** Server options that keep the indexes of ten million rows in memory. */
 export const BIG_POOL = ['--innodb-buffer-pool-size=4G', '--innodb-log-file-size=1G']
 
 export interface BigStore {
   rows: number
-  /** How fast it was filled, hundredth by hundredth. */
+  /** The filling speed, hundredth by hundredth. */
   filled: Filled[]
 }
 
 const MARIADB_NAME = 'big'
 
-/** The SQLite file, filled at the first asking. */
+/** The SQLite file, filled at the first call. */
 export async function bigSqlite(bench: Bench, rows: number): Promise<BenchDatabase & BigStore> {
   const folder = join(bench.stores, `sqlite-${rows}`)
   begin(folder)
@@ -34,7 +34,7 @@ export async function bigSqlite(bench: Bench, rows: number): Promise<BenchDataba
   return { ...database, rows, filled }
 }
 
-/** The MariaDB of those arguments, on the one data directory that all servers with this many rows use in turn. */
+/** A MariaDB with these arguments, on the one data directory that all servers with this many rows use in turn. */
 export async function bigMariadb(
   bench: Bench,
   rows: number,
@@ -53,7 +53,7 @@ async function fillMariadb(bench: Bench, folder: string, rows: number): Promise<
   try {
     const { url } = await server.database(MARIADB_NAME)
     const database = mysqlDatabase(url, server.pid)
-    // Nothing is lost if the machine is: it would be filled again.
+    // A crash of the machine loses nothing that matters: the store would be filled again.
     await database.query('SET GLOBAL innodb_flush_log_at_trx_commit = 0')
     await fillOnce(bench, folder, database, rows)
   } finally {
@@ -61,7 +61,7 @@ async function fillMariadb(bench: Bench, folder: string, rows: number): Promise<
   }
 }
 
-/** A database of the ClickHouse of all parts. Its days are settled, all but those of what a part publishes. */
+/** A database on the ClickHouse that all parts share. Its days are settled, except for those of what a part publishes. */
 export async function bigClickhouse(
   bench: Bench,
   server: Clickhouse,
@@ -102,13 +102,13 @@ function fill(
   return linesOf<Filled>('fill', argument, bench.folder, line => bench.progress('fill', line.rows, rows))
 }
 
-/** A store that was begun and never completed is begun anew. */
+/** Deletes a store that was started but never completed. */
 function begin(folder: string): void {
   if (!existsSync(marker(folder))) rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
 }
 
-/** Written when a store is complete: how fast it was filled. */
+/** Written when a store is complete; holds the filling speed. */
 function marker(folder: string): string {
   return join(folder, 'filled.json')
 }

@@ -1,4 +1,4 @@
-/** Figures as SVG, readable on a light page and on a dark one. */
+/** Figures as SVG, readable on light and on dark pages. */
 
 import * as Plot from '@observablehq/plot'
 import { parseHTML } from 'linkedom'
@@ -8,10 +8,10 @@ const SVG = 'http://www.w3.org/2000/svg'
 const WIDTH = 860
 const ROW_HEIGHT = 26
 const LETTER_WIDTH = 6.4
-/** So many lines of text fit into the height of a chart. */
+/** The number of text lines that fit into the height of a chart. */
 const LETTERS_HIGH = 18
 
-// A picture in a README is shown by itself: it has to bring its own background, or it may be dark on dark.
+// A README shows the picture as an image, so it needs its own background; otherwise it may be dark on dark.
 const STYLE = `
   svg { background: #ffffff; color: #1f2328; --bar: #2f6fab; --bar-2: #c2703d; --bar-3: #4f8f5b; --bar-4: #8a63b0; }
   @media (prefers-color-scheme: dark) {
@@ -21,19 +21,19 @@ const COLORS = ['var(--bar)', 'var(--bar-2)', 'var(--bar-3)', 'var(--bar-4)'] as
 
 export interface Bar extends Summary {
   title: string
-  /** Ours, among others. */
+  /** Marks our own bars among others. */
   stressed: boolean
 }
 
 export interface BarChart {
-  /** For whoever cannot see it. */
+  /** Also the text alternative. */
   title: string
   unit: string
   bars: readonly Bar[]
   format: (value: number) => string
 }
 
-/** Medians as bars, with a line from the least to the greatest. */
+/** Medians as bars, each with a line from minimum to maximum. */
 export function barChart({ title, unit, bars, format }: BarChart): string {
   const longest = Math.max(...bars.map(({ title }) => title.length))
   const greatest = Math.max(...bars.map(({ max }) => max))
@@ -67,7 +67,7 @@ export interface Point {
 }
 
 export interface LineChart {
-  /** For whoever cannot see it. */
+  /** Also the text alternative. */
   title: string
   xLabel: string
   yLabel: string
@@ -76,7 +76,7 @@ export interface LineChart {
   yFormat: (value: number) => string
 }
 
-/** A line for each series, with its name at its end. */
+/** One line per series, with its name at the end. */
 export function lineChart({ title, xLabel, yLabel, points, xFormat, yFormat }: LineChart): string {
   const series = [...new Set(points.map(point => point.series))]
   const longest = Math.max(...series.map(name => name.length))
@@ -99,7 +99,7 @@ export function lineChart({ title, xLabel, yLabel, points, xFormat, yFormat }: L
   })
 }
 
-/** Names of lines that end closer to each other than `gap` are moved apart. */
+/** Moves names apart where lines end closer to each other than `gap`. */
 function apart(ends: readonly Point[], gap: number): Point[] {
   let free = Number.NEGATIVE_INFINITY
   return ends
@@ -114,7 +114,7 @@ function apart(ends: readonly Point[], gap: number): Point[] {
 function draw(title: string, options: Plot.PlotOptions): string {
   const { document } = parseHTML('<!doctype html><html></html>')
   const svg = Plot.plot({ ...options, document, width: WIDTH, style: { fontSize: '12px' } })
-  // What the library would have of a page; a file of its own is asked for nothing of the kind.
+  // The library's style is meant for a web page, and does not apply to a file of its own.
   svg.querySelector('style')?.remove()
   svg.prepend(element(document, 'title', title), element(document, 'style', STYLE))
   svg.setAttribute('role', 'img')

@@ -1,4 +1,4 @@
-/** What more consumers on the same queues bring: they share the events, and the database's rows. */
+/** What additional consumers of the same queues gain: they share the events, and the database's rows. */
 
 import { runBacklog } from './backlog.ts'
 import { benchEngines } from './bench.ts'
@@ -48,7 +48,7 @@ export const CONSUMERS = part<ConsumersMeasured>({
           messages,
           counts,
           start,
-          // Consumers that wait for SQLite's lock tell late how much they have counted.
+          // Consumers that wait for SQLite's lock report their counts late.
           counted: () => viewsIn(database),
         })
         if (wrong !== null) throw new Error(wrong)

@@ -1,4 +1,4 @@
-/** The engines that are measured, and a way into each database behind the service's back. */
+/** The measured engines, and direct access to each database, past the service. */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,13 +11,13 @@ import { type Postgres, queryPostgres } from '../tools/stack/postgres.ts'
 
 export type Row = Record<string, unknown>
 
-/** On ClickHouse: a plain table that `bare-insert.ts` makes. */
+/** On SQLite and ClickHouse: a plain table that `bare-insert.ts` creates. */
 export const BARE_TABLE = 'bare_rows'
 
-/** The service's defaults, and whatever readers are told apart by in the database. */
+/** The service's defaults; `null` accepts whatever setting the database already has. */
 const SETTINGS = { timeZone: 'UTC', windowHours: 24, uniqueBy: null, bots: 'count' } as const
 
-/** With every batch, where rows and counters are one transaction. */
+/** For engines where rows and counters are one transaction. */
 const COUNTED_AT_ONCE = {
   bareTable: 'post_views',
   viewsRecorded: 'SELECT SUM(view_count) AS views FROM site_view_aggregates',
@@ -25,17 +25,17 @@ const COUNTED_AT_ONCE = {
 } as const
 
 export interface BenchDatabase {
-  /** Its `DATABASE_URL`. */
+  /** The service's `DATABASE_URL`. */
   url: string
-  /** Of its server; undefined when it has none. */
+  /** The server's pid; undefined when there is no server. */
   serverPid: number | undefined
-  /** Where a bare insert puts its rows. */
+  /** The table for a bare insert's rows. */
   bareTable: 'post_views' | typeof BARE_TABLE
-  /** As SQL: `SELECT views`, how many it has recorded. */
+  /** SQL that selects the number of recorded views as `views`. */
   viewsRecorded: string
-  /** Counts what is only recorded so far. */
+  /** Counts rows that are only recorded so far. */
   countAll(): Promise<void>
-  /** Runs statements one after the other on one connection; gives the rows of the last. */
+  /** Runs statements in order on one connection; returns the rows of the last. */
   query(...statements: string[]): Promise<Row[]>
 }
 
@@ -100,6 +100,7 @@ export function sqliteDatabase(path: string): BenchDatabase {
     url: `sqlite:${path}`,
     serverPid: undefined,
     ...COUNTED_AT_ONCE,
+    bareTable: BARE_TABLE,
     async query(...statements) {
       using database = new DatabaseSync(path, { timeout: 10_000 })
       return statements.map(sql => database.prepare(sql).all()).at(-1) ?? []
@@ -133,7 +134,7 @@ export function mysqlDatabase(url: string, serverPid: number): BenchDatabase {
   return { url, serverPid, ...COUNTED_AT_ONCE, query: (...statements) => queryMysql(url, statements) }
 }
 
-/** A database for as long as the work lasts. */
+/** Creates a database, and drops it when the work is done. */
 export async function withDatabase<T>(
   engine: BenchEngine,
   work: (database: BenchDatabase) => Promise<T>,
@@ -160,7 +161,7 @@ async function queryMysql(url: string, statements: readonly string[]): Promise<R
   }
 }
 
-/** What the tables must say, however the events came. */
+/** The counts that the tables must hold, whatever the order of events. */
 export type ExpectedViews = ReadonlyMap<string, number>
 
 export function expectedViews(events: readonly { post_uuid: string }[]): ExpectedViews {
@@ -169,7 +170,7 @@ export function expectedViews(events: readonly { post_uuid: string }[]): Expecte
   return views
 }
 
-/** What is wrong with the counts in the articles' two tables; null when nothing is. */
+/** What is wrong with the counts in the articles' two tables; null when they are right. */
 export async function wrongCounts(database: BenchDatabase, expected: ExpectedViews): Promise<string | null> {
   await database.countAll()
   return (

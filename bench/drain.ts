@@ -1,19 +1,19 @@
-/** Watches a process empty a queue, and tells how fast it was and who spent what on it. */
+/** Watches a process empty a queue, and measures its speed and the CPU time of each process. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cpuSeconds, peakResidentBytes } from './measure.ts'
 import type { RunningProcess } from './processes.ts'
 
 export interface DrainOptions {
-  /** Each answers `/metrics` with how many events it has counted. */
+  /** Each reports on `/metrics` how many events it has counted. */
   consumers: readonly RunningProcess[]
-  /** What is counted by now, where that is not to be read from `/metrics`. */
+  /** The number of counted events, where `/metrics` does not tell it. */
   counted?: () => Promise<number>
   /** Events in the queue before it started. */
   total: number
-  /** Processes that share the work, by what they are called. */
+  /** Pids of other processes that take part, by name. */
   others: Readonly<Record<string, number>>
-  /** Without any progress for so long it is given up. */
+  /** Gives up after this long without progress. */
   patienceMs?: number
   onSample?: (sample: Sample) => void
 }
@@ -30,19 +30,19 @@ export interface Drained {
   /** From the first sample with at least 5 % counted to the last one. */
   seconds: number
   eventsPerSecond: number
-  /** CPU milliseconds for each 1,000 events in that time, by process; `service` is all consumers. */
+  /** CPU milliseconds per 1,000 events in that time, by process; `service` is the sum of all consumers. */
   cpuMsPer1000: Record<string, number>
-  /** Of the consumer that took most. */
+  /** Of the consumer with the most. */
   peakResidentBytes: number
 }
 
-/** Until then it starts, subscribes, and its code is compiled. */
+/** Not measured: the consumer starts, subscribes, and its code is compiled. */
 const WARM_SHARE = 0.05
 const SAMPLE_MS = 50
 const PATIENCE_MS = 60_000
 const COUNTED = /^postviews_events_total\{outcome="counted",reason=""\} (\d+)$/m
 
-/** @throws {Error} when a consumer ends, or all stand still */
+/** @throws {Error} when a consumer ends, or none makes progress */
 export async function drain(options: DrainOptions): Promise<Drained> {
   const { consumers, total, others, patienceMs = PATIENCE_MS, onSample } = options
   const { counted: countedByNow = async () => sum(await Promise.all(consumers.map(countedBy))) } = options
@@ -70,7 +70,7 @@ export async function drain(options: DrainOptions): Promise<Drained> {
 
 export async function countedBy(consumer: RunningProcess): Promise<number> {
   if (!consumer.isRunning) {
-    await consumer.stop() // Tells how it ended.
+    await consumer.stop() // Reports how it ended.
   }
   const response = await fetch(`${consumer.url}/metrics`, { signal: AbortSignal.timeout(10_000) })
   const text = await response.text()

@@ -1,4 +1,4 @@
-/** The events that every contender gets: the same ones for the same seed, but for the random bits of their ids. */
+/** The events that every contender gets: the same seed gives the same events, except for the random bits of their ids. */
 
 import type { ViewEvent } from '@postviews/client/src/index.ts'
 import { Outbox } from '../packages/client/src/outbox.ts'
@@ -9,15 +9,15 @@ import { botAgent, browserAgent } from './agents.ts'
 export interface EventsOptions {
   seed: string
   count: number
-  /** The last one's time; Unix milliseconds. */
+  /** The time of the last event; Unix milliseconds. */
   untilMs: number
-  /** 1,000. */
+  /** Default 1,000. */
   posts?: number
-  /** Over how many days they are spread evenly, in order. 3. */
+  /** The events are spread evenly over this many days, in order. Default 3. */
   days?: number
 }
 
-/** An event with everything that a publisher of ours writes. */
+/** An event with every field that our publishers write. */
 export type BenchEvent = Required<
   Pick<ViewEvent, 'event_id' | 'user_id' | 'ip' | 'user_agent' | 'referer'>
 > & {
@@ -26,7 +26,7 @@ export type BenchEvent = Required<
   timestamp: string
 }
 
-/** What travels as one. */
+/** Events that travel in one message. */
 export interface BenchMessage {
   /** The AMQP message_id. */
   id: string
@@ -35,10 +35,10 @@ export interface BenchMessage {
 }
 
 const DAY_MS = 86_400_000
-/** Those who come back. */
+/** Readers who come back. */
 const READERS = 5_000
 const RETURNING_SHARE = 0.65
-/** 30 % of all views: only those who come back are signed in. */
+/** 30 % of all views: only readers who come back are signed in. */
 const SIGNED_IN_SHARE = 0.3 / RETURNING_SHARE
 const BOT_SHARE = 0.06
 const IPV4_SHARE = 0.6
@@ -60,12 +60,12 @@ const SITES = [
   'android-app://com.google.android.googlequicksearchbox/',
 ] as const
 
-/** Oldest first, as they would stand in a queue. */
+/** Oldest first, as in a queue. */
 export function makeEvents(options: EventsOptions): BenchEvent[] {
   return [...generateEvents(options)]
 }
 
-/** As `makeEvents`, for as many as should not be in memory at once. */
+/** As `makeEvents`, for more events than should be in memory at once. */
 export function* generateEvents(options: EventsOptions): Generator<BenchEvent> {
   const { seed, count, untilMs, posts: postCount = 1_000, days = 3 } = options
   const random = new Random(seed)
@@ -95,12 +95,12 @@ export function postUuids(count: number): string[] {
   return Array.from({ length: count }, () => random.uuid())
 }
 
-/** A few are hot, most are hardly read: the probability of rank r is about that of r^-1 (Zipf). From 0 on. */
+/** Few posts are popular, most are hardly read: rank r has a probability of about r^-1 (Zipf). Ranks start at 0. */
 export function zipf(random: Random, count: number): number {
   return Math.min(count - 1, Math.floor(Math.exp(random.fraction() * Math.log(count + 1))) - 1)
 }
 
-/** One message for each event, as the client sends it when told so. */
+/** One message per event, as the client sends it when configured so. */
 export function oneByOne(events: readonly BenchEvent[]): BenchMessage[] {
   return events.map(event => ({
     id: event.event_id!,
@@ -109,7 +109,7 @@ export function oneByOne(events: readonly BenchEvent[]): BenchMessage[] {
   }))
 }
 
-/** Events travel together as the client groups them, by its own code and with its defaults (see `createTracker`). */
+/** Groups events as the client does, with its own code and defaults (see `createTracker`). */
 export function grouped(events: readonly BenchEvent[]): BenchMessage[] {
   const outbox = new Outbox({
     maxBufferedEvents: Number.POSITIVE_INFINITY,
@@ -148,7 +148,10 @@ function referer(random: Random): string {
   return /[=/]$/.test(site) && random.chance(0.7) ? site + random.below(1e7).toString(36) : site
 }
 
-/** Nobody's: 198.18.0.0/15 is set aside for tests, 2001:db8::/32 for documentation. Readers' IPv6 addresses are random to the end. */
+/**
+ * Addresses that belong to nobody: 198.18.0.0/15 is reserved for tests, 2001:db8::/32 for documentation. Readers' IPv6 addresses
+ * are random to the last bit.
+ */
 function address(random: Random): string {
   if (random.chance(IPV4_SHARE))
     return `198.${18 + random.below(2)}.${random.below(256)}.${1 + random.below(254)}`

@@ -1,4 +1,4 @@
-/** How long a view takes from `trackView` to the internal API, while 5,000 others a second are published beside it. */
+/** How long a view takes from `trackView` to the internal API, while 5,000 other views per second are published. */
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,16 +21,16 @@ import { milliseconds, table, thousands, withRange } from './tables.ts'
 
 const EVENTS_PER_SECOND = 5_000
 const SECONDS = { full: 20, quick: 8 }
-/** Until the service has begun, and its code is compiled. */
+/** Not measured: the service starts, and its code is compiled. */
 const WARM_SECONDS = 4
 const PROBE_EVERY_MS = 50
-/** How often the API is asked, beyond the time that an answer takes: what is seen is late by that much at most. */
+/** The interval between two requests, in addition to the answer's time. It is the greatest error of the measurement. */
 const ASK_EVERY_MS = 2
 const PROBE_DEADLINE_MS = 30_000
 
 interface FreshnessRun {
   latencies: Latencies
-  /** What was really published, a second. */
+  /** The rate that was really published, per second. */
   eventsPerSecond: number
 }
 
@@ -122,7 +122,7 @@ async function declareQueues(amqpUrl: string): Promise<void> {
   await connection.close()
 }
 
-/** In a process of its own. */
+/** Runs in its own process. */
 export function publishSteadily(
   bench: Bench,
   amqpUrl: string,
@@ -133,7 +133,7 @@ export function publishSteadily(
   return runContender('steady-publisher', argument, bench.folder)
 }
 
-/** Publishes a view of a new post again and again, and asks the API for those that are not visible yet. */
+/** Publishes a view of a new post again and again, and asks the API for those not visible yet. */
 async function probe(amqpUrl: string, apiUrl: string, seconds: number): Promise<Latencies> {
   const tracker = createTracker({ url: amqpUrl, log: () => {} })
   const stats = createStats({ baseUrl: apiUrl, key: API_KEY })
@@ -154,7 +154,7 @@ async function probe(amqpUrl: string, apiUrl: string, seconds: number): Promise<
         waiting.set(post, nowMs)
         tracker.trackView({ post_uuid: post, ip: '192.0.2.1' })
       }
-      // Together in one call, so that asking stays a small part of the load.
+      // One call for many posts, so that these requests remain a small part of the load.
       const posts = [...waiting.keys()].slice(0, 200)
       const answer = posts.length === 0 ? [] : (await stats.postsViews(posts)).posts
       const seenMs = performance.now()

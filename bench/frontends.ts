@@ -1,4 +1,4 @@
-/** Whether the panel's server and the sample blog keep up: one figure each. */
+/** Whether the panel's server and the sample blog are fast enough: one figure each. */
 
 import { createTracker } from '@postviews/client/src/index.ts'
 import { loadPosts } from '../examples/blog/src/posts.ts'
@@ -21,7 +21,7 @@ const PASSWORD = 'the password of the benchmark'
 
 interface FrontendRun {
   requestsPerSecond: number
-  /** Of CPU time of the server alone. */
+  /** Per second of CPU time of the server alone. */
   requestsPerCpuSecond: number
   latencies: Latencies
 }

@@ -1,4 +1,4 @@
-/** What a view costs when the store has grown, and when the queue has. */
+/** What a view costs in a store that has grown, and at the end of a long queue. */
 
 import { runBacklog } from './backlog.ts'
 import type { Bench } from './bench.ts'
@@ -23,7 +23,7 @@ import { decimal, megabytes, table, thousands, withRange } from './tables.ts'
 
 const EVENTS = { full: 200_000, quick: 50_000 }
 const ROUNDS = 3
-/** A tenth of the big store's rows: a million where it has ten. */
+/** The backlog has a tenth of the big store's rows: a million when it has ten. */
 const BACKLOG_SHARE = 10
 
 interface StoreGrowth {
@@ -34,12 +34,12 @@ interface StoreGrowth {
   filled: Filled[]
 }
 
-/** How much of a server's pool an index takes, of which the server wants more than there is. */
+/** How many pages of the server's buffer pool an index uses. The server would need a larger pool. */
 interface PoolShare {
   /** `table.index`. */
   index: string
   pages: number
-  /** Of them those that were changed and are not written yet. */
+  /** Pages of them that were changed and not written yet. */
   changed: number
 }
 
@@ -47,7 +47,7 @@ interface GrowthMeasured {
   posts: number
   days: number
   stores: StoreGrowth[]
-  /** Of the default pool when the big store was counted into; the greatest first. */
+  /** The default pool while views were counted into the big store, greatest first. */
   pool: PoolShare[]
   backlogs: LongBacklog[]
 }
@@ -91,7 +91,7 @@ export const GROWTH = part<GrowthMeasured>({
         yLabel: 'events/s',
         xFormat: decimal,
         yFormat: thousands,
-        // One fill serves all servers of MariaDB: only the first of them was there.
+        // All MariaDB servers use the same data, which were filled once: by the first server.
         points: stores.slice(0, 2).flatMap(({ title, filled }) =>
           tenths(filled).map(({ rows, eventsPerSecond }) => ({
             x: rows / 1e6,
@@ -125,7 +125,7 @@ const MARIADBS = [
 
 interface Stores {
   big: BenchDatabase & BigStore
-  /** Makes empty ones. */
+  /** Creates empty databases. */
   empty: BenchEngine
 }
 
@@ -138,7 +138,7 @@ async function mariadbStores(
   args: readonly string[],
 ): Promise<Stores & { stop(): Promise<void> }> {
   const big = await bigMariadb(bench, bench.rows, args)
-  // On a server of its own with the same settings: what one has in its pool is not to be the other's gain.
+  // On its own server with the same settings, so that neither profits from the other's buffer pool.
   const empty = mysqlEngine(await bench.mariadb(...args))
   return { big, empty, stop: big.stop }
 }
@@ -146,7 +146,7 @@ async function mariadbStores(
 /** The same events go into the big store and into an empty one, in turn. */
 async function measureStore(bench: Bench, title: string, { big, empty }: Stores): Promise<StoreGrowth> {
   const { rows, filled } = big
-  // What was read from the disk once is in memory from then on, as far as it fits.
+  // Reads the data from disk once; what fits stays in memory.
   await drainInto(bench, big, false, 'warm')
   const rounds = Math.min(bench.rounds, ROUNDS)
   let turn = 0
@@ -175,7 +175,7 @@ async function measureStore(bench: Bench, title: string, { big, empty }: Stores)
   }
 }
 
-/** @returns events a second. @throws {Error} when the counts are wrong; of a store that held others, its metric tells */
+/** @returns events per second. @throws {Error} when the counts are wrong; for a store that held other views, the metric decides */
 async function drainInto(
   bench: Bench,
   database: BenchDatabase,
@@ -192,7 +192,7 @@ async function drainInto(
     total: events.length,
     messages: grouped(events),
     counts: { database, expected: isEmpty ? expectedViews(events) : null },
-    // Ten million rows of a year are there to stay.
+    // The ten million rows span a year, and must stay.
     start: async amqpUrl => [
       await startService({
         amqpUrl,
@@ -246,7 +246,7 @@ function poolTable(pool: readonly PoolShare[]): string {
   )
 }
 
-/** What the cost may grow to; the default pool is too small for such a store, and its figure is only told. */
+/** The limit of the cost. The default pool is too small for such a store, so its figure has no limit. */
 const MOST: Readonly<Record<string, string>> = { SQLite: '1.5', 'MariaDB, pool of 4 GB': '1.6' }
 
 function backlogsTable(backlogs: readonly LongBacklog[]): string {
@@ -274,7 +274,7 @@ function backlogsTable(backlogs: readonly LongBacklog[]): string {
   )
 }
 
-/** Ten points are enough to see a line. */
+/** Reduces the samples to ten points, which are enough for a line. */
 function tenths(filled: readonly Filled[]): Filled[] {
   const size = Math.max(1, Math.ceil(filled.length / 10))
   return Array.from({ length: Math.ceil(filled.length / size) }, (_, at) => {

@@ -1,4 +1,4 @@
-/** Who takes part in the ingest part, and what a turn of each is. */
+/** The contenders of the ingest part, and what each does in a turn. */
 
 import { POST_VIEW_AGGREGATES, POST_VIEWS } from '../test/support/article-sql.ts'
 import { runBacklog } from './backlog.ts'
@@ -37,17 +37,17 @@ export interface IngestRun {
   events: number
   eventsPerSecond: number
   cpuMsPer1000: Record<string, number>
-  /** Why the figure does not count; null when the counts are right. */
+  /** Why the figure is void; null when the counts are right. */
   wrong: string | null
 }
 
-/** Events for a turn of several seconds each on two cores. */
+/** Numbers of events that make each turn last several seconds on two cores. */
 const EVENTS = {
   full: { nothing: 400_000, oneByOne: 8_000, single: 150_000, grouped: 300_000, nothingGrouped: 1_500_000 },
   quick: { nothing: 80_000, oneByOne: 2_000, single: 30_000, grouped: 60_000, nothingGrouped: 400_000 },
 }
 
-/** What a consumer of ours ends up with: two batches of 5,000 events, in messages of one or of a hundred. */
+/** The prefetch that our consumer settles at: two batches of 5,000 events, in messages of one or of a hundred. */
 const PREFETCH = { single: 10_000, grouped: 100 }
 /** 500 events. */
 const NOTHING_ACKS_EVERY = { single: 500, grouped: 5 }
@@ -71,7 +71,7 @@ export async function ingestTurns(bench: Bench): Promise<Turn<IngestRun>[]> {
     const turn = async () => {
       const pool = events.slice(0, counts.single)
       const once = group === 'single' ? oneByOne(pool) : grouped(pool)
-      // It looks at none of them, so that it may well get them more than once.
+      // This contender does not read the messages, so they may repeat.
       const messages = Array.from({ length: count / eventsPerMessage }, (_, at) => once[at % once.length]!)
       const argument: Omit<NothingOptions, 'amqpUrl'> = {
         messages: messages.length,

@@ -1,4 +1,4 @@
-/** How fast a backlog is counted: beside the limit, the article's way, and the bare insert of the same rows. */
+/** How fast a backlog is counted, compared with the upper bound, the article's consumer, and a bare insert of the same rows. */
 
 import type { Bench } from './bench.ts'
 import { barChart } from './charts.ts'
@@ -18,7 +18,7 @@ export interface IngestMeasured {
   contenders: IngestContender[]
 }
 
-/** The share of one in another that is asked for, and the one that is hoped for. */
+/** The required ratio of one contender to another, and the goal. */
 const COMPARED: readonly {
   of: string
   to: readonly string[]
@@ -85,7 +85,7 @@ function ratiosTable(contenders: readonly IngestContender[]): string {
   const byName = new Map(contenders.map(contender => [contender.name, contender]))
   return table(
     ['', 'beside', 'ratio, median (min to max)', 'at least', 'goal'],
-    // ClickHouse is not there on every machine.
+    // ClickHouse is not available on every machine.
     COMPARED.filter(({ of }) => byName.has(of)).map(({ of, to, least, goal }) => {
       const contender = byName.get(of)!
       const other = fastest(to.map(name => byName.get(name)!))
@@ -131,7 +131,7 @@ function figuresOf(contenders: readonly IngestContender[]): Shown['figures'] {
       ? []
       : [{ title: contender.title, stressed: contender.title.startsWith('postviews'), ...rate }]
   })
-  // The limit with grouped events is an order of magnitude above all else, which would be too small to be seen.
+  // `nothing, grouped` is an order of magnitude faster than all others, whose bars would be too small to see.
   const shown = bars.filter(({ title }) => !title.startsWith('nothing, grouped'))
   return {
     'ingest.svg': barChart({

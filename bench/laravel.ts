@@ -1,4 +1,4 @@
-/** What tracking costs a PHP worker: a page of a real Laravel under php-fpm, without the middleware, with it, and by the relay. */
+/** What tracking costs a PHP worker: a page of a real Laravel under php-fpm, without the middleware, with it, and through the relay. */
 
 import { existsSync } from 'node:fs'
 import { chmod, chown, mkdir } from 'node:fs/promises'
@@ -18,11 +18,11 @@ const PAGES = { full: 200, quick: 60 }
 /** The first pages compile and connect. */
 const WARM_PAGES = 30
 const FAR_MS = 20
-/** One works while the next waits: the only worker never waits for a request. */
+/** While one request is handled, the next one waits, so that the only worker is never idle. */
 const CONNECTIONS = 2
 
 interface PagesRun {
-  /** From one page to the next, of the only worker. */
+  /** The time of the only worker from one page to the next. */
   workerMs: number
 }
 
@@ -39,7 +39,7 @@ export const LARAVEL = part<LaravelMeasured>({
   async measure(bench) {
     const pages = bench.quick ? PAGES.quick : PAGES.full
     const { url: amqpUrl } = await bench.broker()
-    await fillQueue(amqpUrl, []) // Makes it.
+    await fillQueue(amqpUrl, []) // Declares the queue.
     const line = await startSlowLine(amqpUrl, FAR_MS)
     const blogs: (Blog & { relayed: RelayedBlog })[] = []
     const stops: (() => Promise<void>)[] = []
@@ -132,7 +132,7 @@ Route::get('/posts/{post}', [PostController::class, 'show'])->middleware('track.
 Route::get('/untracked/{post}', [PostController::class, 'show']);
 `
 
-/** Reading a count is another matter. */
+/** Shows no count: reading one is measured elsewhere. */
 const VIEW = '<h1>{{ $post->title }}</h1>\n'
 
 interface Blog {
@@ -164,14 +164,14 @@ async function startBlog(
 }
 
 interface RelayedBlog extends Blog {
-  /** @throws {Error} when the relay has not published one view more for each page */
+  /** @throws {Error} unless the relay has published exactly one more view for each page */
   relayed<T>(pages: number, work: () => Promise<T>): Promise<T>
 }
 
-/** What no relay that keeps its word can be quicker than. */
+/** The lower bound: no relay that keeps its promise can be faster. */
 const SYNCED = 'a server that syncs and answers in the place of the relay'
 
-/** Where the relay is away nothing else takes the views, so a round in which it was is void. */
+/** While the relay is away nothing else takes the views, so such a round is void. */
 async function startRelayedBlog(name: string, title: string, amqpUrl: string): Promise<RelayedBlog> {
   const blog = await startSocketBlog(name, title, {
     command: 'packages/client/bin/postviews-relay.mjs',
@@ -191,7 +191,7 @@ async function startRelayedBlog(name: string, title: string, amqpUrl: string): P
       const before = await confirmed()
       const outcome = await work()
       const expected = before + WARM_PAGES + pages
-      // It publishes in its own time, and the next round is not to wait for it.
+      // The relay publishes at its own pace; the next round must not wait for it.
       for (let tries = 0; tries < 100; tries++) {
         if ((await confirmed()) === expected) return outcome
         await sleep(20)
@@ -205,7 +205,7 @@ interface SocketBlog extends Blog {
   server: RunningProcess
 }
 
-/** A blog whose views go to what listens on the relay's socket. */
+/** A blog that sends its views to the process that listens on the relay's socket. */
 async function startSocketBlog(
   name: string,
   title: string,
@@ -223,7 +223,7 @@ async function startSocketBlog(
     async app => {
       const folder = join(app.folder, 'relay')
       await mkdir(folder)
-      // What is made in it is of the web server's group.
+      // The socket created in it gets the web server's group.
       await chown(folder, 0, WEB_USER)
       await chmod(folder, 0o2755)
       const socket = join(folder, 'relay.sock')
@@ -236,7 +236,7 @@ async function startSocketBlog(
         ...options,
         folder,
       })
-      // As the relay does.
+      // The mode that the relay gives its socket.
       await chmod(socket, 0o660)
     },
   )
@@ -244,7 +244,7 @@ async function startSocketBlog(
   return { ...blog, server: server!, stop }
 }
 
-/** @throws {Error} when a page is anything but 200 */
+/** @throws {Error} when a page answers anything but 200 */
 async function showPages(url: string, pages: number): Promise<PagesRun> {
   await show(url, WARM_PAGES)
   const since = performance.now()
@@ -263,12 +263,12 @@ async function show(url: string, pages: number): Promise<void> {
   await Promise.all(Array.from({ length: CONNECTIONS }, reader))
 }
 
-/** @throws {Error} when the queue has not one message more for each page: the worker was then spared work */
+/** @throws {Error} unless the queue has exactly one more message for each page: otherwise the worker did less work */
 async function published<T>(amqpUrl: string, pages: number, work: () => Promise<T>): Promise<T> {
   const before = await queueDepth(amqpUrl)
   const outcome = await work()
   const expected = before + WARM_PAGES + pages
-  // The last one is published after its page was sent.
+  // The last view is published after its page was sent.
   for (let tries = 0; tries < 100; tries++) if ((await queueDepth(amqpUrl)) === expected) return outcome
   throw new Error(`the queue holds ${await queueDepth(amqpUrl)} messages, not ${expected}`)
 }

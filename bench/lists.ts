@@ -1,4 +1,4 @@
-/** How long the largest answers take from a store with very many posts, and whether anybody waits for them. */
+/** How long the largest answers take with very many posts in the store, and whether other requests wait for them. */
 
 import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,16 +17,16 @@ import { decimal, megabytes, milliseconds, table, thousands } from './tables.ts'
 import { fillWide, lastDays, WIDE_DAYS } from './wide-store.ts'
 
 const POSTS = { full: [250_000, 1_000_000], quick: [20_000] }
-const HOSTS = { full: 1_000_000, quick: 20_000 }
+const HOSTS = { full: 20_000, quick: 5_000 }
 const SECONDS = { full: 4, quick: 1 }
 const EVENTS = { full: 800_000, quick: 200_000 }
 const INGEST_MS = 10_000
 const ROUNDS = 3
 const MANY = 50
 const MAX_TRIES = 10
-/** Each of the many asks so often while events are counted. */
+/** The interval of each of the many clients while events are counted. */
 const ASKED_EVERY_MS = 1_000
-/** Readers of the ingest's turns write to few of the posts. */
+/** The events of the ingest turns are views of few of the posts. */
 const EVENT_POSTS = 1_000
 
 interface Answers {
@@ -35,7 +35,7 @@ interface Answers {
   p50Ms: number
   p99Ms: number
   maxMs: number
-  /** For how long the event loop of the service was held at most, and what that computed. */
+  /** The longest delay of the service's event loop, and its CPU time. */
   loop: LoopHeld
 }
 
@@ -45,7 +45,7 @@ interface LoopHeld {
 }
 
 interface AtOnce {
-  /** Until all have their answers. */
+  /** Until all clients have their answers. */
   allMs: number
   livezMaxMs: number
   loop: LoopHeld
@@ -58,7 +58,7 @@ interface ListsMeasured {
     answers: Answers[]
     atOnce: AtOnce
     residentBytes: number
-    /** Turn by turn, alone and beside the many. */
+    /** By turn: without the many clients, and with them. */
     aloneEventsPerSecond: number[]
     besideEventsPerSecond: number[]
     besideLivezMaxMs: number
@@ -155,7 +155,7 @@ export const LISTS = part<ListsMeasured>({
 })
 
 interface Watched extends RunningProcess {
-  /** Since it was last asked. */
+  /** Since the last call. */
   loopHeld(): Promise<LoopHeld>
 }
 
@@ -252,7 +252,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startMs
 }
 
-/** What takes more than 15 s to read is 503 until it is read. */
+/** An answer that takes more than 15 s to read is 503 until it has been read. */
 async function untilAnswered(url: string): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
@@ -269,7 +269,7 @@ async function ask(url: string): Promise<void> {
   await answer.arrayBuffer()
 }
 
-/** Asks whether the process lives, again and again, and tells how long that took at most. */
+/** Requests `/livez` again and again, and returns the longest time. */
 function probeLivez({ url }: RunningProcess): { stop(): Promise<number> } {
   let isStopped = false
   const probing = (async () => {
@@ -331,7 +331,7 @@ async function measureIngest(bench: Bench, database: BenchDatabase, posts: numbe
 let turn = 0
 
 /**
- * Events counted a second while a queue is emptied, once the reader is ready.
+ * Events counted per second while a queue is emptied, once the reader is ready.
  * @param read begins to read, and gives what ends it
  */
 async function ingest(

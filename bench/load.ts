@@ -1,19 +1,19 @@
-/** Asks an HTTP server again and again, on connections that stay open. */
+/** Sends requests to an HTTP server again and again, on connections that stay open. */
 
 import { Agent, get, type OutgoingHttpHeaders } from 'node:http'
 
 export interface LoadOptions {
-  /** Of the next request: `http://127.0.0.1:PORT/PATH`. */
+  /** The URL of the next request: `http://127.0.0.1:PORT/PATH`. */
   nextUrl(): string
   headers?: OutgoingHttpHeaders
-  /** Each asks, waits for the answer, and asks again. */
+  /** Each sends a request, waits for the answer, and repeats. */
   connections: number
   seconds: number
 }
 
 export interface Loaded {
   requestsPerSecond: number
-  /** Milliseconds of each request, from asking to the last byte. */
+  /** Milliseconds of each request, from sending it to the answer's last byte. */
   tookMs: number[]
 }
 

@@ -1,4 +1,4 @@
-/** A queue of a million: whether its last tenth is counted like its first, and in how much memory. */
+/** A queue of a million: whether its last tenth is counted as fast as its first, and with how much memory. */
 
 import { runBacklog } from './backlog.ts'
 import type { Bench } from './bench.ts'
@@ -23,7 +23,7 @@ export const BACKLOG_KINDS = [
 export interface LongBacklog {
   title: string
   events: number
-  /** Events a second, tenth by tenth. */
+  /** Events per second, tenth by tenth. */
   deciles: number[]
   /** Bytes, of the service. */
   residentAt10: number
@@ -55,7 +55,7 @@ export function longBacklog(
     })
     if (emptied.wrong !== null) throw new Error(emptied.wrong)
     const at = (share: number) => samples.find(({ counted }) => counted >= share * total)!
-    // The first tenth begins where the start is over, as everywhere.
+    // The first tenth starts when the warm-up is over, as in every part.
     const limits = Array.from({ length: 11 }, (_, tenth) => (tenth === 0 ? 0.05 : tenth / 10) * total)
     const times = limits.map(counted => timeOf(samples, counted))
     const backlog: LongBacklog = {
@@ -74,7 +74,7 @@ export function longBacklog(
   })
 }
 
-/** When so many were counted: between two samples, in proportion. Milliseconds. */
+/** When this many events were counted, interpolated between two samples. Milliseconds. */
 function timeOf(samples: readonly Sample[], counted: number): number {
   const after = samples.findIndex(sample => sample.counted >= counted)
   const to = samples[after]!
@@ -83,7 +83,7 @@ function timeOf(samples: readonly Sample[], counted: number): number {
   return from.atMs + ((counted - from.counted) / (to.counted - from.counted)) * (to.atMs - from.atMs)
 }
 
-/** Some at a time: a million of them would take more memory than all the rest. Counts them as they go. */
+/** A few at a time, because a million would take more memory than everything else. Updates the expected counts. */
 function* messagesOf(
   source: EventsOptions,
   toMessages: (events: readonly BenchEvent[]) => BenchMessage[],

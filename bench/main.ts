@@ -1,4 +1,4 @@
-/** `npm run bench`: measures with a broker and databases of its own, and writes down what came of it. */
+/** `npm run bench`: measures with its own broker and databases, and writes the results down. */
 
 import { Argument, Command, InvalidArgumentError } from 'commander'
 import { chooseStack, STACKS } from '../tools/stack/stacks.ts'
@@ -93,7 +93,7 @@ async function measure(): Promise<void> {
     void bench.end().finally(() => process.exit(130))
   }
   onStopSignal(stop)
-  // `npm run bench | head`: nobody reads on.
+  // `npm run bench | head`: the reader has left.
   process.stdout.once('error', stop)
   try {
     const machine = describeMachine()
@@ -109,7 +109,7 @@ async function measure(): Promise<void> {
       publish(part, shown, result)
     }
   } catch (error) {
-    // What is under way when everything is stopped fails, which is no news.
+    // When everything is stopped, a failure of the current step is not worth reporting.
     if (isStopping) return
     bench.say(`bench: ${error instanceof Error ? error.message : error}`)
     process.exitCode = 1

@@ -1,4 +1,4 @@
-/** Figures from samples, and what the kernel knows of a process (Linux). */
+/** Figures from samples, and what the kernel knows about a process (Linux). */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,7 +20,7 @@ function medianOf(sorted: readonly number[]): number {
   return (percentile(sorted, 50) + sorted[Math.ceil(middle)]!) / 2
 }
 
-/** By nearest rank: a value that was seen. `sorted` ascending; `percent` from 0 to 100. */
+/** By nearest rank, so it is a value of the list. `sorted` ascending; `percent` from 0 to 100. */
 export function percentile(sorted: readonly number[], percent: number): number {
   if (sorted.length === 0) throw new RangeError('nothing was measured')
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]!
@@ -33,7 +33,7 @@ export interface Latencies {
   maxMs: number
 }
 
-/** Of milliseconds, in any order. */
+/** From milliseconds, in any order. */
 export function latenciesOf(valuesMs: readonly number[]): Latencies {
   const sorted = valuesMs.toSorted((a, b) => a - b)
   return {
@@ -44,10 +44,10 @@ export function latenciesOf(valuesMs: readonly number[]): Latencies {
   }
 }
 
-/** USER_HZ: what /proc counts CPU time in is always hundredths of a second (man 5 proc). */
+/** USER_HZ: /proc always counts CPU time in hundredths of a second (man 5 proc). */
 const TICKS_PER_SECOND = 100
 
-/** What the process and its children have spent so far, in user and kernel mode; 0 when it is gone. */
+/** CPU time of the process and its children so far, in user and kernel mode; 0 when it is gone. */
 export function cpuSeconds(pid: number): number {
   const stat = readProc(`${pid}/stat`)
   if (stat === undefined) return 0
@@ -62,7 +62,7 @@ export function residentBytes(pid: number): number {
   return kibibytes(pid, 'VmRSS')
 }
 
-/** The most resident memory it ever had; 0 when it is gone. */
+/** The peak of its resident memory; 0 when it is gone. */
 export function peakResidentBytes(pid: number): number {
   return kibibytes(pid, 'VmHWM')
 }
@@ -101,8 +101,7 @@ const CALM_MS = 300
 const CALM_DEADLINE_MS = 15_000
 
 /**
- * Waits until the processes do next to nothing: what one contender left them to do is not to be the next one's load.
- * No longer than 15 s.
+ * Waits until the processes are nearly idle, so that work left by one contender is not the next one's load. At most 15 s.
  */
 export async function untilCalm(pids: readonly number[]): Promise<void> {
   const spent = () => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)

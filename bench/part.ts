@@ -1,11 +1,11 @@
-/** A part of the benchmark: what it measures, and how what it measured is shown. */
+/** A part of the benchmark: what it measures, and how its results are shown. */
 
 import type { Bench } from './bench.ts'
 
 export interface Shown {
-  /** Markdown, by the name of its marker in the README. */
+  /** Markdown, by marker name in the README. */
   tables: Record<string, string>
-  /** SVG, by the file's name. */
+  /** SVG, by file name. */
   figures: Record<string, string>
 }
 
@@ -13,7 +13,7 @@ export interface Part {
   name: string
   /** One line, for `--help`. */
   help: string
-  /** Left out where no part is named: it installs servers of other systems, which needs root. */
+  /** Runs only when it is named: it installs servers of other systems, which needs root. */
   isOnlyByName?: true
   /** @returns what was measured, as plain JSON */
   measure(bench: Bench): Promise<unknown>
@@ -26,8 +26,8 @@ export interface PartOf<Measured> extends Pick<Part, 'name' | 'help' | 'isOnlyBy
   show(measured: Measured): Shown
 }
 
-/** Parts stand in one list, whatever they measure. */
+/** Hides the result's type, so that all parts fit into one list. */
 export function part<Measured>({ show, ...rest }: PartOf<Measured>): Part {
-  // results.json is written by `measure` alone.
+  // Only `measure` writes results.json.
   return { ...rest, show: measured => show(measured as Measured) }
 }

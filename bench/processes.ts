@@ -1,4 +1,4 @@
-/** What is measured runs as a process of its own, and none outlives the benchmark. */
+/** Runs what is measured in its own process. No process outlives the benchmark. */
 
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,20 +15,20 @@ export interface RunningProcess {
   readonly isRunning: boolean
   /** `http://127.0.0.1:PORT`. */
   url: string
-  /** In the orderly way. @throws {Error} with its last words, when it has ended before */
+  /** Stops it in an orderly way. @throws {Error} with its last output, when it has ended before */
   stop(): Promise<void>
 }
 
 export interface ProcessOptions {
   name: string
-  /** A program of ours, by its path from the root of the repository, and its arguments. */
+  /** A program of ours, by its path from the repository's root, and its arguments. */
   command: [program: string, ...args: string[]]
   env?: Record<string, string>
-  /** The variable of its environment that says where it listens; `PORT` by default. */
+  /** The environment variable with its port; `PORT` by default. */
   portName?: string
-  /** Answers as soon as it can be used; or, of what listens on no port, what tells that. */
+  /** The path that answers once it is ready; or, for a process without a port, a function that tells. */
   ready: string | (() => Promise<boolean>)
-  /** Where its log goes. */
+  /** The folder for its log. */
   folder: string
 }
 
@@ -36,7 +36,7 @@ const LOOK_MS = 500
 
 let started = 0
 
-/** Starts a program of ours that listens on a port, and waits until it answers. */
+/** Starts a program of ours, and waits until it is ready. */
 export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
   const { name, command, env = {}, portName = 'PORT', ready, folder } = options
   const [program, ...args] = command
@@ -95,7 +95,7 @@ export interface ServiceOptions {
   settings?: Record<string, string>
 }
 
-/** Our service, with its default settings; it answers `/metrics` and `/livez`, and under `API_KEY` the internal API. */
+/** Our service, with its default settings; it serves `/metrics` and `/livez`, and with `API_KEY` the internal API. */
 export function startService(options: ServiceOptions): Promise<RunningProcess> {
   const { command = 'serve', folder, settings } = options
   return startProcess({
@@ -107,7 +107,7 @@ export function startService(options: ServiceOptions): Promise<RunningProcess> {
   })
 }
 
-/** Runs one command of ours to its end. @throws {Error} with what it printed, when it fails */
+/** Runs one of our commands to its end. @throws {Error} with its output, when it fails */
 export async function postviews(options: ServiceOptions, ...args: string[]): Promise<void> {
   await runProgram([process.execPath, SERVICE, ...args], options.folder, {
     ...serviceEnv(options),
@@ -119,7 +119,7 @@ export async function postviews(options: ServiceOptions, ...args: string[]): Pro
  * Runs one of the contenders to its end.
  * @param argument goes to it as JSON
  * @returns the JSON in the last line it printed; what comes before are its logs
- * @throws {Error} with all that it printed, when it fails
+ * @throws {Error} with its whole output, when it fails
  */
 export async function runContender<Outcome>(
   name: string,
@@ -129,7 +129,7 @@ export async function runContender<Outcome>(
   return (await linesOf<Outcome>(name, argument, folder)).at(-1)!
 }
 
-/** As `runContender`, for one that prints line after line: each is also given to `onLine` about when it comes. */
+/** As `runContender`, for one that prints several lines: `onLine` gets each soon after it is printed. */
 export async function linesOf<Line>(
   name: string,
   argument: object,
@@ -149,14 +149,14 @@ export async function linesOf<Line>(
   return lines
 }
 
-/** As `runContender`, for one that is a PHP script. */
+/** As `runContender`, for a PHP script. */
 export async function runPhp<Outcome>(name: string, argument: object, folder: string): Promise<Outcome> {
   const program = join(import.meta.dirname, `contenders/${name}.php`)
   const printed = await runProgram(['php', program, JSON.stringify(argument)], folder)
   return JSON.parse(printed.trimEnd().split('\n').at(-1)!) as Outcome
 }
 
-/** Runs a program to its end, and gives what it printed. @throws {Error} with that, when it fails */
+/** Runs a program to its end and returns its output. @throws {Error} with that, when it fails */
 async function runProgram(
   command: string[],
   folder: string,

@@ -1,4 +1,4 @@
-/** Puts messages into the service's own queue, as fast as the broker confirms them; properties as the client sets them. */
+/** Publishes messages to the service's own queue, as fast as the broker confirms them, with the client's properties. */
 
 import {
   DEAD_QUEUE,
@@ -10,13 +10,13 @@ import {
 import { type ChannelModel, connect } from 'amqplib'
 import type { BenchMessage } from './events.ts'
 
-/** Unconfirmed at most, in messages and in bytes. */
+/** Limits of unconfirmed messages, in number and in bytes. */
 const WINDOW_MESSAGES = 4_000
 const WINDOW_BYTES = 4 * 1_048_576
 
 /**
- * All of them are confirmed, and in the queue, when this resolves.
- * @throws {Error} when the queue does not hold as many afterwards
+ * When this resolves, all messages are confirmed and in the queue.
+ * @throws {Error} when the queue then does not hold as many
  */
 export async function fillQueue(
   amqpUrl: string,
@@ -49,7 +49,7 @@ export async function fillQueue(
   })
 }
 
-/** Messages in the service's queue that nobody has taken. */
+/** Messages in the service's queue that no consumer has taken. */
 export function queueDepth(amqpUrl: string): Promise<number> {
   return withConnection(amqpUrl, depthOf)
 }

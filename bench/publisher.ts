@@ -1,4 +1,4 @@
-/** What `trackView` costs the process that calls it, with the broker up, slow, and away. */
+/** What `trackView` costs its calling process, with the broker up, slow, and away. */
 
 import { holdFreePort } from '../tools/stack/ports.ts'
 import type { Bench } from './bench.ts'

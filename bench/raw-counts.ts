@@ -1,4 +1,4 @@
-/** What the same answers would cost if nothing were counted beforehand: the raw rows asked, in SQL, by their indexes. */
+/** What the same answers would cost without counters: SQL on the raw rows, with their indexes. */
 
 import { BIG_POSTS } from './big-store.ts'
 import type { BenchDatabase } from './databases.ts'
@@ -7,7 +7,7 @@ import { summarize } from './measure.ts'
 
 export interface RawCount {
   question: string
-  /** Median of three, the first one apart: what it reads is in memory then, as far as it fits. */
+  /** Median of three runs, after a first one that reads the data into memory, as far as they fit. */
   tookMs: number
 }
 

@@ -23,7 +23,7 @@ import { decimal, milliseconds, table, thousands } from './tables.ts'
 
 const SECONDS = { full: 4, quick: 1 }
 const ROUNDS = 3
-/** The small store has so many times fewer views: 100,000 where the big one has ten million. */
+/** The small store has this many times fewer views: 100,000 where the big one has ten million. */
 const SMALLER = 100
 const MAX_RATE_EVENTS = 100_000
 const MANY_CONNECTIONS = 32
@@ -32,15 +32,15 @@ interface RouteReads {
   route: string
   small: Latencies
   big: Latencies
-  /** While views are counted at half the greatest rate. */
+  /** While views are counted at half the maximum rate. */
   busy: Latencies
-  /** While another service counts as many into another database: what of it comes of sharing the machine. */
+  /** While another service counts at that rate into another database: the part that comes from sharing the machine. */
   besideOther: Latencies
 }
 
 interface Throughput {
   requestsPerSecond: number
-  /** Of CPU time of service and database: what one core would answer. */
+  /** Per second of CPU time of service and database: what one core could answer. */
   requestsPerCpuSecond: number
 }
 
@@ -51,7 +51,7 @@ interface EngineReads {
   routes: RouteReads[]
   /** Of `/views`, with many connections. */
   throughput: Throughput
-  /** Half of what it counts at most. */
+  /** Half of the maximum rate. */
   busyEventsPerSecond: number
   rawCounts: RawCount[]
 }
@@ -143,7 +143,7 @@ async function measureReads(
     const took = new Map<string, Took>(
       ROUTES.map(({ title }) => [title, { small: [], big: [], busy: [], besideOther: [] }]),
     )
-    // What was read from the disk once is in memory from then on: what is compared is the price of the answers.
+    // Reads the data from disk once, because the parts compare the cost of answers from memory.
     for (const service of [ofSmall, ofBig]) await askForEveryPost(service)
     const rounds = Math.min(bench.rounds, ROUNDS)
     for (let round = 1; round <= rounds; round++) {

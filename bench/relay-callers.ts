@@ -1,4 +1,4 @@
-/** PHP workers that send views, to a relay beside them or directly, with the broker near, far and away. */
+/** PHP workers that send views, to a relay on their machine or directly, with the broker near, far and away. */
 
 import { existsSync, mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,29 +12,29 @@ import { type RunningProcess, runPhp, startProcess } from './processes.ts'
 import { fillQueue } from './publish.ts'
 import { startSlowLine } from './slow-line.ts'
 
-/** To one direction: a round trip takes twice as long. */
+/** In one direction: a round trip takes twice as long. */
 export const FAR_MS = 20
 export type Where = 'away' | 'near' | 'far'
 
 export interface Called extends Latencies {
   callsPerSecond: number
-  /** How far behind its own timetable a worker was at most; a generator that is late has measured itself. */
+  /** The greatest delay of a worker behind its own timetable. A late load generator has measured itself. */
   lateMs: number
   failed: number
-  /** Of the relay, for 1,000 views; 0 without one. */
+  /** Of the relay, per 1,000 views; 0 without a relay. */
   relayCpuMsPer1000: number
   relayPeakBytes: number
 }
 
 export interface CallOptions {
   way: 'relay' | 'direct'
-  /** The socket of the relay, or the broker's URL. */
+  /** The relay's socket, or the broker's URL. */
   address: string
   isKept: boolean
   workers: number
-  /** Of all workers together; 0: each as soon as the one before is answered. */
+  /** Total of all workers; 0: each worker's next call follows its last answer. */
   perSecond: number
-  /** Of all workers together. */
+  /** Total of all workers. */
   calls: number
 }
 
@@ -44,12 +44,12 @@ interface Printed {
   failed: number
 }
 
-/** The first calls of each worker compile, connect and warm the relay. */
+/** Not measured: the first calls of each worker compile, connect and warm up the relay. */
 const WARM_SHARE = 0.1
-/** PHP has started by then. */
+/** The time for PHP to start. */
 const START_SECONDS = 1
 
-/** Runs the workers, each a process of its own, and puts together what they say. */
+/** Runs the workers, each in its own process, and combines their results. */
 export async function call(bench: Bench, options: CallOptions, relay?: RunningProcess): Promise<Called> {
   const { way, address, isKept, workers, perSecond, calls } = options
   const callsEach = Math.ceil(calls / workers)
@@ -82,7 +82,7 @@ export async function call(bench: Bench, options: CallOptions, relay?: RunningPr
   }
 }
 
-/** The broker's URL from there, on a virtual host of its own with the service's queue. */
+/** The broker's URL at that distance, on a new virtual host with the service's queue. */
 export async function withBroker<T>(
   bench: Bench,
   where: Where,
@@ -98,7 +98,7 @@ export async function withBroker<T>(
   }
   const vhost = await (await bench.broker()).vhost()
   try {
-    await fillQueue(vhost.url, []) // Makes it.
+    await fillQueue(vhost.url, []) // Declares the queue.
     if (where === 'near') return await work(vhost.url)
     const line = await startSlowLine(vhost.url, FAR_MS)
     try {
@@ -118,8 +118,8 @@ export interface RunningRelay {
 }
 
 /**
- * With a spool of its own, and its default settings: it listens on no port. Another program may stand in for it, which reads the
- * same settings.
+ * A relay with its own spool and default settings, without a port. Another program that reads the same settings may take its
+ * place.
  */
 export async function startRelay(
   bench: Bench,

@@ -1,4 +1,4 @@
-/** A relay whose spool fills while the broker is away, rests, and is drained when the broker is back. */
+/** A relay whose spool fills while the broker is away, rests, and is drained when the broker returns. */
 
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ export interface Spooled {
   events: number
   acceptedPerSecond: number
   drainedPerSecond: number
-  /** Of the relay: the most while it filled, at rest, and the most while it drained. */
+  /** The relay's memory: its peak while the spool fills, at rest, and its peak while the spool drains. */
   fillingBytes: number
   restingBytes: number
   drainingBytes: number
@@ -29,7 +29,7 @@ const LOOK_MS = 20
 export async function spool(bench: Bench, events: number): Promise<Spooled> {
   const broker = await bench.broker()
   const name = `relay-${Date.now()}`
-  // Without its virtual host the broker lets nobody in, and so is away.
+  // Without its virtual host, the broker refuses the relay: to the relay it is away.
   const { process: relay, socket, spool: folder } = await startRelay(bench, `${broker.url}/${name}`)
   const memory = watchMemory(relay)
   try {
@@ -43,10 +43,10 @@ export async function spool(bench: Bench, events: number): Promise<Spooled> {
 
     const vhost = await broker.vhost(name)
     try {
-      await fillQueue(vhost.url, []) // Makes it.
+      await fillQueue(vhost.url, []) // Declares the queue.
       const drained = await drain({
         consumers: [relay],
-        // The relay removes a segment of 4 MB once all of its views are confirmed, so this counts in steps.
+        // The relay removes a segment of 4 MB only when all its views are confirmed, so this value moves in steps.
         counted: async () => Math.round(events * (1 - bytesIn(folder) / spooledBytes)),
         total: events,
         others: { broker: broker.pid },
@@ -75,7 +75,7 @@ function watchMemory(relay: RunningProcess) {
     most = Math.max(most, residentBytes(relay.pid))
   }, LOOK_MS)
   return {
-    /** Since it was asked last. */
+    /** The maximum since the last call. */
     most() {
       const seen = most
       most = 0
@@ -85,13 +85,13 @@ function watchMemory(relay: RunningProcess) {
   }
 }
 
-/** Of the records in a spool. */
+/** The bytes of the records in a spool. */
 function bytesIn(folder: string): number {
   const bytesOf = (name: string) => {
     try {
       return Math.max(0, statSync(join(folder, name)).size - HEADER_BYTES)
     } catch {
-      return 0 // Removed meanwhile.
+      return 0 // The relay removed it meanwhile.
     }
   }
   return readdirSync(folder)

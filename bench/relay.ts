@@ -1,4 +1,4 @@
-/** What a page pays for a view by way of the relay and directly, and what the relay itself needs for a million of them. */
+/** What a page pays for a view through the relay and directly, and what the relay itself needs for a million views. */
 
 import { ensureParts } from '../tools/stack/stack-install.ts'
 import { chosenStack } from '../tools/stack/stacks.ts'
@@ -13,14 +13,14 @@ import { ratios, type Turn, takeTurns } from './rounds.ts'
 import { megabytes, milliseconds, table, thousands, withRange } from './tables.ts'
 
 const STEADY = { perSecond: 2_000, workers: 8 }
-/** So many that they can be that many: each waits for its answer. */
+/** So many workers that they can reach this rate, though each waits for its answers. */
 const BUSY = { perSecond: 10_000, workers: 16 }
 const SECONDS = { full: 10, quick: 4 }
 const DIRECT_CALLS = { full: 500, quick: 100 }
 const SPOOLED = { full: 1_000_000, quick: 200_000 }
-/** A million is filled and drained in a minute; more turns would tell no more. */
+/** One round fills and drains a million in a minute; more rounds would not add information. */
 const SPOOL_ROUNDS = 3
-/** What is left of a call when the relay does nothing else. */
+/** The cost of a call when the relay does nothing else. */
 const REFERENCES = { 'answer-at-once': 'answers at once', 'answer-when-synced': 'syncs and answers' } as const
 const WHERE: Record<Where, string> = {
   away: 'the broker away',
@@ -31,7 +31,7 @@ const WHERE: Record<Where, string> = {
 interface RelayMeasured {
   calls: { title: string; where: Where; runs: Called[] }[]
   spooled: Spooled[]
-  /** What `createTracker` publishes itself, of the same events, confirmed a second. */
+  /** Rate of `createTracker` publishing the same events itself; confirmed per second. */
   directPerSecond: number[]
 }
 

@@ -1,4 +1,4 @@
-/** Where the figures go: results.json, figures/*.svg, and the README between its markers. */
+/** Where the results go: results.json, figures/*.svg, and the README between its markers. */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
@@ -9,7 +9,7 @@ const FOLDER = import.meta.dirname
 const RESULTS = join(FOLDER, 'results.json')
 const README = join(FOLDER, 'README.md')
 
-/** What was measured of one part, when, where and by which command. */
+/** The measurements of one part, with time, machine and command. */
 export interface Result {
   command: string
   /** ISO 8601. */
@@ -24,7 +24,7 @@ export function readResults(): Results {
   return existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Results) : {}
 }
 
-/** Keeps the results of other parts as they are. */
+/** Keeps the results of the other parts. */
 export function saveResult(name: string, result: Result): void {
   const results = { ...readResults(), [name]: result }
   writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`)
@@ -37,7 +37,7 @@ export function describeMachine(): string {
   return `${cpus().length} cores (${cpu?.model.trim()}), ${memory} GiB of memory, Linux ${release()}, Node ${process.version.slice(1)}`
 }
 
-/** Draws the figures anew, and fills the tables of the README. @throws {Error} when it has no place for one */
+/** Draws the figures again, and fills the README's tables. @throws {Error} when the README has no marker for one */
 export function publish({ name }: Part, { tables, figures }: Shown, result: Result): void {
   mkdirSync(join(FOLDER, 'figures'), { recursive: true })
   for (const [file, svg] of Object.entries(figures)) writeFileSync(join(FOLDER, 'figures', file), svg)
@@ -49,7 +49,7 @@ export function publish({ name }: Part, { tables, figures }: Shown, result: Resu
   writeFileSync(README, filled)
 }
 
-/** Replaces what stands between `<!-- NAME -->` and `<!-- /NAME -->`. */
+/** Replaces the text between `<!-- NAME -->` and `<!-- /NAME -->`. */
 export function fill(text: string, marker: string, content: string): string {
   const begin = `<!-- ${marker} -->\n`
   const end = `<!-- /${marker} -->`

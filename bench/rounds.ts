@@ -1,16 +1,16 @@
-/** Contenders take turns, A B C A B C: what the machine does besides befalls all of them alike. */
+/** Contenders take turns, A B C A B C, so that other load on the machine affects all of them alike. */
 
 import type { Bench } from './bench.ts'
 import { type Summary, summarize } from './measure.ts'
 
 export interface Turn<Run> {
   name: string
-  /** As tables call it. */
+  /** The name in tables. */
   title: string
   run(): Promise<Run>
 }
 
-/** The runs of each, by name, one for each round. */
+/** The runs of each contender, by name, one per round. */
 export async function takeTurns<Run>(
   bench: Bench,
   turns: readonly Turn<Run>[],
@@ -29,7 +29,7 @@ export async function takeTurns<Run>(
   return runs
 }
 
-/** How one compares with another: of each round's two figures, so that a slow round does not count for one alone. */
+/** Compares two contenders by the ratio within each round, so that a slow round does not affect only one of them. */
 export function ratios(of: readonly number[], to: readonly number[]): Summary {
   return summarize(of.map((value, round) => value / to[round]!))
 }

@@ -1,11 +1,11 @@
-/** What the internal API is asked. */
+/** The requests to the internal API. */
 
 import { Random } from '../tools/life/random.ts'
 import { postUuids, zipf } from './events.ts'
 
 export interface Route {
   title: string
-  /** Of the next question; posts are asked for as often as they are read. */
+  /** The path of the next request. Popular posts are asked for more often. */
   nextPath(): string
 }
 

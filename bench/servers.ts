@@ -1,4 +1,4 @@
-/** What the servers of other systems bring: ingest on MySQL and on two MariaDBs in one run, and what a binary log costs. */
+/** What other systems' servers achieve: ingest on MySQL and on two MariaDBs in one run, and the cost of a binary log. */
 
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import type { Mysql } from '../tools/stack/mysql.ts'
@@ -13,7 +13,7 @@ import { decimal, table, thousands, withRange } from './tables.ts'
 
 const EVENTS = { full: 300_000, quick: 60_000 }
 
-/** MariaDB has a binary log when it is told to, MySQL unless it is told not to. Synced with every commit, as MySQL's is. */
+/** MariaDB has a binary log only on request, MySQL unless told otherwise. Both sync it with every commit, MySQL's default. */
 const CONTENDERS = [
   { name: 'debian-12', stack: 'debian-12', log: '', args: [] },
   { name: 'debian-13', stack: 'debian-13', log: '', args: [] },
@@ -27,7 +27,7 @@ const CONTENDERS = [
   { name: 'mysql-log', stack: 'debian-unstable', log: ', with a binary log', args: [] },
 ] as const
 
-/** The share of one in another that is asked for; null where it is only told. */
+/** The required ratio of one contender to another; null where it is only reported. */
 const COMPARED = [
   { of: 'mysql', to: 'debian-12', least: 0.7 },
   { of: 'debian-13', to: 'debian-12', least: null },

@@ -1,9 +1,9 @@
-/** A line with latency and any bandwidth: every byte arrives so much later, and many may be under way. */
+/** A line with latency but unlimited bandwidth: every byte arrives later by that time, and many may be in transit. */
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export interface SlowLine {
-  /** The same URL, leading through it. */
+  /** The same URL, but through this line. */
   url: string
   close(): Promise<void>
 }
@@ -20,7 +20,7 @@ export async function startSlowLine(url: string, oneWayMs: number): Promise<Slow
       sockets.add(from)
       from.setNoDelay(true)
       from.on('error', () => {}) // 'close' follows, and ends the other side.
-      // Timers of one length fire in the order in which they were set.
+      // Timers of the same duration fire in the order in which they were set.
       from.on('data', bytes => void setTimeout(() => to.write(bytes), oneWayMs))
       from.on('close', () => {
         sockets.delete(from)

@@ -1,4 +1,4 @@
-/** Figures as text, and tables of them in Markdown that are also fit for a terminal. */
+/** Figures as text, and Markdown tables that are also readable on a terminal. */
 
 import type { Summary } from './measure.ts'
 
@@ -9,7 +9,7 @@ export function thousands(value: number): string {
   return WHOLE.format(value)
 }
 
-/** Two or three digits that mean something: `0.42`, `6.3`, `41`. */
+/** With two or three significant digits: `0.42`, `6.3`, `41`. */
 export function decimal(value: number): string {
   if (value >= 20) return thousands(value)
   return value >= 2 ? value.toFixed(1) : value.toFixed(2)

@@ -1,4 +1,4 @@
-/** A store with very many posts: its counters alone, for what is read from them. */
+/** A store with very many posts: only its counters are filled, to measure reads of them. */
 
 import type { Bench } from './bench.ts'
 import type { BenchDatabase } from './databases.ts'
@@ -6,7 +6,7 @@ import { postUuids } from './events.ts'
 import { postviews } from './processes.ts'
 
 export const WIDE_DAYS = 30
-/** Of a post's days one in so many has views. */
+/** Each post has views on one day in this many. */
 export const VIEWED_EVERY = 5
 const ROWS_AT_ONCE = 5_000
 const DAY_MS = 86_400_000
@@ -18,7 +18,7 @@ export function lastDays(count: number): string[] {
   )
 }
 
-/** Each post has views on every fifth day, a few of them many; today readers come from `hosts` hosts. */
+/** Each post has views on every fifth day, a few of them many. Today readers come from `hosts` hosts. */
 export async function fillWide(
   bench: Bench,
   database: BenchDatabase,
@@ -51,8 +51,9 @@ export async function fillWide(
      FROM post_view_aggregates GROUP BY post_uuid`,
     `INSERT INTO site_view_aggregates (date, view_count, unique_views, logged_in, bots)
      SELECT date, SUM(view_count), SUM(unique_views), 0, 0 FROM post_view_aggregates GROUP BY date`,
-    `INSERT INTO site_view_referrers (date, host, view_count)
-     SELECT '${days.at(-1)}', host, views FROM bench_posts WHERE n < ${hosts}`,
+    `INSERT INTO post_view_breakdowns (date, post_uuid, counts)
+     SELECT '${days.at(-1)}', '', '{"referrer":{"values":' || json_group_object(host, views) || '}}'
+     FROM bench_posts WHERE n < ${hosts}`,
     'DROP TABLE bench_posts',
   )
 }

@@ -84,7 +84,7 @@ test('where the tables may not be changed, the refusal says what to run; afterwa
   await assert.rejects(store.migrate(), (error: Error) => {
     assert.ok(error instanceof StoreRefused)
     const said =
-      /^post_views has to be changed, and the user of DATABASE_URL has no privilege to \(.*ER_TABLEACCESS_DENIED_ERROR \(1142\), at ALTER TABLE post_views\): have somebody run what follows, then `postviews migrate` again: (.*)$/.exec(
+      /^post_views must be altered, but the user of DATABASE_URL lacks the privilege \(.*ER_TABLEACCESS_DENIED_ERROR \(1142\), at ALTER TABLE post_views\): have an administrator run these statements, then `postviews migrate` again: (.*)$/.exec(
         error.message,
       )
     statements = said?.[1] ?? error.message
@@ -127,7 +127,7 @@ test('where a foreign key holds a column, the refusal says which to drop; afterw
   await assert.rejects(store.migrate(), (error: Error) => {
     assert.ok(error instanceof StoreRefused)
     const said =
-      /^post_views has to be changed, and a foreign key does not let it \(MySQL at .*\): run what follows, then `postviews migrate` again: (.*)$/.exec(
+      /^post_views must be altered, but a foreign key prevents it \(MySQL at .*\): run these statements, then `postviews migrate` again: (.*)$/.exec(
         error.message,
       )
     statement = said?.[1] ?? error.message

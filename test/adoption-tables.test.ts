@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addDays } from '../packages/analytics/src/store/calendar.ts'
+import { addDays } from '../packages/analytics/src/store/days.ts'
 import { StoreRefused } from '../packages/analytics/src/store/failures.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { dumpSchema } from '../packages/analytics/src/store/schema-dump.ts'
@@ -178,14 +178,14 @@ test('tables that lack what is needed are refused, by name, and left alone', asy
     assert.ok(error instanceof StoreRefused)
     assert.equal(
       error.message,
-      `the tables that are there cannot be adopted: ${[
+      `the existing tables cannot be adopted: ${[
         'post_views.post_uuid is bigint',
         'post_views has no column user_agent',
         'post_views has no column referer',
         'post_views.viewed_at is datetime',
-        'post_views has columns of its own that are named bot',
-        'post_views.agent has no default, so that no row can be added without knowing of it',
-        'post_views.id does not number rows by itself',
+        'post_views already has other columns named bot',
+        'post_views.agent is NOT NULL without a default, so rows cannot be inserted without it',
+        'post_views.id is not AUTO_INCREMENT',
         'post_view_aggregates.post_uuid may be null',
         'post_view_aggregates has no unique key on post_uuid and date',
       ].join('; ')}`,
@@ -205,7 +205,7 @@ test('rows whose time is none are refused before anything is changed', async t =
   t.after(() => store.close())
   await assert.rejects(store.migrate(), {
     constructor: StoreRefused,
-    message: /post_views has 1 rows whose viewed_at is no time/,
+    message: /post_views has 1 rows whose viewed_at is not a valid time/,
   })
   assert.equal(await dumpSchema(database.url), before)
 })

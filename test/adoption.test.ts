@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addDays } from '../packages/analytics/src/store/calendar.ts'
+import { addDays } from '../packages/analytics/src/store/days.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, topOf } from './store-contract-database.ts'
 import { POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-sql.ts'

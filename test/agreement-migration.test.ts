@@ -11,7 +11,9 @@ import { assertVerified } from './store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { atEnd } from './support/at-end.ts'
-import { ENGINES, type TestDatabase } from './support/engines.ts'
+import { ENGINES, SQLITE, type TestDatabase } from './support/engines.ts'
+import { keepsNumbersOfHosts, undoBreakdowns } from './support/undo-breakdowns.ts'
+import { undoNumbers } from './support/undo-numbers.ts'
 import { received, record, view } from './support/views.ts'
 import { RULES_2026C, WINNIPEG } from './support/zone-rules.ts'
 
@@ -41,6 +43,7 @@ async function undoReopening({ query }: TestDatabase): Promise<void> {
 /** As the version that made the first databases had left it: nothing of migration 2 is there, nor of those after it. */
 async function undoAgreement(database: TestDatabase): Promise<void> {
   const { query } = database
+  await undoBreakdowns(database)
   await undoReopening(database)
   await query('ALTER TABLE post_view_state RENAME COLUMN stats_timezone TO time_zone')
   for (const column of [
@@ -60,7 +63,9 @@ async function undoAgreement(database: TestDatabase): Promise<void> {
 const SETTLED = ['settled_until', 'bounded_until']
 
 /** As the version left it that knew whole addresses alone: nothing of migration 5 is there, nor of those after it. */
-async function undoSettled({ query }: TestDatabase): Promise<void> {
+async function undoSettled(database: TestDatabase): Promise<void> {
+  const { query } = database
+  await undoBreakdowns(database)
   for (const column of SETTLED) await query(`ALTER TABLE post_view_state DROP COLUMN ${column}`)
   await query('DELETE FROM post_view_migrations WHERE version >= 5')
 }
@@ -93,6 +98,10 @@ for (const engine of ENGINES) {
 
     // A consumer of that version reads the state with every batch.
     await assert.rejects(database.query('SELECT time_zone FROM post_view_state'), /time_zone/)
+  })
+
+  test(`a database that keeps a row for each host keeps every number, on ${engine.name}`, async t => {
+    await keepsNumbersOfHosts(t, await engine.create(t))
   })
 
   test(`a consumer that knows nothing of days being opened again stops before its next batch, on ${engine.name}`, async t => {
@@ -131,13 +140,13 @@ for (const engine of ENGINES) {
     const differs = {
       constructor: StoreRefused,
       message: new RegExp(
-        `not recorded.*${NEWEST_RULES.release}.*${AFTER_MIDNIGHT[1]}.*rebuild --adopt-settings`,
+        `does not record.*${NEWEST_RULES.release}.*${AFTER_MIDNIGHT[1]}.*rebuild --adopt-settings`,
       ),
     }
     await assert.rejects(store.migrate(), differs)
     await assert.rejects(store.migrate(), differs)
     assert.equal(await recordedRelease(database), null)
-    const unknown = { constructor: StoreRefused, message: /not recorded.*postviews migrate/ }
+    const unknown = { constructor: StoreRefused, message: /does not record.*postviews migrate/ }
     await assert.rejects(store.checkSettings(), unknown)
     await assert.rejects(record(store, [view(IN_SUMMER)]), unknown)
 
@@ -210,10 +219,58 @@ for (const engine of ENGINES) {
 
     const networks = await openStore(database.url, { ...SETTINGS, uniqueBy: 'network' })
     atEnd(t, () => networks.close())
-    const differs = /UNIQUE_BY is network, recorded in the database is ip.*--adopt-settings/
+    const differs = /UNIQUE_BY is network, but the database records ip.*--adopt-settings/
     await assert.rejects(networks.checkSettings(), { constructor: StoreRefused, message: differs })
     await networks.rebuild({ adoptSettings: true })
     assert.equal((await networks.siteTotals()).unique_views, 1)
     await assertVerified(networks)
   })
 }
+
+test('a database that keeps texts in its rows keeps every number and every id, on SQLite', async t => {
+  const database = await SQLITE.create(t)
+  const older = await storeOn(t, database)
+  await older.migrate()
+  await record(older, VIEWS)
+  // Retention has removed the last row: its id must not be given again.
+  const [last] = await database.query('SELECT MAX(id) AS id FROM post_views')
+  await record(older, [view(IN_SUMMER)])
+  await database.query('DELETE FROM post_views WHERE id = (SELECT MAX(id) FROM post_views)')
+  await older.rebuild({ adoptSettings: false })
+  const answers = await everythingIn(older, QUESTION)
+  const columns =
+    'id, post_uuid, user_id, ip, user_agent, referer, viewed_at, hex(event_id), received_at, day, slice, logged_in, bot, hex(visitor), referer_host'
+  const tables = () =>
+    Promise.all([
+      database.query(`SELECT ${columns} FROM post_views ORDER BY id`),
+      database.query(
+        'SELECT day, post_uuid, slice, hex(visitor) FROM post_view_visitors ORDER BY 1, 2, 3, 4',
+      ),
+      database.query('SELECT post_uuid, id FROM post_view_unpacked ORDER BY 1, 2'),
+    ])
+  const rows = await tables()
+  await undoNumbers(database)
+  assert.deepEqual(await tables(), rows)
+
+  const newer = await storeOn(t, database)
+  await newer.migrate()
+  // It would insert into tables that are views now.
+  await assert.rejects(record(older, [view(IN_SUMMER)]), StoreRefused)
+  assert.deepEqual(await tables(), rows)
+  assert.deepEqual(await everythingIn(newer, QUESTION), answers)
+  await assertVerified(newer)
+  assert.equal((await newer.rebuild({ adoptSettings: false })).fixed, 0)
+  // A redelivered view is still known, and the id of the removed row is not given again.
+  assert.equal(
+    (
+      await record(
+        newer,
+        VIEWS.filter(({ eventId }) => eventId !== null),
+      )
+    ).counted,
+    0,
+  )
+  await record(newer, [view(IN_SUMMER)])
+  const [next] = await database.query('SELECT MAX(id) AS id FROM post_views')
+  assert.ok(Number(next!['id']) > Number(last!['id']) + 1)
+})

@@ -20,7 +20,7 @@ import {
 } from '@postviews/client/src/index.ts'
 import Schema from 'typebox/schema'
 import { parse } from 'yaml'
-import type { DeadReason } from '../packages/analytics/src/ingest/dead-letter.ts'
+import type { DeadReason } from '../packages/analytics/src/dead-reason.ts'
 
 type Node = { [name: string]: Node } & { [index: number]: Node }
 

@@ -27,6 +27,7 @@ function consumerOf(
     problem,
     warnings: () => [],
     inHand: () => inHand,
+    deadInHand: () => 0,
     deadBytes: () => null,
     storeIsBroken: () => false,
   }
@@ -246,6 +247,18 @@ test('metrics tell of each part that the process needs whether it is ready, as /
 
   await api.closeStore()
   await until('the store is missed', async () => (await ready(api))['{part="store"}'] === '0')
+})
+
+test('counts the dead letters that this process has taken from their queue to look at', async t => {
+  const consumer = { ...consumerOf(() => null), deadInHand: () => 5 }
+  const asked = async (dead: number | null) => {
+    const { get, app } = await startApi(t, { broker: brokerOf({ queues: {}, dead }), consumer })
+    const { body } = await app.inject('/metrics')
+    return [(await get('/api/v1/status')).json().dead, samples(body, 'postviews_dead_messages')]
+  }
+  assert.deepEqual(await asked(2), [7, { '': '7' }])
+  // How many wait is not known, so neither is the sum.
+  assert.deepEqual(await asked(null), [null, {}])
 })
 
 test('metrics tell the depth of each queue, and forget it when the broker goes away', async t => {

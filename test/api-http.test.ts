@@ -15,7 +15,7 @@ test('says which parameter is wrong, and what is allowed', async t => {
     ['posts/42/views/daily?days=1.5', 'days', 'days must be a whole number from 1 to 800'],
     ['posts/42/views/daily?days=', 'days', 'days must be a whole number from 1 to 800'],
     ['posts/42/views/daily?days=7&days=8', 'days', 'days must be a whole number from 1 to 800'],
-    ['posts/42/views/daily?days=7&from=2026-11-01', 'days', 'days cannot go together with from and to'],
+    ['posts/42/views/daily?days=7&from=2026-11-01', 'days', 'days cannot be combined with from and to'],
     ['posts/42/views/daily?from=2026-02-29', 'from', `from ${day}`],
     ['posts/42/views/daily?from=0000-01-01', 'from', `from ${day}`],
     ['posts/42/views/daily?from=2100-01-01&to=2100-01-02', 'from', `from ${day}`],
@@ -23,8 +23,16 @@ test('says which parameter is wrong, and what is allowed', async t => {
     ['posts/42/views/daily?to=2026-11-01', 'to', 'to needs from'],
     ['posts/42/views/daily?from=2026-11-02&to=2026-11-01', 'from', 'from must not be after to'],
     ['posts/42/views/daily?from=2026-11-22', 'from', 'from must not be after today'],
-    ['posts/42/views/daily?from=2024-09-12', 'from', 'from must be at most 800 days from today'],
-    ['views/daily?from=2001-01-01&to=2026-01-01', 'from', 'from must be at most 800 days from to'],
+    [
+      'posts/42/views/daily?from=2024-09-12',
+      'from',
+      'from is too long before today: a period has at most 800 days',
+    ],
+    [
+      'views/daily?from=2001-01-01&to=2026-01-01',
+      'from',
+      'from is too long before to: a period has at most 800 days',
+    ],
     ['posts/42/views?days=7', 'days', 'days is not a parameter of this route, which takes none'],
     ['views/daily?day=7', 'day', 'day is not a parameter of this route, which takes days, from, to'],
     [`posts/${'x'.repeat(37)}/views`, 'uuid', `uuid ${post}`],
@@ -36,7 +44,7 @@ test('says which parameter is wrong, and what is allowed', async t => {
     ['posts/top?limit=1001', 'limit', 'limit must be a whole number from 1 to 1000'],
     ['posts/top?offset=-1', 'offset', 'offset must be a whole number from 0 to 10000000'],
     ['posts/top?period=year', 'period', 'period must be one of all, today, 7d, 30d'],
-    ['posts/top?period=7d&from=2026-11-01', 'period', 'period cannot go together with from and to'],
+    ['posts/top?period=7d&from=2026-11-01', 'period', 'period cannot be combined with from and to'],
     ['referrers?limit=ten', 'limit', 'limit must be a whole number from 1 to 1000'],
     ['referrers?offset=-1', 'offset', 'offset must be a whole number from 0 to 10000000'],
     ['posts/views', 'uuids', `uuids must be 1 to 200 posts, separated by commas, each ${post.slice(8)}`],
@@ -46,7 +54,7 @@ test('says which parameter is wrong, and what is allowed', async t => {
     [
       `posts/views?uuids=${Array.from({ length: 201 }, (_, index) => index).join()}`,
       'uuids',
-      'uuids must name 1 to 200 posts; these are 201',
+      'uuids must name 1 to 200 posts, not 201',
     ],
   ] as const) {
     const answer = await get(`/api/v1/${url}`)
@@ -211,7 +219,7 @@ test('says that the store is away, never a number', async t => {
     assert.equal(answer.headers['retry-after'], '5')
     assert.equal(answer.headers['cache-control'], 'no-store')
     assert.equal(answer.headers.etag, undefined)
-    assert.equal(answer.json().detail, 'the store does not answer; nothing is lost, ask again later')
+    assert.equal(answer.json().detail, 'the store does not answer; nothing is lost, try again later')
     assert.ok(!answer.body.includes(databasePath) && !/select|sqlite/i.test(answer.body), answer.body)
   }
 })

@@ -77,7 +77,7 @@ test('says of numbers that stand for fewer days from which on, and that today is
     dashboardPage({ posts: [POST], counts, zone: UTC, reader: { ...POST.author, role: 'author' } }),
   )
   assert.match(page, /data-label="Unique views">3<small class="since">since 11 Nov 2026<\/small>/)
-  assert.match(page, /aria-label="Views a day, last 1 days: at most 4, today 4 so far"/)
+  assert.match(page, /aria-label="Views per day, last 1 days: at most 4, today 4 so far"/)
 })
 
 test('asks for no more posts at once than Analytics tells', async t => {

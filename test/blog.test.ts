@@ -99,7 +99,7 @@ test('the blog, on a real broker and the real service', async t => {
     ])
     assert.match(asked.join(), /\/api\/v1\/posts\/views\?.*days=30/)
     assert.equal(dashboard.body.match(/<svg class="spark"/g)?.length, own.length)
-    assert.match(dashboard.body, /aria-label="Views a day, last 30 days: at most 2, today 2 so far"/)
+    assert.match(dashboard.body, /aria-label="Views per day, last 30 days: at most 2, today 2 so far"/)
     assert.match(dashboard.body, /As of <time datetime="\d{4}-\d\d-\d\dT[^>]*>\d\d:\d\d:\d\d Asia\/Kolkata</)
     assert.match(dashboard.body, /Days are those of\s+Asia\/Kolkata\./)
     assert.equal((await get('/dashboard/maren', maren)).statusCode, 200)

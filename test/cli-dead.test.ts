@@ -68,8 +68,8 @@ test('dead list shows dead letters and why they are, the same each time, and con
   assert.deepEqual([first.code, first.stderr], [0, ''])
   const lines = linesOf(first).map(line => line.replace(/^[-\dT:.]+Z /, 'TIME '))
   assert.deepEqual(lines, [
-    'TIME  bad_ip  from postviews.views, number 1 of its array',
-    'TIME  bad_user  from postviews.views, number 2 of its array',
+    'TIME  bad_ip  from postviews.views, event 1 of its array',
+    'TIME  bad_user  from postviews.views, event 2 of its array',
     'TIME  not_json  from postviews.views',
     'TIME  too_old  from postviews.views',
     '4 dead letters',
@@ -120,7 +120,7 @@ test('dead replay leaves what is too old, until the limit is raised, and what ha
 
   assert.deepEqual(await run('dead replay --reason bad_user nul'), {
     code: 0,
-    stdout: 'there are no such dead letters: replayed 0, left 2\n',
+    stdout: 'no dead letters match: replayed 0, left 2\n',
     stderr: '',
   })
   assert.equal(
@@ -260,10 +260,7 @@ test('what the broker gave up by itself is listed, purged by its age, and replay
   assert.equal(listed[2], '2 dead letters')
   assert.match(listed[3]!, /^ {2}2 expired: the broker dead-lettered it because it waited too long/)
 
-  assert.equal(
-    (await run('dead purge --older-than-days 1')).stdout,
-    'there are no such dead letters: purged 0\n',
-  )
+  assert.equal((await run('dead purge --older-than-days 1')).stdout, 'no dead letters match: purged 0\n')
   // Of the array, one view is too old and the other is not: it is not to be lost for that.
   assert.deepEqual(JSON.parse((await run('dead replay --json')).stdout), {
     replayed: 1,

@@ -49,7 +49,7 @@ describe('a database that is not there is named, and not made:', { concurrency: 
     for (const command of ['forget --user 7', 'rebuild', 'api']) {
       const outcome = await run(command)
       assert.equal(outcome.code, 1, command)
-      const said = `there are no tables of ours in the database ${pathname.slice(1)} on ${host}: run \`postviews migrate\``
+      const said = `the database ${pathname.slice(1)} on ${host} has no tables of postviews: run \`postviews migrate\``
       assert.equal(why(outcome), said)
     }
     assert.deepEqual(await query('SHOW TABLES'), [])

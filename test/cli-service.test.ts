@@ -33,7 +33,7 @@ async function system(t: TestContext) {
     database,
     surroundings: { amqpUrl, databaseUrl: database.url },
     ...(await commandLine(t, settings)),
-    publish: (event: ViewEvent) =>
+    publish: (event: ViewEvent | ViewEvent[]) =>
       onChannel(url, async channel => {
         channel.sendToQueue(VIEWS_QUEUE, Buffer.from(JSON.stringify(event)))
         // Answered when all that went before has arrived.
@@ -90,6 +90,39 @@ test('consume and api leave migrating to others: they end and say so; serve does
   await serve.untilReady()
   assert.equal((await run('verify')).code, 0)
   assert.equal((await serve.end('SIGTERM')).code, 0)
+})
+
+test('counts and keeps no view of its own people, and every other one in the same message', async t => {
+  const { database, surroundings, publish } = await system(t)
+  const settings = { EXCLUDE_USERS: '7', EXCLUDE_NETWORKS: '203.0.113.0/24' }
+  const service = await startService(t, { ...surroundings, settings })
+  await service.untilReady()
+  const reader = { post_id: 42, ip: '192.0.2.1', timestamp: new Date().toISOString() }
+  await publish([
+    { ...reader, user_id: 7 },
+    { ...reader, ip: '203.0.113.9' },
+    { ...reader, user_id: 8 },
+    { ip: 'no address' },
+  ])
+  await publish({ ...reader, user_id: 7 })
+  const events = async (outcome: string) =>
+    service.metric(`postviews_events_total{outcome="${outcome}",reason=""}`)
+  await until(
+    'all are decided',
+    async () => (await events('excluded')) === 3 && (await events('counted')) === 1,
+  )
+  const rows = await database.query('SELECT user_id FROM post_views')
+  assert.deepEqual(
+    rows.map(row => Number(row['user_id'])),
+    [8],
+  )
+  await until('its neighbour is a dead letter', async () => {
+    return (await service.metric('postviews_events_total{outcome="dead_lettered",reason="no_post"}')) === 1
+  })
+  await until(
+    'all are acknowledged',
+    async () => (await service.metric('postviews_unacknowledged_messages')) === 0,
+  )
 })
 
 test('keeps addresses, or none where IP_STORAGE says so, and knows their readers all the same', async t => {

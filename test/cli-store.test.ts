@@ -60,10 +60,7 @@ test('verify names what was tampered with and ends with 1; rebuild puts it right
     `aggregate: post ${POST} on ${day}: view_count is 9, must be 2`,
     `aggregate: post another on ${day}: view_count is 9, must be 1`,
   ])
-  assert.equal(
-    lines.at(-1),
-    `${lines.length - 1} differences; \`postviews rebuild\` puts right what is wrong`,
-  )
+  assert.equal(lines.at(-1), `${lines.length - 1} differences; \`postviews rebuild\` corrects them`)
 
   const asJson = await run('verify --json')
   assert.equal(asJson.code, 1)
@@ -81,7 +78,7 @@ test('verify names what was tampered with and ends with 1; rebuild puts it right
 
   assert.deepEqual(await run('rebuild'), {
     code: 0,
-    stdout: 'counted 1 day again; put 2 records right\n',
+    stdout: 'recounted 1 day, corrected 2 records\n',
     stderr: '',
   })
   assert.equal((await run('verify')).code, 0)
@@ -98,7 +95,10 @@ test('rebuild refuses days whose raw rows are gone, and says where to begin', as
   const [, first] = /--from (\S+)\n/.exec(stderr)!
   const rebuilt = await run(`rebuild --from ${first}`)
   assert.deepEqual([rebuilt.code, rebuilt.stderr], [0, ''])
-  assert.equal(rebuilt.stdout, `counted 1 day again, of those from ${first} on; put 0 records right\n`)
+  assert.equal(
+    rebuilt.stdout,
+    `recounted 1 day, corrected 0 records; days before ${first} cannot be recounted\n`,
+  )
 })
 
 test('rebuild refuses days on which nothing is counted, and every command says that it found nothing', async t => {
@@ -109,17 +109,17 @@ test('rebuild refuses days on which nothing is counted, and every command says t
     assert.deepEqual(await run(`rebuild ${options}`), {
       code: 1,
       stdout: '',
-      stderr: `postviews: no views are counted on any day ${asked}: there are days from ${first} to ${last}\n`,
+      stderr: `postviews: no views are counted on any day ${asked}: the counted days are ${first} to ${last}\n`,
     })
   }
-  assert.equal((await run(`rebuild --from ${last}`)).stdout, 'counted 1 day again; put 0 records right\n')
-  assert.equal((await run('rebuild')).stdout, 'counted 2 days again; put 0 records right\n')
-  assert.match((await run('forget --ip 203.0.113.99')).stdout, /^no raw row is of that address: /)
+  assert.equal((await run(`rebuild --from ${last}`)).stdout, 'recounted 1 day, corrected 0 records\n')
+  assert.equal((await run('rebuild')).stdout, 'recounted 2 days, corrected 0 records\n')
+  assert.match((await run('forget --ip 203.0.113.99')).stdout, /^no raw row has that address: /)
 
   const nothing = await system(t, [])
   assert.equal((await nothing.run('verify')).stdout, 'every number adds up: no view is counted yet\n')
-  assert.equal((await nothing.run('rebuild')).stdout, 'there is no day to count again\n')
-  assert.match((await nothing.run('rebuild --to 2026-01-01')).stderr, /: there are none at all yet$/m)
+  assert.equal((await nothing.run('rebuild')).stdout, 'there are no days to recount\n')
+  assert.match((await nothing.run('rebuild --to 2026-01-01')).stderr, /: no views have been counted yet$/m)
   assert.match((await nothing.run('prune')).stdout, /^nothing is past its retention: /)
 })
 
@@ -127,7 +127,7 @@ test('a process that would count otherwise does not start until rebuild --adopt-
   const { run, database } = await system(t, [view(noon(1), { userAgent: 'Googlebot/2.1' }), view(noon(1))])
   const others = { BOTS: 'exclude', STATS_TIMEZONE: 'Asia/Tokyo' }
   const refusal =
-    'STATS_TIMEZONE is Asia/Tokyo, recorded in the database is UTC; BOTS is exclude, recorded in the database is count: set what is recorded, or run `postviews rebuild --adopt-settings`'
+    'STATS_TIMEZONE is Asia/Tokyo, but the database records UTC; BOTS is exclude, but the database records count: set the recorded values, or run `postviews rebuild --adopt-settings`'
   for (const args of ['verify', 'prune', 'forget --user 7', 'rebuild']) {
     assert.deepEqual(await run(args, others), { code: 1, stdout: '', stderr: `postviews: ${refusal}\n` })
   }
@@ -140,7 +140,7 @@ test('a process that would count otherwise does not start until rebuild --adopt-
 
   const adopted = await run('rebuild --adopt-settings', others)
   assert.deepEqual([adopted.code, adopted.stderr], [0, ''])
-  assert.match(adopted.stdout, /^counted 1 day again; put \d+ records right\n$/)
+  assert.match(adopted.stdout, /^recounted 1 day, corrected \d+ records\n$/)
   assert.equal((await run('verify', others)).code, 0)
   assert.equal((await run('verify')).code, 1)
   const [total] = await database.query('SELECT views, bots FROM post_view_totals')
@@ -186,7 +186,7 @@ test('forget erases a user or an address, however it is spelled, and no number w
   assert.equal(JSON.parse((await run('forget --json --ip 2001:DB8:0::0:7')).stdout).rows, 1)
   assert.match(
     (await run('forget --user 7')).stdout,
-    /^no raw row is of that user: erased personal data from 0 raw rows\n/,
+    /^no raw row has that user: erased personal data from 0 raw rows\n/,
   )
   const rows = await database.query('SELECT user_id, ip, user_agent, referer FROM post_views ORDER BY id')
   const erased = { user_id: null, ip: null, user_agent: null, referer: null }
@@ -262,7 +262,7 @@ test('says so when the database cannot be opened', async t => {
   await mkdir(join(folder, 'views.db'))
   const { code, stdout, stderr } = await run('verify')
   assert.deepEqual([code, stdout], [1, ''])
-  assert.match(stderr, /^postviews: SQLite: \S*\/views\.db cannot be opened: it is no file\n$/)
+  assert.match(stderr, /^postviews: SQLite: \S*\/views\.db cannot be opened: it is not a file\n$/)
 })
 
 test('warns of a database that every user of the machine can read, and does its work', async t => {

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { decodeMessage, viewFromRequest } from '@postviews/client/src/index.ts'
+import { BotList } from '../packages/analytics/src/store/bots.ts'
 import { Calendar } from '../packages/analytics/src/store/calendar.ts'
 import { lineOf } from '../packages/analytics/src/store/clickhouse/row.ts'
-import { BotList, toRow } from '../packages/analytics/src/store/row.ts'
+import { toRow } from '../packages/analytics/src/store/row.ts'
 import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
 
 const contract = await readFile(new URL('../docs/contract.md', import.meta.url), 'utf8')
@@ -100,7 +101,7 @@ test('the requests that are no view are none for viewFromRequest', () => {
 test('the examples of user agents are bots, or are not', () => {
   const bots = new BotList()
   const rows = tableOf('| user_agent | bot |')
-  assert.equal(rows.length, 6)
+  assert.equal(rows.length, 7)
   for (const [cell, expected] of rows) {
     const agents = cell!.startsWith('`') ? codeIn(cell!) : ['', null]
     for (const agent of agents) assert.equal(bots.isBot(agent) ? 'yes' : 'no', expected, cell)

@@ -28,6 +28,7 @@ import {
   restsIn,
   showPages,
   startSilent,
+  WAITED_FOR_NOTHING_MS,
 } from './support/php-pages.ts'
 import { eventsOf, messageCount, onChannel, takeMessages } from './support/published.ts'
 import { refuseChannels } from './support/refusing-channels.ts'
@@ -44,7 +45,7 @@ test('counts what a page tracks, in the shape of either article, with reader and
   // Before the service has ever run: there is no exchange yet.
   const { pages, log } = await showPages(broker.url, { pages: [[BY_ID], [BY_UUID]] })
   assert.deepEqual(log, [])
-  assert.ok(pages.every(({ track_ms }) => track_ms < 20))
+  assert.ok(pages.every(({ track_ms }) => track_ms < WAITED_FOR_NOTHING_MS))
 
   const settings = { EVENT_MAX_AGE: '10000d', RAW_RETENTION_DAYS: '0' }
   const service = await startService(t, { amqpUrl: broker.url, databaseUrl: database.url, settings })
@@ -125,7 +126,7 @@ test('costs a page nothing while the broker is away, and drops nothing without s
   const first = await showPages(silent.url, { pages: [[BY_ID], [BY_ID], [BY_ID]], rest_folder: folder })
   const [tried, ...spared] = first.pages
   assert.ok(tried!.flush_ms < LONGEST_FLUSH_MS)
-  for (const { track_ms, flush_ms } of spared) assert.ok(track_ms < 20 && flush_ms < 20)
+  for (const { track_ms, flush_ms } of spared) assert.ok(track_ms + flush_ms < WAITED_FOR_NOTHING_MS)
   assert.equal(first.log.length, 1)
   assert.equal(first.log[0]![0], 'broker.lost')
   assert.match(first.lastWords, /^view\.dropped: 3 views/)
@@ -134,7 +135,7 @@ test('costs a page nothing while the broker is away, and drops nothing without s
 
   // Every other process of the machine knows, too.
   const second = await showPages(silent.url, { pages: [[BY_UUID]], rest_folder: folder })
-  assert.ok(second.pages[0]!.flush_ms < 20)
+  assert.ok(second.pages[0]!.flush_ms < WAITED_FOR_NOTHING_MS)
   assert.equal(silent.taken(), connections)
   assert.match(second.lastWords, /^view\.dropped: 1 view:/)
 })
@@ -150,7 +151,7 @@ test('tries one node of a cluster after the other, and takes no longer for it th
   assert.deepEqual(log, [])
   assert.ok(pages[0]!.flush_ms < LONGEST_FLUSH_MS)
   // The process stays with the one that answers.
-  assert.ok(pages[1]!.flush_ms < 500)
+  assert.ok(pages[1]!.flush_ms < WAITED_FOR_NOTHING_MS)
   assert.equal(silent.taken(), 1)
   assert.equal(eventsOf(await takeMessages(broker.url)).length, 2)
 
@@ -159,7 +160,7 @@ test('tries one node of a cluster after the other, and takes no longer for it th
   assert.ok(nowhere.pages[0]!.flush_ms < LONGEST_FLUSH_MS + 1_000, `${nowhere.pages[0]!.flush_ms} ms`)
   assert.equal(nowhere.log.length, 1)
   const apart = await showPages(`${broker.url},${down}/elsewhere`, { pages: [[BY_ID]] })
-  assert.deepEqual(apart.log, [['broker.lost', 'the brokers are not all of one virtual host']])
+  assert.deepEqual(apart.log, [['broker.lost', 'the brokers do not all have the same virtual host']])
   for (const run of [nowhere, apart]) assert.ok(!JSON.stringify(run).includes('hidden'))
 })
 
@@ -265,7 +266,7 @@ test('uses what others have declared, and says when nothing takes its views', as
   await connection.close()
   // Two messages of them, of which it takes the first.
   const { log, lastWords } = await showPages(full.url, { pages: [Array(60).fill(BY_ID)] })
-  assert.deepEqual(log, [['broker.lost', 'the queue takes no more']])
+  assert.deepEqual(log, [['broker.lost', 'the queue accepts no more messages']])
   assert.match(lastWords, /^view\.dropped: 10 views/)
 })
 

@@ -10,7 +10,8 @@ import { mysqlDatabase, type TestDatabase } from './support/engines.ts'
 import { storeOn } from './support/mysql.ts'
 import { record, view } from './support/views.ts'
 
-const NOON = '2026-03-10T12:00:00Z'
+const DAY = '2026-03-10'
+const NOON = `${DAY}T12:00:00Z`
 const LEAST_BYTES = 1_048_576
 const USER = '18446744073709551615'
 
@@ -31,11 +32,32 @@ describe('a server', () => {
       await assert.rejects(work(), {
         constructor: StoreUnavailable,
         message:
-          /^MySQL at 127\.0\.0\.1:\d+: max_allowed_packet is 65536, and has to be 1048576 at least: raise it on the server$/,
+          /^MySQL at 127\.0\.0\.1:\d+: max_allowed_packet is 65536, but must be at least 1048576: raise it on the server$/,
       })
     }
     await database.query(`SET GLOBAL max_allowed_packet = ${LEAST_BYTES}`)
     await takesTheLongest(store)
+    await packsTheLongest(store)
+  })
+
+  test('that takes turns with others in giving ids counts each view under its own host', async t => {
+    await (await storeOn(t, database.url)).migrate()
+    await database.query('SET GLOBAL auto_increment_increment = 3')
+    const store = await storeOn(t, database.url)
+    const hosts = ['a.example', 'b.example', 'c.example']
+    const views = hosts.flatMap(host =>
+      Array.from({ length: 5 }, (_, nth) =>
+        view(NOON, { postUuid: `of-turns-${nth}`, referer: `https://${host}/` }),
+      ),
+    )
+    await record(store, views)
+    const { referrers } = await store.referrers('of-turns-1', DAY, DAY, 10)
+    assert.deepEqual(
+      referrers,
+      hosts.map(host => ({ host, views: 1 })),
+    )
+    await assertVerified(store)
+    await database.query('SET GLOBAL auto_increment_increment = 1')
   })
 
   test('that answers commits before they are on the disk is named by verify', async t => {
@@ -71,5 +93,20 @@ async function takesTheLongest(store: Store): Promise<void> {
   assert.equal(await store.forget({ userId: USER }), views.length)
   const now = Date.parse('2027-03-10T12:00:00Z') / 1_000
   await store.prune({ now, rawRetentionDays: 90, maxAgeSeconds: 86_400 })
+  await assertVerified(store)
+}
+
+/** Posts whose breakdowns are as long as they may be, so that not two of them fit into a statement. */
+async function packsTheLongest(store: Store): Promise<void> {
+  const hostOf = (nth: number) => `${'a.'.repeat(120)}x${nth}`
+  const views = Array.from({ length: 5_000 }, (_, index) =>
+    view('2027-03-09T12:00:00Z', { postUuid: `long-${index % 5}`, referer: `https://${hostOf(index)}/` }),
+  )
+  assert.equal((await record(store, views)).counted, views.length)
+  const { referrers, other } = await store.referrers('long-1', '2027-03-09', '2027-03-09', 1_000)
+  assert.equal(
+    referrers.reduce((sum, { views }) => sum + views, other.views),
+    1_000,
+  )
   await assertVerified(store)
 }

@@ -331,7 +331,7 @@ describe('errors', () => {
       assert.match(error.message, /ER_TABLEACCESS_DENIED_ERROR \(1142\), at (?:CREATE|ALTER) TABLE/)
       return true
     }
-    await assert.rejects(store.migrate(), refused('making post_view_migrations'))
+    await assert.rejects(store.migrate(), refused('creating post_view_migrations'))
     await root.sql(`GRANT CREATE, ALTER ON ${name}.post_view_migrations TO ${name}@'${hostname}'`)
     await assert.rejects(store.migrate(), refused('migration 1 (initial)'))
     await root.sql(`DROP USER ${name}@'${hostname}'`)

@@ -64,7 +64,7 @@ test('another list stops consumers that began under the one before, and is used 
   const changed = await run('migrate', 'b.example')
   assert.deepEqual(
     [changed.code, changed.output],
-    [0, "replaced the site's own hosts a.example by b.example\nthe database is up to date\n"],
+    [0, "replaced the site's own hosts a.example with b.example\nthe database is up to date\n"],
   )
   assert.deepEqual(await referrersOf(api), [
     { host: 'a.example', views: 1 },
@@ -100,7 +100,7 @@ test('serve records another list and says so, keeps the recorded one where it ha
     }
   }
   const stays = { replaced: [], isWarned: false }
-  const by = (before: string, now: string) => [[`the site's own hosts ${before} by ${now}`]]
+  const by = (before: string, now: string) => [[`the site's own hosts ${before} with ${now}`]]
   const a = ['*.a.example', 'a.example']
   assert.deepEqual(await startAndEnd('a.example,*.a.example'), {
     ...stays,
@@ -117,7 +117,7 @@ test('serve records another list and says so, keeps the recorded one where it ha
   for (const siteHosts of ['a.example,*.a.example', 'none'])
     assert.deepEqual(await startAndEnd(siteHosts), { ...stays, isWarned: true, used: ['b.example'] })
 
-  assert.match((await run('migrate', 'none')).output, /^replaced the site's own hosts b\.example by none\n/)
+  assert.match((await run('migrate', 'none')).output, /^replaced the site's own hosts b\.example with none\n/)
   assert.equal((await run('migrate', 'none')).output, 'the database is up to date\n')
   assert.deepEqual(await startAndEnd(null), { ...stays, used: [] })
 })
@@ -128,7 +128,7 @@ test('consume and api refuse a list that was never recorded, and say what record
   for (const command of ['consume', 'api'] as const)
     assert.equal(
       await failureOf(await start(command, 'b.example')),
-      'SITE_HOSTS is b.example, recorded in the database is a.example: run `postviews migrate` to record it, or leave SITE_HOSTS unset to use what is recorded',
+      'SITE_HOSTS is b.example, but the database records a.example: run `postviews migrate` to record the new list, or leave SITE_HOSTS unset to use the recorded one',
     )
   // These count nothing by it.
   for (const command of ['verify', 'rebuild', 'prune'])

@@ -279,6 +279,6 @@ test('says that Analytics refuses the key, and not which', async t => {
   const { cookies } = await panel.inject({ method: 'POST', url: '/sign-in', headers, payload })
   const cookie = `${cookies[0]!.name}=${cookies[0]!.value}`
   const { body } = await panel.inject({ url: '/', headers: { cookie, accept: 'text/html' } })
-  assert.match(body, /it refuses this panel’s key/)
+  assert.match(body, /Analytics has refused this panel’s key/)
   assert.ok(!body.includes(KEY))
 })

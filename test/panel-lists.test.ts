@@ -146,7 +146,7 @@ test('a period that is still to come has no numbers, on the page or as a file', 
   for (const path of ['/', '/posts/a']) {
     const page = (await get(`${path}${query}`)).body
     assert.match(page, /<dd class="value"><span title="Unknown">.*These days are still to come/s)
-    assert.doesNotMatch(page, /<dd class="value">0|No views in these days|Download CSV/)
+    assert.doesNotMatch(page, /<dd class="value">0|No views on these days|Download CSV/)
     for (const file of ['days.csv', 'referrers.csv']) {
       assert.equal((await get(`${path === '/' ? '' : path}/${file}${query}`)).statusCode, 400, file)
     }
@@ -162,7 +162,7 @@ test('compares with nothing that nobody counted', async t => {
   // The first view of all: the period before, of seven days from the 8th on, is known from then.
   await count([view('a', { timestamp: '2026-11-12T10:00:00Z' }), view('a')])
   assert.equal((await overview('?period=7d')).trend.before?.countedSince, '2026-11-12')
-  assert.match((await get('/?period=7d')).body, /not compared: views are counted since 12 Nov 2026/)
+  assert.match((await get('/?period=7d')).body, /not compared: the first view was on 12 Nov 2026/)
   await count([view('b', { timestamp: '2026-11-01T10:00:00Z' })])
   assert.equal((await overview('?period=7d&compare=1')).trend.before?.countedSince, null)
   assert.match((await get('/posts/a?period=7d&compare=1')).body, /no change without today/)

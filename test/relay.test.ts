@@ -288,7 +288,7 @@ test('a socket file that nobody listens on is replaced; one that is in use, or i
   await writeFile(first.socket, 'a file')
   const fourth = await startRelay(t, { amqpUrl: NOWHERE, folder: first.folder })
   assert.equal((await fourth.exited).code, 1)
-  assert.match(fourth.output(), /is no socket/)
+  assert.match(fourth.output(), /is not a socket/)
   assert.equal(await readFile(first.socket, 'utf8'), 'a file')
 })
 
@@ -296,13 +296,10 @@ test('what cannot be used as socket or spool is said by the setting that names i
   const folder = temporaryFolder(t)
   await writeFile(join(folder, 'file'), '')
   const cases: [Record<string, string>, RegExp][] = [
-    [
-      { RELAY_SOCKET: join(folder, 'none/relay.sock') },
-      /RELAY_SOCKET .*: there is no folder .*none, make it/,
-    ],
-    [{ RELAY_SPOOL: join(folder, 'file') }, /RELAY_SPOOL .*file, as user \d+: it is no folder/],
-    [{ RELAY_SPOOL: join(folder, 'file/spool') }, /RELAY_SPOOL .*: what it is in is no folder/],
-    [{ RELAY_SPOOL: '/proc/spool' }, /RELAY_SPOOL \/proc\/spool, as user \d+: it cannot be made there/],
+    [{ RELAY_SOCKET: join(folder, 'none/relay.sock') }, /RELAY_SOCKET .*: create the folder .*none/],
+    [{ RELAY_SPOOL: join(folder, 'file') }, /RELAY_SPOOL .*file, as user \d+: it is not a folder/],
+    [{ RELAY_SPOOL: join(folder, 'file/spool') }, /RELAY_SPOOL .*: a part of its path is not a folder/],
+    [{ RELAY_SPOOL: '/proc/spool' }, /RELAY_SPOOL \/proc\/spool, as user \d+: it cannot be created there/],
   ]
   for (const [settings, said] of cases) {
     const relay = await startRelay(t, { amqpUrl: NOWHERE, settings })
@@ -316,7 +313,7 @@ test('a user who may not use what another has left is told so, not that a relay 
   await chmod(folder, 0o777)
   const first = await startRelay(t, { amqpUrl: NOWHERE, folder })
   await first.end('SIGKILL')
-  // Root may use every file, so it runs the relay as nobody. Any other user takes its own permissions away.
+  // Root can read every file, so a test that runs as root starts the relay as the user nobody. Any other user removes its own permissions.
   const isRoot = process.getuid?.() === 0
   const forbid = async (path: string) => {
     if (!isRoot) await chmod(path, 0)
@@ -333,12 +330,12 @@ test('a user who may not use what another has left is told so, not that a relay 
     }).catch(error => error as { code: number; stdout: string })
   await forbid(first.spool)
   const spool = await run({})
-  assert.match(spool.stdout, /RELAY_SPOOL .*, as user \d+: it may not be used: hand the folder over/)
+  assert.match(spool.stdout, /RELAY_SPOOL .*, as user \d+: permission denied: give the folder to that user/)
   await forbid(first.socket)
   const socket = await run({ RELAY_SPOOL: join(folder, 'another') })
   assert.match(
     socket.stdout,
-    /RELAY_SOCKET .* belongs to user \d+, and user \d+ cannot tell whether anybody listens/,
+    /RELAY_SOCKET .* belongs to user \d+, and user \d+ cannot tell whether a process listens/,
   )
   await chmod(first.spool, 0o777)
   for (const name of await readdir(first.spool)) await forbid(join(first.spool, name))
@@ -358,7 +355,7 @@ test('tells how it is used, and starts nothing by mistake', async () => {
   for (const wrong of ['start', '--socket=x', '--port']) {
     await assert.rejects(run(wrong), {
       code: 2,
-      stderr: `postviews-relay: there is no ${wrong}: run with --help for usage\n`,
+      stderr: `postviews-relay: unknown argument ${wrong}: run with --help for usage\n`,
     })
   }
 })

@@ -168,7 +168,7 @@ test('a row of before that cannot be changed is no fault of the rows that come',
   await record(store, [view(NOON)])
   await store.prune(PRUNING)
   await database.query(
-    `CREATE TRIGGER kept BEFORE UPDATE ON post_views BEGIN SELECT RAISE(ABORT, 'rows are kept as they are'); END`,
+    `CREATE TRIGGER kept BEFORE UPDATE ON post_view_rows BEGIN SELECT RAISE(ABORT, 'rows are kept as they are'); END`,
   )
   await assert.rejects(record(store, [view(NOON)]), StoreUnavailable)
   await database.query('DROP TRIGGER kept')

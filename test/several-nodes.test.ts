@@ -48,12 +48,12 @@ test('a service, an API and a command find the one node that answers', async t =
   const amqpUrl = [await down(t, url), await silent(t, url), url].join(',')
   const surroundings = { amqpUrl, databaseUrl: database.url }
   const service = await startService(t, surroundings)
-  const [listed] = await Promise.all([postviews(surroundings, 'dead', 'list'), service.untilReady(40_000)])
+  const [listed] = await Promise.all([postviews(surroundings, 'dead', 'list'), service.untilReady()])
   assert.match(listed.output, /there are no dead letters/)
   const api = await startService(t, { ...surroundings, command: 'api' })
   await api.untilReady()
   const isKnown = async () => (await api.metric('postviews_broker_up')) === 1
-  await until('the API knows what is queued', isKnown, 40_000)
+  await until('the API knows what is queued', isKnown)
 })
 
 test('a command names each node that it has tried, and no password', async t => {

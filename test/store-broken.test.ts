@@ -63,9 +63,9 @@ const DAMAGES: Damage[] = [
   {
     what: 'a trigger calls a function that is not there',
     engine: SQLITE,
-    step: 'INSERT INTO post_views',
+    step: 'INSERT INTO post_view_rows',
     does: ({ query }) =>
-      query(`CREATE TRIGGER users AFTER INSERT ON post_views BEGIN SELECT no_such_function(NEW.id); END`),
+      query(`CREATE TRIGGER users AFTER INSERT ON post_view_rows BEGIN SELECT no_such_function(NEW.id); END`),
     mends: ({ query }) => query('DROP TRIGGER users'),
   },
   {
@@ -86,11 +86,11 @@ const DAMAGES: Damage[] = [
   {
     what: 'a privilege is revoked',
     engine: GUARDED,
-    step: 'INSERT INTO post_view_referrers',
+    step: 'INSERT INTO post_view_breakdowns',
     does: database =>
-      database.query(`REVOKE INSERT ON post_view_referrers FROM ${userOf(database)}@'127.0.0.1'`),
+      database.query(`REVOKE INSERT ON post_view_breakdowns FROM ${userOf(database)}@'127.0.0.1'`),
     mends: database =>
-      database.query(`GRANT INSERT ON post_view_referrers TO ${userOf(database)}@'127.0.0.1'`),
+      database.query(`GRANT INSERT ON post_view_breakdowns TO ${userOf(database)}@'127.0.0.1'`),
   },
 ]
 

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { FIGURE_NAMES } from '@postviews/client/src/figures.ts'
 import { canonicalIp } from '@postviews/client/src/index.ts'
-import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
+import { addDays } from '../packages/analytics/src/store/days.ts'
 import { RowRejected } from '../packages/analytics/src/store/failures.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
 import {
@@ -28,7 +28,8 @@ import {
 } from './support/views.ts'
 
 const NO_VIEWS = Object.fromEntries(FIGURE_NAMES.map(name => [name, 0]))
-const NOON = '2026-03-10T12:00:00Z'
+const DAY = '2026-03-10'
+const NOON = `${DAY}T12:00:00Z`
 
 export function countingContract(
   promises: Promises,
@@ -199,6 +200,45 @@ export function countingContract(
     assert.deepEqual({ total, unique_views }, { total: 300, unique_views: 300 })
   })
 
+  counts('breaks down the views that several stores record at once', {}, async (store, { open }) => {
+    const stores = [store, await open(), await open()]
+    const hosts = ['a.example', 'b.example', 'c.example', 'd.example']
+    // Two posts with many views in each batch, one with few that are packed once they are many, and some with hardly any.
+    const postOf = (nth: number) => {
+      if (nth < 7) return 'few'
+      return nth % 3 === 0 ? `rare-${nth % 50}` : `post-${nth % 2}`
+    }
+    await Promise.all(
+      stores.map(async (each, of) => {
+        for (let batch = 0; batch < 12; batch++) {
+          const views = Array.from({ length: 60 }, (_, nth) =>
+            view(NOON, {
+              postUuid: postOf(nth),
+              referer: `https://${hosts[(nth + of) % 4]}/`,
+              userAgent: nth % 5 === 0 ? GOOGLEBOT : 'Mozilla/5.0',
+            }),
+          )
+          await untilAvailable(() => record(each, views))
+        }
+      }),
+    )
+    const of = (views: number) => ({
+      referrers: hosts.map(host => ({ host, views })),
+      other: { views: 0 },
+    })
+    assert.deepEqual(await store.referrers(null, DAY, DAY, 10), of((3 * 12 * 60) / 4))
+    for (const post of ['post-0', 'post-1', 'few']) {
+      const { referrers } = await store.referrers(post, DAY, DAY, 10)
+      const [total] = await store.postTotals([post])
+      assert.equal(
+        referrers.reduce((sum, { views }) => sum + views, 0),
+        total!.views,
+      )
+      assert.ok(total!.views > 250)
+    }
+    await assertVerified(store)
+  })
+
   counts('counts a batch of 5,000', {}, async store => {
     const views = Array.from({ length: 5_000 }, (_, index) =>
       view(NOON, { postUuid: `post-${index % 900}`, ip: `198.51.100.${index % 250}` }),
@@ -225,7 +265,9 @@ export function countingContract(
   })
 
   counts('keeps rows and every counter together, or none of them', {}, async (store, { damage, kept }) => {
-    const rows = received([view(NOON), view('2026-03-11T12:00:00Z', { postUuid: 'another' })])
+    // So many of one post that their breakdowns are written too.
+    const many = Array.from({ length: 40 }, () => view(NOON))
+    const rows = received([...many, view('2026-03-11T12:00:00Z', { postUuid: 'another' })])
     for (const table of counters) {
       await damage({ kind: 'table taken away', table })
       await assert.rejects(store.recordViews(rows))
@@ -234,7 +276,7 @@ export function countingContract(
       assert.deepEqual(await store.siteTotals(), { ...NO_VIEWS, first_viewed_at: null, last_viewed_at: null })
       await assertVerified(store)
     }
-    assert.deepEqual(await store.recordViews(rows), outcomeOf(store, 2, 0))
+    assert.deepEqual(await store.recordViews(rows), outcomeOf(store, 41, 0))
   })
 
   counts('counts a view on the day it happened, whenever it came', {}, async store => {

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Day } from '../packages/analytics/src/store/calendar.ts'
 import type { AskedSettings, StoreOptions } from '../packages/analytics/src/store/counting-settings.ts'
+import type { Day } from '../packages/analytics/src/store/days.ts'
 import { StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/failures.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import type {
@@ -110,7 +110,7 @@ export function promisesOf(engine: ContractEngine): Promises {
   }
 }
 
-/** A store that counts what was recorded before it answers, where views are not counted with their batch. */
+/** On ClickHouse, views are counted some time after their batch. This store counts them before each answer. */
 function countingBeforeReads(store: Store, changes: { recorded: number; counted: number }): Store {
   if (store.roll === undefined) return store
   const count = async () => {

@@ -48,7 +48,8 @@ export function hostsContract(promises: Promises, { countsByRows = false }: Cont
 
   promises('takes the host of a row as the row has it', async ({ open, damage }) => {
     const store = await open()
-    await record(store, viewsFrom('https://a.example/', null))
+    // So many that their breakdowns are written.
+    await record(store, viewsFrom(...Array.from({ length: 40 }, () => 'https://a.example/'), null))
     // Where a day's hosts are kept once it is settled.
     if (countsByRows) await store.prune(SETTLING)
     await damage({ kind: 'rows tampered', post: POST, says: { refererHost: 'b.example' } })
@@ -56,7 +57,8 @@ export function hostsContract(promises: Promises, { countsByRows = false }: Cont
     assert.deepEqual([...new Set(found.map(({ kind }) => kind))].toSorted(), ['referrer', 'site_referrer'])
     await store.rebuild(KEEP)
     await assertVerified(store)
-    assert.deepEqual(await referrers(store), [{ host: 'b.example', views: 2 }])
+    assert.deepEqual(await referrers(store), [{ host: 'b.example', views: 41 }])
+    assert.deepEqual(await referrers(store, POST), [{ host: 'b.example', views: 41 }])
   })
 
   promises('marks the rows of own hosts, of days from before the list too', async database => {
@@ -97,7 +99,7 @@ export function hostsContract(promises: Promises, { countsByRows = false }: Cont
       const [consumer, reader, other] = [await open(), await open(), await open()]
       await consumer.checkSettings(null)
       const batch = received(viewsFrom('https://a.example/'))
-      assert.deepEqual(await recordHosts(other, 'a.example'), ["the site's own hosts none by a.example"])
+      assert.deepEqual(await recordHosts(other, 'a.example'), ["the site's own hosts none with a.example"])
 
       await assert.rejects(consumer.recordViews(batch), StoreRefused)
       await assert.rejects(consumer.recordViews(batch), StoreRefused)
@@ -140,7 +142,7 @@ export function hostsContract(promises: Promises, { countsByRows = false }: Cont
       await record(store, viewsFrom('https://b.example/'))
 
       assert.deepEqual(await recordHosts(store, 'a.example', { goesBack: true }), [
-        "the site's own hosts b.example by a.example",
+        "the site's own hosts b.example with a.example",
       ])
       assert.deepEqual(await store.checkSettings(['a.example']), {
         ownHosts: ['a.example'],
@@ -158,7 +160,7 @@ export function hostsContract(promises: Promises, { countsByRows = false }: Cont
     await recordHosts(store, 'a.example')
     await assert.rejects(store.checkSettings(['c.example']), {
       constructor: StoreRefused,
-      message: /SITE_HOSTS is c\.example, recorded in the database is a\.example: run `postviews migrate`/,
+      message: /SITE_HOSTS is c\.example, but the database records a\.example: run `postviews migrate`/,
     })
     assert.deepEqual(await store.checkSettings(null), { ownHosts: ['a.example'], isReplaced: false })
   })
@@ -168,7 +170,7 @@ export function hostsContract(promises: Promises, { countsByRows = false }: Cont
     const lists = ['a.example', 'b.example', 'c.example', 'd.example']
     const changes = await Promise.all(stores.map((store, index) => recordHosts(store, lists[index]!)))
     // Each replaced another one, or none at all.
-    const before = changes.flat().map(change => /hosts (\S+) by/.exec(change)![1]!)
+    const before = changes.flat().map(change => /hosts (\S+) with/.exec(change)![1]!)
     assert.equal(new Set(before).size, 4)
     assert.ok(before.includes('none'))
     const { ownHosts } = await stores[0]!.checkSettings(null)

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
-import { addDays } from '../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
+import { addDays } from '../packages/analytics/src/store/days.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, type Promises } from './store-contract-database.ts'
 import { everythingIn, type Question, recount } from './store-contract-recount.ts'

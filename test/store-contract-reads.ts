@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { FIGURE_NAMES, type FigureName, type Figures } from '@postviews/client/src/figures.ts'
-import { addDays } from '../packages/analytics/src/store/calendar.ts'
+import { addDays } from '../packages/analytics/src/store/days.ts'
 import { assertVerified, type Promises, topOf } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { FIREFOX, POST, record, unix, untilAvailable, view } from './support/views.ts'

@@ -4,8 +4,8 @@
  */
 
 import type { Figures, View } from '@postviews/client/src/index.ts'
-import { type Day, daysFrom } from '../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
+import { type Day, daysFrom } from '../packages/analytics/src/store/days.ts'
 import type { Reads, Totals } from '../packages/analytics/src/store/store.ts'
 import { GOOGLEBOT } from './support/views.ts'
 

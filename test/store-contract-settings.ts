@@ -164,7 +164,7 @@ export function settingsContract(promises: Promises): void {
       assert.equal(store.settings.uniqueBy, 'network')
       await (await open({ uniqueBy: 'network' })).checkSettings()
       const other = await open({ uniqueBy: 'ip' })
-      const differs = /UNIQUE_BY is ip, recorded in the database is network/
+      const differs = /UNIQUE_BY is ip, but the database records network/
       await assert.rejects(other.checkSettings(), { constructor: StoreRefused, message: differs })
       await record(store, OF_ONE_NETWORK)
       assert.equal((await store.siteTotals()).unique_views, 1)

@@ -1,7 +1,7 @@
 /** The contract: the posts with most views, any page of any period. */
 
 import assert from 'node:assert/strict'
-import { addDays } from '../packages/analytics/src/store/calendar.ts'
+import { addDays } from '../packages/analytics/src/store/days.ts'
 import type { PostFigures } from '../packages/analytics/src/store/store.ts'
 import { type Promises, topOf } from './store-contract-database.ts'
 import { record, view } from './support/views.ts'

@@ -11,7 +11,14 @@ storeContract(MYSQL.name, {
     const { url, drop } = await testMysql()
     return { url, remove: drop }
   },
-  damage: (url, damage) => damageSql(statement => rowsChanged(url, statement), damage),
+  damage: (url, damage) =>
+    damageSql(
+      {
+        change: statement => rowsChanged(url, statement),
+        query: statement => mysqlDatabase(url).query(statement),
+      },
+      damage,
+    ),
   kept: url => keptInSql(statement => mysqlDatabase(url).query(statement)),
   counters: SQL_COUNTERS,
   // TIMESTAMP ends in 2038, since MariaDB 11.5 in 2106.

@@ -1,11 +1,11 @@
-/** What exactness rests on in the database itself: `verify` names what of it is gone, and what came in meanwhile. */
+/** Exact counting depends on unique keys in the database. `verify` names keys that are gone, and ids that were counted twice since. */
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, type TestContext, test } from 'node:test'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { keysThatDiffer } from '../packages/analytics/src/store/sql/schema-check.ts'
-import { findSchema } from '../packages/analytics/src/store/sqlite/schema.ts'
+import { expectedKeys } from '../packages/analytics/src/store/sqlite/schema.ts'
 import type { Difference } from '../packages/analytics/src/store/store.ts'
 import { commandLine } from './support/command.ts'
 import { ENGINES, MYSQL, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
@@ -40,6 +40,8 @@ async function repeat({ query }: TestDatabase, times = 1): Promise<void> {
   }
 }
 
+/** The table that holds the raw rows. */
+const ROWS = { sqlite: 'post_view_rows', mysql: 'post_views' }
 const ID_KEY = { sqlite: 'event_id WHERE event_id IS NOT NULL', mysql: 'event_id' }
 const ID_ROWS = { sqlite: 'WHERE event_id IS NOT NULL', mysql: '' }
 const DROP_ID_KEY = {
@@ -53,7 +55,13 @@ for (const engine of ENGINES) {
       const { database, found } = await counting(t, engine)
       assert.deepEqual(await found(), [])
       await database.query(DROP_ID_KEY[engine.kind])
-      const missing = ['schema', `post_views (${ID_KEY[engine.kind]})`, 'unique key', 'there', 'missing']
+      const missing = [
+        'schema',
+        `${ROWS[engine.kind]} (${ID_KEY[engine.kind]})`,
+        'unique key',
+        'there',
+        'missing',
+      ]
       assert.deepEqual(await found(), [missing])
       await repeat(database, 2)
       const differences = await found()
@@ -66,13 +74,15 @@ for (const engine of ENGINES) {
     test('takes no other index for the key', async t => {
       const { database, found } = await counting(t, engine)
       await database.query(DROP_ID_KEY[engine.kind])
-      await database.query(`CREATE INDEX uq_event_id ON post_views (event_id) ${ID_ROWS[engine.kind]}`)
+      await database.query(
+        `CREATE INDEX uq_event_id ON ${ROWS[engine.kind]} (event_id) ${ID_ROWS[engine.kind]}`,
+      )
       assert.equal((await found())[0]?.[4], 'missing')
     })
 
     test('names a key of somebody else that refuses good views, and lets other indexes be', async t => {
       const { database, found } = await counting(t, engine)
-      await database.query('CREATE INDEX their_index ON post_views (user_id)')
+      await database.query(`CREATE INDEX their_index ON ${ROWS[engine.kind]} (user_id)`)
       await database.query('CREATE UNIQUE INDEX their_key ON post_view_totals (post_uuid, views)')
       assert.deepEqual(await found(), [])
       await database.query('CREATE UNIQUE INDEX their_other ON post_view_totals (views)')
@@ -92,9 +102,15 @@ for (const engine of ENGINES) {
       const { run } = await commandLine(t, { DATABASE_URL: database.url, UNIQUE_BY: SETTINGS.uniqueBy })
       const { code, stdout } = await run('verify')
       assert.equal(code, 1)
-      assert.match(stdout, /^schema: post_views \(event_id.*\): unique key is missing, must be there$/m)
+      assert.match(
+        stdout,
+        /^schema: post_view(s|_rows) \(event_id.*\): unique key is missing, must be there$/m,
+      )
       assert.match(stdout, /^id: id [0-9a-f-]{36}: rows is 2, must be 1$/m)
-      assert.match(stdout, /except the 2 of schema and ids: see docs\/operations\.md, "Verify and rebuild"$/m)
+      assert.match(
+        stdout,
+        /except the 2 of the schema and of ids: see docs\/operations\.md, "Verify and rebuild"$/m,
+      )
       for (const statement of manual(engine.name)) await database.query(statement)
       await store.rebuild({ adoptSettings: false })
       assert.deepEqual(await found(), [])
@@ -106,12 +122,44 @@ for (const engine of ENGINES) {
 
 test('on SQLite, verify names every trigger on a table of ours', async t => {
   const { database, found } = await counting(t, SQLITE)
-  await database.query('CREATE TRIGGER theirs AFTER INSERT ON post_views BEGIN SELECT 1; END')
+  for (const table of ['post_view_rows', 'post_view_totals']) {
+    await database.query(`CREATE TRIGGER theirs AFTER INSERT ON ${table} BEGIN SELECT 1; END`)
+    assert.deepEqual(await found(), [['schema', `trigger theirs on ${table}`, 'trigger', null, 'there']])
+    await database.query('DROP TRIGGER theirs')
+  }
+  await database.query('CREATE TRIGGER theirs INSTEAD OF DELETE ON post_views BEGIN SELECT 1; END')
   assert.deepEqual(await found(), [['schema', 'trigger theirs on post_views', 'trigger', null, 'there']])
 })
 
+test('on SQLite, verify names a view or trigger of ours that is gone or another, and migrate makes it again', async t => {
+  const { database, store, found } = await counting(t, SQLITE)
+  await database.query('DROP TRIGGER post_views_update')
+  await database.query('DROP VIEW post_view_unpacked')
+  await database.query(
+    'CREATE VIEW post_view_unpacked AS SELECT 1 AS post_uuid, 2 AS id, 3 AS post_uuid_number WHERE 0',
+  )
+  const differing = (name: string, found: string) => [
+    'schema',
+    name,
+    'definition',
+    'as made by migrate',
+    found,
+  ]
+  assert.deepEqual(
+    (await found()).filter(([kind]) => kind === 'schema'),
+    [
+      differing('post_views_update', 'missing'),
+      differing('post_view_unpacked', 'another'),
+      differing('post_view_unpacked_insert', 'missing'),
+      differing('post_view_unpacked_delete', 'missing'),
+    ],
+  )
+  await store.migrate()
+  assert.deepEqual(await found(), [])
+})
+
 test('on SQLite, a key that takes two ids for one is another key', async () => {
-  const { expected } = await findSchema(async () => [])
+  const expected = await expectedKeys()
   const found = new Map(expected).set('post_view_totals', new Set(['post_uuid COLLATE NOCASE']))
   const adopted = new Set<string>()
   assert.deepEqual(
@@ -128,7 +176,7 @@ test(`on ${MYSQL.name}, verify names a key of the first characters, another engi
   await database.query('ALTER TABLE post_view_totals DROP PRIMARY KEY, ADD PRIMARY KEY (post_uuid(8))')
   await database.query('ALTER TABLE site_view_minutes ENGINE = MyISAM')
   await database.query(
-    'ALTER TABLE post_view_referrers MODIFY host VARCHAR(253) COLLATE utf8mb4_general_ci NOT NULL',
+    'ALTER TABLE post_view_breakdowns MODIFY post_uuid CHAR(36) COLLATE utf8mb4_general_ci NOT NULL',
   )
   assert.deepEqual(
     (await found()).filter(([kind]) => kind === 'schema'),
@@ -136,7 +184,7 @@ test(`on ${MYSQL.name}, verify names a key of the first characters, another engi
       ['schema', 'post_view_totals (post_uuid)', 'unique key', 'there', 'missing'],
       ['schema', 'post_view_totals (post_uuid(8))', 'unique key', null, 'there'],
       ['schema', 'site_view_minutes', 'engine', 'InnoDB', 'MyISAM'],
-      ['schema', 'post_view_referrers.host', 'collation', 'utf8mb4_bin', 'utf8mb4_general_ci'],
+      ['schema', 'post_view_breakdowns.post_uuid', 'collation', 'utf8mb4_bin', 'utf8mb4_general_ci'],
     ],
   )
 })

@@ -8,14 +8,15 @@ import { onStopSignal } from './stack/stop-signals.ts'
 import { spawnWatched } from './stack/watched.ts'
 
 /**
- * `npm run test:additions`: does what CONTRIBUTING.md says of adding a figure, a field, and so on. Each is a patch in
- * test/additions, or a file given as an argument, under comment lines:
+ * `npm run test:additions`: makes the additions that CONTRIBUTING.md describes: a figure, a field, and so on. Each one is a patch
+ * in test/additions, or a file given as an argument, and starts with comment lines:
  *
  *     # Adds a figure: people, the views by no known bot.
  *     # run: test/store-sqlite.test.ts
  *     # at most: 5 files
  *
- * In a copy of the checkout the patched code is compiled, but for tests, and the tests that it names have to be green.
+ * It applies the patch to a copy of the checkout. There the code has to compile (tests aside), and the tests that it names have
+ * to pass.
  */
 type Addition = { patch: string; title: string; run: string[]; most: number; files: number }
 
@@ -47,7 +48,7 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1
 }
 
-/** @throws {Error} when a patch does not say what it must */
+/** @throws {Error} when a patch lacks one of these lines */
 async function readAddition(patch: string): Promise<Addition> {
   const text = await readFile(patch, 'utf8')
   const lines = /^(?:#.*\n)*/
@@ -62,7 +63,7 @@ async function readAddition(patch: string): Promise<Addition> {
   return { patch, title: lines[0], run, most, files: filesOf(text) }
 }
 
-/** Migrations count as one file, however many engines there are; documents and what is made by a program do not. */
+/** Migrations count as one file, however many engines there are. Documents and generated files do not count. */
 function filesOf(patch: string): number {
   const paths = [...patch.matchAll(/^diff --git a\/(\S+)/gm)].map(([, path]) => path!)
   const counted = paths.filter(path => !/\.(?:md|json|yaml)$|schema\.sql$/.test(path))
@@ -77,7 +78,7 @@ async function problemWith({ patch, run, files, most }: Addition): Promise<strin
     await copyCheckout(copy)
     await gitApply(copy, [patch])
     await exec('npm', ['run', '--silent', 'build'], { cwd: copy })
-    // Tests that spell out whole answers would have to name what was added, too.
+    // Tests that spell out whole answers would have to name the addition, too.
     const product = { extends: './tsconfig.json', include: ['packages/*/src'], exclude: ['**/*.test.ts'] }
     await writeFile(join(copy, 'tsconfig.product.json'), JSON.stringify(product))
     await exec('npm', ['exec', '--', 'tsc', '--noEmit', '-p', 'tsconfig.product.json'], { cwd: copy })

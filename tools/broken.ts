@@ -7,16 +7,16 @@ import { startSharedServers, TEST_SERVERS } from './stack/shared-servers.ts'
 import { onStopSignal } from './stack/stop-signals.ts'
 
 /**
- * `npm run test:broken`: a test that cannot fail proves nothing, so here the code is broken on purpose, one mistake
- * at a time, in copies of the checkout, and the tests named by the mistake have to notice it. The mistakes are
- * test/broken/*.patch, or the files given as arguments; each is a patch of `git diff` under comment lines:
+ * `npm run test:broken`: a test that cannot fail proves nothing, so this program breaks the code on purpose, one mistake at a time,
+ * in copies of the checkout. The tests that a mistake names must notice it. The mistakes are test/broken/*.patch, or the files
+ * given as arguments. Each one is the output of `git diff` below comment lines:
  *
  *     # Acknowledges a delivery before its batch is committed.
  *     # run: test/faults.test.ts
  *     # red: loses nothing when the consumer is killed
  *
- * `run` names a test file (or a pattern), `red` a test that must fail because of it, by its own name; both may come
- * more than once. It is not enough that something fails: a patch that only breaks the syntax proves nothing either.
+ * `run` names a test file (or a pattern), and `red` the name of a test that must fail because of the mistake. Both may occur
+ * several times. A failure of another test is not enough: a patch that only breaks the syntax would cause one, too.
  */
 type Mistake = { patch: string; title: string; run: string[]; red: string[] }
 
@@ -25,7 +25,7 @@ type Outcome = { passed: Set<string>; failed: Set<string>; failures: string[] }
 const ROOT = join(import.meta.dirname, '..')
 const PATCHES = join(ROOT, 'test', 'broken')
 const RUN_TIMEOUT_MS = 10 * 60_000
-/** Of the checkout: so many mistakes are looked at at a time. */
+/** Copies of the checkout, each of which tries one mistake at a time. */
 const COPIES = 2
 
 const say = (line: string) => console.log(`[test:broken] ${line}`)
@@ -59,7 +59,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** Makes one mistake after the other in a copy, while there are any left. Returns how many nobody noticed. */
+/** Tries one mistake after the other in a copy, until none is left. Returns how many went unnoticed. */
 async function unnoticedOf(left: Iterable<Mistake>, copy: string): Promise<number> {
   let unnoticed = 0
   for (const mistake of left) {
@@ -73,7 +73,7 @@ async function unnoticedOf(left: Iterable<Mistake>, copy: string): Promise<numbe
   return unnoticed
 }
 
-/** @throws {Error} when a patch does not say what it must */
+/** @throws {Error} when a patch lacks one of these lines */
 async function readMistakes(given: string[]): Promise<Mistake[]> {
   const found = (await readdir(PATCHES).catch(() => [])).filter(name => name.endsWith('.patch')).sort()
   const patches = given.length > 0 ? given.map(file => resolve(file)) : found.map(name => join(PATCHES, name))
@@ -104,7 +104,7 @@ async function mustBeGreen(copy: string, mistakes: Mistake[]): Promise<void> {
   say(`Unbroken, ${passed.size} tests pass.`)
 }
 
-/** Why the mistake counts as unnoticed; nothing if the tests it names went red. */
+/** Why the mistake counts as unnoticed; undefined if the tests that it names failed. */
 async function problemWith(copy: string, mistake: Mistake): Promise<string | undefined> {
   try {
     await gitApply(copy, [mistake.patch])
@@ -124,7 +124,7 @@ async function problemWith(copy: string, mistake: Mistake): Promise<string | und
   }
 }
 
-/** Of the files, the tests of these names; the others would only take time. */
+/** Runs only the tests of these names in the files: the others would only take time. */
 async function runTests(copy: string, files: string[], names: string[]): Promise<Outcome> {
   const outcome: Outcome = { passed: new Set(), failed: new Set(), failures: [] }
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(RUN_TIMEOUT_MS)])
@@ -135,13 +135,13 @@ async function runTests(copy: string, files: string[], names: string[]): Promise
   })
   events.on('test:fail', ({ name, details }) => {
     const { error } = details
-    // Failed by its own doing: not cancelled, not because a hook or the whole file could not run.
+    // The test itself failed: it was not cancelled, and no hook or whole file failed to run.
     const { failureType } = error as { failureType?: string }
     if (failureType === 'testCodeFailure') outcome.failed.add(name)
     outcome.failures.push(`${name}: ${(error.cause as Error | undefined)?.message ?? error.message}`)
   })
   for await (const _ of events) {
-    // The listeners above take what matters; reading to the end is what makes the run go on.
+    // The listeners above do the work, but the run goes on only while its events are read.
   }
   stop.signal.throwIfAborted()
   if (signal.aborted) outcome.failures.push(`not done after ${RUN_TIMEOUT_MS / 60_000} minutes`)

@@ -1,4 +1,4 @@
-/** Copies of the checkout, for whoever changes the code to see what its tests say. */
+/** Copies of the checkout, for programs that change the code and run its tests. */
 
 import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, symlink } from 'node:fs/promises'
@@ -9,12 +9,12 @@ const ROOT = join(import.meta.dirname, '..')
 const exec = promisify(execFile)
 
 export async function gitApply(copy: string, args: string[]): Promise<void> {
-  // The copy may lie inside somebody's repository, whose root the paths would be taken from.
+  // The copy may lie inside another repository, and git would take paths from that one's root.
   const env = { ...process.env, GIT_CEILING_DIRECTORIES: dirname(copy) }
   await exec('git', ['apply', '--whitespace=nowarn', ...args], { cwd: copy, env })
 }
 
-/** The checkout as it is on disk now, committed or not. */
+/** Copies the checkout as it is on disk now, committed or not. */
 export async function copyCheckout(copy: string): Promise<void> {
   const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const { stdout } = await exec('git', list, { cwd: ROOT })
@@ -23,16 +23,16 @@ export async function copyCheckout(copy: string): Promise<void> {
     await cp(join(ROOT, file), join(copy, file), { verbatimSymlinks: true }).catch(unlessAbsent)
   }
   await linkModules(copy)
-  // What others import, and the tests of those who do.
+  // The built client, which others import, is for their tests.
   await exec('npm', ['run', '--silent', 'build'], { cwd: copy })
 }
 
-/** A file that git tracks and that was removed from the checkout. */
+/** The file is tracked by git, and was removed from the checkout. */
 function unlessAbsent(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error
 }
 
-/** Links every installed module, but our own packages to the copy's: a mistake in one must reach the others. */
+/** Links every installed module; our own packages are linked to the copy's, so that a mistake in one reaches the others. */
 async function linkModules(copy: string): Promise<void> {
   const packages = (await readdir(join(copy, 'packages'))).map(name => join('packages', name))
   for (const folder of ['.', 'tools/clickhouse', 'tools/nodes', ...packages]) {

@@ -14,8 +14,8 @@ import { startRabbitmq } from './stack/rabbitmq.ts'
 import { Server } from './stack/server.ts'
 
 /**
- * `node tools/pictures.ts` makes the README's pictures anew, in docs/pictures: the whole system in a temporary folder,
- * 90 days of simulated readers, the panel and the author dashboard in the light and in the dark. They look best where
+ * `node tools/pictures.ts` draws the README's pictures again, in docs/pictures: it runs the whole system in a temporary folder,
+ * with 90 days of simulated readers, and takes the panel and the author dashboard in light and dark mode. They look best where
  * the font Inter is installed.
  */
 const ROOT = join(import.meta.dirname, '..')
@@ -23,7 +23,7 @@ const PICTURES = join(ROOT, 'docs/pictures')
 const SIZE = { width: 1_280, height: 860 }
 const KEY = 'the-key-of-the-pictures'
 const PASSWORD = 'the password of the pictures'
-/** What readers see it as. */
+/** The blog's public URL in the pictures. */
 const BLOG = 'https://blog.example'
 const DAYS = 90
 const VIEWS = 80_000
@@ -80,7 +80,7 @@ async function makePictures(): Promise<void> {
   }
 }
 
-/** Gives its address. */
+/** Returns its address. */
 async function start(
   program: string,
   args: string[],
@@ -160,7 +160,7 @@ async function pointAtTrend(page: Page): Promise<void> {
   await chart.locator('.tip').waitFor()
 }
 
-/** Where it is evening: today has nearly all its views. */
+/** A zone where it is evening, so that today has nearly all its views. */
 function zoneInTheEvening(): string {
   const zones = [
     'Pacific/Auckland',

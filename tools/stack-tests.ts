@@ -1,10 +1,10 @@
 /** Which tests run on a stack. */
 
-/** From an old broker to the newest, which it starts both. */
+/** Upgrades from an old broker to the newest, and starts both itself. */
 export const UPGRADE = ['test/upgrade/*.test.ts']
-/** Whether the documents name the versions that the stack has. */
+/** Check that the documents name the versions that the stack has. */
 export const VERSIONS = ['test/stacks/versions.test.ts']
-/** What one server answers, as another of its kind may not. */
+/** Tests whose answers depend on the server and its version. */
 export const ASKS_SERVER = [
   ...VERSIONS,
   'tools/stack/{mysql,rabbitmq}.test.ts',

@@ -18,11 +18,11 @@ import { chooseStack, chosenStack, rootOf, STACKS } from './stack/stacks.ts'
 import { onStopSignal } from './stack/stop-signals.ts'
 
 /**
- * `npm start`: the whole system on this machine, for trying it. A private RabbitMQ whose data stay in
- * data/rabbitmq (unless AMQP_URL names another; with `--stack` also a database server, both in data/STACK), then the parts below, each a process with its log in data/log; and
- * simulated readers, in this process (not with `--quiet`, and never on a broker or database of somebody's own).
- * Whatever ends this program ends them too, and nothing else. A part that ends by itself is started again after a while, so
- * that an outage can be tried; only one that cannot be started ends all.
+ * `npm start`: the whole system on this machine, to try it out. It starts a private RabbitMQ with its data in data/rabbitmq (unless
+ * AMQP_URL names another broker; with `--stack` also a database server, both in data/STACK). Then it starts the parts below, each
+ * as a process with its log in data/log. Simulated readers run in this process (not with `--quiet`, and never on the user's own
+ * broker or database). However this program ends, the parts end with it, and nothing else does. A part that ends by itself is
+ * restarted after a while, so that an outage can be tried. Everything ends only if a part cannot be started.
  */
 const ROOT = join(import.meta.dirname, '..')
 const DATA = join(ROOT, 'data')
@@ -34,21 +34,21 @@ type Part = {
   name: 'analytics' | 'panel' | 'blog'
   args: string[]
   env: Record<string, string>
-  /** The setting that moves it to another port. */
+  /** The setting that changes its port. */
   portSetting: string
-  /** Answers 200 when the part is ready. */
+  /** The path that answers 200 when the part is ready. */
   readyPath: string
 }
 
 const { isQuiet, restartSeconds } = readArguments()
 const stack = chosenStack()
-/** What one release has written another may refuse. */
+/** One release may refuse to read another's files. */
 const SERVERS = stack === null ? DATA : join(DATA, stack.name)
 const SAMPLE_FILE = join(SERVERS, 'sample.json')
 const isOwnBroker = !setting('AMQP_URL')
 const isOwnKey = !setting('INTERNAL_API_KEY')
 const isOwnPassword = !setting('ADMIN_PASSWORD')
-/** Nobody else's numbers are in it: readers may be made up. */
+/** Nobody's real numbers are in the store, so simulated readers are allowed. */
 const isPlayground = isOwnBroker && !setting('DATABASE_URL')
 const apiKeys = setting('INTERNAL_API_KEY') ?? randomBytes(24).toString('base64url')
 const apiKey = apiKeys.split(',')[0]!.trim()
@@ -62,10 +62,10 @@ const ports = {
 const analyticsUrl = urlOf('analytics')
 const blogUrl = urlOf('blog')
 
-/** The blog's, under both its names. A database of somebody's own records the hosts of their site, and keeps them. */
+/** Both names of the blog. The user's own database records the hosts of their site, and keeps them. */
 const OWN_HOSTS = setting('SITE_HOSTS') ?? (setting('DATABASE_URL') ? null : '127.0.0.1,localhost')
 
-/** History is as old as that; what the user has set is left alone, and then there is no history. */
+/** Long enough for the history. Settings of the user are not changed; there is no history then. */
 const LONG_MEMORY = { EVENT_MAX_AGE: `${HISTORY_DAYS + 10}d`, RAW_RETENTION_DAYS: String(HISTORY_DAYS + 30) }
 const hasLongMemory = isPlayground && !Object.keys(LONG_MEMORY).some(setting)
 
@@ -88,7 +88,7 @@ function analyticsPart(amqpUrl: string, databaseUrl: string): Part {
 function panelPart(): Part {
   return {
     name: 'panel',
-    // It takes the types off what it sends to browsers, with a function of Node's that warns of its youth.
+    // The panel strips types from what it sends to browsers, with a function of Node that prints an experimental warning.
     args: ['--disable-warning=ExperimentalWarning', 'packages/admin/src/main.ts'],
     env: {
       ADMIN_PASSWORD: adminPassword,
@@ -129,7 +129,7 @@ onStopSignal(() => {
   void end(0)
 })
 
-// A signal to npm alone ends npm, and would leave all of this without anybody.
+// A signal to npm alone ends only npm, and would leave this process running without a parent.
 const startedBy = process.ppid
 if (process.env['npm_lifecycle_event'] === 'start') {
   setInterval(() => {
@@ -140,7 +140,7 @@ if (process.env['npm_lifecycle_event'] === 'start') {
 try {
   await start()
 } catch (error) {
-  // Ctrl-C while a part was starting fails that start, which is no news.
+  // When Ctrl-C interrupts the start of a part, that failure is not worth reporting.
   if (!ending.signal.aborted) {
     console.error((error as Error).message)
     await end(1)
@@ -149,7 +149,7 @@ try {
 
 async function start(): Promise<void> {
   mkdirSync(LOGS, { recursive: true })
-  // Readers' addresses, RabbitMQ's cookie: whoever made it before, and with whatever umask.
+  // It holds readers' addresses and RabbitMQ's cookie. An existing folder may have wider permissions.
   chmodSync(DATA, 0o700)
   for (const { name, portSetting } of [analyticsPart('', ''), panelPart(), blogPart('', '')]) {
     const port = ports[name]
@@ -161,7 +161,7 @@ async function start(): Promise<void> {
   }
   const amqpUrl = setting('AMQP_URL') ?? (await startBroker())
   const databaseUrl = setting('DATABASE_URL') ?? (await startDatabase())
-  // At once: none of them needs another to end, but each may need the broker.
+  // All at once: no part needs another one to stop, but each may need the broker.
   stops.push(() => Promise.all(parts.map(part => part.stop())))
   await startPart(analyticsPart(amqpUrl, databaseUrl))
   const sample = isPlayground ? await sampleOf() : { sinceMs: Date.now(), history: 'none' as const }
@@ -198,7 +198,7 @@ function startReaders(sample: Sample, amqpUrl: string, sampleDay: string): void 
 }
 
 async function startBroker(): Promise<string> {
-  // What is printed to be pasted needs curl; but nobody is kept from starting by that alone.
+  // The printed commands need curl, but a missing curl alone does not prevent the start.
   if (rootOf(stack) !== null || findRabbitmq() === undefined) {
     await ensureParts(['rabbitmq', 'curl'], stack, console.log)
   }
@@ -209,7 +209,7 @@ async function startBroker(): Promise<string> {
   return broker.url
 }
 
-/** A file, unless a stack was asked for, which has a server. */
+/** A file; with a stack, a database on its server. */
 async function startDatabase(): Promise<string> {
   if (stack === null) return 'sqlite:data/postviews.db'
   await ensureParts(['mariadb'], stack, console.log)
@@ -252,7 +252,7 @@ async function startPart({ name, args, env, readyPath }: Part): Promise<void> {
     env: { ...process.env, ...env, HOST: host, PORT: String(ports[name]) },
     cwd: ROOT,
     logFile,
-    // Later, when something else is away as well, it is up when it answers: it waits for that by itself.
+    // At a restart other parts may be down as well, so it counts as ready when it answers: it waits for the others by itself.
     ready: () => answers200(urlOf(name) + (hasBeenReady ? '/livez' : readyPath)),
     startTimeoutMs: 60_000,
     stopTimeoutMs: 30_000,
@@ -283,7 +283,7 @@ function keep(one: KeptUp): void {
 async function end(exitCode: number): Promise<void> {
   if (ending.signal.aborted) return
   ending.abort()
-  // Whatever hangs is killed when this process ends, and a kill harms nothing.
+  // A hanging part is killed when this process ends, which does no harm.
   setTimeout(() => process.exit(1), END_DEADLINE_MS).unref()
   for (const stop of stops.reverse()) await stop()
   process.exit(exitCode)
@@ -308,15 +308,15 @@ function readArguments(): { isQuiet: boolean; restartSeconds: number } {
     if (values.stack !== undefined) chooseStack(values.stack)
     const seconds = values['restart-after'] ?? '20'
     if (!/^[1-9]\d{0,3}$/.test(seconds))
-      throw new TypeError('--restart-after is no number of seconds from 1 to 9999')
+      throw new TypeError('--restart-after is not a number of seconds from 1 to 9999')
     return { isQuiet: values.quiet ?? false, restartSeconds: Number(seconds) }
   } catch (error) {
     console.error(
       [
         (error as Error).message,
         'npm start [-- --quiet --restart-after=20 --stack=NAME]',
-        '  --quiet          without history and simulated readers',
-        '  --restart-after  seconds until a part that has ended is started again',
+        '  --quiet          no history and no simulated readers',
+        '  --restart-after  seconds until a part that has ended is restarted',
         `  --stack          the servers of another system: ${STACKS.map(({ name }) => name).join(', ')}`,
       ].join('\n'),
     )
@@ -324,7 +324,7 @@ function readArguments(): { isQuiet: boolean; restartSeconds: number } {
   }
 }
 
-/** A setting that is empty counts as not set, as it does for the service. */
+/** An empty setting counts as not set, as in the service. */
 function setting(name: string): string | undefined {
   return process.env[name]?.trim() || undefined
 }
@@ -353,12 +353,12 @@ function greeting(amqpUrl: string): string {
     'postviews is running.',
     '',
     `  Panel     ${urlOf('panel')}`,
-    `  Password  ${isOwnPassword ? `${adminPassword}   (of this run; set ADMIN_PASSWORD to choose one)` : 'as ADMIN_PASSWORD says'}`,
+    `  Password  ${isOwnPassword ? `${adminPassword}   (for this run; set ADMIN_PASSWORD to choose one)` : 'your ADMIN_PASSWORD'}`,
     `  Blog      ${blogUrl}   (sign in as any reader or author)`,
     `  API       ${api}`,
-    `  API key   ${isOwnKey ? `${apiKey}   (of this run; set INTERNAL_API_KEY to choose one)` : 'as INTERNAL_API_KEY says'}`,
-    `  RabbitMQ  ${isOwnBroker ? `${amqpUrl}   (private; data in data/rabbitmq)` : 'as AMQP_URL says'}`,
-    `  Database  ${setting('DATABASE_URL') ? 'as DATABASE_URL says' : 'data/postviews.db'}`,
+    `  API key   ${isOwnKey ? `${apiKey}   (for this run; set INTERNAL_API_KEY to choose one)` : 'your INTERNAL_API_KEY'}`,
+    `  RabbitMQ  ${isOwnBroker ? `${amqpUrl}   (private; data in data/rabbitmq)` : 'your AMQP_URL'}`,
+    `  Database  ${setting('DATABASE_URL') ? 'your DATABASE_URL' : 'data/postviews.db'}`,
     '  Logs      data/log',
     `  Processes ${kept.map(({ name, pid }) => `${name} ${pid}`).join(', ')}`,
     `  Readers   ${readersSay()}`,
@@ -373,7 +373,7 @@ function greeting(amqpUrl: string): string {
     '',
   ]
   if (findProgram('amqp-publish')) {
-    // It takes one, where the user's setting may name each node of a cluster.
+    // The program takes one URL, but the user's setting may name every node of a cluster.
     const oneUrl = isOwnBroker ? '$AMQP_URL' : `\${AMQP_URL%%,*}`
     lines.push(
       'or, with the program from amqp-tools:',
@@ -387,13 +387,13 @@ function greeting(amqpUrl: string): string {
     '',
     '  curl -s -H "X-Internal-Api-Key: $INTERNAL_API_KEY" "$ANALYTICS_URL/api/v1/posts/42/views"',
     '',
-    `To try an outage, kill one of the processes: it is started again after ${restartSeconds} s.`,
-    'Ctrl-C stops all of it.',
+    `To try an outage, kill one of the processes: it is restarted after ${restartSeconds} s.`,
+    'Ctrl-C stops everything.',
   )
   return lines.join('\n')
 }
 
-/** What the user has set may hold a password, and is not shown: the other shell has to know it as the one that set it does. */
+/** The user's settings may hold a password, so they are not printed. The other terminal must have them set as this one has. */
 function exportLine(amqpUrl: string): string {
   const settings = [
     isOwnBroker ? `AMQP_URL='${amqpUrl}'` : 'AMQP_URL="$AMQP_URL"',
@@ -404,6 +404,6 @@ function exportLine(amqpUrl: string): string {
 }
 
 function readersSay(): string {
-  if (!isPlayground) return 'none made up: broker or database are your own'
-  return isQuiet ? 'none made up' : 'simulated; npm start -- --quiet is without'
+  if (!isPlayground) return 'none simulated, because the broker or the database is your own'
+  return isQuiet ? 'none simulated' : 'simulated; npm start -- --quiet starts without them'
 }

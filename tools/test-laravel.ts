@@ -1,6 +1,7 @@
 /**
- * `npm run test:laravel`: packages/laravel on a real Laravel, with its own PHPUnit tests; `-- test/laravel/faults.test.ts` and options of
- * `node --test` as with `npm test`. Its root is of Debian unstable, which may not be installable today: then this is said.
+ * `npm run test:laravel`: tests packages/laravel on a real Laravel, with its own PHPUnit tests. It takes `--
+ * test/laravel/faults.test.ts` and options of `node --test`, as `npm test` does. Its root is Debian unstable; if that cannot be
+ * installed today, it says so.
  */
 
 import { join } from 'node:path'

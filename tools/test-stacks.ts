@@ -1,6 +1,7 @@
 /**
- * `npm run test:stacks`: what asks the servers themselves, on each stack; `-- debian-13` all that depends on a server, on that one
- * alone. What is of Debian unstable may not be there today: then this is said, and the other stacks decide.
+ * `npm run test:stacks`: runs the tests that depend on the servers themselves, on each stack. `-- debian-13` runs all tests that
+ * depend on a server, on that stack only. If Debian unstable cannot be installed today, it says so, and the other stacks decide
+ * the result.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -18,7 +19,7 @@ const names = process.argv.slice(2)
 let hasFailed = false
 let running: ChildProcess | undefined
 let isStopped = false
-// The run ends in order, and its servers with it; then nothing more begins.
+// The current run stops in order, with its servers. No other run begins.
 onStopSignal(signal => {
   isStopped = true
   running?.kill(signal)
@@ -49,13 +50,13 @@ async function tryStack(stack: Stack): Promise<string> {
 }
 
 function filesFor(stack: Stack): readonly string[] {
-  // This machine's own servers are what `npm test` has.
+  // `npm test` already uses this machine's own servers.
   if (rootOf(stack) === null) return VERSIONS
   const files = names.length > 0 ? NEEDS_SERVER : ASKS_SERVER
   return stack.versionId === null ? [...files, ...UPGRADE] : files
 }
 
-/** What the run prints goes on to ours, and its last lines say how many there were. */
+/** Passes the run's output on, and counts its tests from the last lines. */
 async function runTests(
   stack: Stack,
   files: readonly string[],

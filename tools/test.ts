@@ -1,3 +1,4 @@
+import { chmodSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type SharedServers, startSharedServers, TEST_SERVERS } from './stack/shared-servers.ts'
 import { chooseStack } from './stack/stacks.ts'
@@ -5,15 +6,18 @@ import { onStopSignal } from './stack/stop-signals.ts'
 import { spawnWatched } from './stack/watched.ts'
 
 /**
- * `npm test`: the suite, against one RabbitMQ and one MariaDB of its own; `npm run test:long` and `npm run
- * test:clickhouse`: the rest, in `test/long` and `test/clickhouse`.
- * `npm test -- test/relay.test.ts` runs that file alone; options of `node --test` (`--name=value`) are passed on; `--stack=debian-13`
- * takes the servers of that stack (stack/stacks.ts). With KEEP=1 a failed run leaves the servers' files.
+ * `npm test`: the suite, on its own RabbitMQ and MariaDB. `npm run test:long` and `npm run test:clickhouse`: the rest, in
+ * `test/long` and `test/clickhouse`. `npm test -- test/relay.test.ts` runs that file alone. Options of `node --test`
+ * (`--name=value`) are passed on. `--stack=debian-13` uses the servers of that stack (stack/stacks.ts). With KEEP=1, a failed run
+ * keeps the servers' files.
  */
 const ROOT = join(import.meta.dirname, '..')
 const ALL_TESTS = ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'tools/**/*.test.ts']
-/** For a file that hangs: a connection left open keeps it from ending, and no timeout of a test covers that. */
-const RUN_TIMEOUT_MS = 30 * 60_000
+/** For a file that hangs: an open connection keeps it running, and no test's timeout covers that. */
+const RUN_TIMEOUT_MS = 45 * 60_000
+
+const MEMORY = '/dev/shm'
+const LEAST_MEMORY_BYTES = 8 * 2 ** 30
 
 const STACK_OPTION = '--stack='
 const given = process.argv.slice(2)
@@ -22,8 +26,15 @@ const stackName = given.findLast(argument => argument.startsWith(STACK_OPTION))?
 const files = given.filter(argument => !argument.startsWith('-'))
 
 const say = (line: string) => console.log(`[npm test] ${line}`)
+let keep = false
+const folder = folderInMemory()
+if (folder !== undefined) {
+  process.env['TMPDIR'] = folder
+  // Also if the servers do not start.
+  process.on('exit', () => keep || rmSync(folder, { recursive: true, force: true }))
+}
 
-// Until there is a test run to pass it on to, a signal simply ends us, and everything we started with us.
+// Before the test run starts, a signal simply ends us, and everything we started.
 const servers = await start().catch((error: Error) => {
   console.error(error.message)
   process.exit(1)
@@ -42,7 +53,7 @@ const run = spawnWatched(
     env: {
       ...process.env,
       [TEST_SERVERS]: JSON.stringify(servers.addresses),
-      // As the programs have it: without it each thread of each store that is opened compiles the store anew.
+      // As the programs set it. Without this cache, each thread of each open store compiles the store's code again.
       NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/postviews'),
     },
     output: 'inherit',
@@ -56,10 +67,29 @@ const timeout = setTimeout(() => {
 
 const { code } = await run.ended
 clearTimeout(timeout)
-const keep = code !== 0 && process.env['KEEP'] === '1'
+keep = code !== 0 && process.env['KEEP'] === '1'
 await servers.stop({ keep })
-if (keep) say(`Kept for you to look at and remove: ${servers.dirs.join(' ')}`)
+if (keep) say(`Kept for you to look at and remove: ${folder ?? servers.dirs.join(' ')}`)
 process.exitCode = code ?? 1
+
+/**
+ * The tests make a thousand small databases. In memory, none waits for a disk that is slow to sync; servers and SQLite run with
+ * the same settings as on a disk. Undefined where there is too little memory, or the caller has chosen a folder.
+ */
+function folderInMemory(): string | undefined {
+  if (process.env['TMPDIR'] !== undefined) return undefined
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY)
+    if (bavail * bsize < LEAST_MEMORY_BYTES) return undefined
+    const folder = mkdtempSync(join(MEMORY, 'postviews-test-'))
+    // Some servers, and some tests, run as another user.
+    chmodSync(folder, 0o711)
+    return folder
+  } catch {
+    // Not on Linux, or not writable.
+    return undefined
+  }
+}
 
 async function start(): Promise<SharedServers> {
   if (stackName !== undefined) chooseStack(stackName)

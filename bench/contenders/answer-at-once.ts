@@ -1,9 +1,9 @@
-/** Answers every line with `ok` at once and keeps nothing: what is left of a call when the relay does nothing at all. */
+/** Answers every line with `ok` at once and keeps nothing: the cost of a call when the relay does nothing at all. */
 
 import { createServer } from 'node:net'
 
 const server = createServer({ allowHalfOpen: true }, socket => {
-  socket.on('error', () => {}) // The caller is gone.
+  socket.on('error', () => {}) // The caller has left.
   socket.on('end', () => socket.end())
   socket.on('data', bytes => {
     let lines = 0

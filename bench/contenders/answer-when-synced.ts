@@ -1,4 +1,4 @@
-/** Answers what comes once the disk has it, and does nothing else: what no relay that keeps its word can be quicker than. */
+/** Syncs what arrives to disk, answers, and does nothing else: no relay that keeps its promise can be faster. */
 
 import { constants, openSync, writeSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
@@ -14,7 +14,7 @@ interface Line {
 let group: Line[] = []
 
 const server = createServer({ allowHalfOpen: true }, socket => {
-  socket.on('error', () => {}) // The caller is gone.
+  socket.on('error', () => {}) // The caller has left.
   socket.on('end', () => socket.end())
   socket.on('data', bytes => {
     if (group.push({ socket, bytes }) === 1) void writeSoon()
@@ -24,7 +24,7 @@ server.listen(process.env['RELAY_SOCKET'])
 process.once('SIGTERM', () => process.exit(0))
 
 async function writeSoon(): Promise<void> {
-  // As the relay does. What a new connection sends is read one turn of the event loop after the connection is accepted.
+  // As the relay does: what a new connection sends is read one turn of the event loop after the connection is accepted.
   await thisTurn()
   await thisTurn()
   const written = group

@@ -1,18 +1,18 @@
 /**
- * What any way of counting ends in: the raw rows, ready made, into the raw table with its indexes, and nothing else. No
- * broker, no counters, no looking whether an id was there. Prints what `BareInserted` says.
+ * The part that no way of counting can avoid: inserts prepared raw rows into the raw table with its indexes, and nothing else. No
+ * broker, no counters, no check whether an id was there before. Prints `BareInserted` as JSON.
  */
 
 import { DatabaseSync } from 'node:sqlite'
 import { createConnection, escape as literal } from 'mysql2/promise'
 import pg from 'pg'
-import type { KeptRow } from '../../packages/analytics/src/store/row.ts'
+import type { KeptRow } from '../../packages/analytics/src/store/kept.ts'
 import { BARE_TABLE } from '../databases.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
 import { cpuSeconds } from '../measure.ts'
 import { rowMaker } from './rows.ts'
 
-/** The one argument, as JSON. */
+/** The only argument, as JSON. */
 export interface BareInsertOptions {
   databaseUrl: string
   /** The database server; absent when there is none. */
@@ -23,22 +23,31 @@ export interface BareInsertOptions {
 
 export interface BareInserted {
   rows: number
-  /** After the first twentieth, as for everyone. */
+  /** Measured after the first twentieth, as for every contender. */
   eventsPerSecond: number
   cpuMsPer1000: Record<string, number>
 }
 
-/** One transaction; durable when it is fulfilled. */
+/** One transaction. Fulfilled when the rows are durable. */
 type Insert = (rows: readonly KeptRow[]) => Promise<void>
 
-const INSERT = `
-  INSERT INTO post_views
+const insertInto = (table: string) => `
+  INSERT INTO ${table}
     (post_uuid, user_id, ip, user_agent, referer, viewed_at,
      event_id, received_at, day, slice, logged_in, bot, visitor, referer_host)
   VALUES `
+/** The table of the articles, with what exact counting needs beside its columns: every text in every row. */
+const CREATE_TEXTS = `
+  CREATE TABLE ${BARE_TABLE} (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, post_uuid TEXT NOT NULL, user_id TEXT, ip TEXT, user_agent TEXT, referer TEXT,
+    viewed_at INTEGER NOT NULL, event_id BLOB, received_at INTEGER, day TEXT, slice INTEGER, logged_in INTEGER, bot INTEGER,
+    visitor BLOB, referer_host TEXT
+  ) STRICT;
+  CREATE INDEX bare_viewed_at ON ${BARE_TABLE} (viewed_at);
+  CREATE UNIQUE INDEX bare_event_id ON ${BARE_TABLE} (event_id) WHERE event_id IS NOT NULL`
 /**
- * The columns, partitions and order of `post_view_rows`, brought to the disk as there; but rows that come twice stay two, and
- * no row keeps the number of its block.
+ * The columns, partitions, order and fsync settings of `post_view_rows`. But duplicates are not merged, and no row keeps the
+ * number of its block.
  */
 const CREATE_PLAIN = `
   CREATE TABLE ${BARE_TABLE} AS post_view_rows
@@ -53,10 +62,10 @@ const INSERT_PLAIN = `
      logged_in, bot, counts, visitor, referer_host)
   FORMAT JSONCompactEachRow`
 
-/** As many rows to a statement as the service puts into one. */
+/** The same number of rows per statement as the service uses. */
 const ROWS_PER_STATEMENT = 500
 
-// Neighbours share their second. Only ever this many: those of the events.
+// Adjacent events often share their second. The map has no more entries than the events have seconds.
 const times = new Map<number, string>()
 
 const options = JSON.parse(process.argv[2]!) as BareInsertOptions
@@ -108,9 +117,9 @@ async function mariadb(): Promise<Inserting> {
     async insert(rows) {
       let running: Promise<unknown> = connection.query('START TRANSACTION')
       for (let row = 0; row < rows.length; row += ROWS_PER_STATEMENT) {
-        // Written while the server works on the one before.
+        // Built while the server works on the previous statement.
         const statement =
-          INSERT +
+          insertInto('post_views') +
           rows
             .slice(row, row + ROWS_PER_STATEMENT)
             .map(valuesText)
@@ -142,7 +151,8 @@ function valuesText(row: KeptRow): string {
 async function sqlite(): Promise<Inserting> {
   const database = new DatabaseSync(options.databaseUrl.slice('sqlite:'.length))
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-  const statement = database.prepare(`${INSERT}(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+  database.exec(CREATE_TEXTS)
+  const statement = database.prepare(`${insertInto(BARE_TABLE)}(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   return {
     async insert(rows) {
       database.exec('BEGIN IMMEDIATE')
@@ -170,7 +180,7 @@ async function sqlite(): Promise<Inserting> {
   }
 }
 
-/** Columns as lists: the fastest way there is but for COPY, which knows no conflicts. */
+/** Columns as arrays: the fastest way except COPY, which does not support ON CONFLICT. */
 async function postgres(): Promise<Inserting> {
   const client = new pg.Client({ connectionString: options.databaseUrl })
   await client.connect()
@@ -186,7 +196,7 @@ async function postgres(): Promise<Inserting> {
     'bytea[]',
     'text[]',
   ]
-  const text = `${INSERT.replace('VALUES ', '')} SELECT * FROM unnest(${lists.map((type, index) => `$${index + 1}::${type}`).join(', ')})`
+  const text = `${insertInto('post_views').replace('VALUES ', '')} SELECT * FROM unnest(${lists.map((type, index) => `$${index + 1}::${type}`).join(', ')})`
   const bytes = (hex: string) => Buffer.from(hex, 'hex')
   return {
     async insert(rows) {
@@ -232,7 +242,7 @@ async function clickhouse(): Promise<Inserting> {
   }
 }
 
-/** What the service leaves the server to make of a row (its version, 64 bits of a digest) is a number here. */
+/** The service lets the server compute some values of a row (its version, 64 bits of a digest). Here they are ready-made numbers. */
 function lineText(row: KeptRow): string {
   const { eventId, postUuid, userId, viewedAt, receivedAt, day, slice, loggedIn, bot, visitor } = row
   const [ip, userAgent, referer, host] = [row.ip, row.userAgent, row.referer, row.refererHost].map(text =>

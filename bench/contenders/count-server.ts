@@ -1,8 +1,8 @@
 import { createServer } from 'node:http'
 
 /**
- * Tells a contender's count the way the service does, so that all are watched alike. `PORT` in the environment, as
- * for the service.
+ * Serves a contender's count in the service's format, so that all contenders are watched in the same way. `PORT` in the
+ * environment, as for the service.
  */
 export function serveCount(count: () => number): void {
   const server = createServer((_request, response) =>

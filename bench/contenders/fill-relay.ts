@@ -1,12 +1,12 @@
 /**
- * Sends a relay many events as fast as it answers them, as workers of PHP do: each a line at a time, on a connection that it
- * keeps. Prints what `Filled` says.
+ * Sends a relay many events as fast as it answers them, as PHP workers do: each sends one line at a time, on a connection that it
+ * keeps. Prints `Filled` as JSON.
  */
 
 import { connect } from 'node:net'
 import { makeEvents } from '../events.ts'
 
-/** The one argument, as JSON. */
+/** The only argument, as JSON. */
 export interface FillOptions {
   socket: string
   events: number
@@ -21,7 +21,7 @@ const POOL = 20_000
 const OK = Buffer.from('ok\n')
 
 const { socket, events } = JSON.parse(process.argv[2]!) as FillOptions
-// Id and time are the relay's to set.
+// The relay sets id and time.
 const lines = makeEvents({ seed: 'relay', count: POOL, untilMs: Date.now() }).map(
   ({ event_id: _id, timestamp: _time, ...event }) => `${JSON.stringify(event)}\n`,
 )

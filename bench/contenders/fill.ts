@@ -1,28 +1,28 @@
 /**
- * Fills a store with views of the past, through the service's own store: whatever it keeps is there, and adds up. Prints
- * a line of JSON (`Filled`) for each hundredth.
+ * Fills a store with past views through the service's own store, so that all its tables are filled and consistent. Prints a line of
+ * JSON (`Filled`) for each hundredth.
  */
 
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import { type EventsOptions, generateEvents } from '../events.ts'
 import { viewsOf } from './rows.ts'
 
-/** The one argument, as JSON. */
+/** The only argument, as JSON. */
 export interface FillOptions {
   databaseUrl: string
   events: EventsOptions
-  /** Settles the days that are over, as retention does with each of them in time; nothing else goes. */
+  /** Settles past days, as retention does in time. Nothing is deleted. */
   settle?: boolean
 }
 
 export interface Filled {
   rows: number
-  /** Of the hundredth that ends here; without a broker, in batches of 5,000. */
+  /** For the hundredth that ends here; without a broker, in batches of 5,000. */
   eventsPerSecond: number
 }
 
 const ROWS_AT_ONCE = 5_000
-/** Nothing goes and no day is closed: years. */
+/** Keeps all rows and all days open for a hundred years. */
 const FOR_EVER_SECONDS = 100 * 365 * 86_400
 
 const { databaseUrl, events, settle = false } = JSON.parse(process.argv[2]!) as FillOptions
@@ -40,7 +40,7 @@ let told = { rows: 0, atMs: performance.now() }
 let recording: Promise<unknown> = Promise.resolve()
 for (const batch of chunks(generateEvents(events), ROWS_AT_ONCE)) {
   const views = batch.flatMap(viewsOf)
-  // The next views are made while the store takes these.
+  // Creates the next views while the store records these.
   await recording
   recording = store.recordViews(views)
   rows += views.length

@@ -1,4 +1,4 @@
-/** Loaded into a service before it starts: tells on `LOOP_PORT` for how long its event loop was held since it was last asked. */
+/** Loaded into a service before it starts. Reports on `LOOP_PORT` the longest delay of the event loop since the last request. */
 
 import { createServer } from 'node:http'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -18,7 +18,7 @@ if (isMainThread) {
     .unref()
 }
 
-/** What the thread computed at most from one sample to the next: on a busy machine the delay alone is mostly that of others. */
+/** The most CPU time of the thread between two samples. On a busy machine, the delay alone is mostly caused by other processes. */
 function watchCpu(): { takeMaxMs(): number } {
   let maxMs = 0
   let last = spentMs()

@@ -1,15 +1,15 @@
-/** The limit: takes every message, throws it away and acknowledges it. */
+/** The upper bound: takes every message, discards it and acknowledges it. */
 
 import { VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { connect } from 'amqplib'
 import { serveCount } from './count-server.ts'
 
-/** The one argument, as JSON. */
+/** The only argument, as JSON. */
 export interface NothingOptions {
   amqpUrl: string
-  /** Messages that are in the queue. */
+  /** Messages in the queue. */
   messages: number
-  /** What each message holds: known beforehand, because looking would be something. */
+  /** Known beforehand, because reading the messages would be work. */
   eventsPerMessage: number
   prefetchMessages: number
   ackEveryMessages: number
@@ -32,7 +32,7 @@ await channel.consume(VIEWS_QUEUE, message => {
 })
 
 process.once('SIGTERM', async () => {
-  // A channel that is closed in the orderly way has its acknowledgements read before.
+  // The broker handles acknowledgements before an orderly channel close.
   await channel.close()
   await connection.close()
   process.exit()

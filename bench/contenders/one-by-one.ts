@@ -1,6 +1,6 @@
 /**
- * The article's consumer: for each event one row, one upsert, two commits, one acknowledgement. What its framework
- * would add is left out, and the statements are prepared once: it is as fast as this way can be.
+ * The article's consumer: for each event one row, one upsert, two commits, one acknowledgement. The overhead of its framework is
+ * left out, and the statements are prepared once: this is as fast as this design can be.
  */
 
 import { VIEWS_QUEUE } from '@postviews/client/src/index.ts'
@@ -10,7 +10,7 @@ import { COUNT_VIEW, INSERT_VIEW } from '../../test/support/article-sql.ts'
 import type { BenchEvent } from '../events.ts'
 import { serveCount } from './count-server.ts'
 
-/** The one argument, as JSON. */
+/** The only argument, as JSON. */
 export interface OneByOneOptions {
   amqpUrl: string
   databaseUrl: string

@@ -1,12 +1,15 @@
-/** Views and rows as the service makes them, for contenders that begin where it has them. */
+/** Views and rows as the service creates them, for contenders that start from there. */
 
 import { decodeMessage } from '@postviews/client/src/index.ts'
-import { Calendar, type Day } from '../../packages/analytics/src/store/calendar.ts'
-import { BotList, type KeptRow, toRow } from '../../packages/analytics/src/store/row.ts'
+import { BotList } from '../../packages/analytics/src/store/bots.ts'
+import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
+import type { Day } from '../../packages/analytics/src/store/days.ts'
+import type { KeptRow } from '../../packages/analytics/src/store/kept.ts'
+import { toRow } from '../../packages/analytics/src/store/row.ts'
 import type { ReceivedView } from '../../packages/analytics/src/store/store.ts'
 import type { BenchEvent } from '../events.ts'
 
-/** Received a second after it happened; it is never too old. */
+/** Received a second after it happened, and accepted whatever its age. */
 export function viewsOf(event: BenchEvent): ReceivedView[] {
   const receivedAt = Math.floor(Date.parse(event.timestamp) / 1_000) + 1
   const body = Buffer.from(JSON.stringify(event))

@@ -1,14 +1,14 @@
-/** A Frontend under load: so many views a second, evenly, through the client. Prints the client's own account of it. */
+/** A Frontend under load: publishes a constant number of views per second through the client. Prints the client's own statistics. */
 
 import { createTracker, type TrackerStats } from '@postviews/client/src/index.ts'
 import { makeEvents } from '../events.ts'
 
-/** The one argument, as JSON. */
+/** The only argument, as JSON. */
 export interface SteadyOptions {
   amqpUrl: string
   eventsPerSecond: number
   seconds: number
-  /** 1,000. */
+  /** Default 1,000. */
   posts?: number
 }
 
@@ -22,7 +22,7 @@ const POOL = 20_000
 
 const { amqpUrl, eventsPerSecond, seconds, posts } = JSON.parse(process.argv[2]!) as SteadyOptions
 const source = { seed: 'steady', count: POOL, untilMs: Date.now(), ...(posts !== undefined && { posts }) }
-// Id and time are the client's to set: a view happens when it is published.
+// The client sets id and time: a view happens when it is published.
 const pool = makeEvents(source).map(({ event_id: _id, timestamp: _time, ...event }) => event)
 const tracker = createTracker({ url: amqpUrl })
 const total = eventsPerSecond * seconds
@@ -30,7 +30,7 @@ const startMs = performance.now()
 let published = 0
 
 const timer = setInterval(() => {
-  // As many as should have been by now, so that a late tick makes up for itself.
+  // The number of views due by now, so that a late tick catches up.
   const due = Math.min(total, Math.floor(((performance.now() - startMs) / 1_000) * eventsPerSecond))
   while (published < due) tracker.trackView(pool[published++ % POOL]!)
   if (published >= total) void end()

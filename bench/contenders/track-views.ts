@@ -1,29 +1,29 @@
-/** Calls `trackView` many times and tells what that cost this process. Prints what `Tracked` says. */
+/** Calls `trackView` many times and measures the cost for this process. Prints `Tracked` as JSON. */
 
 import { createTracker, type TrackerStats } from '@postviews/client/src/index.ts'
 import { makeEvents } from '../events.ts'
 import { peakResidentBytes, percentile, residentBytes } from '../measure.ts'
 
-/** The one argument, as JSON. */
+/** The only argument, as JSON. */
 export interface TrackOptions {
   amqpUrl: string
   events: number
-  /** Evenly; 0 for as fast as events are confirmed, with at most `PENDING` of them not confirmed yet. */
+  /** At a steady rate; 0: as fast as events are confirmed, with at most `PENDING` unconfirmed. */
   eventsPerSecond: number
-  /** Goes on without waiting for confirms: nobody may be there to confirm anything. */
+  /** Does not wait for confirms, because there may be no broker to send them. */
   withoutBroker: boolean
 }
 
 export interface Tracked {
-  /** Of one call, in microseconds. The clock itself takes some 0.05 of them. */
+  /** Of one call, in microseconds. Reading the clock itself takes about 0.05. */
   p50Us: number
   p99Us: number
   maxUs: number
-  /** Of this process, with all that follows from the call: grouping, publishing, confirms. */
+  /** Of this process, with everything that follows a call: grouping, publishing, confirms. */
   cpuUsPerEvent: number
-  /** Confirmed, from the first call to the last confirm. */
+  /** Confirmed events per second, from the first call to the last confirm. */
   confirmedPerSecond: number
-  /** Before the first call, with the events for it already made. */
+  /** Before the first call, but with its events already created. */
   residentBefore: number
   peakResident: number
   stats: TrackerStats
@@ -36,7 +36,7 @@ const POOL = 20_000
 const FLUSH_MS = 60_000
 
 const options = JSON.parse(process.argv[2]!) as TrackOptions
-// Id and time are the client's to set.
+// The client sets id and time.
 const pool = makeEvents({ seed: 'track', count: POOL, untilMs: Date.now() }).map(
   ({ event_id: _id, timestamp: _time, ...event }) => event,
 )
@@ -53,7 +53,7 @@ while (called < options.events) {
   const upTo = Math.min(options.events, dueBy(performance.now() - startMs))
   const isIdle = upTo <= called || options.eventsPerSecond > 0
   while (called < upTo) call()
-  // A Frontend does other things in between, and so lets the client publish.
+  // A Frontend does other work in between, which lets the client publish.
   await new Promise(resolve => (isIdle ? setTimeout(resolve, TICK_MS) : setImmediate(resolve)))
 }
 if (!options.withoutBroker) await tracker.flush(FLUSH_MS)

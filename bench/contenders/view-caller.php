@@ -1,12 +1,12 @@
 <?php
-// One PHP worker that sends views as pages do, one after the other, and tells how long each call took:
+// A PHP worker that sends views one after the other, as pages do, and measures how long each call took:
 //
 //     php view-caller.php '{"way": "relay" or "direct", "address": SOCKET or URL, "isKept": true, "calls": N,
 //                           "per_second": N or 0, "start_at": UNIX_TIME, "agent": TEXT}'
 //
-// A call is all that a page waits for: connecting, unless the connection is kept, the view, the answer. At 0 per second the
-// next call follows at once; else they come at random with that mean, as readers do. Prints {"took_ms": [...], "late_ms": N,
-// "failed": N} as JSON; `late_ms` is how far behind its own timetable the worker was at most.
+// A call is all that a page waits for: connecting (unless the connection is kept), the view, the answer. At 0 per second, each call
+// follows at once; otherwise calls come at random with that mean rate, as readers do. Prints {"took_ms": [...], "late_ms": N,
+// "failed": N} as JSON; `late_ms` is the worker's greatest delay behind its own timetable.
 
 require __DIR__ . '/../../test/publishers/publishing.php';
 
@@ -68,7 +68,7 @@ $view = ['post_uuid' => '0f8fad5b-d9cb-469f-a165-70867728950e', 'user_id' => 42,
 
 mt_srand(getmypid());
 time_sleep_until($run['start_at']);
-// The clock that cannot be set.
+// The monotonic clock.
 $due = hrtime(true);
 $took = [];
 $late = 0;

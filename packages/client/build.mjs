@@ -1,7 +1,7 @@
 /**
- * Makes what others import, JavaScript and types: `node build.mjs`, into dist. JavaScript itself, so that whatever Node npm
- * runs it by can: `npm ci` does, and `npm start`, `npm test` and `npm pack` before they begin. With `--if-possible` it is no
- * failure that the compiler, a development dependency, is not installed.
+ * Builds the JavaScript and types that others import: `node build.mjs`, into dist. It is JavaScript, so that any Node can run it:
+ * `npm ci` runs it, and so do `npm start`, `npm test` and `npm pack` before they begin. With `--if-possible`, a missing compiler
+ * (a development dependency) is not an error.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -30,19 +30,19 @@ function findCompiler() {
   }
 }
 
-/** Beside what is there, and then in its place: somebody may be importing it. */
+/** Builds into a new folder that then replaces dist, because another process may be importing it. */
 function build(compiler) {
   const made = mkdtempSync(join(here, '.dist-'))
   try {
     const project = join(here, 'tsconfig.build.json')
     const tsc = join(dirname(compiler), 'bin/tsc')
     execFileSync(process.execPath, [tsc, '-p', project, '--outDir', made], { stdio: 'inherit' })
-    // Made for its owner alone; who imports it may be another user, as a web server is.
+    // mkdtemp gives access to the owner only, but another user may import the package, such as a web server.
     chmodSync(made, 0o777 & ~process.umask())
     rmSync(dist, { recursive: true, force: true })
     renameSync(made, dist)
   } catch (error) {
-    // Another build, at the same time, has put the same there.
+    // A concurrent build has put the same files there.
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
   } finally {
     rmSync(made, { recursive: true, force: true })

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
-import { addDays, type Day } from '../../packages/analytics/src/store/calendar.ts'
+import { addDays, type Day } from '../../packages/analytics/src/store/days.ts'
 import { StoreRefused, StoreUnavailable } from '../../packages/analytics/src/store/failures.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import type { Store } from '../../packages/analytics/src/store/store.ts'
@@ -499,7 +499,10 @@ describe('ClickHouse on two shards', () => {
     const half = { constructor: StoreRefused, message: /names no host of shard 2/ }
     await assert.rejects((await open(one)).siteTotals(), half)
     const lone = await open(one.replace(/\?.*/, ''))
-    await assert.rejects(lone.checkSettings(), { constructor: StoreRefused, message: /on 2 shards.*knows 1/ })
+    await assert.rejects(lone.checkSettings(), {
+      constructor: StoreRefused,
+      message: /has 2 shards.*knows 1/,
+    })
   })
 
   test('refuses a cluster that has replicas where the tables have none', async t => {
@@ -507,7 +510,7 @@ describe('ClickHouse on two shards', () => {
     const mirrors = await open(url.replace(/\bcluster=\w+/, `cluster=${CLICKHOUSE_MIRRORS}`))
     await assert.rejects(mirrors.checkSettings(), {
       constructor: StoreRefused,
-      message: /shard 1 has replicas, and the tables there are on one of them alone/,
+      message: /shard 1 has replicas, but its tables are not replicated/,
     })
   })
 

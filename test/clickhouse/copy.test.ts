@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
-import { addDays } from '../../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
+import { addDays } from '../../packages/analytics/src/store/days.ts'
 import type { Referrers, Store } from '../../packages/analytics/src/store/store.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from '../store-contract-random.ts'
@@ -133,7 +133,7 @@ describe('copied from', () => {
       await assertSame(from, store, question)
 
       const refused = store.fill!(await from.copySource())
-      await assert.rejects(refused, /has views of its own/)
+      await assert.rejects(refused, /already has views of its own/)
     })
   }
 
@@ -195,7 +195,10 @@ describe('copied from', () => {
     const unasked = await opened(t, url, { ...SETTINGS, uniqueBy: null })
     await unasked.migrate()
     const refused = unasked.fill!(await from.copySource())
-    await assert.rejects(refused, /UNIQUE_BY is network, recorded in the database is ip\. With the settings/)
+    await assert.rejects(
+      refused,
+      /UNIQUE_BY is network, but the database records ip\. Set those of the source/,
+    )
     const store = await opened(t, url, byAddress)
     await store.rebuild({ adoptSettings: true })
     assert.equal((await store.fill!(await from.copySource())).differing, 0)
@@ -206,7 +209,7 @@ describe('copied from', () => {
     const { run } = await commandLine(t, { DATABASE_URL: 'clickhouse://127.0.0.1:1/postviews' })
     const { code, stderr } = await run('copy --from mariadb://reader:geheim@127.0.0.1/postviews')
     assert.equal(code, 2)
-    assert.match(stderr, /^--from is none of .*: write mysql:$/m)
+    assert.match(stderr, /^--from is not one of .*: write mysql:$/m)
     assert.doesNotMatch(stderr, /geheim/)
   })
 
@@ -224,11 +227,11 @@ describe('copied from', () => {
     })
     const copied = await run(`copy --from ${url}`)
     assert.equal(copied.code, 0, copied.stderr)
-    assert.match(copied.stdout, /^copied \d+ raw rows: every day of every post is as it was$/m)
+    assert.match(copied.stdout, /^copied \d+ raw rows: every day of every post matches the source$/m)
     await target.store.checkSettings(['a.example'])
     await assertSame(from, target.store, question)
     const refused = await run(`copy --from ${url}`, { DATABASE_URL: url })
     assert.equal(refused.code, 1)
-    assert.match(refused.stderr, /only that can be filled/)
+    assert.match(refused.stderr, /must name a ClickHouse database/)
   })
 })

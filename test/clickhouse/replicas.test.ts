@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addDays } from '../../packages/analytics/src/store/calendar.ts'
 import { shardOf } from '../../packages/analytics/src/store/clickhouse/record.ts'
+import { addDays } from '../../packages/analytics/src/store/days.ts'
 import { StoreRefused, StoreUnavailable } from '../../packages/analytics/src/store/failures.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { queryShard } from '../support/clickhouse.ts'

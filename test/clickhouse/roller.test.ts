@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
-import { addDays, type Day } from '../../packages/analytics/src/store/calendar.ts'
+import { addDays, type Day } from '../../packages/analytics/src/store/days.ts'
 import { StoreUnavailable } from '../../packages/analytics/src/store/failures.ts'
 import type { ReceivedView, Store } from '../../packages/analytics/src/store/store.ts'
 import { assertVerified } from '../store-contract-database.ts'
@@ -158,7 +158,7 @@ for (const [name, create] of Object.entries(SERVERS)) {
     async function optimize(): Promise<void> {
       let nextAt = 0
       while (!isOver()) {
-        await until('it is time to merge', () => isOver() || performance.now() > nextAt, 60_000)
+        await until('it is time to merge', () => isOver() || performance.now() > nextAt)
         nextAt = performance.now() + OPTIMIZE_EVERY_MS
         for (const shard of servers.shards) {
           try {

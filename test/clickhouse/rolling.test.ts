@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { buildApi } from '../../packages/analytics/src/api/app.ts'
+import { buildServer } from '../../packages/analytics/src/api/server.ts'
 import { createLog } from '../../packages/analytics/src/log.ts'
 import { createMetrics } from '../../packages/analytics/src/metrics.ts'
 import { Rolling } from '../../packages/analytics/src/rolling.ts'
@@ -31,7 +31,7 @@ test('metrics tell how old the numbers are, and not at all while the server is a
   const { server, store } = await onOneServer(t)
   const metrics = createMetrics()
   const log = createLog('silent')
-  const app = buildApi({ store, apiKeys: [], broker: null, consumer: null, metrics, log })
+  const app = buildServer({ store, broker: null, consumer: null, metrics, log })
   atEnd(t, () => app.close())
   const age = async () => {
     const { body } = await app.inject('/metrics')

@@ -94,7 +94,7 @@ async function survives(
   await heal(nodes, system)
   if (views === undefined) enough.abort()
   await publishing
-  await system.service.untilReady(60_000)
+  await system.service.untilReady()
   t.diagnostic(`it said: ${said.all().join(' | ') || 'nothing'}`)
   if (isNoticed) {
     assert.match(said.all().join(), /broker: /)
@@ -194,7 +194,7 @@ describe('of three brokers', () => {
       isNoticed: true,
       async fault({ followers }, { service }) {
         await Promise.all(followers.map(node => node.kill()))
-        await until('it says so', async () => /broker: /.test(await service.readiness()), 60_000)
+        await until('it says so', async () => /broker: /.test(await service.readiness()))
         await sleep(10_000)
         await followers[0].start()
       },
@@ -234,7 +234,7 @@ describe('of three brokers', () => {
     for (const node of cluster.nodes) {
       await node.restart()
       const { stored } = progress
-      await until('it counts', () => progress.stored > stored, 60_000)
+      await until('it counts', () => progress.stored > stored)
     }
     const standstillMs = progress.standstillMs(fromMs)
     t.diagnostic(`${version}: counting stood still for at most ${seconds(standstillMs)}`)

@@ -161,7 +161,7 @@ test('names a queue that nobody reads, and a view that is not counted', async t 
   await env(app, 'POSTVIEWS_API_URL', api.url)
   const uncounted = await examine(app, '--wait=1')
   assert.equal(uncounted.of('api').status, 'ok')
-  assert.equal(uncounted.of('test view').detail, 'published, and not counted within 1 s')
+  assert.equal(uncounted.of('test view').detail, 'published, but not counted within 1 s')
   assert.match(uncounted.of('test view').todo!, /consume from this broker/)
 })
 
@@ -171,13 +171,13 @@ test('finds that nothing of postviews is there yet, and that its own view made i
     env: { POSTVIEWS_AMQP_URL: url, POSTVIEWS_API_URL: '', POSTVIEWS_API_KEY: '' },
   })
   const first = await examine(app)
-  assert.match(first.of('exchange').detail, /not there yet/)
+  assert.match(first.of('exchange').detail, /does not exist yet/)
   assert.equal(first.of('api').status, 'warning')
   assert.equal(first.of('test view').status, 'skipped')
   const second = await examine(app, '--without-view')
   assert.equal(second.of('exchange').status, 'ok')
   assert.match(
     second.findings.find(({ name }) => name === 'queue')!.detail,
-    /^postviews\.views: 1 message, and nobody takes them$/,
+    /^postviews\.views: 1 message, but no consumer$/,
   )
 })

@@ -68,7 +68,7 @@ async function startReading(
 ): Promise<Reading> {
   const { url: amqpUrl } = await testRabbitmq()
   const service = await startService(t, { amqpUrl, databaseUrl: database.url })
-  await service.untilReady(60_000)
+  await service.untilReady()
   const app = await laravelApp(t, {
     env: {
       POSTVIEWS_AMQP_URL: amqpUrl,

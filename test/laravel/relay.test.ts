@@ -179,7 +179,7 @@ test('a long-lived worker does not notice that the relay was restarted between t
   const server = await serving(t, app, 'a worker loop as Octane’s')
   await showPosts(server.url, 5)
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    // The last page's view is given to it after the page was sent.
+    // PHP hands the last view to the relay only after it has sent the page.
     await until('it has them', async () => (await relay.metric('accepted_total')) === 5)
     await relay.end(signal)
     relay = await start()
@@ -222,7 +222,7 @@ test('the doctor sends its view by the relay, and names a relay that is away or 
   assert.equal(well.code, 0)
   assert.equal(
     well.of('relay')!.detail,
-    `${socket}: a process listens and reads; PHP has to run as the user root or in the group www-data`,
+    `${socket}: a process listens and reads; PHP must run as the user root or in the group www-data`,
   )
   assert.match(well.of('test view')!.detail, /^counted after/)
   assert.equal(await relay.metric('accepted_total'), 1)

@@ -147,7 +147,7 @@ test('what a delivery limit takes out of the queue is not lost while there is no
   }
   await until('the queue hands out none', async () => (await messageCount(amqpUrl, VIEWS_QUEUE)) === 0)
   await declareQueues(amqpUrl)
-  await until('all are there', async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === GIVEN_UP, 60_000)
+  await until('all are there', async () => (await messageCount(amqpUrl, DEAD_QUEUE)) === GIVEN_UP)
   const { output } = await postviews(surroundings, 'dead', 'list', '--limit', '0')
   assert.match(output, new RegExp(`${GIVEN_UP} delivery_limit: `))
 })

@@ -51,7 +51,7 @@ test('the service says within seconds that nothing moves, until it has counted a
   assert.match(said.at(-1)!, /consumer: the broker took back its messages/)
 
   await other.sql('UNLOCK TABLES')
-  await service.untilReady(60_000)
+  await service.untilReady()
   await system.check()
 })
 
@@ -76,9 +76,9 @@ test('a dead letter that the broker does not take even bare is discarded, and th
   const service = await system.start()
   // One that was on its way when the broker closed the channel is sent again, and may then be there twice.
   const dead = async () => new Set((await deadLetters(vhost.url)).map(({ setAsideId }) => setAsideId)).size
-  await until('the others have arrived', async () => (await dead()) === 10, 40_000)
+  await until('the others have arrived', async () => (await dead()) === 10)
   const discarded = 'postviews_events_total{outcome="discarded",reason="bad_post"}'
-  await until('the large one is given up', async () => (await service.metric(discarded)) === 1, 40_000)
+  await until('the large one is given up', async () => (await service.metric(discarded)) === 1)
   await service.untilReady()
   await until('all is acknowledged', async () => (await service.metric(UNACKNOWLEDGED)) === 0)
   const { stdout } = await (await commandLine(t, { AMQP_URL: vhost.url })).run('dead list --json')

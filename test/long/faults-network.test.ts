@@ -40,7 +40,7 @@ function stepsOfBatch(decide: (step: 'insert' | 'count' | 'commit') => Verdict |
   return ({ direction, bytes, connection }: Chunk): Verdict => {
     if (direction === 'to-client') return 'pass'
     // What a start tries out and undoes is no batch.
-    if (bytes.includes('INTO post_views\n') && !bytes.includes(REHEARSED)) {
+    if (bytes.includes('INSERT INTO post_views (') && !bytes.includes(REHEARSED)) {
       inserting.add(connection)
       return decide('insert') ?? 'pass'
     }
@@ -56,13 +56,16 @@ describe('the way to the database', { concurrency: true }, () => {
       const { system, proxy, url } = await systemOnProxiedDatabase(t)
       await system.publish(plan({ views: VIEWS }))
       const service = await system.start({ databaseUrl: url })
+      let isReached = false
       proxy.intercept(
         stepsOfBatch(at => {
           if (at !== step) return undefined
+          isReached = true
           service.kill('SIGKILL')
           return 'reset'
         }),
       )
+      await until(`the ${step} of a batch has come`, () => isReached)
       assert.equal((await service.exited).why, 'SIGKILL')
       assert.ok(system.tap.unacknowledged > 0, 'deliveries were in hand')
       assert.equal(await countRows(system.database), 0)
@@ -193,6 +196,6 @@ async function resetAtEverySixth(t: TestContext, system: TestSystem, first: numb
     return 'reset'
   })
   const service = await system.start({ amqpUrl: proxy.through(system.surroundings.amqpUrl) })
-  await service.untilReady(60_000)
+  await service.untilReady()
   return resetAt - SERVICES
 }

@@ -126,7 +126,7 @@ describe('npm start', () => {
     await new Promise<void>(resolve => stranger.listen(ports.PORT.port, '127.0.0.1', resolve))
     assert.equal(await started.ended, 1)
     await new Promise(resolve => stranger.close(resolve))
-    assert.match(started.output(), /^analytics could not be started again\. analytics ended while starting/m)
+    assert.match(started.output(), /^analytics could not be restarted\. analytics ended while starting/m)
     await assertNothingRuns(ports, started.output())
   })
 
@@ -175,7 +175,7 @@ describe('npm start', () => {
     await pasted(started.output(), 'createTracker', own)
     await untilViews(started.output(), 1)
     assert.equal((await statsOf(started.output(), ports).siteViews()).views, 1)
-    assert.match(started.output(), /Readers +none made up/)
+    assert.match(started.output(), /Readers +none simulated/)
     const log = await readFile(join(own, 'data/log/analytics.log'), 'utf8')
     assert.match(log, /"siteHosts":\[\]/, 'nor does it record own hosts there')
     assert.ok(!started.output().includes(settings.ADMIN_PASSWORD))

@@ -138,7 +138,7 @@ test('every page of the panel', async t => {
         await page.evaluate('document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()'),
       )
     }
-    for (const name of ['Sign out', '7 days', 'Custom', 'Compare with the period before', POST.title]) {
+    for (const name of ['Sign out', '7 days', 'Custom', 'Compare with the previous period', POST.title]) {
       assert.ok(reached.has(name), name)
     }
     assert.ok([...reached].some(name => /^Views and unique views of the site by day.*Arrow keys/.test(name)))

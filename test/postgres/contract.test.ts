@@ -9,7 +9,15 @@ storeContract('PostgreSQL', {
     const { url, drop } = await testPostgres()
     return { url, remove: drop }
   },
-  damage: (url, damage) => damageSql(statement => rowsChanged(url, statement), damage, bytesLiteral),
+  damage: (url, damage) =>
+    damageSql(
+      {
+        change: statement => rowsChanged(url, statement),
+        query: statement => postgresDatabase(url).query(statement),
+        bytes: bytesLiteral,
+      },
+      damage,
+    ),
   kept: url => keptInSql(statement => postgresDatabase(url).query(statement)),
   counters: SQL_COUNTERS,
   unkeepable: { receivedAt: 2 ** 63 },

@@ -28,7 +28,7 @@ for (const [what, begin, end] of [
     await service.untilReady()
     await server[begin]()
     await system.publish(plan({ views: VIEWS }))
-    await until('it says so', async () => /store: /.test(await service.readiness()), 40_000)
+    await until('it says so', async () => /store: /.test(await service.readiness()))
     assert.ok(system.tap.inHand > 0)
     await server[end]()
     await service.untilReady()

@@ -1,4 +1,4 @@
-/** What exactness rests on in the database itself: `verify` names what of it is gone, and what came in meanwhile. */
+/** Exact counting depends on unique keys in the database. `verify` names keys that are gone, and ids that were counted twice since. */
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -9,6 +9,7 @@ import type { Difference } from '../../packages/analytics/src/store/store.ts'
 import { testPostgres } from '../../tools/stack/for-tests.ts'
 import { queryPostgres } from '../../tools/stack/postgres.ts'
 import { SETTINGS } from '../support/mysql.ts'
+import { keepsNumbersOfHosts } from '../support/undo-breakdowns.ts'
 import { record, view } from '../support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
@@ -66,4 +67,9 @@ test('verify names keys and triggers of somebody else, and a setting that loses 
     ['trigger theirs on post_views', 'trigger', null, 'there'],
     ['synchronous_commit', 'setting', 'on', 'off'],
   ])
+})
+
+test('a database that keeps a row for each host keeps every number', async t => {
+  const { url } = await testPostgres()
+  await keepsNumbersOfHosts(t, { url, query: (sql: string) => queryPostgres(url, sql) })
 })

@@ -2,17 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { testMysql, testRabbitmq } from '../../tools/stack/for-tests.ts'
 import { chosenStack, rootOf } from '../../tools/stack/stacks.ts'
 import { mysqlDatabase } from '../support/engines.ts'
+import { assertNamed } from '../support/named-versions.ts'
 
 const stack = chosenStack()
 assert.ok(stack, 'run it with --stack=NAME')
-const rows = readFileSync(join(import.meta.dirname, '../../docs/compatibility.md'), 'utf8').split('\n')
-const row = rows.find(line => line.startsWith(`| \`${stack.name}\` |`)) ?? ''
 
 test(`the servers of ${stack.name} are those that the documents name`, async () => {
   const { api } = await testRabbitmq()
@@ -31,11 +28,4 @@ if (rootOf(stack) === null) {
     assertNamed('php-amqplib', versionOf('php-amqplib'))
     assertNamed('pika', versionOf('python3-pika'))
   })
-}
-
-/** By major and minor: what comes after them changes nothing that is promised. */
-function assertNamed(what: string, version: string): void {
-  const [short] = /^\d+\.\d+/.exec(version) ?? []
-  const named = new RegExp(`${what} (\\d+\\.\\d+)`).exec(row)?.[1]
-  assert.equal(named, short, `docs/compatibility.md, ${stack!.name}: ${what} ${version} was run`)
 }

@@ -1,8 +1,8 @@
-/** Reads along on the way between the service and the broker: what was delivered, and what was said of it. */
+/** Watches the traffic between the service and the broker: deliveries and acknowledgements. */
 
 import type { Chunk, Direction, TcpProxy, Verdict } from './tcp-proxy.ts'
 
-/** An AMQP method that says something of a delivery. */
+/** An AMQP method that concerns a delivery. */
 export interface Method {
   name: 'deliver' | 'ack' | 'refuse'
   connection: number
@@ -11,21 +11,21 @@ export interface Method {
 export interface AmqpTap {
   /** Deliveries forwarded to the service since the start, or the last `forget`. */
   readonly delivered: number
-  /** Those of them that the broker had delivered before. */
+  /** Those of them with the flag `redelivered`. */
   readonly redelivered: number
   /** Those of them that the service has not acknowledged. */
   readonly unacknowledged: number
-  /** Those of them that the service can still acknowledge: their connections are open. */
+  /** Those of them that the service can still acknowledge, because their connections are open. */
   readonly inHand: number
-  /** Deliveries that the service rejected or returned, those aside that it returns all at once as it ends a channel. */
+  /** Deliveries that the service rejected or returned one by one. Those returned together before a channel ends do not count. */
   readonly refused: number
-  /** Counts from nothing, and only on new connections. */
+  /** Resets the counts, and counts only new connections from now on. */
   forget(): void
-  /** Decides, before each method counts, on the chunk that holds it; undefined lets it pass. */
+  /** Calls `decide` for each method before it counts. The verdict applies to the chunk that holds it; undefined lets it pass. */
   onMethod(decide: (method: Method) => Verdict | undefined): void
 }
 
-/** Takes over the proxy's `intercept`. */
+/** Uses the proxy's `intercept`. */
 export function tapAmqp(proxy: TcpProxy): AmqpTap {
   let connections = new Map<number, ConnectionTap>()
   let ignoredUpTo = 0
@@ -89,11 +89,11 @@ class ConnectionTap {
   delivered = 0
   redelivered = 0
   refused = 0
-  /** Channel and tag of each delivery. */
+  /** `channel/tag` of each delivery. */
   readonly unacknowledged = new Set<string>()
   readonly #unread = { 'to-server': Buffer.alloc(0), 'to-client': Buffer.alloc(0) };
 
-  /** Takes in a chunk and names the methods that are whole with it, each before it counts. */
+  /** Reads a chunk and yields each method that is complete with it, before counting that method. */
   *read({ direction, bytes, bytesBefore }: Chunk): Generator<Method['name']> {
     const isStart = direction === 'to-server' && bytesBefore === 0
     const fresh = isStart ? bytes.subarray(PROTOCOL_HEADER_BYTES) : bytes
@@ -136,7 +136,7 @@ class ConnectionTap {
     if (id !== ACK) this.refused += settled.length
   }
 
-  /** What it had is returned when a channel is closed, or before. */
+  /** The broker returns a channel's deliveries when it is closed, or earlier. */
   #returnAll(channel: number): void {
     for (const delivery of this.unacknowledged) {
       if (delivery.startsWith(`${channel}/`)) this.unacknowledged.delete(delivery)

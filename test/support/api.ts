@@ -1,4 +1,4 @@
-/** The internal API on a real SQLite store of its own, at a time that stands still unless told. */
+/** The internal API on its own real SQLite store, with a fixed clock unless a test passes one. */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ interface TestApiOptions
   settings?: Partial<CountingSettings>
 }
 
-/** Builds it; when the test passes, it is taken down and its database removed, else the database is kept and named. */
+/** Builds the API. At the end it closes it, and removes the database if the test passed; otherwise it keeps and names the database. */
 export async function startApi(t: TestContext, options: TestApiOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-api-'))
   const databasePath = join(folder, 'views.db')
@@ -43,11 +43,11 @@ export async function startApi(t: TestContext, options: TestApiOptions = {}) {
     metrics,
     log: options.log ?? createLog('silent'),
     now: options.now ?? (() => Date.parse(NOW)),
-    // By a clock that stands still nothing is older than the question.
+    // With a fixed clock, no list would ever be older than the request.
     listMaxAgeMs: 0,
   })
   let closing: Promise<void> | undefined
-  /** The nearest thing to a store that went away: it answers nothing from then on. */
+  /** Simulates a lost store: it answers nothing from then on. */
   const closeStore = () => {
     closing ??= store.close()
     return closing
@@ -66,7 +66,7 @@ export async function startApi(t: TestContext, options: TestApiOptions = {}) {
     metrics,
     databasePath,
 
-    /** Asks with a key, unless the headers say otherwise. */
+    /** Sends a key, unless the headers say otherwise. */
     get: (url: string, headers: Record<string, string> = {}) =>
       app.inject({ url, headers: { 'X-Internal-Api-Key': KEY, ...headers } }),
 
@@ -85,7 +85,7 @@ export async function startApi(t: TestContext, options: TestApiOptions = {}) {
   }
 }
 
-/** The samples of a metric in a text exposition: labels to value. */
+/** The samples of a metric in a text exposition, by label set. */
 export function samples(exposition: string, name: string): Record<string, string> {
   const found: Record<string, string> = {}
   for (const line of exposition.split('\n')) {

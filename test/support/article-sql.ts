@@ -1,4 +1,4 @@
-/** The second article's own SQL: its tables, and what its consumer says for each event. */
+/** The second article's own SQL: its tables, and the statements of its consumer for each event. */
 
 /** As the article declares it. */
 export const POST_VIEWS = `

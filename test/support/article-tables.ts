@@ -2,8 +2,8 @@
 
 import type { TestContext } from 'node:test'
 import { createConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
-import { addDays } from '../../packages/analytics/src/store/calendar.ts'
 import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
+import { addDays } from '../../packages/analytics/src/store/days.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
 import type { Store } from '../../packages/analytics/src/store/store.ts'
 import { testMysql } from '../../tools/stack/for-tests.ts'
@@ -13,12 +13,12 @@ import { SETTINGS } from './mysql.ts'
 import { POST, unix } from './views.ts'
 
 export const TODAY = new Date().toISOString().slice(0, 10)
-/** Long over: its views are accepted no more. */
+/** So long ago that views of this day are no longer accepted. */
 export const OLD = addDays(TODAY, -100)
-/** Views of it may still come. */
+/** Views of this day may still arrive. */
 export const RECENT = addDays(TODAY, -3)
 
-/** A view as the article's consumer gets it; what is not named is dull. */
+/** A view as the article's consumer gets it; missing fields get defaults. */
 export interface OldView {
   post_uuid?: string
   user_id?: number | null
@@ -31,11 +31,11 @@ export interface OldView {
 
 export interface OldConsumer {
   sql(statement: string, values?: unknown[]): Promise<RowDataPacket[]>
-  /** Keeps the view and counts it, at that time by the server's clock: by default when it happened. */
+  /** Stores the view and counts it. `at` is the server's time; by default the time of the view. */
   consume(view: OldView, at?: string): Promise<void>
-  /** The first half of that alone: it was killed before the second. */
+  /** Only the first half: as if the consumer was killed before the second. */
   keep(view: OldView): Promise<void>
-  /** The second half alone: somebody has deleted old rows since. */
+  /** Only the second half: as if somebody has deleted the old rows since. */
   count(post: string, at: string, times?: number): Promise<void>
 }
 
@@ -55,7 +55,7 @@ export async function oldConsumer(
     await connection.query(INSERT_VIEW, [post_uuid, user_id, ip, user_agent, referer, timestamp])
   }
   const count = async (post: string, at: string, times = 1) => {
-    // What NOW() and CURDATE() say on this connection from now on.
+    // Sets NOW() and CURDATE() on this connection.
     await connection.query('SET timestamp = ?', [unix(`${at.replace(' ', 'T')}Z`)])
     for (let time = 0; time < times; time++) await connection.query<ResultSetHeader>(COUNT_VIEW, [post])
   }
@@ -84,11 +84,11 @@ const DULL = {
 export interface Adoption {
   database: Database
   old: OldConsumer
-  /** Adopts what is there. */
+  /** Adopts the existing tables. */
   adopt(settings?: Partial<CountingSettings>): Promise<Store>
 }
 
-/** A database with the article's two tables, or such as are given. */
+/** A database with the article's two tables, or with the given ones. */
 export async function oldTables(
   t: TestContext,
   options: DatabaseOptions & { tables?: readonly string[] } = {},
@@ -98,7 +98,7 @@ export async function oldTables(
   return { database, old, adopt: settings => migratedStore(t, database.url, settings) }
 }
 
-/** A store on that database, brought to this version; closed when the test ends. */
+/** A migrated store on that database; closed when the test ends. */
 export async function migratedStore(
   t: TestContext,
   url: string,

@@ -4,7 +4,7 @@ type Step = () => unknown
 
 const stepsOf = new WeakMap<TestContext, Step[]>()
 
-/** Undoes something when the test ends: the last first, and each whatever became of the others. */
+/** Undoes something when the test ends. Steps run in reverse order, and each runs even if others fail. */
 export function atEnd(t: TestContext, step: Step): void {
   const steps = stepsOf.get(t)
   if (steps !== undefined) {
@@ -26,7 +26,7 @@ export function atEnd(t: TestContext, step: Step): void {
   })
 }
 
-/** For what is done at the end: whether the test went well. Node tells, its types do not. */
+/** For steps at the end: whether the test passed. Node sets this, but its types lack it. */
 export function hasPassed(t: TestContext): boolean {
   return 'passed' in t && t.passed === true
 }

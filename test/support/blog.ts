@@ -1,4 +1,4 @@
-/** The sample blog with its real tracker and stats, answering without a port of its own. */
+/** The sample blog with its real tracker and stats. It answers without a port. */
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -54,11 +54,11 @@ export async function startBlog(
   return {
     app,
     tracker,
-    /** The questions that analytics was asked. */
+    /** The requests that the blog made to analytics. */
     asked,
     get: (url: string, headers: Record<string, string> = {}) =>
       app.inject({ url, headers: { 'user-agent': FIREFOX, ...headers } }),
-    /** Signs in; the headers of whoever has done so. */
+    /** Signs in and returns that person's headers. */
     async as(person: number): Promise<{ cookie: string }> {
       const answer = await app.inject({
         method: 'POST',
@@ -73,7 +73,7 @@ export async function startBlog(
   }
 }
 
-/** What the cells of the dashboard say: views and unique views of each post, by title. */
+/** The dashboard's cells: views and unique views of each post, by title. */
 export function countsIn(html: string): Map<string, string[]> {
   const rows = html.split('<tr>').slice(2)
   return new Map(

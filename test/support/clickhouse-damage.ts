@@ -4,10 +4,10 @@ import { postKey, quoted } from '../../packages/analytics/src/store/clickhouse/s
 import type { Damage, Derived, Figures, Kept } from './damage.ts'
 import { keptInSql } from './sql-kept.ts'
 
-/** Runs one statement on a shard; the rows that it answers. */
+/** Runs one statement on a shard and returns its rows. */
 type Run = (sql: string) => Promise<Record<string, unknown>[]>
 
-/** Without it no batch is recorded: an insert looks there whether its settings hold. */
+/** Without this table no batch is recorded: each insert checks its settings there. */
 export const CLICKHOUSE_COUNTERS = ['post_view_agreed']
 
 const TABLES: Record<Figures['of'], string> = {
@@ -139,7 +139,7 @@ function assignmentsOf({ day, slice, loggedIn, visitor, refererHost }: Partial<D
     .join(', ')
 }
 
-/** The first shard answers for all with views that have the names and columns of the other engines' tables. */
+/** The first shard answers for all, through views with the names and columns of the other engines' tables. */
 export function keptInClickhouse(shards: () => Promise<readonly Run[]>): Kept {
   const onFirst = async (sql: string) => (await shards())[0]!(sql)
   const everywhere = async (sql: string) => (await Promise.all((await shards()).map(run => run(sql)))).flat()

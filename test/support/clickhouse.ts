@@ -1,4 +1,4 @@
-/** ClickHouse for the store's contract: its servers, and what of the contract is its own. */
+/** ClickHouse for the store's contract: its servers, and the parts of the contract that differ. */
 
 import { after } from 'node:test'
 import {
@@ -12,18 +12,18 @@ import { unix } from './views.ts'
 
 type Row = Record<string, unknown>
 
-/** An own cluster for a test file, started when first asked for. */
+/** A cluster for one test file, started when first used. */
 export function ownCluster(shards: number): () => Promise<ClickhouseCluster> {
   let started: Promise<ClickhouseCluster> | undefined
   after(async () => (await started)?.stop())
   return () => {
-    // So few rows go faster in one thread than split among several.
+    // For so few rows, one thread is faster than several.
     started ??= startClickhouseCluster({ shards, profile: { max_threads: '1' } })
     return started
   }
 }
 
-/** The `DATABASE_URL` of a database; of a lone server without a cluster. */
+/** The `DATABASE_URL` of a database; without a cluster if there is only one server. */
 export function clickhouseUrl({ shards }: ClickhouseCluster, database: string): string {
   const hosts = shards.map(({ port }) => `127.0.0.1:${port}`).join(',')
   return `clickhouse://${hosts}/${database}${shards.length > 1 ? '?cluster=postviews' : ''}`
@@ -43,7 +43,7 @@ export async function queryShard(
     async_insert: '0',
     output_format_json_quote_64bit_integers: '0',
   })
-  // A connection kept from before the server was killed would fail the next statement.
+  // A connection from before the server was killed would fail the next statement.
   const headers = { connection: 'close' }
   const response = await fetch(`${httpUrl}/?${settings}`, { method: 'POST', headers, body: sql })
   const text = (await response.text()).trimEnd()
@@ -61,7 +61,7 @@ export function clickhouseContract(
   cluster: () => Promise<ClickhouseCluster>,
   urlOf: (database: string) => Promise<string>,
 ): ContractEngine {
-  /** What runs a statement in the database, on each shard. */
+  /** One function per shard that runs a statement in the database. */
   async function runsOn(url: string) {
     const database = /\/(\w+)(?:\?|$)/.exec(url)![1]!
     return (await cluster()).shards.map(shard => (sql: string) => queryShard(shard, database, sql))
@@ -79,7 +79,7 @@ export function clickhouseContract(
     },
     damage: async (url, damage) => damageClickhouse(await runsOn(url), damage),
     kept: url => keptInClickhouse(() => runsOn(url)),
-    // Its DateTime ends in 2106.
+    // ClickHouse's DateTime ends in 2106.
     unkeepable: { receivedAt: unix('2106-03-01T00:00:00Z') },
     counters: CLICKHOUSE_COUNTERS,
     countsByRows: true,

@@ -1,4 +1,4 @@
-/** @postviews/client in a clone of its own, as `npm ci` leaves it, for those who import it as others do. */
+/** @postviews/client in its own clone, as `npm ci` leaves it, for tests that import it as users do. */
 
 import { execFile } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readdir, realpath, rm, symlink } from 'node:fs/promises'
@@ -10,14 +10,14 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const run = promisify(execFile)
 
 export interface ClientCheckout {
-  /** The clone; what is saved there and run by any Node imports the package that was built. */
+  /** The clone. A file saved there imports the built package, on any Node. */
   folder: string
-  /** packages/client of the clone. */
+  /** packages/client in the clone. */
   client: string
   remove(): Promise<void>
 }
 
-/** The source is copied, not linked, so that nobody's `dist` is taken for what npm builds. */
+/** The source is copied, not linked, so that npm builds its own `dist`. */
 export async function clientCheckout(): Promise<ClientCheckout> {
   const folder = await mkdtemp(join(await realpath(tmpdir()), 'postviews-clone-'))
   const client = join(folder, 'packages/client')
@@ -33,7 +33,7 @@ export async function clientCheckout(): Promise<ClientCheckout> {
     if (name !== '@postviews') await symlink(join(ROOT, 'node_modules', name), join(modules, name))
   }
   await symlink(client, join(modules, '@postviews/client'))
-  // What `npm ci` runs when it has installed everything.
+  // `npm ci` runs this after the installation.
   await run('npm', ['run', '--silent', 'prepare'], { cwd: folder })
   return { folder, client, remove: () => rm(folder, { recursive: true }) }
 }

@@ -1,4 +1,4 @@
-/** A clock for a process under test that can be set while it runs. */
+/** A clock for a process under test, which the test can set while the process runs. */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { atEnd } from './at-end.ts'
 
 const SHIFTED = new URL('./shifted-clock.ts', import.meta.url).href
 
-/** `settings` are those of a process that goes by it; `set` puts it so many seconds ahead. */
+/** `settings` make a process use this clock; `set` puts it forward by that many seconds. */
 export async function shiftedClock(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-clock-'))
   atEnd(t, () => rm(folder, { recursive: true }))

@@ -1,4 +1,4 @@
-/** Service, publisher and ledger on a cluster of brokers, and how long counting stands still when something happens to it. */
+/** Service, publisher and ledger on a cluster of brokers; measures how long counting stops when a node fails. */
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -17,27 +17,27 @@ import { declareQueues } from './system.ts'
 import { until } from './until.ts'
 
 export interface Pace {
-  /** Events. */
+  /** Events per second. */
   perSecond: number
-  /** Aborted when it is enough. */
+  /** Ends the publishing when it is aborted. */
   enough: AbortSignal
 }
 
 export interface ClusteredSystem {
   vhost: string
-  /** Of the virtual host, in the order in which the nodes are tried. */
+  /** The virtual host's URLs, in the order in which the nodes are tried. */
   urls: readonly string[]
   surroundings: Surroundings
   database: TestDatabase
   service: Service
   /**
-   * Publishes at a steady pace until told that it is enough, so that what happens meanwhile happens under load; on `check` all of
-   * it must be there.
+   * Publishes at a steady pace until `enough` is aborted, so that faults happen under load. `check` requires all of it to be
+   * stored.
    */
   publish(options: PlanOptions & Pace): Promise<void>
-  /** The same by our own tracker; settles once it has confirmed all of them, and dropped none. */
+  /** The same with our own tracker. Settles once the tracker has confirmed all of it, and dropped nothing. */
   track(options: { views: number } & Pace): Promise<void>
-  /** Waits until all is drained, ends the service, and checks every invariant. */
+  /** Waits until everything is drained, stops the service, and checks every invariant. */
   check(): Promise<void>
 }
 
@@ -45,9 +45,9 @@ const FLUSH_MS = 90_000
 
 export interface ClusteredOptions {
   cluster: RabbitmqCluster
-  /** Where the queues are declared, so that it leads them. */
+  /** The queues are declared on this node, so it becomes their leader. */
   leader: ClusterNode
-  /** Which node service and publisher try first. */
+  /** The node that service and publisher try first. */
   clients: ClusterNode
 }
 
@@ -61,7 +61,7 @@ export async function clusteredSystem(t: TestContext, options: ClusteredOptions)
   const surroundings = { amqpUrl: urls.join(','), databaseUrl: database.url }
   const ledger = await Ledger.open(t)
   const service = await startService(t, surroundings)
-  await service.untilReady(60_000)
+  await service.untilReady()
   const plans: Plan[] = []
   return {
     vhost: name,
@@ -91,7 +91,8 @@ export async function clusteredSystem(t: TestContext, options: ClusteredOptions)
       await ledger.write('confirmed', sent)
     },
     async check() {
-      // What a node had delivered when it was cut off, a consumer that is gone may hold for half a minute longer.
+      // When a node was cut off, the consumers on it are gone, but their deliveries may stay unacknowledged for half a minute
+      // longer.
       const isNothingHeld = async () => {
         const depths = await cluster.nodes[0]!.ctl('list_queues', '-p', name, 'name', 'messages')
         return new RegExp(`^${VIEWS_QUEUE}\\s+0$`, 'm').test(depths)
@@ -127,7 +128,7 @@ async function* paced(
 
 const SAMPLE_MS = 25
 
-/** How many views are stored, from one moment to the next. */
+/** Samples how many views are stored. */
 export class Progress {
   readonly #samples: { atMs: number; stored: number }[] = []
   #isOver = false
@@ -143,7 +144,7 @@ export class Progress {
     return this.#samples.at(-1)?.stored ?? 0
   }
 
-  /** The longest time in which nothing was added, of what began before `untilMs`; times by `performance.now()`. */
+  /** The longest time without a new row, among those that began before `untilMs`. Times as of `performance.now()`. */
   standstillMs(fromMs: number, untilMs = performance.now()): number {
     let longest = 0
     let grewAt = fromMs
@@ -170,10 +171,10 @@ export class Progress {
 }
 
 const ANSWER_MS = 3_000
-/** Takes nothing from a consumer that is there. */
+/** A priority so low that running consumers get all messages. */
 const LAST_PRIORITY = -10
 
-/** Waits until one of the nodes answers a new channel that consumes our queue. */
+/** Waits until some node lets a new channel consume our queue. */
 export async function untilQueueAnswers(urls: readonly string[], deadlineMs: number): Promise<void> {
   let turn = 0
   await until('a new channel is answered', () => answers(urls[turn++ % urls.length]!), deadlineMs)
@@ -197,7 +198,7 @@ async function answers(url: string): Promise<boolean> {
     }
     return await Promise.race([consumed(), lost])
   } catch {
-    return false // It is down, or hangs.
+    return false // The node is down, or hangs.
   } finally {
     clearTimeout(late)
     socket.abort()

@@ -1,4 +1,4 @@
-/** One command of the program, run to its end as the person on call runs it. */
+/** Runs one command of the program to its end, as the person on call does. */
 
 import { execFile } from 'node:child_process'
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
@@ -13,38 +13,38 @@ const CLI = join(import.meta.dirname, '../../packages/analytics/src/postviews.mj
 const TIMEOUT_MS = 60_000
 
 export interface Outcome {
-  /** Null when it had to be killed. */
+  /** Null if it had to be killed. */
   code: number | null
   stdout: string
   stderr: string
 }
 
 export interface Started {
-  /** What it has said so far, on stdout and stderr. */
+  /** The output so far, stdout and stderr. */
   output(): string
-  /** Sends the signal and waits for the end; its exit code. */
+  /** Sends the signal, waits for the end, and returns the exit code. */
   end(signal: NodeJS.Signals): Promise<number | null>
 }
 
 export interface CommandLine {
-  /** Where it runs, and leaves whatever it leaves. */
+  /** The working folder of the commands. */
   folder: string
-  /** Runs `postviews` with the arguments, and more settings. */
+  /** Runs `postviews` with these arguments and additional settings. */
   run(args: string, settings?: Record<string, string>): Promise<Outcome>
-  /** Starts it and goes on, until it is ended or the test is. */
+  /** Starts it without waiting; it ends with the test at the latest. */
   start(args: string, settings?: Record<string, string>): Started
-  /** Runs a line of the shell, in which `postviews` is the program. */
+  /** Runs a shell command line, in which `postviews` is the program. */
   shell(line: string): Promise<Outcome>
-  /** As `shell`, on a terminal; stdout is what that shows. */
+  /** As `shell`, on a terminal; stdout is the terminal's output. */
   terminal(line: string): Promise<Outcome>
 }
 
-/** As the program `script` does it, by one that the tests have installed anyway. */
+/** Does what the program `script` does, with Python, which the tests install anyway. */
 const RUN_ON_TERMINAL = 'import pty, sys; pty.spawn(sys.argv[1:])'
-/** In a chroot whose /dev is bound without what is mounted below it there are no terminals: these are the command's alone. */
+/** In a chroot whose /dev is bound without its submounts there are no terminals. This mount gives the command its own. */
 const MAKE_TERMINALS = 'mount --make-private /dev && mount -t devpts devpts /dev/pts && exec "$@"'
 
-/** The program in a folder of its own, in an environment that has the given settings and no others. */
+/** The program in its own folder, with the given settings and no other environment. */
 export async function commandLine(
   t: TestContext,
   settings: Record<string, string> = {},
@@ -91,7 +91,7 @@ function inFull(line: string): string {
   return line.replaceAll('postviews', `${process.execPath} ${CLI}`)
 }
 
-/** The words to put before a command so that it runs on a terminal of its own. */
+/** The prefix that runs a command on its own terminal. */
 function onTerminal(): string[] {
   const python = [findPython()!, '-c', RUN_ON_TERMINAL]
   if (readdirSync('/dev/pts').length > 0) return python

@@ -1,13 +1,13 @@
 /**
- * What somebody's hand, a crash or another version may have done to what a store keeps, and what can be asked of it behind the
- * store's back: in the words of the domain, so that each engine does and answers it in its own tables.
+ * What people, crashes or other versions may do to a store's data, and what tests read from them past the store. Both are
+ * described in the words of the domain, and each engine implements them on its own tables.
  */
 
-import type { Day } from '../../packages/analytics/src/store/calendar.ts'
-import type { KeptRow } from '../../packages/analytics/src/store/row.ts'
+import type { Day } from '../../packages/analytics/src/store/days.ts'
+import type { KeptRow } from '../../packages/analytics/src/store/kept.ts'
 import type { Difference } from '../../packages/analytics/src/store/store.ts'
 
-/** Figures by what they are of, as `verify` calls it. A post, day or host that is left out stands for all of them. */
+/** Selects figures; `of` is the kind, named as in `verify`. Without a post, day or host, all of them are meant. */
 export interface Figures {
   of: Extract<Difference['kind'], 'aggregate' | 'total' | 'referrer' | 'site_aggregate' | 'site_referrer'>
   post?: string
@@ -16,56 +16,56 @@ export interface Figures {
   host?: string
 }
 
-/** `detailed_views` only totals have, and of a referrer there are only views. */
+/** Only totals have `detailed_views`, and referrers have only `views`. */
 export type Figure = 'views' | 'unique_views' | 'logged_in' | 'bots' | 'detailed_views'
 
-/** What a raw row says that was derived when it was counted. */
+/** Columns of a raw row that are derived when it is counted. */
 export type Derived = Pick<KeptRow, 'day' | 'slice' | 'loggedIn' | 'visitor' | 'refererHost'>
 
-/** An engine throws where it finds nothing to damage: a test of undamaged data proves nothing. */
+/** An engine throws when it finds nothing to damage, because a test of undamaged data proves nothing. */
 export type Damage =
-  /** The figure is too high by `by`, 1 by default. */
+  /** The figure is too high by `by`. Default 1. */
   | ({ kind: 'too high'; figure: Figure; by?: number } & Figures)
-  /** The figure is 0, a time is unknown. */
+  /** The figure is 0; a time is null. */
   | ({ kind: 'emptied'; figure: Figure | 'first_viewed_at' } & Figures)
   | ({ kind: 'missing' } & Figures)
-  /** Figures of views that never happened, each by another reader. Nothing that figures `of` this kind have may be left out. */
+  /** Figures of views that never happened, each by a different reader. Every selector that `of` has must be given. */
   | ({ kind: 'superfluous'; views: number } & Figures)
-  /** Raw rows are gone. */
+  /** Raw rows are missing. */
   | { kind: 'rows missing'; post: string }
-  /** The raw rows of the post, or those with the referer, say something else. */
+  /** The raw rows of the post, or those with the referer, have other derived values. */
   | { kind: 'rows tampered'; post?: string; referer?: string; says: Partial<Derived> }
   /**
-   * Copies of the post's raw rows (by default of all) that nobody counted, as the article's own consumer, left running beside
-   * this service, inserts them. `ip`: from another address. `instead`: the rows that were counted are gone.
+   * Uncounted copies of the post's raw rows (default: of all posts), as the article's own consumer inserts them when it keeps
+   * running beside this service. `ip`: the copies have another address. `instead`: the counted rows are gone.
    */
   | { kind: 'rows uncounted'; post?: string; ip?: string; instead?: true }
-  /** Readers who were counted as unique are not listed any more. */
+  /** Readers who were counted as unique are missing from the lists. */
   | { kind: 'readers missing'; post?: string; day?: Day }
-  /** A reader is listed who was never counted. `visitor`: 32 hex digits. */
+  /** The list has a reader who was never counted. `visitor`: 32 hex digits. */
   | { kind: 'reader superfluous'; post: string; day: Day; visitor: string }
-  /** The readers of all rows are listed though their days are closed, as an interrupted run of retention leaves them. */
+  /** Closed days still list the readers of all rows, as an interrupted retention run leaves them. */
   | { kind: 'readers left over' }
   | { kind: 'day keys missing' }
-  /** A newer version of postviews has changed the tables. */
+  /** A newer version of postviews has migrated the tables. */
   | { kind: 'newer version'; migration: number }
-  /** Another process holds the lease of retention. `until`: Unix seconds. */
+  /** Another process holds the retention lease. `until`: Unix seconds. */
   | { kind: 'another prunes'; until: number }
-  /** One of the engine's `counters` is away, or back as it was. */
+  /** One of the engine's `counters` is removed, or restored as it was. */
   | { kind: 'table taken away' | 'table given back'; table: string }
 
-/** What is stored now. */
+/** The stored data. */
 export interface Kept {
-  /** Every raw row: its post, and what it says of its reader. */
+  /** Every raw row: its post, and its reader's data. */
   rows(): Promise<Pick<KeptRow, 'postUuid' | 'userId' | 'ip' | 'userAgent' | 'referer' | 'loggedIn'>[]>
-  /** The key of each day that has one, in the order of days. */
+  /** The key of each day that has one, ordered by day. */
   dayKeys(): Promise<Record<Day, string>>
-  /** The days whose readers are listed, in order. */
+  /** The days with a reader list, in order. */
   readerDays(): Promise<Day[]>
-  /** The hosts kept of a day, each post's and the site's (`post` null). Asked only where days are settled. */
+  /** The stored hosts of a day, of each post and of the site (`post` null). Called only for settled days. */
   hosts(day: Day): Promise<{ post: string | null; host: string; views: number }[]>
-  /** The release of the zone rules that are recorded. */
+  /** The release of the recorded zone rules. */
   rulesRelease(): Promise<string>
-  /** All that a batch writes but the keys of days, to compare: the same as long as nothing was written. */
+  /** Everything that a batch writes, except the day keys. Equal as long as nothing was written. */
   everything(): Promise<unknown>
 }

@@ -1,6 +1,6 @@
 /**
- * Loaded before the service (`--import`), in each of its threads: it dies, as of SIGKILL, at a point of its first
- * batch on SQLite that no signal from outside would hit. `DIE_AT` names the point.
+ * Loaded before the service (`--import`), in each of its threads. The service dies as by SIGKILL at a point of its first batch on
+ * SQLite that no outside signal would hit. `DIE_AT` names the point.
  */
 
 import { DatabaseSync, StatementSync } from 'node:sqlite'
@@ -9,14 +9,14 @@ export const SQLITE_POINTS = ['after the first insert', 'before the commit', 'af
 
 const point = process.env['DIE_AT']
 let isBatch = false
-/** The service tries out what a batch needs before it takes one. */
+/** Before its first batch, the service rehearses the writes of a batch. */
 let isRehearsal = false
 
 StatementSync.prototype.run = new Proxy(StatementSync.prototype.run, {
   apply(run, statement: StatementSync, values) {
     const result: unknown = Reflect.apply(run, statement, values)
     if (/INTO post_view_day_keys[^;]*DO UPDATE/.test(statement.sourceSQL)) isRehearsal = true
-    if (!isRehearsal && /INTO post_views\s/.test(statement.sourceSQL)) {
+    if (!isRehearsal && /INTO post_view_rows\s/.test(statement.sourceSQL)) {
       isBatch = true
       dieAt('after the first insert')
     }
@@ -37,6 +37,6 @@ DatabaseSync.prototype.exec = new Proxy(DatabaseSync.prototype.exec, {
 function dieAt(here: (typeof SQLITE_POINTS)[number]): void {
   if (point !== here) return
   process.kill(process.pid, 'SIGKILL')
-  // Signals reach a process when they like: it must not go on meanwhile.
+  // A signal may arrive later; the process must not continue until then.
   for (;;);
 }

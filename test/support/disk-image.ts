@@ -1,4 +1,4 @@
-/** A disk in a file: what is in the file is on the disk, and what a program has written and not synced is not. */
+/** A disk in a file: data in the file are on disk, and data that a program has written but not synced are not. */
 
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -14,11 +14,11 @@ const run = promisify(execFile)
 
 export interface Disk {
   folder: string
-  /** The disk as it would be found if the power failed now. */
+  /** The disk's content if the power failed now. */
   afterPowerCut(): Promise<Disk>
 }
 
-/** Undefined where no disk can be made: it takes root, a loop device and `mkfs.ext4`. */
+/** Undefined where no disk can be made: that needs root, a loop device and `mkfs.ext4`. */
 export async function makeDisk(t: TestContext, mebibytes: number): Promise<Disk | undefined> {
   const format = findProgram('mkfs.ext4')
   if (process.getuid?.() !== 0 || format === undefined) return undefined
@@ -32,7 +32,7 @@ export async function makeDisk(t: TestContext, mebibytes: number): Promise<Disk 
 
 async function mount(t: TestContext, image: string): Promise<Disk> {
   const folder = mkdtempSync(`${image}-`)
-  // The kernel itself writes nothing back for five minutes.
+  // With this option, the kernel does not write data back by itself for five minutes.
   await run('mount', ['-o', 'loop,commit=300', image, folder])
   atEnd(t, () => run('umount', [folder]))
   return {

@@ -1,4 +1,4 @@
-/** The rankings' way to SQLite, in a thread that ends when it is asked for the year 1999, and fails when asked for 1998. */
+/** The source of rankings on SQLite, in a thread that exits when asked for the year 1999, and fails when asked for 1998. */
 
 import type { RankingSource } from '../../packages/analytics/src/store/sql/ranking-cache.ts'
 import {

@@ -1,10 +1,10 @@
-/** A broker URL all of whose parts have to be decoded: user, password and virtual host. */
+/** A broker URL whose user, password and virtual host all have to be decoded. */
 
 import { randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { type TestVhost, testRabbitmq } from '../../tools/stack/for-tests.ts'
 
-/** A virtual host, and the URL of a user of its own, who is gone when the test ends. */
+/** A virtual host, and the URL of its own user, who is removed when the test ends. */
 export async function encodedUrl(t: TestContext): Promise<{ url: string; broker: TestVhost }> {
   const vhost = `read me/${randomBytes(4).toString('hex')}`
   const broker = await testRabbitmq(vhost)

@@ -1,4 +1,4 @@
-/** The engines that every test of the whole system runs on, and a way into each database behind the service's back. */
+/** The engines that every test of the whole system runs on, with direct access to each database, past the service. */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,17 +16,17 @@ import { clickhouseUrl, queryShard } from './clickhouse.ts'
 export type Row = Record<string, unknown>
 
 export interface TestDatabase {
-  /** Its `DATABASE_URL`. */
+  /** The service's `DATABASE_URL`. */
   url: string
-  /** Runs one statement, on a connection of its own. */
+  /** Runs one statement on its own connection. */
   query(sql: string): Promise<Row[]>
 }
 
 export interface TestEngine {
   kind: 'sqlite' | 'mysql'
-  /** Of the server that this run has. */
+  /** Depends on the server that this run uses. */
   name: 'SQLite' | 'MariaDB' | 'MySQL'
-  /** A new, empty database; that of a failed test is kept. */
+  /** A new, empty database. If the test fails, the database is kept. */
   create(t: TestContext): Promise<TestDatabase>
 }
 
@@ -50,7 +50,7 @@ export const MYSQL: TestEngine = {
 
 export const ENGINES: readonly TestEngine[] = [SQLITE, MYSQL]
 
-/** A database on a server of the test's own, which may come to harm. */
+/** A database on the test's own server, which the test may harm. */
 export async function ownMysql(
   t: TestContext,
   options?: MysqlOptions,
@@ -60,7 +60,7 @@ export async function ownMysql(
   return { server, database: mysqlDatabase((await server.database()).url) }
 }
 
-/** A database on a cluster of the test's own, which may come to harm. */
+/** A database on the test's own cluster, which the test may harm. */
 export async function ownClickhouse(
   t: TestContext,
   { shards = 2 } = {},
@@ -68,7 +68,7 @@ export async function ownClickhouse(
   const cluster = await startClickhouseCluster({ shards })
   atEnd(t, () => cluster.stop())
   const name = await cluster.database()
-  // What it asks for are views over all shards.
+  // Tests query views that cover all shards.
   const query = (sql: string) => queryShard(cluster.shards[0]!, name, sql)
   return { cluster, database: { url: clickhouseUrl(cluster, name), query } }
 }

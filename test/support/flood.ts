@@ -1,6 +1,6 @@
 /**
- * Floods a part that keeps something with more than it may keep, and says how many bytes of heap that part then holds: a
- * process of its own, started with `--expose-gc` and the name of a flood.
+ * Gives a cache or buffer more than it may keep, and prints how many bytes of heap it then holds. Runs as its own process, with
+ * `--expose-gc` and the name of a flood.
  */
 
 import { createServer } from 'node:http'
@@ -9,11 +9,12 @@ import { createStats, createTracker, decodeMessage, type View } from '@postviews
 import { Answers, Availability } from '../../packages/admin/src/answers.ts'
 import { createLog as createPanelLog } from '../../packages/admin/src/log.ts'
 import { createPosts } from '../../packages/admin/src/posts.ts'
+import { BotList } from '../../packages/analytics/src/store/bots.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
 import { AnswerCache } from '../../packages/analytics/src/store/clickhouse/answer-cache.ts'
-import { BotList, toRow } from '../../packages/analytics/src/store/row.ts'
+import { toRow } from '../../packages/analytics/src/store/row.ts'
 
-/** Each returns what holds the part, so that it is alive when the heap is measured. */
+/** Each returns an object that refers to the flooded part, to keep it alive while the heap is measured. */
 const FLOODS: Record<string, () => unknown> = {
   agents: () => {
     const bots = new BotList()
@@ -91,7 +92,7 @@ function idOf(n: number): string {
   return `0197c1f0-0000-7000-8000-${String(n).padStart(12, '0')}`
 }
 
-/** A view out of a message of more than 100 KB, all of whose texts are longer than what is kept of them. */
+/** A view from a message of more than 100 KB. All its texts are longer than what is kept of them. */
 function decodedLong(n: number): View[] {
   const long = (text: string) => `${text} ${n} `.padEnd(50_000, 'x')
   const body = JSON.stringify({
@@ -112,7 +113,7 @@ function rowsOf(views: View[], bots: BotList) {
   return views.map(view => toRow(view, view.viewedAt, context))
 }
 
-/** Answers every question with JSON and a tag of its own. */
+/** Answers every request with JSON and its own ETag. */
 async function serve(answer: (question: string) => unknown): Promise<string> {
   const server = createServer(({ url = '' }, response) => {
     response.setHeader('ETag', `W/"${url}"`)
@@ -123,7 +124,7 @@ async function serve(answer: (question: string) => unknown): Promise<string> {
 }
 
 function heapBytes(): number {
-  // Twice: what the first one finalizes, the second one frees.
+  // Twice: the second run frees what the first one finalized.
   for (let times = 0; times < 2; times++) globalThis.gc!()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external

@@ -1,10 +1,10 @@
 /**
- * What must hold after every fault, read from the database and the broker directly, past the service:
+ * What must hold after every fault, read directly from the database and the broker, past the service:
  *
  * | | |
  * |---|---|
- * | I1 | what was confirmed is stored or a dead letter; the good ones of it are stored: nothing lost |
- * | I2 | what is stored was published: nothing invented, and each row says what its event said |
+ * | I1 | every confirmed event is stored or a dead letter, and the good ones are stored: nothing lost |
+ * | I2 | every stored row was published, and holds its event's data: nothing invented |
  * | I3 | the ids of the stored rows are distinct: nothing counted twice |
  * | I4 | every aggregate equals a recount of the raw rows, totals equal the sum of days, and `verify` agrees |
  * | I5 | the distinct set-aside-ids are exactly the bad ones: no good one among them, no bad one counted |
@@ -28,12 +28,12 @@ export interface Outcome {
   database: TestDatabase
   ledger: Ledger
   plans: readonly Plan[]
-  /** Those that run still; they are ended in the orderly way, and must not leave anything unacknowledged. */
+  /** Services that still run. They are stopped in order, and must leave nothing unacknowledged. */
   services: readonly Service[]
-  /** Between the services and the broker. */
+  /** Watches between the services and the broker. */
   tap: Pick<AmqpTap, 'inHand'>
   drainDeadlineMs?: number
-  /** Dead letters were replayed: one that there was twice after a crash may have become two, each with an id of its own. */
+  /** Dead letters were replayed: if a crash had duplicated one, each copy became a dead letter with its own id. */
   replayed?: boolean
 }
 
@@ -44,7 +44,7 @@ export interface DeadLetter {
   body: Buffer
 }
 
-/** Waits until everything has drained by itself (I7), ends the services, and checks I1 to I5. */
+/** Waits until everything has drained by itself (I7), stops the services, and checks I1 to I5. */
 export async function assertInvariants(outcome: Outcome): Promise<void> {
   const { surroundings, database, ledger, plans, services } = outcome
   const { settings } = surroundings
@@ -61,18 +61,18 @@ export async function assertInvariants(outcome: Outcome): Promise<void> {
   const zone = settings?.['STATS_TIMEZONE'] ?? 'UTC'
   assertStored(await storedViews(database), dead, book, planned, zone, plans)
   assertDead(dead, book, planned, outcome.replayed === true)
-  // Also counts what no consumer had counted yet when it ended, where that is not done with each batch.
+  // Also counts the rows that no consumer has counted, on engines that count later than a batch.
   const { code, output } = await postviews(surroundings, 'verify')
   assert.equal(code, 0, `I4: verify found\n${output}`)
   await assertAddsUp(database)
 }
 
-/** At the end all nodes of a cluster say the same. */
+/** In the end, all nodes of a cluster give the same answers. */
 function someNode({ amqpUrl }: Surroundings): string {
   return brokerUrls(amqpUrl)[0]!
 }
 
-/** Nothing is left that could still come: waiting longer for what is lost would not bring it. */
+/** After this long without change, nothing more can arrive: waiting would not bring lost views back. */
 const NOTHING_MOVES_MS = 5_000
 
 async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Promise<void> {
@@ -104,7 +104,7 @@ async function untilDrained(outcome: Outcome, book: Book, planned: Planned): Pro
     // A quorum queue without a leader also reports 0 messages. The test must not take that for lost views.
     return Date.now() - movedAt > NOTHING_MOVES_MS && (await nothingIsIn(someNode(surroundings)))
   }
-  // The database, or a queue, may be gone for the moment.
+  // The database or a queue may be unavailable at the moment.
   const isDrainedNow = () =>
     isDrained().catch(error => {
       last = String(error)
@@ -125,12 +125,12 @@ async function nothingIsIn(amqpUrl: string): Promise<boolean> {
     for (const queue of CONSUMED_QUEUES) if ((await channel.get(queue)) !== false) return false
     return true
   } finally {
-    // What it was given goes back.
+    // Closing returns a received message to its queue.
     await connection.close()
   }
 }
 
-/** Waits until at least so many views are stored, also in a database that is away for now, or not made yet. */
+/** Waits until at least that many views are stored. The database may be away for now, or not created yet. */
 export async function untilStored(database: TestDatabase, views: number, deadlineMs?: number): Promise<void> {
   let last: unknown
   const isStored = async () => {
@@ -146,7 +146,7 @@ export async function countRows(database: TestDatabase): Promise<number> {
   return Number((await database.query('SELECT COUNT(*) AS views FROM post_views'))[0]!['views'])
 }
 
-/** Everything in `postviews.dead`, which stays there. */
+/** Everything in `postviews.dead`; the messages stay there. */
 export async function deadLetters(amqpUrl: string): Promise<DeadLetter[]> {
   const connection = await connect(amqpUrl)
   try {
@@ -163,7 +163,7 @@ export async function deadLetters(amqpUrl: string): Promise<DeadLetter[]> {
       })
     }
   } finally {
-    // Nothing was acknowledged: this puts everything back.
+    // Closing returns all messages, because none was acknowledged.
     await connection.close()
   }
 }
@@ -195,7 +195,13 @@ function assertStored(
   const isGood = (id: string) => planned.views.has(id)
   const deadIds = new Set(dead.map(({ body }) => badId(body)))
   const lost = new Set(book.confirmed.keys().filter(id => !(isGood(id) ? stored.has(id) : deadIds.has(id))))
-  assertNone(lost, `I1: confirmed, and lost${whereLost(lost, plans)}`)
+  const amongDead = dead.filter(({ body }) =>
+    [...body.toString().matchAll(IDS)].some(([, id]) => lost.has(id!)),
+  ).length
+  assertNone(
+    lost,
+    `I1: confirmed, and lost${whereLost(lost, plans)}; ${amongDead} of them as dead letters, ${book.returned.size} came back`,
+  )
 
   const invented = stored.keys().filter(id => !book.attempted.has(id) || !isGood(id))
   assertNone(invented, 'I2: stored, and never published')
@@ -212,6 +218,8 @@ function assertStored(
   }
   assertNone(altered, 'I2: stored otherwise than published, or on another day')
 }
+
+const IDS = /"event_id":"([0-9a-f-]{36})"/g
 
 /** For the error message: which messages held the lost views, grouped by exchange and routing key. */
 function whereLost(lost: ReadonlySet<string>, plans: readonly Plan[]): string {
@@ -240,7 +248,7 @@ function assertDead(dead: readonly DeadLetter[], book: Book, planned: Planned, r
   if (!replayed) assert.equal(byId.size, new Set(byId.values()).size, 'I5: one set-aside-id for each')
 }
 
-/** I4, counted here and not by the service's own SQL. */
+/** I4, counted by this function's own SQL, not the service's. */
 export async function assertAddsUp(database: TestDatabase): Promise<void> {
   const rows = await database.query(
     'SELECT post_uuid, day, slice, LOWER(HEX(visitor)) AS visitor, logged_in, bot FROM post_views',
@@ -297,7 +305,7 @@ function asUuid(hex: unknown): string {
   return String(hex).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-/** SQLite keeps them as such, MariaDB as a timestamp, in UTC on our connections. */
+/** SQLite stores Unix seconds; MariaDB a timestamp, in UTC on our connections. */
 function unixSeconds(time: unknown): number {
   return typeof time === 'number' ? time : Date.parse(`${String(time).replace(' ', 'T')}Z`) / 1_000
 }

@@ -9,7 +9,7 @@ export interface KillMoment {
   nth: number
 }
 
-/** Long, because the service may still be starting, and so may its broker and its database. */
+/** Long, because the service, its broker and its database may still be starting. */
 const DEADLINE_MS = 120_000
 
 /**

@@ -1,7 +1,6 @@
 /**
- * The main promise, on the whole system: views are published, some of them twice and some of them bad, while the
- * service is killed again and again with deliveries in hand, and the broker and the database once each. In the end
- * every number is exact.
+ * The main promise, on the whole system: some of the published views are repeated and some are bad. Meanwhile the service is
+ * killed again and again with deliveries in hand, and the broker and the database once each. In the end every number is exact.
  */
 
 import assert from 'node:assert/strict'
@@ -22,10 +21,11 @@ const [VIEWS, DRAIN_DEADLINE_MS] = process.env['FULL'] === '1' ? [200_000, 400_0
 const KILLS = 10
 const PARTS = KILLS + 1
 const BROKER_KILLED_IN = 4
+const QUEUE_COLUMNS = ['name', 'type', 'messages_ready', 'messages_unacknowledged', 'consumers']
 const DATABASE_KILLED_IN = 7
 
 export interface KillableDatabase extends TestDatabase {
-  /** Kills its server, if it has one, and starts it again. */
+  /** Kills its server, if it has one, and restarts it. */
   killServer(): Promise<void>
 }
 
@@ -54,7 +54,7 @@ export function countsWhateverIsKilled(
     const published = publish(broker.url, ledger, publishing)
 
     for (let part = 1; part <= KILLS; part++) {
-      // Before there is anything to deliver: it takes seconds, in which a part would be counted.
+      // Before new messages are released: settling takes seconds, in which the service would already count them.
       if (part === BROKER_KILLED_IN) await broker.settle()
       publishing.release()
       if (part === BROKER_KILLED_IN) await broker.restart()
@@ -77,6 +77,11 @@ export function countsWhateverIsKilled(
       services: [service],
       tap,
       drainDeadlineMs: DRAIN_DEADLINE_MS,
+    }).catch(async error => {
+      // Whether it was the broker or the service that lost something.
+      t.diagnostic(await broker.ctl('list_queues', ...QUEUE_COLUMNS).catch(String))
+      t.diagnostic(await broker.ctl('list_bindings').catch(String))
+      throw error
     })
     assert.ok(tap.redelivered > 0, 'what was in hand is delivered again')
     assert.equal(tap.refused, 0)

@@ -1,4 +1,4 @@
-/** A Laravel application for a test, and the servers that run it; all of it is gone when the test ends. */
+/** A Laravel application for a test, and the servers that run it. Everything is removed when the test ends. */
 
 import { request } from 'node:http'
 import type { TestContext } from 'node:test'
@@ -30,7 +30,7 @@ export async function laravelApp(t: TestContext, options?: AppOptions): Promise<
   return app
 }
 
-/** The ways in which pages are served, by what people call them. */
+/** The ways to serve pages, by their common names. */
 export const WAYS = {
   'php -S': servePhp,
   'php-fpm with nginx': serveFpm,
@@ -57,11 +57,11 @@ export async function working(t: TestContext, app: LaravelApp, ...args: string[]
 export interface Page {
   status: number
   text: string
-  /** From asking to the last byte. */
+  /** From sending the request to the last byte of the answer. */
   tookMs: number
 }
 
-/** One page, on a connection of its own, with the headers that are named and no others: `fetch` sends a purpose of its own. */
+/** Requests one page on a new connection, with only the given headers: `fetch` would send a purpose of its own. */
 export function page(
   url: string,
   { method = 'GET', headers = {} }: { method?: string; headers?: Record<string, string> } = {},

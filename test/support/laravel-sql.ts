@@ -10,7 +10,7 @@ export interface LaravelTables {
   tables: readonly string[]
 }
 
-/** As Laravel makes them on this server. */
+/** The tables as Laravel creates them on this server. */
 export async function laravelTables({ sql }: Pick<OtherSession, 'sql'>): Promise<LaravelTables> {
   const hasNativeUuid = await sql('SELECT CAST(NULL AS uuid) AS id').then(
     () => true,

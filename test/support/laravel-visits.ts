@@ -1,4 +1,4 @@
-/** Visits of a small blog, of which it is known how many views they are; and what of them was counted. */
+/** Visits of a small blog, with the number of views that they must add up to; and the views that were counted. */
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -8,11 +8,11 @@ import { type Service, startService } from './service.ts'
 import { until } from './until.ts'
 import { FIREFOX } from './views.ts'
 
-/** The uuid of the post `second`; the others are counted by their keys, 1 and 3. */
+/** The uuid of the post `second`. The other posts are counted by their keys, 1 and 3. */
 export const SECOND = '0f8fad5b-d9cb-469f-a165-70867728950e'
 const A_UUID = '7d444840-9dc0-11d1-b245-5ffdce74fad2'
 
-/** Routes as a blog has them, each with the middleware of the document. */
+/** A blog's routes, each with the middleware from the document. */
 const ROUTES = `<?php
 
 use App\\Http\\Controllers\\EarlyController;
@@ -50,7 +50,7 @@ class EarlyController extends Controller
 }
 `
 
-/** The author of two of the posts, and reader 1. */
+/** Leaves out views by a post's author: reader 1 is the author of two of the posts. */
 const EXCEPT = `<?php
 
 namespace App\\Providers;
@@ -70,7 +70,7 @@ class AppServiceProvider extends ServiceProvider
 
 const PLAIN_VIEW = '<!doctype html>\n<h1>{{ $post->title }}</h1>\n'
 
-/** To write over an application. */
+/** Files to write into an application. */
 export const BLOG = {
   'routes/web.php': ROUTES,
   'app/Http/Controllers/EarlyController.php': EARLY,
@@ -84,7 +84,7 @@ interface Visit {
   method?: string
   headers?: Record<string, string>
   status?: number
-  /** The view that it is: post, user and whether logged in; absent: none. */
+  /** The view that it must become: post, user and whether logged in; absent: none. */
   view?: [post: string, userId: string | null, loggedIn: 0 | 1]
 }
 
@@ -127,7 +127,7 @@ const VISITS: readonly Visit[] = [
   { what: 'a route without the middleware', path: '/untracked/hello-world' },
 ]
 
-/** Makes every visit so often, some at the same time. @returns the rows that must be stored, each with how often */
+/** Makes every visit that many times, several at once. @returns the rows that must be stored, each with its count */
 export async function makeVisits(url: string, times: number, atOnce: number): Promise<Map<string, number>> {
   const queue = Array.from({ length: times }, () => VISITS).flat()
   const expected = new Map<string, number>()
@@ -149,21 +149,21 @@ export async function makeVisits(url: string, times: number, atOnce: number): Pr
 export interface Counting {
   service: Service
   database: TestDatabase
-  /** Raw rows so far. */
+  /** The number of raw rows so far. */
   rows(): Promise<number>
 }
 
-/** The service on SQLite, ready. */
+/** The service on SQLite, once it is ready. */
 export async function startCounting(t: TestContext, amqpUrl: string): Promise<Counting> {
   const database = await SQLITE.create(t)
   const service = await startService(t, { amqpUrl, databaseUrl: database.url })
-  await service.untilReady(60_000)
+  await service.untilReady()
   const rows = async () =>
     Number((await database.query('SELECT COUNT(*) AS views FROM post_views'))[0]!['views'])
   return { service, database, rows }
 }
 
-/** Waits for the rows, and finds these and no others, each under an id of its own. */
+/** Waits for the rows, and asserts that there are no others and that each has its own id. */
 export async function assertCounted(
   { service, database, rows }: Counting,
   expected: ReadonlyMap<string, number>,

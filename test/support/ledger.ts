@@ -1,6 +1,7 @@
 /**
- * A publisher that keeps books: what it attempted, what was confirmed and what came back, each on the disk before it
- * counts on it. A raw client, not our tracker. At the end the book says what the database must hold.
+ * A publisher that keeps a ledger: which messages it attempted, which were confirmed and which came back. Each entry is on disk
+ * before the publisher relies on it. It is a raw client, not our tracker. In the end, the ledger says what the database must
+ * hold.
  */
 
 import { createHash } from 'node:crypto'
@@ -12,18 +13,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type ConfirmChannel, connect, type Options } from 'amqplib'
 import { atEnd } from './at-end.ts'
 
-/** A message to publish, and what is in it. */
+/** A message to publish, and its content. */
 export interface LedgerMessage {
-  /** The empty exchange leads straight to the queue of the routing key. */
+  /** The empty exchange routes directly to the queue that the routing key names. */
   exchange: string
   routingKey: string
   body: Buffer
   properties: Options.Publish
-  /** The ids of its good events; of a bad event, its `badId`. */
+  /** The ids of its good events, and the `badId` of each bad event. */
   ids: readonly string[]
 }
 
-/** What a bad event, or a bad message, is called in the book; its text must occur only once. */
+/** The id of a bad event or message in the ledger; its text must be unique. */
 export function badId(body: Buffer | string): string {
   return `bad:${createHash('sha256').update(body).digest('hex').slice(0, 32)}`
 }
@@ -31,7 +32,7 @@ export function badId(body: Buffer | string): string {
 export interface Book {
   attempted: Set<string>
   confirmed: Set<string>
-  /** Came back from every attempt so far: in no queue. */
+  /** Came back from every attempt so far: routed to no queue. */
   returned: Set<string>
 }
 
@@ -40,10 +41,10 @@ type Entry = 'attempted' | 'confirmed' | 'returned'
 const MAX_IN_FLIGHT = 500
 const WRITTEN_TOGETHER = 100
 const RECONNECT_MS = 100
-/** A node of a cluster that takes longer is given up, and the next one tried. */
+/** If a cluster's node takes longer to connect, the next one is tried. */
 const CONNECT_MS = 10_000
 const CONFIRM_MS = 20_000
-/** On another channel: one of a cluster that has refused something may do so for ever. */
+/** Then another channel is opened: in a cluster, a channel that has refused once may refuse for ever. */
 const REFUSED_MS = 500
 
 export class Ledger {
@@ -56,7 +57,7 @@ export class Ledger {
     this.#file = file
   }
 
-  /** A new book; it goes with the test. */
+  /** A new ledger, removed when the test ends. */
   static async open(t: TestContext): Promise<Ledger> {
     const folder = await mkdtemp(join(tmpdir(), 'postviews-ledger-'))
     const path = join(folder, 'ledger')
@@ -70,7 +71,7 @@ export class Ledger {
     return ledger
   }
 
-  /** Aborted when the test ends: a publisher that is still at it in a test that failed stops then. */
+  /** Aborted when the test ends, so that a publisher still running in a failed test stops. */
   get closing(): AbortSignal {
     return this.#closing.signal
   }
@@ -93,8 +94,8 @@ export class Ledger {
 }
 
 /**
- * Publishes every message, in order, until each is confirmed or has come back; what was lost with a connection is
- * published again, and on a cluster over the next of its nodes.
+ * Publishes the messages in order until each is confirmed or has come back. Messages lost with a connection are published again;
+ * on a cluster, through the next node.
  */
 export async function publish(
   amqpUrl: string | readonly string[],
@@ -117,7 +118,7 @@ export async function publish(
 class Publisher {
   readonly #urls: readonly string[]
   readonly #ledger: Ledger
-  /** Sent, or to be sent again, by the number that it carries. */
+  /** Messages to send or to confirm, by the number in their headers. */
   readonly #unconfirmed = new Map<number, LedgerMessage>()
   readonly #returned = new Set<number>()
   #settled: { confirmed: LedgerMessage[]; returned: LedgerMessage[] } = { confirmed: [], returned: [] }
@@ -125,7 +126,7 @@ class Publisher {
   #channel: ConfirmChannel | undefined
   #socket = new AbortController()
   #turn = 0
-  /** By `performance.now()`: since when it waits for a confirm. */
+  /** When it began to wait for a confirm, by `performance.now()`. */
   #waitsSince = 0
   #close: () => Promise<void> = async () => {}
 
@@ -172,14 +173,14 @@ class Publisher {
         this.#waitsSince = performance.now()
         for (const number of this.#unconfirmed.keys()) this.#publish(channel, number)
       } catch {
-        // The broker is away: that is what these tests do to it.
+        // The broker is away: these tests cause that.
         this.#leave()
         await sleep(RECONNECT_MS)
       }
     }
   }
 
-  /** Without a word: a node that hangs would not answer. */
+  /** Without closing in order: a node that hangs would not answer. */
   #leave(): void {
     this.#channel = undefined
     this.#socket.abort()
@@ -204,7 +205,7 @@ class Publisher {
     }
     connection.on('error', onLost)
     connection.on('close', onLost)
-    // It may be gone already: what these tests do to the broker, they do at any time.
+    // The connection may be gone already: these tests break the broker at any time.
     this.#close = () => connection.close().catch(() => {})
     this.#ledger.closing.addEventListener('abort', this.#close, { once: true })
     const channel = await connection.createConfirmChannel()
@@ -232,7 +233,7 @@ class Publisher {
             this.#unconfirmed.delete(number)
             return
           }
-          // Refused: its queue is full, say.
+          // Refused, for example because its queue is full.
           await sleep(this.#urls.length > 1 ? REFUSED_MS : RECONNECT_MS)
           if (channel !== this.#channel) return
           if (this.#urls.length > 1) this.#leave()
@@ -240,7 +241,7 @@ class Publisher {
         },
       )
     } catch {
-      // The channel has just ended; the next one publishes whatever is unconfirmed.
+      // The channel has just ended; the next one publishes everything unconfirmed.
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Migrates the database of `DATABASE_URL`, and says each step on a line: a process that can be killed at any of them. */
+/** Migrates the database of `DATABASE_URL` and prints a line for each step, so that a test can kill it at any step. */
 
 import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'

@@ -1,4 +1,4 @@
-/** Stores on MariaDB or MySQL, and a second session that gets in their way. */
+/** Stores on MariaDB or MySQL, and a second session that blocks them. */
 
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,7 +11,7 @@ import { until } from './until.ts'
 
 export const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
 
-/** A store of these tests' settings, closed when the test ends. */
+/** A store with the settings of these tests, closed when the test ends. */
 export async function storeOn(t: TestContext, url: string): Promise<Store> {
   const store = await openStore(url, SETTINGS)
   atEnd(t, () => store.close())
@@ -23,10 +23,10 @@ export interface OtherSession {
   sql(statement: string): Promise<RowDataPacket[]>
 }
 
-/** A session of nobody's, ended when the test ends. */
+/** A session of another client, ended when the test ends. */
 export async function otherSession(t: TestContext, url: string): Promise<OtherSession> {
   const connection = await createConnection({ uri: url, dateStrings: true })
-  // Its server may be killed.
+  // A test may kill its server.
   connection.on('error', () => {})
   atEnd(t, () => connection.destroy())
   return {
@@ -38,7 +38,7 @@ export async function otherSession(t: TestContext, url: string): Promise<OtherSe
   }
 }
 
-/** Runs one statement on a connection of its own, and tells how many rows it has changed or found as they should be. */
+/** Runs one statement on its own connection. Returns how many rows it has changed or found unchanged. */
 export async function rowsChanged(url: string, statement: string): Promise<number> {
   const connection = await createConnection(url)
   try {
@@ -49,19 +49,19 @@ export async function rowsChanged(url: string, statement: string): Promise<numbe
   }
 }
 
-/** A table `numbers` with the column `seq` from 1 to `count`, as every server knows it. */
+/** A table `numbers` with the column `seq` from 1 to `count`, in SQL that every server supports. */
 export function numbersTo(count: number): string {
   return `JSON_TABLE(CONCAT('[0', REPEAT(',0', ${count - 1}), ']'), '$[*]' COLUMNS (seq FOR ORDINALITY)) AS numbers`
 }
 
-/** Whether a message of a client to its server is that statement alone. MySQL has attributes of the query before the text. */
+/** Whether a client's message to the server is just that statement. MySQL has query attributes before the text. */
 export function isCommit(bytes: Buffer): boolean {
   return bytes[4] === COM_QUERY && bytes.toString('latin1').endsWith('COMMIT')
 }
 
 const COM_QUERY = 3
 
-/** A new user on the server, without a privilege; one of that name is replaced. */
+/** A new user without privileges; an existing one of that name is replaced. */
 export async function createUser(
   run: (sql: string) => Promise<unknown>,
   user: string,
@@ -71,15 +71,15 @@ export async function createUser(
   await run(`CREATE USER ${user} ${identified}`)
 }
 
-/** Keeps batches from what they write last, as long as the session's transaction lasts. */
+/** Locks the table that batches write last, until the session's transaction ends. */
 export async function holdBatches({ sql }: OtherSession): Promise<void> {
   await sql('START TRANSACTION')
   await sql('SELECT * FROM site_view_aggregates FOR UPDATE')
 }
 
-/** When each transaction of the database that waits for a lock has begun. */
+/** The start times of the database's transactions that wait for a lock. */
 export async function waitingSince({ sql }: OtherSession): Promise<string[]> {
-  // Asked more often, the server answers what it answered before.
+  // The server caches this answer for a while.
   await sleep(120)
   const waiting = await sql(
     `SELECT trx_started FROM information_schema.innodb_trx
@@ -89,7 +89,7 @@ export async function waitingSince({ sql }: OtherSession): Promise<string[]> {
   return waiting.map(row => String(row['trx_started']))
 }
 
-/** Waits until so many transactions of the database wait for a lock. */
+/** Waits until that many transactions of the database wait for a lock. */
 export function untilWaiting(other: OtherSession, count: number): Promise<void> {
   return until(`${count} wait for a lock`, async () => (await waitingSince(other)).length === count)
 }

@@ -1,4 +1,4 @@
-/** The panel's server over the real API on a real store, at a time that stands still. */
+/** The panel's server on the real API and a real store, with a fixed clock. */
 
 import type { TestContext } from 'node:test'
 import { createStats } from '@postviews/client/src/index.ts'
@@ -15,7 +15,7 @@ interface TestPanelOptions {
   broker?: boolean
   timeZone?: string
   posts?: Posts
-  /** Called before Analytics is asked; what it throws is a connection that fails. */
+  /** Called before each request to Analytics. If it throws, the connection fails. */
   beforeAsked?: (path: string) => void | Promise<void>
 }
 
@@ -29,7 +29,7 @@ export async function startPanel(
     settings: { timeZone },
     ...(broker && { broker: { depths: async () => depths } }),
   })
-  /** What Analytics was asked, and what it said. */
+  /** The requests to Analytics, and their status. */
   const asked: { path: string; status: number }[] = []
   const stats = createStats({
     baseUrl: 'http://analytics.invalid',

@@ -1,4 +1,4 @@
-/** The panel as it is run, over the real service and broker, with some weeks of views; and a browser to look at it. */
+/** The panel as users run it, on the real service and broker, with some weeks of views; and a browser to look at it. */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -21,7 +21,7 @@ import { FIREFOX, GOOGLEBOT } from './views.ts'
 
 export const PASSWORD = 'correct horse battery staple'
 
-/** More than a page of them; the first is read most. A title that a spreadsheet would run. */
+/** More posts than fit on one page; the first is the most read. One title is a formula in a spreadsheet. */
 export const POSTS = Array.from({ length: 24 }, (_, index) => ({
   id: `post-${String(index + 1).padStart(2, '0')}`,
   title: index === 1 ? '=1+1 and other sums' : `On matters of number ${index + 1}`,
@@ -30,19 +30,19 @@ export const POSTS = Array.from({ length: 24 }, (_, index) => ({
 }))
 export const [POST] = POSTS as [(typeof POSTS)[number]]
 
-/** Days with views, today not among them. */
+/** Days with views, without today. */
 const PAST_DAYS = 40
 
 /**
- * How often a post was read, so many days ago: each of them yesterday. Of three views one is that of somebody who is
- * logged in, and one a bot's.
+ * How many views a post had that many days ago; each post has some yesterday. Of three views, one is by a logged-in reader, and
+ * one by a bot.
  */
 export function viewsOf(post: number, daysAgo: number): number {
   if (daysAgo < 1 || daysAgo > PAST_DAYS) return 0
   return 3 * Math.max(0, 6 - post - (daysAgo % 5 === 0 ? 1 : 0)) + (daysAgo === 1 ? 3 : 0)
 }
 
-/** On SQLite and with some weeks of views, unless told otherwise. */
+/** On SQLite and with some weeks of views, by default. */
 export async function startPanel(
   t: TestContext,
   { database, views = pastViews() }: { database?: TestDatabase; views?: ReturnType<typeof pastViews> } = {},
@@ -54,7 +54,7 @@ export async function startPanel(
     settings: {
       EVENT_MAX_AGE: '100d',
       RAW_RETENTION_DAYS: '120',
-      // It is about noon: no test runs across midnight.
+      // It is about noon there, so no test runs across midnight.
       STATS_TIMEZONE: zoneAtNoon(),
       SITE_HOSTS: 'blog.example,*.blog.example',
     },
@@ -67,14 +67,14 @@ export async function startPanel(
     return JSON.parse(text).views === views.length
   })
 
-  // What stands between the panel and Analytics.
+  // Between the panel and Analytics.
   const proxy = await startTcpProxy(Number(new URL(service.url).port))
   atEnd(t, () => proxy.close())
   const settings = { ANALYTICS_URL: proxy.through(service.url), POSTS_URL: await startPosts(t) }
   const url = await startPanelProcess(t, settings)
   const browser = await launchChromium()
   atEnd(t, () => browser.close())
-  /** A browser of its own, as it were: with no session. */
+  /** A browser context of its own, without a session. */
   const open = async (options: BrowserContextOptions = {}) => {
     const context = await browser.newContext({ baseURL: url, ...options })
     context.setDefaultTimeout(15_000)
@@ -83,13 +83,13 @@ export async function startPanel(
   let session: Awaited<ReturnType<BrowserContext['storageState']>> | undefined
   return {
     url,
-    /** Where it asks, for another panel beside it. */
+    /** Its connection settings, for a second panel. */
     settings,
     service,
     tracker,
     proxy,
     open,
-    /** A page of somebody who is signed in. */
+    /** A page of a user who is signed in. */
     async page(options: BrowserContextOptions = {}): Promise<Page> {
       if (session === undefined) {
         const first = await open()
@@ -111,7 +111,7 @@ export async function signIn(page: Page, password: string = PASSWORD): Promise<v
 
 function zoneAtNoon(): string {
   const ahead = 12 - new Date().getUTCHours()
-  // In these names east is minus.
+  // In these zone names, east is negative.
   return `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`
 }
 
@@ -141,7 +141,7 @@ export function pastViews() {
   )
 }
 
-/** A posts service, as a blog offers one; its address. */
+/** A posts service, as a blog offers it. Returns its address. */
 export async function startPosts(t: TestContext): Promise<string> {
   const server = createServer((request, response) => {
     const { searchParams } = new URL(request.url ?? '', 'http://posts.invalid')
@@ -158,7 +158,7 @@ export async function startPosts(t: TestContext): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/posts.json`
 }
 
-/** The panel's process alone, with these settings of its own; its address. */
+/** Only the panel's process, with these settings. Returns its address. */
 export async function startPanelProcess(t: TestContext, settings: Record<string, string>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-panel-'))
   const port = await holdFreePort()

@@ -1,6 +1,6 @@
 import type { LedgerMessage } from './ledger.ts'
 
-/** Messages that are handed out in parts, each when it is released. */
+/** Messages in parts: each part is handed out when it is released. */
 export class Parts {
   readonly #messages: readonly LedgerMessage[]
   readonly #size: number

@@ -1,4 +1,4 @@
-/** A reverse proxy as web servers have one, which leads what is below a path to a server behind it. */
+/** A reverse proxy that forwards everything below a path to another server, as web servers do. */
 
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,9 +6,9 @@ import type { TestContext } from 'node:test'
 import { atEnd } from './at-end.ts'
 
 export interface PathProxy {
-  /** Its own address, the path not included. */
+  /** Its own address, without the path. */
   url: string
-  /** What it was asked that is not below the path: a link or form that leads astray. */
+  /** Requests outside the path: some link or form leads to the wrong place. */
   strays: string[]
 }
 

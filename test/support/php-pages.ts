@@ -1,4 +1,4 @@
-/** Pages as packages/laravel/src/Publishing serves them, run by plain PHP. */
+/** Pages that use packages/laravel/src/Publishing, run by plain PHP. */
 
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -13,13 +13,15 @@ import { FIREFOX, POST } from './views.ts'
 
 const run = promisify(execFile)
 const PUBLISHERS = join(import.meta.dirname, '../publishers')
-/** Connecting may take 0.5 s and a confirm 1 s; twice, and then the process ends. */
+/** Connecting may take 0.5 s and a confirm 1 s, twice; the rest is for the end of the process. */
 export const LONGEST_FLUSH_MS = 4_000
+/** A page that takes less has waited for nothing: the shortest time limit there is, for connecting, is 0.5 s. */
+export const WAITED_FOR_NOTHING_MS = 450
 
 export interface Run {
   pages: { track_ms: number; flush_ms: number; is_sent: boolean }[]
   log: [event: string, detail: string][]
-  /** What was logged when the process ended. */
+  /** The log output of the process's end. */
   lastWords: string
 }
 
@@ -32,7 +34,7 @@ export interface Pages {
   idle_seconds?: number
 }
 
-/** One PHP process that shows the pages, one after the other. */
+/** One PHP process that serves the pages, one after the other. */
 export async function showPages(amqpUrl: string, pages: Pages): Promise<Run> {
   const { stdout, stderr } = await php(['analytics-api.php'], JSON.stringify(pages), { AMQP_URL: amqpUrl })
   return { ...JSON.parse(stdout), lastWords: stderr }
@@ -46,7 +48,7 @@ export async function php(args: string[], input: string, settings: Record<string
   return running
 }
 
-/** The payload of the one article, and of the other. */
+/** The payload of the first article, and of the second. */
 export const BY_ID: ViewEvent = { post_id: 42, user_id: null, ip: '203.0.113.7', user_agent: FIREFOX }
 export const BY_UUID: ViewEvent = {
   post_uuid: POST,
@@ -63,12 +65,12 @@ export async function restFolder(t: TestContext): Promise<string> {
   return folder
 }
 
-/** The files that say that a broker was away. */
+/** The files that record that a broker is away. */
 export function restsIn(folder: string): string[] {
   return readdirSync(folder).filter(name => /^postviews-rest-\d+-[0-9a-f]{16}$/.test(name))
 }
 
-/** Accepts connections, and says nothing: a broker that hangs. */
+/** Accepts connections and sends nothing, like a broker that hangs. */
 export async function startSilent(t: TestContext) {
   let taken = 0
   const server = createServer(socket => {

@@ -1,4 +1,4 @@
-/** A PHP process that shows one page after the other, as a worker of Octane does; without Laravel (publishers/page-by-page.php). */
+/** A PHP process that serves one page after the other, as an Octane worker does; without Laravel (publishers/page-by-page.php). */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,25 +14,25 @@ export interface ShownPage {
   track_ms: number
   flush_ms: number
   is_sent: boolean
-  /** Since the page before. */
+  /** Since the previous page. */
   log: [event: string, detail: string][]
 }
 
 export interface PhpWorker {
-  /** Tracks views and sends them, as a page does in the end. */
+  /** Tracks views and sends them, as a page does at its end. */
   show(...views: ViewEvent[]): Promise<ShownPage>
   /** Tracks views, as a page does before its end. */
   track(...views: ViewEvent[]): Promise<ShownPage>
-  /** Ends it, and says what it logged then. */
+  /** Ends the process and returns what it logged then. */
   end(): Promise<string>
 }
 
 export interface PhpWays {
   /** The socket of a relay. */
   relay?: string
-  /** The broker, by itself or while the relay is away. */
+  /** The broker, alone or as fallback of the relay. */
   amqpUrl?: string
-  /** Where workers tell each other what is away. */
+  /** The folder where workers tell each other what is away. */
   restFolder?: string
 }
 

@@ -1,4 +1,4 @@
-/** Views to publish, made up from a seed, with what must come of them: good ones, repeated ones and bad ones. */
+/** Views to publish, generated from a seed, with the expected outcome: good, repeated and bad ones. */
 
 import { ARTICLE_QUEUES, EXCHANGE, ROUTING_KEY } from '@postviews/client/src/index.ts'
 import type { Options } from 'amqplib'
@@ -12,29 +12,29 @@ export interface PlannedView {
   viewedAt: number
 }
 
-/** What must come of what was published, whatever happened on the way. */
+/** What must become of the published messages, whatever happens on the way. */
 export interface Plan {
   messages: LedgerMessage[]
-  /** The good ones, by id. */
+  /** The good views, by id. */
   views: Map<string, PlannedView>
-  /** The `badId` of each bad one. */
+  /** The `badId` of each bad event. */
   bad: Set<string>
 }
 
 export interface PlanOptions {
   views: number
-  /** Of the views, published once more later. 0.1. */
+  /** Share of messages that are published again later. Default 0.1. */
   twice?: number
-  /** Bad events beside each view. 0.01. */
+  /** Bad events per view. Default 0.01. */
   bad?: number
   posts?: number
-  /** The views lie within so many seconds before now. Three days. */
+  /** The views lie within this many seconds before now. Default three days. */
   withinSeconds?: number
-  /** At most so many events in a message; most messages hold one. 100. */
+  /** Most events in a message; most messages hold one. Default 100. */
   eventsPerMessage?: number
-  /** In each view, beside what is kept. 0. */
+  /** Extra bytes in each view that are not stored. Default 0. */
   paddingBytes?: number
-  /** Over the exchange alone, and not straight to the queues of the articles. False. */
+  /** Only through the exchange, not directly to the articles' queues. Default false. */
   byExchange?: boolean
   seed?: number
 }
@@ -50,10 +50,10 @@ const DEFAULTS = {
   seed: 1,
 }
 
-/** Of the messages, those of one event. */
+/** Share of messages with a single event. */
 const SINGLE = 0.95
 
-/** Where publishers send: the exchange of ours, and the queues of the two articles. */
+/** The publishers' destinations: our exchange, and the queues of the two articles. */
 const WAYS = [
   { exchange: EXCHANGE, routingKey: ROUTING_KEY },
   ...ARTICLE_QUEUES.map(queue => ({ exchange: '', routingKey: queue })),
@@ -77,7 +77,7 @@ export function plan(options: PlanOptions): Plan {
     messages.push(events.slice(at, at + (random() < SINGLE ? 1 : 1 + below(eventsPerMessage))))
   }
   const planned = planOf(shuffled(messages, seed), settings.byExchange ? WAYS.slice(0, 1) : WAYS)
-  // To the byte the same once more: that is what publishers do that saw no confirm.
+  // The same bytes again: publishers do that when they saw no confirm.
   for (const message of [...planned.messages])
     if (random() < twice) planned.messages.splice(below(planned.messages.length), 0, message)
   return planned
@@ -90,19 +90,19 @@ export interface PlannedEvent {
   view?: PlannedView
 }
 
-/** A good event, with whatever else it says. */
+/** A good event, with any additional fields. */
 export function goodEvent(view: PlannedView, more: Record<string, unknown> = {}): PlannedEvent {
   const id = uuidv7()
   const timestamp = new Date(view.viewedAt * 1_000).toISOString()
   return { id, text: JSON.stringify({ event_id: id, post_uuid: view.postUuid, timestamp, ...more }), view }
 }
 
-/** A bad event, or a bad message; no other must have the same text. */
+/** A bad event or message; its text must be unique. */
 export function badEvent(text: string | Buffer): PlannedEvent {
   return { id: badId(text), text }
 }
 
-/** Each inner list is a message, in its order, over one way after the other. */
+/** Each inner list becomes a message; the messages take turns in the ways, in order. */
 export function planOf(messages: Iterable<readonly PlannedEvent[]>, ways = WAYS): Plan {
   const planned: Plan = { messages: [], views: new Map(), bad: new Set() }
   for (const events of messages) {
@@ -115,7 +115,7 @@ export function planOf(messages: Iterable<readonly PlannedEvent[]>, ways = WAYS)
   return planned
 }
 
-/** A random order of the same. */
+/** The same items in random order. */
 export function shuffled<T>(items: readonly T[], seed = 1): T[] {
   const random = randomFrom(seed)
   return items
@@ -156,7 +156,7 @@ function messageOf(
   return { ...way, body, properties, ids: events.map(({ id }) => id) }
 }
 
-/** The same numbers from 0 to 1 for the same seed (mulberry32). */
+/** Numbers from 0 to 1; the same seed gives the same sequence (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed
   return () => {

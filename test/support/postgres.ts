@@ -1,19 +1,20 @@
-/** Databases on PostgreSQL, and statements behind the service's back. */
+/** Databases on PostgreSQL, and statements past the service. */
 
 import type { TestContext } from 'node:test'
 import pg from 'pg'
-import { ensureInstalled } from '../../tools/stack/install.ts'
 import { type Postgres, queryPostgres, startPostgres } from '../../tools/stack/postgres.ts'
+import { ensureParts } from '../../tools/stack/stack-install.ts'
+import { chosenStack } from '../../tools/stack/stacks.ts'
 import { atEnd } from './at-end.ts'
 import type { TestDatabase } from './engines.ts'
 
-/** A database on a server of the test's own, which may come to harm. */
+/** A database on the test's own server, which the test may harm. */
 export async function ownPostgres(t: TestContext): Promise<{ server: Postgres; database: TestDatabase }> {
-  await ensureInstalled(['postgres'], console.log)
+  await ensureParts(['postgres'], chosenStack(), console.log)
   const server = await startPostgres()
   atEnd(t, () => server.stop())
   const { url } = await server.database()
-  // What the tests of all engines ask for.
+  // Tests for all engines use this function.
   await queryPostgres(url, "CREATE FUNCTION HEX(bytes BYTEA) RETURNS TEXT RETURN UPPER(ENCODE(bytes, 'hex'))")
   return { server, database: postgresDatabase(url) }
 }
@@ -22,7 +23,7 @@ export function postgresDatabase(url: string): TestDatabase {
   return { url, query: sql => queryPostgres(url, sql) }
 }
 
-/** Runs one statement, and tells how many rows it has changed. */
+/** Runs one statement and returns how many rows it changed. */
 export async function rowsChanged(url: string, sql: string): Promise<number> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()

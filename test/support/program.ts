@@ -1,4 +1,4 @@
-/** A program of ours that is told to end: what it says, and how long it takes. */
+/** A program of ours that gets a signal to end: its output, and how long it takes. */
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -11,7 +11,7 @@ import { until } from './until.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const CLI = join(ROOT, 'packages/analytics/src/postviews.mjs')
-/** What is promised. */
+/** The promised limit. */
 const END_MS = 20_000
 
 export interface ProgramEnd {
@@ -22,19 +22,19 @@ export interface ProgramEnd {
 
 export interface Program {
   readonly isRunning: boolean
-  /** What it has said on stderr. */
+  /** Its stderr so far. */
   errors(): string
-  /** Sends the signal and waits for the end, which comes in time. */
+  /** Sends the signal and waits for the end, which must come in time. */
   end(signal: NodeJS.Signals): Promise<ProgramEnd>
   kill(signal: NodeJS.Signals): void
 }
 
-/** Runs `postviews` with the arguments. Nobody reads its stdout, which is a pipe. */
+/** Runs `postviews` with the arguments. Its stdout is a pipe that nobody reads. */
 export function postviewsUnread(t: TestContext, args: string, env: Record<string, string>): Program {
   return startProgram(t, [CLI, ...args.split(' ')], { INTERNAL_API_KEY: API_KEY, PORT: '0', ...env })
 }
 
-/** Runs a file of this repository, or what else Node is given. */
+/** Runs a file of this repository, or other arguments of Node. */
 export function startProgram(t: TestContext, args: readonly string[], env: Record<string, string>): Program {
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
@@ -46,7 +46,7 @@ export function startProgram(t: TestContext, args: readonly string[], env: Recor
     errors += text
   })
   const isRunning = () => child.exitCode === null && child.signalCode === null
-  // Nobody reads its stdout, so `close` does not come.
+  // Nobody reads its stdout, so `close` never comes.
   const hasSaidAll = () => child.stderr.readableEnded
   atEnd(t, async () => {
     child.kill('SIGKILL')
@@ -73,13 +73,13 @@ export function startProgram(t: TestContext, args: readonly string[], env: Recor
   }
 }
 
-/** A server that takes connections and never says a word. */
+/** A server that accepts connections and never sends anything. */
 export async function silentServer(t: TestContext): Promise<{ port: number; readonly taken: number }> {
   let taken = 0
   const server = createServer(socket => {
     taken++
     socket.on('error', () => {})
-    // What it is sent is read, as a kernel does for a process that hangs.
+    // Reads what is sent, as the kernel does for a hanging process.
     socket.resume()
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))

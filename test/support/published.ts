@@ -1,4 +1,4 @@
-/** A tracker under test, and what of its events reached the broker. */
+/** A tracker under test, and its events that reached the broker. */
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -15,7 +15,7 @@ import { type Channel, connect, type GetMessage } from 'amqplib'
 
 export type TestTracker = Tracker & { logged: LogEntry[] }
 
-/** A tracker that is closed, and keeps its log quiet, when the test ends. Failures are tried again quickly. */
+/** A tracker with a quiet log and fast retries. It is closed when the test ends. */
 export function testTracker(t: TestContext, options: TrackerOptions): TestTracker {
   const logged: LogEntry[] = []
   const quick = { retryMinMs: 10, retryMaxMs: 300, log: (entry: LogEntry) => logged.push(entry) }
@@ -24,7 +24,7 @@ export function testTracker(t: TestContext, options: TrackerOptions): TestTracke
   return { ...tracker, logged }
 }
 
-/** The n-th event of a test: `user_id` tells which it is, wherever it turns up. */
+/** The n-th event of a test: its `user_id` identifies it everywhere. */
 export function numbered(n: number): ViewEvent {
   const post_uuid = `0190163d-8694-739b-aea5-${String(n % 100).padStart(12, '0')}`
   return {
@@ -37,8 +37,8 @@ export function numbered(n: number): ViewEvent {
 }
 
 /**
- * Tracks numbered events, a few each millisecond, until stopped, and checks at each step that they add up. `stop`
- * gives the last number.
+ * Tracks numbered events, a few each millisecond, until stopped, and checks at each step that the counts add up. `stop` returns
+ * the last number.
  */
 export function trackSteadily(
   t: TestContext,
@@ -47,7 +47,7 @@ export function trackSteadily(
 ): { stop(): Promise<number> } {
   let last = 0
   let isStopped = false
-  // A test that fails before it stops this must still end.
+  // A test that fails before calling `stop` must still end.
   t.after(() => {
     isStopped = true
   })
@@ -92,7 +92,7 @@ export function eventsOf(messages: GetMessage[]): ViewEvent[] {
   return messages.flatMap(({ content }) => JSON.parse(content.toString()))
 }
 
-/** Takes all events out of a queue; the number of each (see `numbered`) with the one id it came under. */
+/** Takes all events out of a queue: the number of each (see `numbered`) with its only id. */
 export async function takeNumbered(url: string, queue: string = VIEWS_QUEUE): Promise<Map<number, string>> {
   const ids = new Map<number, string>()
   for (const { user_id, event_id } of eventsOf(await takeMessages(url, queue))) {
@@ -104,7 +104,7 @@ export async function takeNumbered(url: string, queue: string = VIEWS_QUEUE): Pr
   return ids
 }
 
-/** Asserts that the events 1 to `last` are all there, and no others. */
+/** Asserts that exactly the events 1 to `last` are there. */
 export function assertAllThere(ids: Map<number, string>, last: number): void {
   const missing: number[] = []
   for (let n = 1; n <= last; n++) if (!ids.has(n)) missing.push(n)
@@ -130,7 +130,7 @@ export async function versionOf(url: string): Promise<[number, number]> {
   return [major!, minor!]
 }
 
-/** One message to each of the queues. */
+/** Sends one message to each queue. */
 export async function sendTo(url: string, queues: readonly string[], body: string): Promise<void> {
   const connection = await connect(url)
   const channel = await connection.createConfirmChannel()
@@ -139,10 +139,10 @@ export async function sendTo(url: string, queues: readonly string[], body: strin
   await connection.close()
 }
 
-/** Runs a step on a channel of its own connection. */
+/** Runs a step on its own channel and connection. */
 export async function onChannel(url: string, step: (channel: Channel) => Promise<unknown>): Promise<void> {
   const connection = await connect(url)
-  // What goes wrong rejects the step.
+  // The step rejects anyway.
   connection.on('error', () => {})
   try {
     const channel = await connection.createChannel()

@@ -1,4 +1,4 @@
-/** Those of RabbitMQ's Prometheus plugin that alerts and dashboard use; they use no others. An alarm is 0 or 1. */
+/** All metrics of RabbitMQ's Prometheus plugin that alerts and dashboard use. An alarm is 0 or 1. */
 export const RABBITMQ_METRICS: ReadonlySet<string> = new Set([
   'rabbitmq_detailed_queue_messages_unacked',
   'rabbitmq_detailed_queue_consumers',

@@ -1,8 +1,8 @@
-/** What a virtual host holds beside messages, as two brokers of different versions can be compared. */
+/** The contents of a virtual host except messages, in a form that brokers of different versions share. */
 
 import type { Rabbitmq } from '../../tools/stack/rabbitmq.ts'
 
-/** As far as they are read here; users, permissions and parameters are in them too. */
+/** The part that is read here; definitions also hold users, permissions and parameters. */
 export interface Definitions {
   queues: { name: string; vhost: string; durable: boolean; arguments: Record<string, unknown> }[]
   exchanges: { name: string; vhost: string; type: string; durable: boolean }[]
@@ -25,7 +25,7 @@ export async function definitionsOf({ api }: Api): Promise<Definitions> {
   return (await api('GET', '/definitions')) as Definitions
 }
 
-/** Sorted, without the type that RabbitMQ 4 adds to the arguments of a queue that was declared without one. */
+/** Sorted; without the type that RabbitMQ 4 adds to the arguments of a queue declared without one. */
 export function topologyIn(definitions: Definitions, ofVhost: string): unknown {
   const inVhost = <T extends { vhost: string }>(all: readonly T[]) =>
     all.filter(({ vhost }) => vhost === ofVhost)

@@ -1,6 +1,6 @@
 /**
- * A broker that refuses what it has taken: turns its confirms into refusals on the way to the publisher, on channels that
- * the test chooses. So does a real cluster for a while when one of its nodes has died.
+ * A broker that refuses messages it has taken: on channels that the test chooses, the proxy turns confirms into refusals. A real
+ * cluster does so for a while after one of its nodes has died.
  */
 
 import type { Chunk, TcpProxy } from './tcp-proxy.ts'
@@ -12,7 +12,7 @@ export interface Frame {
   atMs: number
 }
 
-// AMQP 0-9-1, section 4.2: type, channel, size, payload, end. A confirm and a refusal are of one length.
+// AMQP 0-9-1, section 4.2: type, channel, size, payload, end. A confirm and a refusal have the same length.
 const METHOD_FRAME = 1
 const HEADER_BYTES = 7
 const PROTOCOL_HEADER_BYTES = 8
@@ -24,10 +24,10 @@ const NAMES = new Map<number, Frame['name']>([
 ])
 const NACK = 120
 
-/** Takes over the proxy's `intercept`. Gives what has passed, in order. */
+/** Uses the proxy's `intercept`. Returns the frames that passed, in order. */
 export function refuseChannels(proxy: TcpProxy, isRefused: (confirm: Frame) => boolean): Frame[] {
   const passed: Frame[] = []
-  /** Bytes of a frame that ends in a later chunk, by connection and direction. */
+  /** Remaining bytes of a frame that ends in a later chunk, by connection and direction. */
   const bytesToSkip = new Map<string, number>()
   proxy.intercept(chunk => {
     const way = `${chunk.connection} ${chunk.direction}`
@@ -47,7 +47,7 @@ function readFrames(
   if (direction === 'to-server' && bytesBefore === 0) at += PROTOCOL_HEADER_BYTES
   while (at < bytes.length) {
     const isMethod = bytes[at] === METHOD_FRAME
-    // The tests send few and short messages: what is looked at is never cut in two. (A heartbeat is a header and an end.)
+    // The tests send few and short messages, so no header is split between chunks. (A heartbeat is only header and end.)
     if (at + HEADER_BYTES + (isMethod ? 4 : 0) > bytes.length)
       throw new Error('a frame is cut within its header')
     const method = at + HEADER_BYTES

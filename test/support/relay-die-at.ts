@@ -1,5 +1,5 @@
 /**
- * Loaded before the relay (`--import`): it dies, as of SIGKILL, at a point that no signal from outside would hit. `DIE_AT` names
+ * Loaded before the relay (`--import`). The relay dies as by SIGKILL at a point that no outside signal would hit. `DIE_AT` names
  * the point.
  */
 
@@ -51,7 +51,7 @@ const anyFile = await promises.open('/dev/null')
 const files = Object.getPrototypeOf(anyFile) as FileHandle
 await anyFile.close()
 
-// The first line of a segment.
+// Writes the first line of a segment.
 files.write = new Proxy(files.write, {
   async apply(write, file: FileHandle, [buffer, offset, length, position]) {
     if (segments.has(file)) {
@@ -64,7 +64,7 @@ files.write = new Proxy(files.write, {
   },
 })
 
-// Groups, on a disk that is quick.
+// Writes groups when the disk is fast.
 fs.writeSync = new Proxy(fs.writeSync, {
   apply(write, thisArgument, [fd, buffer, offset, length, position]) {
     if (segmentFds.has(fd) && point === 'with half of a group written') {
@@ -98,6 +98,6 @@ syncBuiltinESMExports()
 function dieAt(here: (typeof RELAY_POINTS)[number]): void {
   if (point !== here) return
   process.kill(process.pid, 'SIGKILL')
-  // Signals reach a process when they like: it must not go on meanwhile.
+  // A signal may arrive later; the process must not continue until then.
   for (;;);
 }

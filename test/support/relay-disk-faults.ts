@@ -1,6 +1,6 @@
 /**
- * A disk that fails the relay as a test says, at the moment it says: loaded before the relay (`--import`), where `DISK_FAULTS` names the file
- * that the faults stand in. What the relay does to its files stands in another beside it.
+ * A disk that fails when the test says so. Loaded before the relay (`--import`); `DISK_FAULTS` names the file with the faults.
+ * Another file beside it lists the relay's calls on its files.
  */
 
 import fs, { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -13,33 +13,33 @@ import { temporaryFolder } from './temporary-folder.ts'
 
 export interface DiskFaults {
   /**
-   * `done, and fails`: the bytes are on the disk, and the relay is told otherwise. What hangs waits for the next `set`.
+   * `done, and fails`: the bytes are on disk, but the relay gets an error. A call that hangs waits for the next `set`.
    * `is slow`: takes 100 ms.
    */
   write?: 'fails' | 'hangs' | 'is slow' | 'done, and fails' | 'done, and hangs'
   truncate?: 'fails'
   sync?: 'fails'
-  /** Bytes of a file, by its name, that give EIO; a read that begins before them ends before them. */
+  /** Bytes of the named file that give EIO. A read that begins before them ends before them. */
   unreadable?: { file: string; from: number; to: number }
 }
 
 export interface FaultyDisk {
-  /** For `startRelay`. */
+  /** Options for `startRelay`. */
   options: { nodeOptions: string[]; settings: { DISK_FAULTS: string } }
-  /** Only these from now on. */
+  /** Replaces all faults. */
   set(faults: DiskFaults): void
-  /** `write PATH`, `writeSync PATH`, `truncate PATH`, `sync PATH`: what was done, in order; `hung …` before what hangs. */
+  /** `write PATH`, `writeSync PATH`, `truncate PATH`, `sync PATH`: the completed calls, in order; `hung …` before one that hangs. */
   calls(): string[]
 }
 
 const POLL_MS = 5
 const SLOW_MS = 100
 
-/** Nothing is wrong with it until told. */
+/** Without faults until `set`. */
 export function faultyDisk(t: TestContext): FaultyDisk {
   const file = join(temporaryFolder(t), 'faults')
   const set = (faults: DiskFaults) => {
-    // Never half of it: the relay reads it at each call.
+    // Renamed into place, because the relay reads the file at each call and must never see half of it.
     writeFileSync(`${file}.new`, JSON.stringify(faults))
     renameSync(`${file}.new`, file)
   }
@@ -60,7 +60,7 @@ if (process.env['DISK_FAULTS'] !== undefined) await misbehave(process.env['DISK_
 
 async function misbehave(file: string): Promise<void> {
   const paths = new WeakMap<FileHandle, string>()
-  /** Of files that are open, by their descriptors. */
+  /** Open files, by descriptor. */
   const opened = new Map<number, FileHandle>()
   const pathOf = (handle: FileHandle) => paths.get(handle) ?? ''
   const faults = () => JSON.parse(readFileSync(file, 'utf8')) as DiskFaults
@@ -95,7 +95,7 @@ async function misbehave(file: string): Promise<void> {
   fs.writeSync = new Proxy(fs.writeSync, {
     apply(write, thisArgument, [fd, ...args]) {
       const handle = opened.get(fd)
-      // Its log.
+      // The relay's log.
       if (handle === undefined) return Reflect.apply(write, thisArgument, [fd, ...args])
       if (faults().write === 'hangs') tell('hung writeSync', handle)
       while (faults().write === 'hangs') sleepSync(POLL_MS)
@@ -136,7 +136,7 @@ async function misbehave(file: string): Promise<void> {
   syncBuiltinESMExports()
 }
 
-/** Nothing else is done meanwhile. */
+/** Blocks the thread. */
 function sleepSync(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }

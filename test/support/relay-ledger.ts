@@ -1,25 +1,25 @@
-/** The publisher that keeps books (see ledger.ts), with a relay in the broker's place: `ok` is its confirm. */
+/** The publisher with a ledger (see ledger.ts), with a relay in place of the broker: `ok` is its confirm. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ledger, LedgerMessage } from './ledger.ts'
 import { connectLines, type RelayLines } from './relay-lines.ts'
 
-/** Sent before the first of them is answered. */
+/** Lines sent before the first of them is answered. */
 const LINES_AT_ONCE = 200
 const AGAIN_MS = 50
 const ANSWER_MS = 60_000
 const TEMPORARY = /^refused: (full|disk|stopping): /
 
 export interface RelayPublishing {
-  /** Each is on a connection of its own. 4. */
+  /** Default 4. */
   connections?: number
-  /** Told how many more were answered. */
+  /** Gets the number of new answers. */
   onAnswers?: (count: number) => void
 }
 
 /**
- * Sends every event, a line each, until it is answered `ok` or refused for good; what was not answered when a connection ended,
- * or was refused for now, is sent again, the same to the byte. A refusal for good is in the book as what came back.
+ * Sends every event as a line until it is answered `ok` or refused permanently. A line without an answer when the connection
+ * ends, or refused temporarily, is sent again with the same bytes. The ledger lists permanent refusals as returned.
  */
 export async function publishByRelay(
   socketPath: string,
@@ -36,7 +36,7 @@ export async function publishByRelay(
   await Promise.all(Array.from({ length: connections }, send))
 }
 
-/** One generator for all connections: each takes the next part, and none takes one twice. */
+/** One generator for all connections, so that each part is taken only once. */
 async function* inParts(
   messages: Iterable<LedgerMessage> | AsyncIterable<LedgerMessage>,
 ): AsyncGenerator<LedgerMessage[]> {
@@ -87,7 +87,7 @@ class Connection {
       try {
         this.#relay = await connectLines(this.#socketPath)
       } catch {
-        return [] // It is away: that is what these tests do to it.
+        return [] // The relay is away: these tests cause that.
       }
     }
     return this.#relay.ask(

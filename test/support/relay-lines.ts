@@ -1,28 +1,28 @@
-/** A client of the relay's socket, as raw as a script's: lines go in, answers come out. */
+/** A raw client of the relay's socket, like a script: it sends lines and gets answers. */
 
 import { connect, type Socket } from 'node:net'
 import { until } from './until.ts'
 
 export interface RelayLines {
-  /** All that came back so far, a line each. */
+  /** All answers so far, one per line. */
   readonly answers: readonly string[]
-  /** The relay, or we, have ended it. */
+  /** The relay, or this client, has closed the connection. */
   readonly isClosed: boolean
-  /** Whether the kernel took the last of it at once: false while the relay reads no more. */
+  /** Whether the kernel took all of the last write: false while the relay does not read. */
   readonly isTaken: boolean
-  /** Writes just this: a line without its end is half a line. */
+  /** Writes these bytes only: without a line feed, that is half a line. */
   write(bytes: string | Buffer): void
-  /** Writes the lines, and gives their answers; fewer than there are lines when the connection ends first. */
+  /** Writes the lines and returns their answers; fewer if the connection ends first. */
   ask(lines: readonly string[], deadlineMs?: number): Promise<string[]>
-  /** Reads nothing more, and so lets answers pile up. */
+  /** Stops reading, so that answers pile up. */
   pause(): void
   resume(): void
-  /** Ends our side, as a shell's pipe does. */
+  /** Half-closes, as a shell's pipe does. */
   end(): void
   destroy(): void
 }
 
-/** @throws {Error} where nobody listens */
+/** @throws {Error} when nothing listens */
 export async function connectLines(socketPath: string): Promise<RelayLines> {
   const socket = await connected(socketPath)
   const answers: string[] = []
@@ -34,7 +34,7 @@ export async function connectLines(socketPath: string): Promise<RelayLines> {
     rest = lines.pop()!
     answers.push(...lines)
   })
-  // 'close' follows, and that the relay goes is what these tests are for.
+  // 'close' follows. The relay's end is what these tests are about.
   socket.on('error', () => {})
   socket.on('drain', () => {
     isTaken = true
@@ -70,7 +70,7 @@ export async function connectLines(socketPath: string): Promise<RelayLines> {
   }
 }
 
-/** Asks once, on a connection of its own. */
+/** Sends lines on a new connection and returns their answers. */
 export async function askOnce(socketPath: string, ...lines: string[]): Promise<string[]> {
   const relay = await connectLines(socketPath)
   try {

@@ -1,4 +1,4 @@
-/** The relay from its source, as the program that is built runs it. */
+/** Runs the relay from its source, in the same way as the built program. */
 
 import { runRelay } from '../../packages/client/src/relay/main.ts'
 

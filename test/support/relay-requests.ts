@@ -1,4 +1,4 @@
-/** The relay's HTTP, as raw as a socket: a request may be begun and not ended. */
+/** A raw client of the relay's HTTP port, which can leave a request unfinished. */
 
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
@@ -9,15 +9,15 @@ import type { Relay } from './relay.ts'
 const TURNS = 20
 
 export interface RawHttp {
-  /** Sends the head of a request with views, and what there is to be of its body; the rest may follow by `write`. */
+  /** Sends the head of a request and the first part of its body; `write` can send the rest. */
   begin(type: 'application/json' | 'application/x-ndjson', bodyBytes: number, body: string): void
   write(text: string): void
   destroy(): void
-  /** All that came back. */
+  /** Everything received so far. */
   text(): string
-  /** The relay, or we, have ended it. */
+  /** The relay, or this client, has closed the connection. */
   readonly isClosed: boolean
-  /** What ended it, if it was not an orderly end. */
+  /** The error that ended it, if any. */
   readonly error: Error | undefined
 }
 
@@ -56,7 +56,7 @@ export async function connectHttp(t: TestContext, relay: Relay): Promise<RawHttp
   }
 }
 
-/** A whole request with one event. */
+/** Sends a complete request with one event. */
 export function post(relay: Relay, body: string | Buffer<ArrayBuffer>): Promise<Response> {
   return fetch(`${relay.url}/views`, {
     method: 'POST',
@@ -65,7 +65,7 @@ export function post(relay: Relay, body: string | Buffer<ArrayBuffer>): Promise<
   })
 }
 
-/** Waits until the relay has looked at all its connections some times: it does before each answer to a request. */
+/** Waits until the relay has checked its connections several times: it does so before it answers a request. */
 export async function untilItHasLooked(relay: Relay): Promise<void> {
   for (let turn = 1; turn <= TURNS; turn++) await relay.metric('connections')
 }

@@ -1,4 +1,4 @@
-/** Sends numbered events to a relay and never repeats one: what was answered `ok` must be published, the rest may be. */
+/** Sends numbered events to a relay and repeats none: those answered `ok` must be published, the others may be. */
 
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,19 +9,19 @@ import { connectLines, type RelayLines } from './relay-lines.ts'
 const AWAY_MS = 5
 
 export interface Sender {
-  /** The numbers that were answered `ok`, in the order of the answers. */
+  /** Numbers answered `ok`, in the order of the answers. */
   readonly accepted: readonly number[]
-  /** The numbers that were refused, with the answer. */
+  /** Refused numbers, with their answers. */
   readonly refused: ReadonlyMap<number, string>
-  /** Of the last number that was sent. */
+  /** The last number sent. */
   readonly last: number
-  /** False once a connection has ended and all answers of it are told, until there is the next. */
+  /** False after a connection has ended and all its answers are recorded, until the next one is open. */
   readonly isConnected: boolean
-  /** Waits for the answers that are still to come. */
+  /** Stops sending, and waits for the outstanding answers. */
   stop(): Promise<void>
 }
 
-/** Until stopped, over one connection after the other, `linesAtOnce` of them before it reads an answer. */
+/** Sends until stopped, on one connection after the other, `linesAtOnce` lines before it reads their answers. */
 export function sendSteadily(t: TestContext, socketPath: string, linesAtOnce = 20): Sender {
   const accepted: number[] = []
   const refused = new Map<number, string>()
@@ -35,7 +35,7 @@ export function sendSteadily(t: TestContext, socketPath: string, linesAtOnce = 2
         isConnected = false
         relay = await connectLines(socketPath).catch(() => undefined)
         isConnected = relay !== undefined
-        // Nobody listens: that is what these tests do to it.
+        // Nothing listens: these tests cause that.
         if (relay === undefined) await sleep(AWAY_MS)
         continue
       }
@@ -67,12 +67,12 @@ export function sendSteadily(t: TestContext, socketPath: string, linesAtOnce = 2
   }
 }
 
-/** The n-th event as a line, without an id: that is the relay's to give. */
+/** The n-th event as a line, without an id: the relay sets it. */
 export function lineOf(n: number): string {
   return JSON.stringify(numbered(n))
 }
 
-/** The lines of the events from the one number to the other. */
+/** The lines of the events `first` to `last`. */
 export function linesOf(first: number, last: number): string[] {
   return Array.from({ length: last - first + 1 }, (_, index) => lineOf(first + index))
 }

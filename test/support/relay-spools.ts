@@ -1,4 +1,4 @@
-/** A spool that an earlier relay has left behind, and a relay with a broker that finds it. */
+/** A spool that an earlier relay left behind, and a relay with a broker that finds it. */
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -10,7 +10,7 @@ import { temporaryFolder } from './temporary-folder.ts'
 
 export const NOWHERE = 'amqp://127.0.0.1:1'
 
-/** A folder with a spool that a killed relay has left, with these events in it. */
+/** A folder with the spool of a killed relay, which holds these events. */
 export async function spoolOf(t: TestContext, lines: readonly string[]): Promise<string> {
   const folder = temporaryFolder(t)
   const relay = await startRelay(t, { amqpUrl: NOWHERE, folder })
@@ -20,7 +20,7 @@ export async function spoolOf(t: TestContext, lines: readonly string[]): Promise
   return folder
 }
 
-/** With a broker and queues of its own. */
+/** Starts a relay on that folder, with its own broker and queues. */
 export async function relayOn(
   t: TestContext,
   folder: string,

@@ -1,4 +1,4 @@
-/** The relay as it is run: a process of its own, with the environment that it is given and nothing else. */
+/** The relay as users run it: its own process, with only the given environment. */
 
 import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
@@ -14,20 +14,20 @@ const SOURCE = join(import.meta.dirname, 'relay-process.ts')
 const BUILT = join(import.meta.dirname, '../../packages/client/bin/postviews-relay.mjs')
 const LAST_LINES = 20
 const ANSWER_MS = 10_000
-/** It promises 20 s. */
+/** The relay promises 20 s. */
 const END_DEADLINE_MS = 25_000
 
 export interface RelayOptions {
   amqpUrl: string
-  /** A folder for socket and spool; by default a new one, which is removed when the test ends. */
+  /** The folder of socket and spool. Default: a new one, removed when the test ends. */
   folder?: string
-  /** More settings: `{ RELAY_MAX_BYTES: '1MiB' }`. */
+  /** Additional settings: `{ RELAY_MAX_BYTES: '1MiB' }`. */
   settings?: Record<string, string>
-  /** For Node itself. */
+  /** Options of Node. */
   nodeOptions?: string[]
-  /** As it is published, which takes less memory; else from its source. */
+  /** True: the built program, which needs less memory; otherwise its source. */
   isBuilt?: boolean
-  /** A program that becomes the relay: `['strace', '-DD', …]`. */
+  /** A program that then executes the relay: `['strace', '-DD', …]`. */
   under?: string[]
 }
 
@@ -36,33 +36,33 @@ export interface Relay {
   readonly folder: string
   readonly socket: string
   readonly spool: string
-  /** Where it listens for HTTP. */
+  /** The URL of its HTTP port. */
   readonly url: string
   readonly exited: Promise<Exit>
   readonly isRunning: boolean
-  /** A connection on the socket. @throws when nobody listens */
+  /** Connects to its socket. @throws when nothing listens */
   caller(): Promise<Caller>
-  /** A sample of `/metrics`, by its name and labels without the prefix; NaN when there is none. */
+  /** A sample of `/metrics`, by name and labels without the prefix; NaN if there is none. */
   metric(name: string): Promise<number>
   kill(signal: NodeJS.Signals): void
   /** Sends the signal and waits for the end. */
   end(signal: NodeJS.Signals): Promise<Exit>
-  /** The files of its spool, without locks. */
+  /** The files in its spool, without lock files. */
   segments(): string[]
   residentBytes(): number
-  /** What it has logged so far under that name. */
+  /** The log entries so far with that event name. */
   logged(event: string): LogEntry[]
   output(): string
 }
 
 export interface Caller {
   readonly socket: Socket
-  /** Sends lines, and gives the answer to each. @throws when the connection ends before */
+  /** Sends lines and returns their answers. @throws when the connection ends earlier */
   ask(...lines: (string | Buffer)[]): Promise<string[]>
   end(): void
 }
 
-/** Starts it and waits until it listens, or has ended; it is killed at the latest when the test ends. */
+/** Starts the relay and waits until it listens or has ended. It is killed when the test ends. */
 export async function startRelay(t: TestContext, options: RelayOptions): Promise<Relay> {
   const { nodeOptions = [], under = [], settings = {}, isBuilt = false, amqpUrl } = options
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'postviews-relay-'))
@@ -119,7 +119,7 @@ export async function startRelay(t: TestContext, options: RelayOptions): Promise
     caller: () => callerOf(socket),
     async metric(name) {
       const response = await fetch(`${logged('relay.started')[0]?.['http']}/metrics`, {
-        // A relay that hangs answers nothing.
+        // A relay that hangs does not answer.
         signal: AbortSignal.timeout(ANSWER_MS),
         headers: { connection: 'close' },
       })

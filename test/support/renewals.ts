@@ -1,6 +1,6 @@
 /**
- * Run with `--expose-gc` and a broker's URL: renews a link some times, and prints how many of the channels that it had are still
- * in memory. A program of its own, because `node:test` keeps what its tests await.
+ * Run with `--expose-gc` and a broker's URL. Renews a link several times, and prints how many of its old channels are still in
+ * memory. It is its own program, because `node:test` keeps what its tests await.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -22,12 +22,12 @@ for (let times = 0; times < RENEWALS; times++) {
   link = await link.renew()
 }
 const left = () => channels.filter(channel => channel.deref() !== undefined).length
-// The last one may still be on the stack.
+// The last channel may still be on the stack.
 for (let turns = 0; turns < 50 && left() > 1; turns++) {
   await sleep(20)
   globalThis.gc?.()
 }
 console.log(left())
 await link.close()
-// Its end is told all the same.
+// `close` must settle `lost`, too.
 await link.lost

@@ -1,7 +1,7 @@
 /**
- * A ClickHouse whose shards have two replicas each, as far as this build can show it: it replicates nothing, having no listener for other
- * servers, and so a replicated table is read-only here. Between the store and each server stand two proxies, which the store takes
- * for the replicas. They have plain tables made where it asks for replicated ones, and nothing to wait for. Keeper is a real one.
+ * Simulates a ClickHouse with two replicas per shard. This build has no listener for other servers, so it cannot replicate, and
+ * replicated tables would be read-only. Therefore two proxies stand before each server, and the store takes them for replicas.
+ * They turn replicated tables into plain ones, and waiting for replicas into no-ops. Keeper is real.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -18,24 +18,24 @@ import { clickhouseContract } from './clickhouse.ts'
 import { opened, SETTINGS } from './two-shards.ts'
 
 export interface Replica {
-  /** Answers nobody any more, and cuts off who waits. */
+  /** Stops answering, and closes all connections. */
   leave(): Promise<void>
   comeBack(): Promise<void>
-  /** Has this done before the next statement with these words goes on. */
+  /** Runs `work` once, before the next statement that contains these words. */
   before(words: string, work: () => Promise<void>): void
 }
 
 export interface Replicated {
   cluster: ClickhouseCluster
   zookeeper: Zookeeper
-  /** Two of each shard. */
+  /** Two per shard. */
   replicas: Replica[][]
   url(database: string): string
-  /** The same servers, without what stands between. */
+  /** The URL of the same servers, past the proxies. */
   directUrl(database: string): string
 }
 
-/** Started when first asked for; ends with the test file. */
+/** Started when first used; stopped with the test file. */
 export function ownReplicated(shards: number): () => Promise<Replicated> {
   let started: Promise<Replicated> | undefined
   after(async () => {
@@ -122,7 +122,7 @@ class StandIn implements Replica {
 
   async comeBack(): Promise<void> {
     const server = createServer((asked, answer) => {
-      // The server is away: so is this replica.
+      // The server is away, and so is this replica.
       this.#pass(asked, answer).catch(() => answer.destroy())
     })
     await new Promise<void>(resolve => server.listen(this.port, '127.0.0.1', resolve))
@@ -132,7 +132,7 @@ class StandIn implements Replica {
 
   async #pass(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
     const body = Buffer.concat(await asked.toArray()).toString()
-    // An insert has its values in the body, and its statement in the address.
+    // An insert has its values in the body, and its statement in the URL.
     const said = decodeURIComponent(asked.url!.replaceAll('+', ' ')) + body
     if (this.#before !== undefined && said.includes(this.#before.words)) {
       const { work } = this.#before

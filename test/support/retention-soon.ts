@@ -1,11 +1,11 @@
-/** Loaded before the service (`--import`): retention, whose first run is a minute after the start, runs at once. */
+/** Loaded before the service (`--import`). The first run of retention, otherwise a minute after the start, happens at once. */
 
 const FIRST_AFTER_MS = 60_000
 
 const later = globalThis.setTimeout
 let isScheduled = false
 const sooner = (callback: () => void, ms?: number, ...values: []) => {
-  // Others wait as long for something else.
+  // Other timers have the same duration; only the first is retention's.
   const isFirst = ms === FIRST_AFTER_MS && !isScheduled
   isScheduled ||= isFirst
   return later(callback, isFirst ? 0 : ms, ...values)

@@ -1,4 +1,4 @@
-/** The service as it is run: a process of its own, with the environment that it is given and nothing else. */
+/** The service as users run it: its own process, with only the given environment. */
 
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,36 +11,36 @@ import { until } from './until.ts'
 
 const CLI = join(import.meta.dirname, '../../packages/analytics/src/postviews.mjs')
 export const API_KEY = 'a-key-of-the-tests-alone'
-/** The metric of views that were counted. */
+/** Metric: counted views. */
 export const COUNTED = 'postviews_events_total{outcome="counted",reason=""}'
-/** The metric of views that were counted before. */
+/** Metric: views that had been counted before. */
 export const DUPLICATES = 'postviews_events_total{outcome="duplicate",reason=""}'
-/** The metric of messages that a consumer has in hand. */
+/** Metric: unacknowledged messages of a consumer. */
 export const UNACKNOWLEDGED = 'postviews_unacknowledged_messages'
 
 const LAST_LINES = 20
-/** It promises 20 s, and then closes what it has opened. */
+/** The service promises 20 s; then it closes what it has opened. */
 const END_DEADLINE_MS = 40_000
 
-/** Where it gets its events from, and where it keeps them. */
+/** Its broker and its database. */
 export interface Surroundings {
   amqpUrl: string
   databaseUrl: string
-  /** More settings: `{ STATS_TIMEZONE: 'Europe/Warsaw' }`. */
+  /** Additional settings: `{ STATS_TIMEZONE: 'Europe/Warsaw' }`. */
   settings?: Record<string, string>
 }
 
 export interface ServiceOptions extends Surroundings {
   command?: 'serve' | 'consume' | 'api'
-  /** For Node itself: `--import`, and a module that is loaded before the service. */
+  /** Options of Node: `--import`, and a module to load before the service. */
   nodeOptions?: string[]
-  /** Where it listens; a free port by default. */
+  /** Its port; a free one by default. */
   port?: number
-  /** A program that becomes the service, and looks on: `['strace', '-DD', …]`. */
+  /** A program that then executes the service, and observes it: `['strace', '-DD', …]`. */
   under?: string[]
 }
 
-/** How a process ended: its exit code, and that or the signal in words. */
+/** How a process ended: its exit code, and in words its code or signal. */
 export interface Exit {
   code: number | null
   why: string
@@ -53,27 +53,27 @@ export interface LogEntry {
 
 export interface Service {
   readonly pid: number
-  /** Where it listens; its key is `API_KEY`. */
+  /** Its URL; its key is `API_KEY`. */
   readonly url: string
   readonly exited: Promise<Exit>
   readonly isRunning: boolean
-  /** Asks the internal API. @throws {TypeError} when nobody answers */
+  /** Calls the internal API. @throws {TypeError} when nothing answers */
   get(path: string): Promise<{ status: number; text: string }>
-  /** Why it is not ready; `down` when nobody answers, `ready` when it is. */
+  /** Why it is not ready; `down` when nothing answers, `ready` when it is. */
   readiness(): Promise<string>
   untilReady(deadlineMs?: number): Promise<void>
-  /** A sample of `/metrics`, by its name and labels as they stand there. */
+  /** A sample of `/metrics`, by name and labels as printed there. */
   metric(name: string): Promise<number>
-  /** Sends the signal, and does not wait for what comes of it. */
+  /** Sends the signal without waiting for its effect. */
   kill(signal: NodeJS.Signals): void
   /** Sends the signal and waits for the end. */
   end(signal: NodeJS.Signals): Promise<Exit>
   residentBytes(): number
-  /** What it has logged so far under that name. */
+  /** The log entries so far with that event name. */
   logged(event: string): LogEntry[]
 }
 
-/** Starts it, and does not wait; it is killed at the latest when the test ends, and its last words are shown if that failed. */
+/** Starts it without waiting. It is killed when the test ends; if the test failed, its last output is shown. */
 export async function startService(t: TestContext, options: ServiceOptions): Promise<Service> {
   const { command = 'serve', nodeOptions = [], under = [] } = options
   const port = options.port === undefined ? await holdFreePort() : { port: options.port, release: () => {} }
@@ -122,7 +122,7 @@ export async function startService(t: TestContext, options: ServiceOptions): Pro
     },
     get,
     readiness,
-    // A slow machine takes its time, with several databases being made at once.
+    // A slow machine needs time when it creates several databases at once.
     untilReady: (deadlineMs = 60_000) =>
       until(`${command} is ready`, async () => (await readiness()) === 'ready', deadlineMs),
     metric: async name => {

@@ -1,6 +1,6 @@
 /**
- * Loaded before the service (`NODE_OPTIONS=--import=…`): its clock is wrong by as many seconds as the file of
- * CLOCK_SHIFT_FILE says, from the moment on that it is written there.
+ * Loaded before the service (`NODE_OPTIONS=--import=…`). Shifts its clock by the number of seconds in the file that
+ * CLOCK_SHIFT_FILE names, as soon as they are written there.
  */
 
 import { readFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-/** A disk that is full when a test says so. */
+/** A disk that fills up when a test says so. */
 
 import { execFile } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
@@ -12,15 +12,15 @@ const run = promisify(execFile)
 
 export interface SmallDisk {
   folder: string
-  /** Leaves no byte to that process, which writes to the folder. */
+  /** Leaves that process, which writes to the folder, no byte. */
   fill(pid: number): Promise<void>
-  /** The process is not needed if it has not survived. */
+  /** Without `pid`, if the process has died. */
   free(pid?: number): Promise<void>
 }
 
 /**
- * A file system of its own, where we may mount one. Elsewhere the kernel refuses, from `fill` on, that a file of the
- * process grows beyond a page: a quota that is used up.
+ * A small file system, where we may mount one. Elsewhere, `fill` makes the kernel refuse to let the process's files grow beyond
+ * one page, as an exhausted quota does.
  */
 export async function smallDisk(t: TestContext, mebibytes: number): Promise<SmallDisk> {
   const folder = mkdtempSync(join(tmpdir(), 'postviews-disk-'))

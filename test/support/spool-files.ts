@@ -1,4 +1,4 @@
-/** The relay's spool as it lies on the disk, looked at past the relay (docs/relay.md tells the format). */
+/** The relay's spool on disk, read past the relay (docs/relay.md describes the format). */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ export interface SpoolFile {
   bytes: Buffer
 }
 
-/** The segments, oldest first. One may go while the folder is read. */
+/** The segments, oldest first. The relay may remove one while the folder is read. */
 export function segmentsIn(folder: string): SpoolFile[] {
   return readdirSync(folder)
     .filter(name => name.endsWith('.views'))
@@ -25,7 +25,7 @@ export function segmentsIn(folder: string): SpoolFile[] {
     })
 }
 
-/** Lines of events that the relay has not removed. */
+/** The lines of events in segments that the relay has not removed. */
 export function recordsIn(folder: string): string[] {
   return segmentsIn(folder).flatMap(({ bytes }) => bytes.toString('latin1').split('\n').slice(1, -1))
 }
@@ -36,7 +36,7 @@ export function everythingIn(folder: string): Buffer {
   return Buffer.concat(files.map(({ name }) => readFileSync(join(folder, name))))
 }
 
-/** Waits until everything is published and confirmed, and gone from the disk. */
+/** Waits until everything is published, confirmed, and removed from disk. */
 export function untilEmpty(folder: string, deadlineMs = 60_000): Promise<void> {
   return until('the spool is empty', () => recordsIn(folder).length === 0, deadlineMs)
 }

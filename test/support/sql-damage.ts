@@ -1,53 +1,108 @@
-/** Damage to a store on SQLite, MariaDB or MySQL: the tables are the same, and so is the SQL. */
+/** Damage to a store on an SQL database: all of them have the same tables and SQL. */
 
+import { REMAINDER } from '../../packages/analytics/src/store/bounds.ts'
+import { Pack, type Views } from '../../packages/analytics/src/store/pack.ts'
 import type { Damage, Derived, Figure, Figures } from './damage.ts'
 
 type Bytes = (hex: string) => string
 
 const COMMON_BYTES: Bytes = hex => `x'${hex}'`
 
-const TABLES: Record<Figures['of'], string> = {
+const TABLES: Record<Exclude<Figures['of'], 'referrer' | 'site_referrer'>, string> = {
   aggregate: 'post_view_aggregates',
   total: 'post_view_totals',
-  referrer: 'post_view_referrers',
   site_aggregate: 'site_view_aggregates',
-  site_referrer: 'site_view_referrers',
 }
 
-/**
- * @param change runs one statement, and answers how many rows it changed
- * @param bytes hex digits as a literal
- */
-export async function damageSql(
-  change: (sql: string) => Promise<number>,
-  damage: Damage,
-  bytes = COMMON_BYTES,
-): Promise<void> {
+export interface DamagedDatabase {
+  /** Runs one statement and returns how many rows it changed. */
+  change(sql: string): Promise<number>
+  query(sql: string): Promise<Record<string, unknown>[]>
+  /** Hex digits as a literal. */
+  bytes?: Bytes
+}
+
+export async function damageSql(database: DamagedDatabase, damage: Damage): Promise<void> {
+  const { change, bytes = COMMON_BYTES } = database
+  if ('of' in damage && (damage.of === 'referrer' || damage.of === 'site_referrer')) {
+    return damageHosts(database, damage)
+  }
   for (const statement of statementsOf(damage, bytes)) {
     const changed = await change(statement)
     if (changed === 0 && !statement.startsWith('ALTER')) throw new Error(`nothing to damage: ${statement}`)
   }
 }
 
+/** Damages packed hosts. Rows that are not packed yet have no stored hosts to damage. */
+async function damageHosts({ change, query }: DamagedDatabase, damage: Damage & Figures): Promise<void> {
+  const { kind, of, post, day, host } = damage
+  const ofPosts = post === undefined ? [`post_uuid <> ''`] : []
+  const places = where(
+    { date: day, post_uuid: of === 'site_referrer' ? '' : post },
+    ...(of === 'referrer' ? ofPosts : []),
+  )
+  if (kind === 'missing' && host === undefined) {
+    if ((await change(`DELETE FROM post_view_breakdowns ${places}`)) === 0)
+      throw new Error(`nothing: ${places}`)
+    return
+  }
+  const rows = await query(`SELECT date, post_uuid, counts FROM post_view_breakdowns ${places}`)
+  if (kind === 'superfluous' && rows.length === 0) {
+    const place = [day!, of === 'referrer' ? post! : '', '{}'].map(text).join(', ')
+    await change(`INSERT INTO post_view_breakdowns (date, post_uuid, counts) VALUES (${place})`)
+    return damageHosts({ change, query }, damage)
+  }
+  let isDamaged = false
+  for (const { date, post_uuid, counts } of rows) {
+    const pack = Pack.parse(String(counts))
+    const breakdown = pack.of('referrer')
+    const damaged = (views: Views | null): Views | null => {
+      isDamaged ||= views !== null
+      const by = kind === 'too high' ? (damage.by ?? 1) : 0
+      if (views !== null && kind === 'too high' && damage.figure === 'bots')
+        return { ...views, bots: views.bots! + by }
+      if (kind === 'too high') return views && { ...views, views: views.views + by }
+      return kind === 'emptied' ? views && { ...views, views: 0 } : null
+    }
+    if (kind === 'superfluous') {
+      breakdown.set(host!, { views: damage.views, bots: 0 })
+      isDamaged = true
+    } else if (host === REMAINDER) {
+      breakdown.others = damaged(breakdown.others)
+    } else {
+      for (const [value, views] of [...breakdown.values]) {
+        if (host !== undefined && value !== host) continue
+        const changed = damaged(views)
+        if (changed === null) breakdown.values.delete(value)
+        else breakdown.set(value, changed)
+      }
+    }
+    await change(
+      `UPDATE post_view_breakdowns SET counts = ${text(pack.toString())} ${where({ date: String(date), post_uuid: String(post_uuid) })}`,
+    )
+  }
+  if (!isDamaged) throw new Error(`nothing to damage: ${JSON.stringify(damage)}`)
+}
+
 function statementsOf(damage: Damage, bytes: Bytes): string[] {
   switch (damage.kind) {
     case 'too high': {
       const column = columnOf(damage.of, damage.figure)
-      return [`UPDATE ${TABLES[damage.of]} SET ${column} = ${column} + ${damage.by ?? 1} ${ofThese(damage)}`]
+      return [`UPDATE ${tableOf(damage)} SET ${column} = ${column} + ${damage.by ?? 1} ${ofThese(damage)}`]
     }
     case 'emptied': {
       const nothing = damage.figure === 'first_viewed_at' ? 'NULL' : '0'
       const column = columnOf(damage.of, damage.figure)
-      return [`UPDATE ${TABLES[damage.of]} SET ${column} = ${nothing} ${ofThese(damage)}`]
+      return [`UPDATE ${tableOf(damage)} SET ${column} = ${nothing} ${ofThese(damage)}`]
     }
     case 'missing':
-      return [`DELETE FROM ${TABLES[damage.of]} ${ofThese(damage)}`]
+      return [`DELETE FROM ${tableOf(damage)} ${ofThese(damage)}`]
     case 'superfluous':
       return [insertSuperfluous(damage)]
     case 'rows missing':
       return [`DELETE FROM post_views ${where({ post_uuid: damage.post })}`]
     case 'rows tampered':
-      // The first TIMESTAMP of a table may follow the clock at every change.
+      // The first TIMESTAMP column of a table may change to the current time at every update.
       return [
         `UPDATE post_views SET ${assignmentsOf(damage.says, bytes)}, viewed_at = viewed_at ${where({ post_uuid: damage.post, referer: damage.referer })}`,
       ]
@@ -87,26 +142,29 @@ function statementsOf(damage: Damage, bytes: Bytes): string[] {
   }
 }
 
+function tableOf({ of }: Figures): string {
+  return TABLES[of as keyof typeof TABLES]
+}
+
 function columnOf(of: Figures['of'], figure: Figure | 'first_viewed_at'): string {
   return figure === 'views' && of !== 'total' ? 'view_count' : figure
 }
 
-function ofThese({ post, day, host }: Figures): string {
-  return where({ post_uuid: post, date: day, host })
+function ofThese({ post, day }: Figures): string {
+  return where({ post_uuid: post, date: day })
 }
 
 function insertSuperfluous(damage: Figures & { views: number }): string {
-  const { of, post, day, host, views } = damage
+  const { of, post, day, views } = damage
   const columns: Record<string, string | number | undefined> = {
     post_uuid: post,
     date: day,
-    host,
     [columnOf(of, 'views')]: views,
     ...(of === 'aggregate' ? { unique_views: views, logged_in: 0, bots: 0 } : {}),
   }
   const cells = Object.entries(columns).filter(([, value]) => value !== undefined)
   const values = cells.map(([, value]) => (typeof value === 'number' ? value : text(value!)))
-  return `INSERT INTO ${TABLES[of]} (${cells.map(([column]) => column).join(', ')}) VALUES (${values.join(', ')})`
+  return `INSERT INTO ${tableOf(damage)} (${cells.map(([column]) => column).join(', ')}) VALUES (${values.join(', ')})`
 }
 
 const DERIVED: Record<string, string> = {
@@ -126,7 +184,7 @@ export function assignmentsOf(says: Partial<Derived>, visitorOf: (hex: string) =
   return assignments.join(', ')
 }
 
-/** A WHERE over those columns that have a value; empty where none has. */
+/** A WHERE clause for the columns that have a value; empty if none has. */
 export function where(columns: Record<string, string | undefined>, ...more: string[]): string {
   const equal = Object.entries(columns).flatMap(([column, value]) =>
     value === undefined ? [] : `${column} = ${text(value)}`,

@@ -1,17 +1,19 @@
-/** What a store keeps on SQLite, MariaDB or MySQL; ClickHouse has views of the same names. */
+/** The data of a store on an SQL database. ClickHouse has views with the same names. */
 
+import { REMAINDER } from '../../packages/analytics/src/store/bounds.ts'
+import { Pack, type Views } from '../../packages/analytics/src/store/pack.ts'
 import type { Kept } from './damage.ts'
 
 type Query = (sql: string) => Promise<Record<string, unknown>[]>
 
-/** Everything that a batch is written to, but for its rows. */
+/** All tables that a batch writes, except for the rows. */
 export const SQL_COUNTERS = [
   'post_view_visitors',
   'post_view_aggregates',
   'post_view_totals',
-  'post_view_referrers',
+  'post_view_breakdowns',
+  'post_view_unpacked',
   'site_view_aggregates',
-  'site_view_referrers',
   'site_view_minutes',
   'post_view_progress',
 ]
@@ -40,16 +42,14 @@ export function keptInSql(query: Query): Kept {
       return days.map(({ day }) => String(day))
     },
     async hosts(day) {
-      const columns = 'host, view_count AS views'
-      const ofPosts = await query(
-        `SELECT post_uuid, ${columns} FROM post_view_referrers WHERE date = '${day}'`,
-      )
-      const ofSite = await query(`SELECT ${columns} FROM site_view_referrers WHERE date = '${day}'`)
-      return [...ofPosts, ...ofSite].map(({ post_uuid, host, views }) => ({
-        post: textOf(post_uuid),
-        host: String(host),
-        views: Number(views),
-      }))
+      const packs = await query(`SELECT post_uuid, counts FROM post_view_breakdowns WHERE date = '${day}'`)
+      return packs.flatMap(({ post_uuid, counts }) => {
+        const { values, others } = Pack.parse(String(counts)).of('referrer')
+        const hosts: [string, Views][] = [...values]
+        if (others !== null) hosts.push([REMAINDER, others])
+        const post = textOf(post_uuid) || null
+        return hosts.map(([host, { views }]) => ({ post, host, views }))
+      })
     },
     async rulesRelease() {
       const [recorded] = await query('SELECT rules_release FROM post_view_state')

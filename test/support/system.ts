@@ -1,4 +1,4 @@
-/** Broker, database, ledger and service of one test, put together; and the invariants, to end it with. */
+/** Broker, database, ledger and service of one test, and the invariants to check at its end. */
 
 import type { TestContext } from 'node:test'
 import { CONSUMED_QUEUES, DEAD_QUEUE, declareTopology } from '@postviews/client/src/index.ts'
@@ -15,10 +15,10 @@ import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
 export interface SystemOptions {
   database: TestDatabase
-  /** A virtual host of its own on the run's broker by default. */
+  /** Default: a new virtual host on the run's broker. */
   broker?: { url: string }
   settings?: Record<string, string>
-  /** False: the queues are the test's own matter. */
+  /** False: the test declares the queues itself. */
   declares?: boolean
 }
 
@@ -28,11 +28,11 @@ export interface TestSystem {
   /** Between the service and the broker. */
   proxy: TcpProxy
   tap: AmqpTap
-  /** Starts a service, through the proxy; the tap counts for this one alone from now on, unless it is one of several. */
+  /** Starts a service through the proxy. From now on the tap counts only this service, unless it is one of several. */
   start(options?: Partial<ServiceOptions> & { oneOfSeveral?: boolean }): Promise<Service>
-  /** Publishes all messages of the plan, or those given, past the proxy. */
+  /** Publishes the plan's messages, or the given ones, past the proxy. */
   publish(plan: Plan, messages?: Iterable<LedgerMessage> | AsyncIterable<LedgerMessage>): Promise<void>
-  /** Waits until all is drained, ends the services that run, and checks every invariant. */
+  /** Waits until everything is drained, stops the running services, and checks every invariant. */
   check(drainDeadlineMs?: number, options?: { replayed: boolean }): Promise<void>
 }
 
@@ -77,7 +77,7 @@ export async function createSystem(t: TestContext, options: SystemOptions): Prom
   }
 }
 
-/** Declares what publishers of ours declare, so that nothing comes back to one that is there first. */
+/** Declares the queues as our publishers do, so that no message comes back to a publisher that starts first. */
 export async function declareQueues(amqpUrl: string): Promise<void> {
   const connection = await connect(amqpUrl)
   await declareTopology(connection, [...CONSUMED_QUEUES, DEAD_QUEUE])

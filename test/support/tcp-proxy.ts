@@ -1,16 +1,16 @@
-/** A TCP proxy that misbehaves on command: the faults of a network, one at a time and on purpose. */
+/** A TCP proxy that misbehaves on request: network faults, one at a time. */
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export type Direction = 'to-server' | 'to-client'
 
-/** What came in on one side and is about to go out on the other. */
+/** Data that came in on one side, and are about to be forwarded. */
 export interface Chunk {
   direction: Direction
   bytes: Buffer
-  /** 1 for the first connection this proxy took, and so on. */
+  /** 1 for the proxy's first connection, and so on. */
   connection: number
-  /** Bytes that came this way on this connection before. */
+  /** Bytes that came before on this connection in this direction. */
   bytesBefore: number
 }
 
@@ -18,7 +18,7 @@ export interface Chunk {
  * | verdict | this chunk | the connection afterwards |
  * |---|---|---|
  * | `pass` | forwarded | goes on |
- * | `swallow` | lost | stays open, and nothing more gets through this way, not even its end: half-open |
+ * | `swallow` | lost | stays open, but nothing more gets through in this direction, not even the end: half-open |
  * | `cut` | lost | both sides see it end |
  * | `reset` | lost | both sides see a reset |
  * | `pass-then-cut`, `pass-then-reset` | forwarded | the side it came from sees the end, or a reset, at once |
@@ -27,32 +27,32 @@ export type Verdict = 'pass' | 'swallow' | 'cut' | 'reset' | 'pass-then-cut' | '
 
 export interface TcpProxy {
   port: number
-  /** The same URL, leading through this proxy. */
+  /** The same URL, but through this proxy. */
   through(url: string): string
-  /** Connections taken since the start. */
+  /** Connections accepted since the start. */
   readonly taken: number
   /** Connections whose client side is open now. */
   readonly open: number
   /** Whether the client side of that connection is open now. */
   isOpen(connection: number): boolean
-  /** Decides on every chunk from now on; `pass()` ends it. */
+  /** Decides about every chunk from now on; `pass()` ends it. */
   intercept(decide: (chunk: Chunk) => Verdict): void
-  /** Swallows what goes one way, or both, on the connections there are and on new ones. */
+  /** Swallows everything in one direction, or both, on existing and new connections. */
   swallow(direction?: Direction): void
-  /** Every chunk arrives so much later; 0 for at once. */
+  /** Delays every chunk by this time; 0 for no delay. */
   delay(ms: number): void
-  /** New connections are reset at once. Those there are go on. */
+  /** Resets new connections at once. Existing ones continue. */
   refuse(): void
-  /** Heals: new connections pass. One that has lost bytes stays half-open, as a real one would. */
+  /** Ends all faults: new connections pass. A connection that has lost bytes stays half-open, as a real one would. */
   pass(): void
-  /** Ends every connection there is, in the orderly way. */
+  /** Ends every existing connection in an orderly way. */
   cut(): void
-  /** Resets every connection there is. */
+  /** Resets every existing connection. */
   reset(): void
   close(): Promise<void>
 }
 
-/** Listens on a port of 127.0.0.1 and forwards to another; nothing is wrong with it until told. */
+/** Listens on a port of 127.0.0.1 and forwards to another port. It causes no faults until told. */
 export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
   const connections = new Set<Connection>()
   let taken = 0
@@ -60,7 +60,7 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
   let delayMs = 0
   let decide: (chunk: Chunk) => Verdict = () => 'pass'
 
-  // allowHalfOpen: this proxy answers an end with an end only when the other side has done so.
+  // allowHalfOpen: this proxy ends its side only after the other side has ended.
   const server = createServer({ allowHalfOpen: true }, client => {
     taken++
     if (refusing) {
@@ -149,7 +149,7 @@ class Connection {
     this.#hooks = hooks
     for (const socket of [client, server]) {
       socket.setNoDelay(true)
-      // Errors are what this proxy is for; 'close' follows, and is forwarded.
+      // Errors are this proxy's purpose; 'close' follows, and is forwarded.
       socket.on('error', () => {})
     }
     this.#forward('to-server', client, server)
@@ -182,7 +182,7 @@ class Connection {
     let sent: Promise<void> = Promise.resolve()
     const inOrder = (step: () => void): void => {
       const dueAt = performance.now() + this.#hooks.delayMs()
-      // From when it came in: chunks that came together leave together, as on a long line.
+      // Counted from its arrival: chunks that arrive together leave together, as on a long line.
       sent = sent.then(() => sleepUntil(dueAt)).then(step)
     }
     from.on('data', bytes => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { atEnd } from './at-end.ts'
 
-/** It goes with the test. */
+/** A folder that is removed when the test ends. */
 export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'postviews-test-'))
   atEnd(t, () => rmSync(folder, { recursive: true, force: true }))

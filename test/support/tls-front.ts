@@ -4,17 +4,17 @@ import { createServer, type TLSSocket } from 'node:tls'
 
 const pem = readFileSync(new URL('./localhost.pem', import.meta.url))
 
-/** A self-signed certificate for localhost and 127.0.0.1, which nobody should trust outside of tests. */
+/** A self-signed certificate for localhost and 127.0.0.1, only for tests. */
 export const certificate: Buffer = pem
 
-/** Listens with TLS on a port of 127.0.0.1, and forwards what comes to a server that has none. */
+/** Accepts TLS on a port of 127.0.0.1, and forwards the plain data to a server without TLS. */
 export async function startTlsFront(serverPort: number): Promise<{ port: number; close(): Promise<void> }> {
   const clients = new Set<TLSSocket>()
   const front = createServer({ key: pem, cert: pem }, client => {
     const server = connect(serverPort, '127.0.0.1')
     clients.add(client)
     client.pipe(server).pipe(client)
-    // Either side's end, in whatever way, is the other's.
+    // When one side closes, for whatever reason, the other is closed too.
     client.on('error', () => {}).on('close', () => clients.delete(client) && server.destroy())
     server.on('error', () => {}).on('close', () => client.destroy())
   })

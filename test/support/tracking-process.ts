@@ -1,6 +1,6 @@
 /**
- * A process that tracks numbered events until it is killed, and keeps saying, a line each, how it stands. Started
- * with the broker's URL as its argument.
+ * A process that tracks numbered events until it is killed, and keeps printing its statistics, one line each. Its argument is the
+ * broker's URL.
  */
 
 import { writeSync } from 'node:fs'
@@ -12,7 +12,7 @@ const tracker = createTracker({ url: process.argv[2] ?? '', log: () => {} })
 for (let n = 1; ; n++) {
   tracker.trackView(numbered(n))
   if (n % 7 !== 0) continue
-  // Written at once, so that the parent never knows less than was true when this process died.
+  // Written synchronously, so that the parent's last line is up to date when this process dies.
   writeSync(1, `${JSON.stringify(tracker.stats())}\n`)
   await sleep(1)
 }

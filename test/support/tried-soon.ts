@@ -1,4 +1,4 @@
-/** Loaded before the service (`--import`): a store that is broken is tried again after half a second, and not after a minute. */
+/** Loaded before the service (`--import`): a broken store is retried after half a second instead of a minute. */
 
 import { syncBuiltinESMExports } from 'node:module'
 import timers from 'node:timers/promises'

@@ -1,4 +1,4 @@
-/** A ClickHouse on two shards for tests of what is its own, and stores on it that are closed when the test ends. */
+/** A ClickHouse on two shards, for tests of its specifics, and stores on it that are closed when the test ends. */
 
 import type { TestContext } from 'node:test'
 import type { AskedSettings, CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
@@ -20,7 +20,7 @@ export async function opened(
   return store
 }
 
-/** The cluster of a test file. */
+/** The cluster of a test file, shared by its tests. */
 export function twoShards() {
   const cluster = ownCluster(2)
 
@@ -39,7 +39,7 @@ export function twoShards() {
     return { servers, database, url, open, store, sql }
   }
 
-  /** A store that reaches the first shard through a proxy, and the other as it is. */
+  /** A store that reaches the first shard through a proxy, and the second one directly. */
   async function throughProxy(t: TestContext) {
     const two = await onTwoShards(t)
     const { port } = two.servers.shards[0]!
@@ -52,7 +52,7 @@ export function twoShards() {
   return { cluster, onTwoShards, throughProxy }
 }
 
-/** From the moment these words were said to the server, this is what becomes of its answers. */
+/** Once these words were sent to the server, the verdict applies to its answers. */
 export function onceSaid(proxy: TcpProxy, words: string, fate: Verdict): void {
   let isSaid = false
   // A chunk may end in the middle of the words.

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Waits until the condition holds, asking every few milliseconds. @throws {Error} that names it, at the deadline */
+/** Waits until the condition holds; checks it every few milliseconds. @throws {Error} with the condition's name, at the deadline */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  deadlineMs = 20_000,
+  deadlineMs = 60_000,
 ): Promise<void> {
   const deadline = Date.now() + deadlineMs
   while (!(await condition())) {

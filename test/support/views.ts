@@ -1,4 +1,4 @@
-/** Views for tests, received just as the consumer receives them; what a test does not name is dull. */
+/** Views for tests, received as the consumer receives them; fields that a test does not set have defaults. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
@@ -19,7 +19,7 @@ export function unix(time: string): number {
   return Date.parse(time) / 1_000
 }
 
-/** A view at that time (ISO 8601), of an anonymous reader (unless `fields` has a user id) with a browser, with an id of its own. */
+/** A view at that time (ISO 8601) with its own id, by an anonymous reader (unless `fields` has a user id) with a browser. */
 export function view(time: string, fields: Partial<View> = {}): View {
   return {
     eventId: uuidv7(),
@@ -50,14 +50,14 @@ export function record(store: Store, views: readonly View[], reception?: Recepti
   return store.recordViews(received(views, reception))
 }
 
-/** What `recordViews` answers of so many new views and duplicates, which an engine that counts later cannot tell apart yet. */
+/** The answer of `recordViews` for that many new views and duplicates. An engine that counts later cannot tell them apart yet. */
 export function outcomeOf(store: Store, counted: number, duplicates: number): Recorded {
   return store.roll === undefined
     ? { counted, duplicates }
     : { counted: counted + duplicates, duplicates: null }
 }
 
-/** Does as a consumer does: work that met another writer is done again, until it is done. */
+/** Retries as a consumer does: when another writer interfered, the work is repeated. */
 export async function untilAvailable<T>(work: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + PATIENCE_MS
   for (;;) {

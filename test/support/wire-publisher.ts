@@ -1,10 +1,10 @@
-/** A publisher that speaks AMQP 0-9-1 itself, to send what no client library would: property lists of any bytes. */
+/** A publisher that speaks AMQP 0-9-1 itself, to send what no client library would: property lists with any bytes. */
 
 import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 
 export interface WirePublisher {
-  /** Publishes to a queue; fulfilled once the broker has confirmed it. `properties`: a property list, flags first. */
+  /** Publishes to a queue; fulfilled when the broker confirms. `properties`: a property list, flags first. */
   publish(queue: string, properties: Buffer, body: string | Buffer): Promise<void>
 }
 
@@ -15,7 +15,7 @@ const FRAME_END = 206
 const BASIC = 60
 const MAX_BODY_BYTES = 100_000
 
-/** Connects with the user and virtual host of the URL; disconnects when the test ends. */
+/** Connects with the URL's user and virtual host; disconnects when the test ends. */
 export async function wirePublisher(t: TestContext, amqpUrl: string): Promise<WirePublisher> {
   const url = new URL(amqpUrl)
   const socket = connect({ host: url.hostname, port: Number(url.port) })
@@ -60,12 +60,12 @@ export async function wirePublisher(t: TestContext, amqpUrl: string): Promise<Wi
   }
 }
 
-/** A property list with these headers alone: the entries of a field table, each as `field` makes it. */
+/** A property list with only these headers: the entries of a field table, each made by `field`. */
 export function headers(...entries: Buffer[]): Buffer {
   return propertyList({ headers: table(...entries) })
 }
 
-/** Bytes of properties by name; texts without their length, `timestamp` as its number. */
+/** The bytes of each property, by name; texts without their length, `timestamp` as its number. */
 export interface RawProperties {
   contentType?: string
   contentEncoding?: string
@@ -107,7 +107,7 @@ export function table(...entries: Buffer[]): Buffer {
   return longText(Buffer.concat(entries))
 }
 
-/** A field: its name, its type's letter, and its value as it stands on the wire. */
+/** A field: its name, the letter of its type, and its value in wire format. */
 export function field(name: string | Buffer, type: string, value: Buffer = Buffer.alloc(0)): Buffer {
   return Buffer.concat([shortText(name), Buffer.from(type, 'latin1'), value])
 }
@@ -123,7 +123,7 @@ export function longlong(value: bigint): Buffer {
   return bytes
 }
 
-/** A table, or an array, inside another, so many times. */
+/** A table or array nested to that depth. */
 export function nested(type: 'A' | 'F', depth: number): Buffer {
   let value: Buffer = Buffer.alloc(0)
   for (let level = 1; level < depth; level++)

@@ -1,4 +1,4 @@
-/** Loaded before the service (`--import`): its zone data are those of the file ZONE_DATA, of another release maybe. */
+/** Loaded before the service (`--import`): takes zone data from the file ZONE_DATA, possibly of another release. */
 
 import { readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'

@@ -1,4 +1,4 @@
-/** Zone data of other releases than the newest: the same table, with other changes of one zone's clocks. */
+/** Zone data of other releases: the newest table, with changed rules for one zone. */
 
 import packed from 'moment-timezone/data/packed/latest.json' with { type: 'json' }
 import {
@@ -13,10 +13,10 @@ import { unix } from './views.ts'
 const DIGITS = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX'
 
 export const WINNIPEG = 'America/Winnipeg'
-/** When the clocks of Winnipeg would have been set back, but for the law of 2026. */
+/** When Winnipeg's clocks would have been set back without the law of 2026. */
 export const SET_BACK_AT = '2026-11-01T07:00:00Z'
 
-/** The newest data as `release`, but that the zone's clocks change like this. */
+/** The newest data under the name `release`, but with these changes of the zone's clocks. */
 export function packedAs(release: string, timeZone: string, changes: readonly OffsetChange[]): PackedRules {
   const isOther = (text: string) => !text.startsWith(`${timeZone}|`)
   return {
@@ -26,12 +26,12 @@ export function packedAs(release: string, timeZone: string, changes: readonly Of
   }
 }
 
-/** The rules of such data. */
+/** The rules from such data. */
 export function rulesAs(release: string, timeZone: string, changes: readonly OffsetChange[]): ZoneRules {
   return unpack(packedAs(release, timeZone, changes), 'moment-timezone')
 }
 
-/** The changes of Winnipeg's clocks that a release from before the law of 2026 has, up to `lastYear`. */
+/** The changes of Winnipeg's clocks in a release before the law of 2026, up to `lastYear`. */
 export function winnipegBeforeTheLaw(lastYear = 2037): OffsetChange[] {
   const changes = NEWEST_RULES.zone(WINNIPEG)!.changes.filter(({ from }) => from < unix(SET_BACK_AT))
   const winters: OffsetChange[] = []
@@ -42,7 +42,7 @@ export function winnipegBeforeTheLaw(lastYear = 2037): OffsetChange[] {
   return [...changes, ...winters]
 }
 
-/** As of before the law: Winnipeg's days are cut an hour later from 2026-11-01 on. */
+/** Before the law: Winnipeg's days start an hour later from 2026-11-01 on. */
 export const RULES_2026C = rulesAs('2026c', WINNIPEG, winnipegBeforeTheLaw())
 
 function sunday(number: number, month: string): number {
@@ -66,7 +66,7 @@ function pack(timeZone: string, changes: readonly OffsetChange[]): string {
   ].join('|')
 }
 
-/** Seconds as minutes with 60 digits, and 60ths of one behind a point. */
+/** Seconds as base-60 minutes, with the remaining seconds as a base-60 digit after the point. */
 function base60(seconds: number): string {
   const size = Math.abs(seconds)
   const fraction = size % 60 === 0 ? '' : `.${DIGITS[size % 60]}`

@@ -1,6 +1,6 @@
 /**
- * `node server.mjs CONFIG.xml`: becomes a ClickHouse server with that configuration, until SIGTERM. chDB is
- * ClickHouse as a library, the whole of it: what it has for `clickhouse local` can also listen.
+ * `node server.mjs CONFIG.xml`: becomes a ClickHouse server with that configuration, until SIGTERM. chDB is all of ClickHouse as a
+ * library, so its `clickhouse local` can listen on ports as well.
  */
 
 import { fileURLToPath } from 'node:url'
@@ -9,8 +9,7 @@ import { DataType, isNullPointer, load, open, restorePointer } from 'ffi-rs'
 const [configFile] = process.argv.slice(2)
 if (!configFile) throw new Error('usage: node server.mjs CONFIG.xml')
 
-// HTTP comes last: once it answers, everything does. The last statement never ends, and notices SIGTERM ten times
-// a second.
+// HTTP comes last: once it answers, everything does. The last statement never ends, but checks for SIGTERM ten times a second.
 const STATEMENTS = `
   SYSTEM START LISTEN TCP;
   SYSTEM START LISTEN HTTP;
@@ -20,14 +19,14 @@ const args = ['clickhouse', `--config-file=${configFile}`, '--log-level=informat
 
 const library = new URL('libchdb.so', import.meta.resolve('@chdb/lib-linux-x64-gnu/package.json'))
 open({ library: 'clickhouse', path: fileURLToPath(library) })
-// Called on this thread's own stack: ClickHouse checks how much of it is left, and a library that calls from
-// another one (koffi) makes it fail.
+// Called on this thread's own stack: ClickHouse checks how much stack is left, and fails when a library like koffi calls it on
+// another stack.
 const result = load({
   library: 'clickhouse',
   funcName: 'query_stable_v2',
   paramsType: [DataType.I32, DataType.StringArray],
   paramsValue: [args.length, args],
-  // local_result_v2 of chdb.h.
+  // As in local_result_v2 of chdb.h.
   retType: {
     buffer: DataType.External,
     length: DataType.U64,
@@ -41,5 +40,5 @@ const result = load({
 if (!isNullPointer(result.error)) {
   console.error(restorePointer({ retType: [DataType.String], paramsValue: [result.error] })[0])
 }
-// It never ends well by itself.
+// The call returns only after an error.
 process.exit(1)

@@ -1,4 +1,4 @@
-/** What `npm run test:containers` takes from a compose file; what podman makes of it is seen there. */
+/** What `npm run test:containers` reads from a compose file. That test itself shows what podman does with it. */
 
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

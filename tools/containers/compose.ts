@@ -1,7 +1,7 @@
 /**
- * Runs a compose file with podman, as `docker compose` would: names, settings, health checks, volumes and limits are the file's own. A key that
- * is not known here is an error, so that nothing of the file is passed over in silence. (Debian 12 has podman-compose 1.0.3, which knows neither
- * profiles nor the conditions of `depends_on`, and would start both databases.)
+ * Runs a compose file with podman, as `docker compose` would: names, settings, health checks, volumes and limits come from the
+ * file. An unknown key is an error, so that nothing in the file is ignored silently. (Debian 12 has podman-compose 1.0.3, which
+ * supports neither profiles nor the conditions of `depends_on`, and would start both databases.)
  */
 
 import { createHash } from 'node:crypto'
@@ -52,7 +52,7 @@ interface File {
   volumes: Record<string, null>
 }
 
-/** How each key becomes options of `podman run`; those with `null` are seen to elsewhere. */
+/** How each key becomes options of `podman run`; keys with `null` are handled elsewhere. */
 const OPTIONS: {
   [Key in keyof Required<Service>]: ((value: NonNullable<Service[Key]>, compose: Compose) => string[]) | null
 } = {
@@ -65,11 +65,11 @@ const OPTIONS: {
   hostname: name => [`--hostname=${name}`],
   user: user => [`--user=${user}`],
   environment: variables => Object.entries(variables).map(([name, value]) => `--env=${name}=${value}`),
-  // Unlike Docker, podman makes /tmp, /run and /var/tmp writable in a read-only container, unless it is told not to.
+  // Unlike Docker, podman makes /tmp, /run and /var/tmp of a read-only container writable unless this option is false.
   read_only: readOnly => (readOnly ? ['--read-only', '--read-only-tmpfs=false'] : []),
   cap_drop: names => names.map(name => `--cap-drop=${name}`),
   security_opt: options => options.map(option => `--security-opt=${option.replace(/:true$/, '')}`),
-  // podman would otherwise fill it with what the image has there.
+  // Without notmpcopyup, podman copies the image's files at that path into it.
   tmpfs: paths => paths.map(path => `--tmpfs=${path}:notmpcopyup`),
   volumes: (volumes, compose) =>
     volumes.map(volume => {
@@ -78,7 +78,7 @@ const OPTIONS: {
       return `--volume=${[from, ...rest].join(':')}`
     }),
   ports: ports => ports.map(port => `--publish=${port}`),
-  // A limit may only be lowered here; where one is given, podman takes its own for the others.
+  // This process can only lower limits. When one limit is given, podman applies its own defaults to the others.
   ulimits: ({ nofile: { soft, hard } }) => {
     const most = limit('nofile')
     return [`--ulimit=nofile=${Math.min(soft, most)}:${Math.min(hard, most)}`, '--ulimit=nproc=4096:4096']
@@ -87,7 +87,7 @@ const OPTIONS: {
   restart: policy => [`--restart=${policy}`],
   stop_grace_period: time => [`--stop-timeout=${seconds(time)}`],
   stop_signal: signal => [`--stop-signal=${signal}`],
-  // Under its own name for the same driver, which knows of no number of files.
+  // The same driver has another name in podman, and there it has no option for the number of files.
   logging: ({ driver, options }) => [
     `--log-driver=${driver === 'json-file' ? 'k8s-file' : driver}`,
     `--log-opt=max-size=${options['max-size']}b`,
@@ -107,9 +107,9 @@ const HEALTH_PAUSE_MS = 1_000
 export class Compose {
   readonly folder: string
   readonly #file: File
-  /** Those of the profiles that were chosen. */
+  /** The services of the chosen profiles. */
   readonly #services: Map<string, Service>
-  /** What was started by this process, and waits for what it depends on. */
+  /** Services that this process has started. Each promise also waits for what the service depends on. */
   readonly #started = new Map<string, Promise<void>>()
 
   private constructor(folder: string, file: File, profiles: string[]) {
@@ -124,7 +124,7 @@ export class Compose {
     }
   }
 
-  /** Reads the file, and the `.env` beside it. @throws {Error} for a variable that has to be set, and for what is not known */
+  /** Reads the file, and the `.env` beside it. @throws {Error} for a required variable that is not set, and for an unknown key */
   static async read(path: string): Promise<Compose> {
     const folder = dirname(resolve(path))
     const variables = new Map(
@@ -140,7 +140,7 @@ export class Compose {
         return value
       })
     const profiles = (variables.get('COMPOSE_PROFILES') ?? '').split(',')
-    // Values are filled in after the file was parsed: an empty one is a text, and not nothing.
+    // Variables are replaced after parsing, so that an empty one becomes an empty string, not null.
     const file = parse(
       await readFile(path, 'utf8'),
       (_, value) => (typeof value === 'string' ? filledIn(value) : value),
@@ -151,7 +151,7 @@ export class Compose {
     return new Compose(folder, file, profiles)
   }
 
-  /** As it is called outside of the file: a volume, a network. */
+  /** The name of a volume or network outside of the file. */
   named(name: string): string {
     return `${this.#file.name}_${name}`
   }
@@ -177,7 +177,7 @@ export class Compose {
     }
   }
 
-  /** Starts what does not run, and makes anew what is of another image or of other settings. */
+  /** Starts what does not run, and recreates containers whose image or settings have changed. */
   async up({ wait }: { wait: boolean }): Promise<void> {
     await this.#makeNetworks()
     const names = [...this.#services.keys()]
@@ -185,10 +185,10 @@ export class Compose {
     if (wait) await Promise.all(names.map(name => this.#untilHealthy(name)))
   }
 
-  /** All that run, or those named; each has as long as the file gives it. */
+  /** Stops all running containers, or those named. Each gets the grace period of the file. */
   async stop(names: string[]): Promise<void> {
     const stopped = names.length > 0 ? names : [...this.#services.keys()]
-    // What depends on others first, as they would be missed.
+    // Dependents stop before what they depend on.
     const left = new Set(stopped)
     while (left.size > 0) {
       const last = [...left].filter(
@@ -210,7 +210,7 @@ export class Compose {
       await podman('network', 'rm', '--force', this.named(name))
   }
 
-  /** The command line of one more container of a service, for a command of its own; what it depends on is started first. */
+  /** The command line of an extra container of the service, with its own command. What the service depends on is started first. */
   async once(name: string, command: string[]): Promise<string[]> {
     await this.#makeNetworks()
     await this.#startNeeded(name)
@@ -303,7 +303,10 @@ export class Compose {
     return options
   }
 
-  /** Asks as the file says, but more often. @throws {Error} with its last lines when it ends, or is not healthy in time */
+  /**
+   * Runs the health check of the file, but more often.
+   * @throws {Error} with the last lines of the log when the container ends, or is not healthy in time
+   */
   async #untilHealthy(name: string): Promise<void> {
     const container = this.containerOf(name)
     const { healthcheck } = this.#service(name)
@@ -324,7 +327,7 @@ export class Compose {
   }
 }
 
-/** As compose writes them: `10s`, `2m`. */
+/** Parses durations as compose writes them: `10s`, `2m`. */
 export function seconds(time: string): number {
   const [, count, unit] = /^(\d+)([sm])$/.exec(time) ?? []
   if (count === undefined) throw new Error(`${time} is not known`)

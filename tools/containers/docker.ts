@@ -1,7 +1,6 @@
 /**
- * Is found under the name `docker`, and runs podman, so that the test can type the commands of the documents unchanged. It knows
- * only the commands that the documents use.
- * Runs where tools/containers/main.ts has put it: in namespaces of its own.
+ * Installed as `docker`, it runs podman, so that the test can type the commands of the documents unchanged. It supports only
+ * the commands that the documents use. tools/containers/main.ts puts it into its own namespaces.
  */
 
 import { spawn } from 'node:child_process'
@@ -43,7 +42,7 @@ async function main([program, ...args]: string[]): Promise<number> {
       await compose.down({ volumes: rest.includes('-v') })
       return 0
     case 'exec': {
-      // No terminal is made here, with -T or without.
+      // There is no terminal, with -T or without.
       const [name, ...command] = rest[0] === '-T' ? rest.slice(1) : rest
       return become(['podman', 'exec', '--interactive', compose.containerOf(name!), ...command])
     }

@@ -1,6 +1,7 @@
 /**
- * The images that are pulled elsewhere, where no registry is reached: made of Debian's packages, under the names, users, paths and
- * programs that deploy/ takes from the official ones. What they cannot show is in docs/operations.md, "In containers".
+ * Builds stand-ins for the official images, because no image registry can be reached from here. They contain Debian's packages,
+ * with the names, users, paths and programs that deploy/ expects of the official images. docs/operations.md, "In containers",
+ * says what the stand-ins cannot show.
  */
 
 import { copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -17,19 +18,19 @@ const NPM_FOLDER = join(import.meta.dirname, 'npm')
 
 /** What an image is made of. */
 interface Base {
-  /** The folder of its Containerfile, and the first part of its name. */
+  /** The folder of its Containerfile, and the image's name without its tag. */
   name: string
-  /** Of Debian, by the name that its Containerfile has. */
+  /** A Debian root, by the name that its Containerfile uses. */
   root: { name: string; folder: string }
-  /** Arguments of the build. */
+  /** Arguments of `podman build`. */
   options: readonly string[]
 }
 
-/** Debian 12 without any server: of this machine it cannot be taken, even where that has the same. */
+/** Debian 12 without any server. This machine's own system is not used for it, even if it runs Debian 12. */
 const PLAIN = { name: 'debian-12', suite: 'bookworm', packages: [] }
 
 /**
- * Makes sure that everything is there which images are made of: podman, three Debians and an npm.
+ * Makes sure that everything the images are made of is there: podman, three Debians and an npm.
  * @param say is called with a line of text for each step that has to be done
  * @throws {Error} whose message says what is not allowed here, or what to install by hand
  */
@@ -57,8 +58,8 @@ function rootOfStack(name: string): Base['root'] {
 }
 
 /**
- * Makes the images, those aside that are there already: from the machine's network, and with podman's environment.
- * @param wanted their full names, by the files that ask for them: `mariadb:11.8`
+ * Builds the missing images, on the machine's network, with podman's environment.
+ * @param wanted their full names, as written in the files that use them: `mariadb:11.8`
  */
 export async function makeBaseImages(wanted: string[], say: (line: string) => void): Promise<void> {
   const context = await mkdtemp(join(tmpdir(), 'postviews-images-'))
@@ -74,7 +75,7 @@ export async function makeBaseImages(wanted: string[], say: (line: string) => vo
       await importRoot(root, say)
       const from = join(import.meta.dirname, name)
       for (const file of ['docker-entrypoint.sh', 'healthcheck.sh'])
-        await copyFile(join(from, file), join(context, file)).catch(() => {}) // Only a database has them.
+        await copyFile(join(from, file), join(context, file)).catch(() => {}) // Only databases have these files.
       const tag = wanted.find(image => image.split(':')[0]!.split('/').at(-1) === name)
       if (tag === undefined) throw new Error(`nothing in deploy/ asks for ${name}`)
       say(`Making ${tag} of ${root.name} ...`)
@@ -95,7 +96,7 @@ export async function makeBaseImages(wanted: string[], say: (line: string) => vo
   }
 }
 
-/** Takes the folder into an image of the same name, unless that is of this very folder. */
+/** Imports the folder as an image of the same name, unless that image was made of this same folder. */
 async function importRoot({ name, folder }: Base['root'], say: (line: string) => void): Promise<void> {
   const { ino, mtimeMs } = await stat(join(folder, 'var/lib/dpkg/status'))
   const madeOf = `${ino}-${mtimeMs}`
@@ -109,7 +110,7 @@ async function importRoot({ name, folder }: Base['root'], say: (line: string) =>
   ).catch(() => '')
   if (label === madeOf) return
   say(`Taking ${folder} into an image ...`)
-  // What is mounted there while somebody runs a server of it belongs to another system.
+  // While a server runs in this root, file systems are mounted in it that do not belong in the image.
   const tar =
     'tar --one-file-system --exclude=./tmp/* --exclude=./var/cache/* -C "$1" -cf - . | podman import -q --change "LABEL made-of=$2" - "localhost/$3"'
   await output('sh', '-c', tar, 'sh', folder, madeOf, name)

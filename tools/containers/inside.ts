@@ -1,4 +1,4 @@
-/** What `npm run test:containers` does within its namespaces: images first, then the tests on a network of their own. */
+/** What `npm run test:containers` runs in its namespaces: it builds the images, then runs the tests on a network of their own. */
 
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { podman } from './podman.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const say = (line: string) => console.log(`[test:containers] ${line}`)
 
-// A run that was killed has left its containers in the storage; none of them runs any more.
+// A run that was killed leaves its containers in the storage; none of them runs any more.
 await removeAll()
 process.exitCode = await makeBaseImages(await imagesAskedFor(), say).then(
   () => runTests(process.argv.slice(2)),

@@ -1,7 +1,7 @@
 /**
- * `npm run test:containers`: builds deploy/Dockerfile and runs deploy/compose.yaml with podman. As root alone; without Docker, and without
- * a registry of images. Nothing is left of it but images in the cache folder. `npm run test:containers -- test/containers/x.test.ts
- * --test-name-pattern=…` as with `npm test`.
+ * `npm run test:containers`: builds deploy/Dockerfile and runs deploy/compose.yaml with podman. It must run as root, and needs
+ * neither Docker nor an image registry. It leaves nothing but images in the cache folder. It takes
+ * `-- test/containers/x.test.ts --test-name-pattern=…` as `npm test` does.
  */
 
 import { globSync, rmdirSync } from 'node:fs'
@@ -26,7 +26,7 @@ const run = spawnWatched(
   inNamespaces([process.execPath, join(import.meta.dirname, 'inside.ts'), ...process.argv.slice(2)]),
   { cwd: join(import.meta.dirname, '../..'), env: podmanEnvironment(), output: 'inherit' },
 )
-// It does not take others; and with it the kernel ends all that it has started.
+// It ignores other signals. When it is killed, the kernel ends everything that it started.
 onStopSignal(() => run.child.kill('SIGKILL'))
 const timeout = setTimeout(() => {
   say(`Not done after ${RUN_TIMEOUT_MS / 60_000} minutes.`)
@@ -34,11 +34,11 @@ const timeout = setTimeout(() => {
 }, RUN_TIMEOUT_MS)
 const { code } = await run.ended
 clearTimeout(timeout)
-// What was killed takes the kernel a moment to bury.
+// The kernel takes a moment to remove killed processes.
 for (let tries = 0; tries < 20 && !removeCgroups(); tries++) await sleep(100)
 process.exitCode = code ?? 1
 
-/** Removes the empty folders of the kernel's accounts, of containers that are gone; whether all are. */
+/** Removes the empty cgroups of containers that are gone. Returns whether all were removed. */
 function removeCgroups(): boolean {
   let isDone = true
   for (const parent of globSync('/sys/fs/cgroup/{,*/}libpod_parent')) {
@@ -46,14 +46,14 @@ function removeCgroups(): boolean {
       try {
         rmdirSync(folder)
       } catch {
-        isDone = false // The kernel removes none that is in use, by a podman that is not ours, say.
+        isDone = false // The kernel removes no cgroup in use, for example by a podman that is not ours.
       }
     }
   }
   return isDone
 }
 
-/** One run at a time has the storage; the kernel gives it back however we end. */
+/** Only one run at a time uses the storage. The kernel releases the lock however we end. */
 async function holdStorage(): Promise<void> {
   for (let told = false; (await hold('containers')) === undefined; told = true) {
     if (!told) say('Another run on this machine has the images; waiting for it ...')

@@ -1,7 +1,7 @@
 /**
- * Where podman runs in the tests: in namespaces of its own for mounts, processes and (but for what has to reach the network)
- * network, so that nothing of it is seen outside, and nothing is left however it ends: the kernel takes all of it away with the
- * first process. What stays is its storage, in the cache folder.
+ * Where the tests run podman: in its own namespaces for mounts, processes and (except for what has to reach the network) network.
+ * Nothing of it is visible outside, and nothing is left however it ends, because the kernel ends everything with the first process.
+ * Only its storage, in the cache folder, stays.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -9,12 +9,12 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder } from '../stack/stacks.ts'
 
-/** Images, and while a run goes on its containers and volumes. */
+/** Images; during a run also containers and volumes. */
 const STORAGE = join(cacheFolder('containers'), 'storage')
 
 /**
- * The first process is a shell that waits, because it has to bury whatever loses its parent. Podman keeps its state below /run and
- * its locks in /dev/shm; names are still found where /run holds the file that says by whom.
+ * The first process is a shell that waits, because process 1 has to reap orphans. Podman keeps its state below /run and its locks
+ * in /dev/shm, so both are new. /run gets a copy of the resolver configuration where /etc/resolv.conf links to it.
  */
 const ENTER = `
 real=$(readlink -f /etc/resolv.conf) || real=
@@ -25,30 +25,30 @@ case "$real" in /run/*) mkdir -p "\${real%/*}" && printf '%s\\n' "$resolvers" > 
 exit $?
 `
 
-/** The command line that runs one among processes and mounts of its own, on this machine's network. */
+/** The command line that runs a command in its own process and mount namespaces, on this machine's network. */
 export function inNamespaces(command: readonly string[]): string[] {
   const namespaces = '--mount --pid --fork --kill-child --mount-proc --propagation private'.split(' ')
   return ['unshare', ...namespaces, 'sh', '-c', ENTER, 'sh', ...command]
 }
 
-/** Within those, on a network of its own, which ends with the command: it has 127.0.0.1 and what podman adds. */
+/** Within those namespaces: the command line for a new network that ends with the command. It has 127.0.0.1 and what podman adds. */
 export function onOwnNetwork(command: readonly string[]): string[] {
   return ['unshare', '--net', 'sh', '-c', 'ip link set lo up || exit 1; exec "$@"', 'sh', ...command]
 }
 
-/** Within those, from the network of its own: on the machine's again, which is still that of the first process. */
+/** Within that new network: the command line that runs a command on the machine's network again, which the first process still has. */
 export function onOuterNetwork(command: readonly string[]): string[] {
   return ['nsenter', '--target', '1', '--net', ...command]
 }
 
-/** The environment in which podman finds settings and storage of ours, and none of this machine's. */
+/** The environment in which podman uses our settings and storage, and nothing of this machine's. */
 export function podmanEnvironment(): NodeJS.ProcessEnv {
   const folder = cacheFolder('containers')
   mkdirSync(join(folder, 'networks'), { recursive: true })
   const files = {
     CONTAINERS_CONF: ['containers.conf', containersConf(join(folder, 'networks'))],
     CONTAINERS_STORAGE_CONF: ['storage.conf', storageConf()],
-    // No registry is asked: an image that is not there is a mistake.
+    // No registry is asked: a missing image is a mistake.
     CONTAINERS_REGISTRIES_CONF: ['registries.conf', 'unqualified-search-registries = []\n'],
   } as const
   const environment: NodeJS.ProcessEnv = { ...process.env, DISABLE_HC_SYSTEMD: 'true' }
@@ -60,7 +60,7 @@ export function podmanEnvironment(): NodeJS.ProcessEnv {
 }
 
 function containersConf(networks: string): string {
-  // Limits can only be lowered here: those that podman sets by itself may be above ours.
+  // This process can only lower limits, and podman's defaults may be above them.
   return `[containers]
 default_ulimits = ["nofile=${limit('nofile')}:${limit('nofile')}", "nproc=4096:4096"]
 
@@ -83,7 +83,7 @@ runroot = "/run/containers/storage"
 `
 }
 
-/** The most that this process may have. */
+/** The hard limit of this process. */
 export function limit(name: 'nofile'): number {
   return Number(execFileSync('prlimit', [`--${name}`, '--output=HARD', '--noheadings'], { encoding: 'utf8' }))
 }

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** @throws {Error} with what it printed; its `code` is the exit code. */
+/** @throws {Error} with what the program printed; its `code` is the exit code */
 export async function output(program: string, ...args: string[]): Promise<string> {
   try {
     const { stdout } = await run(program, args, { maxBuffer: 64 * 1024 * 1024 })

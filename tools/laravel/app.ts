@@ -1,6 +1,6 @@
 /**
- * The smallest real application: Laravel as Debian has it, what `composer create-project` would make (skeleton/), the package by
- * `composer require` from this checkout, and on top of it what docs/laravel.md tells a developer to write.
+ * The smallest real application: Debian's Laravel, the files that `composer create-project` would make (skeleton/), our package
+ * (by `composer require` from this checkout), and the code that docs/laravel.md tells a developer to write.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -13,10 +13,10 @@ import { type Snippet, snippetsOf, withSnippet } from './document.ts'
 import { inLaravelRoot, laravelRoot, type Outcome } from './root.ts'
 
 const SKELETON = join(import.meta.dirname, 'skeleton')
-/** Where the document has a clone of this repository: beside the application. */
+/** Where the document expects a clone of this repository: beside the application. */
 const CLONE = '../postviews'
 const PACKAGE = join(import.meta.dirname, '../../packages/laravel')
-/** What Laravel writes to, which belongs to the web server's user. */
+/** Folders that Laravel writes to; they belong to the web server's user. */
 const WRITABLE = ['storage', 'bootstrap/cache', 'database']
 const CACHES = ['storage/framework/views', 'bootstrap/cache']
 const FOLDERS = [
@@ -36,12 +36,12 @@ const STEPS = 'Five steps to the first counted view'
 export interface AppOptions {
   /** Added to `.env`. */
   env?: Record<string, string>
-  /** Written over what is there, by their paths. */
+  /** Files to write or overwrite, by path. */
   files?: Record<string, string>
 }
 
 export interface LaravelApp {
-  /** `base_path()`: the same in the root as here. */
+  /** `base_path()`: the same path inside the root and outside. */
   folder: string
   write(path: string, text: string): Promise<void>
   read(path: string): string
@@ -56,11 +56,11 @@ export interface LaravelApp {
   remove(): Promise<void>
 }
 
-/** A fresh application on which the steps of the document were done. */
+/** A fresh application after all steps of the document. */
 export async function createLaravelApp({ env = {}, files = {} }: AppOptions = {}): Promise<LaravelApp> {
   documented ??= makeDocumented()
   const app = appIn(await temporaryFolder())
-  // The package that Composer has linked to is copied too: each application has one of its own.
+  // Composer links to the package. Each application gets its own copy of it instead.
   await cp(await documented, app.folder, { recursive: true, dereference: true })
   await addToEnv(app, env)
   for (const [path, text] of Object.entries(files)) await app.write(path, text)
@@ -70,12 +70,12 @@ export async function createLaravelApp({ env = {}, files = {} }: AppOptions = {}
 
 let documented: Promise<string> | undefined
 
-/** Once for a process, as each step takes a second; all others are copies of it. */
+/** Made once per process, because each step takes a second; every other application is a copy of it. */
 async function makeDocumented(): Promise<string> {
   const app = await createBareApp()
   process.once('exit', () => rmSync(dirname(app.folder), { recursive: true, force: true }))
   for (const snippet of stepsOf()) {
-    // Nothing is there yet that the doctor would find.
+    // The doctor would fail: no service and no broker run yet.
     if (!snippet.text.includes('postviews:doctor')) await follow(app, snippet)
   }
   return app.folder
@@ -85,7 +85,7 @@ export function stepsOf(): Snippet[] {
   return snippetsOf().filter(({ section }) => section === STEPS)
 }
 
-/** Does what a snippet says: writes its file, or runs its commands. */
+/** Follows a snippet: writes its file, or runs its commands. */
 export async function follow(app: LaravelApp, snippet: Snippet): Promise<string> {
   const { file, language, text } = snippet
   if (file !== null) {
@@ -103,7 +103,7 @@ export async function follow(app: LaravelApp, snippet: Snippet): Promise<string>
   return said
 }
 
-/** What a developer has before the first step: the framework, a blog of three posts, and no package of ours. */
+/** What a developer has before the first step: the framework, a blog of three posts, and not our package. */
 export async function createBareApp(): Promise<LaravelApp> {
   const root = await laravelRoot()
   const app = appIn(await temporaryFolder())
@@ -124,7 +124,7 @@ export async function createBareApp(): Promise<LaravelApp> {
     LOG_CHANNEL: 'single',
   })
   await app.write('database/database.sqlite', '')
-  // There from the start, so that it is the web server's even if a command of root's is the first to log.
+  // Created now, so that it belongs to the web server's user even if root's command is the first to log.
   await app.write('storage/logs/laravel.log', '')
   const steps = [
     ['composer', 'install', '--quiet'],
@@ -138,8 +138,8 @@ export async function createBareApp(): Promise<LaravelApp> {
 }
 
 /**
- * With what Debian's packages are in the place of, so that Composer, which reaches no registry from here, finds all that the package
- * requires, and checks the versions.
+ * Declares what Debian's packages replace: Composer reaches no registry from here, but finds all that our package requires, and
+ * checks the versions.
  */
 function composerJson(root: string): string {
   const { laravel, amqplib } = laravelVersions(root)
@@ -155,7 +155,7 @@ function composerJson(root: string): string {
       replace: {
         ...Object.fromEntries([...framework, 'laravel/framework'].map(name => [name, laravel])),
         'php-amqplib/php-amqplib': amqplib,
-        // Laravel's own, whichever it is.
+        // Whichever version Debian's Laravel comes with.
         'guzzlehttp/guzzle': '*',
       },
       repositories: [{ 'packagist.org': false }],
@@ -182,7 +182,7 @@ function appIn(folder: string): LaravelApp {
     read: path => readFileSync(join(folder, path), 'utf8'),
     async artisan(...args) {
       const outcome = await run('php', 'artisan', ...args)
-      // What it caches is read, and renewed, by the web server.
+      // The web server reads and renews the caches.
       await giveToWebUser(folder, CACHES)
       return outcome
     },
@@ -196,7 +196,7 @@ function appIn(folder: string): LaravelApp {
   }
 }
 
-/** What `artisan` does before a command. */
+/** How `artisan` boots the application before a command. */
 const BOOT = `<?php
 require 'vendor/autoload.php';
 $app = require 'bootstrap/app.php';
@@ -209,14 +209,14 @@ async function addToEnv(app: LaravelApp, env: Record<string, string>): Promise<v
   await app.write('.env', before + lines.join(''))
 }
 
-/** Where the web server's user may look, with room for what is beside the application. */
+/** A folder that the web server's user can reach, with room beside the application. */
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-laravel-'))
   await chmod(folder, 0o755)
   return join(folder, 'blog')
 }
 
-/** As on a server: what the application writes to is the web server's, all else is the developer's. */
+/** As on a server: the web server owns what the application writes to, and the developer everything else. */
 async function giveToWebUser(folder: string, paths: readonly string[] = WRITABLE): Promise<void> {
   for (const path of paths) {
     await chown(join(folder, path), WEB_USER, WEB_USER)

@@ -1,4 +1,4 @@
-/** The snippets of docs/laravel.md, as they are put into an application: so the document itself is what is tried. */
+/** The snippets of docs/laravel.md. They are put into an application, so that the tests try the document itself. */
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,11 +6,11 @@ import { join } from 'node:path'
 const DOCUMENT = join(import.meta.dirname, '../../docs/laravel.md')
 
 export interface Snippet {
-  /** The heading that it stands under. */
+  /** The heading above it. */
   section: string
   /** `php`, `sh`, `dotenv`, `blade`. */
   language: string
-  /** The file that its first line names, in a comment: `app/Models/Post.php`. */
+  /** The file that a comment in its first line names: `app/Models/Post.php`. */
   file: string | null
   /** Without that line. */
   text: string
@@ -34,8 +34,8 @@ export function snippetsOf(document: string = readFileSync(DOCUMENT, 'utf8')): S
 }
 
 /**
- * A file of the application once the snippet is in it: a fluent call, `->withMiddleware(…)`, takes the place of the same call; lines of
- * `.env` are added; all others are whole files.
+ * The file's content after applying the snippet: a fluent call, `->withMiddleware(…)`, replaces the same call; lines of `.env` are
+ * added; any other snippet is the whole file.
  */
 export function withSnippet(before: string, { file, text }: Pick<Snippet, 'file' | 'text'>): string {
   if (file === '.env') return `${before.trimEnd()}\n${text}`

@@ -1,18 +1,18 @@
-/** Commands in the root that has Laravel. */
+/** Runs commands in the root that has Laravel. */
 
 import { spawn } from 'node:child_process'
 import { ensureLaravelRoot } from '../stack/laravel-root.ts'
 import { commandIn } from '../stack/stacks.ts'
 
 export interface Outcome {
-  /** Null when it had to be killed. */
+  /** Null if it had to be killed. */
   code: number | null
   stdout: string
   stderr: string
 }
 
 export interface CommandOptions {
-  /** All that it is given, beside PATH. */
+  /** The whole environment, besides PATH. */
   env?: Record<string, string>
   /** Its stdin. */
   input?: string
@@ -22,7 +22,7 @@ export interface CommandOptions {
 const TIMEOUT_MS = 120_000
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Said once, and then for all commands. */
+/** Prepared once, for all commands. */
 let root: Promise<string> | undefined
 
 export function laravelRoot(): Promise<string> {
@@ -30,7 +30,7 @@ export function laravelRoot(): Promise<string> {
   return root
 }
 
-/** Runs one command in the root to its end, as root. It sees /tmp and the folder it works in. */
+/** Runs one command in the root to its end, as root. It sees /tmp and its working folder. */
 export async function inLaravelRoot(
   folder: string,
   command: readonly string[],
@@ -47,7 +47,7 @@ export async function inLaravelRoot(
     }
     child.once('error', reject)
     child.once('close', code => resolve({ code, ...said }))
-    // One that does not read it to its end fails for reasons of its own.
+    // A program that ends before it has read all of its input fails for its own reasons.
     child.stdin.on('error', () => {})
     child.stdin.end(input)
   })

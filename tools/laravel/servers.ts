@@ -1,4 +1,4 @@
-/** The ways in which a Laravel application is run: each a server of its own, on 127.0.0.1, that ends with this process. */
+/** Ways to run a Laravel application: each is its own server on 127.0.0.1 that ends with this process. */
 
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
@@ -37,17 +37,17 @@ export function servePhp(app: LaravelApp): Promise<LaravelServer> {
 }
 
 export interface FpmOptions {
-  /** Processes that take requests. */
+  /** PHP-FPM workers. */
   workers?: number
 }
 
-/** php-fpm behind nginx, both as Debian's www-data: as most run it. */
+/** php-fpm behind nginx, both as Debian's www-data: the most common setup. */
 export function serveFpm(app: LaravelApp, { workers = 2 }: FpmOptions = {}): Promise<LaravelServer> {
   return startOnFreePorts(async () => {
     const port = await holdFreePort()
     const folder = join(app.folder, 'server')
     const log = join(folder, 'fpm.log')
-    // What an earlier one has left would look as if this one had started.
+    // The log of an earlier server would make this one look ready.
     await rm(folder, { recursive: true, force: true })
     await mkdir(folder, { recursive: true })
     const socket = join(folder, 'fpm.sock')
@@ -112,7 +112,7 @@ http {
 `
 }
 
-/** `queue:work`, which goes on until it is stopped, and tries a job again after a second. */
+/** `queue:work`: runs until it is stopped, and retries a job after a second. */
 export async function workQueue(app: LaravelApp, ...args: string[]): Promise<LaravelServer> {
   const server = await serverIn(app, {
     name: 'queue:work',
@@ -122,7 +122,7 @@ export async function workQueue(app: LaravelApp, ...args: string[]): Promise<Lar
   return starting([server], app, 'queue:work', '', () => {})
 }
 
-/** One process that keeps the booted application, and handles each request in a clone of it, as Octane's workers do. */
+/** One process that boots the application once and handles each request in a clone of it, as Octane's workers do. */
 export function serveWorkerLoop(app: LaravelApp): Promise<LaravelServer> {
   return startOnFreePorts(async () => {
     const port = await holdFreePort()

@@ -1,7 +1,7 @@
 <?php
 
-// A long-lived worker, one request after the other, that treats the application as Octane's does (Worker, ApplicationGateway,
-// CurrentApplication and its listeners in laravel/octane's sources): it is booted once, and each request has a clone of it.
+// A long-lived worker that handles one request after the other as Octane does (Worker, ApplicationGateway, CurrentApplication and
+// its listeners in laravel/octane's sources): it boots the application once, and handles each request in a clone of it.
 //
 //     php worker-loop.php 127.0.0.1:8000
 
@@ -10,7 +10,7 @@ namespace Laravel\Octane\Events {
     use Illuminate\Http\Request;
     use Symfony\Component\HttpFoundation\Response;
 
-    // By their names packages listen to them; Octane itself is not here.
+    // Octane is not installed here; packages listen to these events by name.
     final class WorkerStarting
     {
         public function __construct(public Application $app)
@@ -87,7 +87,7 @@ namespace {
         return $app;
     }
 
-    /** What of Octane's listeners to RequestReceived touches a tracked view: who asks, what is asked, and which application answers. */
+    /** Those of Octane's listeners to RequestReceived that matter to a tracked view: user, request and application. */
     function prepareForRequest(Application $sandbox, Request $request): void
     {
         $sandbox->instance('config', clone $sandbox['config']);
@@ -124,7 +124,7 @@ namespace {
         }
     }
 
-    /** Enough of HTTP for a client that sends one request and closes. Null for a connection that has said nothing. */
+    /** Enough of HTTP for a client that sends one request and closes. Null when the connection has sent nothing. */
     function readRequest(mixed $connection): ?Request
     {
         $line = explode(' ', trim((string) fgets($connection)));

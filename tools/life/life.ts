@@ -1,4 +1,4 @@
-/** Life at first sight: gives a fresh store a past, once, and readers to every start. */
+/** Life at first sight: gives a fresh store a history, once, and every start simulated readers. */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,11 +13,11 @@ const POLL_MS = 250
 const CLOSE_MS = 2_000
 
 /**
- * What is remembered from one start to the next, beside the store. A history that a Ctrl-C cut short is published
- * again from its beginning: its events have the same ids, so that what was counted is not counted twice.
+ * What one start remembers for the next, beside the store. A history that Ctrl-C interrupted is published again from its
+ * beginning. Its events have the same ids, so no view is counted twice.
  */
 export interface Sample {
-  /** When it all began: the posts and the history count back from here. Unix milliseconds. */
+  /** The start of it all: the dates of posts and history count back from here. Unix milliseconds. */
   sinceMs: number
   history: 'none' | 'unfinished' | 'done'
 }
@@ -28,9 +28,9 @@ export interface LifeOptions {
   apiKey: string
   blogUrl: string
   posts: readonly SimulatedPost[]
-  /** Where the sample is remembered. */
+  /** The file that remembers the sample. */
   file: string
-  /** How many of the views of the history are counted. */
+  /** How many views of the history are counted so far. */
   progress(counted: number, total: number): void
   say(line: string): void
 }
@@ -40,7 +40,7 @@ export interface Life {
   stop(): Promise<void>
 }
 
-/** A store is fresh when no view of any post was ever counted: only then does it get a history. */
+/** Only a fresh store gets a history: one that has never counted a view. */
 export async function readSample(
   file: string,
   stats: Pick<Stats, 'siteViews'>,
@@ -48,7 +48,7 @@ export async function readSample(
 ): Promise<Sample> {
   const isFresh = (await stats.siteViews()).views === 0
   const known = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Sample) : null
-  // What was published of an unfinished one may still be waiting to be counted.
+  // Views of an unfinished history may still be waiting to be counted.
   if (known !== null && (!isFresh || known.history === 'unfinished')) return known
   const history = isFresh && withHistory ? 'unfinished' : 'none'
   return writeSample(file, { sinceMs: Date.now(), history })
@@ -116,10 +116,10 @@ async function untilCounted(total: number, options: LifeOptions, signal: AbortSi
       counted = (await stats.siteViews()).views
       options.progress(Math.min(counted, total), total)
     } catch (error) {
-      // It is busy counting: the next look tells.
+      // Analytics is busy counting; the next poll tells.
       if (!(error instanceof StatsUnavailable)) throw error
     }
-    // Rejects when the signal comes, which the loop sees.
+    // Rejects when the signal is aborted; the loop checks that.
     await sleep(POLL_MS, undefined, { signal }).catch(() => {})
   }
 }

@@ -1,16 +1,16 @@
-/** Publishes what the simulated readers do as any Frontend would: through the client, and in no other way. */
+/** Publishes the simulated readers' views through the client, as a real Frontend does. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tracker } from '@postviews/client/src/index.ts'
 import type { TimedView } from './visits.ts'
 
-/** Unconfirmed at most: far below what the tracker would drop. */
+/** Unconfirmed events at most: far below the number at which the tracker drops events. */
 const MAX_PENDING = 5_000
 const PAUSE_MS = 10
-/** What should have happened longer ago did not: the machine slept, and so did the readers. */
+/** Views later than this are skipped: the machine slept, and so did the readers. */
 const MAX_LATE_MS = 2_000
 
-/** As fast as the broker takes them. Resolves when it has confirmed all of them, or the signal says stop. */
+/** Publishes as fast as the broker confirms. Resolves when all are confirmed, or the signal is aborted. */
 export async function publishAll(
   views: readonly TimedView[],
   tracker: Pick<Tracker, 'trackView' | 'stats'>,
@@ -24,7 +24,7 @@ export async function publishAll(
   while (tracker.stats().pending > 0 && !signal.aborted) await sleep(PAUSE_MS)
 }
 
-/** Each at its time, until the signal says stop. */
+/** Publishes each view at its time, until the signal is aborted. */
 export async function publishLive(
   views: Iterable<TimedView>,
   tracker: Pick<Tracker, 'trackView'>,
@@ -32,7 +32,7 @@ export async function publishLive(
 ): Promise<void> {
   for (const { atMs, event } of views) {
     const waitMs = atMs - Date.now()
-    // Rejects when the signal comes, which the next line sees.
+    // Rejects when the signal is aborted; the next line checks that.
     if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => {})
     if (signal.aborted) return
     if (waitMs > -MAX_LATE_MS) tracker.trackView(event)

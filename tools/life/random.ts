@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** Numbers that look like chance, and are the same again for the same seed (sfc32). */
+/** Pseudo-random numbers (sfc32): the same seed gives the same sequence. */
 export class Random {
   readonly #state: Uint32Array
 
@@ -21,12 +21,12 @@ export class Random {
     return result
   }
 
-  /** From 0 to 1, without 1. */
+  /** In [0, 1). */
   fraction(): number {
     return this.#next() / 2 ** 32
   }
 
-  /** A whole number from 0 to `limit`, without it. */
+  /** A whole number in [0, `limit`). */
   below(limit: number): number {
     return Math.floor(this.fraction() * limit)
   }
@@ -39,12 +39,12 @@ export class Random {
     return this.fraction() < probability
   }
 
-  /** The time until the next of things that happen independently, one in `mean` on average. */
+  /** The time until the next of independent events, one in `mean` on average. */
   exponential(mean: number): number {
     return -Math.log(1 - this.fraction()) * mean
   }
 
-  /** One of the list, each as likely as its weight says. */
+  /** One of the list; the weights are proportional to the probabilities. */
   pick<T>(list: readonly T[], weightOf: (item: T) => number = () => 1): T {
     const weights = list.map(weightOf)
     let left = this.fraction() * weights.reduce((sum, weight) => sum + weight, 0)

@@ -1,4 +1,4 @@
-/** Who reads: regulars who come back from the same address with the same browser, passers-by, and bots. */
+/** The readers: regulars who come back from the same address with the same browser, passers-by, and bots. */
 
 import type { Random } from './random.ts'
 import { activity, ZONES, type Zone } from './rhythm.ts'
@@ -76,7 +76,7 @@ const BOT_AGENTS: readonly (readonly [number, string])[] = [
   [6, 'DuckDuckBot/1.1; (+http://duckduckgo.com/duckduckbot.html)'],
 ]
 
-/** The same people for the same seed. */
+/** The same seed gives the same readers. */
 export class Crowd {
   readonly #random: Random
   readonly #regulars = new Map<Zone, Reader[]>(ZONES.map(zone => [zone, []]))
@@ -95,14 +95,14 @@ export class Crowd {
     })
   }
 
-  /** Somebody who may well be awake at that time. */
+  /** A reader who is probably awake at that time. */
   someone(atMs: number): Reader {
     const random = this.#random
     if (random.chance(BOT_SHARE)) return random.pick(this.#bots)
     if (!random.chance(REGULAR_SHARE)) return this.passerBy()
     const zone = random.pick(ZONES, one => one.share * activity(one, atMs))
     const regulars = this.#regulars.get(zone)!
-    // Some come every day, most of them once in a while.
+    // A few come every day, most of them once in a while.
     return regulars[Math.floor(regulars.length * random.fraction() ** 1.8)] ?? this.passerBy()
   }
 
@@ -114,7 +114,7 @@ export class Crowd {
     return this.#random.pick(BROWSERS, ([weight]) => weight)[1]
   }
 
-  /** Nobody's: 198.18.0.0/15 is set aside for tests, 2001:db8::/32 for documentation. */
+  /** Addresses that belong to nobody: 198.18.0.0/15 is reserved for tests, 2001:db8::/32 for documentation. */
   #address(): string {
     const random = this.#random
     if (random.chance(0.62))

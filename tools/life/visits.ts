@@ -1,4 +1,4 @@
-/** Visits: a reader comes from somewhere, reads a post, and perhaps some more. The same ones for the same seed. */
+/** Visits: a reader comes from a site, reads a post, and perhaps some more. The same seed gives the same visits. */
 
 import type { ViewEvent } from '@postviews/client/src/index.ts'
 import { Random } from './random.ts'
@@ -13,15 +13,15 @@ export interface TimedView {
 export interface LifeOptions {
   posts: readonly SimulatedPost[]
   seed: string
-  /** Where the blog is: readers go on from one of its posts to the next. */
+  /** The blog's URL: the referrer when readers go from one post to the next. */
   blogUrl: string
 }
 
 export interface HistoryOptions extends LifeOptions {
-  /** The first moment that is not history any more. */
+  /** The end of the history (exclusive). */
   untilMs: number
   days: number
-  /** How many views it has, to within a few in a hundred. */
+  /** Number of views, within a few per cent. */
   views: number
 }
 
@@ -31,10 +31,10 @@ export interface LiveOptions extends LifeOptions {
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-/** Measured: visits end by chance. */
+/** Measured, because visits end by chance. */
 const VIEWS_PER_VISIT = 1.5
 
-/** For a day or two, everybody on some site seems to be sent to one post. */
+/** For a day or two, a site sends many readers to one post. */
 interface Burst {
   post: SimulatedPost
   startMs: number
@@ -45,7 +45,7 @@ const BURSTS = 4
 const BURST_HOURS = 30
 const BURST_SITES = ['https://news.ycombinator.com/', 'https://www.reddit.com/', 'https://lobste.rs/']
 
-/** The views of the last days, oldest first, each with an id: published again, it is still counted once. */
+/** The views of the last days, oldest first, each with an id: a view that is published again is still counted once. */
 export function historyViews({ untilMs, days, views, ...life }: HistoryOptions): TimedView[] {
   const random = new Random(`${life.seed} history`)
   const fromMs = untilMs - days * DAY_MS
@@ -53,7 +53,7 @@ export function historyViews({ untilMs, days, views, ...life }: HistoryOptions):
   const visits = new Visits(life, random, bursts)
 
   const hours = Array.from({ length: days * 24 }, (_, hour) => fromMs + hour * HOUR_MS)
-  // One day is never quite like another.
+  // No two days are alike.
   const moods = Array.from({ length: days + 1 }, () => random.between(0.82, 1.18))
   const weights = hours.map(
     (startMs, hour) => moods[Math.floor(hour / 24)]! * siteActivity(startMs) * visits.attraction(startMs),
@@ -70,13 +70,13 @@ export function historyViews({ untilMs, days, views, ...life }: HistoryOptions):
   return timed.filter(({ atMs }) => atMs < untilMs).sort((a, b) => a.atMs - b.atMs)
 }
 
-/** Views a second: lively while somebody looks whether it works, then such that a day left running is no wonder. */
+/** Views per second: lively while somebody checks whether it works, then so few that a day of running adds up to a plausible number. */
 const FIRST_RATE = 1.6
 const SETTLED_RATE = 0.06
 const SETTLING_MS = 150_000
 const MIN_GAP_MS = 200
 
-/** What readers do from now on, without end, oldest first; never two views within 200 ms. */
+/** Views from now on, without end, oldest first; at least 200 ms apart. */
 export function* liveViews({ fromMs, ...life }: LiveOptions): Generator<TimedView, never> {
   const random = new Random(`${life.seed} live ${fromMs}`)
   const visits = new Visits(life, random, [])
@@ -101,7 +101,7 @@ export function* liveViews({ fromMs, ...life }: LiveOptions): Generator<TimedVie
 
 function burstsOf(random: Random, posts: readonly SimulatedPost[], fromMs: number, untilMs: number): Burst[] {
   return Array.from({ length: BURSTS }, (_, number) => {
-    // Spread over the time, so that they do not fall together.
+    // Spread over the time, so that they do not coincide.
     const startMs = fromMs + ((number + random.between(0.2, 0.8)) / BURSTS) * (untilMs - fromMs)
     const out = posts.filter(({ publishedAt }) => publishedAt.getTime() < startMs)
     return { post: random.pick(out.length > 0 ? out : posts), startMs, referer: random.pick(BURST_SITES) }
@@ -113,12 +113,12 @@ class Visits {
   readonly #crowd: Crowd
   readonly #bursts: readonly Burst[]
   readonly #blogUrl: string
-  /** The best liked first. */
+  /** The most popular first. */
   readonly #posts: readonly SimulatedPost[]
   #weights: { hour: number; weights: Map<SimulatedPost, number>; sum: number } | undefined
 
   constructor({ posts, seed, blogUrl }: LifeOptions, random: Random, bursts: readonly Burst[]) {
-    // Readers, and what they like, stay the same from one run to the next; what they do does not.
+    // Readers and their preferences are the same in every run; what they do is not.
     const people = new Random(seed)
     this.#posts = people.shuffled(posts)
     this.#crowd = new Crowd(people)
@@ -127,7 +127,7 @@ class Visits {
     this.#blogUrl = blogUrl
   }
 
-  /** How much there is to draw readers in that hour. */
+  /** How much attracts readers in that hour. */
   attraction(atMs: number): number {
     return this.#at(atMs).sum
   }
@@ -189,7 +189,7 @@ function isOut(atMs: number) {
   return ({ publishedAt }: SimulatedPost) => publishedAt.getTime() <= atMs
 }
 
-/** Comes within three hours, and goes within a day. */
+/** Rises within three hours, and fades within a day. */
 function burstWeight({ startMs }: Burst, atMs: number): number {
   const hours = (atMs - startMs) / HOUR_MS
   if (hours < 0 || hours > BURST_HOURS) return 0

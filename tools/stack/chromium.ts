@@ -1,12 +1,12 @@
 import type { Browser } from 'playwright-core'
 import { findProgram } from './programs.ts'
 
-/** Debian's, or whatever else there is of its kind. */
+/** Debian's Chromium, or another browser of its kind. */
 export function findChromium(): string | undefined {
   return ['chromium', 'chromium-browser', 'google-chrome'].map(name => findProgram(name)).find(Boolean)
 }
 
-/** As root it has no sandbox of its own; and nothing of it asks for anything on the network by itself. */
+/** Chromium has no sandbox when it runs as root. It must make no network requests of its own. */
 const ARGUMENTS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -15,11 +15,11 @@ const ARGUMENTS = [
   '--disable-background-networking',
 ]
 
-/** Starts a browser without a window. It ends with this process. @throws {Error} when there is none */
+/** Starts a headless browser. It ends with this process. @throws {Error} when none is installed */
 export async function launchChromium(): Promise<Browser> {
   const executablePath = findChromium()
   if (executablePath === undefined) throw new Error('Chromium is not installed: see tools/stack/install.ts')
-  // Not before: whoever only asks for `findChromium` need not load it.
+  // Loaded only here, because callers of `findChromium` alone do not need it.
   const { chromium } = await import('playwright-core')
   return chromium.launch({ executablePath, args: ARGUMENTS })
 }

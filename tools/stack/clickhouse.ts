@@ -9,11 +9,11 @@ import { answers, Server, type StopOptions, startOnFreePorts } from './server.ts
 export type ClickhouseOptions = {
   /** Where its data live; kept by `stop`. Absent: a temporary folder, which `stop` removes. */
   dir?: string
-  /** Names and passwords of users beside `default`, who has none, and who is the shards' among themselves. */
+  /** Users and their passwords, in addition to `default`, which has no password and which the shards use among themselves. */
   users?: Record<string, string>
   /** Elements to add to config.xml: `<max_server_memory_usage>2000000000</max_server_memory_usage>`. */
   config?: string[]
-  /** Settings of every query that does not say otherwise. */
+  /** Settings of every query that does not override them. */
   profile?: Record<string, string>
 }
 
@@ -30,11 +30,11 @@ export type ClickhouseAddress = {
 
 export type Clickhouse = ClickhouseAddress & {
   port: number
-  /** Where the other shards reach it. */
+  /** The port at which the other shards reach it. */
   nativePort: number
   dir: string
   readonly pid: number
-  /** The answer to one statement, tab-separated unless it says otherwise, without the last line feed. */
+  /** The answer to one statement, without the last line feed. Tab-separated unless the statement says otherwise. */
   query(sql: string): Promise<string>
   stop(options?: StopOptions): Promise<void>
   /** SIGKILL. */
@@ -47,27 +47,27 @@ export type Clickhouse = ClickhouseAddress & {
 
 export type ClickhouseCluster = {
   shards: Clickhouse[]
-  /** A new, empty database on every shard, under one name: there is no Keeper, so `ON CLUSTER` does not work. */
+  /** A new, empty database of the same name on every shard. There is no Keeper, so `ON CLUSTER` does not work. */
   database(): Promise<string>
   stop(options?: StopOptions): Promise<void>
 }
 
-/** The name that Distributed tables know the cluster by; a lone server is one of a single shard. */
+/** The cluster's name in Distributed tables. A lone server is a cluster of one shard. */
 export const CLICKHOUSE_CLUSTER = 'postviews'
-/** The same servers as the replicas of one shard, which is nothing that they are. */
+/** The same servers, declared as replicas of one shard. They do not replicate. */
 export const CLICKHOUSE_MIRRORS = 'mirrors'
-/** The cluster, each server of it as both replicas of its shard. */
+/** The same cluster, in which each server is declared twice, as both replicas of its shard. */
 export const CLICKHOUSE_DOUBLED = 'doubled'
 
-/** As `startClickhouseCluster`, a lone server. */
+/** As `startClickhouseCluster`, with a single server. */
 export async function startClickhouse(options: ClickhouseOptions = {}): Promise<Clickhouse> {
   const { shards } = await startClickhouseCluster({ ...options, shards: 1 })
   return shards[0]!
 }
 
 /**
- * Starts servers of our own that form a cluster without replicas, on 127.0.0.1 alone; installs ClickHouse before,
- * if need be. They end with this process.
+ * Starts a cluster of our own without replicas, on 127.0.0.1 only. Installs ClickHouse first if necessary. The servers end with
+ * this process.
  * @throws {StartFailed} with the tail of the logs
  */
 export async function startClickhouseCluster(
@@ -102,7 +102,7 @@ async function startOnce(options: ClickhouseClusterOptions): Promise<ClickhouseC
   }
 }
 
-/** Where a shard is to be: every one must be known before the first is configured. */
+/** A shard's address. All must be known before the first shard is configured. */
 type Place = { number: number; dir: string; isTemporary: boolean; http: HeldPort; native: HeldPort }
 
 async function placeFor(number: number, parent: string | undefined): Promise<Place> {
@@ -189,7 +189,7 @@ async function configure(
   }
 }
 
-/** Left to itself, a server that has nothing to do looks about once a second whether there is something to merge or to mutate. */
+/** By default, an idle server checks only about once a second for parts to merge or mutate. */
 const EAGER = Object.entries({
   thread_sleep_seconds_random_part: 0.01,
   thread_sleep_seconds_if_nothing_to_do: 0.01,
@@ -235,7 +235,7 @@ function escapeXml(text: string): string {
 }
 
 /**
- * One statement's answer, tab-separated unless it says otherwise, without the last line feed.
+ * One statement's answer, without the last line feed. Tab-separated unless the statement says otherwise.
  * @throws {Error} with the server's answer when it refuses
  */
 export async function queryClickhouse(
@@ -243,10 +243,10 @@ export async function queryClickhouse(
   sql: string,
   database = 'default',
 ): Promise<string> {
-  // Without waiting, an error that comes after the first rows would be told in the body alone.
+  // Without waiting, an error after the first rows would appear only in the body.
   const response = await fetch(`${httpUrl}/?wait_end_of_query=1&database=${encodeURIComponent(database)}`, {
     method: 'POST',
-    // A connection kept from before the server was killed would fail the next statement.
+    // A connection from before the server was killed would fail the next statement.
     headers: { connection: 'close' },
     body: sql,
     signal: AbortSignal.timeout(60_000),

@@ -1,10 +1,11 @@
 import { after } from 'node:test'
 import { type ClickhouseCluster, startClickhouseCluster } from './clickhouse.ts'
-import { ensureInstalled } from './install.ts'
 import { createDatabase, type Database, type DatabaseOptions, startMysql } from './mysql.ts'
 import { type PostgresDatabase, startPostgres } from './postgres.ts'
 import { callApi, createVhost, startRabbitmq, type Vhost } from './rabbitmq.ts'
 import { TEST_SERVERS, type TestServers } from './shared-servers.ts'
+import { ensureParts } from './stack-install.ts'
+import { chosenStack } from './stacks.ts'
 
 export type TestVhost = Vhost & {
   /** The broker's management API: `api('PUT', '/policies/VHOST/NAME', {...})`. */
@@ -12,7 +13,7 @@ export type TestVhost = Vhost & {
 }
 
 /**
- * A virtual host of its own for a test, on the run's shared broker; deleted after the file's last test.
+ * A new virtual host for a test, on the run's shared broker. It is deleted after the file's last test.
  * @param name one that nobody else has; made up where it does not matter
  */
 export async function testRabbitmq(name?: string): Promise<TestVhost> {
@@ -22,7 +23,7 @@ export async function testRabbitmq(name?: string): Promise<TestVhost> {
   return { ...vhost, api: (method, path, body) => callApi(broker, method, path, body) }
 }
 
-/** A new, empty database for a test, on the run's shared server. It stays until the server goes. */
+/** A new, empty database for a test, on the run's shared server. It stays as long as the server. */
 export async function testMysql(options?: DatabaseOptions): Promise<Database> {
   return createDatabase(shared()?.mysql ?? (await ownMysql()), undefined, options)
 }
@@ -33,8 +34,8 @@ export async function testPostgres(): Promise<PostgresDatabase> {
 }
 
 /**
- * A cluster of two shards, the test file's own: it starts in less than a second, and is installed and started for
- * those alone who ask. Each test takes a `database()` of its own.
+ * A cluster of two shards for this test file alone. It starts in less than a second, and is installed and started only for the
+ * files that ask. Each test takes a `database()` of its own.
  */
 export function testClickhouse(): Promise<ClickhouseCluster> {
   return ownClickhouse()
@@ -50,11 +51,11 @@ function shared(): TestServers | undefined {
   return json ? (JSON.parse(json) as TestServers) : undefined
 }
 
-// A test file run by hand, alone, has servers of its own, started when first asked for; a ClickHouse always is.
+// A test file that is run alone starts its own servers when it first asks for them. ClickHouse is never shared.
 const ownRabbitmq = once(startRabbitmq)
 const ownMysql = once(startMysql)
 const ownPostgres = once(async () => {
-  await ensureInstalled(['postgres'], console.log)
+  await ensureParts(['postgres'], chosenStack(), console.log)
   return startPostgres()
 })
 const ownClickhouse = once(startClickhouseCluster)

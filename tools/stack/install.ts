@@ -9,15 +9,15 @@ import { findProgram } from './programs.ts'
 import { findRabbitmq } from './rabbitmq-node.ts'
 
 type Package = {
-  /** Debian's and Ubuntu's names. */
+  /** Package names in Debian and Ubuntu. */
   packages: string[]
-  /** What of it is started, here and by the tests. */
+  /** The programs of these packages that tools and tests start. */
   programs: string[]
-  /** How to tell that it is there; where nothing is said, by its programs. */
+  /** Whether the part is installed. Default: whether its programs are there. */
   isThere?: () => boolean
 }
 
-/** What can be installed. A minimal Debian has nothing of it. */
+/** What can be installed. A minimal Debian has none of it. */
 const PARTS = {
   rabbitmq: {
     packages: ['rabbitmq-server'],
@@ -31,39 +31,40 @@ const PARTS = {
   postgres: {
     packages: ['postgresql'],
     programs: [],
-    isThere: () => findPostgres() !== undefined,
+    isThere: () => findPostgres(null) !== undefined,
   },
   php: {
     packages: ['php-cli', 'php-amqplib', 'php-mbstring', 'php-mysql'],
     programs: ['php'],
     isThere: hasPhp,
   },
-  // For packages/laravel: Debian has its style checker up to release 12 alone.
+  // For packages/laravel. Debian has this style checker only up to release 12.
   phpcs: { packages: ['php-codesniffer'], programs: ['phpcs'] },
   pika: { packages: ['python3-pika'], programs: ['python3'], isThere: () => findPython() !== undefined },
   curl: { packages: ['curl'], programs: ['curl'] },
   'amqp-tools': { packages: ['amqp-tools'], programs: ['amqp-publish'] },
   chromium: {
-    // A browser without any font draws no text at all.
+    // Without any font, a browser draws no text.
     packages: ['chromium', 'fonts-dejavu-core'],
     programs: ['chromium'],
     isThere: () => findChromium() !== undefined,
   },
-  // A power cut is tried on a disk in a file; where none can be made, strace tells what was synced before what.
+  // For power-cut tests on a disk in a file. Where none can be made, strace shows the order of syncs.
   disk: { packages: ['mount', 'e2fsprogs'], programs: ['mount', 'umount', 'mkfs.ext4'] },
   strace: { packages: ['strace'], programs: ['strace'] },
-  // What scripts talk to the relay's socket with.
+  // Scripts use it to talk to the relay's socket.
   socat: { packages: ['socat'], programs: ['socat'] },
   netcat: { packages: ['netcat-openbsd'], programs: ['nc.openbsd'] },
-  // Of it nothing runs: it reads units, and hands over sockets.
+  // It does not run here; its tools check units and pass sockets.
   systemd: { packages: ['systemd'], programs: ['systemd-analyze', 'systemd-socket-activate'] },
   debootstrap: { packages: ['debootstrap'], programs: ['debootstrap'] },
   containers: {
-    // netavark and aardvark-dns are the networks and their names, for which iptables is needed; runc, as crun takes no cgroups of version 1.
+    // netavark and aardvark-dns provide the networks and their names, and need iptables; runc, because crun does not support
+    // cgroups version 1.
     packages: ['podman', 'buildah', 'runc', 'netavark', 'aardvark-dns', 'iptables', 'iproute2'],
     programs: ['podman', 'runc', 'iptables', 'ip'],
   },
-  // Where a ClickHouse has replicas, it tells who was first.
+  // With ClickHouse replicas, it decides which came first.
   zookeeper: {
     packages: ['libzookeeper-java', 'default-jre-headless'],
     programs: ['java'],
@@ -75,10 +76,13 @@ export type Part = keyof typeof PARTS
 
 const ONLY_ELSEWHERE: readonly Part[] = ['debootstrap', 'containers', 'phpcs', 'zookeeper', 'postgres']
 
-/** What `npm test` needs: all of it, but for what makes other stacks, what runs containers, and what `npm run test:laravel`, `test:clickhouse` and `test:postgres` have. */
+/**
+ * What `npm test` needs: every part, except those for other stacks, for containers, and for `npm run test:laravel`,
+ * `test:clickhouse` and `test:postgres`.
+ */
 export const EVERY_PART = (Object.keys(PARTS) as Part[]).filter(part => !ONLY_ELSEWHERE.includes(part))
 
-/** Every program that `ensureInstalled` can bring. */
+/** Every program that `ensureInstalled` can install. */
 export const INSTALLED_PROGRAMS = Object.values(PARTS).flatMap(({ programs }) => programs)
 
 const PHP_CHECK = `
@@ -93,11 +97,11 @@ function hasPhp(): boolean {
     execFileSync(php, ['-d', 'display_errors=0', '-r', PHP_CHECK], { stdio: 'ignore' })
     return true
   } catch {
-    return false // PHP without the libraries: to be installed.
+    return false // PHP without the libraries: they have to be installed.
   }
 }
 
-/** A Python that has pika: the one that packages install for need not be the first in PATH. */
+/** A Python that has pika. The Python that packages install for need not be the first in PATH. */
 export function findPython(): string | undefined {
   return ['/usr/bin/python3', findProgram('python3')].find(python => python !== undefined && hasPika(python))
 }
@@ -107,14 +111,14 @@ function hasPika(python: string): boolean {
     execFileSync(python, ['-c', 'import pika'], { stdio: 'ignore' })
     return true
   } catch {
-    return false // No such Python, or one without it: to be installed.
+    return false // No such Python, or one without pika: it has to be installed.
   }
 }
 
 const run = promisify(execFile)
 
 /**
- * Makes sure that the parts are installed, by apt where we may, and that no service of theirs runs because of it.
+ * Makes sure that the parts are installed, by apt if we have the rights, and that none of their services is started.
  * @param say is called with a line of text for each step that has to be done
  * @throws {Error} whose message says what to install by hand
  */
@@ -122,7 +126,7 @@ export async function ensureInstalled(parts: Part[], say: (line: string) => void
   if (missingOf(parts).length === 0) return
   const turn = await holdInstall(say)
   try {
-    // Another run may have installed them while we waited for our turn.
+    // Another run may have installed them while we waited for the lock.
     const missing = missingOf(parts)
     if (missing.length === 0) return
     const root = await becomeRoot()
@@ -156,20 +160,20 @@ function byHand(missing: Part[]): string {
   ].join('\n')
 }
 
-/** The words to put before a command so that root runs it; nothing if we may not. */
+/** The prefix that runs a command as root; undefined if we cannot become root. */
 async function becomeRoot(): Promise<string[] | undefined> {
   if (process.getuid?.() === 0) return []
   const sudo = findProgram('sudo')
   if (!sudo) return undefined
   return run(sudo, ['-n', 'true']).then(
     () => [sudo, '-n'],
-    () => undefined, // It would ask for a password.
+    () => undefined, // sudo would ask for a password.
   )
 }
 
 const INSTALL_TIMEOUT_MS = 15 * 60_000
 
-/** Waits until no other run of ours on this machine installs: apt's own locks do not cover its lists. */
+/** Waits until no other run of ours on this machine installs anything: apt's own locks do not cover its lists. */
 export async function holdInstall(say: (line: string) => void): Promise<{ release(): void }> {
   const deadline = Date.now() + INSTALL_TIMEOUT_MS
   let told = false
@@ -186,9 +190,9 @@ export async function holdInstall(say: (line: string) => void): Promise<{ releas
 }
 
 /**
- * Packages ask /usr/sbin/policy-rc.d whether they may start their service. apt runs these two itself, under its
- * lock, right before and after dpkg: whoever else installs meanwhile waits, and never meets our answer. One that
- * is there already is left as it is; one that a killed run of ours left behind is recognised by its last line.
+ * Packages ask /usr/sbin/policy-rc.d whether they may start their service. apt runs these two commands itself, under its lock,
+ * right before and after dpkg, so no other installation ever sees our answer. An existing policy-rc.d is left as it is; one that
+ * a killed run of ours left behind is recognised by its last line.
  */
 const POLICY = '/usr/sbin/policy-rc.d'
 const MARK = '# postviews: only while it installs; remove this file if it is still here'
@@ -206,7 +210,7 @@ async function install(root: string[], packages: string[], withRabbitmq: boolean
     '-q',
     '-y',
   ]
-  // Old or partly unreachable lists are often enough: whether they are, the install itself will tell.
+  // Old or partly unreachable lists are often enough; if they are not, the installation fails and says so.
   await runAs(aptGet, ['update']).catch(() => {})
   try {
     await runAs(aptGet, [
@@ -221,7 +225,7 @@ async function install(root: string[], packages: string[], withRabbitmq: boolean
   } catch (error) {
     throw new Error(`apt-get could not install ${packages.join(' ')}:\n${tail(error)}`, { cause: error })
   }
-  // The package would have systemd start its own broker at the next boot, which nobody here asked for.
+  // The package would make systemd start its own broker at the next boot, which nobody asked for.
   if (withRabbitmq && existsSync('/usr/bin/systemctl')) {
     await runAs(root, ['systemctl', '--quiet', 'disable', 'rabbitmq-server']).catch(() => {})
   }
@@ -232,7 +236,7 @@ function runAs(prefix: string[], args: string[]): Promise<unknown> {
   return run(program, rest, { timeout: INSTALL_TIMEOUT_MS, maxBuffer: 64 * 1024 * 1024 })
 }
 
-/** The last lines of what a failed command printed. */
+/** The last lines of a failed command's output. */
 function tail(error: unknown): string {
   const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
   const lines = `${stdout.trimEnd()}\n${stderr.trimEnd()}`.trim().split('\n')

@@ -1,4 +1,4 @@
-/** A real Laravel, as Debian unstable packages it, in a root of its own: for the tests and the benchmark of packages/laravel. */
+/** A real Laravel, as Debian unstable packages it, in its own root: for the tests and the benchmark of packages/laravel. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,10 +26,11 @@ const LARAVEL = {
 }
 
 /**
- * Makes sure that it is there: a minute, and half a gigabyte that stays in the cache folder. Remove that folder to have newer versions.
+ * Makes sure that the root is installed: takes a minute, and half a gigabyte in the cache folder. Remove that folder to get newer
+ * versions.
  * @param say is called with a line of text for each step that has to be done
  * @returns the root, for `commandIn`
- * @throws {NotInstallableToday} on days on which the packages of unstable do not fit each other
+ * @throws {NotInstallableToday} when the packages of unstable do not fit each other today
  * @throws {Error} whose message says what is not allowed here
  */
 export async function ensureLaravelRoot(say: (line: string) => void): Promise<string> {
@@ -46,7 +47,7 @@ export async function ensureLaravelRoot(say: (line: string) => void): Promise<st
   return root
 }
 
-/** What it has: `{ laravel: '13.31.0', amqplib: '3.7.5', php: '8.4' }`. */
+/** The installed versions: `{ laravel: '13.31.0', amqplib: '3.7.5', php: '8.4' }`. */
 export function laravelVersions(root: string): { laravel: string; amqplib: string; php: string } {
   const constantOf = (file: string) =>
     /const VERSION = '([\d.]+)'/.exec(readFileSync(join(root, 'usr/share/php', file), 'utf8'))![1]!
@@ -57,7 +58,7 @@ export function laravelVersions(root: string): { laravel: string; amqplib: strin
   }
 }
 
-/** Debian has it in its paths: `/etc/php/8.4/fpm`. */
+/** Read from Debian's paths: `/etc/php/8.4/fpm`. */
 function phpVersion(root: string): string {
   return readdirSync(join(root, 'etc/php')).at(-1)!
 }

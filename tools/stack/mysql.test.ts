@@ -58,7 +58,7 @@ describe('a private MariaDB', () => {
       answered = true
       return rows
     })
-    // A server that was not paused answers this in the meantime.
+    // A server that is not paused would answer within this time.
     await query(neighbour.url, 'SELECT SLEEP(0.3)')
     assert.equal(answered, false)
     server.resume()

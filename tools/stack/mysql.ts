@@ -14,7 +14,7 @@ export type MysqlOptions = {
   dir?: string
   /** More arguments for the server: `--innodb-buffer-pool-size=1G`. */
   args?: string[]
-  /** Whose server; null for this machine's own. Default: the stack that was chosen. */
+  /** The stack whose server to start; null for this machine's own. Default: the chosen stack. */
   stack?: Stack | null
 }
 
@@ -22,7 +22,7 @@ export type MysqlOptions = {
 export type MysqlAddress = {
   /** `mysql://root@127.0.0.1:PORT/`, without a database. */
   url: string
-  /** MySQL; else MariaDB. */
+  /** True for MySQL, false for MariaDB. */
   isMysql: boolean
 }
 
@@ -39,7 +39,7 @@ export type Mysql = MysqlAddress & {
   readonly pid: number
   /** A new, empty database, so that tests sharing this server do not see each other. */
   database(name?: string, options?: DatabaseOptions): Promise<Database>
-  /** One that stays; made if there is none of that name. Its URL. */
+  /** A permanent database, created if there is none of that name. Returns its URL. */
   ensureDatabase(name: string): Promise<string>
   stop(options?: StopOptions): Promise<void>
   /** SIGKILL. */
@@ -54,11 +54,11 @@ export type Mysql = MysqlAddress & {
 
 interface Programs {
   server: string
-  /** What makes MariaDB's data folder; MySQL's server makes its own. */
+  /** The program that creates MariaDB's data folder; null for MySQL, whose server creates it. */
   install: string | null
 }
 
-/** The programs a private server needs, of this machine or in a stack's root; undefined where one is missing. */
+/** The programs of a private server, from this machine or a stack's root; undefined if one is missing. */
 function findMysql(root: string | null, isMysql: boolean): Programs | undefined {
   if (isMysql) {
     const server = findStackProgram(root, 'mysqld')
@@ -66,13 +66,13 @@ function findMysql(root: string | null, isMysql: boolean): Programs | undefined 
   }
   const server = findStackProgram(root, 'mariadbd')
   const install = findStackProgram(root, 'mariadb-install-db')
-  // mariadb-install-db runs this one, and Debian has it in the client's package.
+  // mariadb-install-db runs this program, which Debian ships in the client's package.
   return server && install && findStackProgram(root, 'my_print_defaults') ? { server, install } : undefined
 }
 
 /**
- * Starts a server of our own, on 127.0.0.1 alone, with the server's default settings: every commit is on the disk
- * before it is answered. It ends with this process.
+ * Starts a server of our own, on 127.0.0.1 only, with the server's default settings: every commit is on disk before it is
+ * answered. It ends with this process.
  * @throws {StartFailed} with the tail of its log
  */
 export async function startMysql(options: MysqlOptions = {}): Promise<Mysql> {
@@ -97,7 +97,7 @@ async function startOnce(options: MysqlOptions): Promise<Mysql> {
       '--no-defaults',
       ...asThisUser(),
       `--datadir=${join(dir, 'data')}`,
-      // A server that starts removes whatever its like have left in a shared one, of others that run as well.
+      // In a shared folder, a starting server deletes the temporary files of other servers, even of those that run.
       `--tmpdir=${dir}`,
       `--socket=${join(dir, 'mysql.sock')}`,
       `--pid-file=${join(dir, 'mysql.pid')}`,
@@ -110,7 +110,7 @@ async function startOnce(options: MysqlOptions): Promise<Mysql> {
     cwd: dir,
     logFile: join(dir, 'mysql.log'),
     ...(options.dir ? {} : { removeDir: dir }),
-    // It greets whoever connects, once it is ready for them.
+    // Once it is ready, it greets each connection.
     ready: () => answers(port),
     startTimeoutMs: 60_000,
     stopTimeoutMs: 60_000,
@@ -174,15 +174,15 @@ async function createDataDir(
   await run(program!, args)
 }
 
-/** The package without its service has no such folder, and the server insists on it. */
+/** The package without its service has no such folder, which the server requires by default. */
 const MYSQL_ALONE = ['--secure-file-priv=NULL']
 
-/** Started by root, the server insists on being told that this is meant. */
+/** A server started by root requires this option as a confirmation. */
 function asThisUser(): string[] {
   return process.getuid?.() === 0 ? ['--user=root'] : []
 }
 
-/** A new, empty database of a running server, also one that another process has started. */
+/** A new, empty database on a running server, which another process may have started. */
 export async function createDatabase(
   address: MysqlAddress,
   name = `d_${randomBytes(6).toString('hex')}`,

@@ -4,10 +4,10 @@ import { ensurePackage } from './registry-package.ts'
 const NODES_PACKAGE = join(import.meta.dirname, '..', 'nodes')
 
 /**
- * The Nodes that `@postviews/client` promises to work on, as programs: the oldest, those between, and this one. The older
- * ones are downloaded by the first who asks.
+ * Programs of the Node versions that `@postviews/client` supports: the oldest, those between, and this one. The first call
+ * downloads the older ones.
  * @param say is called with a line of text for each step that has to be done
- * @throws {Error} with what npm said
+ * @throws {Error} with npm's output
  */
 export async function clientNodes(say: (line: string) => void): Promise<string[]> {
   await ensurePackage({ folder: NODES_PACKAGE, name: 'Node 20 and 22', size: '80 MB' }, say)

@@ -12,7 +12,7 @@ import { hasEnded } from './proc.ts'
 
 type Started = { pids: number[]; dirs: string[]; ports: number[] }
 
-/** Starts one server of each kind, tells where they are, and then does nothing for ever. */
+/** Starts one server of each kind, prints where they are, and then waits for ever. */
 const STARTER = `
 import { startClickhouse } from '${join(import.meta.dirname, 'clickhouse.ts')}'
 import { startMysql } from '${join(import.meta.dirname, 'mysql.ts')}'

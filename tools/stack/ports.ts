@@ -1,16 +1,16 @@
 import { createServer, type Server } from 'node:net'
 
-/** Something no other run on this machine has while we hold it; the kernel gives it back however we end. */
+/** A name that no other run on this machine gets while we hold it. The kernel releases it however we end. */
 export type Hold = { release(): void }
 export type HeldPort = Hold & { port: number }
 
-// Below Linux's ephemeral range (32768 and up), so that no outgoing connection is given the number meanwhile.
+// Below Linux's ephemeral range (32768 and up), so that no outgoing connection gets the port meanwhile.
 const FIRST_PORT = 20_000
 const LAST_PORT = 32_000
 
 /**
- * A TCP port of 127.0.0.1 that nothing listens on and that no other run holds. Nothing listens on it afterwards
- * either: the server it is meant for may still find it taken by a stranger and must then be given another.
+ * A free TCP port of 127.0.0.1 that no other run holds. It stays unused until the server binds it, so a stranger may take it first.
+ * The server must then be given another port.
  */
 export async function holdFreePort(): Promise<HeldPort> {
   for (let tries = 0; tries < 200; tries++) {
@@ -24,9 +24,8 @@ export async function holdFreePort(): Promise<HeldPort> {
 }
 
 /**
- * Takes a name for this run, or gives nothing if another run has it. The name is an abstract Unix socket: the
- * kernel lets it go when the process ends, so there is no stale lock file to reason about. Linux only; elsewhere
- * nothing is held.
+ * Takes a name for this run; undefined if another run has it. The name is an abstract Unix socket, which the kernel releases when
+ * the process ends, so there are no stale lock files. Linux only; elsewhere nothing is held.
  */
 export async function hold(name: string): Promise<Hold | undefined> {
   if (process.platform !== 'linux') return { release: () => {} }

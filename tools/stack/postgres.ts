@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { holdFreePort } from './ports.ts'
 import { Server, type StopOptions, startOnFreePorts } from './server.ts'
+import { chosenStack, commandIn, rootOf } from './stacks.ts'
 
 /** Tells another process where the server is. */
 export type PostgresAddress = {
@@ -35,18 +36,22 @@ export type Postgres = PostgresAddress & {
 const run = promisify(execFile)
 const VERSIONS = '/usr/lib/postgresql'
 
-/** The folder with the programs of the newest PostgreSQL that Debian installed; undefined if there is none. */
-export function findPostgres(): string | undefined {
-  if (!existsSync(VERSIONS)) return undefined
-  const versions = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a))
+/**
+ * The folder with the programs of the newest PostgreSQL that Debian installed; undefined if there is none.
+ * @param root a stack's root: the folder is a path inside it; null for this machine
+ */
+export function findPostgres(root: string | null): string | undefined {
+  const here = (path: string) => (root ?? '') + path
+  if (!existsSync(here(VERSIONS))) return undefined
+  const versions = readdirSync(here(VERSIONS)).sort((a, b) => Number(b) - Number(a))
   return versions
     .map(version => join(VERSIONS, version, 'bin'))
-    .find(bin => existsSync(join(bin, 'postgres')))
+    .find(bin => existsSync(here(join(bin, 'postgres'))))
 }
 
 /**
- * Starts a server of our own that listens on 127.0.0.1 only. It has PostgreSQL's default settings, so a commit is on the disk
- * before it is answered. The server ends with this process.
+ * Starts a server of our own, from the chosen stack, that listens on 127.0.0.1 only. It has PostgreSQL's default settings, so a
+ * commit is on the disk before it is answered. The server ends with this process.
  * @throws {StartFailed} with the tail of its log
  */
 export function startPostgres(): Promise<Postgres> {
@@ -54,33 +59,29 @@ export function startPostgres(): Promise<Postgres> {
 }
 
 async function startOnce(): Promise<Postgres> {
-  const bin = findPostgres()
+  const root = rootOf(chosenStack())
+  const bin = findPostgres(root)
   if (bin === undefined) throw new Error('PostgreSQL is not installed')
   const dir = await mkdtemp(join(await realpath(tmpdir()), 'postviews-postgres-'))
   const as = await notRoot()
   if (as !== undefined) chownSync(dir, as.uid, as.gid)
   const inUse =
     as === undefined ? [] : ['setpriv', `--reuid=${as.uid}`, `--regid=${as.gid}`, '--clear-groups']
+  const inRoot = (program: string, ...args: string[]) =>
+    commandIn(root, dir, [...inUse, join(bin, program), ...args])
   const data = join(dir, 'data')
   const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: dir, LANG: 'C.UTF-8' }
   const { port, release } = await holdFreePort()
   const url = `postgres://postgres@127.0.0.1:${port}/`
   const server = new Server({
     name: 'PostgreSQL',
-    command: [
-      ...inUse,
-      join(bin, 'postgres'),
-      ...[
-        '-D',
-        data,
-        '-p',
-        String(port),
-        '-c',
-        'listen_addresses=127.0.0.1',
-        '-c',
-        `unix_socket_directories=${dir}`,
-      ],
-    ],
+    command: inRoot(
+      'postgres',
+      ...['-D', data],
+      ...['-p', String(port)],
+      ...['-c', 'listen_addresses=127.0.0.1'],
+      ...['-c', `unix_socket_directories=${dir}`],
+    ),
     env,
     cwd: dir,
     logFile: join(dir, 'postgres.log'),
@@ -94,24 +95,19 @@ async function startOnce(): Promise<Postgres> {
     if (!options?.keep) release()
   }
   try {
-    const initdb = [
-      ...inUse,
-      join(bin, 'initdb'),
-      '-D',
-      data,
-      '-U',
-      'postgres',
-      '-A',
-      'trust',
-      '-E',
-      'UTF8',
+    const [initdb, ...args] = inRoot(
+      'initdb',
+      ...['-D', data],
+      ...['-U', 'postgres'],
+      ...['-A', 'trust'],
+      ...['-E', 'UTF8'],
       '--no-sync',
-    ]
+    )
     const exists = await access(data).then(
       () => true,
       () => false,
     )
-    if (!exists) await run(initdb[0]!, initdb.slice(1), { cwd: dir, env })
+    if (!exists) await run(initdb!, args, { cwd: dir, env })
     await server.start()
   } catch (error) {
     await end()

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** What the kernel knows of a process, read from /proc: for tests that look whether something is left, or exposed. */
+/** What the kernel knows about a process, read from /proc: for tests that check whether something is left behind, or exposed. */
 
-/** True when no such process runs; one that nobody has reaped yet has ended all the same. */
+/** True when no such process runs. A zombie counts as ended. */
 export function hasEnded(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -12,7 +12,7 @@ export function hasEnded(pid: number): boolean {
   }
 }
 
-/** The TCP addresses a process listens on: `127.0.0.1:5672`, `[::1]:4369`; other IPv6 ones as hexadecimal digits. */
+/** The TCP addresses that a process listens on: `127.0.0.1:5672`, `[::1]:4369`; other IPv6 addresses as hexadecimal digits. */
 export function listeningAddresses(pid: number): string[] {
   const sockets = new Set<string>()
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
@@ -29,7 +29,7 @@ export function listeningAddresses(pid: number): string[] {
   return addresses.sort()
 }
 
-/** The process of ours that listens on 127.0.0.1:port. */
+/** The pid of our process that listens on 127.0.0.1:port. */
 export function listenerOn(port: number): number | undefined {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
@@ -38,7 +38,7 @@ export function listenerOn(port: number): number | undefined {
       try {
         return listeningAddresses(pid).includes(`127.0.0.1:${port}`)
       } catch {
-        return false // It has ended since, or belongs to another user.
+        return false // The process has ended meanwhile, or belongs to another user.
       }
     })
 }
@@ -50,7 +50,7 @@ function linkOf(file: string): string {
   try {
     return readlinkSync(file)
   } catch {
-    return '' // Closed since it was listed.
+    return '' // The descriptor was closed after it was listed.
   }
 }
 

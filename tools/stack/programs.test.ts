@@ -1,4 +1,4 @@
-/** A minimal Debian has few programs: what tools and tests start is among them, or is installed by us. */
+/** A minimal Debian has few programs: those that tools and tests start are among them, or we install them. */
 
 import assert from 'node:assert/strict'
 import { glob, readFile } from 'node:fs/promises'
@@ -9,13 +9,13 @@ import { INSTALLED_PROGRAMS } from './install.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const SOURCES = ['tools/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', '{packages,examples}/*/src/**/*.test.ts']
 
-/** Of packages that every Debian has (`Essential: yes`), and what the README asks for. */
+/** From packages that every Debian has (`Essential: yes`), and what the README requires. */
 const ALWAYS_THERE =
   'cat cp dpkg-query env head id npm nsenter prlimit sh sleep touch true truncate unshare'.split(' ')
 const ELSEWHERE = new Map([
-  ['apt-get', 'tools/stack/install.ts'], // Without it nothing is installed.
-  ['sudo', 'tools/stack/install.ts'], // Root needs none.
-  ['git', 'tools/copies.ts'], // Has made the checkout that this copies.
+  ['apt-get', 'tools/stack/install.ts'], // Without it nothing can be installed.
+  ['sudo', 'tools/stack/install.ts'], // Root does not need it.
+  ['git', 'tools/copies.ts'], // The checkout was made with it.
 ])
 
 test('every program that is started is in a minimal Debian, or we install it', async () => {
@@ -27,7 +27,7 @@ test('every program that is started is in a minimal Debian, or we install it', a
       assert.ok(known.has(program) || ELSEWHERE.get(program) === path, `${path} starts ${program}`)
     }
   }
-  // Each way to start one is seen.
+  // The patterns find each way to start a program.
   for (const program of ['cp', 'head', 'mkfs.ext4', 'mount', 'php', 'strace', 'unshare']) {
     assert.ok(started.has(program), `nothing starts ${program}`)
   }

@@ -1,10 +1,10 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** Where servers are put that a user's PATH often leaves out. */
+/** Folders with servers that a user's PATH often lacks. */
 const SYSTEM_DIRS = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/opt/homebrew/sbin', '/opt/homebrew/bin']
 
-/** The full path of a program, looked for in `firstDirs`, then in PATH, then where systems put servers. */
+/** The full path of a program. It is searched for in `firstDirs`, then in PATH, then in the folders where systems put servers. */
 export function findProgram(name: string, firstDirs: string[] = []): string | undefined {
   const path = (process.env['PATH'] ?? '').split(delimiter).filter(dir => dir !== '')
   return [...firstDirs, ...path, ...SYSTEM_DIRS].map(dir => join(dir, name)).find(isExecutable)

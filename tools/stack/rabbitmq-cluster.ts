@@ -1,4 +1,4 @@
-/** Several nodes of RabbitMQ that are one broker, for what can happen to one of them. */
+/** A RabbitMQ cluster of several nodes, for tests of what can happen to one of them. */
 
 import { mkdtemp, realpath } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -19,13 +19,13 @@ import { chosenStack, rootOf, type Stack } from './stacks.ts'
 export interface ClusterOptions {
   /** Default 3. */
   nodes?: number
-  /** Whose RabbitMQ; null for this machine's own. Default: the stack that was chosen. */
+  /** The stack whose RabbitMQ to start; null for this machine's own. Default: the chosen stack. */
   stack?: Stack | null
   /** Lines to add to each node's rabbitmq.conf. */
   config?: readonly string[]
 }
 
-/** A virtual host, as each node of the cluster is asked for it, in the order of the nodes. */
+/** A virtual host: its URL on each node of the cluster, in the order of the nodes. */
 export interface ClusterVhost {
   name: string
   urls: string[]
@@ -33,20 +33,20 @@ export interface ClusterVhost {
 
 export interface RabbitmqCluster {
   readonly nodes: readonly ClusterNode[]
-  /** The default virtual host, as each node is asked for it: `amqp://guest:guest@127.0.0.1:PORT`. */
+  /** The URL of the default virtual host on each node: `amqp://guest:guest@127.0.0.1:PORT`. */
   readonly urls: string[]
   readonly dir: string
-  /** The process of the epmd that the nodes share. */
+  /** The pid of the epmd that the nodes share. */
   readonly epmdPid: number
   /** A new virtual host, so that tests sharing this cluster do not see each other. */
   vhost(name?: string): Promise<ClusterVhost>
   /**
-   * The node that leads a quorum queue, as a node that is well says; undefined while there is none. Takes a second or two.
+   * The leader of a quorum queue, as a healthy node reports it; undefined while there is none. Takes a second or two.
    */
   leaderOf(queue: string, vhost?: string): Promise<ClusterNode | undefined>
-  /** Cuts the node off from the others, which it can no longer reach either; clients reach it all the same. */
+  /** Cuts the node off from the other nodes, in both directions. Clients still reach it. */
   isolate(node: ClusterNode): Promise<void>
-  /** Lets it reach the others again. */
+  /** Reconnects the node with the others. */
   heal(node: ClusterNode): Promise<void>
   stop(): Promise<void>
 }
@@ -70,12 +70,12 @@ export class ClusterNode {
     this.#node = node
   }
 
-  /** It runs, and nothing was done to it. */
+  /** It runs, and is neither paused nor isolated. */
   get isWell(): boolean {
     return this.#server.isRunning && !this.#isPaused && !this.isIsolated
   }
 
-  /** The process of the node itself. */
+  /** The pid of the node itself. */
   get pid(): number {
     return this.#server.pid
   }
@@ -84,12 +84,12 @@ export class ClusterNode {
     return this.#node.server
   }
 
-  /** rabbitmqctl on this node; gives what it printed. Takes a second or two. */
+  /** Runs rabbitmqctl on this node and returns its output. Takes a second or two. */
   ctl(...args: string[]): Promise<string> {
     return this.#node.ctl(...args)
   }
 
-  /** Settles once it answers clients. */
+  /** Settles once the node answers clients. */
   async start(): Promise<void> {
     this.#isPaused = false
     this.isIsolated = false
@@ -101,18 +101,18 @@ export class ClusterNode {
     return this.#server.kill()
   }
 
-  /** In the orderly way, as before maintenance; its files stay for `start`. */
+  /** An orderly stop, as before maintenance; its files stay for `start`. */
   stop(): Promise<void> {
     return this.#server.stop({ keep: true })
   }
 
-  /** Stopped in the orderly way, and started again. */
+  /** An orderly stop, and a new start. */
   async restart(): Promise<void> {
     await this.stop()
     await this.start()
   }
 
-  /** SIGSTOP: it keeps its connections, and answers nothing on them. */
+  /** SIGSTOP: the node keeps its connections, but answers nothing. */
   pause(): void {
     this.#isPaused = true
     this.#server.pause()
@@ -130,7 +130,7 @@ export class ClusterNode {
 }
 
 /**
- * Starts a cluster of our own, on 127.0.0.1 alone: other ports, files, names and epmd than any broker that may run on this
+ * Starts a cluster of our own, on 127.0.0.1 only. Its ports, files, names and epmd differ from those of any other broker on this
  * machine. It ends with this process.
  *
  * @throws {StartFailed} with the tail of a log
@@ -164,7 +164,7 @@ async function startOnce(options: ClusterOptions): Promise<RabbitmqCluster> {
   }
 
   const stop = async () => {
-    // Each removes its own files, and epmd, as the last, the folder that they share.
+    // Each node removes its own files; epmd comes last and removes the folder that they share.
     await Promise.all(nodes.map(node => node.discard()))
     await epmd.stop()
     held.release()
@@ -203,7 +203,7 @@ async function startOnce(options: ClusterOptions): Promise<RabbitmqCluster> {
     },
     isolate: async node => {
       node.isIsolated = true
-      // Nodes with different cookies do not connect; the cookie for rabbitmqctl stays the true one.
+      // Nodes with different cookies do not connect. rabbitmqctl keeps the right cookie.
       await node.ctl(
         'eval',
         `[begin erlang:set_cookie(N, bad), erlang:disconnect_node(N) end || N <- [${others(node)}]].`,
@@ -217,7 +217,7 @@ async function startOnce(options: ClusterOptions): Promise<RabbitmqCluster> {
   }
 }
 
-/** Asks the queue's members themselves: what the management API says of its leader may be some seconds old. */
+/** Asks the queue's members themselves: the management API may report a leader of some seconds ago. */
 function leaderQuery(queue: string, vhost: string): string {
   const name = `rabbit_misc:r(<<"${vhost}">>, queue, <<"${queue}">>)`
   return `

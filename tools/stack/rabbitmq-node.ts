@@ -1,4 +1,4 @@
-/** One node of a private RabbitMQ: its files, the environment that keeps it apart from all others, its process and its epmd. */
+/** One node of a private RabbitMQ: its files, the environment that isolates it from all others, its process and its epmd. */
 
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -25,11 +25,11 @@ export interface NodePorts {
 
 export interface NodePlace {
   programs: RabbitmqPrograms
-  /** Of a stack; null where the programs are this machine's own. */
+  /** The stack's root; null where the programs are this machine's own. */
   root: string | null
-  /** The nodes that share it know each other: the cookie is there, and all of their files are below it. */
+  /** Nodes with the same home know each other: it holds the cookie, and all of their files. */
   home: string
-  /** Of this node alone. */
+  /** The folder of this node alone. */
   dir: string
   /** `postviews@localhost` */
   name: string
@@ -37,23 +37,23 @@ export interface NodePlace {
   plugins: readonly string[]
   /** Lines to add to rabbitmq.conf. */
   config: readonly string[]
-  /** Removes `dir` when it stops for good, or when this process dies. */
+  /** Whether `dir` is removed when the node stops for good, or when this process dies. */
   isTemporary: boolean
 }
 
 export interface RabbitmqNode {
   server: Server
-  /** rabbitmqctl; gives what it printed. */
+  /** Runs rabbitmqctl and returns its output. */
   ctl(...args: string[]): Promise<string>
 }
 
 const BIN_DIR = '/usr/lib/rabbitmq/bin'
 const AMQP_PROTOCOL_HEADER = 'AMQP\x00\x00\x09\x01'
-/** Length 1, request `n`: the names that are registered. epmd says nothing unasked. */
+/** Length 1, request `n`: asks for the registered names. epmd sends nothing unasked. */
 const EPMD_NAMES_REQUEST = '\x00\x01n'
 const LOOPBACK_ONLY = '-kernel inet_dist_use_interface {127,0,0,1}'
 
-/** The programs a private broker needs, of this machine or in a stack's root; undefined where one is missing. */
+/** The programs of a private broker, from this machine or a stack's root; undefined if one is missing. */
 export function findRabbitmq(root: string | null = null): RabbitmqPrograms | undefined {
   const server = findStackProgram(root, 'rabbitmq-server', [BIN_DIR])
   const ctl = findStackProgram(root, 'rabbitmqctl', [BIN_DIR])
@@ -61,7 +61,7 @@ export function findRabbitmq(root: string | null = null): RabbitmqPrograms | und
   return server && ctl && epmd ? { server, ctl, epmd } : undefined
 }
 
-/** @throws {Error} where one is missing */
+/** @throws {Error} if one is missing */
 export function rabbitmqIn(root: string | null): RabbitmqPrograms {
   const programs = findRabbitmq(root)
   if (!programs) throw new Error('RabbitMQ is not installed (rabbitmq-server, rabbitmqctl, epmd)')
@@ -78,7 +78,7 @@ export class HeldPorts {
     return port
   }
 
-  /** Those of a node; its epmd may be one that other nodes have too. */
+  /** The ports of a node. Other nodes may share its epmd. */
   async ofNode(epmd?: number): Promise<NodePorts> {
     return {
       amqp: await this.free(),
@@ -93,7 +93,7 @@ export class HeldPorts {
   }
 }
 
-/** The epmd of the nodes in `home`. With `isTemporary` it takes that folder with it. */
+/** The epmd of the nodes in `home`. With `isTemporary`, it removes that folder when it stops. */
 export function epmdOf(
   place: Pick<NodePlace, 'programs' | 'root' | 'home' | 'isTemporary'> & { port: number },
 ): Server {
@@ -111,7 +111,7 @@ export function epmdOf(
   })
 }
 
-/** Nodes that have the same cookie trust each other, and rabbitmqctl needs it too. */
+/** Nodes with the same cookie trust each other. rabbitmqctl needs it, too. */
 export async function writeCookie(home: string): Promise<void> {
   await mkdir(home, { recursive: true, mode: 0o700 })
   const cookie = join(home, '.erlang.cookie')
@@ -119,7 +119,7 @@ export async function writeCookie(home: string): Promise<void> {
   await writeFile(cookie, randomBytes(24).toString('hex'), { mode: 0o400 })
 }
 
-/** Writes what the node reads; it is started by the one who asks. Its home has a cookie by then. */
+/** Writes the node's configuration; the caller starts the node. `home` must have a cookie by then. */
 export async function rabbitmqNode(place: NodePlace): Promise<RabbitmqNode> {
   const { programs, root, home, dir, name, ports, isTemporary } = place
   await writeConfiguration(place)
@@ -132,7 +132,7 @@ export async function rabbitmqNode(place: NodePlace): Promise<RabbitmqNode> {
     cwd: home,
     logFile: join(dir, 'console.log'),
     moreLogs: [join(dir, 'log', `${name}.log`)],
-    // The reason comes first, and then Erlang's long account of who heard of it.
+    // The reason comes first, followed by Erlang's long crash reports.
     logTailLines: 60,
     ...(isTemporary ? { removeDir: dir } : {}),
     ready: () => answers(ports.amqp, AMQP_PROTOCOL_HEADER),
@@ -177,7 +177,7 @@ function environmentOf(home: string, epmdPort: number): Record<string, string> {
   }
 }
 
-/** What makes the node and its rabbitmqctl read this configuration and nothing of the system's. */
+/** Makes the node and its rabbitmqctl read this configuration, and nothing of the system's. */
 function settingsOf({ dir, name, ports }: NodePlace): Record<string, string> {
   return {
     RABBITMQ_NODENAME: name,
@@ -191,7 +191,7 @@ function settingsOf({ dir, name, ports }: NodePlace): Record<string, string> {
     RABBITMQ_ADVANCED_CONFIG_FILE: join(dir, 'advanced.config'),
     RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, 'enabled_plugins'),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: LOOPBACK_ONLY,
-    // The script then replaces itself with the node, so that the pid we know is the node's own.
+    // With it, the script replaces itself with the node, so that the pid that we know is the node's.
     RABBITMQ_ALLOW_INPUT: '1',
     RABBITMQ_SERVER_START_ARGS: '-noinput',
     RABBITMQ_CTL_ERL_ARGS: LOOPBACK_ONLY,

@@ -12,11 +12,11 @@ export type RabbitmqOptions = {
   dir?: string
   /** Lines to add to rabbitmq.conf. */
   config?: string[]
-  /** Without the management plugin it starts sooner, and `api` and `vhost` do not work. Default true. */
+  /** Without the management plugin it starts faster, but `api` and `vhost` do not work. Default true. */
   management?: boolean
-  /** Other plugins to enable, and what they enable: `rabbitmq_shovel`. */
+  /** Other plugins to enable, with their dependencies: `rabbitmq_shovel`. */
   plugins?: string[]
-  /** Whose RabbitMQ; null for this machine's own. Default: the stack that was chosen. */
+  /** The stack whose RabbitMQ to start; null for this machine's own. Default: the chosen stack. */
   stack?: Stack | null
 }
 
@@ -33,21 +33,21 @@ export type Vhost = { name: string; url: string; delete(): Promise<void> }
 export type Rabbitmq = RabbitmqAddress & {
   port: number
   dir: string
-  /** The process of the node itself, for signals. */
+  /** The pid of the node itself, for signals. */
   readonly pid: number
-  /** The process of its epmd. */
+  /** The pid of its epmd. */
   readonly epmdPid: number
   /** Every port this broker listens on. */
   ports: NodePorts
-  /** rabbitmqctl, which takes a second or two; gives what it printed. */
+  /** Runs rabbitmqctl, which takes a second or two, and returns its output. */
   ctl(...args: string[]): Promise<string>
-  /** A call of the management API: `api('PUT', '/policies/VHOST/NAME', {...})`; gives the parsed answer. */
+  /** Calls the management API: `api('PUT', '/policies/VHOST/NAME', {...})`. Returns the parsed answer. */
   api(method: string, path: string, body?: unknown): Promise<unknown>
   /** A new virtual host, so that tests sharing this broker do not see each other. */
   vhost(name?: string): Promise<Vhost>
   /**
-   * Has what was declared written to disk, which the node does by itself only some seconds later: killed before, it may
-   * come back without a queue, or with a quorum queue that never finds its leader, or, from 4.3 on, has lost what was in it.
+   * Writes declarations to disk, which the node itself does only some seconds later. A node that is killed before that may come
+   * back without a queue, with a quorum queue that never finds its leader, or, from 4.3 on, without the queue's messages.
    */
   settle(): Promise<void>
   stop(options?: StopOptions): Promise<void>
@@ -64,8 +64,8 @@ export type Rabbitmq = RabbitmqAddress & {
 const NODE_NAME = 'postviews@localhost'
 
 /**
- * Starts a broker of our own, on 127.0.0.1 alone: other ports, files, names and epmd than any broker that may run
- * on this machine. It ends with this process.
+ * Starts a broker of our own, on 127.0.0.1 only. Its ports, files, names and epmd differ from those of any other broker on this
+ * machine. It ends with this process.
  * @throws {StartFailed} with the tail of its log
  */
 export function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabbitmq> {
@@ -118,7 +118,7 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
   }
 
   const ctl = async (...args: string[]) => {
-    // Without its epmd rabbitmqctl would start one, and leave it behind.
+    // Without its epmd, rabbitmqctl would start one and leave it running.
     if (!epmd.isRunning) throw new Error('rabbitmqctl: this broker was stopped')
     return node.ctl(...args)
   }
@@ -152,7 +152,7 @@ async function startOnce(options: RabbitmqOptions): Promise<Rabbitmq> {
   }
 }
 
-/** Two nodes on one data directory would ruin it, and with an epmd each they do not know of each other. */
+/** Two nodes would ruin a shared data directory, and with an epmd each they do not know of each other. */
 async function holdDir(dir: string): Promise<Hold> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const held = await hold(
@@ -164,12 +164,12 @@ async function holdDir(dir: string): Promise<Hold> {
   return held
 }
 
-/** Where Mnesia does not run, Khepri has written everything before it answers: the default from RabbitMQ 4.2 on. */
+/** Without Mnesia there is nothing to do: Khepri, the default from RabbitMQ 4.2 on, writes everything before it answers. */
 const SETTLE = `
   [ok = dets:sync(Table) || Table <- dets:all()],
   case mnesia:system_info(is_running) of yes -> ok = mnesia:sync_log(); _ -> ok end.
 `
-/** A new virtual host of a running broker, also one that another process has started. */
+/** A new virtual host on a running broker, which another process may have started. */
 export async function createVhost(
   address: RabbitmqAddress,
   name = `v-${randomBytes(6).toString('hex')}`,

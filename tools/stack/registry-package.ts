@@ -6,25 +6,25 @@ import { holdInstall } from './install.ts'
 import { findProgram } from './programs.ts'
 import { spawnWatched } from './watched.ts'
 
-/** What tests and measurements need of the package registry, too large to be a dependency of the root. */
+/** A package of the registry that tests and measurements need, too large to be a dependency of the root. */
 export interface RegistryPackage {
-  /** Holds package.json and package-lock.json; what they name is installed there. */
+  /** Holds package.json and package-lock.json; their dependencies are installed there. */
   folder: string
-  /** How messages call it: `ClickHouse`. */
+  /** The name in messages: `ClickHouse`. */
   name: string
-  /** What is downloaded: `550 MB`. */
+  /** The size of the download: `550 MB`. */
   size: string
 }
 
 /**
- * Makes sure that what the lock file names is there, by npm.
+ * Makes sure that the packages of the lock file are installed, by npm.
  * @param say is called with a line of text for each step that has to be done
- * @throws {Error} with what npm said
+ * @throws {Error} with npm's output
  */
 export async function ensurePackage(wanted: RegistryPackage, say: (line: string) => void): Promise<void> {
   const { folder, name, size } = wanted
   const lockFile = join(folder, 'package-lock.json')
-  /** What was installed, whole: npm removes it together with the rest before it installs anything. */
+  /** Exists only after a complete installation: npm removes it with everything else before it installs. */
   const installed = join(folder, 'node_modules', '.installed-package-lock.json')
   if (await isSame(lockFile, installed)) return
   if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -32,7 +32,7 @@ export async function ensurePackage(wanted: RegistryPackage, say: (line: string)
   }
   const turn = await holdInstall(say)
   try {
-    // Another run may have installed it while we waited for our turn.
+    // Another run may have installed it while we waited for the lock.
     if (await isSame(lockFile, installed)) return
     say(`Installing ${name} for the tests (${size}; npm ci in ${folder}) ...`)
     const startedAt = performance.now()
@@ -47,7 +47,7 @@ export async function ensurePackage(wanted: RegistryPackage, say: (line: string)
 async function isSame(lockFile: string, installed: string): Promise<boolean> {
   const [wanted, there] = await Promise.all([
     readFile(lockFile, 'utf8'),
-    readFile(installed, 'utf8').catch(() => undefined), // Never installed, or not to the end.
+    readFile(installed, 'utf8').catch(() => undefined), // It was never installed, or not completely.
   ])
   return wanted === there
 }
@@ -59,7 +59,7 @@ async function npmCi({ folder, name }: RegistryPackage): Promise<void> {
   const logFile = join(dir, 'npm.log')
   const output = openSync(logFile, 'a')
   try {
-    // If this process is killed, its npm must end too: the next run starts one in the same folder.
+    // If this process is killed, its npm must end too, because the next run starts one in the same folder.
     const { ended } = spawnWatched([npm, 'ci', `--prefix=${folder}`], {
       cwd: folder,
       env: process.env,
@@ -69,7 +69,7 @@ async function npmCi({ folder, name }: RegistryPackage): Promise<void> {
     const { why, code } = await ended
     if (code !== 0) {
       const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(0, 12)
-      // The cause comes first, and then how to use npm.
+      // The cause comes first, before npm's usage hints.
       throw new Error(`npm could not install ${name} (${why}):\n  | ${lines.join('\n  | ')}`)
     }
   } finally {

@@ -5,18 +5,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { spawnWatched, type Watched } from './watched.ts'
 
 export type ServerSpec = {
-  /** How messages call it: `RabbitMQ`. */
+  /** The name in messages: `RabbitMQ`. */
   name: string
   command: string[]
   env: NodeJS.ProcessEnv
   cwd: string
-  /** Takes what the server prints; its last lines are part of the error when it does not start. */
+  /** The server's output. Its last lines are part of the error when the server does not start. */
   logFile: string
   /** More log files to quote from when it does not start. */
   moreLogs?: string[]
   /** How many last lines of each log the error quotes. Default 20. */
   logTailLines?: number
-  /** Removed by `stop`, unless told to keep it, and also when this process dies without stopping; nothing is removed if absent. */
+  /** `stop` removes this folder, unless told to keep it. It is also removed when this process dies. Absent: nothing is removed. */
   removeDir?: string
   /** True as soon as the server answers. */
   ready: () => Promise<boolean>
@@ -25,11 +25,11 @@ export type ServerSpec = {
 }
 
 export type StopOptions = {
-  /** Leaves its files, so that they can be looked at, or used by starting it again. */
+  /** Keeps the files, to look at them or to start the server on them again. */
   keep?: boolean
 }
 
-/** Enough to say goodbye to clients; what is written after that is thrown away anyhow. */
+/** Enough to close client connections; the data are discarded anyway. */
 const DISCARD_TIMEOUT_MS = 1_000
 
 /** The server ended, or did not answer in time; the message ends with the tail of its logs. */
@@ -45,7 +45,7 @@ export class StartFailed extends Error {
 
 const MOST_STARTS = 3
 
-/** Somebody else's server may take a port between our choosing it and the server's binding it: then with other ports. */
+/** Another program may take a port between our choosing it and the server's binding it. Then it starts again on other ports. */
 export async function startOnFreePorts<T>(startOnce: () => Promise<T>): Promise<T> {
   for (let starts = 1; ; starts++) {
     try {
@@ -57,8 +57,8 @@ export async function startOnFreePorts<T>(startOnce: () => Promise<T>): Promise<
 }
 
 /**
- * A server process that can be stopped, killed, paused and started again with the same files and ports, and that
- * does not outlive this process. Nor does it keep this process alive, unless somebody waits for its end.
+ * A server process that can be stopped, killed, paused and restarted on the same files and ports. It does not outlive this process,
+ * nor does it keep this process alive, unless somebody waits for its end.
  */
 export class Server {
   readonly #spec: ServerSpec
@@ -68,7 +68,7 @@ export class Server {
     this.#spec = spec
   }
 
-  /** @throws {Error} when it does not run */
+  /** @throws {Error} when the server does not run */
   get pid(): number {
     if (!this.#process) throw new Error(`${this.#spec.name} does not run`)
     return this.#process.pid
@@ -84,7 +84,7 @@ export class Server {
     return (await this.#process?.ended)?.why ?? 'not running'
   }
 
-  /** @throws {StartFailed} and then nothing of it runs */
+  /** @throws {StartFailed} after which nothing of the server runs */
   async start(): Promise<void> {
     if (this.#process) throw new Error(`${this.#spec.name} runs already`)
     const { name, startTimeoutMs, ready } = this.#spec
@@ -103,7 +103,7 @@ export class Server {
     }
   }
 
-  /** Ends it in the orderly way, by force if that takes too long, and removes its directory. */
+  /** Stops the server in an orderly way, by force if that takes too long, and removes its directory. */
   async stop({ keep = false }: StopOptions = {}): Promise<void> {
     const { removeDir, stopTimeoutMs } = this.#spec
     const isDiscarded = removeDir !== undefined && !keep
@@ -117,7 +117,7 @@ export class Server {
     if (isDiscarded) await rm(removeDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
   }
 
-  /** SIGKILL, as a crash would; its files stay for `start`. */
+  /** SIGKILL, like a crash; its files stay for `start`. */
   kill(): Promise<void> {
     return this.#end('SIGKILL')
   }
@@ -138,7 +138,7 @@ export class Server {
       try {
         lines.push(...(await readFile(file, 'utf8')).trimEnd().split('\n').slice(-logTailLines))
       } catch {
-        // A log that was never opened has nothing to tell.
+        // The log was never created.
       }
     }
     return lines.map(line => `  | ${line}`).join('\n')
@@ -174,7 +174,7 @@ export class Server {
   }
 }
 
-/** True when `127.0.0.1:port` answers within 2 s, after `greeting` was sent, with at least one byte. */
+/** True when `127.0.0.1:port` sends at least one byte within 2 s, after `greeting` was sent. */
 export function answers(port: number, greeting = ''): Promise<boolean> {
   return new Promise(resolve => {
     const socket = connect({ host: '127.0.0.1', port, timeout: 2_000 }, () => socket.write(greeting))

@@ -5,19 +5,19 @@ import type { StopOptions } from './server.ts'
 import { ensureParts } from './stack-install.ts'
 import { chosenStack } from './stacks.ts'
 
-/** The environment variable that tells a test file of the run's servers: a `TestServers` as JSON. */
+/** The environment variable through which test files find the run's servers: a `TestServers` as JSON. */
 export const TEST_SERVERS = 'TEST_SERVERS'
 
 export type TestServers = { rabbitmq: RabbitmqAddress; mysql: MysqlAddress }
 
 export type SharedServers = {
   addresses: TestServers
-  /** Where the two servers keep their data and logs. */
+  /** The data and log folders of the two servers. */
   dirs: string[]
   stop(options?: StopOptions): Promise<void>
 }
 
-/** One broker and one database server for a whole test run; what is missing for the tests is installed first. */
+/** One broker and one database server for a whole test run. Installs first what the tests lack. */
 export async function startSharedServers(say: (line: string) => void): Promise<SharedServers> {
   const stack = chosenStack()
   await ensureParts(EVERY_PART, stack, say)

@@ -1,18 +1,18 @@
-/** Brings the servers of a stack, or this machine's own. */
+/** Installs the servers of a stack, or this machine's own. */
 
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { ensureInstalled, holdInstall, type Part } from './install.ts'
 import { commandIn, rootOf, type Stack } from './stacks.ts'
 
-/** What a stack has in place of this machine's packages. */
-const SERVERS: readonly Part[] = ['rabbitmq', 'mariadb']
+/** The parts that a stack has in its own root, in place of this machine's packages. */
+const SERVERS: readonly Part[] = ['rabbitmq', 'mariadb', 'postgres']
 
 /**
- * Makes sure that the parts are installed: the servers among them as the stack has them, the others on this machine.
+ * Makes sure that the parts are installed: the servers in the stack's root, all others on this machine.
  * @param say is called with a line of text for each step that has to be done
  * @throws {Error} whose message says what is not allowed here, or what to install by hand
  */
@@ -26,35 +26,68 @@ export async function ensureParts(
     parts.filter(part => !SERVERS.includes(part)),
     say,
   )
-  await ensureRoot(stack, say)
+  await ensureRoot(stack, say, { withPostgres: parts.includes('postgres') })
 }
 
 const run = promisify(execFile)
 const INSTALL_TIMEOUT_MS = 15 * 60_000
 
 /**
- * Makes sure that the stack's root is there, with its servers: half a minute, and 440 to 700 MB that stay in the cache folder.
- * Whoever wants newer versions of them removes that folder.
+ * Makes sure that the stack's root exists, with its servers: half a minute, and 440 to 700 MB that stay in the cache folder.
+ * PostgreSQL is added to it when it is first asked for. Remove that folder to get newer versions.
  * @throws {Error} whose message says what is not allowed here, or what failed
  */
-async function ensureRoot(stack: Stack, say: (line: string) => void): Promise<void> {
+async function ensureRoot(
+  stack: Stack,
+  say: (line: string) => void,
+  { withPostgres }: { withPostgres: boolean },
+): Promise<void> {
   const root = rootOf(stack)
-  if (root === null || existsSync(root)) return
+  if (root === null) return
+  const lacksPostgres = withPostgres && !hasPostgres(root)
+  if (existsSync(root) && !lacksPostgres) return
   if (process.getuid?.() !== 0) {
     throw new Error(
       `--stack=${stack.name} needs root: its servers are installed into ${root} (debootstrap) and run from there (chroot). This machine's own servers need no --stack.`,
     )
   }
-  await ensureDebianRoot(stack, root, say).catch((error: Error) => {
-    throw stack.versionId === null ? new NotInstallableToday(error.message, { cause: error }) : error
-  })
+  try {
+    await ensureDebianRoot(stack, root, say)
+    if (lacksPostgres) await addPostgres(stack, root, say)
+  } catch (error) {
+    const { message } = error as Error
+    throw stack.versionId === null ? new NotInstallableToday(message, { cause: error }) : error
+  }
 }
 
-/** A release that moves has days on which its packages do not fit each other, for which nothing of ours is to blame. */
+/** Asks dpkg, whose answer is yes only when all is done: the programs are there before that. */
+function hasPostgres(root: string): boolean {
+  const packages = join(root, 'var/lib/dpkg/status')
+  if (!existsSync(packages)) return false
+  return /^Package: postgresql\nStatus: install ok installed$/m.test(readFileSync(packages, 'utf8'))
+}
+
+async function addPostgres(stack: Stack, root: string, say: (line: string) => void): Promise<void> {
+  const turn = await holdInstall(say)
+  try {
+    if (hasPostgres(root)) return
+    say(`Installing postgresql into ${root} ...`)
+    // A run that was killed may have left it half installed.
+    await step(stack, commandIn(root, '/tmp', ['dpkg', '--configure', '-a']))
+    // The root's lists may name versions that Debian no longer has. Old ones are often enough; if they are not, the installation
+    // fails and says so.
+    await step(stack, commandIn(root, '/tmp', [...APT_GET, 'update'])).catch(() => {})
+    await installIn(root, stack, ['postgresql'])
+  } finally {
+    turn.release()
+  }
+}
+
+/** On some days, the packages of a rolling release do not fit each other. That is not our fault. */
 export class NotInstallableToday extends Error {}
 
 /**
- * Makes sure that a Debian with these packages is in the folder; as root alone.
+ * Installs a Debian with these packages into the folder, unless it is there already. Works only as root.
  * @throws {Error} whose message says what failed
  */
 export async function ensureDebianRoot(
@@ -70,22 +103,31 @@ export async function ensureDebianRoot(
     say(
       `Installing ${[`${stack.name} (Debian ${stack.suite})`, ...stack.packages].join(', ')} into ${root} ...`,
     )
-    // Under its name only when it is whole.
+    // It gets its final name only when it is complete.
     const unfinished = `${root}.unfinished`
     await rm(unfinished, { recursive: true, force: true })
     await mkdir(unfinished, { recursive: true })
     await step(stack, ['debootstrap', '--variant=minbase', stack.suite, unfinished])
-    // No service is started by a package, and names are found as they are here: without localhost no RabbitMQ starts.
+    // Packages must not start services. Name resolution is this machine's: without localhost, RabbitMQ does not start.
     await writeFile(join(unfinished, 'usr/sbin/policy-rc.d'), '#!/bin/sh\nexit 101\n', { mode: 0o755 })
     for (const file of ['/etc/hosts', '/etc/resolv.conf']) await copyFile(file, unfinished + file)
-    const aptGet = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-y']
-    const install = [...aptGet, 'install', '--no-install-recommends', ...stack.packages]
-    if (stack.packages.length > 0) await step(stack, commandIn(unfinished, '/tmp', install))
-    await rm(join(unfinished, 'var/cache/apt/archives'), { recursive: true, force: true })
+    await installIn(unfinished, stack, stack.packages)
     await rename(unfinished, root)
   } finally {
     turn.release()
   }
+}
+
+const APT_GET = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-y']
+
+async function installIn(
+  root: string,
+  stack: Pick<Stack, 'name'>,
+  packages: readonly string[],
+): Promise<void> {
+  const install = [...APT_GET, 'install', '--no-install-recommends', ...packages]
+  if (packages.length > 0) await step(stack, commandIn(root, '/tmp', install))
+  await rm(join(root, 'var/cache/apt/archives'), { recursive: true, force: true })
 }
 
 async function step(stack: Pick<Stack, 'name'>, [program, ...args]: string[]): Promise<void> {

@@ -19,7 +19,7 @@ test('a stack that there is not is refused with the names of those that there ar
 })
 
 test('where a stack may not be installed, one line says what it needs', async () => {
-  // The rights go when all is loaded: the checkout may be one that only root can read.
+  // Drops its privileges after loading, because only root may be able to read the checkout.
   const program = `
     import { ensureParts } from ${JSON.stringify(join(import.meta.dirname, 'stack-install.ts'))}
     import { stackNamed } from ${JSON.stringify(join(import.meta.dirname, 'stacks.ts'))}

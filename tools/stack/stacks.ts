@@ -1,6 +1,6 @@
 /**
- * Sets of servers with a name, for those that users run and this machine has not: each is a Debian root of its own in a cache
- * folder, from which servers are started by `chroot` in a mount namespace that ends with them. Nothing of it is seen elsewhere.
+ * Named sets of servers that users run and this machine does not have. Each is a Debian root in a cache folder. Its servers are
+ * started by `chroot` in a mount namespace that ends with them, so nothing of it is visible elsewhere.
  */
 
 import { existsSync, readFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ export interface Stack {
   name: string
   /** Debian's name of the release. */
   suite: string
-  /** `VERSION_ID` of the release in /etc/os-release: where this machine is one, its own servers are taken. */
+  /** `VERSION_ID` of the release in /etc/os-release: a machine with that release uses its own servers. */
   versionId: string | null
   sqlName: 'MariaDB' | 'MySQL'
   packages: readonly string[]
@@ -42,18 +42,18 @@ export const STACKS: readonly Stack[] = [
   },
 ]
 
-/** The environment variable that names the stack to the programs which are started by those that were told. */
+/** The environment variable that passes the stack's name to child processes. */
 const STACK = 'STACK'
 
 /**
- * For this program and all that it starts.
- * @throws {Error} for a name that there is not
+ * Chooses the stack for this program and all that it starts.
+ * @throws {Error} for an unknown name
  */
 export function chooseStack(name: string): void {
   process.env[STACK] = stackNamed(name).name
 }
 
-/** Null: the servers of this machine, whatever it is. */
+/** Null: the servers of this machine, whatever they are. */
 export function chosenStack(): Stack | null {
   const name = process.env[STACK]
   return name === undefined || name === '' ? null : stackNamed(name)
@@ -65,7 +65,7 @@ export function stackNamed(name: string): Stack {
   throw new Error(`There is no stack ${name}: ${STACKS.map(known => known.name).join(', ')}.`)
 }
 
-/** Where its servers are; null where they are this machine's own. */
+/** The root with its servers; null if they are this machine's own. */
 export function rootOf(stack: Stack | null): string | null {
   if (stack === null || stack.versionId === versionHere()) return null
   return join(cacheFolder('stacks'), stack.name)
@@ -79,7 +79,7 @@ function versionHere(): string | undefined {
   }
 }
 
-/** What takes long to make, and can be made again, is kept here. */
+/** A folder for what takes long to make, and can be made again. */
 export function cacheFolder(name: string): string {
   return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'postviews', name)
 }
@@ -90,13 +90,13 @@ for each in /proc /dev /tmp "$dir"; do mkdir -p "$root$each" && mount --rbind "$
 exec chroot "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$dir" "$@"
 `
 
-/** The command that runs one in the stack's root, as the same process. It sees /tmp, and the folder in which it works. */
+/** The command line that runs the command in the stack's root, as the same process. It sees /tmp and its working folder. */
 export function commandIn(root: string | null, dir: string, command: readonly string[]): string[] {
   if (root === null) return [...command]
   return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', ENTER, 'sh', root, dir, ...command]
 }
 
-/** The full path of a stack's program, as it is inside its root; undefined where it is missing. */
+/** The full path of a stack's program inside the root; undefined if it is missing. */
 export function findStackProgram(
   root: string | null,
   name: string,

@@ -1,9 +1,9 @@
-/** npm and the terminal may both pass on the same Ctrl-C: what comes sooner than this is the same one. */
+/** npm and the terminal may both deliver the same Ctrl-C: a second signal within this time counts as the same. */
 const SAME_SIGNAL_MS = 1_000
 
 /**
- * Calls back at the first SIGINT, SIGTERM or SIGHUP, for an orderly end. Another one, by somebody who would not wait
- * for that, ends this process at once, and with it whatever it has started.
+ * Calls back at the first SIGINT, SIGTERM or SIGHUP, for an orderly end. A second signal ends this process at once, and with it
+ * everything that it has started.
  */
 export function onStopSignal(stop: (signal: NodeJS.Signals) => void): void {
   let firstAt: number | undefined

@@ -2,10 +2,10 @@ import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { Socket } from 'node:net'
 
 /**
- * Runs the command, and a watcher in its process group that reads a pipe held by us. The pipe closes whatever way
- * we end, SIGKILL included, and the watcher then kills the group and removes the directory ($1). A line on the pipe
- * means that we are alive and see to the directory ourselves. `exec` makes the command's pid our child's, and as
- * long as the watcher lives no other process can be given that number.
+ * Runs the command, and in its process group a watcher that reads a pipe which we hold. The pipe closes however we end, even by
+ * SIGKILL. The watcher then kills the group and removes the directory ($1). A line on the pipe means that we are alive and take
+ * care of the directory ourselves. Because of `exec`, our child's pid is the command's. No other process can get that number while
+ * the watcher lives.
  */
 const WATCHED = `
 (
@@ -31,11 +31,11 @@ export type WatchedOptions = {
 export type Watched = {
   pid: number
   child: ChildProcess
-  /** Settles when the child and whatever it left in its process group are gone: `exit code 1`, `SIGKILL`. */
+  /** Settles when the child and everything left in its process group are gone: `exit code 1`, `SIGKILL`. */
   ended: Promise<{ why: string; code: number | null }>
 }
 
-/** Starts a process that does not outlive this one, in a session of its own: a Ctrl-C reaches us alone. */
+/** Starts a process that does not outlive this one. It has its own session, so that only we get a Ctrl-C. */
 export function spawnWatched(command: string[], options: WatchedOptions): Watched {
   const { env, cwd, output, removeDir = '' } = options
   const stdio: StdioOptions = ['ignore', output, output, 'pipe']
@@ -47,7 +47,7 @@ export function spawnWatched(command: string[], options: WatchedOptions): Watche
   })
   const watcher = child.stdio[3]
   if (child.pid === undefined || !(watcher instanceof Socket)) {
-    child.on('error', () => {}) // Told right here.
+    child.on('error', () => {}) // The error below reports it.
     throw new Error(`${command[0]} could not be started: no /bin/sh, or no directory ${cwd}`)
   }
   watcher.unref()
@@ -63,7 +63,7 @@ async function untilGone(
   })
   await new Promise<void>(resolve => {
     watcher.once('close', () => resolve())
-    // The watcher dies with its process group, which may look like a reset from here: the end we wait for.
+    // The watcher dies with its process group, which may look like a reset to us. Either way, it is the end that we wait for.
     watcher.on('error', () => watcher.destroy())
     watcher.resume()
     watcher.ref()

@@ -8,7 +8,7 @@ import { answers, Server, startOnFreePorts } from './server.ts'
 
 export type Zookeeper = {
   port: number
-  /** Elements for a ClickHouse's config.xml that make it its Keeper. */
+  /** Elements for a ClickHouse's config.xml that make this server its Keeper. */
   config: string[]
   stop(): Promise<void>
 }

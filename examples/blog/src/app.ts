@@ -1,4 +1,4 @@
-/** The routes of the blog. Only the dashboard asks analytics; every other page is as fast without it. */
+/** The blog's routes. Only the dashboard calls analytics; no other page waits for it. */
 
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
@@ -40,25 +40,25 @@ export interface BlogOptions {
   tracker: Pick<Tracker, 'trackView'>
   stats: Pick<Stats, 'postsViews' | 'status'>
   trustedProxies: string[]
-  /** Where readers find the blog, such as `https://blog.example`; null: links that leave it are relative. */
+  /** The blog's public URL, such as `https://blog.example`; null: links for use outside the blog are relative. */
   publicUrl: string | null
   log: Logger
 }
 
 const DASHBOARD_DAYS = 30
-/** As many as Analytics tells in one call. */
+/** The API's limit for one call. */
 const POSTS_OF_CALL = 200
 const MAX_BODY_BYTES = 1_024
 const MAX_HEADER_BYTES = 16_384
-/** For the headers, and for a whole request; Node exchanges the two where the first is the longer. */
+/** For the headers, and for the whole request; Node swaps the two if the first is longer. */
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 10_000
-/** For who neither sends nor reads. */
+/** For connections that neither send nor read. */
 const SILENCE_TIMEOUT_MS = 20_000
 /** Between two requests. */
 const IDLE_TIMEOUT_MS = 5_000
 const CLOSE_TIMEOUT_MS = 3_000
-/** What stands twice in an address is read as a list, which none of these is. */
+/** A parameter that occurs twice is parsed as a list, and none of these may be one. */
 const ONE_OF_EACH = {
   type: 'object',
   properties: { ids: { type: 'string' }, search: { type: 'string' }, limit: { type: 'string' } },
@@ -76,7 +76,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: 1_000,
-      // A request without it is refused below: Node would answer it with an empty body.
+      // Such a request is refused below: Node itself would answer with an empty body.
       requireHostHeader: false,
     },
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -139,7 +139,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
       reply.code(400)
       return show(
         reply,
-        messagePage({ title: 'Nobody by that name', text: 'Pick one of the list.', reader: null }),
+        messagePage({ title: 'Nobody by that name', text: 'Pick one from the list.', reader: null }),
       )
     }
     signIn(request, reply, person)
@@ -151,7 +151,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     return reply.redirect('/', 303)
   })
 
-  // The posts service that the admin panel takes titles, authors and links from.
+  // The posts service from which the admin panel gets titles, authors and links.
   app.get<{ Querystring: PostsQuery }>('/posts.json', { schema: { querystring: ONE_OF_EACH } }, request => ({
     posts: findPosts(posts, request.query).map(({ id, title, author, slug }) => ({
       id,
@@ -172,12 +172,12 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     reply.headers(SECURITY_HEADERS)
     const isSaid = request.raw.headers.host !== undefined || request.raw.httpVersion !== '1.1'
     if (!isSaid) return show(reply.code(400), message('That did not work', 'The request has no Host header.'))
-    // A form on somebody else's page must not sign anybody in or out here.
+    // A form on another site must not sign anybody in or out here.
     if (request.method !== 'POST' || isOwnForm(request, options.publicUrl)) return
     return show(reply.code(403), message('Not from here', 'This form was sent by another site.'))
   })
 
-  // Once it closes, Node no longer times slow clients out; they must not hold the process.
+  // After closing, Node no longer enforces timeouts for slow clients; they must not keep the process running.
   app.addHook('preClose', async () => {
     const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
     app.server.once('close', () => clearTimeout(timer))
@@ -192,11 +192,11 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
 
   function answerError(error: FastifyError, _request: FastifyRequest, reply: FastifyReply) {
     const status = error.statusCode ?? 500
-    // What the request asked for stays out of the log: it may be personal.
+    // The request stays out of the log, because it may be personal.
     if (status >= 500) log.error({ error: error.message, stack: error.stack }, 'request.failed')
     const text =
       status >= 500 ? 'Something went wrong on our side. It was logged.' : 'This request cannot be answered.'
-    // What the framework refuses has come past no hook.
+    // No hook has run for requests that the framework refuses.
     return show(reply.code(status).headers(SECURITY_HEADERS), message('That did not work', text))
   }
   app.setErrorHandler(answerError)
@@ -209,7 +209,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     return posts.filter(({ author }) => author.id === authorId)
   }
 
-  /** The numbers of all these posts, in one call for most authors; null when nobody knows them now, which is not the same as 0. */
+  /** The numbers of all these posts, for most authors in one call; null when they are unknown, which is not the same as 0. */
   async function countsOf(own: readonly Post[]): Promise<PostsViews | null> {
     if (own.length === 0) return null
     const ids = own.map(({ id }) => id)
@@ -229,12 +229,12 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     }
   }
 
-  /** The zone whose days are counted, with its clocks; UTC while nobody tells it. */
+  /** The zone whose days are counted, with its clock changes; UTC while it is unknown. */
   async function zoneOf(): Promise<StatsZone> {
     try {
       return await stats.status()
     } catch (error) {
-      // That the numbers cannot be read either is told, and logged, with the numbers.
+      // `countsOf` logs and shows the same failure.
       if (!(error instanceof StatsError)) throw error
       return UTC
     }
@@ -254,12 +254,12 @@ function document(page: VNode): string {
   return `<!doctype html>${renderToString(page)}`
 }
 
-/** A page for whoever it may be. */
+/** A page without a signed-in reader. */
 function message(title: string, text: string): VNode {
   return messagePage({ title, text, reader: null })
 }
 
-/** Browsers say which site a form was sent from: newer ones in a header of their own, where the blog is reached by TLS. */
+/** Browsers say which site a form was sent from. Newer ones use a header of their own if the blog is served over TLS. */
 function isOwnForm({ headers, host }: FastifyRequest, publicUrl: string | null): boolean {
   const site = headers['sec-fetch-site']
   if (site !== undefined) return site === 'same-origin' || site === 'none'
@@ -268,7 +268,7 @@ function isOwnForm({ headers, host }: FastifyRequest, publicUrl: string | null):
   return URL.parse(origin)?.host === host || (publicUrl !== null && origin === new URL(publicUrl).origin)
 }
 
-/** The path to go on to, as long as it is one of ours: `//elsewhere.example` is not. */
+/** The path to continue at, only within this site: `//elsewhere.example` is not. */
 function ownPath(next: string | undefined): string {
   const here = 'http://here.invalid'
   const url = URL.parse(next ?? '/', here)

@@ -1,25 +1,25 @@
-/** The one place where the blog reads its environment: a pure function of it, which tells every problem at once. */
+/** The only place where the blog reads its environment. A pure function of it, which reports every problem at once. */
 
 import { proxyList } from '@postviews/client/src/index.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
 import { trackerUrls } from '@postviews/client/src/tracker-urls.ts'
 
 export interface Config {
-  /** One, or one for each node of a cluster; the socket of a relay, or that first and its fallback behind it. */
+  /** One URL, or one for each node of a cluster; or a relay's socket, optionally followed by its fallback. */
   amqpUrls: string[]
   analyticsUrl: string
   apiKey: string
   host: string
   port: number
-  /** The addresses and networks of the proxies in front, whose `X-Forwarded-For` is believed. */
+  /** Addresses and networks of the proxies in front, whose `X-Forwarded-For` is trusted. */
   trustedProxies: string[]
-  /** Where readers find the blog, without a slash at its end; null: it is not told. */
+  /** The blog's public URL, without a trailing slash; null: unknown. */
   publicUrl: string | null
   /** `YYYY-MM-DD`; null for today. */
   sampleDay: string | null
 }
 
-/** The environment cannot be used as it is; `problems` names each setting that is wrong and what would be right. */
+/** The environment is invalid; `problems` names each wrong setting and what would be right. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
   readonly problems: readonly string[]
@@ -59,7 +59,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return config
 }
 
-// A URL may hold a password, so no message repeats it; `shownValue` knows what can be shown.
+// A URL may hold a password, so no message quotes it; `shownValue` decides what can be shown.
 function webUrlOf(text: string): string {
   const url = URL.parse(text)
   if (url === null || url.hostname === '' || !['http:', 'https:'].includes(url.protocol)) {
@@ -69,7 +69,7 @@ function webUrlOf(text: string): string {
 }
 
 function keyOf(text: string): string {
-  if (text === '') throw new Error('is not set; it is one of the keys that analytics was given')
+  if (text === '') throw new Error('is not set; use one of the keys in the INTERNAL_API_KEY of analytics')
   if (!/^[\x21-\x2b\x2d-\x7e]+$/.test(text)) throw new Error('is not one key of printable ASCII characters')
   return text
 }
@@ -93,7 +93,7 @@ function publicUrlOf(text: string): string | null {
   if (text === '') return null
   const { origin, pathname, search, hash, username } = new URL(webUrlOf(text))
   if (pathname !== '/' || search !== '' || hash !== '' || username !== '') {
-    throw new Error('is not the address of a site, as https://blog.example, with nothing behind it')
+    throw new Error('is not the address of a site such as https://blog.example, with nothing after it')
   }
   return origin
 }
@@ -102,7 +102,7 @@ function dayOf(text: string): string | null {
   if (text === '') return null
   const time = Date.parse(`${text}T00:00:00Z`)
   const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(time)
-  // 30 February would be read as a day in March.
+  // Date would parse 30 February as a day in March.
   if (!isDay || new Date(time).toISOString().slice(0, 10) !== text)
     throw new Error('is not a day, YYYY-MM-DD')
   return text

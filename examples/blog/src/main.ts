@@ -1,6 +1,6 @@
 /**
- * The blog's one wiring: everything is built here, in the order it starts, and ended in reverse. A copy of it imports
- * '@postviews/client'; here the blog runs with the client's source, as the rest of this repository does.
+ * Wires the blog: builds everything here, in start order, and stops it in reverse. A copy of this blog imports
+ * '@postviews/client'; here the blog uses the client's source, like the rest of this repository.
  */
 
 import { once } from 'node:events'
@@ -12,11 +12,11 @@ import { buildBlog } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { loadPosts } from './posts.ts'
 
-/** A page that waits for longer is worse than one that says it does not know. */
+/** A page that takes longer is worse than one that says it does not know. */
 const STATS_TIMEOUT_MS = 1_000
 
 async function run(config: Config): Promise<void> {
-  // Nothing waits for whoever reads stdout.
+  // A slow reader of stdout blocks nothing.
   const lines = new LogLines({ onRoom: dropped => log.warn({ lines: dropped }, 'log.dropped') })
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' }, lines)
   const ending = endOnSignals({ onSignal: signal => log.info({ signal }, 'blog.stopping') })
@@ -42,7 +42,7 @@ async function run(config: Config): Promise<void> {
   }
   if (!ending.signal.aborted) await once(ending.signal, 'abort')
 
-  // First the requests that are being answered, then the views of them that the broker has not confirmed yet.
+  // First finish open requests, then the views from them that the broker has not confirmed yet.
   await app.close()
   await tracker.close()
   log.info(tracker.stats(), 'blog.stopped')

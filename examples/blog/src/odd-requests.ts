@@ -1,4 +1,4 @@
-/** What Node would answer, or drop, by itself: no HTTP, too slow, too long, CONNECT, `Expect`. */
+/** Requests that Node would answer or drop by itself: not HTTP, too slow, too long, CONNECT, `Expect`. */
 
 import { type Server, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
@@ -6,7 +6,7 @@ import { SECURITY_HEADERS } from './headers.ts'
 
 const STATUS_OF: Record<string, number> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
 
-/** A `clientErrorHandler` of Fastify, that answers with this page. */
+/** A `clientErrorHandler` for Fastify that answers with this page. */
 export function answerUnreadable(page: string) {
   return (error: Error & { code?: string }, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
@@ -16,7 +16,7 @@ export function answerUnreadable(page: string) {
 
 export function answerOddRequests(server: Server, page: string): void {
   server.on('connect', (_request, socket: Socket) => answer(socket, 405, page))
-  // An expectation that is not known may be passed over (RFC 9110, 10.1.1).
+  // An unknown expectation may be ignored (RFC 9110, 10.1.1).
   server.on('checkExpectation', (request, response) => server.emit('request', request, response))
 }
 

@@ -1,7 +1,7 @@
-/** Who writes here and who reads. A real blog has them in a database. */
+/** The authors and readers. A real blog has them in a database. */
 
 export interface Person {
-  /** What analytics is told as `user_id`. */
+  /** Sent to analytics as `user_id`. */
   id: number
   slug: string
   name: string

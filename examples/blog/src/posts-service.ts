@@ -3,16 +3,16 @@ import type { Post } from './posts.ts'
 export interface PostsQuery {
   /** Up to 200, separated by commas. */
   ids?: string
-  /** Text that title, author or id has in it. */
+  /** Text that the title, author or id contains. */
   search?: string
-  /** 1 to 200; 50 unless told. */
+  /** 1 to 200. Default 50. */
   limit?: string
 }
 
 const MAX_POSTS = 200
 const DEFAULT_POSTS = 50
 
-/** The posts asked for, in the order of their ids, those there are none of left out; or those found, newest first. */
+/** The requested posts, in the order of their ids, without unknown ones; or the posts found, newest first. */
 export function findPosts(posts: readonly Post[], { ids, search = '', limit }: PostsQuery): Post[] {
   if (ids !== undefined) {
     const asked = ids.split(',').slice(0, MAX_POSTS)
@@ -25,7 +25,7 @@ export function findPosts(posts: readonly Post[], { ids, search = '', limit }: P
     .slice(0, count)
 }
 
-/** As people type it who search: without case and accents, with straight quotes. */
+/** As people type in a search: without case and accents, with straight quotes. */
 function plain(text: string): string {
   return text.normalize('NFD').replaceAll(/\p{M}/gu, '').replaceAll('’', "'").toLowerCase()
 }

@@ -1,11 +1,11 @@
-/** The posts, one file each in ../posts: a comment of `name: value` lines, then the text as HTML. */
+/** The posts, one file each in ../posts: a comment with `name: value` lines, then the text as HTML. */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { AUTHORS, type Person } from './people.ts'
 
 export interface Post {
-  /** A UUID: what analytics knows the post by. */
+  /** A UUID: the post's id in analytics. */
   id: string
   slug: string
   title: string
@@ -13,9 +13,9 @@ export interface Post {
   topic: string
   summary: string
   publishedAt: Date
-  /** How long it takes to read. */
+  /** Reading time. */
   minutes: number
-  /** Our own words, so it goes into the page as it is. */
+  /** Trusted HTML, inserted without escaping. */
   body: string
 }
 
@@ -24,10 +24,10 @@ const DAY_MS = 86_400_000
 const WORDS_PER_MINUTE = 220
 
 /**
- * All posts, newest first. A sample should not look abandoned, so their dates count back from a day.
+ * All posts, newest first. Their dates count back from `sampleDay`, so that the sample does not look abandoned.
  *
  * @param sampleDay `YYYY-MM-DD`
- * @throws {Error} naming the file and what it lacks
+ * @throws {Error} with the file and what it lacks
  */
 export function loadPosts(sampleDay: string): Post[] {
   return readdirSync(FOLDER)
@@ -60,7 +60,7 @@ function readPost(file: string, sampleDayMs: number): Post {
   }
 }
 
-/** Between six and ten in the morning, always the same for the same post. */
+/** Between six and ten in the morning, fixed for each post. */
 function timeOfDayMs(id: string): number {
   return (6 * 60 + (Number.parseInt(id.slice(0, 8), 16) % 240)) * 60_000
 }

@@ -1,6 +1,6 @@
 /**
- * Who is signed in: a cookie with a random token, and what it stands for kept here, so that signing out ends it wherever
- * the cookie was copied to. Here a restart ends all; a real blog keeps them in its database.
+ * Sessions of signed-in people: the cookie has a random token, and the data are kept here, so signing out also ends copies of the
+ * cookie. A restart ends all sessions here; a real blog keeps them in its database.
  */
 
 import { hash, randomBytes } from 'node:crypto'
@@ -9,18 +9,18 @@ import { type Person, personById } from './people.ts'
 
 const COOKIE = 'session'
 const SESSION_SECONDS = 30 * 86_400
-/** Beyond these, whoever signed in first is signed out. */
+/** Beyond this number, the oldest session ends. */
 const MAX_SESSIONS = 10_000
 
 export interface Sessions {
   signIn(request: FastifyRequest, reply: FastifyReply, person: Person): void
   signOut(request: FastifyRequest, reply: FastifyReply): void
-  /** The person who is signed in; null for anybody else. */
+  /** The signed-in person; null for anyone else. */
   readerOf(request: FastifyRequest): Person | null
 }
 
 export function createSessions(): Sessions {
-  /** By the digest of their tokens, oldest first: who reads this memory cannot sign in with it. */
+  /** Sessions by token digest, oldest first. The digests cannot be used to sign in. */
   const sessions = new Map<string, { person: number; endsAt: number }>()
 
   function end(request: FastifyRequest): void {
@@ -30,7 +30,7 @@ export function createSessions(): Sessions {
 
   return {
     signIn(request, reply, person) {
-      // Nobody goes on in a session that somebody else gave them.
+      // Prevents session fixation: nobody continues in a session that somebody else started.
       end(request)
       const token = randomBytes(32).toString('base64url')
       sessions.set(digest(token), { person: person.id, endsAt: Date.now() + SESSION_SECONDS * 1_000 })

@@ -1,15 +1,15 @@
-/** Draws a chart of the pages with uPlot, and lets it answer pointer and keyboard. */
+/** Draws a chart of the pages with uPlot, and makes it react to pointer and keyboard. */
 
 import uPlot from 'uplot'
 import type { ChartSpec, DrawnChart, Series, Tone } from '../src/pages/chart.ts'
 import { shortNumber } from '../src/pages/format.ts'
 import { Readout } from './readout.ts'
 
-/** Least distance between two texts along the axis, in pixels. */
+/** Least distance between two labels on the axis, in pixels. */
 const TICK_SPACE = 72
-/** How high the axis of an empty chart reaches. */
+/** The top of the axis in an empty chart. */
 const LEAST_TOP = 4
-/** Views are whole: there is no tick between two numbers. */
+/** Views are integers, so ticks are, too. */
 const COUNT_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map(step => step * 10 ** power)).flat()
 
 const TONES: Record<Tone, { colour: string; width: number; dash?: number[] }> = {
@@ -40,7 +40,7 @@ class Chart implements DrawnChart {
     this.#plot = this.#draw()
     this.#resizing = new ResizeObserver(() => this.#plot.setSize(sizeOf(place)))
     this.#resizing.observe(place)
-    // The colours are those of the style sheet, which has others for the dark.
+    // The colours come from the style sheet, which has other values in dark mode.
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#plot.redraw(), {
       signal: this.#ending.signal,
     })
@@ -65,7 +65,7 @@ class Chart implements DrawnChart {
     this.#plot.destroy()
   }
 
-  /** Points at one of the points, as a pointer would; null points at none. */
+  /** Selects a point as a pointer does; null selects none. */
   #point(index: number | null): void {
     const left = index === null ? -10 : this.#plot.valToPos(index, 'x')
     this.#plot.setCursor({ left, top: index === null ? -10 : 0 })
@@ -107,7 +107,10 @@ function sizeOf(place: HTMLElement) {
   return { width: place.clientWidth, height: place.clientHeight }
 }
 
-/** Each series twice where the last day is not over: up to it, and then, dashed, to what there is of it so far. */
+/**
+ * If the last day is unfinished, each series is split: a solid line up to the day before, and a dashed line from there to the last
+ * day so far.
+ */
 function dataOf({ points, series, isUnfinished }: ChartSpec): uPlot.AlignedData {
   const last = points.length - 1
   const parts = isUnfinished
@@ -127,7 +130,7 @@ function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'w
   const last = spec.points.length - 1
   return {
     legend: { show: false },
-    // Half of `28 Nov` stands right of the last day.
+    // Half of the label `28 Nov` is right of the last day.
     padding: isSpark ? [2, 1, 1, 1] : [8, 22, 0, 0],
     scales: {
       x: { time: false, range: () => (isBars ? [-0.5, last + 0.5] : [0, Math.max(1, last)]) },
@@ -150,7 +153,7 @@ function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'w
   }
 }
 
-/** The line stands at the point that is told, not between two. */
+/** Snaps the cursor line to the nearest point. */
 function snap(plot: uPlot, left: number, top: number): [number, number] {
   return left < 0 ? [left, top] : [plot.valToPos(plot.posToIdx(left), 'x'), top]
 }
@@ -182,7 +185,7 @@ function axesOf(spec: ChartSpec, place: HTMLElement): uPlot.Axis[] {
   ]
 }
 
-/** Which points have their text written: as many as there is room for, evenly, the last but a few among them. */
+/** The points with a label: as many as there is room for, evenly spaced, with one near the end. */
 function ticksOf(points: number, width: number): number[] {
   const step = Math.max(1, Math.ceil(points / Math.max(1, Math.floor(width / TICK_SPACE))))
   const first = (points - 1 - Math.floor(step / 2)) % step
@@ -211,7 +214,7 @@ function unfinishedOf({ tone }: Series, place: HTMLElement, isSpark: boolean): u
   }
 }
 
-/** From the colour, thin, to nothing. */
+/** From a thin shade of the colour to almost nothing. */
 function fade(plot: uPlot, from: string): CanvasGradient {
   const { top, height } = plot.bbox
   const gradient = plot.ctx.createLinearGradient(0, top, 0, top + height)

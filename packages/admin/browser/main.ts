@@ -1,4 +1,4 @@
-/** Brings the page to life: charts appear, and the numbers refresh by themselves. */
+/** Makes the page interactive: draws its charts, and refreshes its numbers. */
 
 import { hydrate, render } from 'preact'
 import { App, dataPath, titleOf } from '../src/pages/app.ts'
@@ -9,10 +9,10 @@ const REFRESH_MS = 1_500
 const TIMEOUT_MS = 10_000
 
 const place = document.getElementById('app')!
-/** What the server last said. */
+/** The last answer of the server. */
 let answer: Answer = JSON.parse(document.getElementById('answer')!.textContent)
 let etag: string | null = null
-/** Since when the panel itself does not answer. */
+/** The time since which the panel itself does not answer. */
 let lostSince: string | null = null
 let timer: number | undefined
 
@@ -31,7 +31,7 @@ async function refresh(): Promise<void> {
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
     if (response.status === 401) {
-      // Signed out, or the panel was started anew: this leads to the sign-in page and back.
+      // The session is gone, or the panel was restarted: reloading leads through the sign-in page and back here.
       location.reload()
       return
     }
@@ -40,7 +40,7 @@ async function refresh(): Promise<void> {
     else throw new Error(`the panel answered ${response.status}`)
     lostSince = null
   } catch {
-    // Whatever it is that keeps it from answering, the page says so.
+    // Whatever the reason, the page shows that the panel does not answer.
     lostSince ??= new Date().toISOString()
   }
   render(page(), place)
@@ -49,7 +49,7 @@ async function refresh(): Promise<void> {
 
 function take(next: Answer, tag: string | null): void {
   etag = tag
-  // A panel that was started while Analytics is away knows less than this page.
+  // A panel that was restarted while Analytics is away has no data yet; this page still has.
   const { data, asOf } = next.data === null ? answer : next
   answer = { ...next, data, asOf } as Answer
 }
@@ -58,7 +58,7 @@ async function refreshForEver(): Promise<void> {
   clearTimeout(timer)
   await refresh()
   clearTimeout(timer)
-  // A page that nobody sees asks nothing.
+  // A hidden page sends no requests.
   if (!document.hidden) timer = setTimeout(refreshForEver, REFRESH_MS)
 }
 

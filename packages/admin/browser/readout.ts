@@ -1,9 +1,9 @@
-/** Tells the values at one point of a chart: to who sees it in a small card, to who hears it by voice. */
+/** Shows the values at one point of a chart: in a small card, and as text for screen readers. */
 
 import type { ChartSpec } from '../src/pages/chart.ts'
 import { number } from '../src/pages/format.ts'
 
-/** How far a key goes: a step, or that many. */
+/** The distance that each key moves, in points. */
 const KEYS: Record<string, number> = {
   ArrowLeft: -1,
   ArrowRight: 1,
@@ -21,7 +21,7 @@ export class Readout {
   #spec: ChartSpec
   #index: number | null = null
 
-  /** @param point points at a point of the chart, which calls `show` */
+  /** @param point selects a point of the chart, which then calls `show` */
   constructor(
     place: HTMLElement,
     spec: ChartSpec,
@@ -36,7 +36,7 @@ export class Readout {
     this.#voice.ariaLive = 'polite'
     place.append(this.#card, this.#voice)
     place.tabIndex = 0
-    // Else a screen reader keeps the arrow keys to itself.
+    // Otherwise a screen reader handles the arrow keys itself.
     place.role = 'application'
     place.ariaRoleDescription = 'chart'
     this.update(spec)
@@ -83,7 +83,7 @@ export class Readout {
 
   #step(step: number): void {
     const last = this.#spec.points.length - 1
-    // The first key shows the newest point, whichever way it goes, unless it goes to the beginning.
+    // Without a selection, any key selects the newest point, except the key for the beginning.
     const from = this.#index ?? (step === Number.NEGATIVE_INFINITY ? 0 : last - step)
     const index = Math.min(last, Math.max(0, from + step))
     this.#point(index)

@@ -1,6 +1,6 @@
 /**
- * What was read of Analytics, kept: a question that many browsers ask is asked twice a second at most, and when
- * Analytics is away the last answer is given, marked as old with the time since when.
+ * Caches answers of Analytics. A question that many browsers ask is asked twice a second at most. While
+ * Analytics is away, the last answer is given, marked with the time since when.
  */
 
 import { ByteCache, entryBytes } from '@postviews/client/src/byte-cache.ts'
@@ -8,9 +8,9 @@ import { StatsRefused, StatsUnavailable } from '@postviews/client/src/index.ts'
 import { describeError, type Log } from './log.ts'
 import type { Known, Unavailable } from './pages/model.ts'
 
-/** How long an answer is given again without asking. */
+/** How long an answer is reused without asking. */
 const ANSWER_HOLDS_MS = 500
-/** Of each kind: some hundred answers, or fewer that are long. */
+/** For each kind of question: some hundred answers, or fewer long ones. */
 const KEPT_BYTES = 16 * 1_048_576
 
 export interface Loaded<Data> {
@@ -22,7 +22,7 @@ export interface Loaded<Data> {
 interface Answer<Data> extends Loaded<Data> {
   /** Milliseconds of the clock of `Answers`. */
   readAt: number
-  /** Since when this question is not answered, though others may be: ISO 8601. */
+  /** Since when this question has had no answer, though others may have: ISO 8601. */
   lostSince?: string
 }
 
@@ -44,7 +44,7 @@ export class Availability {
   }
 
   /**
-   * Asks, only to learn whether there is an answer: so that it is known since when there is none, though nobody looks.
+   * Asks only to learn whether Analytics answers, so that the start of an outage is known even if nobody looks.
    * Never rejects.
    */
   async check(ask: () => Promise<unknown>): Promise<void> {
@@ -52,7 +52,7 @@ export class Availability {
       await ask()
       this.answered()
     } catch (error) {
-      // Whatever else is wrong is told by the page that asks.
+      // Any other error is reported by the page that asks.
       if (meansUnavailable(error)) this.failed(error)
     }
   }
@@ -73,21 +73,21 @@ function meansUnavailable(error: unknown): boolean {
   return error instanceof StatsUnavailable || error instanceof StatsRefused
 }
 
-/** The answers to questions of one kind, those that were asked for last. */
+/** The most recently used answers to questions of one kind. */
 export class Answers<Data> {
   readonly #availability: Availability
   readonly #now: () => number
   readonly #kept = new ByteCache<Answer<Data>>(KEPT_BYTES)
   readonly #loading = new Map<string, Promise<Known<Data>>>()
 
-  /** @param now milliseconds of a clock that nobody sets back */
+  /** @param now milliseconds of a monotonic clock */
   constructor(availability: Availability, now: () => number = () => performance.now()) {
     this.#availability = availability
     this.#now = now
   }
 
   /**
-   * @param key tells the question from others; who asks the same while it is being read gets the same answer
+   * @param key identifies the question; callers that ask the same while it is being read get the same answer
    * @throws {StatsBadRequest} and whatever else `load` throws that does not mean that Analytics is unavailable
    */
   ask(key: string, load: () => Promise<Loaded<Data>>): Promise<Known<Data>> {

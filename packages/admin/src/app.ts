@@ -43,42 +43,42 @@ export interface PanelOptions {
   adminPassword: string
   sessionHours: number
   trustedProxies: string[]
-  /** The names it answers to, as `hostName` writes them; none: to any. */
+  /** The host names it answers to, as `hostName` writes them; none: to any. */
   hosts: string[]
-  /** The path that browsers find it below, as `parseRoot` gives it. */
+  /** The path of the panel as browsers see it, as `parseRoot` gives it. */
   root: string
   log: Log
 }
 
 const MAX_HEADER_BYTES = 16_384
 const MAX_BODY_BYTES = 8_192
-/** For the headers, and for a whole request; Node exchanges the two where the first is the longer. */
+/** For the headers, and for a whole request; Node swaps the two if the first is longer. */
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 10_000
-/** For who neither sends nor reads: longer than a page may wait for Analytics. */
+/** For clients that neither send nor read: longer than a page may wait for Analytics. */
 const SILENCE_TIMEOUT_MS = 20_000
 /** Between two requests. */
 const IDLE_TIMEOUT_MS = 5_000
 /** Below the 1,024 files that some systems let a process open. */
 const MAX_CONNECTIONS = 500
-/** Once it closes, Node no longer times slow clients out. */
+/** While the panel closes, Node no longer times out slow clients. */
 const CLOSE_TIMEOUT_MS = 3_000
 /** For probes, which ask by an address. */
 const HEALTH_ROUTE = '/livez'
 const ASSETS = '/assets/'
-/** How often Analytics is asked though nobody looks, so that the panel can say since when it is away. */
+/** How often Analytics is asked even if nobody looks, so that the panel can say since when it is away. */
 const WATCH_MS = 5_000
 const YEAR_SECONDS = 31_536_000
 const HTML = 'text/html; charset=utf-8'
 /** Without it Excel reads a CSV in the code page of its machine: `Inês` would be `InÃªs`. */
 const UTF8_MARK = '\uFEFF'
 
-/** What is compressed is held back at first, and a stream that breaks meanwhile would be answered with a page. */
+/** Compression buffers the beginning: if the stream broke meanwhile, the answer would be an error page. */
 const STREAMED = { compress: false } as const
 
 type Query = Record<string, string | string[] | undefined>
 
-/** Something that the asker may know: `status`, and a title and text for its page. */
+/** An error that the client may see: `status`, and a title and text for its page. */
 class Refusal extends Error {
   override name = 'Refusal'
   readonly status: number
@@ -106,11 +106,11 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   const isOwnHost = hostCheck(hosts)
   const loopTurn = createLoopTurns()
   /**
-   * On which a file is being sent in HTTP/1.0, which many proxies speak to what is behind them: there it ends where the
-   * connection ends, so that one that breaks off looks whole, unless the connection is reset.
+   * Connections on which a file is being sent in HTTP/1.0, which many proxies use towards their backends. There the end
+   * of the connection is the end of the file, so a file that breaks off looks whole unless the connection is reset.
    */
   const unmarked = new Set<Socket>()
-  /** As Analytics told it last. */
+  /** The zone that Analytics reported last. */
   let zone: StatsZone = UTC
 
   const app = fastify({
@@ -124,7 +124,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,
       connectionsCheckingInterval: 1_000,
-      // A request without it is refused below: Node would answer it with an empty body.
+      // A request without a Host header is refused below: Node would answer it with an empty body.
       requireHostHeader: false,
     },
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -145,7 +145,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
       throw new Refusal(400, 'Not understood', 'The request has no Host header.')
     }
-    // What the page of the refusal is drawn with is nobody's secret.
+    // The assets are public: the page of the refusal needs them.
     const isForAnybody = url === HEALTH_ROUTE || url.startsWith(ASSETS)
     if (!isForAnybody && !isOwnHost(host)) {
       throw new Refusal(
@@ -173,7 +173,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   )
 
   function refuse(reply: FastifyReply, status: number, title: string, text: string) {
-    // What the framework refuses has come past no hook.
+    // If the framework refuses a request, no hook has set the headers.
     return reply
       .code(status)
       .headers({ ...headers, 'Cache-Control': 'no-store' })
@@ -198,7 +198,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     return { page: 'post', id, question, root, zone, ...known }
   }
 
-  /** Once the first page of it is there; a page that fails later ends the connection. */
+  /** Sends nothing before the first page is there; if a later page fails, the connection ends. */
   async function sendDownload(request: FastifyRequest, reply: FastifyReply, read: () => Promise<Download>) {
     const download = await read().catch((error: unknown) => {
       availability.failed(error)
@@ -276,7 +276,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     })
   })
 
-  // Once it closes, Node no longer times slow clients out; they must not hold the process.
+  // While the panel closes, Node no longer times out slow clients; they must not hold the process.
   app.addHook('preClose', async () => {
     const timer = setTimeout(() => {
       for (const socket of unmarked) socket.resetAndDestroy()
@@ -296,7 +296,7 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   return app
 }
 
-/** With an ETag over all but when it was read: a browser that asks again learns that little, if nothing changed. */
+/** The ETag covers all but the time of reading: if nothing else changed, a browser that asks again gets only that. */
 function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer) {
   const { asOf, ...rest } = answer
   const etag = etagOf(JSON.stringify(rest))
@@ -305,7 +305,7 @@ function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer
   return reply.send(answer)
 }
 
-/** A file outlives any mark on it: what is old, or unknown, is not made one. */
+/** Old or unknown numbers are not made a file: there, nothing would mark them as old. */
 function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; post: string | null } {
   const { data, unavailable } = answer
   if (data === null || unavailable !== null) throw unavailableFile()
@@ -337,7 +337,7 @@ function encodingFor(accepted = ''): 'br' | 'gzip' | null {
   return /\bgzip\b/.test(accepted) ? 'gzip' : null
 }
 
-/** Says what the asker may know, and nothing else. */
+/** Says only what the client may know. */
 function toRefusal(error: FastifyError | Error): Refusal {
   if (error instanceof Refusal) return error
   if (error instanceof StatsBadRequest) {

@@ -1,6 +1,6 @@
 /**
- * What the browser loads: our own modules as they stand, with their types taken off, and three libraries. There is no
- * build: all of it is read and compressed once, when the panel starts, and its address holds a hash of it.
+ * The files that the browser loads: our own modules without their types, and three libraries. There is no build:
+ * all files are read and compressed once, when the panel starts, and their addresses hold a hash of the content.
  */
 
 import { hash } from 'node:crypto'
@@ -13,15 +13,15 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 const PACKAGE = join(import.meta.dirname, '..')
 const OWN_FOLDERS = ['browser', 'src/pages']
 
-/** What the modules import by name, and the file in the package that is made for browsers, or runs there as it is. */
+/** What the modules import by name, and which of the package's files runs in browsers. */
 const LIBRARIES = {
   preact: () => esm('preact'),
   'preact/hooks': () => esm('preact/hooks'),
   htm: () => esm('htm'),
   'htm/preact': () => esm('htm/preact'),
   '@postviews/client/src/figures.ts': () => stripTypeScriptTypes(esm('@postviews/client/src/figures.ts')),
-  // Only its script for pages is minified; this makes a module of it.
   '@postviews/client/src/zone-time.ts': () => stripTypeScriptTypes(esm('@postviews/client/src/zone-time.ts')),
+  // uPlot's only minified file is a script for pages; this makes a module of it.
   uplot: () => `${read(join(uplotFolder, 'uPlot.iife.min.js'))}\nexport default uPlot\n`,
 }
 
@@ -46,7 +46,7 @@ export interface Asset {
 }
 
 export interface Assets {
-  /** Of all of them together: another for other content. */
+  /** One for all files together: changes with their content. */
   version: string
   /** By the path below `/assets/VERSION/`. */
   files: Map<string, Asset>
@@ -69,7 +69,7 @@ export function loadAssets(root: string): Assets {
       else if (file.endsWith('.css') || file.endsWith('.svg')) texts.set(path, text())
     }
   }
-  // Its styles are a layer, so that the panel's own win.
+  // uPlot's styles are in a layer, so that the panel's own take precedence.
   const uplotStyles = `@layer uplot {${read(join(uplotFolder, 'uPlot.min.css'))}}`
   texts.set('browser/panel.css', `${uplotStyles}\n${texts.get('browser/panel.css')}`)
 

@@ -4,24 +4,24 @@ import { isIPv4 } from 'node:net'
 
 /** Wrong passwords within `WINDOW_MS`. */
 export const LIMITS = {
-  /** Of an IPv4 address, or of the /64 that a household has of IPv6. */
+  /** Per IPv4 address, or per /64 of IPv6, which is one household's. */
   address: 10,
-  /** Of its surroundings: a /24 of IPv4, a /48 of IPv6. */
+  /** Per network: a /24 of IPv4, a /48 of IPv6. */
   network: 30,
-  /** Of all whom the panel does not know. */
+  /** For all unknown browsers together. */
   strangers: 100,
-  /** Of a browser in which somebody has signed in before, wherever it is. */
+  /** Per browser in which somebody has signed in before, from any address. */
   browser: 10,
 } as const
 const WINDOW_MS = 600_000
-/** Only who holds that many cookies of the panel's could come so far. */
+/** Only a client with very many of the panel's cookies could get this far. */
 const MAX_OF_BROWSERS = 1_000
 
 /** Who tries to sign in. */
 export interface Asker {
   /** As `readerAddress` gives it. */
   address: string | null
-  /** What tells the browser from others, if the panel knows it: from `KnownBrowsers`. */
+  /** The browser's name from `KnownBrowsers`; null if the panel does not know it. */
   browser: string | null
 }
 
@@ -33,16 +33,16 @@ interface Attempt {
 
 export class Attempts {
   readonly #now: () => number
-  // Each at most as long as a limit is high, so that nobody can fill them, or push somebody else's attempts out.
+  // The limits bound the length of both, so nobody can fill them, or push somebody else's attempts out.
   #ofStrangers: Attempt[] = []
   #ofBrowsers: { at: number; browser: string }[] = []
 
-  /** @param now milliseconds of a clock that nobody sets back */
+  /** @param now milliseconds of a monotonic clock */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
   }
 
-  /** Seconds until the asker may try again; 0: now. An attempt that has to wait is no attempt: it counts nowhere. */
+  /** Seconds until the asker may try again; 0: now. An attempt that has to wait does not count. */
   waitSeconds(asker: Asker): number {
     this.#forget()
     if (this.#isAmongBrowsers(asker)) return 0
@@ -60,7 +60,7 @@ export class Attempts {
     )
   }
 
-  /** Counts a wrong password. Right ones count nowhere. */
+  /** Counts a wrong password. Right ones do not count. */
   failed(asker: Asker): void {
     const at = this.#now()
     if (asker.browser !== null && this.#isAmongBrowsers(asker)) {
@@ -68,7 +68,7 @@ export class Attempts {
     } else this.#ofStrangers.push({ at, ...placesOf(asker) })
   }
 
-  /** A known browser that has tried too often is anybody: the limits of its address hold. */
+  /** A known browser with too many attempts is treated as unknown: the limits of its address apply. */
   #isAmongBrowsers({ browser }: Asker): boolean {
     const own = this.#ofBrowsers.filter(attempt => attempt.browser === browser)
     return browser !== null && own.length < LIMITS.browser && this.#ofBrowsers.length < MAX_OF_BROWSERS

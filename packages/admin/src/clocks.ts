@@ -4,8 +4,8 @@ import type { ClockOffset } from '@postviews/client/src/index.ts'
 const LONGEST_CHANGE_MS = 86_400_000
 
 /**
- * The clocks from a time on, ISO 8601, for nothing earlier is shown; and those of the day before, which tell whether an
- * hour is there twice.
+ * The offsets from a time on, ISO 8601, because nothing earlier is shown; and those of the day before, to know
+ * whether an hour occurs twice.
  */
 export function clocksFrom(offsets: readonly ClockOffset[], time: string): ClockOffset[] {
   const sinceMs = Date.parse(time) - LONGEST_CHANGE_MS

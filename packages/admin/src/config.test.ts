@@ -74,6 +74,6 @@ test('tells every problem at once, and repeats no secret', () => {
   )
   for (const secret of ['hunter2', 'schlüssel']) assert.ok(!problems.message.includes(secret))
   assert.match(problems.message, /^ {2}- PORT: "3200x" is not a whole number from 0 to 65535$/m)
-  assert.match(problems.message, /^ {2}- ANALYTICS_URL: "http:\/\/…@127\.0\.0\.1:3100" may not hold/m)
+  assert.match(problems.message, /^ {2}- ANALYTICS_URL: "http:\/\/…@127\.0\.0\.1:3100" must not contain/m)
   assert.match(problems.message, /^ {2}- ADMIN_PASSWORD: is not set/m)
 })

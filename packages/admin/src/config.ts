@@ -1,4 +1,4 @@
-/** The one place where the panel's environment is read: a pure function of it, which tells every problem at once. */
+/** The one place where the panel's environment is read: a pure function of it, which reports every problem at once. */
 
 import { proxyList } from '@postviews/client/src/index.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
@@ -14,11 +14,11 @@ export interface Config {
   /** Null: posts are shown by their ids. */
   postsUrl: string | null
   sessionHours: number
-  /** Addresses and networks of the proxies whose `X-Forwarded-*` are believed. */
+  /** Addresses and networks of the proxies whose `X-Forwarded-*` are trusted. */
   trustedProxies: string[]
-  /** The names it answers to; none: to any. */
+  /** The host names it answers to; none: to any. */
   hosts: string[]
-  /** The path that browsers find it below, with a slash at its end. */
+  /** The path of the panel as browsers see it, with a slash at its end. */
   root: string
   logLevel: string
 }
@@ -100,7 +100,7 @@ const PANEL_PATH = setting(
   parseRoot,
 )
 const LOG_LEVEL = setting('LOG_LEVEL', 'info', LOG_LEVELS.join(', '), text => {
-  if (!LOG_LEVELS.includes(text)) throw new Error(`is none of ${LOG_LEVELS.join(', ')}`)
+  if (!LOG_LEVELS.includes(text)) throw new Error(`is not one of ${LOG_LEVELS.join(', ')}`)
   return text
 })
 
@@ -164,15 +164,15 @@ function integer(text: string, min: number, max: number): number {
 function httpUrl(text: string): string {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol)) throw new Error('is not an http or https URL')
-  if (url.username !== '' || url.password !== '') throw new Error('may not hold a user and password')
+  if (url.username !== '' || url.password !== '') throw new Error('must not contain a user or a password')
   return text
 }
 
-// Analytics takes several, so that they can be changed; who asks needs the newest, its first.
+// Analytics takes several keys, so that they can be rotated; a client needs the newest, which is the first.
 function keyOf(text: string): string {
   const key = listOf(text)[0]
-  if (key === undefined) throw new Error('is not set; the panel asks Analytics with it')
-  if (!/^[\x21-\x7e]+$/.test(key)) throw new Error('holds characters that no HTTP header can carry')
+  if (key === undefined) throw new Error('is not set; the panel needs it to read from Analytics')
+  if (!/^[\x21-\x7e]+$/.test(key)) throw new Error('contains characters that an HTTP header cannot contain')
   return key
 }
 

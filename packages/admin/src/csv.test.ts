@@ -67,7 +67,7 @@ test('keeps a spreadsheet whose list separator is a semicolon from it too', () =
     for (const formula of ['=1+1', '+1', '-1', '@A1', '＝1']) {
       const csv =
         postsCsv([post(`x${separator}${formula};y`)]) + referrersCsv([host(`x${separator}${formula}`)])
-      // Quotes mean nothing to it where they do not begin a cell.
+      // A spreadsheet ignores quotes that do not begin a cell.
       const cells = csv.split(/[;|\t\r\n]/).map(cell => cell.replace(/^["\s]+/, ''))
       assert.deepEqual(
         cells.filter(cell => /^[=+\-@＝＋－＠]/.test(cell)),

@@ -5,12 +5,11 @@ import type { DayFigures, OtherPosts, PostRow, ReferrerRow, Trend } from './page
 
 type Cell = string | number | null
 
-// A spreadsheet runs a cell that begins so as a formula, and texts come from anybody: a title, a host. Where the list
-// separator is a semicolon it begins a cell at every semicolon, and at every line break, for quotes within a cell mean
-// nothing to it.
+// A spreadsheet runs a cell with such a beginning as a formula, and anybody can write a title or a host. If its list
+// separator is a semicolon, a cell begins at every semicolon and line break: quotes within a cell do not count then.
 const FORMULAS = /(^|[;|\t\r\n])(?=["\s]*[=+\-@\t\r＝＋－＠])/g
 
-/** A file outlives the day: the one that was not over when it was made is marked. */
+/** Marks a day that was not over when the file was made, because the file outlives it. */
 export function daysCsv({ days, daysBefore, today }: Pick<Trend, 'days' | 'daysBefore' | 'today'>): string {
   const columns = ['date', ...FIGURE_NAMES, 'is_whole_day']
   const cells = (day: DayFigures): Cell[] => [
@@ -39,7 +38,7 @@ export function postsCsv(posts: readonly Pick<PostRow, 'id' | 'name' | 'views' |
   )
 }
 
-/** What the lines above leave out: no post has an empty id. */
+/** The posts that the lines above leave out. Their id is empty, as no post's is. */
 export function otherPostsCsv({ posts, views, unique_views }: OtherPosts): string {
   const title =
     posts === 0 ? 'views while this file was made' : `${posts} other post${posts === 1 ? '' : 's'}`

@@ -1,4 +1,4 @@
-/** What docs/panel.md says of the panel is true of it. */
+/** What docs/panel.md says about the panel is true. */
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'

@@ -1,7 +1,6 @@
 /**
- * Lists as files: all of a list, not the page of it that is on the screen. A list may have a million rows, so it is read
- * from Analytics in pages and sent on page by page. A page that cannot be read ends the connection, so that what was sent
- * is not taken for the whole.
+ * Lists as files: the whole list, not only the page on the screen. A list may have a million rows, so it is read and sent
+ * page by page. A page that cannot be read ends the connection, so that nobody takes a part for the whole.
  */
 
 import type { Stats, TopPosts } from '@postviews/client/src/index.ts'
@@ -14,13 +13,13 @@ import { referrerRow, rowOf, unknownViews } from './referrers.ts'
 import { rangesOf, sumsOf } from './trend.ts'
 
 export interface Download {
-  /** Of the file: `postviews-referrers-2026-11-01-to-2026-11-28-Europe-Warsaw.csv`. */
+  /** The file's name: `postviews-referrers-2026-11-01-to-2026-11-28-Europe-Warsaw.csv`. */
   name: string
-  /** The text in parts, each read when it is asked for; may reject with a `StatsError`, or any other. */
+  /** The text in parts, each read when it is needed; may reject with a `StatsError`, or any other. */
   parts: AsyncIterable<string>
 }
 
-/** Of days to come there is nothing to put in a file. */
+/** The days are still to come, so there is nothing to put in a file. */
 export class StillToCome extends Error {
   override name = 'StillToCome'
 }
@@ -39,7 +38,7 @@ export function fileName(
   return `postviews-${post === null ? '' : `post-${post}-`}${list}-${from}-to-${to}-${zone}.csv`
 }
 
-/** As many as Analytics lists at once. */
+/** The most rows that Analytics lists at once. */
 const PAGE_ROWS = 1_000
 
 /**
@@ -69,7 +68,7 @@ async function* allPosts(
 ): AsyncGenerator<string> {
   yield POSTS_HEAD
   const newOf = rowsOnce<TopPosts['posts'][number]>(({ post_uuid }) => post_uuid)
-  // What a file has so far, as if it were one post: that is all that is kept of it.
+  // Sums of the rows so far, as if they were one post: the rows themselves are not kept.
   const written = { count: 0, views: 0, unique_views: 0 as number | null }
   let hasNames = true
   for (let page = first, offset = 0; ; page = await stats.topPosts({ ...period, limit: PAGE_ROWS, offset })) {
@@ -77,8 +76,8 @@ async function* allPosts(
     let names = new Map<string, PostName>()
     if (hasNames) {
       const told = await posts.names(rows.map(({ post_uuid }) => post_uuid))
-      // Titles that end in the middle would be taken for posts without one.
-      if (told.from === 'away' && offset > 0) throw new Error('the posts service does not answer any more')
+      // If the titles stopped here, the remaining posts would seem to have none.
+      if (told.from === 'away' && offset > 0) throw new Error('the posts service no longer answers')
       hasNames = told.from === 'known'
       if (hasNames) names = told.names
     }
@@ -99,7 +98,7 @@ async function* allPosts(
 }
 
 /**
- * All hosts that readers came from, of the site or of a post, most views first; then what is no such host, a line each.
+ * All hosts that readers came from, of the site or of a post, most views first; then a line for each other kind.
  *
  * @throws {StatsError} when not even the first page is there
  * @throws {StillToCome}
@@ -142,7 +141,7 @@ async function* allReferrers(
     yield referrersCsv(rows.filter(({ kind }) => kind !== 'internal'))
     offset += page.referrers.length
     if (page.referrers.length === PAGE_ROWS) continue
-    // A page and its `other` are all views of the period, so what was not listed on any page was not kept.
+    // A page and its `other` are all views of the period, so views that no page lists are of hosts that were not kept.
     const knownViews = sumViews(page.referrers) + page.other.views
     yield referrersCsv([
       ...rowOf('other', Math.max(0, knownViews - listedViews)),
@@ -174,8 +173,8 @@ function daysOf(stats: Stats, post: string | null, period: { days: number } | Da
 }
 
 /**
- * While a list is read others rise in it, and what they have passed moves on to the next page, where it was not before.
- * So a page leaves out what the one before it had. (What rose itself is among what the list leaves out in the end.)
+ * While a list is read, rows rise in it and push others to the next page, which would list them again. So a page
+ * leaves out what the page before had. (A row that rose is among those that the list leaves out in the end.)
  */
 function rowsOnce<Row>(keyOf: (row: Row) => string): (page: readonly Row[]) => Row[] {
   let before = new Set<string>()

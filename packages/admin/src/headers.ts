@@ -1,10 +1,10 @@
-/** Headers of every answer of the panel, whoever writes it: a route, the framework, or what is below it. */
+/** Headers of every answer of the panel, whether a route, the framework or Node writes it. */
 
 const YEAR_SECONDS = 31_536_000
 
 export type Headers = Readonly<Record<string, string>>
 
-/** @param scriptHash of the one script that stands in the pages themselves */
+/** @param scriptHash of the one inline script of the pages */
 export function securityHeaders(scriptHash: string): Headers {
   const policy = [
     "default-src 'none'",
@@ -22,9 +22,9 @@ export function securityHeaders(scriptHash: string): Headers {
     'Cross-Origin-Opener-Policy': 'same-origin',
     'Cross-Origin-Resource-Policy': 'same-origin',
     'Origin-Agent-Cluster': '?1',
-    // `no-referrer` would have forms say `Origin: null`, which is also what other sites can make them say.
+    // With `no-referrer`, forms would send `Origin: null`, which other sites can send too.
     'Referrer-Policy': 'same-origin',
-    // Of this host alone: what is under its name may be somebody else's.
+    // Without includeSubDomains: a subdomain may be somebody else's.
     'Strict-Transport-Security': `max-age=${YEAR_SECONDS}`,
     'X-Content-Type-Options': 'nosniff',
     'X-Frame-Options': 'DENY',

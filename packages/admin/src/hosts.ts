@@ -1,6 +1,6 @@
 /** The names that the panel answers to. */
 
-/** A name as browsers write it: lower case, punycode, without port and final dot; undefined for what is none. */
+/** A name as browsers write it: lower case, punycode, without port and final dot; undefined if it is not a name. */
 export function hostName(text: string): string | undefined {
   const url = URL.parse(`http://${text}`)
   if (url === null || url.pathname !== '/' || url.search !== '' || url.username !== '') return undefined
@@ -9,8 +9,8 @@ export function hostName(text: string): string | undefined {
 }
 
 /**
- * Says whether a request asks for the panel by one of its names; whatever name, where it has none. A page of another
- * site whose name was made to lead here would otherwise be one of the panel's own for the browser.
+ * Says whether a request is for one of the panel's names; any name, if it has none. This stops DNS rebinding: for a site
+ * whose name was made to lead here, the browser would treat its pages as the panel's own.
  */
 export function hostCheck(names: readonly string[]): (host: string | undefined) => boolean {
   const own = new Set(names)

@@ -12,7 +12,7 @@ export interface Html {
   answerPage(answer: Answer): string
   /** A page that stays as it is. */
   plainPage(title: string, content: VNode): string
-  /** Of the one script that stands in the pages, for the Content-Security-Policy. */
+  /** Of the one inline script, for the Content-Security-Policy. */
   scriptHash: string
 }
 

@@ -2,7 +2,7 @@
 
 import { MAX_FOUND } from './posts.ts'
 
-/** Those with this text in them, however it is written, in the order given; as many as a posts service tells. */
+/** The ids that hold this text, in any case, in the order given; at most as many as a posts service gives. */
 export function idsWith(text: string, ids: readonly string[]): string[] {
   const part = text.toLowerCase()
   return ids.filter(id => id.toLowerCase().includes(part)).slice(0, MAX_FOUND)

@@ -1,4 +1,4 @@
-/** The lists of posts: a page of all, or those that a search found, each with its place among all. */
+/** The lists of posts: a page of all posts, or the results of a search, each with its rank among all. */
 
 import { canonicalPost, type Stats } from '@postviews/client/src/index.ts'
 import { idsWith } from './ids.ts'
@@ -10,9 +10,9 @@ import { sparkOf, sumOf, within } from './trend.ts'
 
 export interface List {
   posts: PostRow[]
-  /** How many there are to page through, or were found. */
+  /** How many posts the list has on all its pages, or the search has found. */
   totalPosts: number
-  /** How many were viewed in the period, whatever was asked for. */
+  /** How many posts were viewed in the period, whatever the search. */
   viewedPosts: number
   mayBeMore: boolean
   mostViews: number
@@ -95,7 +95,7 @@ export async function foundRows(
   ])
   const ranks = new Map(top.posts.map(({ post_uuid }, index) => [post_uuid, index + 1]))
   const rows = totals.posts
-    // Any word may be an id: that of no post that somebody viewed, or knows, is just a word.
+    // Any word may be an id. Without views and without a title, it is just a word.
     .filter(({ post_uuid: id, views }) => views > 0 || names.has(id))
     .map(({ post_uuid: id }) => {
       const ofPost = days.get(id) ?? []
@@ -119,12 +119,12 @@ export async function foundRows(
   }
 }
 
-/** A sum of a part of the days is none of the period. */
+/** Null if the sum covers only a part of the period. */
 function wholeOf({ value, since }: Sum): number | null {
   return since === null ? value : null
 }
 
-/** What the rows leave out of all views of the period; null where that is no post. */
+/** The posts that the rows leave out, with their views; null if there are none. */
 export function otherPosts(
   rows: readonly Pick<PostRow, 'views' | 'unique_views'>[],
   viewedPosts: number,
@@ -134,7 +134,7 @@ export function otherPosts(
   return posts <= 0 ? null : { posts, ...viewsLeft(rows, sums) }
 }
 
-/** What rows leave of the sums. */
+/** The sums without the rows. */
 export function viewsLeft(
   rows: readonly Pick<PostRow, 'views' | 'unique_views'>[],
   sums: Pick<Sums, 'views' | 'unique_views'>,
@@ -160,10 +160,10 @@ function uniqueViewsLeft(
   return Math.max(0, rest)
 }
 
-/** Of what Analytics tells in one call, posts times days, a part that is read within some milliseconds. */
+/** Posts times days in one call: less than Analytics allows, so that it reads them within some milliseconds. */
 const POST_DAYS_OF_CALL = 4_000
 
-/** In few calls, which reach back from today; only for what lies further back than those go, in one for each post. */
+/** Asks in few calls, which reach back from today; if the days are too long ago for that, in one call per post. */
 async function daysOfPosts(
   stats: Stats,
   ids: readonly string[],

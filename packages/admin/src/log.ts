@@ -10,9 +10,9 @@ export const LOG_EVENTS = {
   'panel.started': 'the panel listens',
   'panel.stopping': 'a signal came; requests under way are still answered',
   'panel.stopped': 'the process ends',
-  'panel.overdue': 'a part has not ended within 18 s: the process ends itself with the signal',
+  'panel.overdue': 'a part has not stopped within 18 s: the process kills itself with the signal',
   'panel.failed': 'the process ends because it cannot continue',
-  'password.short': 'ADMIN_PASSWORD has under 12 characters',
+  'password.short': 'ADMIN_PASSWORD has fewer than 12 characters',
   'sign_in.done': 'somebody signed in',
   'sign_in.refused': 'a wrong password, or too many attempts; many in a row: somebody is guessing',
   'analytics.lost':
@@ -23,10 +23,11 @@ export const LOG_EVENTS = {
   'log.dropped':
     'this many log lines were dropped because stdout was not read in time; nothing else was delayed',
   'request.failed': 'a page could not be created',
-  'request.cut': 'a file could not be read to its end, so its connection was ended: it does not look whole',
+  'request.cut':
+    'a download could not be completed, so its connection was closed: the file does not look complete',
 } as const
 
-/** `lines` takes what is logged; nothing waits for whoever reads them. */
+/** `lines` takes what is logged; logging never waits for its reader. */
 export function createLog(level: string, lines = new LogLines()): Log {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'event' }, lines)
 }
@@ -35,7 +36,7 @@ export function createLog(level: string, lines = new LogLines()): Log {
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const cause = error.cause === undefined ? '' : `: ${describeError(error.cause)}`
-  // A name with several addresses, of which none answers: the error itself says nothing.
+  // A host name with several addresses, none of which answers: the error itself has no message.
   if (error instanceof AggregateError && error.message === '')
     return `${error.errors.map(describeError).join('; ')}${cause}`
   return `${error.message}${cause}`

@@ -9,7 +9,7 @@ import { ConfigError, readConfig } from './config.ts'
 import { createLog, describeError } from './log.ts'
 import { createPosts } from './posts.ts'
 
-/** A page that waits for Analytics waits no longer than this to say that it is unavailable. */
+/** How long a page waits for Analytics before it says that Analytics is unavailable. */
 const STATS_TIMEOUT_MS = 3_000
 const SHORT_PASSWORD_CHARACTERS = 12
 

@@ -1,4 +1,4 @@
-/** What Node would answer, or drop, by itself: no HTTP, too slow, too long, CONNECT, `Expect`. */
+/** Requests that Node would answer or drop by itself: not HTTP, too slow, too long, CONNECT, `Expect`. */
 
 import { type Server, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
@@ -43,7 +43,7 @@ export function createRefusals(page: Page, headers: Headers) {
 
     listenTo(server: Server): void {
       server.on('connect', (_request, socket: Socket) => answer(socket, 405))
-      // An expectation that is not known may be passed over (RFC 9110, 10.1.1).
+      // A server may ignore an unknown expectation (RFC 9110, 10.1.1).
       server.on('checkExpectation', (request, response) => server.emit('request', request, response))
     },
   }

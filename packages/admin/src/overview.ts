@@ -55,7 +55,7 @@ export async function readOverview(
   }
 }
 
-/** Times as Analytics writes them order like texts. */
+/** Compares the times as texts: Analytics writes them so that both orders are the same. */
 export function oldest(...times: string[]): string {
   return times.reduce((a, b) => (b < a ? b : a))
 }

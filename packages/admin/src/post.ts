@@ -36,7 +36,7 @@ export async function readPost(
         stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
       ])
   const { as_of: countedAt, offsets, timezone: zoneName, zone_rules: _rules, ...counting } = status
-  // Before the site's first view nobody counted; a post that was new then was not viewed.
+  // Before the site's first view nothing was counted. After it, a post without views had none.
   const firstDay = site.first_viewed_at === null ? null : dayOf(site.first_viewed_at, offsets)
   const place = { timezone, today, firstDay }
   const trend =

@@ -15,7 +15,7 @@ import type { Names, PostName } from './pages/model.ts'
 export interface Posts {
   /** Those that are known, by id. */
   names(ids: readonly string[]): Promise<{ names: Map<string, PostName>; from: Names }>
-  /** Posts whose title, or whatever else the service searches, has this text; none when nobody can tell. */
+  /** Posts whose title, or whatever else the service searches, has this text; none if no service answers. */
   search(text: string): Promise<{ ids: string[]; from: Names }>
 }
 
@@ -29,15 +29,15 @@ export interface PostsOptions {
 }
 
 const TIMEOUT_MS = 1_500
-/** How long it is left alone when it did not answer: a page never waits for it twice in a row. */
+/** How long the service is not asked after it did not answer: a page never waits for it twice in a row. */
 const PAUSE_MS = 5_000
-/** How long a name holds; when the service is away, for ever. */
+/** How long a name is reused; for ever while the service is away. */
 const NAME_HOLDS_MS = 60_000
-/** Of five thousand posts with titles and links as they are; a service may send longer ones. */
+/** Room for five thousand posts with usual titles and links; a service may send longer ones. */
 const KNOWN_BYTES = 8 * 1_048_576
-/** What a search is asked for at most: where it finds as many, there may be more. */
+/** The limit of a search: if it finds this many, there may be more. */
 export const MAX_FOUND = 50
-/** Of UUIDs, an address of 4 KB, which any server takes; and an answer within the bytes below. */
+/** For UUIDs, this makes an address of 4 KB, which any server takes, and an answer within the bytes below. */
 const IDS_OF_CALL = 100
 const MAX_TEXT_CHARACTERS = 300
 const MAX_URL_CHARACTERS = 2_000
@@ -63,7 +63,7 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
       const response = await fetch(address, {
         signal: AbortSignal.timeout(timeoutMs),
         headers: { Accept: 'application/json' },
-        // Whoever answers there chooses nobody else for the panel to ask.
+        // The service must not send the panel's requests to another host.
         redirect: 'manual',
       })
       if (!response.ok) {
@@ -117,7 +117,7 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
 
 function redirects({ status }: Response): string {
   return status >= 300 && status < 400
-    ? ', a redirect, which is not followed: set POSTS_URL to where it is'
+    ? ', a redirect, which is not followed: set POSTS_URL to its target'
     : ''
 }
 
@@ -126,7 +126,7 @@ interface NamedPost {
   name: PostName
 }
 
-/** Reads no more than an answer can have, whatever is sent. */
+/** Reads at most the bytes of the longest answer, whatever is sent. */
 async function readJson(response: Response): Promise<unknown> {
   const chunks: Uint8Array[] = []
   let bytes = 0
@@ -138,22 +138,22 @@ async function readJson(response: Response): Promise<unknown> {
   try {
     return JSON.parse(Buffer.concat(chunks).toString())
   } catch {
-    // The parser's own message repeats what was sent, which is nothing for a log.
+    // The parser's message quotes the answer, which must not be in a log.
     throw new Error('the posts service sent no JSON')
   }
 }
 
-/** What is of use in an answer; what is not as agreed is passed over. */
+/** The valid posts of an answer; others are left out. */
 function readPosts(answer: unknown): NamedPost[] {
   const { posts } = (answer ?? {}) as { posts?: unknown }
   if (!Array.isArray(posts)) throw new Error('the posts service sent no posts')
   return posts.flatMap((post: unknown) => {
     const { id: told, title, author, url } = (post ?? {}) as Record<string, unknown>
-    // Analytics refuses a whole question for one id that no post can have.
+    // Analytics refuses a whole request because of one invalid id.
     const id = typeof told === 'string' ? canonicalPost(told) : undefined
     if (id === undefined || typeof title !== 'string' || title.trim() === '') return []
     const name = {
-      // Kept for longer than the answer, which is a megabyte perhaps.
+      // A copy: it is kept for longer than the answer, which may be a megabyte.
       title: ownCopy(title.trim().slice(0, MAX_TEXT_CHARACTERS)),
       author: typeof author === 'string' ? ownCopy(author.slice(0, MAX_TEXT_CHARACTERS)) : null,
       url: typeof url === 'string' && isLink(url) ? url : null,

@@ -17,7 +17,7 @@ const PLACES = [
 const NONE = { views: 0 }
 const DAY = '2026-11-21'
 
-/** Of a period of which all is known, or nothing but the views. */
+/** Sums of a period for which everything is known, or only the views. */
 function sums(views: number, isKnown = true): Sums {
   const sum = { value: views, since: null }
   const rest = isKnown ? sum : { value: null, since: null }
@@ -82,7 +82,7 @@ test('hosts that Analytics lists no more are among the others, and nobody knows 
 test('views of which nobody knows more than their number are a row of their own', () => {
   const told = { referrers: PLACES, other: NONE }
   assert.deepEqual(named(shownReferrers(told, sums(100, false))).at(-1), ['unknown', 70])
-  // Where all is known, some were viewed between the two answers.
+  // If everything is known, the difference was viewed between the two answers.
   assert.equal(viewsOf(shownReferrers(told, sums(31))), 30)
 })
 

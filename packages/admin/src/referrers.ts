@@ -1,12 +1,12 @@
 /**
- * Where readers came from, as the panel shows it. The site's own pages are no such place, so they are one row below the
- * others; and so are the hosts that are not listed, so that all rows add up to the views of the period.
+ * Where readers came from, as the panel shows it. The site's own pages are no such place, so they are one row below
+ * the others. The hosts that are not listed are one row too, so that all rows add up to the views of the period.
  */
 
 import type { Referrer, SiteReferrers } from '@postviews/client/src/index.ts'
 import type { ReferrerRow, Sums } from './pages/model.ts'
 
-/** The most that Analytics tells at once, since any number of them may be the site's own. */
+/** The most that Analytics lists at once, because any number of them may be the site's own. */
 export const ASKED_REFERRERS = 1_000
 const MAX_HOSTS = 10
 
@@ -22,7 +22,7 @@ export function shownReferrers(
   const hosts = rows.filter(({ kind }) => kind === 'host')
   const left = new Set(hosts.slice(MAX_HOSTS))
   const otherViews = viewsOf([...left]) + other.views
-  // What Analytics lists no more, because of the limit or because it was not kept, is a host at least.
+  // Views that Analytics does not list, because of the limit or because they were not kept, are of at least one host.
   const isMore = other.views > 0
   return [
     ...rows.filter(row => row.kind !== 'internal' && !left.has(row)),
@@ -36,7 +36,7 @@ export function referrerRow({ host, views, internal }: Referrer): ReferrerRow {
   return { kind: internal === true ? 'internal' : host === null ? 'direct' : 'host', host, views }
 }
 
-/** A row of what is no host, where there are such views. */
+/** A row of a kind other than `host`; none if there are no such views. */
 export function rowOf(
   kind: ReferrerRow['kind'],
   views: number,
@@ -46,8 +46,8 @@ export function rowOf(
 }
 
 /**
- * Views of adopted days may be known by their number alone. Where all else is known of a period, so are the hosts: what
- * then is between the two was viewed between the two answers.
+ * For adopted days, only the number of views may be known. If everything else is known about a period, so are
+ * the hosts: a difference was viewed between the two answers.
  */
 export function unknownViews(
   knownViews: number,

@@ -51,7 +51,7 @@ test('begins like no page of the panel: a proxy that takes it off could not be t
   t.after(() => panel.close())
   await panel.ready()
   const lines = panel.printRoutes({ commonPrefix: false }).matchAll(/^ {4}[├└]── ([^/ ]+)/gm)
-  // Of the assets it prints no more than that what follows may be anything.
+  // For the assets it prints only a wildcard.
   const first = new Set([...lines].map(([, part]) => (part === '*' ? 'assets' : part)))
   assert.deepEqual([...first].toSorted(), OWN_PARTS)
 })

@@ -1,7 +1,7 @@
 /**
  * Where the panel is, on the host that browsers know it by: its *root*, a path with a slash at its end, `/` or
- * `/stats/`. All that the panel tells a browser, links, forms, redirects, files, cookies, begins with it; the routes know
- * nothing of it.
+ * `/stats/`. All addresses that the panel gives a browser, in links, forms, redirects, files and cookies, begin
+ * with it; the routes do not know it.
  */
 
 /** The first part of the address of each page and file. */
@@ -19,14 +19,14 @@ export function parseRoot(text: string): string {
   if (parts.some(part => !/^[\w~-][\w.~-]*$/.test(part))) {
     throw new Error('is not a path such as /stats/, of letters, digits, and . _ ~ -')
   }
-  // Whether a proxy has taken the path off, or left it there, could not be told.
+  // Otherwise the panel could not tell whether a proxy has removed the path.
   if (OWN_PARTS.includes(parts[0]!)) {
     throw new Error(`begins with ${parts[0]}, which is one of the panel's own pages; choose another name`)
   }
   return `/${parts.join('/')}/`
 }
 
-/** The address without the root, whether a proxy in front has taken that off or not. */
+/** The address without the root, whether or not a proxy in front has removed it. */
 export function belowRoot(url: string, root: string): string {
   if (url.startsWith(root)) return url.slice(root.length - 1)
   const [path] = url.split('?', 1)

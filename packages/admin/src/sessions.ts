@@ -3,7 +3,7 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 const HOUR_MS = 3_600_000
-/** Beyond these, whoever signed in first is signed out. */
+/** Beyond this number, the oldest session ends. */
 const MAX_SESSIONS = 1_000
 
 export interface SessionsOptions {
@@ -15,7 +15,7 @@ export interface SessionsOptions {
 export class Sessions {
   readonly #lifeMs: number
   readonly #now: () => number
-  /** When each ends, by the digest of its token, oldest first: who reads this memory cannot sign in with it. */
+  /** When each session ends, by the digest of its token, oldest first: a digest read from memory signs nobody in. */
   readonly #ends = new Map<string, number>()
 
   constructor({ hours, now = Date.now }: SessionsOptions) {
@@ -23,7 +23,7 @@ export class Sessions {
     this.#now = now
   }
 
-  /** Gives the token that stands for the session. */
+  /** Begins a session, and returns its token. */
   begin(): string {
     const token = randomBytes(32).toString('base64url')
     this.#ends.set(digest(token), this.#now() + this.#lifeMs)
@@ -49,7 +49,7 @@ function digest(token: string): string {
   return hash('sha256', token, 'base64url')
 }
 
-/** Tells whether a text is the password, in a time that depends on neither: what is compared are digests. */
+/** Compares a text with the password in constant time, because it compares digests. */
 export function passwordCheck(password: string): (given: string) => boolean {
   const known = hash('sha256', password, 'buffer')
   return given => timingSafeEqual(known, hash('sha256', given, 'buffer'))

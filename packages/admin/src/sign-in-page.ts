@@ -5,9 +5,9 @@ import { brand } from './pages/layout.ts'
 export interface SignIn {
   /** The panel's, `/` or `/stats/`. */
   root: string
-  /** Where to go then: a path of the panel, from its root on. */
+  /** Where to go after signing in: a path of the panel, including its root. */
   next: string
-  /** Why one is asked again. */
+  /** Why the form is shown again. */
   problem: string | null
 }
 
@@ -36,7 +36,7 @@ export function SignInPage({ root, next, problem }: SignIn): VNode {
   </main>`
 }
 
-/** What is said instead of a page. */
+/** A message instead of a page. */
 export function MessagePage({ root, title, text }: { root: string; title: string; text: string }): VNode {
   return html`<main class="alone">
     ${brand(root)}

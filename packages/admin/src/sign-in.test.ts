@@ -111,11 +111,11 @@ describe('signing in', () => {
 
   test('is limited for all strangers together, by attempts that their own limits let through', async t => {
     const { signIn } = startPanel(t)
-    // Refused attempts of an address count nowhere, and neither do right passwords.
+    // Refused attempts of an address do not count, nor do right passwords.
     for (let n = 0; n < 150; n++) await signIn('wrong', { from: '198.51.100.1' })
     for (let n = 0; n < 150; n++) await signIn(PASSWORD, { from: '203.0.113.1' })
     assert.equal((await signIn(PASSWORD, { from: '203.0.113.1' })).statusCode, 303)
-    // Neither a network of IPv4 nor one of IPv6 uses up what there is for all.
+    // No single network, of IPv4 or IPv6, uses up the limit for all.
     for (let n = 0; n < 150; n++) {
       await signIn('wrong', { from: `198.51.100.${n}` })
       await signIn('wrong', { from: `2001:db8:1:${n.toString(16)}::1` })
@@ -140,7 +140,7 @@ describe('signing in', () => {
     const again = await signIn(PASSWORD, { headers })
     assert.equal(again.statusCode, 303)
     assert.equal(cookieOf(again.cookies, 'panel_browser'), known)
-    // It lets nobody in without the password, and has a limit of its own.
+    // The cookie lets nobody in without the password, and has a limit of its own.
     for (let n = 0; n < 10; n++) assert.equal((await signIn('wrong', { headers })).statusCode, 401)
     assert.equal((await signIn(PASSWORD, { headers })).statusCode, 429)
     const other = startPanel(t)
@@ -253,7 +253,7 @@ test('below a path of its own, all that it tells a browser is below that path', 
   assert.deepEqual(
     cookies.map(({ name, path, secure }) => [name, path, secure]),
     [
-      // Browsers take `__Host-` for the path `/` alone.
+      // Browsers take `__Host-` only with the path `/`.
       ['__Secure-panel_session', '/stats', true],
       ['__Secure-panel_browser', '/stats', true],
     ],
@@ -371,7 +371,7 @@ test('answers to its own names alone, where it has any, and to a probe by whatev
   assert.equal((await ask('10.0.0.7:3200', '/livez')).statusCode, 200)
   const style = /<link rel="stylesheet" href="([^"]+)"/.exec((await ask('evil.example')).body)?.[1]
   assert.equal((await ask('evil.example', style)).statusCode, 200, 'the refusal has its style')
-  // What a proxy that is trusted says that it was asked for.
+  // The name that a trusted proxy was asked for.
   assert.equal((await ask('upstream', '/sign-in', { 'x-forwarded-host': 'panel.example' })).statusCode, 200)
   assert.equal(
     (await ask('panel.example', '/sign-in', { 'x-forwarded-host': 'evil.example' })).statusCode,
@@ -383,7 +383,7 @@ test('says that Analytics is unavailable and since when, shows no number, and lo
   const { get, cookie, lines } = startPanel(t)
   const session = await cookie()
   const page = await get('/', { ...PAGE, ...session })
-  assert.match(page.body, /Analytics is unavailable<\/strong> since<time/)
+  assert.match(page.body, /Analytics has been unavailable<\/strong> since<time/)
   assert.ok(!/class="value">\s*0/.test(page.body))
   const { data, unavailable } = (await get('/posts/42/data', session)).json()
   assert.equal(data, null)

@@ -25,7 +25,7 @@ const YEAR_SECONDS = 31_536_000
 /**
  * Adds `/sign-in` and `/sign-out`. Needs the plugins for cookies and forms.
  *
- * @returns a hook that lets nobody through who is not signed in
+ * @returns a hook that lets only signed-in users through
  */
 export function signIn(
   app: FastifyInstance,
@@ -66,7 +66,7 @@ export function signIn(
       log.warn({ reason: 'wrong_password' }, 'sign_in.refused')
       return page(reply.code(401), path, 'Wrong password.')
     }
-    // Whatever session there was: nobody shall go on in one that somebody else gave them.
+    // Ends any earlier session, so that nobody continues in one that somebody else gave them (session fixation).
     sessions.end(request.cookies[cookies.session])
     reply.setCookie(cookies.session, sessions.begin(), { ...cookies.options, maxAge: sessionHours * 3_600 })
     const token = browser !== undefined && asker.browser !== null ? browser : browsers.token()
@@ -81,7 +81,7 @@ export function signIn(
     return reply.clearCookie(cookies.session, cookies.options).redirect(addressOf('/sign-in'), 303)
   })
 
-  /** A form of another site may not post here. SameSite keeps the session from it, this keeps it from signing in. */
+  /** Refuses forms of other sites. SameSite keeps the session from them; this keeps them from signing in. */
   async function sameSite(request: FastifyRequest, reply: FastifyReply) {
     const { 'sec-fetch-site': site, origin } = request.headers
     const isOwn =
@@ -100,8 +100,8 @@ export function signIn(
     if (sessions.has(request.cookies[cookiesOf(request, root).session])) return
     const wantsPage = request.headers.accept?.includes('text/html') ?? false
     if (!wantsPage) return reply.code(401).send({ error: 'sign in first' })
-    // Who follows a link from another site comes without the session, which is SameSite=Strict, and may well have
-    // one: this page asks again by itself, from here.
+    // If a browser follows a link from another site, it does not send the session, which is SameSite=Strict.
+    // This page asks again by itself, from here, in case there is one.
     if (request.headers['sec-fetch-site'] === 'cross-site') {
       return reply
         .type('text/html; charset=utf-8')
@@ -112,8 +112,8 @@ export function signIn(
 }
 
 /**
- * `__Host-` keeps a cookie from being set by a neighbouring host; browsers allow it over TLS alone, and for a whole host:
- * below a path of its own the panel keeps its cookies from what else is there.
+ * `__Host-` keeps a neighbouring host from setting the cookie; browsers allow it only over TLS, and for a whole host.
+ * Below a path of its own, the panel limits its cookies to that path instead, away from what else is on the host.
  */
 function cookiesOf({ protocol }: FastifyRequest, root: string) {
   const secure = protocol === 'https'
@@ -130,7 +130,7 @@ function cookiesOf({ protocol }: FastifyRequest, root: string) {
   }
 }
 
-/** Where to go after signing in: a path of this panel, from its root on, whatever a link says. */
+/** Where to go after signing in: a path of this panel, including its root, whatever a link says. */
 export function localPath(next: unknown): string {
   const here = 'http://panel.invalid'
   const url = typeof next === 'string' && next.startsWith('/') ? URL.parse(next, here) : null

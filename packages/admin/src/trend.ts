@@ -1,4 +1,4 @@
-/** From a question to the days it is about, and from days to sums: what both pages show first. */
+/** Finds the days that a page is about, and adds them up: the sums and the chart at the top of both pages. */
 
 import { FIGURE_NAMES, type FigureName } from '@postviews/client/src/figures.ts'
 import type { ClockOffset } from '@postviews/client/src/index.ts'
@@ -13,18 +13,18 @@ import {
   type Question,
 } from './pages/question.ts'
 
-/** A chart has at least so many days: one by itself shows no trend. */
+/** A chart has at least this many days: a single day shows no trend. */
 const LEAST_SHOWN_DAYS = 14
 const FIRST_DAY = '1970-01-01'
 
 export interface Ranges {
   period: DayRange
-  /** Right before it, of the same length; null where all of it together is more than Analytics tells at once. */
+  /** The days right before, of the same length; null if all days together are more than Analytics gives at once. */
   before: DayRange | null
-  /** The period, or, where that is short, some days up to its end. */
+  /** The period; if it is short, some more days up to its end. */
   shown: DayRange
   shownBefore: DayRange | null
-  /** All of these. */
+  /** All of these days together. */
   asked: DayRange
 }
 
@@ -83,7 +83,7 @@ export function trendOf(
   }
 }
 
-/** Of a period that is still to come nothing is known: it has no views yet, which is not the same as none. */
+/** The numbers of a period that is still to come are unknown, which is not the same as no views. */
 export function trendToCome({ period }: Ranges, { timezone, today }: Place): Trend {
   const unknown: Sum = { value: null, since: null }
   const sums = Object.fromEntries(FIGURE_NAMES.map(name => [name, unknown])) as Sums
@@ -99,7 +99,7 @@ function comparisonOf(
 ): Comparison {
   const isWithoutToday = period.to === today
   const isToday = period.from === today
-  // A day alone stands beside the whole day before: there is no other to leave out.
+  // A single day is compared with the whole day before: without that day, nothing would be left.
   const then = isWithoutToday && !isToday ? { from: before.from, to: addDays(before.to, -1) } : before
   const over = isWithoutToday ? { from: period.from, to: addDays(today, -1) } : period
   return {
@@ -111,7 +111,7 @@ function comparisonOf(
   }
 }
 
-/** Days of adopted tables have views without times, so that there may be earlier ones than the first that is told. */
+/** Adopted days have views without times, so there may be earlier views than the first that Analytics reports. */
 function earliest(firstDay: Day | null, days: readonly DayFigures[]): Day | null {
   const firstWithViews = days.find(({ views }) => views > 0)?.date ?? null
   if (firstDay === null || firstWithViews === null) return firstDay ?? firstWithViews
@@ -119,7 +119,7 @@ function earliest(firstDay: Day | null, days: readonly DayFigures[]): Day | null
 }
 
 /**
- * The day of a time, by the clocks that days are counted by.
+ * The day of a time, in the zone that days are counted in.
  *
  * @param time ISO 8601
  * @param offsets oldest first
@@ -138,7 +138,7 @@ export function sumsOf(days: readonly DayFigures[]): Sums {
   return Object.fromEntries(FIGURE_NAMES.map(name => [name, sumOf(days, name)])) as Sums
 }
 
-/** As Analytics does: where earlier days are unknown, what is known is added up from the day after them on. */
+/** Sums as Analytics does: from the day after the last unknown one on. */
 export function sumOf(days: readonly DayFigures[], name: FigureName): Sum {
   const unknownUntil = days.findLastIndex(day => day[name] === null)
   const known = days.slice(unknownUntil + 1)
@@ -151,10 +151,10 @@ export function sumOf(days: readonly DayFigures[], name: FigureName): Sum {
 
 const MAX_SPARK_POINTS = 60
 
-/** The views of days, oldest first, today so far among them; many days are added up to few points, of as many days each. */
+/** The views of each day, oldest first, with today so far. Many days are summed to few points, each of as many days. */
 export function sparkOf(days: readonly DayFigures[], today: Day): Spark {
   const daysPerPoint = Math.max(1, Math.ceil(days.length / MAX_SPARK_POINTS))
-  // The last point is whole: one of fewer days would look like a fall. The first days may be left out for it.
+  // The last point has all its days: with fewer it would look like a fall. Instead, the first days may be left out.
   const first = days.length % daysPerPoint
   const points: number[] = []
   for (let index = first; index < days.length; index += daysPerPoint) {

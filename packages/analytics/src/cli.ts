@@ -3,6 +3,7 @@
 import { isUtf8 } from 'node:buffer'
 import { endBy, Interrupted } from '@postviews/client/src/ending.ts'
 import { canonicalIp } from '@postviews/client/src/index.ts'
+import { isUserId } from '@postviews/client/src/view.ts'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type Config, ConfigError, databaseUrl, readConfig, SETTINGS } from './config.ts'
 import {
@@ -16,7 +17,7 @@ import {
 import { describeError } from './log.ts'
 import { type Parts, runService } from './main.ts'
 import { printable } from './printable.ts'
-import { type Day, isDay } from './store/calendar.ts'
+import { type Day, isDay } from './store/days.ts'
 import { StoreRefused } from './store/failures.ts'
 import { openStore } from './store/open.ts'
 import { ENGINES, printed, schemaText } from './store/schema-text.ts'
@@ -25,14 +26,14 @@ import { INTERRUPTED, type Print, untilSignal } from './until-signal.ts'
 
 const DAY_MS = 86_400_000
 
-/** Of messages that could not be replayed, so many are told of one by one. */
+/** How many messages that could not be replayed are named one by one. */
 const FAILURES_NAMED = 20
 
-/** Where personal data may be that `forget` does not reach. */
+/** Where personal data may remain after `forget`. */
 const NOT_FORGOTTEN = ['dead letters', 'queues', 'relay spools', 'backups']
 const NOT_FORGOTTEN_HINT = `not reached: ${NOT_FORGOTTEN.join(', ')} (docs/operations.md, "Retention and privacy")`
 
-/** What a command ends with. */
+/** Exit codes. */
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 
 const program = new Command('postviews')
@@ -81,8 +82,10 @@ program
 
 program
   .command('schema')
-  .description('print the tables of a new database, and the statements that count a batch; asks no database')
-  .addOption(new Option('--engine <engine>', 'whose SQL').choices(ENGINES).makeOptionMandatory())
+  .description('print the tables of a new database, and the statements that count a batch; needs no database')
+  .addOption(
+    new Option('--engine <engine>', 'the engine whose SQL to print').choices(ENGINES).makeOptionMandatory(),
+  )
   .action(async ({ engine }: { engine: (typeof ENGINES)[number] }) => {
     process.stdout.write(printed(await schemaText(engine)))
   })
@@ -106,8 +109,8 @@ program
       const byHand =
         ofSchema === 0
           ? ''
-          : `, except the ${ofSchema} of schema and ids: see docs/operations.md, "Verify and rebuild"`
-      return `${some(differences, 'difference')}; \`postviews rebuild\` puts right what is wrong${byHand}`
+          : `, except the ${ofSchema} of the schema and of ids: see docs/operations.md, "Verify and rebuild"`
+      return `${some(differences, 'difference')}; \`postviews rebuild\` corrects them${byHand}`
     }),
   )
 
@@ -127,7 +130,7 @@ program
       command.error(`--from ${from} is after --to ${to}: there is no day between them`)
     }
     if (adoptSettings && (from ?? to) !== undefined) {
-      command.error('--adopt-settings applies them to every day: leave out --from and --to')
+      command.error('--adopt-settings applies to every day: leave out --from and --to')
     }
     return withStore({ checked: false }, async (store, progress) => {
       const rebuilt = await store.rebuild(
@@ -136,15 +139,17 @@ program
       )
       const { fixed, days, firstDay } = rebuilt
       if (json) return JSON.stringify({ fixed, days, first_day: firstDay })
-      if (days + fixed === 0) return 'there is no day to count again'
-      const since = firstDay === null ? '' : `, of those from ${firstDay} on`
-      return `counted ${some(days, 'day')} again${since}; put ${some(fixed, 'record')} right`
+      if (days + fixed === 0) return 'there are no days to recount'
+      const since = firstDay === null ? '' : `; days before ${firstDay} cannot be recounted`
+      return `recounted ${some(days, 'day')}, corrected ${some(fixed, 'record')}${since}`
     })
   })
 
 const dead = program.command('dead').description('list, replay or purge dead letters')
 const reasonOption = () =>
-  new Option('--reason <reason...>', 'only dead letters of these reasons').choices(Object.keys(DEAD_REASONS))
+  new Option('--reason <reason...>', 'only dead letters with these reasons').choices(
+    Object.keys(DEAD_REASONS),
+  )
 
 dead
   .command('list')
@@ -245,12 +250,12 @@ program
   .addHelpText('after', () => `\n${NOT_FORGOTTEN_HINT}`)
   .action(({ user, ip, json }: { user?: string; ip?: string; json?: true }, command: Command) => {
     if ((user === undefined) === (ip === undefined)) {
-      command.error('say whom to forget: --user or --ip, one of them')
+      command.error('say whom to forget: either --user or --ip')
     }
     return withStore({}, async (store, progress) => {
       const rows = await store.forget(user === undefined ? { ip: ip! } : { userId: user }, progress)
       if (json) return JSON.stringify({ rows, not_reached: NOT_FORGOTTEN })
-      const none = rows > 0 ? '' : `no raw row is of that ${user === undefined ? 'address' : 'user'}: `
+      const none = rows > 0 ? '' : `no raw row has that ${user === undefined ? 'address' : 'user'}: `
       return `${none}erased personal data from ${some(rows, 'raw row')}\n${NOT_FORGOTTEN_HINT}`
     })
   })
@@ -258,10 +263,10 @@ program
 program
   .command('copy')
   .description(
-    'fill the ClickHouse of DATABASE_URL, which has no views of its own, from another database; run it again for what came since',
+    'copy another database into the ClickHouse database of DATABASE_URL, which must have no views of its own; run it again for newer views',
   )
   .addOption(
-    new Option('--from <url>', 'the database to copy, as a DATABASE_URL; of it nothing is changed')
+    new Option('--from <url>', 'the database to copy, written like DATABASE_URL; nothing in it is changed')
       .env('COPY_FROM')
       .makeOptionMandatory(),
   )
@@ -275,7 +280,9 @@ program
     }
     return withStore({}, async (store, progress, _print, { counting }) => {
       if (store.fill === undefined)
-        throw new StoreRefused('DATABASE_URL is not of ClickHouse: only that can be filled')
+        throw new StoreRefused(
+          'DATABASE_URL must name a ClickHouse database: `postviews copy` fills no other',
+        )
       const source = await openStore(from, counting)
       try {
         await source.checkSettings()
@@ -284,8 +291,8 @@ program
         if (json) return JSON.stringify({ rows, differing })
         const copied = `copied ${some(rows, 'raw row')}`
         return differing === 0
-          ? `${copied}: every day of every post is as it was`
-          : `${copied}; ${some(differing, 'day')} of posts differ: stop the consumers of the source and run it again`
+          ? `${copied}: every day of every post matches the source`
+          : `${copied}; ${some(differing, 'day')} of posts differ from the source: stop the consumers of the source and run this again`
       } finally {
         await source.close()
       }
@@ -329,7 +336,7 @@ function describeDifference({ kind, name, field, expected, found }: Difference):
 
 function describeDead(message: DeadMessage): string {
   const { setAsideAt, reason, sourceQueue, index, leftOut } = message
-  const place = index === null ? '' : `, number ${index} of its array`
+  const place = index === null ? '' : `, event ${index} of its array`
   const without = leftOut.length === 0 ? '' : `, without ${leftOut.join(', ')}`
   return `${setAsideAt ?? 'at an unknown time'}  ${reason}  from ${sourceQueue ?? 'an unknown queue'}${place}${without}`
 }
@@ -368,9 +375,9 @@ function summary(limit: number, reasons: ReadonlyMap<string, number>): string {
   return [`${some(count, 'dead letter')}${count > limit ? `, ${limit} shown` : ''}`, ...lines].join('\n')
 }
 
-/** What was asked for, if anything but all was. */
+/** `asked`: the filters of the command; undefined if there were none. */
 function noneOf(asked: unknown): string {
-  return asked === undefined ? 'there are no dead letters' : 'there are no such dead letters'
+  return asked === undefined ? 'there are no dead letters' : 'no dead letters match'
 }
 
 function isAre(count: number): string {
@@ -402,8 +409,7 @@ function parseCount(text: string): number {
 }
 
 function parseUser(text: string): string {
-  if (!/^[1-9]\d{0,19}$/.test(text) || BigInt(text) >= 2n ** 64n)
-    throw new InvalidArgumentError('It is not a positive integer below 2^64.')
+  if (!isUserId(text)) throw new InvalidArgumentError('It is not a positive integer below 2^64.')
   return text
 }
 
@@ -413,11 +419,11 @@ function parseAddress(text: string): string {
   return address
 }
 
-// `postviews dead list | head`: whoever reads has seen enough, and not all.
+// As with `postviews dead list | head`: the reader has not seen everything.
 process.stdout.on('error', () => {
   process.exitCode = EXIT.failed
 })
-// There is nobody to tell.
+// Without stderr, an error can be shown nowhere.
 process.stderr.on('error', () => {})
 
 try {

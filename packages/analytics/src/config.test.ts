@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Config, ConfigError, readConfig, SETTINGS, withoutSecrets } from './config.ts'
+import { OwnViews } from './ingest/own-views.ts'
 
 const CONSUMER = { apiKey: false }
 const API = { apiKey: true }
@@ -25,6 +26,7 @@ test('every setting but the key has a default that works', () => {
     counting: { timeZone: 'UTC', windowHours: 24, uniqueBy: null, bots: 'count' },
     siteHosts: null,
     ipStorage: 'full',
+    ownViews: new OwnViews(new Set(), []),
     maxAgeSeconds: 30 * 86_400,
     rawRetentionDays: 90,
     deadRetentionDays: 30,
@@ -48,6 +50,8 @@ test('every setting is read from the variable of its name', () => {
     BOTS: 'exclude',
     SITE_HOSTS: '*.blog.example, www.Blog.example:8080',
     IP_STORAGE: 'none',
+    EXCLUDE_USERS: '7, 18446744073709551615,',
+    EXCLUDE_NETWORKS: '203.0.113.0/24, 2001:DB8::/48,192.0.2.7',
     EVENT_MAX_AGE: '36h',
     RAW_RETENTION_DAYS: '0',
     DEAD_RETENTION_DAYS: '7',
@@ -57,7 +61,14 @@ test('every setting is read from the variable of its name', () => {
     LOG_LEVEL: 'debug',
   }
   assert.deepEqual(Object.keys(env).toSorted(), SETTINGS.map(({ name }) => name).toSorted())
-  assert.deepEqual(readConfig(env, API), {
+  const { ownViews, ...config } = readConfig(env, API)
+  assert.deepEqual([...ownViews.users], ['7', '18446744073709551615'])
+  assert.deepEqual(ownViews.networks, [
+    { address: '203.0.113.0', length: 24 },
+    { address: '2001:db8::', length: 48 },
+    { address: '192.0.2.7', length: 32 },
+  ])
+  assert.deepEqual(config, {
     amqpUrls: [env.AMQP_URL],
     databaseUrl: env.DATABASE_URL,
     apiKeys: ['one-key', 'another-key'],
@@ -73,7 +84,7 @@ test('every setting is read from the variable of its name', () => {
     batchEvents: 500,
     batchWaitMs: 0,
     logLevel: 'debug',
-  } satisfies Config)
+  } satisfies Omit<Config, 'ownViews'>)
 })
 
 test('a time zone is read in any letter case, and spelt its own way', () => {
@@ -131,6 +142,18 @@ const WRONG: Record<string, string[]> = {
   BOTS: ['yes', 'Exclude'],
   SITE_HOSTS: ['https://blog.example', 'blog.example,none/', '*', ','],
   IP_STORAGE: ['hash', 'FULL'],
+  EXCLUDE_USERS: ['0', '-7', 'alice', '7 8', '1e3', '18446744073709551616'],
+  EXCLUDE_NETWORKS: [
+    '203.0.113',
+    '203.0.113.0/33',
+    '0.0.0.0/0',
+    '2001:db8::/129',
+    '::/0',
+    '::ffff:203.0.113.0/96',
+    'office.example',
+    '192.0.2.0-192.0.2.9',
+    '192.0.2.7/',
+  ],
   EVENT_MAX_AGE: ['30', '0d', '-1d', '1.5h', '1w', 'd'],
   RAW_RETENTION_DAYS: ['-1', '90d', '1.5', '36501'],
   DEAD_RETENTION_DAYS: ['0', '-1', 'never'],
@@ -155,22 +178,22 @@ const ADDRESSES: Record<string, [text: string, said: RegExp][]> = {
   AMQP_URL: [
     ['amqp://broker.example:99999', /a port is a number up to 65535/],
     ['amqp://broker.example:0', /port 0/],
-    ['amqp://guest:a#b@broker.example', /# %23/],
+    ['amqp://guest:a#b@broker.example', /# as %23/],
     ['amqp://broker.example/vhost#1', /bare #: write it as %23/],
     ['amqp://guest:100%@broker.example', /bare %: write it as %25/],
     ['amqp://broker.example/50%', /bare %: write it as %25/],
     ['amqp://one:5672,two:5672', /number 2 is not a URL of the form amqp:/],
-    ['amqp://guest:a,b@one', /a comma %2C/],
+    ['amqp://guest:a,b@one', /a comma as %2C/],
     ['amqp://one/blog,amqp://two', /number 2 has another virtual host than the first/],
   ],
   DATABASE_URL: [
     ['sqlite:', /names no file: write `sqlite:data\/views\.db`/],
     ['sqlite://data/x.db', /write `sqlite:data\/views\.db`, or `sqlite:\/var\/lib\/views\.db`/],
     ['sqlite:///data/x.db', /slashes before the path.*: write/],
-    ['sqlite::memory:', /gone with the process.*write the path of a file/],
+    ['sqlite::memory:', /lost when the process ends.*write the path of a file/],
     ['sqlite:file::memory:?cache=shared', /write `sqlite:/],
     ['sqlite:data/x.db?mode=ro', /takes no options/],
-    ['sqlite:file:data/x.db', /is no path: write/],
+    ['sqlite:file:data/x.db', /is not a path: write/],
     ['sqlite:my%20views.db', /not decoded/],
     ['sqlite:~/x.db', /not expanded.*write the whole path/],
     ['sqlite:$HOME/x.db', /not expanded/],
@@ -185,14 +208,14 @@ const ADDRESSES: Record<string, [text: string, said: RegExp][]> = {
     ['sqlite3:data/x.db', /write sqlite: and its path/],
     ['mysql://db.example', /names no database/],
     ['mysql://db.example/', /names no database/],
-    ['mysql://db.example/views/', /more than one \/ behind the server/],
-    ['mysql://db.example/a/b', /more than one \/ behind the server/],
+    ['mysql://db.example/views/', /more than one \/ after the server/],
+    ['mysql://db.example/a/b', /more than one \/ after the server/],
     [
       'mysql://db.example/views?tls=true',
-      /cannot have tls so: there are ssl=true, ssl=false and ssl-ca=FILE/,
+      /has tls in a form that is not supported: use ssl=true, ssl=false or ssl-ca=FILE/,
     ],
-    ['mysql://db.example/views?ssl=yes', /cannot have ssl so/],
-    ['mysql://db.example/views?ssl-ca=', /cannot have ssl-ca so/],
+    ['mysql://db.example/views?ssl=yes', /has ssl in a form that is not supported/],
+    ['mysql://db.example/views?ssl-ca=', /has ssl-ca in a form that is not supported/],
     ['mysql://db.example/views#1', /bare #/],
     ['mysql://db.example:99999/views', /a port is a number up to 65535/],
     ['mysql://db.example:0/views', /port 0/],
@@ -200,10 +223,10 @@ const ADDRESSES: Record<string, [text: string, said: RegExp][]> = {
     ['mysqls://db.example/views', /write mysql: and \?ssl=true at the end/],
     ['mariadb://db.example/views', /: write mysql:/],
     ['mysql2://db.example/views', /: write mysql:/],
-    ['clickhouse://db.example:99999/views', /a port that is none/],
+    ['clickhouse://db.example:99999/views', /has an invalid host or port/],
     ['clickhouse://root:100%@db.example/views', /bare %: write it as %25/],
     ['clickhouse://db.example/views/', /is not of the form/],
-    ['clickhouse://db.example/views?ssl=true', /cannot have ssl: there is cluster=NAME alone/],
+    ['clickhouse://db.example/views?ssl=true', /has the unknown option ssl: the only option is cluster=NAME/],
   ],
 }
 
@@ -235,7 +258,7 @@ test('paths and URLs are taken as they are written', () => {
 test('a wrong value is shown, on one line', () => {
   assert.deepEqual(problemsOf({ PORT: '70000', BOTS: 'may\nbe', BATCH_EVENTS: '-1' }), [
     'PORT: "70000" is not a whole number from 0 to 65535',
-    String.raw`BOTS: "may\nbe" is none of count, exclude`,
+    String.raw`BOTS: "may\nbe" is not one of count, exclude`,
     'BATCH_EVENTS: "-1" is not a whole number from 1 to 20000',
   ])
   assert.match(

@@ -1,8 +1,9 @@
-/** The one place where the environment is read: a pure function of it, which tells every problem at once. */
+/** The only place that reads the environment: a pure function of it, which reports all problems at once. */
 
 import { brokerUrls } from '@postviews/client/src/broker-urls.ts'
 import { byteCount } from '@postviews/client/src/byte-count.ts'
 import { shownValue } from '@postviews/client/src/shown-value.ts'
+import { networksOf, OwnViews, usersOf } from './ingest/own-views.ts'
 import { addressOf } from './store/clickhouse/address.ts'
 import type { AskedSettings } from './store/counting-settings.ts'
 import { type OwnHosts, ownHostsOf } from './store/own-hosts.ts'
@@ -12,7 +13,7 @@ import { problemOf as problemOfSqlite } from './store/sqlite/address.ts'
 import { timeZoneNamed } from './store/zone-rules.ts'
 
 export interface Config {
-  /** The broker's, or one for each node of a cluster. */
+  /** The URL of the broker, or one for each node of a cluster. */
   amqpUrls: readonly string[]
   databaseUrl: string
   apiKeys: string[]
@@ -22,6 +23,7 @@ export interface Config {
   /** Null: whatever the database records. */
   siteHosts: OwnHosts | null
   ipStorage: IpStorage
+  ownViews: OwnViews
   maxAgeSeconds: number
   rawRetentionDays: number
   deadRetentionDays: number
@@ -62,13 +64,13 @@ function setting<T>(name: string, fallback: string, help: string, parse: (text: 
 const AMQP_URL = setting(
   'AMQP_URL',
   'amqp://guest:guest@127.0.0.1:5672',
-  'the broker; `amqps:` for TLS. For a cluster the URLs of its nodes, separated by commas: where one is lost, the next is tried',
+  'the broker; `amqps:` for TLS. For a cluster, the URLs of its nodes, separated by commas: when the connection to one is lost, the next is tried',
   brokerUrls,
 )
 const DATABASE_URL = setting(
   'DATABASE_URL',
   'sqlite:data/postviews.db',
-  '`sqlite:PATH`; `mysql://user:password@host:port/database` or `postgres://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority); or `clickhouse://user:password@host:port,host:port/database` (`clickhouses:` for TLS; a host of each shard, and `?cluster=NAME`, where there are several)',
+  '`sqlite:PATH`; `mysql://user:password@host:port/database` or `postgres://user:password@host:port/database` (`?ssl=true` for TLS, `?ssl-ca=FILE` for a private authority); or `clickhouse://user:password@host:port,host:port/database` (`clickhouses:` for TLS; for several shards a host of each, and `?cluster=NAME`)',
   databaseUrl,
 )
 const INTERNAL_API_KEY: Setting<string[]> = {
@@ -115,6 +117,18 @@ const IP_STORAGE = setting(
   '`full` stores addresses in raw rows, `none` stores none',
   text => oneOf<IpStorage>(text, ['full', 'none']),
 )
+const EXCLUDE_USERS = setting(
+  'EXCLUDE_USERS',
+  '',
+  'user ids, separated by commas, whose views are not counted and not kept: your own people',
+  usersOf,
+)
+const EXCLUDE_NETWORKS = setting(
+  'EXCLUDE_NETWORKS',
+  '',
+  'networks, separated by commas, from which views are not counted and not kept: `203.0.113.0/24`, `2001:db8::/48`, `192.0.2.7`',
+  networksOf,
+)
 const EVENT_MAX_AGE = setting(
   'EVENT_MAX_AGE',
   '30d',
@@ -136,7 +150,7 @@ const DEAD_RETENTION_DAYS = setting(
 const DEAD_MAX_BYTES = setting(
   'DEAD_MAX_BYTES',
   '1GiB',
-  'the most that dead letters may take on the broker, bodies and headers: `500000000`, `512MiB`, `1GiB`; above it bad events are discarded',
+  'the maximum size of all dead letters on the broker, bodies and headers: `500000000`, `512MiB`, `1GiB`; above it, bad events are discarded',
   byteCount,
 )
 const BATCH_EVENTS = setting(
@@ -145,7 +159,7 @@ const BATCH_EVENTS = setting(
   'most views per commit (approximately); on SQLite also at most half that many messages. Default on ClickHouse: 10000',
   text => integer(text, 1, 20_000),
 )
-// There a batch of three times the size takes but twice as long.
+// On ClickHouse a batch of three times the size takes only twice as long.
 const BATCH_EVENTS_ON_CLICKHOUSE = { ...BATCH_EVENTS, fallback: '10000' }
 const BATCH_WAIT_MS = setting(
   'BATCH_WAIT_MS',
@@ -153,7 +167,7 @@ const BATCH_WAIT_MS = setting(
   'how long a batch waits to fill. Default on ClickHouse: 1000',
   text => integer(text, 0, 5_000),
 )
-// Each batch is a part of three tables there, which have to be merged.
+// On ClickHouse each batch adds a part to three tables, and parts have to be merged.
 const BATCH_WAIT_MS_ON_CLICKHOUSE = { ...BATCH_WAIT_MS, fallback: '1000' }
 const LOG_LEVEL = setting('LOG_LEVEL', 'info', `${LOG_LEVELS.join(', ')}`, text => oneOf(text, LOG_LEVELS))
 
@@ -170,6 +184,8 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   BOTS,
   SITE_HOSTS,
   IP_STORAGE,
+  EXCLUDE_USERS,
+  EXCLUDE_NETWORKS,
   EVENT_MAX_AGE,
   RAW_RETENTION_DAYS,
   DEAD_RETENTION_DAYS,
@@ -200,6 +216,11 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     }
   }
 
+  const readOwnViews = () => {
+    const [users, networks] = [read(EXCLUDE_USERS), read(EXCLUDE_NETWORKS)]
+    return new OwnViews(users ?? new Set(), networks ?? [])
+  }
+
   const amqpUrls = read(AMQP_URL)
   const databaseUrl = read(DATABASE_URL)
   const isOnClickhouse = databaseUrl?.startsWith('clickhouse')
@@ -217,6 +238,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     },
     siteHosts: read(SITE_HOSTS),
     ipStorage: read(IP_STORAGE),
+    ownViews: readOwnViews(),
     maxAgeSeconds: read(EVENT_MAX_AGE),
     rawRetentionDays: read(RAW_RETENTION_DAYS),
     deadRetentionDays: read(DEAD_RETENTION_DAYS),
@@ -244,7 +266,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
 /** A URL fit for a log or an error: without its password, and without its query. */
 export function withoutSecrets(url: string): string {
   const parsed = URL.parse(url)
-  // A password with a slash in it that nobody has encoded ends in the path, or makes this no URL at all.
+  // If a password holds an unencoded slash, its end is parsed as the path, or the URL is invalid.
   if (parsed === null || parsed.host === '' || parsed.pathname.includes('@')) {
     return url.replace(/\/\/.*@/s, '//').replace(/\?.*/s, '')
   }
@@ -253,7 +275,7 @@ export function withoutSecrets(url: string): string {
 
 function oneOf<T extends string>(text: string, allowed: readonly T[]): T {
   const found = allowed.find(value => value === text)
-  if (found === undefined) throw new Error(`is none of ${allowed.join(', ')}`)
+  if (found === undefined) throw new Error(`is not one of ${allowed.join(', ')}`)
   return found
 }
 
@@ -268,7 +290,8 @@ const DURATION_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_
 
 function durationSeconds(text: string): number {
   const match = /^([1-9]\d{0,6})([smhd])$/.exec(text)
-  if (match === null) throw new Error('is not a duration above 0 such as 90m, 12h or 30d, below 10000000d')
+  if (match === null)
+    throw new Error('is not a duration such as 90m, 12h or 30d, above 0 and below 10000000d')
   return Number(match[1]) * DURATION_SECONDS[match[2]!]!
 }
 
@@ -285,12 +308,12 @@ export function databaseUrl(text: string): string {
     ? problemOfSqlite(text)
     : /^(?:mysql|postgres|postgresql):/.test(text)
       ? problemOfServer(text)
-      : `is none of ${DATABASE_FORMS}${meantBy(text)}`
+      : `is not one of ${DATABASE_FORMS}${meantBy(text)}`
   if (problem !== null) throw new Error(problem)
   return text
 }
 
-/** What to write in place of what other programs take. */
+/** A hint for URLs in the form of other programs. */
 function meantBy(text: string): string {
   if (/^(?:mysqls|mariadbs):/i.test(text)) return ': write mysql: and ?ssl=true at the end'
   if (/^(?:mariadb|jdbc:m\w+|mysql2?|mysql\+\w+):/i.test(text)) return ': write mysql:'
@@ -306,7 +329,8 @@ function keysOf(text: string): string[] {
     .map(key => key.trim())
     .filter(key => key !== '')
   for (const key of keys) {
-    if (!/^[\x21-\x7e]+$/.test(key)) throw new Error('a key holds characters that no HTTP header can carry')
+    if (!/^[\x21-\x7e]+$/.test(key))
+      throw new Error('a key contains characters that an HTTP header cannot contain')
   }
   return keys
 }

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { describeError, LOG_EVENTS } from './log.ts'
 
-/** What a program writes that does this with a log of that level. */
+/** The log lines of a program with these statements and this log level. */
 function linesOf(level: string, statements: string): Record<string, unknown>[] {
   const program = `
     import { createLog } from ${JSON.stringify(new URL('./log.ts', import.meta.url).href)}

@@ -2,7 +2,7 @@
 
 import { INVALID_REASONS, type TimeSource } from '@postviews/client/src/index.ts'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
-import type { DeadReason } from './ingest/dead-letter.ts'
+import type { DeadReason } from './dead-reason.ts'
 import { NEWEST_RULES, type ZoneRules } from './store/zone-rules.ts'
 
 const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies readonly TimeSource[]
@@ -10,8 +10,8 @@ const TIME_SOURCES = ['event', 'amqp', 'broker', 'receipt'] as const satisfies r
 export type Metrics = ReturnType<typeof createMetrics>
 
 /**
- * All metrics of a process. Gauges of how it is now are written by `/metrics` alone, when it is asked; the rest by whoever
- * does what is counted. A gauge whose value is not known is absent, never 0.
+ * All metrics of a process. Gauges of the current state are set only when `/metrics` is asked; every other metric is
+ * updated by the code that it measures. A gauge whose value is unknown is absent, never 0.
  */
 export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> = NEWEST_RULES) {
   const registry = new Registry()
@@ -20,12 +20,13 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
 
   const events = new Counter({
     name: 'postviews_events_total',
-    help: 'Events consumed, by outcome: counted, duplicate (counted before), dead_lettered for the reason given, or discarded because postviews.dead refused them or has reached DEAD_MAX_BYTES',
+    help: 'Events consumed, by outcome: counted, duplicate (counted before), excluded (by EXCLUDE_USERS or EXCLUDE_NETWORKS), dead_lettered for the reason given, or discarded because postviews.dead refused them or has reached DEAD_MAX_BYTES',
     labelNames: ['outcome', 'reason'],
     registers,
   })
   events.inc({ outcome: 'counted', reason: '' }, 0)
   events.inc({ outcome: 'duplicate', reason: '' }, 0)
+  events.inc({ outcome: 'excluded', reason: '' }, 0)
   const reasons = [...Object.keys(INVALID_REASONS), 'unstorable' satisfies DeadReason]
   for (const reason of reasons) {
     events.inc({ outcome: 'dead_lettered', reason }, 0)
@@ -55,7 +56,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
   })
   const countedAgeSeconds = new Gauge({
     name: 'postviews_counted_age_seconds',
-    help: 'How old the numbers are that are answered: the time since all that is recorded was counted; below 1 if all of it is, always 0 on SQLite and MariaDB; absent if ClickHouse does not answer',
+    help: 'How old the answered numbers are: the time since all recorded views were counted; below 1 if all of them are, always 0 on SQLite and MariaDB; absent if ClickHouse does not answer',
     registers,
   })
   const dead = new Gauge({
@@ -70,7 +71,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
   })
   const deadMaxBytes = new Gauge({
     name: 'postviews_dead_max_bytes',
-    help: 'DEAD_MAX_BYTES: the most that dead letters may take; above it bad events are discarded. Absent in a process that does not consume',
+    help: 'DEAD_MAX_BYTES: the maximum size of all dead letters; above it, bad events are discarded. Absent in a process that does not consume',
     registers,
   })
   const storeUp = new Gauge({
@@ -80,7 +81,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
   })
   const storeBroken = new Gauge({
     name: 'postviews_store_broken',
-    help: '1 when the store refuses what no retry cures, such as a table or a privilege that is missing: /readyz and the log name the step; 0 otherwise; absent in a process that consumes nothing',
+    help: '1 if the store fails in a way that no retry cures, such as a missing table or privilege (/readyz and the log name the step), else 0; absent in a process that does not consume',
     registers,
   })
   const brokerUp = new Gauge({
@@ -200,7 +201,7 @@ export function createMetrics(zoneRules: Pick<ZoneRules, 'source' | 'release'> =
   }
 }
 
-/** Sets a gauge; null is what is not known: there is no sample then. */
+/** Sets a gauge; null means unknown, and leaves no sample. */
 export function setKnown(gauge: Gauge, value: number | null): void {
   if (value === null) gauge.remove()
   else gauge.set(value)

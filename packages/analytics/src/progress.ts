@@ -5,14 +5,14 @@ import type { Progress } from './store/store.ts'
 
 export interface ProgressBar {
   progress: Progress
-  /** Takes the bar away. Call it before printing anything. */
+  /** Removes the bar. Call it before printing anything. */
   end(): void
 }
 
 // The widest line still fits into 80 columns.
 const BAR_CHARACTERS = 24
 
-/** A bar for each step, one after the other, on stderr: stdout stays for what is asked for. */
+/** A bar for each step, one after the other, on stderr: stdout is for results. */
 export function createProgressBar(stream: NodeJS.WriteStream = process.stderr): ProgressBar {
   let bar: SingleBar | undefined
   let current = ''
@@ -33,7 +33,7 @@ export function createProgressBar(stream: NodeJS.WriteStream = process.stderr): 
           formatTime: timeLeft,
           barsize: BAR_CHARACTERS,
           clearOnComplete: true,
-          // False would switch wrapping off, and whoever presses Ctrl-C would be left with that.
+          // False would switch line wrapping off, and after Ctrl-C the terminal would stay like that.
           linewrap: true,
         },
         Presets.shades_classic,
@@ -46,7 +46,7 @@ export function createProgressBar(stream: NodeJS.WriteStream = process.stderr): 
   return { progress, end }
 }
 
-/** What is left, as `1 h 5 min`, `2 min` or `9 s`; nothing as long as nobody knows. */
+/** The time left, as `1 h 5 min`, `2 min` or `9 s`; empty while unknown. */
 function timeLeft(seconds: number): string {
   if (!Number.isFinite(seconds)) return ''
   if (seconds < 60) return `${seconds} s left`

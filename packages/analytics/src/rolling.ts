@@ -6,10 +6,10 @@ import type { Metrics } from './metrics.ts'
 import type { Store } from './store/store.ts'
 
 const EVERY_MS = 2_000
-/** While much comes in it takes a third of a server's time, at most. */
+/** A roll is followed by a pause of twice its length: it takes at most a third of a server's time. */
 const TIMES_AS_LONG = 2
 const LONGEST_MS = 10_000
-/** What is under way ends with the store. */
+/** A roll that is still under way ends with the store. */
 const STOP_MS = 3_000
 
 export class Rolling {
@@ -43,7 +43,7 @@ export class Rolling {
         isLost = false
       } catch (error) {
         if (signal.aborted) return
-        // Also one that is refused: the next batch ends the process.
+        // A refusal, too, is only logged: the next batch ends the process.
         rollsFailed.inc()
         if (!isLost) log.error({ error: describeError(error) }, 'roll.lost')
         isLost = true

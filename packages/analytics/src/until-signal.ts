@@ -1,4 +1,4 @@
-/** A command's work: followed by a bar, ended by a signal, its outcome printed. */
+/** Runs a command's work: shows a progress bar, ends on a signal, prints the outcome. */
 
 import { endOnSignals } from '@postviews/client/src/ending.ts'
 import { printable } from './printable.ts'
@@ -13,11 +13,11 @@ export interface Given {
   /** Shows how far the work is; throws an `Interrupted` after a signal, so that the work ends at its next step. */
   progress: Progress
   print: Print
-  /** Aborted 3 s after the signal: nothing is to be waited for any more. */
+  /** Aborted 3 s after the signal: then the work must not wait for anything any more. */
   cut: AbortSignal
 }
 
-/** Does the work and prints what it returns, if anything. @throws {Interrupted} when a signal ended it, or nobody reads */
+/** Does the work and prints what it returns, if anything. @throws {Interrupted} after a signal, or with stdout closed */
 export async function untilSignal(work: (given: Given) => Promise<string>): Promise<void> {
   const bar = createProgressBar()
   const ending = endOnSignals({ onOverdue: () => console.error(`postviews: ${INTERRUPTED}`) })
@@ -35,7 +35,7 @@ export async function untilSignal(work: (given: Given) => Promise<string>): Prom
     bar.end()
     if (outcome !== '') console.log(outcome)
   } catch (error) {
-    // Whatever it was, once the end had begun: a connection that was cut, say.
+    // After a signal, any other error is a consequence of it, such as a connection that was cut.
     throw ending.signal.aborted ? ending.signal.reason : error
   } finally {
     bar.end()

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * What is started. JavaScript itself, so that any Node can run it: what was built of the relay, or, where nothing was
- * built, as in a container image, its source, of which Node strips the types.
+ * The program to start. It is JavaScript, so that any Node can run it. It runs the built relay; where nothing was built, as in a
+ * container image, it runs the source, whose types Node strips.
  */
 
 import { existsSync } from 'node:fs'
@@ -9,9 +9,9 @@ import * as nodeModule from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 /**
- * A small heap, no compilers, one thread: with its defaults V8 takes twice the memory, and is no quicker where a view waits
- * for the disk. Not --jitless: that takes WebAssembly away as well, without which Node cannot run TypeScript. V8 reads flags
- * only when a process starts.
+ * A small heap, no JIT compilers, one thread: V8's defaults take twice the memory, and are no faster when each view waits
+ * for the disk. Not --jitless: it also disables WebAssembly, which Node needs to run TypeScript. V8 reads these flags only when a
+ * process starts.
  */
 const FLAGS = [
   '--no-turbofan',
@@ -23,9 +23,9 @@ const FLAGS = [
   '--single-threaded',
 ]
 
-// Read here, before any module loads: `execve` would close the socket that systemd hands over. The unit has the flags instead.
+// Read before any module loads. `execve` would close the socket that systemd passes, so there the systemd unit has the flags.
 const isActivated = process.env.LISTEN_PID === String(process.pid)
-// Node 22.15 and newer. The process stays the same one for whoever has started it.
+// Node 22.15 and newer. `execve` keeps the pid, so the parent process does not notice.
 if (typeof process.execve === 'function' && !process.execArgv.includes(FLAGS[0]) && !isActivated) {
   process.execve(process.execPath, [
     process.execPath,
@@ -40,7 +40,7 @@ if (existsSync(built)) {
   const { runRelay } = await import('../dist/relay/main.js')
   await runRelay(process.env, process.argv.slice(2))
 } else {
-  // It is code that is run: it must not lie where anybody else may write. Threads take it from there.
+  // Node executes the cached code, so nobody else may have write access to this folder. Threads use the cache, too.
   const folder = fileURLToPath(new URL('../../../node_modules/.cache/postviews', import.meta.url))
   nodeModule.enableCompileCache?.(folder)
   const { runRelay } = await import('../src/relay/main.ts')

@@ -30,26 +30,26 @@ test('no virtual host is the virtual host /', () => {
 const WRONG: [value: string | string[], said: RegExp][] = [
   ['', /^is empty/],
   [[], /^names no broker$/],
-  ['broker:5672', /^is not a URL of the form amqp:\/\/.*comma %2C$/],
+  ['broker:5672', /^is not a URL of the form amqp:\/\/.*comma as %2C$/],
   ['http://u:hunter2@broker', /^is not a URL of the form/],
   ['amqp://', /^is not a URL of the form/],
   ['amqp:broker', /^is not a URL of the form/],
   ['amqp://u:hunter2@broker:99999', /a port is a number up to 65535/],
   ['amqp://u:hunter2@broker:0', /^names port 0/],
-  ['amqp://u:hunter2#@broker', /# %23/],
+  ['amqp://u:hunter2#@broker', /# as %23/],
   ['amqp://u:hunter2@broker/v#1', /^holds a bare #: write it as %23$/],
   ['amqp://u:hunter2@broker#', /^holds a bare #/],
   ['amqp://u:hunter2%@broker', /^holds a bare %: write it as %25$/],
   ['amqp://u:hunter2@broker/50%', /^holds a bare %/],
   ['amqp://u:hunter2@one,amqp://u:hunter2@two/%', /^names several brokers, of which number 2 holds a bare %/],
   ['amqp://u:hunter2@one,u:hunter2@two', /^names several brokers, of which number 2 is not a URL/],
-  // As other programs are told.
+  // The form that other programs take.
   ['amqp://u:hunter2@one:5672,two:5672', /of which number 2 is not a URL/],
   ['amqp://u:hunter2@one,', /of which number 2 is empty: write a comma only between two URLs/],
   [',amqp://u:hunter2@one', /of which number 1 is empty/],
   // A comma in a password.
-  ['amqp://u:12,hunter2@one', /of which number 2 is not a URL.*comma %2C/],
-  ['amqp://u:hunter2,x@one', /of which number 1 is not a URL.*comma %2C/],
+  ['amqp://u:12,hunter2@one', /of which number 2 is not a URL.*comma as %2C/],
+  ['amqp://u:hunter2,x@one', /of which number 1 is not a URL.*comma as %2C/],
   [['amqp://u:hunter2,x@one'], /^holds a bare comma: write it as %2C$/],
   [['amqp://one,amqp://two'], /^holds a bare comma/],
   [
@@ -81,7 +81,7 @@ test('what is no text is named too', () => {
     )
     assert.throws(
       () => Reflect.apply(brokerUrls, undefined, [['amqp://one', value]]),
-      /number 2 is not a text$/,
+      /number 2 is not a string$/,
     )
   }
 })

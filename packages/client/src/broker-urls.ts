@@ -1,13 +1,13 @@
 /** Where the broker is: one URL, or one for each node of a cluster. */
 
 const FORM =
-  'is not a URL of the form amqp://user:password@host:port or amqps://user:password@host:port: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23, @ %40 and a comma %2C'
+  'is not a URL of the form amqp://user:password@host:port or amqps://user:password@host:port: a port is a number up to 65535; in a user or password, write / as %2F, ? as %3F, # as %23, @ as %40 and a comma as %2C'
 
 /**
  * The URLs of one broker, or of the nodes of one cluster: a text with commas between them, or an array.
  *
- * @throws {TypeError} when one is wrong, or they are not all of one virtual host. The message begins with
- * "is not …", to be put behind the name of the setting. It never quotes a URL, because a URL may hold a password.
+ * @throws {TypeError} when a URL is wrong, or when they name different virtual hosts. The caller puts the setting's
+ * name before the message, which begins with "is not …". It never quotes a URL, because a URL may hold a password.
  */
 export function brokerUrls(value: string | readonly string[]): string[] {
   const parts: readonly unknown[] = typeof value === 'string' ? value.split(',') : value
@@ -16,14 +16,14 @@ export function brokerUrls(value: string | readonly string[]): string[] {
   let firstVirtualHost: string | undefined
   return parts.map((part, index) => {
     const subject = parts.length === 1 ? '' : `names several brokers, of which number ${index + 1} `
-    if (typeof part !== 'string') throw new TypeError(`${subject}is not a text`)
+    if (typeof part !== 'string') throw new TypeError(`${subject}is not a string`)
     const url = part.trim()
     const parsed = parse(url, subject)
     const virtualHost = virtualHostOf(parsed)
     firstVirtualHost ??= virtualHost
     if (virtualHost !== firstVirtualHost) {
       throw new TypeError(
-        `${subject}has another virtual host than the first: they have to be nodes of one cluster, and each URL ends in the same /vhost`,
+        `${subject}has another virtual host than the first: all must be nodes of one cluster, and their URLs must end in the same /vhost`,
       )
     }
     return url
@@ -36,7 +36,7 @@ function parse(url: string, subject: string): URL {
   try {
     parsed = new URL(url)
   } catch {
-    // The error of URL carries the text it could not read.
+    // URL's own error quotes the text, which may hold a password.
     throw new TypeError(`${subject}${FORM}`)
   }
   if (parsed.hostname === '' || !['amqp:', 'amqps:'].includes(parsed.protocol)) {
@@ -49,12 +49,12 @@ function parse(url: string, subject: string): URL {
   return parsed
 }
 
-/** As the AMQP client reads it: none is the virtual host `/`. */
+/** As the AMQP client reads it: an empty path is the virtual host `/`. */
 function virtualHostOf({ pathname }: URL): string {
   const encoded = pathname.slice(1)
   try {
     return decodeURIComponent(encoded) || '/'
   } catch {
-    return encoded // Bytes that are no UTF-8.
+    return encoded // The encoded bytes are not UTF-8.
   }
 }

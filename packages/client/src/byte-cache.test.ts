@@ -37,7 +37,7 @@ describe('what is kept', () => {
       }
       let bytes = 0
       for (let n = 0; n < 1_000; n++) bytes += kept.get(String(n)) ?? 0
-      // Asked from the oldest on, none that is found pushes out one that is still to be asked for.
+      // Reads from the oldest entry on, so no hit evicts an entry that is still to be read.
       assert.ok(bytes > 2_000 && bytes <= 10_000, `${bytes}`)
     }
   })

@@ -1,18 +1,18 @@
-/** What is kept longer than the message, request or answer that it came in: copied, and bounded by bytes. */
+/** For values that outlive their message, request or answer: they are copied, and bounded by bytes. */
 
 /**
- * A copy that has memory of its own. V8 cuts without copying: what `slice`, `trim`, a regex group or `URL` takes out of a
- * text keeps all of that text alive, a message of a megabyte for the sake of one word. Decoding bytes makes a new text by
- * what it is, not by how an engine happens to build strings; UTF-16 changes none, lone surrogates included.
+ * A copy with memory of its own. V8 does not copy substrings: what `slice`, `trim`, a regex group or `URL`
+ * returns keeps the whole source text alive, a megabyte for the sake of one word. Decoding bytes always makes a
+ * new text, however an engine builds strings. UTF-16 changes no text, lone surrogates included.
  */
 export function ownCopy(text: string): string {
   return Buffer.from(text, 'utf16le').toString('utf16le')
 }
 
-/** An entry of a Map, and what V8 adds to a string and an object. */
+/** A Map entry, and V8's overhead for a string and an object. */
 const ENTRY_BYTES = 150
 
-/** Memory that an entry with these texts takes, at most: V8 keeps text beyond Latin-1 in two bytes a character. */
+/** The most memory that an entry with these texts takes: V8 stores text beyond Latin-1 in two bytes per character. */
 export function entryBytes(...texts: readonly string[]): number {
   return texts.reduce((bytes, text) => bytes + 2 * text.length, ENTRY_BYTES)
 }
@@ -24,8 +24,8 @@ interface Entry<Value> {
 }
 
 /**
- * The values that were used last, as many as there is room for. In two generations: what was used goes to the younger one,
- * and once that has half of the bytes, the older one is forgotten whole. Looking up what is there stays a look into a Map.
+ * The most recently used values, bounded by bytes. There are two generations: a value that is used goes to the young one.
+ * When the young one reaches half of the bytes, the old one is dropped whole. So a lookup costs no more than a Map's.
  */
 export class ByteCache<Value> {
   readonly #maxBytes: number
@@ -47,7 +47,7 @@ export class ByteCache<Value> {
   }
 
   /**
-   * Keeps a copy of the key, and the value as it is. What alone takes half of the room is not kept.
+   * Keeps a copy of the key, and the value itself. An entry larger than half of the cache is not kept.
    *
    * @param bytes what the entry takes, key included: see `entryBytes`
    */
@@ -69,7 +69,7 @@ export class ByteCache<Value> {
       this.#youngBytes = 0
     }
     this.#old.delete(entry.key)
-    // Under its own key: that of whoever asks may be cut out of a message.
+    // Under the entry's own key: the caller's may be a substring of a message.
     this.#young.set(entry.key, entry)
     this.#youngBytes += entry.bytes
   }

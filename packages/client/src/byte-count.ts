@@ -7,6 +7,6 @@ export function byteCount(text: string): number {
   const match = /^([1-9]\d{0,14})(KiB|MiB|GiB)?$/.exec(text)
   const bytes = match === null ? Number.NaN : Number(match[1]) * UNIT_BYTES[match[2] ?? '']!
   if (!Number.isSafeInteger(bytes))
-    throw new Error('is not a size above 0 such as 500000000, 512MiB or 1GiB, below 8388608GiB')
+    throw new Error('is not a size such as 500000000, 512MiB or 1GiB, above 0 and below 8388608GiB')
   return bytes
 }

@@ -1,17 +1,17 @@
-/** How many connections there are: a newcomer is never refused, the connection that is missed least makes room for it. */
+/** Limits a server's connections: a new one is never refused, because the least useful old one is closed for it. */
 
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
 export interface Connections {
-  /** Whoever talks on this one is known, by a key or a session: it is among the last to be closed. */
+  /** Marks a connection as authenticated, by a key or a session: such connections are closed last. */
   know(socket: Socket): void
 }
 
 /**
- * Holds a server to `max` connections. Beyond it the one of a stranger that has been quiet for longest is closed, and
- * only where there is no other stranger, that of somebody known. So whoever holds connections without being known keeps
- * nobody out, least of all a health probe, whose connection is the newest.
+ * Limits a server to `max` connections. Beyond that, it closes the unauthenticated connection that has been
+ * quiet longest; if there is none, the quietest authenticated one. So clients that hold connections without
+ * authenticating keep nobody out, least of all a health probe, whose connection is the newest.
  */
 export function boundConnections(server: Server, max: number): Connections {
   // Both in the order of their last request, the quietest first.

@@ -1,4 +1,4 @@
-/** What is sent for an event: by the tracker, and by the fake that takes its place in tests. */
+/** Encodes an event for sending. The tracker uses it, and the fake that replaces the tracker in tests. */
 
 import { isBoxedPrimitive } from 'node:util/types'
 import { ownCopy } from './byte-cache.ts'
@@ -22,8 +22,8 @@ export interface EncodedView {
 }
 
 /**
- * The event with an id and a time, and with its texts cut so that it takes bounded memory. What breaks the contract is
- * encoded as well: the service keeps it for repair. Never throws; a text says why there is nothing to send.
+ * Adds an id and a time, and truncates texts to bound the memory. An event that breaks the contract is encoded as
+ * well: the service keeps it for repair. Never throws; when there is nothing to send, returns a text that says why.
  */
 export function encodeView(
   event: ViewEvent,
@@ -35,15 +35,15 @@ export function encodeView(
     const bytes = Buffer.byteLength(sent.json)
     return bytes > maxBytes ? 'too_large' : { ...sent, bytes }
   } catch {
-    // The event's own code threw, or JSON has no way to say it: `unserializable` says as much.
+    // The event's own code threw, or JSON cannot represent a value.
     return 'unserializable'
   }
 }
 
 /**
- * Undefined for what is no event.
+ * Undefined if it is not an event.
  *
- * @throws what the event's getters throw, and TypeError for what JSON cannot say
+ * @throws what the event's getters throw, and TypeError for what JSON cannot represent
  */
 function encode(event: ViewEvent): Omit<EncodedView, 'bytes'> | undefined {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return undefined
@@ -70,11 +70,11 @@ function encode(event: ViewEvent): Omit<EncodedView, 'bytes'> | undefined {
   const given = sent['event_id'] ?? null
   if (given === null || (isUuid(given) && idOf(given) === null)) sent['event_id'] = uuidv7()
   if ((sent['timestamp'] ?? sent['viewed_at'] ?? null) === null) sent['timestamp'] = new Date().toISOString()
-  // Undefined when the event's own toJSON says so.
+  // Undefined if the event's own toJSON returns undefined.
   const json: string | undefined = JSON.stringify(sent)
   return json === undefined
     ? undefined
-    : // Its caller may have cut it out of something large.
+    : // The id may be a substring of something large.
       { json, id: isUuid(sent['event_id']) ? ownCopy(sent['event_id']) : undefined }
 }
 
@@ -86,16 +86,16 @@ const TEXTS = [
   ['referrer', MAX_REFERER_CHARACTERS],
 ] as const satisfies [keyof ViewEvent, number][]
 
-/** What is wrong there as an object, the reader's whole account say, is as wrong without what it holds. */
+/** An object in one of these fields, such as the reader's whole account, is invalid. Only its type is sent: also invalid. */
 const PLAIN = ['logged_in', 'ip', 'user_agent', 'referer', 'referrer'] as const satisfies (keyof ViewEvent)[]
 
-/** A UUID is the longest id. The text of a whole document, with a name and an e-mail address in it, is longer. */
+/** A UUID is the longest id. Longer text may be a whole document, with a name and an e-mail address in it. */
 const MAX_ID_CHARACTERS = 36
 
 /**
- * An id as JSON can say it: the digits of a BigInt, the text of an object that has one of its own (an ObjectId, say). What
- * is no id is still none: as text, -5 would be the name of a post, and NaN as JSON is null, an anonymous reader. A whole
- * object in the place of its id stays here: only its type is sent.
+ * An id as JSON can represent it: the digits of a BigInt, or the text of an object with its own toString (an
+ * ObjectId, say). An invalid id stays invalid: as text, -5 would be a valid post id; as JSON, NaN is null,
+ * which is an anonymous reader. Any other object is not sent: only its type is.
  */
 function idAsJson(id: unknown): unknown {
   if (typeof id === 'string' || id === undefined || id === null) return id
@@ -118,7 +118,7 @@ function isObject(value: unknown): boolean {
 
 const NUMBER_OR_NOTHING = /^\s*(?:[+-]?\d[\d.,]*)?\s*$/
 
-/** A key such as a UUID: it tells that the reader is logged in, and no more. */
+/** True for an id such as a UUID. It cannot be sent, but it tells that the reader is logged in. */
 function isNoNumber(userId: unknown): boolean {
   return typeof userId === 'string' && !NUMBER_OR_NOTHING.test(userId)
 }

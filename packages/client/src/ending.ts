@@ -1,15 +1,15 @@
-/** How our programs end when they are told to: in order where that is possible, and soon in any case. */
+/** Shutdown of our programs on a signal: in order if possible, and soon in any case. */
 
 import { constants } from 'node:os'
 
-/** Long work that has not ended at its next step by then is cut off: what it waits for may never come. */
+/** Long work stops at its next step, or is cut off after this time: what it waits for may never come. */
 const CUT_AFTER_MS = 3_000
 /** Everything ends within 20 s of a signal. */
 const DEADLINE_MS = 18_000
-/** npm and the terminal may both pass on one Ctrl-C: what comes sooner than this is the same signal. */
+/** npm and the terminal may both pass on one Ctrl-C: a second signal within this time counts as the same one. */
 const SAME_SIGNAL_MS = 1_000
 
-/** Why work was ended before it was done. The next run goes on where this one was. */
+/** Why work was ended before it was done. The next run continues where this one stopped. */
 export class Interrupted extends Error {
   override name = 'Interrupted'
   /** Null when no signal came: the process ends for a reason of its own. */
@@ -22,25 +22,25 @@ export class Interrupted extends Error {
 }
 
 export interface Ending {
-  /** Aborted with an `Interrupted` when the end begins: stop at the next step. */
+  /** Aborted with an `Interrupted` when shutdown begins: stop at the next step. */
   readonly signal: AbortSignal
-  /** Aborted 3 s later: wait for nothing any more. */
+  /** Aborted 3 s later: stop waiting for anything. */
   readonly cut: AbortSignal
-  /** Begins the end without a signal. */
+  /** Begins shutdown without a signal. */
   begin(): void
-  /** Everything is over: from now on a signal ends the process as if nobody listened. */
+  /** Shutdown is complete: from now on a signal has its default effect. */
   finish(): void
 }
 
 export interface EndingOptions {
   onSignal?(signal: NodeJS.Signals): void
-  /** The end takes longer than it may: the last moment to say something, before the process ends itself. */
+  /** Shutdown has passed its deadline: the last chance to log something before the process kills itself. */
   onOverdue?(): void
 }
 
 /**
- * Begins the end at the first SIGTERM or SIGINT. A second one, or the deadline, ends the process at once, whatever hangs:
- * a kill harms nothing here.
+ * Begins shutdown at the first SIGTERM or SIGINT. A second one, or the deadline, ends the process at once, even
+ * if something hangs: a kill harms nothing here.
  */
 export function endOnSignals({ onSignal, onOverdue }: EndingOptions): Ending {
   const stopping = new AbortController()
@@ -57,7 +57,7 @@ export function endOnSignals({ onSignal, onOverdue }: EndingOptions): Ending {
       onOverdue?.()
       endNow(by)
     }, DEADLINE_MS)
-    // What is over by itself is not to wait for these.
+    // A process that has finished must not wait for these.
     cutTimer.unref()
     deadline.unref()
     stopping.abort(new Interrupted(by))
@@ -84,19 +84,19 @@ export function endOnSignals({ onSignal, onOverdue }: EndingOptions): Ending {
 }
 
 /**
- * Ends the process by the signal, as whoever sent it expects: a shell says 130 or 143, and a script stops.
- * Only for a process that has nothing left that could hang.
+ * Ends the process by the signal, as its sender expects: a shell says 130 or 143, and a script stops.
+ * Only for a process in which nothing can hang any more.
  */
 export function endBy(signal: NodeJS.Signals): never {
   raise(signal)
-  // Process 1 of a container has no default for signals.
+  // Process 1 of a container ignores signals that it does not handle.
   process.exit(128 + constants.signals[signal])
 }
 
-/** `process.exit` joins all threads, and so waits for the statement that SQLite is at in one of them. This does not. */
+/** `process.exit` joins all threads, so it waits for a SQLite statement that runs in one of them. This does not. */
 function endNow(signal: NodeJS.Signals | null): never {
   raise(signal ?? 'SIGKILL')
-  // Process 1 of a container cannot be killed by itself, but it can fail.
+  // Process 1 of a container cannot kill itself, but it can abort.
   process.abort()
 }
 

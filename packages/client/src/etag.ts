@@ -1,4 +1,4 @@
-/** Whether an answer is still the one that a client has: `ETag` and `If-None-Match`. */
+/** Whether a client's copy of an answer is still current: `ETag` and `If-None-Match`. */
 
 import { hash } from 'node:crypto'
 

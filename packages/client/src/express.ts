@@ -6,13 +6,13 @@ import type { Tracker } from './tracker.ts'
 
 export type { PostId, ShownPost, TrackViewOptions } from './route-view.ts'
 
-/** What is read of a request of Express. */
+/** The part of an Express request that is read. */
 export interface ExpressRequest extends ViewRequest {
   ip?: string | undefined
   params: object
 }
 
-/** What is read of a response of Express. */
+/** The part of an Express response that is read. */
 export interface ExpressResponse {
   statusCode: number
   once(event: 'finish', listener: () => void): unknown
@@ -23,9 +23,9 @@ export interface ExpressResponse {
  *
  *     app.get('/posts/:post', trackView(tracker, { post: 'post' }), showPost)
  *
- * A view is a GET that is answered with 2xx, or with 304 (the reader's browser shows the copy it has), and is not fetched in
- * advance. It is tracked once the response is finished, and never delays or fails it. The reader's address is `request.ip`,
- * so `app.set('trust proxy', …)` has to name the proxies in front.
+ * A view is a GET that is answered with 2xx, or with 304 (the browser shows its own copy), and is not a
+ * prefetch. It is tracked once the response is finished, and never delays or fails it. The reader's address is
+ * `request.ip`, so `app.set('trust proxy', …)` has to name the proxies in front.
  *
  * @throws {TypeError} when the tracker or the options are wrong
  */
@@ -39,7 +39,7 @@ export function trackView<
 ): (request: NoInfer<Request>, response: NoInfer<Response>, next: () => void) => void {
   const onRequest = routeViews(tracker, options)
   return (request, response, next) => {
-    // Each router has parameters of its own, and Express puts the outer ones back when it leaves one.
+    // Each router has its own parameters, and Express restores the outer ones when it leaves a router.
     const { params } = request
     onRequest({
       request,

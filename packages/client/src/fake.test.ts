@@ -61,16 +61,16 @@ describe('the assertions', () => {
   })
 
   test('fail where they are not, and say what was tracked', () => {
-    const others = new RegExp(`never, not at least once; tracked were 7, hello, 7, ${UUID.toLowerCase()}$`)
+    const others = new RegExp(`never, not at least once; tracked posts: 7, hello, 7, ${UUID.toLowerCase()}$`)
     assert.throws(() => tracker.assertTracked('none'), says(others))
     assert.throws(() => tracker.assertTracked(() => false), says(/never/))
-    assert.throws(() => fakeTracker().assertTracked(7), says(/no view was$/))
+    assert.throws(() => fakeTracker().assertTracked(7), says(/no view was tracked$/))
     assert.throws(() => tracker.assertTrackedTimes(7, 1), says(/2 times, not once/))
     assert.throws(() => tracker.assertTrackedTimes('hello', 0), says(/once, not never/))
     assert.throws(() => tracker.assertTrackedTimes('hello', 2), says(/once, not 2 times/))
     assert.throws(() => tracker.assertNotTracked('hello'), says(/once, not never/))
     assert.throws(() => tracker.assertNotTracked(({ user_id }) => user_id === '42'), says(/once, not never/))
-    assert.throws(() => tracker.assertNothingTracked(), says(/views were tracked/))
+    assert.throws(() => tracker.assertNothingTracked(), says(/no view was expected; tracked posts: 7/))
   })
 
   test('take nothing that would hold or fail whatever was tracked', () => {
@@ -93,7 +93,7 @@ describe('the assertions', () => {
   })
 })
 
-/** Good ones and bad ones. */
+/** Valid and invalid events. */
 const EVENTS: Record<string, ViewEvent> = {
   'a number': { post_uuid: 7 },
   'a slug': { post_id: 'hello', user_id: null },
@@ -129,7 +129,7 @@ const EVENTS: Record<string, ViewEvent> = {
   'more than a message may hold': { post_uuid: 7, more: 'x'.repeat(MAX_MESSAGE_BYTES) } as ViewEvent,
 }
 
-/** What becomes of an event that the real tracker sends, or drops. */
+/** The outcome of an event: dropped by the real tracker, a dead letter, or counted. */
 async function fateOf(event: ViewEvent): Promise<string> {
   const dropped: [ViewEvent, string][] = []
   const tracker = createTracker({
@@ -140,7 +140,7 @@ async function fateOf(event: ViewEvent): Promise<string> {
   tracker.trackView(event)
   await tracker.close(0)
   const [sent, reason] = dropped[0]!
-  // Nobody listens there: what it has taken is given back when it is closed.
+  // Nobody listens there, so the tracker hands back at `close` what it has accepted.
   if (reason !== 'closed') return `dropped as ${reason}`
   const body = Buffer.from(JSON.stringify(sent))
   const now = { receivedAt: Date.now() / 1_000, maxAgeSeconds: 30 * 86_400 }

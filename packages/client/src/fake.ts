@@ -1,4 +1,4 @@
-/** `@postviews/client/testing`: what takes the tracker's place in the tests of those who use it. */
+/** `@postviews/client/testing`: a fake tracker for an application's tests. */
 
 import { AssertionError } from 'node:assert'
 import { encodeView } from './encode.ts'
@@ -6,7 +6,7 @@ import type { PostId } from './route-view.ts'
 import type { DropReason, Tracker } from './tracker.ts'
 import { canonicalPost, decodeMessage, INVALID_REASONS, type InvalidReason, type ViewEvent } from './view.ts'
 
-/** A view as it is counted: ids are texts, and what was left open is filled in. */
+/** A view as it is counted: ids are texts, and missing fields have their defaults. */
 export interface TrackedView {
   event_id: string
   post_uuid: string
@@ -15,18 +15,18 @@ export interface TrackedView {
   ip: string | null
   user_agent: string | null
   referer: string | null
-  /** With those parameters alone that are kept. */
+  /** Only with the query parameters that are kept. */
   url: string | null
   /** ISO 8601 in UTC. */
   timestamp: string
 }
 
-/** The id of a post, or what tells whether a view is meant. */
+/** The id of a post, or a function that says whether a view matches. */
 export type PostOrCheck = PostId | ((view: TrackedView) => boolean)
 
 /**
- * The assertions throw `AssertionError`, and also do so, whatever they ask, if a view was given that would not be counted:
- * it would be a dead letter, or never sent.
+ * The assertions throw `AssertionError`. Each of them also throws if any tracked view would not be counted,
+ * because it would be a dead letter or never be sent.
  */
 export interface FakeTracker extends Tracker {
   /** The views so far, oldest first. */
@@ -49,8 +49,8 @@ export interface FakeTrackerOptions {
  *     await fetch(`${startApp({ tracker })}/posts/hello-world`)
  *     tracker.assertTracked('hello-world')
  *
- * It encodes views as the tracker does and reads them as the service does. (But for times of PHP in a zone other than UTC, which
- * only the service can read.)
+ * It encodes views as the tracker does and reads them as the service does. The exception: PHP times in a zone
+ * other than UTC, which only the service can read.
  */
 export function fakeTracker({ maxAgeSeconds = 30 * 86_400 }: FakeTrackerOptions = {}): FakeTracker {
   const views: TrackedView[] = []
@@ -94,7 +94,7 @@ export function fakeTracker({ maxAgeSeconds = 30 * 86_400 }: FakeTrackerOptions 
 
   function whatElse(): string {
     const posts = views.map(({ post_uuid }) => post_uuid)
-    return posts.length === 0 ? 'no view was' : `tracked were ${posts.join(', ')}`
+    return posts.length === 0 ? 'no view was tracked' : `tracked posts: ${posts.join(', ')}`
   }
 
   return {
@@ -126,12 +126,12 @@ export function fakeTracker({ maxAgeSeconds = 30 * 86_400 }: FakeTrackerOptions 
     },
     assertNothingTracked: () => {
       assertNoneRefused()
-      if (views.length > 0) fail(`views were tracked: ${whatElse()}`)
+      if (views.length > 0) fail(`no view was expected; ${whatElse()}`)
     },
   }
 }
 
-/** What the service makes of it, or why it is a dead letter. */
+/** The view that the service counts, or why it would be a dead letter. */
 function counted(json: string, maxAgeSeconds: number): TrackedView | InvalidReason {
   const now = { receivedAt: Date.now() / 1_000, maxAgeSeconds }
   const { views, invalid } = decodeMessage(Buffer.from(json), {}, now)
@@ -155,13 +155,13 @@ function checkOf(given: PostOrCheck): (view: TrackedView) => boolean {
   if (typeof given === 'function') {
     return view => {
       const answer: unknown = given(view)
-      // A promise, say, would be true of every view.
-      if (typeof answer !== 'boolean') throw new TypeError('the check must give true or false')
+      // A promise, say, would be truthy for every view.
+      if (typeof answer !== 'boolean') throw new TypeError('the check must return true or false')
       return answer
     }
   }
   const post = postOf(given)
-  if (post === undefined) throw new TypeError('neither the id of a post nor a function')
+  if (post === undefined) throw new TypeError('expected the id of a post or a function')
   return view => view.post_uuid === post
 }
 

@@ -7,7 +7,7 @@ import type { Tracker } from './tracker.ts'
 
 export type { PostId, ShownPost, TrackViewOptions } from './route-view.ts'
 
-/** What is read of a request of Fastify. */
+/** The part of a Fastify request that is read. */
 export interface FastifyRequest {
   raw: ViewRequest
   headers: IncomingHttpHeaders
@@ -15,7 +15,7 @@ export interface FastifyRequest {
   params: unknown
 }
 
-/** What is read of a reply of Fastify. */
+/** The part of a Fastify reply that is read. */
 export interface FastifyReply {
   raw: { statusCode: number; once(event: 'finish', listener: () => void): unknown }
 }
@@ -25,9 +25,9 @@ export interface FastifyReply {
  *
  *     app.get('/posts/:post', { onRequest: trackView(tracker, { post: 'post' }) }, showPost)
  *
- * A view is a GET that is answered with 2xx, or with 304 (the reader's browser shows the copy it has), and is not fetched in
- * advance. It is tracked once the response is finished, and never delays or fails it. The reader's address is `request.ip`,
- * so `trustProxy` of the application has to name the proxies in front.
+ * A view is a GET that is answered with 2xx, or with 304 (the browser shows its own copy), and is not a
+ * prefetch. It is tracked once the response is finished, and never delays or fails it. The reader's address is
+ * `request.ip`, so the application's `trustProxy` has to name the proxies in front.
  *
  * @throws {TypeError} when the tracker or the options are wrong
  */

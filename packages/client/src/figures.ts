@@ -1,10 +1,13 @@
 /**
- * The figures: the numbers that the internal API tells of a post, a day or the site, in the order in which they are shown. How
- * the service counts each of them is declared in its `store/figures.ts`.
+ * The figures: the numbers that the internal API gives for a post, a day or the site, in the order in which
+ * they are shown. The service's `store/figures.ts` declares how each of them is counted.
+ *
+ * The dimensions: the properties of a view by which a day's views are broken down, such as the host that the reader came
+ * from. The service's `store/dimensions.ts` declares how the value of each is found.
  */
 
 interface Figure {
-  /** Above a column of numbers. */
+  /** The heading of a column of numbers. */
   label: string
   /** What is counted, and when it is null. */
   meaning: string
@@ -15,20 +18,20 @@ export const FIGURES = {
   unique_views: {
     label: 'Unique',
     meaning:
-      'Each reader counts once per post per day, or per shorter UNIQUE_WINDOW; summed over posts and windows. Null where adopted data do not say.',
+      'Each reader counts once per post per day, or per shorter UNIQUE_WINDOW; summed over posts and windows. Null where adopted data lack it.',
   },
   logged_in: {
     label: 'Logged in',
-    meaning: 'Views by readers who were logged in; null where adopted data do not say.',
+    meaning: 'Views by readers who were logged in; null where adopted data lack it.',
   },
   anonymous: {
     label: 'Anonymous',
-    meaning: 'Views by readers who were not logged in; null where adopted data do not say.',
+    meaning: 'Views by readers who were not logged in; null where adopted data lack it.',
   },
   bots: {
     label: 'Bots',
     meaning:
-      'Views by known bots; also part of the other numbers unless BOTS=exclude. Null where adopted data do not say.',
+      'Views by known bots; also part of the other numbers unless BOTS=exclude. Null where adopted data lack it.',
   },
 } as const satisfies Record<string, Figure>
 
@@ -36,7 +39,25 @@ export type FigureName = keyof typeof FIGURES
 
 export const FIGURE_NAMES = Object.keys(FIGURES) as FigureName[]
 
-/** Counts of views. Only `views` is always known: data that were adopted from an older system may not tell the rest. */
+/** Counts of views. Only `views` is always known: data adopted from an older system may lack the others. */
 export interface Figures extends Record<Exclude<FigureName, 'views'>, number | null> {
   views: number
 }
+
+interface Dimension {
+  /** The heading of a list of its values. */
+  label: string
+  /** What a value is, and what no value means. */
+  meaning: string
+}
+
+export const DIMENSIONS = {
+  referrer: {
+    label: 'Referrer',
+    meaning: 'The host that the reader came from, without `www.`. None: direct or unknown.',
+  },
+} as const satisfies Record<string, Dimension>
+
+export type DimensionName = keyof typeof DIMENSIONS
+
+export const DIMENSION_NAMES = Object.keys(DIMENSIONS) as DimensionName[]

@@ -27,7 +27,7 @@ test('a broker that cannot be reached is named by host, port and virtual host, a
       'amqp://user:hunter2@127.0.0.1:1/blog',
       /^no connection to the broker at amqp:\/\/127\.0\.0\.1:1\/blog: connect ECONNREFUSED/,
     ],
-    // Two addresses, as a rule: the error of the two has no message.
+    // `localhost` usually has two addresses; the error for both has no message.
     [
       'amqp://user:hunter2@localhost:1',
       /^no connection to the broker at amqp:\/\/localhost:1: connect ECONNREFUSED/,

@@ -10,7 +10,7 @@ import { amqpCode, DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from './topology.t
 
 export { amqpCode, type ChannelSource, onOwnChannel } from './topology.ts'
 
-/** Until the broker has let us in: TCP, TLS and AMQP's own greeting. One that takes longer is hung, and another may not be. */
+/** For TCP, TLS and AMQP's own greeting. A broker that takes longer hangs; another one may not. */
 const CONNECT_TIMEOUT_MS = 5_000
 
 export interface ConnectionOptions {
@@ -20,7 +20,7 @@ export interface ConnectionOptions {
   connectTimeoutMs?: number
   /** For setting up, once connected. */
   timeoutMs: number
-  /** Destroys the socket, whatever state the connection is in: the one sure way out, of a half-open one too. */
+  /** Destroys the socket in any state of the connection: the one sure way to end it, even when it is half-open. */
   signal: AbortSignal
   /** TLS options for `amqps`. */
   tls?: SocketOptions | undefined
@@ -34,17 +34,17 @@ export interface LinkOptions extends ConnectionOptions {
 /** One connection to the broker with what is needed to publish on it. It does not come back: open another. */
 export interface Link {
   channel: ConfirmChannel
-  /** Fulfilled, with the reason, when the connection or the channel has ended in whatever way. */
+  /** Fulfilled, with the reason, when the connection or the channel has ended for any reason. */
   lost: Promise<Error>
-  /** Set when the broker does not let this user declare; what is not there then comes back as unroutable. */
+  /** Set when the broker does not let this user declare. If something is missing then, messages come back as unroutable. */
   declareRefused: Error | undefined
   /** On the same connection: declares the topology once more, opens another channel and closes this one. */
   renew(): Promise<Link>
-  /** Ends it in the orderly way. May never settle on a half-open connection. */
+  /** Closes the connection in order. May never settle on a half-open connection. */
   close(): Promise<void>
 }
 
-/** A URL, one that `brokerUrls` gave, as the AMQP client gets it: with a heartbeat, unless it names one. */
+/** A URL from `brokerUrls` as the AMQP client gets it: with this heartbeat, unless the URL has one. */
 export function brokerUrl(url: string, heartbeatSeconds: number): string {
   const parsed = new URL(url)
   if (!parsed.searchParams.has('heartbeat')) {
@@ -54,8 +54,8 @@ export function brokerUrl(url: string, heartbeatSeconds: number): string {
 }
 
 /**
- * User and password of a URL, whose percent-encoded bytes are UTF-8: amqplib takes them for Latin-1, and a password with an ü
- * for another. Undefined, and so left to amqplib, where there is none, and where the bytes are no UTF-8.
+ * User and password of a URL, whose percent-encoded bytes are UTF-8. amqplib reads them as Latin-1, which changes
+ * a password with an ü. Undefined if there are none, or if the bytes are not UTF-8: amqplib reads them then.
  */
 export function credentialsOf(url: string): SocketOptions['credentials'] {
   const { username, password } = new URL(url)
@@ -77,8 +77,8 @@ export function openLink(options: LinkOptions): Promise<Link> {
 }
 
 /**
- * Connects and sets up; `lost` is fulfilled, with the reason, when the connection has ended in whatever way. When
- * this rejects, abort the signal.
+ * Connects and sets up; `lost` is fulfilled, with the reason, when the connection has ended for any reason.
+ * When this rejects, abort the signal.
  */
 export async function openConnection<T>(
   options: ConnectionOptions,
@@ -87,7 +87,7 @@ export async function openConnection<T>(
   const { url, timeoutMs, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options
   const broker = `the broker at ${nameOf(url)}`
   const { connection, lost } = await within(connectTimeoutMs, `${broker} did not answer`, connectTo(options))
-  // The steps of setting up may wait for ever on a connection that died under them.
+  // A step of the set-up may wait for ever if the connection dies meanwhile.
   const failed = lost.then(error => {
     throw error
   })
@@ -107,10 +107,10 @@ async function within<T>(ms: number, what: string, work: Promise<T>): Promise<T>
   }
 }
 
-/** As it is told to people: without user, password and options. */
+/** A URL as it is shown to people: without user, password and options. */
 export function nameOf(url: string): string {
   const { protocol, host, pathname } = new URL(url)
-  // A password with a slash in it that nobody has encoded ends in the path.
+  // If a password holds an unencoded slash, the rest of it is in the path.
   return `${protocol}//${host}${pathname.includes('@') ? '' : pathname}`
 }
 
@@ -136,11 +136,11 @@ async function connectTo({
   return { connection, lost }
 }
 
-/** What the AMQP client's words mean, where only somebody who knows the protocol would guess it. */
+/** Explains messages of the AMQP client that only an expert in the protocol understands. */
 function whyRefused(cause: unknown): string {
   const words = cause instanceof Error ? cause.message : ''
   if (words.includes('Expected ConnectionOpenOk')) {
-    return ', which does not let this user into the virtual host at the end of the URL, or has none of that name'
+    return ': the virtual host at the end of the URL does not exist, or this user may not use it'
   }
   if (words.includes('exceeds maxFrameSize')) return ': what listens there does not speak AMQP'
   if (words.includes('wrong version number')) {
@@ -149,7 +149,7 @@ function whyRefused(cause: unknown): string {
   return ''
 }
 
-/** Fulfilled when the channel has ended in whatever way. */
+/** Fulfilled when the channel has ended for any reason. */
 export function channelLost(channel: Channel): Promise<Error> {
   return new Promise<Error>(resolve => {
     channel.on('error', resolve)
@@ -157,10 +157,10 @@ export function channelLost(channel: Channel): Promise<Error> {
   })
 }
 
-/** Adds a listener, who is told once, and gives what takes it away again. */
+/** Adds a listener, which is called once, and returns a function that removes it. */
 type Listening = (listener: (error: Error) => void) => () => void
 
-/** A promise never forgets who has waited for it, and one connection may have any number of channels, one after the other. */
+/** A pending promise keeps all its callbacks, and one connection may have any number of channels, one after the other. */
 function listening(lost: Promise<Error>): Listening {
   const listeners = new Set<(error: Error) => void>()
   let reason: Error | undefined
@@ -184,7 +184,7 @@ async function setUp(
   try {
     await declareTopology(connection, [VIEWS_QUEUE, DEAD_QUEUE])
   } catch (error) {
-    // 403: this user may only publish, and somebody else declares. `mandatory` tells whether somebody did.
+    // 403: this user may only publish, and another user declares. `mandatory` shows whether that has happened.
     if (!(error instanceof Error) || amqpCode(error) !== 403) throw error
     declareRefused = error
   }
@@ -196,7 +196,7 @@ async function setUp(
       setUp(connection, onConnectionLost, timeoutMs),
     )
     channel.close().catch(() => {
-      // It has ended by itself, and nobody uses it any more.
+      // The channel has ended by itself, and nothing uses it any more.
     })
     return link
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LogLines } from './log-lines.ts'
 
-/** Lines to a pipe that takes what it is written when `read` says so. */
+/** Log lines to a pipe that accepts a write when `read` is called. */
 function onPipe() {
   const written: string[] = []
   let finish: ((error?: Error) => void) | undefined

@@ -1,6 +1,6 @@
 /**
- * Where the logs of our programs go: to stdout, and never in the way of anything else. A pipe that nobody reads takes
- * 64 KB and then nothing; whoever waited for it would stand still with it.
+ * Writes the logs of our programs to stdout, and never blocks. A pipe that nobody reads takes 64 KB and then
+ * nothing: a program that waited for it would hang.
  */
 
 import { fstatSync, write, writeSync } from 'node:fs'
@@ -9,22 +9,22 @@ import { isatty } from 'node:tty'
 import { endBy } from './ending.ts'
 
 const STDOUT = 1
-/** More than a burst of lines ever is, and little beside the rest of the process. */
+/** More than any burst of lines, and little compared with the rest of the process. */
 const MAX_WAITING_BYTES = 1_048_576
 const BUSY_RETRY_MS = 100
 const LEAVE_AFTER_MS = 1_000
 
-/** Calls back once, with an error where the text, or a part of it, could not be written. */
+/** Calls back once; with an error if the text, or a part of it, could not be written. */
 type Write = (text: string, done: (error?: Error | null) => void) => void
 
 export interface LogLinesOptions {
-  /** So many lines were dropped, for want of room or because they could not be written. */
+  /** `lines` lines were dropped, because there was no room or a write failed. */
   onDropped?(lines: number): void
-  /** Lines are taken again: so many were dropped before. */
+  /** Lines are accepted again, after `dropped` of them were dropped. */
   onRoom?(dropped: number): void
 }
 
-/** Takes lines at once, writes them as fast as they are read, and drops what comes while 1 MiB waits. */
+/** Accepts lines at once, writes them as fast as they are read, and drops new ones while 1 MiB waits. */
 export class LogLines {
   readonly #options: LogLinesOptions
   readonly #write: Write
@@ -38,7 +38,7 @@ export class LogLines {
     this.#write = write
   }
 
-  /** Takes a line with its end, as pino makes it. */
+  /** Takes a line with its line feed, as pino makes it. */
   write(line: string): void {
     const bytes = Buffer.byteLength(line)
     if (this.#waitingBytes + bytes > MAX_WAITING_BYTES) {
@@ -50,7 +50,7 @@ export class LogLines {
     if (!this.#isWriting) this.#writeWaiting()
   }
 
-  /** Ends the process, after a moment in which what was logged last may be read. */
+  /** Ends the process, after at most a second in which the last lines may be read. */
   async leave(exitCode: number): Promise<never> {
     const deadline = performance.now() + LEAVE_AFTER_MS
     while (this.#isWriting && performance.now() < deadline) await sleep(10)
@@ -91,14 +91,14 @@ function writeStdout(): Write {
   return writeFile
 }
 
-// Never waits, on Linux: what the pipe does not take, libuv keeps.
+// Never blocks on Linux: libuv buffers what the pipe does not take.
 function writePipe(): Write {
-  // An error is told to each write as well.
+  // Each write gets the error too; without a listener the event would end the process.
   if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {})
   return (text, done) => process.stdout.write(text, done)
 }
 
-// Stopped by Ctrl-S, or at the end of a connection that has died, it takes nothing; a thread waits for it then.
+// After Ctrl-S, or when its connection has died, a terminal takes nothing; a thread waits for it then.
 const writeTerminal: Write = (text, done) => {
   const bytes = Buffer.from(text)
   const next = (from: number) =>
@@ -111,7 +111,7 @@ const writeTerminal: Write = (text, done) => {
   next(0)
 }
 
-// At once, so that the last line before a crash is there.
+// Synchronous, so that the last line before a crash is there.
 const writeFile: Write = (text, done) => {
   const bytes = Buffer.from(text)
   let error: Error | null = null

@@ -11,7 +11,7 @@ export interface LogEntry {
     | 'message.refused'
     | 'event.dropped'
     | 'view.invalid'
-  /** Never holds anything of an event, nor a password. */
+  /** Never holds any part of an event, nor a password. */
   detail: string
   /** Entries of this name that were left out since the last one. */
   suppressed: number
@@ -21,7 +21,7 @@ export type Log = (event: LogEntry['event'], detail: string) => void
 
 const INTERVAL_MS = 10_000
 
-/** Passes on at most one entry of each name in 10 s, to stderr unless told otherwise. What the sink throws is lost. */
+/** Passes on at most one entry of each name in 10 s, by default to stderr. What the sink throws is ignored. */
 export function rateLimited(sink: (entry: LogEntry) => void = toStderr): Log {
   const logged = new Map<LogEntry['event'], { nextAtMs: number; suppressed: number }>()
   return (event, detail) => {
@@ -40,7 +40,7 @@ function toStderr({ event, detail, suppressed }: LogEntry): void {
   console.warn(`postviews ${event}: ${detail}${suppressed === 0 ? '' : ` (and ${suppressed} more)`}`)
 }
 
-/** Calls what a user of this package gave us; whatever it throws, now or later, must not reach our caller. */
+/** Calls a callback from a user of this package; what it throws, now or later, must not reach our caller. */
 export function callSafely<Args extends unknown[]>(
   callback: ((...args: Args) => unknown) | undefined,
   ...args: Args
@@ -49,7 +49,7 @@ export function callSafely<Args extends unknown[]>(
     const result = callback?.(...args)
     if (result instanceof Promise) result.catch(() => {})
   } catch {
-    // There is nobody to tell: telling is what failed.
+    // Reporting is what failed, so there is nowhere to report it.
   }
 }
 
@@ -62,7 +62,7 @@ export function describe(error: unknown): string {
 
 function ownWords(error: Error): string {
   if (error.message !== '') return error.message
-  // A name with several addresses, of which none answers: the error itself says nothing.
+  // A host name with several addresses, none of which answers: the error itself has no message.
   if (error instanceof AggregateError) return error.errors.map(describe).join('; ')
   return 'code' in error ? String(error.code) : error.name
 }

@@ -1,6 +1,6 @@
 /**
- * Makes a function that resolves for one caller in each turn of the event loop: whoever has much to compute asks for a
- * turn before each part of it, and requests that come meanwhile are answered in between.
+ * Makes a function that resolves for one caller in each turn of the event loop. A long computation awaits it
+ * before each of its parts, so that requests which arrive meanwhile are answered in between.
  */
 export function createLoopTurns(): () => Promise<void> {
   const waiting: (() => void)[] = []

@@ -2,22 +2,22 @@ import { uuidv7 } from './uuid.ts'
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-/** What travels, and is confirmed or sent again, as one. */
+/** The unit that is sent, confirmed, and sent again. */
 export interface Message {
   /** The AMQP message_id: the event's own id if it is alone and has a UUID, else one of the message's own. */
   id: string
-  /** The JSON of one event, or of an array of them. The outbox makes text, because a Buffer for each costs far more memory. */
+  /** The JSON of one event, or of an array of them. The outbox makes strings: a Buffer for each costs far more memory. */
   json: string | Buffer
   events: number
-  /** Of the events' JSON; of a message that was made elsewhere, all of it. */
+  /** Of the events' JSON; for a message that was made elsewhere, of the whole message. */
   bytes: number
-  /** It came back as unroutable since it was sent. */
+  /** The broker has returned it as unroutable since it was sent. */
   isReturned: boolean
-  /** How often a link was lost while it was in flight, and nothing else was. */
+  /** How often a link was lost while this was the only message in flight. */
   losses: number
   /** When it was last sent, if it was; `performance.now()`. */
   sentAtMs: number | undefined
-  /** Where it came from, for whoever has added it. */
+  /** Set by the code that added it, to know where it came from. */
   mark: number
   next: Message | undefined
 }
@@ -31,7 +31,7 @@ export interface OutboxLimits {
   maxBufferedBytes: number
   maxEventsPerMessage: number
   maxMessageBytes: number
-  /** Told of each message that is done with. */
+  /** Called for each message that is settled. */
   onSettled?: (message: Message) => void
 }
 
@@ -51,7 +51,7 @@ export class Outbox {
   #last: Message | undefined
   #events = 0
   #bytes = 0
-  /** Told when nothing is in it any more. */
+  /** Called when the outbox becomes empty. */
   readonly #waiting = new Set<() => void>()
 
   constructor(limits: OutboxLimits) {
@@ -76,7 +76,7 @@ export class Outbox {
     return this.#first !== undefined
   }
 
-  /** Adds an event to the open group; false, and nothing is kept, when that would break a limit. */
+  /** Adds an event to the open group; false, without adding it, if that would break a limit. */
   add(json: string, bytes: number, id: string | undefined): boolean {
     const { maxBufferedEvents, maxBufferedBytes, maxEventsPerMessage, maxMessageBytes } = this.#limits
     if (this.#events >= maxBufferedEvents || this.#bytes + bytes > maxBufferedBytes) return false
@@ -102,7 +102,7 @@ export class Outbox {
     this.#groupBytes = 0
   }
 
-  /** Adds a message that is made already, whatever the limits are. */
+  /** Adds a ready-made message, regardless of the limits. */
   addMessage(message: MadeMessage): void {
     this.#events += message.events
     this.#bytes += message.bytes
@@ -119,15 +119,15 @@ export class Outbox {
     return message
   }
 
-  /** A taken message has to be sent again, after those that wait: one the broker never takes must not block them. */
+  /** Queues a taken message behind those that wait: one that the broker never takes must not block them. */
   putBack(message: Message): void {
     message.isReturned = false
     this.#append(message)
   }
 
   /**
-   * Taken messages, in their order, have to be sent again because the link was lost: before those that wait, so that the
-   * order stays. One that this happens to a second time while it is alone may be the reason, and goes behind the others.
+   * Queues taken messages again after a lost link, before those that wait, so that the order stays. If a
+   * message was the only one in flight at two losses, it may be their cause and goes behind the others.
    */
   putBackLost(messages: readonly Message[]): void {
     const [alone] = messages
@@ -141,7 +141,7 @@ export class Outbox {
     }
   }
 
-  /** A taken message is done with. */
+  /** Removes a taken message for good. */
   settle(message: Message): void {
     this.#events -= message.events
     this.#bytes -= message.bytes
@@ -149,7 +149,7 @@ export class Outbox {
     if (this.#events === 0) for (const done of [...this.#waiting]) done()
   }
 
-  /** Waits until nothing is in it, but no longer than this. */
+  /** Waits until the outbox is empty, but no longer than this. */
   async emptied(deadlineMs: number): Promise<void> {
     if (this.#events === 0) return
     await new Promise<void>(resolve => {
@@ -163,7 +163,7 @@ export class Outbox {
     })
   }
 
-  /** Gives up all that waits; the JSON of each event. Nothing may be taken at this moment. */
+  /** Removes everything that waits, and returns the JSON of each event. No message may be taken at this moment. */
   empty(): string[] {
     this.seal()
     const events: string[] = []

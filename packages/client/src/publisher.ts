@@ -28,7 +28,7 @@ const DISCONNECT_MS = 1_000
 const REFUSED_PAUSE_MS = 500
 
 /**
- * Gets what is in the outbox to the broker.
+ * Publishes the outbox's messages to the broker.
  *
  * An event waits in the outbox's open group, which becomes a message when it is full or has waited `maxWaitMs`.
  * `#pump`, the one place that publishes, moves messages from the outbox to `#inFlight`. A confirm settles them;
@@ -37,16 +37,16 @@ const REFUSED_PAUSE_MS = 500
  *
  * A publisher is in one of four states:
  *
- * - *away*: no link. One is being opened, or `#retryTimer` is set to try the next host. It begins so, and is so again
- *   whenever the link is lost or confirms too late, which puts back all that was in flight.
+ * - *away*: no link. One is being opened, or `#retryTimer` is set to try the next host. This is the state at
+ *   the start, and whenever the link is lost or confirms too late; all messages in flight are put back then.
  * - *open*: a link, and no timer. Up to `maxInFlight` messages are in flight; only one after a failure, until the
  *   broker has confirmed something. While the broker says that it is blocked, nothing more is sent.
- * - *pausing*: a link, and `#retryTimer` set, because the broker refused a message (its queue is full, or has lost its
- *   majority) or returned it (nothing is bound). Nothing is sent. When the timer fires, the link is renewed, with a channel
- *   of its own, and it is *open*; where that was not enough the last time, the next host is tried instead.
+ * - *pausing*: a link, and `#retryTimer` set, because the broker refused a message (its queue is full, or has lost
+ *   its majority) or returned it (nothing is bound). Nothing is sent. When the timer fires, the link is renewed,
+ *   with a new channel, and it is *open*; if the last renewal did not help, the next host is tried instead.
  * - *stopped*: for good.
  *
- * Each failure makes the next pause longer, once each host has had its turn; a confirm while *open* makes it short again.
+ * Once each host has been tried, each failure makes the next pause longer; a confirm while *open* makes it short again.
  */
 export class Publisher {
   readonly #options: PublisherOptions
@@ -63,7 +63,7 @@ export class Publisher {
   #failures = 0
   /** Pauses on this connection since its last confirm. */
   #pauses = 0
-  /** The host whose turn it is: an index of `urls`. */
+  /** The current host: an index of `urls`. */
   #host = 0
   #retryTimer: NodeJS.Timeout | undefined
   #watchdog: NodeJS.Timeout | undefined
@@ -97,7 +97,7 @@ export class Publisher {
     return this.#isBlocked
   }
 
-  /** There is something new in the outbox. Publishing itself is left for later: the caller is not to wait for it. */
+  /** There is something new in the outbox. It is published later, so that the caller does not wait for it. */
   sendSoon(): void {
     if (this.#outbox.hasMessages && !this.#isPumpDue) {
       this.#isPumpDue = true
@@ -117,7 +117,7 @@ export class Publisher {
     return this.#outbox.emptied(deadlineMs)
   }
 
-  /** Puts what is in flight back into the outbox, at once, and disconnects, which takes no longer than this. */
+  /** Puts the messages in flight back into the outbox at once, then disconnects, within this time. */
   async stop(deadlineMs: number): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#retryTimer)
@@ -130,7 +130,7 @@ export class Publisher {
       const tooLong = new Promise<void>(resolve => {
         timer = setTimeout(resolve, Math.min(deadlineMs, DISCONNECT_MS))
       })
-      // It may be lost already, or never answer; either way the socket goes next.
+      // The link may be lost already, or never answer; in both cases the socket is destroyed next.
       await Promise.race([link.close().catch(() => {}), link.lost, tooLong])
       clearTimeout(timer)
     }
@@ -184,12 +184,12 @@ export class Publisher {
   #onLost(link: Link, error: unknown): void {
     if (this.#link !== link) return
     this.#leave()
-    // One that held for a while says nothing about the next attempt.
+    // If the link lasted a while, earlier failures no longer count.
     if (performance.now() - this.#linkedAtMs > this.#options.retryMaxMs) this.#failures = 0
     this.#reconnectLater(error)
   }
 
-  /** Without a word to the broker, as a connection that is half open or stuck never answers. The next host has its turn. */
+  /** Does not tell the broker, because a half-open or stuck connection never answers. Moves on to the next host. */
   #leave(): void {
     this.#unlink()
     this.#isBlocked = false
@@ -215,12 +215,12 @@ export class Publisher {
     const { urls, retryMinMs, retryMaxMs } = this.#options
     this.#failures++
     const rounds = this.#failures / urls.length
-    // While there are hosts that have not had their turn, one of them may well do.
+    // The pause stays short until every host has been tried: one of them may work.
     const longestMs = Math.min(
       retryMaxMs,
       Number.isInteger(rounds) ? retryMinMs * 2 ** (rounds - 1) : retryMinMs,
     )
-    // Between half of it and all of it, so that publishers that failed together do not come back together.
+    // A random part of the longest delay, at least half of it: publishers that failed together do not reconnect together.
     const delayMs = Math.max(leastMs * (1 + Math.random() / 2), longestMs * (0.5 + Math.random() / 2))
     this.#retryTimer = setTimeout(then, delayMs).unref()
     this.#log(event, `${why} in ${Math.round(delayMs)} ms`)
@@ -265,7 +265,7 @@ export class Publisher {
     if (link === undefined || this.#isBlocked || this.#retryTimer !== undefined) return
     const maxInFlight = this.#failures === 0 ? this.#options.maxInFlight : 1
     while (this.#inFlight.size < maxInFlight) {
-      // A group that is due stays open until there is room for it: under load messages get fuller by themselves.
+      // A group is closed only when it can be sent, even if its time is over. So messages hold more events under load.
       if (this.#isGroupDue && !this.#outbox.hasMessages) {
         this.#isGroupDue = false
         this.#outbox.seal()
@@ -298,7 +298,7 @@ export class Publisher {
     return true
   }
 
-  // A return arrives before the confirm of the same message. Two in flight have one id if their caller gave it twice.
+  // A return arrives before the confirm of the same message. Two messages in flight may share an id, if the caller reused it.
   #onReturn(link: Link, id: unknown): void {
     if (this.#link !== link) return
     for (const message of this.#inFlight.values()) {
@@ -332,7 +332,7 @@ export class Publisher {
       return
     }
     if (message.isReturned) this.#pause('message.returned', 'no queue is bound for views')
-    else this.#pause('message.refused', 'the queue takes no more')
+    else this.#pause('message.refused', 'the queue accepts no more messages')
     this.#outbox.putBack(message)
   }
 
@@ -353,7 +353,7 @@ export class Publisher {
     this.#isBlocked = false
     // The time it was blocked does not count towards the confirm timeout.
     for (const message of this.#inFlight.values()) message.sentAtMs = performance.now()
-    this.#log('broker.unblocked', 'the broker takes messages again')
+    this.#log('broker.unblocked', 'the broker accepts messages again')
     this.#pump()
   }
 }

@@ -1,10 +1,10 @@
-/** The protocol of a relay's socket, from the side of who sends: an event a line, and to each an answer, in their order. */
+/** The sender's side of the protocol of a relay's socket: one event a line, one answer an event, in the same order. */
 
 import { stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { describe } from './log.ts'
 
-/** `ok`: it is on the relay's disk. Else nothing of it is there, and the code says why. */
+/** `ok`: the event is on the relay's disk. Otherwise nothing of it is, and the code says why. */
 export type RelayAnswer = 'ok' | { refused: string }
 
 const REFUSAL = /^refused: ([a-z_]{1,50})(?::|$)/
@@ -12,16 +12,16 @@ const MAX_ANSWER_CHARACTERS = 1_000
 
 /** One connection to a relay. It does not come back: open another. */
 export interface RelayLink {
-  /** Lines, each with its end. */
+  /** One or more lines, each with its line feed. */
   send(lines: string): void
-  /** Ends it at once; none of its events come afterwards. */
+  /** Ends the connection at once; no callback is called afterwards. */
   end(): void
 }
 
 export interface RelayLinkEvents {
   onOpen(): void
   onAnswers(answers: RelayAnswer[]): void
-  /** It has ended, or could not be opened. Comes once. */
+  /** The connection has ended, or could not be opened. Called once. */
   onLost(error: Error): void
 }
 
@@ -51,8 +51,8 @@ export function openRelayLink(path: string, events: RelayLinkEvents): RelayLink 
     const strange = unread.length > MAX_ANSWER_CHARACTERS ? answers.length : answers.indexOf(undefined)
     const known = strange === -1 ? answers : answers.slice(0, strange)
     if (known.length > 0) events.onAnswers(known.filter(answer => answer !== undefined))
-    // Not quoted: whatever it is, it may hold the event it was sent.
-    if (strange !== -1) lose(new Error(`what listens at ${path} does not answer as a relay does`))
+    // The answer is not quoted: it may repeat the event.
+    if (strange !== -1) lose(new Error(`what listens at ${path} does not answer like a relay`))
   })
   socket.on('end', () => lose(new Error(`the relay at ${path} ended the connection`)))
   socket.on('error', error => {
@@ -69,7 +69,7 @@ export function openRelayLink(path: string, events: RelayLinkEvents): RelayLink 
   }
 }
 
-/** Undefined for what no relay says. */
+/** Undefined if no relay answers this. */
 function readAnswer(line: string): RelayAnswer | undefined {
   const answer = line.endsWith('\r') ? line.slice(0, -1) : line
   if (answer === 'ok') return 'ok'
@@ -85,10 +85,10 @@ async function whyLost(path: string, cause: NodeJS.ErrnoException | undefined): 
       return `there is no relay at ${path}: no such file`
     case 'EACCES':
     case 'EPERM':
-      return `the relay at ${path} may not be used by this user: permission denied`
+      return `this user may not use the relay at ${path}: permission denied`
     case 'ECONNREFUSED':
     case 'ENOTSOCK':
-      return (await isSocket(path)) ? `no relay listens at ${path}` : `${path} is no socket`
+      return (await isSocket(path)) ? `no relay listens at ${path}` : `${path} is not a socket`
     default:
       return `the relay at ${path}: ${describe(cause)}`
   }
@@ -98,7 +98,7 @@ async function isSocket(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isSocket()
   } catch {
-    // Gone meanwhile: a socket that a relay took away, most likely.
+    // It is gone, most likely because a relay has removed its socket.
     return true
   }
 }

@@ -1,4 +1,4 @@
-/** What listens on the socket and is no relay, or none that works. What a real relay makes of it is in `test/`. */
+/** Against listeners that are no relay, or a broken one. Tests with a real relay are in `test/`. */
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -25,7 +25,7 @@ function folder(t: TestContext): string {
   return made
 }
 
-/** Told of each line that comes. */
+/** Calls `onEvent` for each line that arrives. */
 async function listen(
   t: TestContext,
   onEvent: (socket: Socket, event: ViewEvent, connection: number) => void,
@@ -180,7 +180,7 @@ for (const [what, answer] of STRANGE) {
     await until('it is tried again', () => connections.length > 2)
     const { confirmed, pending, dropped } = tracker.stats()
     assert.deepEqual([confirmed, pending, dropped], [0, 1, 0])
-    assert.match(tracker.logged[0]!.detail, /^what listens at .*relay\.sock does not answer as a relay does;/)
+    assert.match(tracker.logged[0]!.detail, /^what listens at .*relay\.sock does not answer like a relay;/)
     assert.doesNotMatch(inspect(tracker.logged), /s3cr3t|220|xxx/)
   })
 }
@@ -191,7 +191,7 @@ test('what answers more than it is asked is no relay', async t => {
   tracker.trackView({ post_uuid: 7 })
   await until('it is tried again', () => connections.length > 1)
   assert.equal(tracker.stats().confirmed, 1)
-  assert.ok(tracker.logged.some(({ detail }) => /answers more than it is asked/.test(detail)))
+  assert.ok(tracker.logged.some(({ detail }) => /sends more answers than it got views/.test(detail)))
 })
 
 test('an answer before the connection ended counts, what had none is sent again under the same id', async t => {
@@ -243,7 +243,7 @@ test('one that hangs is left after connectTimeoutMs if it never answered, else a
   await until('it was left again', () => connections.length === 3)
   assert.ok(performance.now() - sentMs >= 200)
   assert.equal(await tracker.flush(10_000), 0)
-  assert.match(tracker.logged[0]!.detail, /^the relay at .* answered nothing for 60 ms; views wait/)
+  assert.match(tracker.logged[0]!.detail, /^the relay at .* has not answered for 60 ms; views wait/)
   const ids = connections.flat().map(({ event_id }) => event_id)
   assert.equal(new Set(ids).size, 2)
 })
@@ -257,8 +257,8 @@ test('a path where no relay listens is said by name, and why', async t => {
   await promisify(execFile)(process.execPath, ['-e', leave]).catch(() => {})
   const said: [string, string][] = [
     [join(made, 'none.sock'), 'there is no relay at PATH: no such file'],
-    [file, 'PATH is no socket'],
-    [made, 'PATH is no socket'],
+    [file, 'PATH is not a socket'],
+    [made, 'PATH is not a socket'],
     [join(file, 'relay.sock'), 'the relay at PATH: connect ENOTDIR PATH'],
     [stale, 'no relay listens at PATH'],
   ]
@@ -275,7 +275,7 @@ test('a path where no relay listens is said by name, and why', async t => {
 test('a socket that this user may not use is said by name', async t => {
   const { path } = await listen(t, () => {})
   chmodSync(path, 0)
-  // Root may use any: it becomes nobody, once all is loaded.
+  // Root may use any socket, so the program becomes `nobody` once everything is loaded.
   const program = `
     import { createTracker } from ${JSON.stringify(new URL('./tracker.ts', import.meta.url).href)}
     if (process.getuid() === 0) process.setuid(65534)
@@ -286,7 +286,7 @@ test('a socket that this user may not use is said by name', async t => {
   `
   chmodSync(dirname(path), 0o755)
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program])
-  const said = `relay.lost the relay at ${path} may not be used by this user: permission denied; views wait`
+  const said = `relay.lost this user may not use the relay at ${path}: permission denied; views wait`
   assert.equal(stdout.slice(0, said.length), said)
 })
 

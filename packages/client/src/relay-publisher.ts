@@ -3,11 +3,11 @@ import type { Message, Outbox } from './outbox.ts'
 import { isTemporary } from './relay/protocol.ts'
 import { openRelayLink, type RelayAnswer, type RelayLink } from './relay-link.ts'
 
-/** Gets what is in the outbox to where it is kept. */
+/** Delivers the outbox's messages to a broker or a relay. */
 export interface Sender {
-  /** Events that are kept there. */
+  /** Events that the broker or the relay has confirmed. */
   readonly confirmed: number
-  /** Events sent once more, because the outcome was unknown or they were refused for the time being. */
+  /** Events sent again, because the outcome was unknown or the refusal temporary. */
   readonly republished: number
   readonly isConnected: boolean
   readonly isBlocked: boolean
@@ -15,16 +15,16 @@ export interface Sender {
   sendSoon(): void
   /** Waits until the outbox is empty, but no longer than this. */
   flush(deadlineMs: number): Promise<void>
-  /** Puts what is in flight back into the outbox, at once, and disconnects, which takes no longer than this. */
+  /** Puts the messages in flight back into the outbox at once, then disconnects, within this time. */
   stop(deadlineMs: number): Promise<void>
 }
 
 export interface RelayPublisherOptions {
   /** Of the relay's socket. */
   path: string
-  /** Starts what takes the events out of the same outbox while the relay is away. */
+  /** Starts the sender that empties the same outbox while the relay is away. */
   fallback: (() => Sender) | undefined
-  /** Its messages are of one event each. */
+  /** Each of its messages holds one event. */
   outbox: Outbox
   connectTimeoutMs: number
   confirmTimeoutMs: number
@@ -36,29 +36,29 @@ export interface RelayPublisherOptions {
 }
 
 /**
- * Beyond which no further line is sent before there are answers: some 300 views. A relay's disk may take 30 ms to sync
- * them and still keep up with 10,000 views a second; so many are sent twice when a relay dies.
+ * Limit of lines without an answer: some 300 views. A relay's disk may take 30 ms to sync them and still keep
+ * up with 10,000 views a second. When a relay dies, at most this much is sent twice.
  */
 const MAX_IN_FLIGHT_BYTES = 128 * 1_024
 /** For the orderly end of a fallback's connection. */
 const DISCONNECT_MS = 1_000
 
 /**
- * Gets what is in the outbox to a relay, and has a fallback do it while the relay is away.
+ * Sends the outbox's messages to a relay, and lets a fallback send them while the relay is away.
  *
  * `#pump` takes messages out of the outbox, writes each as a line on the socket, and keeps it in `#inFlight` until the relay answers.
  * Answers come in the order of the lines. `ok` settles the message, a temporary refusal puts it back, any other refusal drops it.
  *
  * It is in one of four states:
  *
- * - *away*: no link, and `#retryTimer` is set. It is so whenever a link cannot be opened, ends, answers too late or refuses
- *   for the time being. What was in flight is put back, to be sent again under the same ids, and the fallback is started.
- * - *trying*: a link that has not taken anything yet. One line is in flight. Anybody can accept a connection, and the kernel
- *   does it for a relay that hangs; so the fallback goes on beside it, out of the same outbox.
- * - *open*: the link has taken an event. The fallback is stopped, and lines are sent while `MAX_IN_FLIGHT_BYTES` are not reached.
+ * - *away*: no link, and `#retryTimer` is set, because a link could not be opened, has ended, answered too late or refused
+ *   temporarily. Messages in flight are put back, to be sent again under the same ids, and the fallback is started.
+ * - *trying*: a link that has not taken an event yet. One line is in flight. An accepted connection proves nothing,
+ *   because the kernel accepts it for a relay that hangs; so the fallback goes on beside it, out of the same outbox.
+ * - *open*: the link has taken an event. The fallback is stopped, and up to `MAX_IN_FLIGHT_BYTES` are in flight.
  * - *stopped*: for good.
  *
- * Each failure makes the next pause longer; a link that held for longer than the longest pause makes it short again.
+ * Each failure makes the next pause longer; a link that lasts longer than the longest pause makes it short again.
  */
 export class RelayPublisher implements Sender {
   readonly #options: RelayPublisherOptions
@@ -70,9 +70,9 @@ export class RelayPublisher implements Sender {
   #republished = 0
   #link: RelayLink | undefined
   #isConnected = false
-  /** Since when the link has taken events; `performance.now()`. */
+  /** When the link took its first event; `performance.now()`. */
   #openSinceMs: number | undefined
-  /** Why it takes nothing for the time being. Answers to come are waited for, then the link is left. */
+  /** Why the relay refuses temporarily. Pending answers are awaited, then the link is left. */
   #refusal: string | undefined
   #failures = 0
   #retryTimer: NodeJS.Timeout | undefined
@@ -80,7 +80,7 @@ export class RelayPublisher implements Sender {
   #isPumpDue = false
   #flushes = 0
   #fallback: Sender | undefined
-  /** Stopped, and not disconnected yet. */
+  /** Fallbacks that are stopped, but not disconnected yet. */
   readonly #leaving = new Set<Sender>()
 
   constructor(options: RelayPublisherOptions) {
@@ -106,7 +106,7 @@ export class RelayPublisher implements Sender {
     return this.#fallback?.isBlocked === true
   }
 
-  /** Sending itself is left for later: the caller is not to wait for it. */
+  /** Sends later, so that the caller does not wait for it. */
   sendSoon(): void {
     if (!this.#isPumpDue && this.#outbox.hasMessages) {
       this.#isPumpDue = true
@@ -115,7 +115,7 @@ export class RelayPublisher implements Sender {
         this.#pump()
       })
     }
-    // Second, so that a relay which is tried has the first event that comes.
+    // Last, so that a relay that is being tried gets the first event.
     this.#fallback?.sendSoon()
   }
 
@@ -152,7 +152,7 @@ export class RelayPublisher implements Sender {
     this.#watchdog = setInterval(() => this.#watch(link), everyMs).unref()
   }
 
-  /** While somebody waits for the outbox to be empty, a fallback that works is not kept waiting for a relay that may hang. */
+  /** During a flush, a connected fallback gets all events, because a relay that is being tried may hang. */
   get #isLeftToFallback(): boolean {
     return this.#flushes > 0 && this.#openSinceMs === undefined && this.#fallback?.isConnected === true
   }
@@ -179,11 +179,14 @@ export class RelayPublisher implements Sender {
 
   #onAnswers(link: RelayLink, answers: RelayAnswer[]): void {
     for (const answer of answers) {
-      // Whoever is told of a refused event may have ended the link.
+      // `onRefused` may have ended the link.
       if (this.#link !== link) return
       const message = this.#inFlight.shift()
       if (message === undefined) {
-        this.#onLost(link, new Error(`what listens at ${this.#options.path} answers more than it is asked`))
+        this.#onLost(
+          link,
+          new Error(`what listens at ${this.#options.path} sends more answers than it got views`),
+        )
         return
       }
       this.#inFlightBytes -= message.bytes
@@ -227,7 +230,7 @@ export class RelayPublisher implements Sender {
     const { path, connectTimeoutMs, confirmTimeoutMs } = this.#options
     const timeoutMs = this.#openSinceMs === undefined ? connectTimeoutMs : confirmTimeoutMs
     if (oldest?.sentAtMs !== undefined && performance.now() - oldest.sentAtMs >= timeoutMs) {
-      this.#onLost(link, new Error(`the relay at ${path} answered nothing for ${timeoutMs} ms`))
+      this.#onLost(link, new Error(`the relay at ${path} has not answered for ${timeoutMs} ms`))
     } else {
       // The fallback may have put something back.
       this.#pump()
@@ -241,14 +244,11 @@ export class RelayPublisher implements Sender {
     if (heldMs > retryMaxMs) this.#failures = 0
     this.#leave()
     const longestMs = Math.min(retryMaxMs, retryMinMs * 2 ** this.#failures++)
-    // Between half of it and all of it, so that trackers that failed together do not come back together.
+    // A random part of the longest delay, at least half of it: trackers that failed together do not reconnect together.
     const delayMs = longestMs * (0.5 + Math.random() / 2)
     this.#retryTimer = setTimeout(() => this.#connect(), delayMs).unref()
     const meanwhile = fallback === undefined ? 'views wait' : 'views go to the broker'
-    this.#log(
-      'relay.lost',
-      `${describe(error)}; ${meanwhile}, and it is tried again in ${Math.round(delayMs)} ms`,
-    )
+    this.#log('relay.lost', `${describe(error)}; ${meanwhile}; trying again in ${Math.round(delayMs)} ms`)
     this.#fallback ??= fallback?.()
     this.#fallback?.sendSoon()
   }

@@ -1,14 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { BlockList, isIP } from 'node:net'
+import { BlockList } from 'node:net'
+import { familyOf, networkOf } from './network.ts'
 import { canonicalIp, type ViewEvent } from './view.ts'
 
-/** What is read of a request: an `IncomingMessage` of node:http, or the `raw` one that a framework wraps. */
+/** The part of a request that is read: of an `IncomingMessage` of node:http, or of the `raw` one that a framework wraps. */
 export interface ViewRequest {
   /** Absent: GET. */
   method?: string | undefined
   /** Path and query. */
   url?: string | undefined
-  /** Where a framework has one: `url` as it was before a router took its own path off. */
+  /** Set by some frameworks: `url` before a router removed its own path. */
   originalUrl?: string | undefined
   headers: IncomingHttpHeaders
   socket: { remoteAddress?: string | undefined }
@@ -20,16 +21,15 @@ export interface RequestViewOptions {
   user_id?: number | string | bigint | null
   /** For readers whose ids are no integers: whether this one is logged in. */
   logged_in?: boolean
-  /** From `proxyList`: the proxies whose `X-Forwarded-For` is believed. Absent: none is. */
+  /** From `proxyList`: the proxies whose `X-Forwarded-For` is trusted. Absent: none. */
   trustedProxies?: BlockList
 }
 
 /**
- * The event for a post that is shown in answer to a request: its reader's address, user agent and referer, and the address
- * asked for. Never throws; what the request does not tell is null.
+ * The event for a post that a request shows: the reader's address, user agent and referer, and the requested
+ * address. Never throws; what the request does not contain is null.
  *
- * Null for a request that shows the post to nobody (HEAD, a page that a browser fetches or renders in advance, or for a
- * preview): there is no view to track then.
+ * Null for a request that shows the post to nobody: HEAD, a prefetch, a prerender or a preview.
  */
 export function viewFromRequest(request: ViewRequest, options: RequestViewOptions): ViewEvent | null {
   if (!showsPost(request)) return null
@@ -46,7 +46,7 @@ export function viewFromRequest(request: ViewRequest, options: RequestViewOption
   }
 }
 
-/** In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, and old Safari. */
+/** In these, browsers say why they request a page: Chromium and Safari, their older versions, Firefox, and old Safari. */
 const PURPOSE_HEADERS = ['sec-purpose', 'purpose', 'x-moz', 'x-purpose'] as const
 const IN_ADVANCE = /(?:^|[\s,;])(?:prefetch|prerender|preview)(?:$|[\s,;])/i
 
@@ -63,25 +63,20 @@ function showsPost({ method, headers }: ViewRequest): boolean {
 export function proxyList(entries: readonly string[]): BlockList {
   const list = new BlockList()
   for (const entry of entries) {
-    const [address = '', prefix, ...rest] = entry.split('/')
-    const family = familyOf(address)
-    const bits = family === 'ipv4' ? 32 : 128
-    const isNetwork = prefix !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits
-    if (isIP(address) === 0 || rest.length > 0 || (prefix !== undefined && !isNetwork)) {
-      throw new TypeError(`not an address, nor a network as ADDRESS/BITS: ${entry}`)
-    }
-    if (isNetwork) list.addSubnet(address, Number(prefix), family)
-    else list.addAddress(address, family)
+    const network = networkOf(entry)
+    if (network === undefined)
+      throw new TypeError(`neither an address nor a network (ADDRESS/BITS): ${entry}`)
+    list.addSubnet(network.address, network.length, familyOf(network.address))
   }
   return list
 }
 
 /**
- * The address of whoever made a request, in its canonical spelling; null where it cannot be told.
+ * The address of the reader who made a request, in canonical form; null if it is unknown.
  *
- * Each proxy appends the address that it was called from, so the list is read from its end: as long as an address is
- * that of a trusted proxy, the one before it is true. The first that is not is the reader, or whatever the reader
- * hides behind; what stands before it, anybody may have written.
+ * Each proxy appends the address of its own client, so the list is read from its end: while an address is a
+ * trusted proxy's, the entry before it is true. The first other address is the reader, or a proxy that the
+ * reader uses. Anybody may have written the entries before that one.
  */
 export function readerAddress(
   { headers, socket }: Pick<ViewRequest, 'headers' | 'socket'>,
@@ -97,13 +92,9 @@ export function readerAddress(
   return address ?? null
 }
 
-/** The address that a header or a framework tells, in its canonical spelling; undefined for `unknown` and other words. */
+/** The address in the text of a header or a framework, in canonical form; undefined for `unknown` and other words. */
 export function addressIn(text: string): string | undefined {
   return canonicalIp(withoutPort(text.trim()))
-}
-
-function familyOf(address: string): 'ipv4' | 'ipv6' {
-  return address.includes(':') ? 'ipv6' : 'ipv4'
 }
 
 // Some proxies write 203.0.113.7:4711 and [2001:db8::1]:4711.

@@ -35,7 +35,7 @@ interface Site {
   /** What was tracked when the route's own code ran. */
   trackedBefore: number[]
   server: Server
-  /** Resolves once the server is done with the response as well: what is tracked by then is all there will be. */
+  /** Resolves once the server is done with the response as well: nothing is tracked afterwards. */
   get(path: string, options?: { method?: string; headers?: Record<string, string> }): Promise<number>
 }
 

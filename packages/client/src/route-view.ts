@@ -1,4 +1,4 @@
-/** A view of the post that a route shows: what the middleware for Express and the one for Fastify have in common. */
+/** Tracks views of the post that a route shows: what the middleware for Express and for Fastify have in common. */
 
 import { describe, type LogEntry, rateLimited } from './log.ts'
 import { addressIn, type ViewRequest, viewFromRequest } from './request.ts'
@@ -6,43 +6,42 @@ import type { Tracker } from './tracker.ts'
 
 export type PostId = string | number | bigint
 
-/** A post's id, or the post itself: its `uuid`, or else its `id`, is what its views are counted by. */
+/** A post's id, or the post itself: its views are counted under its `uuid`, or else under its `id`. */
 export type ShownPost = PostId | { uuid: PostId } | { id: PostId }
 
 export interface TrackViewOptions<Request, Response, Post extends ShownPost = string> {
   /**
-   * The name of the route's parameter that holds the post's id. Or a function that gives the post that was shown, asked once
-   * the response is finished; null or undefined: none was.
+   * The name of the route's parameter that holds the post's id; or a function that returns the shown post,
+   * called once the response is finished. Null or undefined: no post was shown.
    */
   post: string | ((request: Request, response: Response) => Post | null | undefined)
-  /** Who reads; null or undefined: nobody who is logged in. A key that is no integer, a UUID say, tells no more than that. */
+  /** The reader's id; null or undefined: not logged in. An id that is no integer (a UUID, say) only tells `logged_in`. */
   user_id?: (request: Request) => string | number | bigint | null | undefined
   /** Whether the reader is logged in, where `user_id` does not tell. */
   logged_in?: (request: Request) => boolean
   /**
-   * True: this is no view, an author on a post of their own say. `post` is what the option `post` gives: of a parameter,
-   * its text. If it throws, the view is counted.
+   * Returns true for a view that is not to be counted, for example an author who reads their own post. `post` is what the option
+   * `post` gives; if that names a parameter of the route, the parameter's text. If the function throws, the view is counted.
    */
   except?: (request: Request, post: Post) => boolean
-  /** Told of views that cannot be tracked, as `view.invalid`, at most once in 10 s. Default: a line on stderr. */
+  /** Called for views that cannot be tracked, as `view.invalid`, at most once in 10 s. Default: a line on stderr. */
   log?: (entry: LogEntry) => void
 }
 
-/** What the middleware reads of a request, however its framework names it. */
+/** What the middleware reads of a request, whatever the framework. */
 export interface Shown<Request, Response> {
   request: Request
   response: Response
   /** The request and the response of node:http. */
   raw: ViewRequest
   rawResponse: { readonly statusCode: number; once(event: 'finish', listener: () => void): unknown }
-  /** As the framework knows it behind the proxies that it trusts. */
+  /** The reader's address, as the framework finds it behind the proxies that it trusts. */
   ip(): string | undefined
   params(): unknown
 }
 
 /**
- * For each request of a route: tracks a view once its response is finished. Neither it nor what it calls ever throws into
- * the request or the process.
+ * Tracks a view for each request of a route, once its response is finished. No error ever reaches the request or the process.
  *
  * @throws {TypeError} when the tracker or the options are wrong
  */
@@ -60,7 +59,7 @@ export function routeViews<Request, Response, Post extends ShownPost>(
       try {
         if (isShown(shown.rawResponse.statusCode)) track(shown)
       } catch (error) {
-        // Thrown out of here it would end the process.
+        // Thrown from an event listener, it would end the process.
         tell('a view is not tracked', error)
       }
     })
@@ -80,14 +79,14 @@ export function routeViews<Request, Response, Post extends ShownPost>(
       user_id,
       ...(options.logged_in === undefined ? {} : { logged_in: Boolean(logged_in) }),
     })
-    // Null: a browser that fetches in advance, say, shows the post to nobody.
+    // Null: a prefetch, say, shows the post to nobody.
     if (view !== null) tracker.trackView({ ...view, ip: addressIn(ip() ?? '') ?? null })
   }
 
   function parameterOf(params: unknown): string {
     const value = (params as Record<string, unknown> | null | undefined)?.[String(options.post)]
     if (typeof value === 'string' && value !== '') return value
-    throw new Error(`the route has no parameter ${String(options.post)} of one text`)
+    throw new Error(`the route has no parameter ${String(options.post)} with a single value`)
   }
 
   function leavesOut(request: Request, post: Post): boolean {
@@ -96,33 +95,33 @@ export function routeViews<Request, Response, Post extends ShownPost>(
       refusePromise(isNoView, 'except')
       return Boolean(isNoView)
     } catch (error) {
-      tell('a view is counted that `except` may have left out', error)
+      tell('a view that `except` may have left out is counted', error)
       return false
     }
   }
 }
 
-/** 304: the reader's browser shows the copy that it has. Express answers so by itself. */
+/** 304: the browser shows its own copy. Express answers 304 by itself. */
 function isShown(status: number): boolean {
   return (status >= 200 && status < 300) || status === 304
 }
 
-/** @throws {TypeError} when it has none */
+/** @throws {TypeError} when the post has no id */
 function idOf(post: ShownPost): PostId {
   if (typeof post !== 'object') return post
   const { uuid, id } = post as { uuid?: PostId; id?: PostId }
-  // The id of an ObjectId is its bytes; it is an id itself, by its text, which `trackView` takes.
+  // An ObjectId has an `id`, but that is its bytes. The ObjectId itself is the id: `trackView` takes its text.
   const own = uuid ?? (ArrayBuffer.isView(id) ? undefined : id)
   if (own !== undefined && own !== null) return own
   if (String(post) === '[object Object]') throw new TypeError('the post has neither uuid nor id')
   return post as unknown as PostId
 }
 
-/** A promise is true, whatever it comes to, and nobody waits for it. */
+/** A promise is truthy whatever it resolves to, and nothing here awaits it. */
 function refusePromise(value: unknown, option: string): void {
   if (typeof (value as PromiseLike<unknown> | null | undefined)?.then !== 'function') return
   if (value instanceof Promise) value.catch(() => {})
-  throw new TypeError(`${option} gives a promise, and must answer at once`)
+  throw new TypeError(`${option} returned a promise; it must return its value at once`)
 }
 
 function check<Request, Response, Post extends ShownPost>(

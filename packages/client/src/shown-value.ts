@@ -1,18 +1,18 @@
-/** How a setting that is wrong is shown to whoever has set it. */
+/** How an invalid setting is shown in an error message. */
 
 const MOST_CHARACTERS = 100
 const SCHEME = /^[a-z][a-z\d+.-]*:/i
-/** `host=db password=hunter2`, `Server=db;Pwd=hunter2`: how other programs are told. Where it ends each of them says otherwise. */
+/** `host=db password=hunter2`, `Server=db;Pwd=hunter2`: settings of other programs. Each program ends a value differently. */
 const NAMED_SECRET = /(?<![?&#\w])(\w*(?:pass|pwd|secret|token|key)\w*\s*=).*$/is
-/** What is written `scheme:` where `scheme://` is meant may have a password behind it. */
+/** `scheme:` instead of `scheme://`: a password may follow. */
 const WITHOUT_SLASHES =
   /((?:^|,)\s*(?:amqps?|https?|mysqls?|mariadb|postgres(?:ql)?|clickhouses?):)(?!\/\/).*$/is
-/** `mysql://root:password/database`, of which the host was forgotten; also one of several, as the nodes of a cluster. */
+/** `mysql://root:password/database`, without its host; also as one of several URLs, for the nodes of a cluster. */
 const WITHOUT_HOST = /((?:^|,)\s*[a-z][a-z\d+.-]*:\/\/[^/:?#,]*):(?!\d{1,5}(?:[/?#,\s]|$))[^/?#]*/gi
 
 /**
- * In quotes, on one line, and without what is secret in a URL: user and password, and the values behind a `?`. Where they
- * end is told by the last @, as a password in which nobody has encoded / ? # or @ ends anywhere.
+ * In quotes, on one line, and without the secrets of a URL: user and password, and the values behind a `?`.
+ * User and password end at the last @, because a password may hold an unencoded / ? # or @.
  */
 export function shownValue(text: string): string {
   const shown = text

@@ -18,7 +18,7 @@ const UUID = '0190163d-8694-739b-aea5-966c26f8ad90'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-/** A server that answers as told, and a client of it. */
+/** A server that gives these answers, and a client of it. */
 async function statsOf(
   t: TestContext,
   answer: Answer,
@@ -47,7 +47,7 @@ function json(status: number, body: unknown, headers: Record<string, string> = {
   }
 }
 
-/** What a call rejects with; it is a StatsError of this class, and the key is nowhere in it. */
+/** The error that a call rejects with: a StatsError of this class, without the key. */
 async function rejection(call: Promise<unknown>, kind: typeof StatsError | typeof StatsBadRequest) {
   const error = await call.then(
     () => assert.fail('it was answered'),

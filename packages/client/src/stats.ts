@@ -9,7 +9,7 @@ export interface Totals extends Figures {
   /** Null without views. */
   first_viewed_at: string | null
   last_viewed_at: string | null
-  /** Present where older days are known by their views alone: all but `views` sums the days from this one on. */
+  /** Present if only `views` is known for older days: all other figures sum the days from this one on. */
   details_since?: string
 }
 
@@ -17,7 +17,7 @@ export interface DayViews extends Figures {
   date: string
 }
 
-/** Every view recorded by then is in the answer. */
+/** Every view recorded by this time is in the answer. */
 export interface AsOf {
   as_of: string
 }
@@ -28,17 +28,17 @@ export interface Period {
 }
 
 export interface Days extends Period {
-  /** An IANA name: what a day is. */
+  /** An IANA name: the zone whose days are counted. */
   timezone: string
   /** Oldest first, days without views included. */
   days: DayViews[]
 }
 
 export interface Referrer {
-  /** Null for readers who came from nowhere that they told. */
+  /** Null: direct or unknown. */
   host: string | null
   views: number
-  /** Only where the host is one of the site's own: readers who went on from page to page. */
+  /** Only for the site's own hosts: readers who went from page to page. */
   internal?: true
 }
 
@@ -47,7 +47,7 @@ export interface SiteDays extends AsOf, Days {}
 export interface SiteReferrers extends AsOf, Period {
   /** Most views first. */
   referrers: Referrer[]
-  /** The views of the hosts that are not listed, also of those passed over. */
+  /** The views of the hosts that are not listed, including those that `offset` skips. */
   other: { views: number }
 }
 
@@ -61,7 +61,7 @@ export interface PostReferrers extends SiteReferrers {
   post_uuid: string
 }
 
-/** In the order asked; with `days` asked, each post has its own, and time zone and period are told. */
+/** In the order of the request. With `days`, each post has its own, and the answer has time zone and period. */
 export interface PostsViews extends AsOf, Partial<Period> {
   posts: (Totals & { post_uuid: string; days?: DayViews[] })[]
   timezone?: string
@@ -80,44 +80,44 @@ export interface TopPosts extends AsOf {
 }
 
 export interface Status extends AsOf {
-  /** Messages in the queues, without those that a consumer has in hand; null: the broker cannot be asked. */
+  /** Messages in the queues, without those that a consumer has not acknowledged yet; null: the broker cannot be asked. */
   queued: number | null
   /** Dead letters. */
   dead: number | null
-  /** 0 when nothing waits, in the queues or in hand; else the age of the latest view counted. */
+  /** 0 when nothing waits, neither in the queues nor with a consumer; else the age of the latest counted view. */
   lag_seconds: number | null
   last_committed_at: string | null
   /** The last 60 minutes, oldest first; `minute` is the first second of each. */
   minutes: { minute: string; views: number }[]
   /** An IANA name: the time zone whose days are counted. */
   timezone: string
-  /** The time zone rules that they are counted by: who packed them, and the release of IANA's database. */
+  /** The time zone rules for these days: who packed them, and the release of IANA's database. */
   zone_rules: { source: string; release: string }
-  /** The zone's clocks by these rules, from 1970 to two years ahead, oldest first: to show times as days are counted. */
+  /** The zone's offsets by these rules, from 1970 to two years ahead, oldest first: to show times in the zone of the days. */
   offsets: ClockOffset[]
 }
 
-/** The last `days` days, today included (30 unless told); or from one day to another, by default to today. */
+/** The last `days` days, today included (default 30); or from one day to another (default today). */
 export type PeriodQuery = { days?: number } | { from: string; to?: string }
 
 export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: string; to?: string }) & {
-  /** 1 to 1,000; 10 unless told. */
+  /** 1 to 1,000; default 10. */
   limit?: number
   offset?: number
 }
 
 export type ReferrersQuery = PeriodQuery & {
-  /** 1 to 1,000; 10 unless told. */
+  /** 1 to 1,000; default 10. */
   limit?: number
   offset?: number
 }
 
-/** Every method rejects with a `StatsError` when the number is not known; none makes one up. */
+/** Every method rejects with a `StatsError` when the number is unknown; none makes one up. */
 export interface Stats {
   postViews(post: string | number): Promise<PostViews>
   postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
   postReferrers(post: string | number, query?: ReferrersQuery): Promise<PostReferrers>
-  /** Up to 200 posts in one call; with `days`, the last so many days of each: posts times days at most 20,000. */
+  /** Up to 200 posts in one call; with `days`, that many last days of each: posts times days at most 20,000. */
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
   siteViews(): Promise<SiteViews>
@@ -143,20 +143,20 @@ export class StatsError extends Error {
   override name = 'StatsError'
 }
 
-/** Analytics, or the way to it, is down, too slow, or says that it cannot tell. The same question may work later. */
+/** Analytics or the network is down or too slow, or Analytics cannot answer now. The same request may work later. */
 export class StatsUnavailable extends StatsError {
   override name = 'StatsUnavailable'
 }
 
-/** Analytics does not take this key: no question will work before somebody changes it. */
+/** Analytics rejects this key: no request will work until somebody changes it. */
 export class StatsRefused extends StatsError {
   override name = 'StatsRefused'
 }
 
-/** The question is wrong, and asking again is no use; the message says what is allowed. */
+/** The request is wrong, and repeating it is useless; the message says what is allowed. */
 export class StatsBadRequest extends StatsError {
   override name = 'StatsBadRequest'
-  /** Which parameter is wrong, if it is one. */
+  /** The wrong parameter, if it is a parameter. */
   readonly parameter: string | undefined
 
   constructor(message: string, parameter?: string, options?: ErrorOptions) {
@@ -166,9 +166,9 @@ export class StatsBadRequest extends StatsError {
 }
 
 /**
- * A client of the internal API. It keeps the latest answers, some MiB at most, and asks whether they still hold.
+ * A client of the internal API. It caches the latest answers, some MiB at most, and revalidates them on each request.
  *
- * @throws {TypeError} when `baseUrl` or `key` cannot be one; without the key
+ * @throws {TypeError} when `baseUrl` or `key` is invalid; the message never holds the key
  */
 export function createStats(options: StatsOptions): Stats {
   const api = new Api(options)
@@ -187,7 +187,7 @@ export function createStats(options: StatsOptions): Stats {
   }
 }
 
-// Checked here, because a URL makes something else of `..`: the answer would be another question's.
+// Checked here, because a URL resolves `..`: the answer would be that of another request.
 function postId(post: string | number): string {
   const id = canonicalPost(String(post))
   if (id === undefined) {
@@ -221,7 +221,7 @@ class Api {
     ) {
       throw new TypeError('baseUrl must be an http or https URL without user and password')
     }
-    // What a header cannot carry, fetch would quote in its error.
+    // fetch would quote a key that no header can carry in its error.
     if (!/^[\x21-\x7e]+$/.test(key)) throw new TypeError('key must be one or more printable ASCII characters')
     base.pathname = `${base.pathname.replace(/\/+$/, '')}/api/v1/`
     base.search = ''
@@ -252,7 +252,7 @@ class Api {
     if (etag !== null) {
       this.#kept.set(url.href, { etag: ownCopy(etag), text }, entryBytes(url.href, etag, text))
     }
-    // The API's schemas, which its tests hold it to, say that it is one.
+    // The API's schemas guarantee this type, and its tests check the schemas.
     return answer as Answer
   }
 
@@ -261,7 +261,7 @@ class Api {
     if (etag !== undefined) headers['If-None-Match'] = etag
     try {
       const signal = AbortSignal.timeout(this.#timeoutMs)
-      // Following a redirect would carry the key elsewhere.
+      // Following a redirect would send the key elsewhere.
       const response = await this.#fetch(url, { headers, signal, redirect: 'manual' })
       return { response, text: await readText(response) }
     } catch (cause) {
@@ -274,9 +274,9 @@ class Api {
 }
 
 /**
- * Counts what comes out, for a little that is compressed can be any amount.
+ * Counts the decompressed bytes, because a small compressed body can grow to any size.
  *
- * @throws {StatsUnavailable} when it is more than any answer has
+ * @throws {StatsUnavailable} when it is larger than any answer
  */
 async function readText({ body }: Response): Promise<string> {
   const chunks: Uint8Array[] = []
@@ -297,12 +297,12 @@ function parse(text: string): Record<string, unknown> | undefined {
     const isObject = typeof content === 'object' && content !== null && !Array.isArray(content)
     return isObject ? (content as Record<string, unknown>) : undefined
   } catch {
-    // The same as any other answer that is no JSON object.
+    // An answer that is not JSON gets the same error as one that is not an object.
     return undefined
   }
 }
 
-// The request may be right at another time.
+// The same request may work later.
 const TEMPORARY = [408, 425, 429]
 
 function toError({ status, headers }: Response, text: string): StatsError {
@@ -321,6 +321,6 @@ function toError({ status, headers }: Response, text: string): StatsError {
 
 interface KeptAnswer {
   etag: string
-  /** As text: callers own what they are given, and may change it. */
+  /** As text, because callers may change the objects they are given. */
   text: string
 }

@@ -28,7 +28,7 @@ describe('a Unix time', () => {
         assert.equal(readUnixTime(last), seconds)
         assert.equal(readUnixTime(String(last)), seconds)
         assert.equal(readUnixTime(`${last}.9999999999`), seconds)
-        // The last nanoseconds of a second are none that a number could hold.
+        // A number cannot hold the last nanoseconds of a second.
         if (unitsPerSecond < 1_000_000_000n) assert.equal(readUnixTime(Number(last)), seconds)
       }
     }

@@ -1,4 +1,4 @@
-/** When a post was viewed: the times that publishers, PHP and brokers write, each cut to the second. */
+/** Reads the times that publishers, PHP and brokers write, and truncates them to the second. */
 
 /** What `json_encode` makes of a PHP DateTime. */
 export interface PhpDateTime {
@@ -10,16 +10,16 @@ export interface PhpDateTime {
 }
 
 /**
- * The Unix time at which the clocks of an IANA zone show `localSeconds` (that wall clock as if it were UTC, in Unix
- * seconds); the earlier one where they show it twice. Undefined: there is no such zone. PHP keeps a zone's name as it
- * was typed, so upper and lower case must not matter.
+ * The Unix time at which the clocks of an IANA zone show `localSeconds`, which is that wall clock read as if it
+ * were UTC. The earlier one, if the clocks show it twice. Undefined: there is no such zone. PHP keeps a zone's
+ * name as it was typed, so upper and lower case must not matter.
  */
 export type ZoneTime = (zone: string, localSeconds: number) => number | undefined
 
 /** Where a view's time was taken from, best first. */
 export type TimeSource = 'event' | 'amqp' | 'broker' | 'receipt'
 
-/** When a message was published, as well as it is known. */
+/** When a message was published, as far as it is known. */
 export interface MessageTime {
   /** Unix time. */
   seconds: number
@@ -28,9 +28,9 @@ export interface MessageTime {
   isNextBest: boolean
 }
 
-/** A time further ahead than this is by a wrong clock. */
+/** A time further ahead than this comes from a wrong clock. */
 export const CLOCK_MAY_BE_AHEAD_SECONDS = 300
-/** An AMQP time before this was never set, or is a number of something else. */
+/** An AMQP time before this was never set, or the number is not a time. */
 const YEAR_2000 = Date.UTC(2000, 0) / 1_000
 const YEAR_2100 = Date.UTC(2100, 0) / 1_000
 
@@ -47,8 +47,8 @@ const PHP_OFFSET = /^([+-])(\d{2}):(\d{2})(?::(\d{2}))?$/
 const HOUR = 3_600
 
 /**
- * What PHP's abbreviations mean, as seconds ahead of UTC: those that PHP reads as one offset, and that today's zones
- * write for no other. `CST`, `IST`, `PST` and `BST`, say, are left out: each is the time of several countries.
+ * PHP's abbreviations, as seconds ahead of UTC: only those that PHP reads as one offset, and that no zone uses
+ * today for another. `CST`, `IST`, `PST` and `BST`, say, are left out: each is the time of several countries.
  */
 export const PHP_ABBREVIATIONS: ReadonlyMap<string, number> = new Map([
   ...['UTC', 'GMT', 'Z', 'WET'].map((name): [string, number] => [name, 0]),
@@ -72,10 +72,10 @@ export const PHP_ABBREVIATIONS: ReadonlyMap<string, number> = new Map([
   ['HST', -10 * HOUR],
 ])
 
-/** Needs no zone rules: that is what PHP calls most servers' zone. */
+/** These need no zone rules. PHP uses one of these names on most servers. */
 const UTC_ZONES = new Set(['UTC', 'GMT', 'ETC/UTC', 'ETC/GMT'])
 
-/** Unix seconds; undefined if it is no time. */
+/** Unix seconds; undefined if it is not a time. */
 export function readTime(time: unknown, zoneTime?: ZoneTime): number | undefined {
   if (typeof time === 'string') return DIGITS.test(time) ? readUnixTime(time) : readDateTime(time)
   if (typeof time === 'object' && time !== null)
@@ -84,18 +84,18 @@ export function readTime(time: unknown, zoneTime?: ZoneTime): number | undefined
 }
 
 /**
- * Unix seconds of a Unix time whose unit its size tells: below 10^11 seconds, below 10^14 milliseconds, below 10^17
- * microseconds, else nanoseconds. Undefined if it is none.
+ * Converts a Unix time to seconds. Its size tells the unit: below 10^11 seconds, below 10^14 milliseconds, below 10^17
+ * microseconds, else nanoseconds. Undefined if it is not a time.
  */
 export function readUnixTime(time: unknown): number | undefined {
   if (typeof time === 'number') return time >= 0 && time < Infinity ? toSeconds(time) : undefined
-  // Text is cut as text: a number has no room for the digits of nanoseconds, and would round to the next second.
+  // Text is truncated as text: a number cannot hold the digits of nanoseconds, and would round to the next second.
   const digits = DIGITS.exec(typeof time === 'bigint' || typeof time === 'string' ? String(time) : '')?.[1]
   if (digits === undefined) return undefined
   return Number(digits) < NANOSECONDS_FROM ? toSeconds(Number(digits)) : Number(digits.slice(0, -9))
 }
 
-/** What the publisher told the broker, else what the broker wrote, else `now`, the time of receipt. */
+/** The publisher's AMQP timestamp, else the broker's own, else `now`, the time of receipt. */
 export function readMessageTime(
   { timestamp, headers }: { timestamp?: unknown; headers?: { [name: string]: unknown } | undefined },
   now: number,
@@ -115,7 +115,7 @@ export function readMessageTime(
   return { seconds: now, source: 'receipt', isNextBest }
 }
 
-/** An AMQP timestamp as it was sent, whatever the clocks of those who read it say; null where it cannot be a time. */
+/** An AMQP timestamp as it was sent, independent of the reader's clock; null if it cannot be a time. */
 export function readSentTime(timestamp: unknown): number | null {
   const seconds = readUnixTime(timestamp)
   return seconds !== undefined && seconds >= YEAR_2000 && seconds < YEAR_2100 ? seconds : null

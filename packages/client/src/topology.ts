@@ -1,8 +1,8 @@
-/** The names both sides use, and how each is declared. Declared alike by the client and by the service. */
+/** The names that client and service use, and how both of them declare each. */
 
 import type { Channel, Options } from 'amqplib'
 
-/** The durable topic exchange that publishers of ours use. */
+/** The durable topic exchange that our publishers use. */
 export const EXCHANGE = 'post.events'
 
 /** The routing key, and the AMQP `type`, of a view. */
@@ -11,10 +11,10 @@ export const ROUTING_KEY = 'post.viewed'
 /** Our own queue: what the exchange routes to. */
 export const VIEWS_QUEUE = 'postviews.views'
 
-/** Where an event that cannot be counted is kept, with the reason, until somebody decides. */
+/** Keeps an event that cannot be counted, with the reason, until somebody decides. */
 export const DEAD_QUEUE = 'postviews.dead'
 
-/** Queues that publishers after the two articles send to directly, and may have declared themselves. */
+/** Queues that publishers written after the two articles send to directly, and may have declared themselves. */
 export const ARTICLE_QUEUES = ['analytics.post_views', 'post.viewed'] as const
 
 /** Every queue that views are consumed from. */
@@ -51,10 +51,10 @@ export interface ChannelSource {
 }
 
 /**
- * Declares the exchange, its binding and the queues, leaving any that exist as they are, whatever their arguments.
- * Each step has a channel of its own, because a refused one closes its channel.
+ * Declares the exchange, its binding and the queues. Those that exist stay as they are, whatever their arguments.
+ * Each step has a channel of its own, because the broker closes the channel of a step that it refuses.
  *
- * @throws the broker's error when something is neither there nor allowed to be made.
+ * @throws the broker's error when something does not exist and may not be declared.
  */
 export async function declareTopology(connection: ChannelSource, queues: readonly string[]): Promise<void> {
   await adoptOrDeclare(
@@ -85,21 +85,21 @@ async function adoptOrDeclare(connection: ChannelSource, look: Step, declare: St
   try {
     await onOwnChannel(connection, declare)
   } catch (error) {
-    // 406: somebody made it, their way, between our look and our declaration. It is theirs to shape.
+    // 406: somebody declared it with other arguments after our check. Theirs stay.
     if (amqpCode(error) !== 406) throw error
   }
 }
 
-/** Takes a step on a channel that is closed afterwards: a step that the broker refuses closes its channel. */
+/** Runs a step on a channel of its own, because the broker closes the channel of a step that it refuses. */
 export async function onOwnChannel(connection: ChannelSource, step: Step): Promise<void> {
   const channel = await connection.createChannel()
-  // The step's own rejection tells; without a listener the event would end the process.
+  // The step's own rejection reports the error; without a listener the event would end the process.
   channel.on('error', () => {})
   const closed = new Promise<void>(resolve => channel.on('close', resolve))
   await step(channel)
-  // Not its own promise: when the connection dies before the answer, that one never settles.
+  // This promise is not awaited: it never settles if the connection dies before the answer.
   channel.close().catch(() => {
-    // It is closed already, and what it was opened for is done.
+    // The channel is closed already, and its step is done.
   })
   await closed
 }

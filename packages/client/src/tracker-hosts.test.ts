@@ -1,4 +1,4 @@
-/** Several URLs: whose turn it is, and how long it takes. What real brokers make of it is in `test/`. */
+/** Several URLs: in which order they are tried, and after which pauses. Tests with real brokers are in `test/`. */
 
 import assert from 'node:assert/strict'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
@@ -13,7 +13,7 @@ interface Host {
   attemptsMs: number[]
 }
 
-/** Does with each connection as it is told, and is no broker. */
+/** Not a broker: only calls `onConnection` for each connection. */
 async function startHost(t: TestContext, onConnection: (socket: Socket) => void): Promise<Host> {
   const attemptsMs: number[] = []
   const server = createServer(socket => {

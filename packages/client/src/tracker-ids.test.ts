@@ -1,4 +1,4 @@
-/** What `trackView` sends for ids and times that are no JSON, and what the service makes of it. */
+/** What `trackView` sends for ids and times that JSON cannot represent, and how the service reads it. */
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
@@ -12,7 +12,7 @@ const ACCOUNT = { id: 7, name: 'Ada Lovelace, who is known here', email: 'ada@bl
 const SECOND = Math.floor(Date.now() / 1_000) - 5
 
 describe('an id is sent as JSON can say it', () => {
-  /** What is sent for an event, and what the service makes of it. */
+  /** What is sent for an event, and how the service reads it. */
   async function sent(t: TestContext, event: object) {
     const given: ViewEvent[] = []
     const tracker = createTracker({ url: NOWHERE, log: () => {}, onDrop: event => given.push(event) })

@@ -23,7 +23,7 @@ test("the path is taken as it is, and a broker's URL has none", () => {
     [BROKER, undefined],
   ] as const
   for (const [url, path] of paths) assert.equal(relayPath(trackerUrls(url)[0]!), path)
-  // A comma separates in a text alone.
+  // A comma is a separator only in a text, not in an array.
   assert.equal(relayPath(trackerUrls(['unix:/run/a,b.sock'])[0]!), '/run/a,b.sock')
 })
 

@@ -1,4 +1,4 @@
-/** Where a tracker sends views: to a relay's socket, to a broker, or to the one and, while it is away, to the other. */
+/** Where a tracker sends views: to a relay's socket, to a broker, or to a relay with a broker as fallback. */
 
 import { brokerUrls } from './broker-urls.ts'
 import { MAX_SOCKET_PATH_BYTES } from './relay/protocol.ts'
@@ -6,10 +6,10 @@ import { MAX_SOCKET_PATH_BYTES } from './relay/protocol.ts'
 const FORM = "of a relay's socket: write it as unix:/run/postviews.sock"
 
 /**
- * The URLs of a tracker, checked: `unix:` with the path of a relay's socket, the URLs of a broker as `brokerUrls` has them, or
- * the socket first and the broker behind it, which is then the fallback. A text with commas between them, or an array.
+ * The URLs of a tracker, checked: `unix:` with the path of a relay's socket, the URLs of a broker as `brokerUrls` has
+ * them, or the socket first and the broker after it as the fallback. A text with commas between them, or an array.
  *
- * @throws {TypeError} when one is wrong. The message is to be put behind the name of the setting, and quotes no URL
+ * @throws {TypeError} when one is wrong. The caller puts the setting's name before the message, which quotes no URL
  */
 export function trackerUrls(value: string | readonly string[]): string[] {
   const parts: readonly unknown[] = typeof value === 'string' ? value.split(',') : value
@@ -20,9 +20,7 @@ export function trackerUrls(value: string | readonly string[]): string[] {
   }
   const [first, ...others] = parts
   if (!isRelay(first) || others.some(isRelay)) {
-    throw new TypeError(
-      'has a unix: that is not the first: one relay stands first, and behind it its fallback',
-    )
+    throw new TypeError('has a unix: that is not the first: write one relay first, then its fallback')
   }
   const relay = first.trim()
   checkPath(relayPath(relay)!)

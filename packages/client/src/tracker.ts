@@ -5,7 +5,7 @@
  * |---|---|---|
  * | waiting, or sent and not confirmed | from `trackView` on | `pending` |
  * | the broker confirmed it and it did not come back as unroutable, or a relay has it on its disk | a round trip later | `confirmed` |
- * | given up, and told to `onDrop` | see `DROP_REASONS` | `dropped` |
+ * | given up, and passed to `onDrop` | see `DROP_REASONS` | `dropped` |
  */
 
 import type { SocketOptions } from 'amqplib'
@@ -19,12 +19,12 @@ import { RelayPublisher, type Sender } from './relay-publisher.ts'
 import { relayPath, trackerUrls } from './tracker-urls.ts'
 import { MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES, type ViewEvent } from './view.ts'
 
-/** Why an event was given up. What merely breaks the contract is sent: the service keeps it for repair. */
+/** Why an event was given up. One that only breaks the contract is sent: the service keeps it for repair. */
 export const DROP_REASONS = {
   buffer_full: 'the broker, or the relay, has been away or too slow for longer than the buffer lasts',
   unserializable: 'it is not an object, or cannot be written as JSON',
   too_large: 'its JSON is over 1 MiB, or over 64 KiB and `url` begins with a relay',
-  refused: 'it breaks the contract, says the relay; the log names the rule',
+  refused: 'the relay says that it breaks the contract; the log names the rule',
   closed:
     'the tracker is closed, or was closed before broker or relay confirmed it: it may have arrived all the same',
 } as const
@@ -33,41 +33,41 @@ export type DropReason = keyof typeof DROP_REASONS
 
 export interface TrackerOptions {
   /**
-   * `amqp://user:password@host:port/vhost`, or `amqps://`. For a cluster the URL of each node, with commas between them (a
-   * comma inside one is %2C) or as an array, all of one virtual host: whenever the connection is lost, the next is tried.
+   * `amqp://user:password@host:port/vhost`, or `amqps://`. For a cluster: the URL of each node, separated by commas (a comma
+   * inside a URL is %2C) or as an array, all with the same virtual host. When the connection is lost, the next node is tried.
    *
-   * `unix:/run/postviews.sock`: the relay that listens there takes the views. Brokers may follow, after a comma or in the
-   * array: they are the fallback, used while the relay is away and only then. With none, views wait for the relay.
+   * `unix:/run/postviews.sock`: the relay that listens there takes the views. Brokers may follow, after a comma or in
+   * the array: they are the fallback, used only while the relay is away. Without a broker, views wait for the relay.
    */
   url: string | readonly string[]
   /** The AMQP `app_id`: who publishes. */
   appId?: string
-  /** Events not confirmed yet, beyond which a new one is dropped. 100,000. */
+  /** Limit of unconfirmed events, beyond which a new one is dropped. 100,000. */
   maxBufferedEvents?: number
   /**
-   * Bytes of JSON not confirmed yet, beyond which a new event is dropped. 32 MiB. They take at most twice as much
-   * memory (text beyond Latin-1 has two bytes a character), 0.2 KiB for each message, and a copy of what is in flight.
+   * Limit of unconfirmed bytes of JSON, beyond which a new event is dropped. 32 MiB. They take at most twice as much memory
+   * (text beyond Latin-1 has two bytes a character), plus 0.2 KiB for each message, plus a copy of what is in flight.
    */
   maxBufferedBytes?: number
-  /** How long an event waits for others to travel with. 5; none waits where `url` begins with a relay. */
+  /** How long an event waits for others to share its message. 5; not used if `url` begins with a relay. */
   maxWaitMs?: number
-  /** 100; 1 sends every event by itself, as is always done where `url` begins with a relay. */
+  /** 100; 1 sends every event in its own message, as always if `url` begins with a relay. */
   maxEventsPerMessage?: number
-  /** Beyond which a message takes no further event. 65,536. */
+  /** A message that would exceed this takes no further event. 65,536. */
   maxMessageBytes?: number
   /** Messages sent and not confirmed yet. 64. */
   maxInFlight?: number
-  /** A connection that is silent for two of these is given up. 10. A `heartbeat` in the URL wins. */
+  /** A connection that is silent for two of these is given up. 10. A `heartbeat` in the URL takes precedence. */
   heartbeatSeconds?: number
   /** For connecting to one host, and for a relay's first answer. 5,000. */
   connectTimeoutMs?: number
   /** For declaring and opening a channel, once connected. 10,000. */
   setUpTimeoutMs?: number
-  /** A connection that leaves a message unconfirmed (a relay: an event) for so long, though it is not blocked, is given up. 20,000. */
+  /** A connection that leaves a message (a relay: an event) unconfirmed this long without being blocked is given up. 20,000. */
   confirmTimeoutMs?: number
   /**
-   * The first pause after a failure, and the one before each further host. Once all have failed, the pause is up to twice as
-   * long as the last time. 100; half a second at least after the broker has refused a message.
+   * The first pause after a failure, and the pause before each further host. Once all have failed, the pause is
+   * up to twice the last one. 100; at least half a second after the broker has refused a message.
    */
   retryMinMs?: number
   /** The longest pause. 10,000. */
@@ -75,8 +75,8 @@ export interface TrackerOptions {
   /** TLS options for `amqps`: `ca`, `cert`, `key`, … */
   tls?: SocketOptions
   /**
-   * Told of every dropped event: as it was given, or, once accepted, as it would have been sent, with its id. What
-   * it throws is ignored. A `trackView` from inside it that drops again is counted and not told.
+   * Called for every dropped event: as it was given, or, once accepted, as it would have been sent, with its id.
+   * What it throws is ignored. If it calls `trackView` and that drops again, the drop is counted but not reported.
    */
   onDrop?: (event: ViewEvent, reason: DropReason) => void
   /** Each event name at most once in 10 s. Default: a line on stderr. What it throws is ignored. */
@@ -93,7 +93,7 @@ export interface TrackerStats {
   pendingBytes: number
   dropped: number
   droppedByReason: Record<DropReason, number>
-  /** Events sent once more, under the same id, because the outcome was unknown or they were refused for the time being. */
+  /** Events sent again, under the same id, because the outcome was unknown or the refusal temporary. */
   republished: number
   /** To the broker, or the relay. */
   connected: boolean
@@ -105,17 +105,17 @@ export interface Tracker {
   /** Takes one event. Never throws, never waits, whatever it is given. */
   trackView(event: ViewEvent): void
   stats(): TrackerStats
-  /** Waits until nothing is pending, but no longer than this. Gives the number of events still pending. */
+  /** Waits until nothing is pending, but no longer than this. Returns the number of events still pending. */
   flush(deadlineMs: number): Promise<number>
   /**
-   * Takes no more events, waits like `flush`, drops what is left as `closed`, and disconnects: all of it within the
-   * deadline (5,000 ms unless told), whatever the broker does. Never rejects.
+   * Takes no more events, waits like `flush`, drops what is left as `closed`, and disconnects: all within the
+   * deadline (default 5,000 ms), whatever the broker does. Never rejects.
    */
   close(deadlineMs?: number): Promise<void>
 }
 
 /**
- * Connects in the background and for ever, so it never fails for want of a broker.
+ * Connects in the background and retries for ever, so it never fails because a broker is missing.
  *
  * An open connection keeps the process alive until `close`; nothing else here does. A process that ends without
  * `close` loses what was pending.
@@ -136,8 +136,8 @@ export function createTracker(options: TrackerOptions): Tracker {
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 const DEFAULT_CLOSE_MS = 5_000
 /**
- * Kept of the time that `close` has: to tell of what is dropped, some 0.15 s for 100,000 events, and to disconnect from a
- * broker that does not answer.
+ * Reserved from the deadline of `close`: to report what is dropped, some 0.15 s for 100,000 events, and to
+ * disconnect from a broker that does not answer.
  */
 const FAREWELL_MS = 500
 
@@ -162,7 +162,7 @@ const DEFAULTS = {
   ...PUBLISHER_DEFAULTS,
 }
 
-/** The whole numbers among the options, each with the least and the greatest that makes sense. */
+/** The options that are whole numbers, each with its minimum and maximum. */
 const RANGES: { [name in keyof typeof DEFAULTS]?: [number, number] } = {
   maxBufferedEvents: [1, 2 ** 31],
   maxBufferedBytes: [1, 2 ** 40],
@@ -195,7 +195,7 @@ function withDefaults(options: TrackerOptions): typeof DEFAULTS {
   return settings as typeof DEFAULTS
 }
 
-/** Where views go: to the relay at this path, and to these brokers. At least one is there. */
+/** Where views go: to the relay at this path, to these brokers, or both. At least one is set. */
 interface Destination {
   relay: string | undefined
   brokers: string[]
@@ -213,7 +213,7 @@ function destinationOf(url: TrackerOptions['url'], heartbeatSeconds: number): De
   return { relay, brokers: brokers.map(each => brokerUrl(each, heartbeatSeconds)) }
 }
 
-/** Accounts for every event; where they wait is the outbox's matter, how they get to broker or relay the sender's. */
+/** Accounts for every event. The outbox holds them; the sender takes them to the broker or the relay. */
 class BufferedTracker {
   readonly #maxEventBytes: number
   readonly #outbox: Outbox
@@ -238,7 +238,7 @@ class BufferedTracker {
     this.#log = rateLimited(options.log)
     const isRelayed = relay !== undefined
     this.#maxEventBytes = isRelayed ? MAX_EVENT_BYTES : MAX_MESSAGE_BYTES
-    // A relay answers for each event, so none shares a message. To a fallback as many events are on their way as otherwise.
+    // A relay answers each event, so each has its own message. A larger `maxInFlight` keeps a fallback as fast.
     const { maxInFlight, maxEventsPerMessage } = settings
     const outbox = new Outbox(isRelayed ? { ...settings, maxEventsPerMessage: 1 } : settings)
     const sending = { ...settings, outbox, log: this.#log }

@@ -1,13 +1,13 @@
 import { cut, MAX_URL_CHARACTERS } from './view.ts'
 
-/** What is kept of the query of an address. The rest may hold tokens, addresses and names: it never leaves the process. */
+/** The query parameters that are kept. The others may hold tokens, addresses and names: they never leave the process. */
 const PARAMETERS = new Set(['utm_source', 'utm_medium', 'utm_campaign', 'ref'])
 const PATH_AND_QUERY = /^([^?#]*)\??([^#]*)/
 const USER_AND_PASSWORD = /^((?:[a-z][a-z0-9+.-]*:)?\/\/)[^/]*@/i
 
 /**
- * The address that a reader asked for, as it is sent: without fragment, user, password and all parameters but those that
- * are kept. Null for what is no text: no view is refused for that.
+ * The address that a reader requested, as it is sent: without fragment, user, password, and parameters that are
+ * not kept. Null if it is not text: a wrong address never makes a view invalid.
  */
 export function keptOfUrl(url: unknown): string | null {
   const text = url instanceof URL ? url.href : url
@@ -16,7 +16,7 @@ export function keptOfUrl(url: unknown): string | null {
   const address = path.replace(USER_AND_PASSWORD, '$1')
   const kept = query.split('&').filter(isKept).join('&')
   const parameters = kept === '' ? '' : `?${kept}`
-  // The parameters are what counts.
+  // In a long address, the parameters matter more than the path.
   const isLong = address.length + parameters.length > MAX_URL_CHARACTERS
   return cut((isLong ? '/' : address) + parameters, MAX_URL_CHARACTERS)
 }
@@ -26,7 +26,7 @@ function isKept(pair: string): boolean {
   try {
     return PARAMETERS.has(name.includes('%') ? decodeURIComponent(name) : name)
   } catch {
-    // A percent sign that encodes nothing: none of ours.
+    // The name is not valid percent-encoding, so it is not one of ours.
     return false
   }
 }

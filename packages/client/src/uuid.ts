@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto'
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const RANDOM_BYTES_PER_ID = 10
 
-// The kernel is asked for many ids' bytes at once: asking for each would take longer than all the rest.
+// Random bytes are read for many ids at once: a system call for each would take longer than everything else.
 const pool = Buffer.alloc(RANDOM_BYTES_PER_ID * 256)
 let used = pool.length
 
@@ -24,7 +24,7 @@ export function uuidv7(nowMs: number = Date.now()): string {
   used += RANDOM_BYTES_PER_ID
 
   if (nowMs > lastMs) setTime(nowMs, at)
-  // All the counter's numbers of this millisecond are given out: the next one is borrowed from.
+  // The counter is used up for this millisecond, so the next one begins early.
   else if (counter === 0xfff) setTime(lastMs + 1, at)
   else counter++
 

@@ -1,4 +1,4 @@
-/** The time that a view counts as of: its own, its message's, or that of its receipt. */
+/** The time at which a view counts: its own, its message's, or that of its receipt. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -206,7 +206,7 @@ describe('the time', () => {
       ])
       assert.deepEqual(told(decode({ post_uuid: 7 }, { timestamp: time })), [RECEIVED_AT, 'receipt', ignored])
       assert.deepEqual(told(both), [RECEIVED_AT, 'receipt', ignored])
-      // Nobody asked for it.
+      // The message's time is not read if the event has its own.
       const own = { post_uuid: 7, timestamp: good }
       assert.deepEqual(told(decode(own, { timestamp: time })), [good, 'event', NO_FLAGS])
     }
@@ -248,7 +248,7 @@ describe('the time', () => {
       (RECEIVED_AT + day) * 1e6 + 999_999,
       new Date((RECEIVED_AT + day) * 1_000 + 999).toISOString(),
     ]) {
-      // A message's own time is none of the event's.
+      // The message's time does not replace the event's own.
       const { views, timesAhead } = decode({ post_uuid: 7, timestamp }, { timestamp: RECEIVED_AT - 50 })
       assert.deepEqual([views[0]?.viewedAt, views[0]?.timeSource, timesAhead], [RECEIVED_AT, 'receipt', 1])
     }

@@ -214,7 +214,7 @@ describe('who is logged in', () => {
     [7, undefined, true],
     [7, null, true],
     [7, true, true],
-    // A user id counts as logged in whatever else is said.
+    // A user id means logged in, whatever `logged_in` says.
     [7, false, true],
     [null, undefined, false],
     [null, null, false],

@@ -25,7 +25,7 @@ export const MAX_USER_AGENT_CHARACTERS = 2_000
 export const MAX_REFERER_CHARACTERS = 500
 export const MAX_URL_CHARACTERS = 500
 
-/** An event's own time that is further ahead than this is none. */
+/** An event's own time further ahead than this is invalid. */
 const MAX_AHEAD_SECONDS = 86_400
 
 /** One event as publishers write it. Unknown fields are ignored. */
@@ -39,9 +39,9 @@ export interface ViewEvent {
    * all f) count as absent.
    */
   event_id?: string | null
-  /** A positive integer below 2^64, as digits above 2^53 - 1; null or absent for an anonymous reader. */
+  /** A positive integer below 2^64, as a text of digits above 2^53 - 1; null or absent for an anonymous reader. */
   user_id?: number | string | bigint | null
-  /** Absent: whether there is a `user_id`. For readers who are logged in and whose ids are no integers. */
+  /** Default: whether there is a `user_id`. For readers who are logged in but whose ids are not integers. */
   logged_in?: boolean | null
   /** IPv4 or IPv6. */
   ip?: string | null
@@ -50,8 +50,8 @@ export interface ViewEvent {
   /** Another name for `referer`. */
   referrer?: string | null
   /**
-   * The address that the reader asked for: absolute, or path and query. Of its query, `trackView` sends `utm_source`,
-   * `utm_medium`, `utm_campaign` and `ref` alone.
+   * The address that the reader requested: absolute, or path and query. `trackView` sends only the query's
+   * `utm_source`, `utm_medium`, `utm_campaign` and `ref`.
    */
   url?: string | URL | null
   /**
@@ -82,9 +82,9 @@ export interface View {
   /** Unix time, whole seconds. */
   viewedAt: number
   /**
-   * What the publisher has sent as the view's time, and sends again where it publishes the event again: in the event, or as
-   * the AMQP timestamp of a message with a message_id. As it came, also where `viewedAt` is another because it cannot be.
-   * Unix seconds; null: it has sent none.
+   * The view's time as the publisher sent it, in the event or as the AMQP timestamp of a message with a
+   * message_id. It stays the same when the publisher sends the event again. Kept even if it is impossible, so
+   * that `viewedAt` differs. Unix seconds; null: none was sent.
    */
   ownTime: number | null
   timeSource: TimeSource
@@ -102,7 +102,7 @@ export const INVALID_REASONS = {
   not_an_event: 'an event is a JSON object',
   nul: 'a text holds a NUL character',
   no_post: 'post_uuid is missing',
-  bad_post: 'post_uuid is not a UUID, 1 to 36 of A-Z a-z 0-9 _ -, or a positive integer',
+  bad_post: 'post_uuid is not a UUID, 1 to 36 characters of A-Z a-z 0-9 _ -, or a positive integer',
   bad_event_id: 'event_id is not a UUID',
   bad_user: 'user_id is not a positive integer below 2^64',
   imprecise: 'a JSON number above 2^53 - 1 has lost digits; send it as a string',
@@ -126,7 +126,7 @@ export interface InvalidView {
   body: Buffer
 }
 
-/** What of a message's AMQP properties takes part in reading it. */
+/** The AMQP properties of a message that matter for reading it. */
 export interface MessageProperties {
   messageId?: unknown
   /** The AMQP timestamp: Unix time as a number, a bigint or digits. */
@@ -139,7 +139,7 @@ export interface DecodeOptions {
   receivedAt: number
   /** Views older than this when received are `too_old`. */
   maxAgeSeconds: number
-  /** Reads times in PHP's zones. Without it they are `bad_time`, but for those in UTC. */
+  /** Reads times in PHP's zones. Without it, only those in UTC are read; the others are `bad_time`. */
   zoneTime?: ZoneTime
 }
 
@@ -148,9 +148,9 @@ export interface DecodedMessage {
   invalid: InvalidView[]
   /** Views that came with an unusable id: the nil UUID, the max UUID, or a message_id that is not a UUID. */
   idsIgnored: number
-  /** Views whose own time was ahead, up to a day: their publisher's clock is wrong, and the time of receipt counts. */
+  /** Views whose own time was ahead, up to a day: the publisher's clock is wrong, so the time of receipt is used. */
   timesAhead: number
-  /** Views without a time of their own whose message had an impossible one: the next source of a time counts. */
+  /** Views without a time of their own, whose message had an impossible one: the next source of a time is used. */
   amqpTimesIgnored: number
 }
 
@@ -179,7 +179,7 @@ export function decodeMessage(
   try {
     content = JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text)
   } catch {
-    // What JSON.parse says quotes the message, and a message may hold personal data.
+    // JSON.parse quotes the message in its error, and a message may hold personal data.
     return whole('not_json')
   }
 
@@ -203,7 +203,7 @@ export function decodeMessage(
   for (let index = 0; index < events.length; index++) {
     const view = decodeEvent(events[index], message, Array.isArray(content) ? index : null)
     if (typeof view === 'object') {
-      // A list that begins with its one view has no room for more: thousands of them are in hand at a time.
+      // An array literal has no spare capacity, as `push` would add: thousands of these arrays are in memory at a time.
       if (result.views.length === 0) result.views = [view]
       else result.views.push(view)
     } else if (Array.isArray(content)) {
@@ -217,8 +217,8 @@ export function decodeMessage(
 }
 
 /**
- * Why the service would not count this event, whenever it arrives and whatever its clock says; undefined: it would. Whether
- * there is such a time zone is not looked at.
+ * Why the service would not count this event, independent of clocks and the time of arrival; undefined: it
+ * would. Does not check whether a time zone exists.
  */
 export function whyInvalid(event: unknown): InvalidReason | undefined {
   const message: MessageOfEvents = {
@@ -237,17 +237,17 @@ export function whyInvalid(event: unknown): InvalidReason | undefined {
 
 /** What the events of one message have in common. */
 interface MessageOfEvents {
-  /** The id of its one event, unless that has its own. */
+  /** The id of the message's only event, unless the event has its own. */
   eventId: string | null
-  /** It has a message_id that is no usable id. */
+  /** The message has a message_id that is not a usable id. */
   isIdIgnored: boolean
   properties: MessageProperties
-  /** Of events without one; read when the first of them asks. */
+  /** For events without a time of their own; read when the first of them needs it. */
   time: MessageTime | undefined
   zoneTime: ZoneTime | undefined
   now: number
   oldest: number
-  /** For its counters. */
+  /** Its counters are updated here. */
   result: DecodedMessage
 }
 
@@ -314,8 +314,8 @@ export function isUuid(value: unknown): value is string {
 }
 
 /**
- * A UUID in lower case; null for the nil and the max UUID (RFC 9562). Programs that set no id send one of these with every
- * view, and all of them would be one.
+ * A UUID in lower case; null for the nil and the max UUID (RFC 9562). Programs that set no id send one of these
+ * with every view, so all their views would count as one.
  */
 export function idOf(uuid: string): string | null {
   const id = uuid.toLowerCase()
@@ -329,7 +329,7 @@ const POST_ID = /^[A-Za-z0-9_-]{1,36}$/
 const USER_ID = /^[1-9][0-9]{0,19}$/
 const USER_ID_LIMIT = 2n ** 64n
 
-/** A value that is not usable, told apart from the strings that are. */
+/** An unusable value. An object, to distinguish it from usable texts. */
 interface Refused {
   reason: InvalidReason
 }
@@ -354,9 +354,12 @@ export function canonicalPost(post: string): string | undefined {
 function decodeUser(user: unknown): string | null | Refused {
   if (user === null) return null
   if (typeof user === 'number') return decodeInteger(user, 'bad_user')
-  if (typeof user !== 'string' || !USER_ID.test(user) || BigInt(user) >= USER_ID_LIMIT)
-    return { reason: 'bad_user' }
-  return user
+  return typeof user === 'string' && isUserId(user) ? user : { reason: 'bad_user' }
+}
+
+/** Whether the text is the decimal digits of a whole number from 1 to 2^64 - 1. */
+export function isUserId(text: string): boolean {
+  return USER_ID.test(text) && BigInt(text) < USER_ID_LIMIT
 }
 
 function decodeInteger(value: number, reason: InvalidReason): string | Refused {
@@ -364,8 +367,8 @@ function decodeInteger(value: number, reason: InvalidReason): string | Refused {
   return Number.isSafeInteger(value) ? String(value) : { reason: 'imprecise' }
 }
 
-// Eight groups, none of them zero: nothing to compress. Most readers have such an address, and the way round a
-// SocketAddress takes longer than reading all the rest of a view.
+// Eight groups, none of them zero: nothing to compress. Most readers have such an address, and a SocketAddress
+// takes longer than reading all the rest of a view.
 const SPELLED_OUT_IPV6 = /^(?:[1-9a-f][0-9a-f]{0,3}:){7}[1-9a-f][0-9a-f]{0,3}$/
 
 /**
@@ -380,8 +383,7 @@ export function canonicalIp(ip: string): string | undefined {
 }
 
 /**
- * At most so many characters, well formed: half of a surrogate pair becomes U+FFFD. What was cut off is not kept in memory
- * with it.
+ * Truncates to `maxCharacters` code points; lone surrogates become U+FFFD. The text that was cut off is not kept in memory.
  */
 export function cut(text: string | null, maxCharacters: number): string | null {
   if (text === null) return null
@@ -393,15 +395,15 @@ export function cut(text: string | null, maxCharacters: number): string | null {
   return ownCopy(text.slice(0, end)).toWellFormed()
 }
 
-/** When a message was published, for its events that do not say. */
+/** When a message was published, for its events without a time of their own. */
 function timeOf(message: MessageOfEvents): MessageTime {
   message.time ??= readMessageTime(message.properties, message.now)
   return message.time
 }
 
 /**
- * The text of each element of a JSON array, exactly as it stands: parsing and printing again would lose the very
- * digits that made one `imprecise`, and overflow the stack where nesting is deep. `text` is known to be valid JSON.
+ * The text of each element of a JSON array, exactly as written: parsing and serializing it would lose the very
+ * digits that made one `imprecise`, and overflow the stack where nesting is deep. `text` must be valid JSON.
  */
 export function elementTexts(text: string): string[] {
   const elements: string[] = []

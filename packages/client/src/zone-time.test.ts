@@ -37,6 +37,6 @@ test('says which one it is of an hour that there is twice, and of no other', () 
   assert.equal(at('2026-10-25T01:00:00.000Z'), '02:00:00 Europe/Warsaw (UTC+1)')
   assert.equal(at('2026-10-25T01:59:59Z'), '02:59:59 Europe/Warsaw (UTC+1)')
   assert.equal(at('2026-10-25T02:00:00Z'), '03:00:00 Europe/Warsaw')
-  // Forward there is an hour that there is not.
+  // When the clocks go forward, one hour does not exist.
   assert.equal(at('2026-03-29T01:00:00Z'), '03:00:00 Europe/Warsaw')
 })

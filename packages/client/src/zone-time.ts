@@ -1,47 +1,46 @@
 /**
- * Times as people read them: by the clocks of the zone that days are counted in, and with its name. The clocks are those
- * that Analytics counts by: the process or browser that shows a time may have older zone rules. Runs in browsers too.
+ * Shows times in the zone that days are counted in, with its name. The offsets come from Analytics, because the
+ * process or browser that shows a time may have older zone rules. Runs in browsers too.
  */
 
 export interface ClockOffset {
-  /** From then on. */
+  /** The offset holds from then on. */
   from: string
-  /** What local time is ahead of UTC; negative where it is behind. */
+  /** Local time minus UTC. */
   seconds: number
 }
 
-/** As `/api/v1/status` tells it: an IANA name, and the zone's clocks, oldest first; none is UTC. */
+/** As in `/api/v1/status`: an IANA name, and the zone's offsets, oldest first; none is UTC. */
 export interface StatsZone {
   timezone: string
   offsets: readonly ClockOffset[]
 }
 
-/** What times are shown in until Analytics has told its zone. */
+/** The zone of times until Analytics has sent its own. */
 export const UTC: StatsZone = { timezone: 'UTC', offsets: [] }
 
-// Of a time that was moved by the zone's offset, UTC shows what the zone's clocks showed.
-const dayFormat = new Intl.DateTimeFormat('en-GB', {
-  timeZone: 'UTC',
-  day: 'numeric',
-  month: 'short',
-  year: 'numeric',
-})
-const timeFormat = new Intl.DateTimeFormat('en-GB', {
-  timeZone: 'UTC',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-})
-const minuteFormat = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', hour: '2-digit', minute: '2-digit' })
+/** Made when it is first needed: the first format of Intl takes 10 MB of memory, and a service never shows a time. */
+function lazyFormat(options: Intl.DateTimeFormatOptions): (time: Date) => string {
+  let format: Intl.DateTimeFormat | undefined
+  return time => {
+    // In UTC, because the times are already shifted by the zone's offset.
+    format ??= new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', ...options })
+    return format.format(time)
+  }
+}
+
+const formatDay = lazyFormat({ day: 'numeric', month: 'short', year: 'numeric' })
+const formatTime = lazyFormat({ hour: '2-digit', minute: '2-digit', second: '2-digit' })
+const formatMinute = lazyFormat({ hour: '2-digit', minute: '2-digit' })
 
 /** `22 Nov 2026`. `time` is ISO 8601 or a Date. */
 export function zoneDay(time: string | Date, zone: StatsZone): string {
-  return dayFormat.format(localOf(time, zone))
+  return formatDay(localOf(time, zone))
 }
 
-/** `00:30:05 Europe/Warsaw`; in the hour that there is twice, `02:30:00 Europe/Warsaw (UTC+2)`. */
+/** `00:30:05 Europe/Warsaw`; in an hour that occurs twice, `02:30:00 Europe/Warsaw (UTC+2)`. */
 export function zoneTime(time: string | Date, zone: StatsZone): string {
-  return `${timeFormat.format(localOf(time, zone))} ${nameAt(time, zone)}`
+  return `${formatTime(localOf(time, zone))} ${nameAt(time, zone)}`
 }
 
 /** `00:30 Europe/Warsaw`. */
@@ -51,7 +50,7 @@ export function zoneMinute(time: string | Date, zone: StatsZone): string {
 
 /** `00:30`, where the zone is named beside it. */
 export function shortMinute(time: string | Date, zone: StatsZone): string {
-  return minuteFormat.format(localOf(time, zone))
+  return formatMinute(localOf(time, zone))
 }
 
 function nameAt(time: string | Date, zone: StatsZone): string {
@@ -68,7 +67,7 @@ function msOf(time: string | Date): number {
   return typeof time === 'string' ? Date.parse(time) : time.getTime()
 }
 
-/** Which clock holds then; before the first that is known it is the first. */
+/** The index of the offset that holds then; the first one for earlier times. */
 function inForce(time: string | Date, { offsets }: StatsZone): number {
   return Math.max(
     0,
@@ -80,7 +79,7 @@ function secondsOf({ offsets }: StatsZone, index: number): number {
   return offsets[index]?.seconds ?? 0
 }
 
-/** Whether the clocks show this twice, because they are set back before it or after it. */
+/** Whether the clocks show this time twice, because they are set back before it or after it. */
 function isTwice(ms: number, zone: StatsZone, index: number): boolean {
   const { offsets } = zone
   const setBackMs = (from: number) => (secondsOf(zone, from) - secondsOf(zone, from + 1)) * 1_000

@@ -11,7 +11,7 @@ return [
     |
     | Where tracked views go: "amqp" publishes them to RabbitMQ, "relay" gives
     | them to postviews-relay on this machine, "log" writes a line for each
-    | (without address and user agent), "null" forgets them. While your tests run
+    | (without address and user agent), "null" discards them. While your tests run
     | "amqp" and "relay" are "null", unless POSTVIEWS_IN_TESTS is true.
     |
     */
@@ -25,8 +25,8 @@ return [
     |--------------------------------------------------------------------------
     |
     | amqp://user:password@host:5672/vhost, or amqps://. For a cluster, name the
-    | URL of each node, separated by commas. The timeouts bound what a page's
-    | worker can lose to a broker that is away; all of them are seconds.
+    | URL of each node, separated by commas. The timeouts limit how long a page's
+    | worker can wait for a broker that is away; all of them are seconds.
     |
     */
 
@@ -36,11 +36,11 @@ return [
         'connect_seconds' => 0.5,
         // For the broker's confirm.
         'confirm_seconds' => 1.0,
-        // After so long no further host is tried.
+        // After this time no further host is tried.
         'flush_seconds' => 3.0,
-        // After a failure no process of this machine tries again for so long; then one does.
+        // The pause after a failure, for all processes of this machine; then one of them tries.
         'rest_seconds' => 5,
-        // The folder for the file by which they tell each other; null: each process finds out by itself.
+        // The folder of the file that shares the pause; null: each process finds out by itself.
         'rest_path' => storage_path('framework'),
         // Options of the TLS context for amqps: cafile, local_cert, local_pk, verify_peer, …
         'tls' => [],
@@ -53,8 +53,8 @@ return [
     |
     | For the driver "relay": the unix socket of postviews-relay (RELAY_SOCKET),
     | to which the user of PHP may write. While the relay is away, views go to
-    | RabbitMQ itself, if a URL is set above and "fallback" is not null. The
-    | timeouts bound what a page's worker can lose; all of them are seconds.
+    | RabbitMQ itself, if a URL is set above and "fallback" is not null. The timeouts
+    | limit how long a page's worker can wait; all of them are seconds.
     |
     */
 
@@ -64,11 +64,11 @@ return [
         'fallback' => 'amqp',
         // For the answers to a hundred views.
         'answer_seconds' => 0.5,
-        // For all that a page or a command sends at a time.
+        // For everything that a page or a command sends at a time.
         'flush_seconds' => 2.0,
-        // When it has not answered, no process of this machine tries again for so long; then one does.
+        // The pause when it has not answered, for all processes of this machine; then one of them tries.
         'rest_seconds' => 5,
-        // The folder for the file by which they tell each other; null: each process finds out by itself.
+        // The folder of the file that shares the pause; null: each process finds out by itself.
         'rest_path' => storage_path('framework'),
     ],
 
@@ -94,8 +94,8 @@ return [
     | Log
     |--------------------------------------------------------------------------
     |
-    | The channel of config/logging.php that is told of wrong views and of a
-    | broker or a relay that is away. null: your default channel.
+    | The channel of config/logging.php that gets messages about wrong views, and
+    | about a broker or a relay that is away. null: your default channel.
     |
     */
 
@@ -116,7 +116,7 @@ return [
         // For connecting, and for a whole answer.
         'connect_seconds' => 0.5,
         'timeout_seconds' => 2.0,
-        // After a failure nobody asks for so long; then one process does.
+        // The pause after a failure, for all processes; then one of them asks.
         'rest_seconds' => 5,
         // While your tests run, nothing is read and no count is known, unless a test fakes counts or this is true.
         'in_tests' => (bool) env('POSTVIEWS_API_IN_TESTS', false),

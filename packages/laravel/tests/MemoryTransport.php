@@ -8,13 +8,13 @@ use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\PublishFailed;
 use Postviews\Publishing\Transport;
 
-/** Keeps what it is given, or takes nothing, as a broker that is away. */
+/** Keeps what it is given, or takes nothing, like a broker that is away. */
 final class MemoryTransport implements Transport
 {
     /** @var list<EncodedView> */
     public array $taken = [];
     public bool $isAway = false;
-    /** How many it takes before it is away, each time. */
+    /** How many views each `publish` takes before the broker is away. */
     public int $takesFirst = 0;
     public int $tried = 0;
     public bool $mayHaveArrived = false;

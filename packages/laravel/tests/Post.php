@@ -13,7 +13,7 @@ final class Post extends Model
 
     protected $guarded = [];
 
-    /** One that exists, without a database. */
+    /** A post with this key, made without a database. */
     public static function known(int $id, ?string $uuid = null): self
     {
         return (new self())->forceFill(['id' => $id, 'title' => 'A title'] + ($uuid === null ? [] : ['uuid' => $uuid]));

@@ -15,7 +15,7 @@ use Postviews\Laravel\PostId;
 use Postviews\Laravel\UuidColumns;
 use RuntimeException;
 
-/** By which id a model is counted, whatever part of its row was loaded. */
+/** Which id a model is counted under, whatever part of its row was loaded. */
 final class PostIdTest extends TestCase
 {
     private const UUID = '0f8fad5b-d9cb-469f-a165-70867728950e';
@@ -86,7 +86,7 @@ final class PostIdTest extends TestCase
         DB::flushQueryLog();
         DB::enableQueryLog();
         for ($page = 0; $page < 3; $page++) {
-            // As another process.
+            // As in another process.
             $this->app->forgetInstance(UuidColumns::class);
             self::assertSame(7, PostId::of($post));
         }
@@ -115,7 +115,7 @@ final class PostIdTest extends TestCase
         $post = Post::select('id')->find(1);
         config(['database.connections.testing.database' => '/nowhere/at/all.sqlite']);
         DB::purge();
-        $this->expectExceptionMessage('the database does not say whether the table of ' . Post::class . ' has a column uuid');
+        $this->expectExceptionMessage('the database cannot tell whether the table of ' . Post::class . ' has a column uuid');
         PostId::of($post);
     }
 

@@ -11,12 +11,12 @@ use Illuminate\Support\Facades\Log;
 use Postviews\Laravel\PostviewsServiceProvider;
 
 /**
- * A real Laravel application, made anew for each test, with this package's provider and nothing else of an
+ * A real Laravel application, created anew for each test, with only this package's provider and no other parts of an
  * application.
  */
 abstract class TestCase extends LaravelTestCase
 {
-    /** Where Debian's Laravel has what Composer's has in the framework's own folder. */
+    /** The folder in which Debian's Laravel has the configuration that Composer's has inside the framework. */
     private const DEBIANS_CONFIG = '/usr/share/php/Illuminate/config';
 
     private string $folder;

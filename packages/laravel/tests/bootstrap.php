@@ -2,7 +2,7 @@
 
 declare(strict_types=1);
 
-// Composer's autoloader where there is one; else Debian's packages, which have none.
+// Composer's autoloader if there is one; otherwise Debian's packages, which have none.
 $composer = __DIR__ . '/../vendor/autoload.php';
 if (is_file($composer)) {
     require $composer;

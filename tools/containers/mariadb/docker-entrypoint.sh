@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes database and user where the volume is empty, and becomes the server: as process 1, which gets the signals.
+# Creates database and user if the volume is empty, and then becomes the server, which is process 1 and gets the signals.
 set -eu
 case "${1:-}" in -*) set -- mariadbd "$@" ;; esac
 if [ ! -d /var/lib/mysql/mysql ]; then
   mariadb-install-db --no-defaults --datadir=/var/lib/mysql --auth-root-authentication-method=normal --skip-test-db >/dev/null
-  # Run by the server before it listens. Root has a password that nobody knows.
+  # The server runs this before it listens. Nobody knows the password of root.
   cat > /tmp/first.sql <<SQL
 CREATE DATABASE IF NOT EXISTS \`$MARIADB_DATABASE\`;
 CREATE USER '$MARIADB_USER'@'%' IDENTIFIED BY '$MARIADB_PASSWORD';

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the official image's answers to: --connect, --innodb_initialized.
+# The options that the official image supports: --connect, --innodb_initialized.
 set -eu
 ask() {
   mariadb --no-defaults --user=healthcheck --socket=/run/mysqld/mysqld.sock --skip-column-names --batch --execute "$1"

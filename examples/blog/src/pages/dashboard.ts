@@ -8,16 +8,16 @@ import { layout } from './layout.ts'
 import { sparkline } from './sparkline.ts'
 
 interface DashboardOptions {
-  /** The author's own, newest first. */
+  /** The author's own posts, newest first. */
   posts: readonly Post[]
-  /** Null: nobody knows them now. */
+  /** Null: unknown at the moment. */
   counts: PostsViews | null
-  /** Whose days are counted: every day and time of this page is shown in it. */
+  /** The zone whose days are counted; every day and time on this page is in it. */
   zone: StatsZone
   reader: Person
 }
 
-// Days by themselves know no zone.
+// Plain dates have no zone.
 const DAY = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' })
 const NUMBER = new Intl.NumberFormat('en')
 
@@ -58,7 +58,7 @@ function summary(counts: PostsViews | null, zone: StatsZone): VNode {
     <p class="fine">
       As of <time datetime=${counts.as_of}>${zoneTime(counts.as_of, zone)}</time>. Days are those of
       ${' '}${counts.timezone ?? zone.timezone}. Unique views: each reader counts once per post per day, or per shorter
-      window where Analytics is set to one.
+      window if Analytics uses one.
     </p>
   `
 }
@@ -92,13 +92,13 @@ function table(posts: readonly Post[], counts: PostsViews | null, zone: StatsZon
   </table>`
 }
 
-/** A number that is not known is never shown as 0. */
+/** An unknown number is never shown as 0. */
 function shown(count: number | null | undefined): string | VNode {
   if (count !== null && count !== undefined) return NUMBER.format(count)
   return html`<span class="unknown"><span aria-hidden="true">–</span><span class="hidden">unavailable</span></span>`
 }
 
-/** Where older days are known by their views alone, the number beside them is that of fewer days. */
+/** Older days may have only views; then the number beside it covers fewer days. */
 function sinceWhen(day: string | undefined): VNode | false {
   return day !== undefined && html`<small class="since">since ${DAY.format(new Date(day))}</small>`
 }

@@ -4,12 +4,12 @@ import type { Person } from '../people.ts'
 import { STYLE_PATH } from '../style.ts'
 
 export interface LayoutOptions {
-  /** Of the page; the blog's own name is added. */
+  /** The page's title; the blog's name is added. */
   title?: string
   description?: string
-  /** Who is signed in. */
+  /** The signed-in reader. */
   reader: Person | null
-  /** Where signing in leads back to. */
+  /** Where sign-in returns to. */
   path?: string
   children: ComponentChildren
 }

@@ -7,7 +7,7 @@ import { layout } from './layout.ts'
 
 interface PostPageOptions {
   post: Post
-  /** All there are, newest first. */
+  /** All posts, newest first. */
   posts: readonly Post[]
   reader: Person | null
 }

@@ -4,12 +4,12 @@ import type { VNode } from 'preact'
 
 const WIDTH = 180
 const HEIGHT = 40
-/** Room for the line's own width, so that peak and last day are not cut. */
+/** Room for the line's own width, so that its peak and its last day are not cut off. */
 const MARGIN = 3
 
 /**
- * The views of each day as a line over 0, and a picture that says what it shows. The way to the last point is dotted:
- * today is not over.
+ * The views of each day as a line above 0, with a text alternative. The line to the last point is dotted, because today is not
+ * over.
  */
 export function sparkline(days: readonly DayViews[]): VNode {
   const views = days.map(day => day.views)
@@ -20,7 +20,7 @@ export function sparkline(days: readonly DayViews[]): VNode {
   }))
   const pathOf = (part: typeof points) => part.map(({ x, y }) => `${x.toFixed(1)} ${y.toFixed(1)}`).join('L')
   const last = points.at(-1) ?? { x: MARGIN, y: HEIGHT - MARGIN }
-  const label = `Views a day, last ${days.length} days: at most ${Math.max(0, ...views)}, today ${views.at(-1) ?? 0} so far`
+  const label = `Views per day, last ${days.length} days: at most ${Math.max(0, ...views)}, today ${views.at(-1) ?? 0} so far`
   return html`<svg class="spark" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${label}>
     <path class="area" d=${`M${MARGIN} ${HEIGHT - MARGIN}L${pathOf(points)}L${WIDTH - MARGIN} ${HEIGHT - MARGIN}Z`} />
     <path class="line" d=${`M${pathOf(points.slice(0, -1))}`} />

@@ -23,7 +23,7 @@ export function titleOf(answer: Answer): string {
   return `${answer.data?.name?.title ?? answer.id} · postviews`
 }
 
-/** Where the answer comes from, anew. */
+/** The address to read the same answer from again. */
 export function dataPath(answer: Answer): string {
   const { root } = answer
   return answer.page === 'overview' ? `${root}data` : `${root}posts/${answer.id}/data`

@@ -1,4 +1,4 @@
-/** Charts as data; drawing them is the browser's matter. Without it, the tables beside them say the same. */
+/** Charts as data; the browser draws them. If it does not, the tables beside them say the same. */
 
 import { FIGURES } from '@postviews/client/src/figures.ts'
 import { type StatsZone, shortMinute, zoneMinute } from '@postviews/client/src/zone-time.ts'
@@ -17,7 +17,7 @@ export interface Series {
   shape: 'area' | 'line' | 'bars'
   /** As many as there are points; null leaves a gap. */
   values: (number | null)[]
-  /** What each value is called, where that is not the series' name. */
+  /** The name of each value, if it is not the series' name. */
   valueNames?: string[]
 }
 
@@ -29,7 +29,7 @@ export interface ChartSpec {
   /** Along the axis, oldest first. */
   points: { name: string; tick: string }[]
   series: Series[]
-  /** The last point is that of a day that is not over. */
+  /** The last point is a day that is not over. */
   isUnfinished: boolean
 }
 
@@ -142,7 +142,7 @@ export function sparkChart({ points, isUnfinished }: PostRow['spark']): ChartSpe
   }
 }
 
-/** Beyond so many days the axis tells months and years. */
+/** Beyond this many days, the axis shows months and years. */
 const LONG_DAYS = 180
 
 function points(days: DayFigures[]): ChartSpec['points'] {

@@ -1,4 +1,4 @@
-/** What a page is asked with: links and forms, so that the address always says what is shown. */
+/** The controls of a page: links and forms, so that the address always says what is shown. */
 
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
@@ -11,7 +11,7 @@ import { isToCome } from './sections.ts'
 export function controls(path: string, question: Question, trend: Trend | null): VNode {
   const { period, compare, search } = question
   const isOwn = typeof period !== 'string'
-  // Another period has other posts on its pages.
+  // A link to another period goes to page 1, because its pages hold other posts.
   const first = { ...question, page: 1 }
   const shown = trend?.period ?? (isOwn ? period : null)
   return html`<div class="controls">
@@ -41,7 +41,7 @@ export function controls(path: string, question: Question, trend: Trend | null):
       trend !== null && isToCome(trend)
         ? null
         : trend !== null && trend.before === null
-          ? html`<p class="compare">A period this long is not compared</p>`
+          ? html`<p class="compare">This period is too long to compare</p>`
           : compareLink(path, question)
     }
   </div>`
@@ -51,7 +51,7 @@ function compareLink(path: string, question: Question): VNode {
   const { compare } = question
   return html`<a class="compare" href=${toAddress(path, { ...question, compare: !compare })}>
     <span class="check" aria-hidden="true">${compare ? '✓' : ''}</span>
-    ${compare ? 'Comparing with the period before' : 'Compare with the period before'}
+    ${compare ? 'Comparing with the previous period' : 'Compare with the previous period'}
     ${compare && html`<span class="visually-hidden">; stop comparing</span>`}
   </a>`
 }
@@ -65,7 +65,7 @@ export function periodLine({ period, before, today, timezone }: Trend): VNode {
 }
 
 function comparedWith({ period, isWithoutToday, over, countedSince }: Comparison): string {
-  if (countedSince !== null) return `not compared: views are counted since ${format.day(countedSince)}`
+  if (countedSince !== null) return `not compared: the first view was on ${format.day(countedSince)}`
   const without = isWithoutToday && over !== null ? ', without today' : ''
   return `compared with ${format.dayRange(period)}${without}`
 }

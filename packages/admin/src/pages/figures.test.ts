@@ -75,15 +75,15 @@ test('calls the hours of today no fall against a whole day', () => {
 
 test('compares with nothing that nobody counted, or that is known in part', () => {
   assert.deepEqual(shown({ was: known(264), countedSince: '2026-11-13' }).texts, [])
-  assert.equal(shown({ was: known(null) }).texts[0], 'not comparable: the period before is unknown')
+  assert.equal(shown({ was: known(null) }).texts[0], 'not comparable: the previous period is unknown')
   assert.equal(
     shown({ was: known(5, '2026-11-10') }).texts[0],
-    'not comparable; 5 since 10 Nov 2026; earlier is unknown before',
+    'not comparable: the previous period had 5 since 10 Nov 2026; earlier is unknown',
   )
 })
 
 test('has no arrow from nothing', () => {
-  assert.equal(shown({ was: known(0) }).texts[0], 'none in the period before')
+  assert.equal(shown({ was: known(0) }).texts[0], 'none in the previous period')
 })
 
 test('tells in words how many times as much it is', () => {

@@ -17,7 +17,7 @@ export function figures(trend: Trend | null): VNode {
       : compared(
           before,
           { now: before.over?.[name] ?? null, was: before.sums[name] },
-          { write: format.number, changeOf: format.changeOf, none: 'none in the period before', tone },
+          { write: format.number, changeOf: format.changeOf, none: 'none in the previous period', tone },
         )
   return html`<dl class="figures">
     ${figure('Views', amount(sums.views), change('views', 'good'))}
@@ -48,7 +48,7 @@ function shareChange(before: Comparison): VNode {
     {
       write: format.percent,
       changeOf: format.changeOfShare,
-      none: 'none logged in in the period before',
+      none: 'no logged-in views in the previous period',
       tone: 'plain',
     },
   )
@@ -67,7 +67,7 @@ function figure(
   </div>`
 }
 
-/** A sum; unknown is a dash that says so, and a part says from when it is. */
+/** A sum. An unknown one is a dash with a title; a partial one says from which day it counts. */
 export function amount(sum: Sum): ComponentChildren {
   return amountAs(format.number, sum)
 }
@@ -84,13 +84,13 @@ function unknown(): VNode {
   >`
 }
 
-/** `good`: more is better, and has a colour that says so. More bots are not. */
+/** `good`: more is better, and has a colour that says so. `plain`: it is not, as more bots. */
 type ChangeTone = 'good' | 'plain'
 
 interface Wording {
   write(value: number): string
   changeOf(now: Sum, was: Sum): format.Change | null
-  /** What is said of nothing before. */
+  /** The text if there was nothing before. */
   none: string
   tone: ChangeTone
 }
@@ -98,8 +98,8 @@ interface Wording {
 const ARROWS = { up: '▲', down: '▼' }
 
 /**
- * What is known of a change: of how much, from what. `now` is null where no day of the period is over: some hours are
- * always fewer than a day, and that is no fall.
+ * Describes a change: by how much, from what. `now` is null if no day of the period is over: some hours always
+ * have fewer views than a whole day, and that is no fall.
  */
 function compared(
   { isWithoutToday }: Comparison,
@@ -111,9 +111,10 @@ function compared(
       ? quiet('not comparable: the day before is unknown')
       : html`<span class="same">so far; the day before had ${amountAs(write, was)}</span>`
   }
-  if (was.value === null) return quiet('not comparable: the period before is unknown')
+  if (was.value === null) return quiet('not comparable: the previous period is unknown')
   const change = changeOf(now, was)
-  if (change === null) return html`<span class="same">not comparable; ${amountAs(write, was)} before</span>`
+  if (change === null)
+    return html`<span class="same">not comparable: the previous period had ${amountAs(write, was)}</span>`
   const without = isWithoutToday ? 'without today' : ''
   if (change.direction === 'same') return quiet(`no change ${without}`.trim())
   if (was.value === 0) return quiet(none)

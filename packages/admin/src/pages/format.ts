@@ -19,7 +19,7 @@ export function shortNumber(value: number): string {
   return compact.format(value)
 }
 
-/** `share` from 0 to 1; a little is not written as nothing, nor nearly all as all. */
+/** `share` from 0 to 1. A tiny share is not shown as 0 %, nor an almost complete one as 100 %. */
 export function percent(share: number | null): string {
   if (share === null) return UNKNOWN
   if (share > 0 && share < 0.000_5) return '<0.1 %'
@@ -32,7 +32,7 @@ export function some(count: number, noun: string): string {
   return `${number(count)} ${noun}${count === 1 ? '' : 's'}`
 }
 
-/** The part that `part` is of both; unknown where either is, or both are nothing. */
+/** The share of `part` in `part` and `rest`; unknown if either is, or if both are 0. */
 export function shareOf(part: Sum, rest: Sum): Sum {
   if (part.value === null || rest.value === null || part.value + rest.value === 0) {
     return { value: null, since: null }
@@ -42,11 +42,11 @@ export function shareOf(part: Sum, rest: Sum): Sum {
 
 export interface Change {
   direction: 'up' | 'down' | 'same'
-  /** By how much; empty where that is by nothing, or from nothing. */
+  /** By how much; empty if nothing changed, or if there was nothing before. */
   text: string
 }
 
-/** Null where either is unknown, or stands for fewer days than it should. */
+/** Null if either is unknown, or covers only a part of its days. */
 export function changeOf(now: Sum, before: Sum): Change | null {
   if (now.value === null || before.value === null || now.since !== null || before.since !== null) return null
   if (now.value === before.value) return { direction: 'same', text: '' }
@@ -101,7 +101,7 @@ export function month(date: Day): string {
   return monthFormat.format(new Date(date))
 }
 
-/** `23 Oct – 21 Nov 2026`; one day alone by itself. */
+/** `23 Oct – 21 Nov 2026`; for a single day, only that day. */
 export function dayRange({ from, to }: DayRange): string {
   if (from === to) return day(to)
   return `${from.slice(0, 4) === to.slice(0, 4) ? shortDay(from) : day(from)} – ${day(to)}`

@@ -1,4 +1,4 @@
-/** What is round every page: brand, how fresh the numbers are, whether they are those of now, and what they mean. */
+/** The frame of every page: brand, how fresh the numbers are, whether they are current, and what they mean. */
 
 import { type StatsZone, zoneTime } from '@postviews/client/src/zone-time.ts'
 import { html } from 'htm/preact'
@@ -70,7 +70,7 @@ export function behind({ queued, lag_seconds: lag }: Counting): string {
   if (queued === null) return QUEUE_UNKNOWN
   const late = lag === null ? '' : `${format.duration(lag)} behind`
   if (queued > 0) return `${format.some(queued, 'message')} queued${late && `, ${late}`}`
-  // With an empty queue the rest may be in a consumer's hands.
+  // The queue is empty, but a consumer may hold unacknowledged messages.
   return late === '' ? 'queue empty' : lag === 0 ? 'up to date' : late
 }
 
@@ -80,9 +80,9 @@ function deadLetters({ dead }: Counting): string {
 }
 
 const REASONS: Record<Unavailable['reason'], string> = {
-  away: 'Analytics is unavailable',
-  refused: 'Analytics is unavailable: it refuses this panel’s key',
-  panel: 'The panel cannot be reached',
+  away: 'Analytics has been unavailable',
+  refused: 'Analytics has refused this panel’s key',
+  panel: 'The panel has been unreachable',
 }
 
 function banner({ since, reason }: Unavailable, asOf: string | null, zone: StatsZone): VNode {

@@ -20,33 +20,33 @@ export interface Sum {
 export type Sums = Record<FigureName, Sum>
 
 /**
- * A period beside the one before it, like with like: today is not over, so neither it nor the day that would stand
- * beside it is among these.
+ * Compares a period with the one before it. Today is not over, so today is left out, and so is the day that
+ * corresponds to it in the period before.
  */
 export interface Comparison {
-  /** The days before, of which `sums` are. */
+  /** The days before; `sums` are their sums. */
   period: DayRange
   sums: Sums
-  /** Of the days of the period itself that are over; null where none is, for it is today alone. */
+  /** Sums of those days of the period itself that are over; null if none is, because the period is today alone. */
   over: Sums | null
   isWithoutToday: boolean
-  /** The first day with a view, where the days before begin earlier: what was viewed then is unknown. */
+  /** The first day with a view, if the days before begin earlier: the views before it are unknown. */
   countedSince: Day | null
 }
 
 /** A period's numbers beside those of the period before. */
 export interface Trend {
-  /** IANA name: what a day is. */
+  /** IANA name of the zone whose days are counted. */
   timezone: string
   today: Day
-  /** May be still to come as a whole: then its sums are unknown and it has no days. */
+  /** May be still to come as a whole: then its sums are unknown, and it has no days. */
   period: DayRange
   sums: Sums
-  /** Null where it is more days than Analytics tells at once. */
+  /** Null if that is more days than Analytics gives at once. */
   before: Comparison | null
   /** For the chart and the table, oldest first. A short period is shown with some days before it. */
   days: DayFigures[]
-  /** As many days, the first beside the first; null unless asked to compare. */
+  /** The same number of days before, in the same order; null unless a comparison was asked for. */
   daysBefore: DayFigures[] | null
 }
 
@@ -59,9 +59,9 @@ export interface PostName {
 
 export interface PostRow {
   id: string
-  /** Its place among all posts that were viewed in the period; null where that is not known, or it has none. */
+  /** Its rank among all posts that were viewed in the period; null if that is unknown, or if it has none. */
   rank: number | null
-  /** Null when nobody tells it. */
+  /** Null if it is not known. */
   name: PostName | null
   views: number
   unique_views: number | null
@@ -72,7 +72,7 @@ export interface PostRow {
 export interface Spark {
   /** Oldest first, summed up where there are many. */
   points: number[]
-  /** The last point is, or has in it, today. */
+  /** The last point is today, or includes it. */
   isUnfinished: boolean
 }
 
@@ -86,14 +86,14 @@ export interface OtherPosts {
 /** Views of readers who came from one host, or a row of another kind. */
 export interface ReferrerRow {
   /**
-   * `host`: from that host; `direct`: from nowhere that they told; `other`: from hosts that the list leaves out;
-   * `internal`: from the site's own pages, which is no place that they came from; `unknown`: nobody knows.
+   * `host`: from that host; `direct`: direct or unknown; `other`: from hosts that the list leaves out;
+   * `internal`: from the site's own pages, which are no place that readers came from; `unknown`: not recorded.
    */
   kind: 'host' | 'direct' | 'other' | 'internal' | 'unknown'
   /** Only of the kind `host`. */
   host: string | null
   views: number
-  /** Only of the kind `other`: how many hosts; `isMore`: at least so many. */
+  /** Only of the kind `other`: how many hosts; `isMore`: at least that many. */
   hosts?: { count: number; isMore: boolean }
 }
 
@@ -111,7 +111,7 @@ export type Names = 'none' | 'known' | 'away'
 
 interface Numbers {
   trend: Trend
-  /** Whose days are counted, and what all times are shown in. */
+  /** The zone whose days are counted, and in which all times are shown. */
   zone: StatsZone
   counting: Counting
   names: Names
@@ -121,11 +121,11 @@ interface Numbers {
 
 export interface Overview extends Numbers {
   posts: PostRow[]
-  /** How many there are to page through, or were found. */
+  /** How many posts the list has on all its pages, or the search has found. */
   totalPosts: number
-  /** A search found as many as it asks for at most: there may be more. */
+  /** The search has reached its limit: there may be more. */
   mayBeMore: boolean
-  /** Views of the first of all posts in the period: what bars are measured by, whatever part of the list is shown. */
+  /** Views of the first post in the period: all bars are relative to it, whatever part of the list is shown. */
   mostViews: number
   others: OtherPosts | null
 }
@@ -140,7 +140,7 @@ export interface Post extends Numbers {
   }
 }
 
-/** Why the numbers are not those of now. */
+/** Why the numbers are not current. */
 export interface Unavailable {
   /** ISO 8601. */
   since: string
@@ -148,7 +148,7 @@ export interface Unavailable {
   reason: 'away' | 'refused' | 'panel'
 }
 
-/** What there is to know: the numbers of now; or the last there were, and since when; or not even those. */
+/** The current numbers; or the last known ones, and since when; or nothing at all. */
 export interface Known<Data> {
   data: Data | null
   /** When they were read, ISO 8601; null without data. */
@@ -156,11 +156,11 @@ export interface Known<Data> {
   unavailable: Unavailable | null
 }
 
-/** What pages know beside their data. */
+/** What pages have besides their data. */
 interface Panel {
-  /** The path that every address of the panel begins with, and a slash ends: `/`, or `/stats/`. */
+  /** The path that every address of the panel begins with, with a slash at its end: `/`, or `/stats/`. */
   root: string
-  /** The zone that Analytics counts days in, as it told last; for times of pages without data. */
+  /** The zone that Analytics counts days in, as it reported last; for times on pages without data. */
   zone: StatsZone
 }
 
@@ -174,7 +174,7 @@ export type Answer = OverviewAnswer | PostAnswer
 
 export const ROWS_PER_PAGE = 20
 /**
- * As many as Analytics lists at once: of these a search knows the rank, and looks for a part of the id; what the posts
- * service finds further down has a rank that is not known.
+ * The most posts that Analytics lists at once. A search knows the rank of these, and looks for a part of the id
+ * among them; if the posts service finds another post, its rank is unknown.
  */
 export const RANKED_POSTS = 1_000

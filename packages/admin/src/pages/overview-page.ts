@@ -104,9 +104,9 @@ function searchForm({ names }: Overview, question: Question, root: string): VNod
 }
 
 function postsTable({ posts, others, mostViews }: Overview, question: Question, root: string): VNode {
-  // The first of the list may be a moment older than what a search finds.
+  // The number of the first post may be a moment older than what a search finds.
   const most = Math.max(1, mostViews, ...posts.map(({ views }) => views))
-  // The roles are those of the elements: where a small screen lays the rows out otherwise, browsers forget them.
+  // The elements have these roles already, but browsers drop them if a small screen lays out the rows in another way.
   return html`<table class="posts" role="table">
     <thead role="rowgroup">
       <tr role="row">
@@ -142,7 +142,7 @@ function postRow(
   </tr>`
 }
 
-/** The place in the whole list, also of what a search found. */
+/** The rank in the whole list, also of posts that a search found. */
 function rankText(rank: number | null, views: number): string {
   if (rank !== null) return format.number(rank)
   return views > 0 ? `>${format.number(RANKED_POSTS)}` : format.UNKNOWN
@@ -180,7 +180,7 @@ function noPosts({ totalPosts, names, trend }: Overview, question: Question, roo
       ${
         names === 'known'
           ? `No post has “${question.search}” in its title or id.`
-          : `No post viewed in these days has “${question.search}” in its id.`
+          : `No post viewed on these days has “${question.search}” in its id.`
       }
       ${names === 'away' && ' Titles cannot be searched right now.'}
     </p>`
@@ -192,7 +192,7 @@ function noPosts({ totalPosts, names, trend }: Overview, question: Question, roo
     </p>`
   }
   return html`<div class="empty">
-    <p><strong>No views in these days.</strong></p>
+    <p><strong>No views on these days.</strong></p>
     <p>As soon as a post is viewed, it appears here.</p>
   </div>`
 }

@@ -1,4 +1,4 @@
-/** What a page is asked for. All of it is in the address, so that a link shows the same. */
+/** What a page is asked to show. All of it is in the address, so that a link shows the same. */
 
 /** `YYYY-MM-DD`, a day as Analytics counts them. */
 export type Day = string
@@ -38,7 +38,7 @@ const MAX_PAGE = 100_000
 
 type Parameters = Record<string, string | string[] | undefined>
 
-/** Reads an address, whatever it says: what it does not say, or says wrong, is as by default. */
+/** Reads any address: what is missing or wrong in it has its default. */
 export function readQuestion(query: Parameters): Question {
   const text = (name: string) => [query[name]].flat()[0]?.trim() ?? ''
   const page = Number(text('page'))
@@ -71,7 +71,7 @@ function ownPeriodProblem(from: string, to: string): string | null {
   return null
 }
 
-/** An address with this question; what is as by default is left out. */
+/** An address with this question; defaults are left out. */
 export function toAddress(path: string, { period, compare, search, page }: Question): string {
   const query = new URLSearchParams()
   if (typeof period !== 'string') {
@@ -84,7 +84,7 @@ export function toAddress(path: string, { period, compare, search, page }: Quest
   return query.size === 0 ? path : `${path}?${query}`
 }
 
-// Days by themselves know no zone: in UTC each has the same length.
+// A date has no zone: in UTC all days have the same length.
 const DAY_MS = 86_400_000
 
 export function addDays(day: Day, count: number): Day {

@@ -26,7 +26,7 @@ export function section({ id, title, aside }: SectionOptions, content: Component
   </section>`
 }
 
-/** @param base of the CSV's address: the panel's root, or that of a post and a slash */
+/** @param base the beginning of the CSV's address: the panel's root, or the address of a post and a slash */
 export function trendSection(trend: Trend, question: Question, base: string, of: string): VNode {
   if (isToCome(trend)) return section({ id: 'trend', title: 'Trend' }, stillToCome())
   const spec = trendChart(trend, of)
@@ -48,7 +48,7 @@ export function trendSection(trend: Trend, question: Question, base: string, of:
   )
 }
 
-/** Of days to come nothing is known, which is not the same as no views. */
+/** The numbers of days to come are unknown, which is not the same as no views. */
 export function isToCome({ period, today }: Trend): boolean {
   return period.from > today
 }
@@ -63,7 +63,7 @@ function daysOf({ days, period }: Trend): number {
   return days.filter(({ date }) => date >= period.from).length
 }
 
-/** For a link beside the table it is a copy of. */
+/** A link to a copy of the table beside it. */
 export function csvLink(href: string, of: string): VNode {
   return html`<p class="csv"><a href=${href} download>Download CSV<span class="visually-hidden"> of ${of}</span></a></p>`
 }
@@ -103,7 +103,7 @@ function dayRow(day: DayFigures, before: DayFigures | undefined, today: string):
   </tr>`
 }
 
-/** @param of what it is a number of, where a small screen has no head of the column */
+/** @param of the number's label on a small screen, which shows no column headings */
 export function numberCell(value: number | null, of?: string): VNode {
   return value === null
     ? html`<td role="cell" class="number" title="Unknown" data-of=${of}>
@@ -138,7 +138,7 @@ export function referrersSection(referrers: ReferrerRow[], trend: Trend, csv: st
     isToCome(trend)
       ? stillToCome()
       : referrers.length === 0
-        ? html`<p class="empty">No views in these days, so nobody came from anywhere.</p>`
+        ? html`<p class="empty">No views on these days, so there are no referrers.</p>`
         : html`<table class="referrers">
             <thead class="visually-hidden">
               <tr>
@@ -169,7 +169,7 @@ export function referrersSection(referrers: ReferrerRow[], trend: Trend, csv: st
   )
 }
 
-/** A row that stands for many hosts is no longer than the others for that. */
+/** A row that stands for many hosts has no bar, because it would be longer than the others only for that reason. */
 function hasBar({ kind }: ReferrerRow): boolean {
   return kind !== 'other' && kind !== 'unknown'
 }

@@ -1,165 +1,46 @@
-/** The internal API: the table of routes, what guards them, and the one place where an error becomes an answer. */
+/** The internal API: the table of routes, and what they need. */
 
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { boundConnections } from '@postviews/client/src/connections.ts'
+import type { Connections } from '@postviews/client/src/connections.ts'
 import { createLoopTurns } from '@postviews/client/src/loop-turns.ts'
-import {
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  fastify,
-} from 'fastify'
-import { describeError, type Log } from '../log.ts'
-import type { Metrics } from '../metrics.ts'
-import { StoreUnavailable } from '../store/failures.ts'
-import type { Store } from '../store/store.ts'
-import { type BrokerHealth, type ConsumerHealth, createHealth } from './health.ts'
+import type { FastifyInstance } from 'fastify'
+import type { Health } from './health.ts'
 import { KEY_HEADER, requireKey } from './key.ts'
-import {
-  type Allowed,
-  PROBLEM_TYPE,
-  Problem,
-  READ_ONLY,
-  refuseConnection,
-  refusedParameter,
-  refuseOddRequests,
-} from './problem.ts'
 import { revalidate } from './revalidate.ts'
 import * as schemas from './schemas.ts'
+import { buildServer, noRoute, type ServerOptions } from './server.ts'
 import { createViews } from './views.ts'
 
-export interface ApiOptions {
-  store: Store
-  /** Any of them lets a request in. None: only the health routes are there. */
+export interface ApiOptions extends ServerOptions {
+  /** A request needs one of them. Without any, only the health routes exist. */
   apiKeys: readonly string[]
-  broker: BrokerHealth | null
-  consumer: ConsumerHealth | null
-  /** Whether the process is about to end. */
-  isStopping?: () => boolean
-  metrics: Metrics
-  log: Log
-  /** Unix milliseconds. */
-  now?: () => number
-  /** How old a list of posts may be that takes a while to read. */
+  /** How old a list of posts may be, if reading it takes a while. */
   listMaxAgeMs?: number
 }
 
-// Slow and oversized requests are ended by these, long before they could take what consuming needs.
-const MAX_HEADER_BYTES = 16_384
-/** For the headers, and for a whole request; Node exchanges the two where the first is the longer. */
-const HEADERS_TIMEOUT_MS = 5_000
-const REQUEST_TIMEOUT_MS = 10_000
-const ANSWER_TIMEOUT_MS = 15_000
-/** For who neither sends nor reads: longer than an answer may take. */
-const SILENCE_TIMEOUT_MS = 20_000
-/** Between two requests. */
-const IDLE_TIMEOUT_MS = 5_000
-const CLOSE_TIMEOUT_MS = 3_000
-/** Below the 1,024 files that some systems let a process open. */
-const MAX_CONNECTIONS = 500
-/** `as_of` is promised to be at most 5 s ago when the answer is there, where views are counted with their batch. */
+/** Where views are counted with their batch, `as_of` is promised to be at most 5 s old when the answer arrives. */
 const LIST_MAX_AGE_MS = 4_000
 const JSON_TYPE = 'application/json; charset=utf-8'
 const POST_ENTRY: Record<string, unknown> = { ...schemas.PostEntry }
-const RETRY_AFTER_SECONDS = 5
-
 /** Builds the API; nothing listens yet. */
-export function buildApi({
-  store,
-  apiKeys,
-  broker,
-  consumer,
-  isStopping = () => false,
-  metrics,
-  log,
-  now = Date.now,
-  listMaxAgeMs = LIST_MAX_AGE_MS,
-}: ApiOptions): FastifyInstance {
-  const app = fastify({
-    // Fastify logs every request with its URL; what is worth a line is logged below.
-    logger: false,
-    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
-    ajv: { customOptions: { removeAdditional: false, useDefaults: false } },
-    http: {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: 1_000,
-      // A request without it is refused below: Node would answer it with an empty body.
-      requireHostHeader: false,
+export function buildApi(options: ApiOptions): FastifyInstance {
+  return buildServer(options, {
+    schemas: { livez: schemas.getLivez, readyz: schemas.getReadyz, metrics: schemas.getMetrics },
+    prepare(app) {
+      for (const schema of schemas.SHARED_SCHEMAS) app.addSchema(schema)
+      app.register(swagger, DOCUMENT)
     },
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    handlerTimeout: ANSWER_TIMEOUT_MS,
-    connectionTimeout: SILENCE_TIMEOUT_MS,
-    keepAliveTimeout: IDLE_TIMEOUT_MS,
-    // Requests that came before the end are answered: the store closes after the API.
-    return503OnClosing: false,
-    frameworkErrors: answerError,
-    clientErrorHandler: refuseConnection,
+    addRoutes: (app, parts) => addViews(app, options, parts),
   })
-  const connections = boundConnections(app.server, MAX_CONNECTIONS)
-  refuseOddRequests(app.server)
+}
 
-  function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
-    const problem = toProblem(error, request)
-    if (problem.status >= 500) logFailure(error, problem.status, request)
-    return (
-      reply
-        .code(problem.status)
-        .headers({ ...problem.headers, 'Cache-Control': 'no-store' })
-        .type(PROBLEM_TYPE)
-        // As bytes: to a text Fastify adds a charset, which this type does not have.
-        .send(Buffer.from(problem.body()))
-    )
-  }
-
-  function logFailure(error: Error, status: number, { method, routeOptions }: FastifyRequest) {
-    const said = { method, route: routeOptions.url, status, error: describeError(error) }
-    // 503 is the weather: the store is away, and it is the consumer that tells since when.
-    if (status === 503) return log.warn(said, 'request.failed')
-    const stack = error.stack?.split('\n').filter(line => /^ +at /.test(line))
-    log.error({ ...said, stack }, 'request.failed')
-  }
-
-  app.setErrorHandler(answerError)
-  app.setNotFoundHandler(noRoute)
-
-  app.addHook('onRequest', requireHost)
-  app.addHook('preParsing', refuseWrites)
-  app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) => {
-    metrics.httpSeconds.observe(
-      { route: routeOptions.url ?? 'none', method, status: statusCode },
-      elapsedTime / 1_000,
-    )
-  })
-  // Once it closes, Node no longer times slow clients out; they must not hold the process.
-  app.addHook('preClose', async () => {
-    const timer = setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS)
-    app.server.once('close', () => clearTimeout(timer))
-    timer.unref()
-  })
-
-  for (const schema of schemas.SHARED_SCHEMAS) app.addSchema(schema)
-  app.register(swagger, DOCUMENT)
-
-  const health = createHealth({ store, broker, consumer, isStopping, metrics, now })
-  app.register(async plain => {
-    const routes = plain.withTypeProvider<TypeBoxTypeProvider>()
-    routes.get('/livez', { schema: schemas.getLivez }, async () => ({ status: 'alive' as const }))
-    routes.get('/readyz', { schema: schemas.getReadyz }, async (_request, reply) => {
-      const problems = await health.problems()
-      const found = health.warnings()
-      const warnings = found.length === 0 ? {} : { warnings: found }
-      if (problems.length === 0) return { status: 'ready' as const, ...warnings }
-      return reply.code(503).send({ status: 'unavailable' as const, problems, ...warnings })
-    })
-    routes.get('/metrics', { schema: schemas.getMetrics }, async (_request, reply) =>
-      reply.type(metrics.registry.contentType).send(await health.exposition()),
-    )
-  })
-  if (apiKeys.length === 0) return app
-
+function addViews(
+  app: FastifyInstance,
+  { store, apiKeys, now = Date.now, listMaxAgeMs = LIST_MAX_AGE_MS }: ApiOptions,
+  { health, connections }: { health: Health; connections: Connections },
+): void {
+  if (apiKeys.length === 0) return
   const loopTurn = createLoopTurns()
   const views = createViews({ store, health, now, listMaxAgeMs, loopTurn })
   app.register(
@@ -199,7 +80,6 @@ export function buildApi({
     },
     { prefix: '/api/v1' },
   )
-  return app
 }
 
 const DOCUMENT = {
@@ -219,43 +99,4 @@ const DOCUMENT = {
   refResolver: {
     buildLocalReference: (json: { [key: string]: unknown }) => String(json['$id']),
   },
-}
-
-async function refuseWrites({ method }: FastifyRequest) {
-  if (method === 'GET' || method === 'HEAD') return
-  throw new Problem(405, 'this API only reads: GET and HEAD', { headers: READ_ONLY })
-}
-
-async function requireHost({ raw: { httpVersion, headers } }: FastifyRequest) {
-  if (headers.host === undefined && httpVersion === '1.1')
-    throw new Problem(400, 'the Host header is missing')
-}
-
-async function noRoute() {
-  throw new Problem(404, 'there is no such route')
-}
-
-/** Says what the sender may know, and nothing else: no message of a driver, no SQL, no address. */
-function toProblem(error: FastifyError | Error, request: FastifyRequest): Problem {
-  if (error instanceof Problem) return error
-  if (error instanceof StoreUnavailable) return storeAway('the store does not answer', error)
-  const { code, statusCode = 500, validation, validationContext } = error as Partial<FastifyError>
-  if (validation?.[0] !== undefined) {
-    const { params, querystring } = request.routeOptions.schema ?? {}
-    const { properties } = (validationContext === 'params' ? params : querystring) as { properties: Allowed }
-    return refusedParameter(validation[0], properties)
-  }
-  if (code === 'FST_ERR_HANDLER_TIMEOUT') {
-    return storeAway(`the store did not answer within ${ANSWER_TIMEOUT_MS / 1_000} s`, error)
-  }
-  if (statusCode >= 400 && statusCode < 500)
-    return new Problem(statusCode, 'the request cannot be read', { cause: error })
-  return new Problem(500, 'an unexpected error occurred; it was logged', { cause: error })
-}
-
-function storeAway(detail: string, cause: Error): Problem {
-  return new Problem(503, `${detail}; nothing is lost, ask again later`, {
-    headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
-    cause,
-  })
 }

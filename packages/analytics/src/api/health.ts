@@ -6,9 +6,9 @@ import type { Reads, Store } from '../store/store.ts'
 
 /** How long a part may take to answer before it counts as away. */
 const ANSWER_LIMIT_MS = 3_000
-/** How long an answer holds: however often a probe comes, each part is asked once in this time. */
+/** How long an answer is used again: each part is asked at most once in this time, however often a probe comes. */
 const ANSWER_HOLDS_MS = 1_000
-/** What is in hand for longer is behind. A batch may wait to fill for 5 s, and its commit takes a while. */
+/** Messages in hand for longer count as lag. A batch may wait to fill for 5 s, and its commit takes a while. */
 const IN_HAND_LIMIT_SECONDS = 10
 const CONSUMING_PARTS = ['store', 'broker', 'consumer']
 
@@ -21,35 +21,37 @@ export interface BrokerHealth {
 export interface QueueDepths {
   /** By the name of the queue. */
   queues: Record<string, number>
-  /** Null where that queue cannot be asked: it is somebody's exclusively, say. */
+  /** Dead letters. Null if that queue cannot be asked, for example because it is exclusive to a connection. */
   dead: number | null
 }
 
-/** What the consumer says of itself. */
+/** The state of the consumer. */
 export interface ConsumerHealth {
   /**
-   * The part that does not move, as `broker: …`, `consumer: …` or `store: …`; null when all is well. Anyone may read
-   * it: no address, no credential, nothing of an error's own words.
+   * The part that does not work, as `broker: …`, `consumer: …` or `store: …`; null when all is well. Safe to show to
+   * anyone: no address, no credential, no text of an error.
    */
   problem(): string | null
-  /** Whether the store refuses what no retry cures. */
+  /** Whether the store is broken: no retry helps. */
   storeIsBroken(): boolean
-  /** What somebody should look at though all that can be counted is: as open to anyone as `problem`. */
+  /** Problems that need attention but do not stop the counting: as safe to show as `problem`. */
   warnings(): string[]
-  /** What the broker has handed to this process and not been told of yet. */
+  /** Messages that the broker has delivered to this process and that are not acknowledged yet. */
   inHand(): InHand
-  /** What the dead letters take, bodies and headers, as an estimate; null where it cannot be told. */
+  /** Dead letters that this process has taken from their queue to look at: the broker does not count them as waiting. */
+  deadInHand(): number
+  /** Estimated bytes of the dead letters, bodies and headers; null if unknown. */
   deadBytes(): number | null
 }
 
 export interface InHand {
   /** Messages without an acknowledgement. */
   messages: number
-  /** Unix seconds when the first of them came that is not committed; null when all are. */
+  /** Unix seconds: when the first uncommitted message came; null when all are committed. */
   uncommittedSince: number | null
 }
 
-/** How far behind the numbers are; null where it cannot be told. */
+/** How far behind the numbers are; null if unknown. */
 export interface Backlog {
   /** Messages in the queues; what a consumer has in hand is not among them. */
   queued: number | null
@@ -92,14 +94,19 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
     `store: does not answer within ${ANSWER_LIMIT_MS / 1_000} s`,
   )
   const depths = sparing(
-    () => (broker === null ? Promise.resolve(null) : broker.depths().catch(() => null)),
+    () => (broker === null ? Promise.resolve(null) : broker.depths().then(withHeld, () => null)),
     null,
   )
+
+  function withHeld(found: QueueDepths | null): QueueDepths | null {
+    if (found === null || found.dead === null) return found
+    return { ...found, dead: found.dead + (consumer?.deadInHand() ?? 0) }
+  }
 
   async function problems(): Promise<string[]> {
     if (isStopping()) return ['service: stopping']
     const consuming = consumer?.problem() ?? null
-    // It has found out already.
+    // The consumer has already found the problem of the store.
     if (consuming?.startsWith('store:')) return [consuming]
     return [await problemOfStore(), consuming].filter(problem => problem !== null)
   }
@@ -131,7 +138,7 @@ export function createHealth({ store, broker, consumer, isStopping, metrics, now
         depths(),
         problemOfStore(),
         problems(),
-        // The store's absence has a metric of its own; the lag is then unknown.
+        // While the store is away, the lag is unknown; another metric shows that.
         within(backlog(), ANSWER_LIMIT_MS, null).then(
           state => state?.lagSeconds ?? null,
           () => null,
@@ -170,8 +177,8 @@ function lag(
 }
 
 /**
- * Asks once at a time and once in a while, whoever and however many want to know. A part that hangs counts as `late`
- * and is not asked again until it has answered. `ask` must not reject.
+ * Asks one question at a time, and shares each answer for a while among all callers. A part that hangs counts as
+ * `late`, and is not asked again until it has answered. `ask` must not reject.
  */
 function sparing<T>(ask: () => Promise<T>, late: T): () => Promise<T> {
   let answer: Promise<T> | undefined

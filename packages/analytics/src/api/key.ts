@@ -1,4 +1,4 @@
-/** Who may ask: whoever holds one of the keys. */
+/** A request must carry one of the keys. */
 
 import { hash, timingSafeEqual } from 'node:crypto'
 import { Problem } from './problem.ts'
@@ -6,8 +6,8 @@ import { Problem } from './problem.ts'
 export const KEY_HEADER = 'X-Internal-Api-Key'
 
 /**
- * Tells whether a text is one of the keys, in a time that depends on neither: what is compared are digests, which
- * have one length, and every key is compared with, also once one was the same.
+ * Tells whether a text is one of the keys, in a time that depends on neither: it compares digests, which all have
+ * one length, and goes on to the last key even after a match.
  */
 export function keyCheck(keys: readonly string[]): (given: string) => boolean {
   const known = keys.map(digest)

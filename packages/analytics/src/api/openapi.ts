@@ -1,4 +1,4 @@
-/** Prints what the API says of itself: `node packages/analytics/src/api/openapi.ts > docs/openapi.json && npm run fix`. */
+/** Prints the OpenAPI document: `node packages/analytics/src/api/openapi.ts > docs/openapi.json && npm run fix`. */
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

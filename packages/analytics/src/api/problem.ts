@@ -1,8 +1,11 @@
-/** What the API says when it cannot answer: RFC 9457, the same for every route and for what no route ever saw. */
+/** The error answers of the API: RFC 9457, the same for every route and for requests that reach no route. */
 
-import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifySchemaValidationError } from 'fastify'
+
+// Not an import: that would read all exports of the module, and so load Node's HTTP client, which takes 10 MB.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 export const PROBLEM_TYPE = 'application/problem+json'
 
@@ -87,12 +90,12 @@ export function refuseConnection(error: Error & { code?: string }, socket: Socke
   answerSocket(socket, new Problem(status, SOCKET_DETAIL[status]!))
 }
 
-/** Has requests answered as any other that Node otherwise answers, or drops, by itself: CONNECT, and `Expect`. */
+/** Answers requests that Node would answer or drop by itself: CONNECT, and `Expect`. */
 export function refuseOddRequests(server: Server): void {
   server.on('connect', (_request: IncomingMessage, socket: Socket) =>
-    answerSocket(socket, new Problem(405, 'this API only reads: GET and HEAD', { headers: READ_ONLY })),
+    answerSocket(socket, new Problem(405, 'this API is read-only: use GET or HEAD', { headers: READ_ONLY })),
   )
-  // An expectation that is not known may be passed over (RFC 9110, 10.1.1).
+  // An unknown expectation may be ignored (RFC 9110, 10.1.1).
   server.on('checkExpectation', (request, response) => server.emit('request', request, response))
 }
 

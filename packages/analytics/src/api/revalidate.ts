@@ -3,7 +3,7 @@
 import { etagOf, isFresh } from '@postviews/client/src/etag.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
-// Schemas put `as_of` first: what follows it is all that the tag covers, and nothing is parsed or written twice.
+// Schemas put `as_of` first. The tag covers only what follows it, so nothing is parsed or written twice.
 const AS_OF = '{"as_of":"'
 
 /** An `onSend` hook for answers that are read from the store. */
@@ -15,6 +15,6 @@ export async function revalidate(request: FastifyRequest, reply: FastifyReply, p
   if (asOfEnd > 0) reply.header('X-As-Of', payload.slice(AS_OF.length, asOfEnd))
   if (!isFresh(request.headers['if-none-match'], etag)) return payload
   reply.code(304).removeHeader('Content-Type').removeHeader('Content-Length')
-  // For HEAD the body is taken away later, when its length has been told.
+  // For HEAD the body is removed later, once its length is known.
   return request.method === 'HEAD' ? payload : null
 }

@@ -1,6 +1,6 @@
 /**
- * Every request and answer of the internal API: the one source of what is accepted, what is sent, what the static
- * types are and what `openapi.json` says.
+ * Every request and answer of the internal API: the only source of validation, serialization, static types and
+ * `openapi.json`.
  *
  * `as_of` stands first in each answer, because `revalidate.ts` looks for it there. A parameter's description begins
  * with what is allowed, because a refusal quotes it.
@@ -35,7 +35,7 @@ function day(rest: string) {
 
 function integer(minimum: number, maximum: number, rest: string, byDefault?: number) {
   const description = `a whole number from ${minimum} to ${maximum}. ${rest}`
-  // Told, not filled in: what takes effect without `days` depends on `from`.
+  // The schema only documents the default. The route applies it, because it depends on `from`.
   const told = byDefault === undefined ? {} : { default: byDefault }
   return Type.Optional(Type.Integer({ minimum, maximum, description, ...told }))
 }
@@ -58,7 +58,7 @@ function limit(maximum: number) {
 
 const offset = integer(0, 10_000_000, 'How many entries to skip.', 0)
 
-/** An object that has no other members: a misspelt parameter is told, not passed over. */
+/** An object without other members: a misspelt parameter is refused, not ignored. */
 function parameters<T extends TProperties>(properties: T) {
   return Type.Object(properties, { additionalProperties: false })
 }
@@ -71,7 +71,7 @@ const PostsQuery = parameters({
   days: integer(
     1,
     MAX_DAYS,
-    `Adds the days of each post: this many, ending today, which is included. Posts times days are at most ${MAX_POST_DAYS.toLocaleString('en')}.`,
+    `Adds the days of each post: this many, ending today, which is included. Posts times days are at most ${String(MAX_POST_DAYS).replace(/...$/, ',$&')}.`,
   ),
 })
 const TopQuery = parameters({

@@ -6,7 +6,7 @@ import { Turns } from './turns.ts'
 
 const NEVER = new AbortController().signal
 
-/** Work that is done when told, and the names of what has begun, in order. */
+/** Work that ends on command, and the names of the work begun, in order. */
 function workshop() {
   const begun: string[] = []
   const ends = new Map<string, PromiseWithResolvers<string>>()
@@ -37,7 +37,7 @@ test('lets few work at once, and the others in the order they came', async () =>
   assert.equal(await b, 'b')
   await nextLoop()
   assert.deepEqual(begun, ['a', 'b', 'c'])
-  // Work that fails gives its turn on as well.
+  // Work that fails passes its turn on, too.
   fail('a')
   await assert.rejects(a!, /a/)
   await nextLoop()
@@ -58,7 +58,7 @@ test('refuses whoever would wait behind too many, or has waited for too long', a
   await assert.rejects(waits, isProblem(503))
   end('first')
   await first
-  // The turn of who left is not lost.
+  // The turn of a caller that left is not lost.
   const next = turns.take(NEVER, work('next'))
   end('next')
   assert.equal(await next, 'next')

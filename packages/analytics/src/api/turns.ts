@@ -1,11 +1,11 @@
-/** What keeps dear answers from taking the process from everybody else: few at once, and never the event loop for long. */
+/** Keeps expensive answers from blocking all others: few run at once, and none holds the event loop for long. */
 
 import { Problem } from './problem.ts'
 
 export interface TurnsOptions {
   /** How many work at the same time. */
   atOnce: number
-  /** How many more may wait for one of them to be done. */
+  /** How many more may wait for a turn. */
   maxWaiting: number
   maxWaitMs: number
 }
@@ -23,7 +23,7 @@ export class Turns {
   }
 
   /**
-   * @param signal says that nobody waits for the result any more
+   * @param signal aborted when nobody waits for the result any more
    * @throws {Problem} 503 when too many wait already, or for too long; 408 when nobody waits for the result
    */
   async take<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -33,7 +33,7 @@ export class Turns {
       return await work()
     } finally {
       const [next] = this.#waiting
-      // The turn is handed on, so nobody who comes now overtakes.
+      // The turn is passed on directly, so a newcomer cannot overtake.
       if (next === undefined) this.#working--
       else next()
     }
@@ -43,7 +43,7 @@ export class Turns {
     if (this.#waiting.size >= this.#options.maxWaiting) throw busy()
     assertAwaited(signal)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    // Whoever leaves is no longer in line at that very moment: no turn is handed to nobody.
+    // A caller that gives up leaves the line at once, so no turn is passed to one that is gone.
     const leave = (problem: Problem) => {
       this.#waiting.delete(take)
       reject(problem)

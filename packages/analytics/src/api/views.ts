@@ -2,7 +2,7 @@
 
 import { canonicalPost } from '@postviews/client/src/index.ts'
 import { rulesOf } from '../store/agreement.ts'
-import { addDays, type Day, daysBetween, daysFrom } from '../store/calendar.ts'
+import { addDays, type Day, daysBetween, daysFrom } from '../store/days.ts'
 import { NO_VIEWS } from '../store/figures.ts'
 import type { DayFigures, Store } from '../store/store.ts'
 import type { Health } from './health.ts'
@@ -15,13 +15,13 @@ export interface ViewsOptions {
   health: Pick<Health, 'backlog'>
   /** Unix milliseconds. */
   now: () => number
-  /** How old a list of posts may be that takes a while to read. */
+  /** How old a list of posts may be, if reading it takes a while. */
   listMaxAgeMs: number
   /** Of `createLoopTurns`. */
   loopTurn: () => Promise<void>
 }
 
-/** Who waits for an answer that is written a part at a time. */
+/** The client of an answer that is written in parts. */
 export interface Asker {
   /** Aborted when nobody waits any more. */
   signal: AbortSignal
@@ -29,11 +29,11 @@ export interface Asker {
   write(post: schemas.PostEntry): string
 }
 
-/** As many days of posts as are read and written in some 10 ms. */
+/** How many days of posts are read and written in some 10 ms. */
 const PART_POST_DAYS = 2_000
 const DEAR_AT_ONCE = 2
 const DEAR_WAITING = 100
-/** What is left of the 15 s that an answer may take is enough to make it. */
+/** An answer may take 15 s: the rest is enough to make it. */
 const DEAR_WAIT_MS = 10_000
 
 /** From one day to another, both included. */
@@ -43,13 +43,13 @@ interface Period {
 }
 
 export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: ViewsOptions) {
-  // Asked for before the figures: what is read cannot be older.
+  // Asked before the figures are read, so they cannot be older.
   const asOf = async () => ({ as_of: new Date(await store.asOf(now())).toISOString() })
   const today = () => store.calendar.dayOf(Math.floor(now() / 1_000))
   const timezone = store.calendar.timeZone
   const turns = new Turns({ atOnce: DEAR_AT_ONCE, maxWaiting: DEAR_WAITING, maxWaitMs: DEAR_WAIT_MS })
 
-  /** Read and written a part at a time, so that neither store nor event loop are taken for long. */
+  /** Reads and writes in parts, so that neither the store nor the event loop is blocked for long. */
   async function postsWithDays(
     posts: readonly string[],
     period: Period,
@@ -196,7 +196,7 @@ function toPost(parameter: string, text: string): string {
 function toPosts(uuids: string): string[] {
   const texts = uuids.split(',')
   if (texts.length > schemas.MAX_POSTS) {
-    throw badParameter('uuids', `must name 1 to ${schemas.MAX_POSTS} posts; these are ${texts.length}`)
+    throw badParameter('uuids', `must name 1 to ${schemas.MAX_POSTS} posts, not ${texts.length}`)
   }
   return texts.map((text, index) => toPost(texts.length === 1 ? 'uuids' : `uuids[${index}]`, text))
 }
@@ -219,7 +219,7 @@ function joinPosts(head: { as_of: string }, posts: readonly string[], tail: obje
 
 function toPeriod({ days, from, to }: schemas.DaysQuery, today: Day): Period {
   if (days !== undefined && (from !== undefined || to !== undefined)) {
-    throw badParameter('days', 'cannot go together with from and to')
+    throw badParameter('days', 'cannot be combined with from and to')
   }
   if (from !== undefined) return between(from, to, today)
   if (to !== undefined) throw badParameter('to', 'needs from')
@@ -232,7 +232,7 @@ function between(from: Day, to: Day | undefined, today: Day): Period {
   if (daysBetween(from, last) >= schemas.MAX_DAYS) {
     throw badParameter(
       'from',
-      `must be at most ${schemas.MAX_DAYS} days from ${to === undefined ? 'today' : 'to'}`,
+      `is too long before ${to === undefined ? 'today' : 'to'}: a period has at most ${schemas.MAX_DAYS} days`,
     )
   }
   return { from, to: last }
@@ -252,7 +252,7 @@ function toTopPeriod(
     const name = period ?? 'all'
     return { name, period: name === 'all' ? null : lastDays(TOP_DAYS[name], today) }
   }
-  if (period !== undefined) throw badParameter('period', 'cannot go together with from and to')
+  if (period !== undefined) throw badParameter('period', 'cannot be combined with from and to')
   const { from, to } = toPeriod(dates, today)
   return { name: `${from}/${to}`, period: { from, to } }
 }

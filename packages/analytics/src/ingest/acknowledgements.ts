@@ -47,13 +47,13 @@ export class Acknowledgements {
     return this.#hasSingle
   }
 
-  /** Acknowledges a committed batch, but for messages whose dead letters are still on their way. */
+  /** Acknowledges a committed batch, except messages whose dead letters are still on their way. */
   async acknowledge(
     deliveries: readonly Delivery[],
     sendings: ReadonlyMap<Delivery, Sending>,
   ): Promise<void> {
     const { deadLetters, signal } = this.#options
-    // As a rule they arrive at once. Otherwise their neighbours do not wait for them.
+    // Dead letters usually arrive at once. If not, the other messages do not wait for them.
     if (sendings.size > 0 && !deadLetters.isRefusing) {
       const all = Promise.all(sendings.values().map(({ arrived }) => arrived))
       await Promise.race([all, sleep(DEAD_LETTER_PATIENCE_MS)])
@@ -62,7 +62,7 @@ export class Acknowledgements {
 
     const waiting = new Map([...sendings].filter(([, { hasArrived }]) => !hasArrived))
     for (const [{ message, queue }, sending] of waiting) this.#hold({ message, queue }, sending)
-    // Everything up to a tag can be acknowledged at once where nothing before it is held.
+    // One acknowledgement covers everything up to a tag, as long as nothing before it is held.
     const firstHeldTag = this.#held
       .keys()
       .reduce((first, { message }) => Math.min(first, message.deliveryTag), Infinity)
@@ -83,7 +83,7 @@ export class Acknowledgements {
     }
   }
 
-  // On its own: what a callback is made beside, such as the whole batch, is kept as long as the callback is.
+  // A function of its own: a callback keeps its whole scope in memory, which in `acknowledge` includes the batch.
   #hold(delivery: Held, sending: Sending): void {
     delivery.message.copyOut()
     this.#held.set(delivery, sending)
@@ -98,10 +98,10 @@ export class Acknowledgements {
     if (signal.aborted) return
     if (!allUpTo) this.#hasSingle = true
     try {
-      // The tag is all that amqplib looks at.
+      // amqplib needs only the tag.
       channel.ack({ fields: { deliveryTag } } as Message, allUpTo)
     } catch {
-      // The channel has just ended: the broker delivers the message again, and it counts no second time.
+      // The channel has just ended: the broker delivers the message again, and it is not counted twice.
     }
   }
 }

@@ -1,21 +1,21 @@
-/** How long the broker is waited for. A queue without a majority, and a node that hangs, answer nothing and close nothing. */
+/** Limits the wait for the broker. A queue without a majority and a node that hangs neither answer nor close anything. */
 
-/** Longer than a new leader of a quorum queue takes as a rule, which may be 8 to 11 s after its node has hung. */
+/** Usually enough for a quorum queue to get a new leader, which may take 8 to 11 s after its node has hung. */
 const ANSWER_MS = 10_000
 
 /**
- * The broker does not answer, though the connection seems well: its heartbeats are those of another process of the node. Such a
- * connection is not closed in order, which it would not answer either.
+ * The broker does not answer, though the connection seems alive: another process of the node sends its heartbeats. Such a
+ * connection is not closed in order, because the node would not answer that either.
  */
 export class Unanswered extends Error {
   override name = 'Unanswered'
 }
 
 /**
- * Waits for an answer of the broker, but not for ever. An answer that comes too late is ignored.
+ * Waits for an answer of the broker, with a limit. A late answer is ignored.
  *
  * @param what the question, for the message: `consume`
- * @throws {Unanswered} when it comes late; what the question was refused with
+ * @throws {Unanswered} when no answer comes in time; the broker's error when it refuses
  */
 export async function answered<T>(answer: Promise<T>, what: string, withinMs = ANSWER_MS): Promise<T> {
   const late = Promise.withResolvers<never>()
@@ -23,7 +23,7 @@ export async function answered<T>(answer: Promise<T>, what: string, withinMs = A
     () => late.reject(new Unanswered(`the broker has not answered within ${withinMs} ms: ${what}`)),
     withinMs,
   )
-  // Heard of above, where it is in time.
+  // A rejection that comes too late must not be unhandled.
   answer.catch(() => {})
   try {
     return await Promise.race([answer, late.promise])

@@ -22,7 +22,7 @@ const COUNTING = { timeZone: 'UTC', windowHours: 24, uniqueBy: null, bots: 'coun
 const NOON = '2026-05-01T12:00:00Z'
 const log = createLog('silent')
 
-/** A store in a new file, with a way into it behind the store's back. */
+/** A store in a new file, and a direct connection to that file. */
 async function newStore(
   t: TestContext,
 ): Promise<{ store: Store; sql(text: string): Record<string, unknown>[] }> {
@@ -67,6 +67,7 @@ function deliveryOf(...views: View[]): Delivery {
     queue: 'queue',
     receivedAt,
     views,
+    own: 0,
     invalid: [],
   }
 }

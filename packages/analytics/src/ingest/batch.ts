@@ -1,16 +1,17 @@
 /**
- * From deliveries to a commit: their views are kept and counted in one transaction, which is tried again until the
- * store takes it. Whoever calls acknowledges afterwards.
+ * Commits deliveries: keeps and counts their views in one transaction, and retries it until the store takes it. The caller
+ * acknowledges afterwards.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { InvalidView, View } from '@postviews/client/src/index.ts'
+import type { DeadReason } from '../dead-reason.ts'
 import { describeError, type Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { RowRejected, StoreBroken, StoreRefused, storeProblem } from '../store/failures.ts'
 import type { ReceivedView, Recorded, Store } from '../store/store.ts'
 import { DEAD_REASONS } from './dead.ts'
-import type { DeadLetter, DeadReason } from './dead-letter.ts'
+import type { DeadLetter } from './dead-letter.ts'
 import type { DeadLetters, Sending } from './dead-letters.ts'
 import type { ReceivedMessage } from './received.ts'
 import { Reopening } from './reopening.ts'
@@ -22,7 +23,14 @@ export interface Delivery {
   /** Unix seconds, fractions included. */
   receivedAt: number
   views: View[]
+  /** How many more views it held that are the site's own. */
+  own: number
   invalid: InvalidView[]
+}
+
+/** How many events the message holds. */
+export function eventsOf({ views, own, invalid }: Delivery): number {
+  return views.length + own + invalid.length
 }
 
 export interface BatchOptions {
@@ -45,9 +53,9 @@ export class Batches {
   readonly #options: BatchOptions
   readonly #reopening: Reopening
   #storeProblem: string | null = null
-  /** What the store could not keep until somebody mends it. Its messages are back in their queues; this is no copy to count. */
+  /** The views that a broken store refused, only for `rehearse`. Their messages are back in their queues: never count these. */
   #unstored: readonly ReceivedView[] = []
-  /** Unix milliseconds of the last word on it. */
+  /** Unix milliseconds: when the problem was last logged. */
   #loggedAt = 0
 
   constructor(options: BatchOptions) {
@@ -57,14 +65,14 @@ export class Batches {
     this.#reopening.start()
   }
 
-  /** Ends what goes on beside the batches. */
+  /** Stops the reopening of days, which runs beside the batches. */
   stop(): Promise<void> {
     return this.#reopening.stop()
   }
 
   /**
-   * Whether the store could keep by now what `commit` failed to. Nothing has to be delivered for it, as each delivery in vain
-   * would count against the limit of a queue that has one.
+   * Tries whether the store can now keep what `commit` failed to keep. A rehearsal needs no delivery: every failed one would
+   * count against the limit of a queue that has one.
    *
    * @throws {StoreUnavailable} also {@link StoreBroken}
    * @throws {StoreRefused} this process must not write to the store
@@ -74,18 +82,18 @@ export class Batches {
     this.#unstored = []
   }
 
-  /** Why the store takes no batch at present; null when it does. Anyone may read it. */
+  /** Why the store takes no batch at present; null when it does. Safe to show to anyone. */
   get storeProblem(): string | null {
     return this.#storeProblem
   }
 
   /**
-   * Fulfilled once every view of the deliveries is committed. Events that cannot be counted are on their way to
-   * `postviews.dead` by then; the map tells, for each delivery that has some, when they have arrived.
+   * Resolves once every view of the deliveries is committed. By then, events that cannot be counted are on their way to
+   * `postviews.dead`. For each delivery with such events, the map tells when they have arrived.
    *
-   * @throws {StoreBroken} no retry would get past it: nothing is to be held for it
+   * @throws {StoreBroken} no retry would help, so the deliveries must not be held for one
    * @throws {StoreRefused} this process must not write to the store
-   * @throws whatever `signal` was aborted with; what was not committed is not acknowledged then
+   * @throws the reason of `signal`, if it is aborted; views not committed by then are not acknowledged
    */
   async commit(deliveries: readonly Delivery[], signal: AbortSignal): Promise<Map<Delivery, Sending>> {
     const sendings = new Map<Delivery, Sending>()
@@ -111,7 +119,7 @@ export class Batches {
     return sendings
   }
 
-  /** Records the entries; where a row is rejected, halves them until it stands alone. */
+  /** Records the entries. If the store rejects a row, halves them until that row is alone. */
   async #record(entries: readonly Entry[], signal: AbortSignal): Promise<Recorded & { rejected: Entry[] }> {
     if (entries.length === 0) return { counted: 0, duplicates: 0, rejected: [] }
     try {
@@ -134,7 +142,7 @@ export class Batches {
     const { log } = this.#options
     for (let failures = 0; ; failures++) {
       if (signal.aborted) {
-        // The deliveries are void; whether the store is well is asked anew before the next ones.
+        // The deliveries are void. The store is asked again before the next ones.
         this.#storeProblem = null
         throw signal.reason
       }
@@ -148,7 +156,7 @@ export class Batches {
           this.#storeProblem = null
           throw error
         }
-        // What becomes of the store is found out by whoever has the deliveries then.
+        // The broker delivers these messages again; the process that receives them learns the state of the store.
         if (signal.aborted) continue
         if (error instanceof StoreBroken) {
           this.#storeProblem = null
@@ -162,7 +170,7 @@ export class Batches {
           log.error({ error: describeError(error), views: entries.length }, 'store.lost')
         }
         const longestMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** failures)
-        // Rejects when the signal comes: the loop sees to that.
+        // Rejects when the signal is aborted, which the loop checks.
         await sleep(longestMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
       }
     }
@@ -188,6 +196,10 @@ export class Batches {
     const { metrics, log } = this.#options
     metrics.events.inc({ outcome: 'counted', reason: '' }, recorded.counted)
     metrics.events.inc({ outcome: 'duplicate', reason: '' }, recorded.duplicates ?? 0)
+    metrics.events.inc(
+      { outcome: 'excluded', reason: '' },
+      deliveries.reduce((sum, { own }) => sum + own, 0),
+    )
     metrics.batchEvents.observe(recorded.counted + (recorded.duplicates ?? 0))
     metrics.batchSeconds.observe(tookMs / 1_000)
 
@@ -208,7 +220,7 @@ export class Batches {
   }
 }
 
-/** What nobody knows of a part is not known of the whole. */
+/** If one part is unknown, so is the sum. */
 function sumOf(one: number | null, other: number | null): number | null {
   return one === null || other === null ? null : one + other
 }

@@ -1,18 +1,18 @@
-/** What a dead letter keeps of the message that it came in, and what a replayed message gets back. */
+/** The properties of its message that a dead letter keeps, and that a replayed message gets back. */
 
 import type { Options } from 'amqplib'
 import { type Fields, type FieldValue, type Properties, type ShortText, textOf } from './properties.ts'
 
 export interface CarriedOver {
-  /** For amqplib to write: none of it makes amqplib throw or the broker refuse. */
+  /** For amqplib: nothing in here makes amqplib throw or the broker refuse. */
   options: Options.Publish & { headers: Fields }
   /** What could not be carried over, as `message_id` or `headers.NAME`. */
   leftOut: string[]
-  /** What `options` take in a message. */
+  /** How many bytes `options` take in a message. */
   bytes: number
 }
 
-/** The headers that a dead letter has of its own; a message's own of these names are left out. */
+/** The headers that this service sets on a dead letter; the message's own headers of these names are left out. */
 export const OWN_HEADERS = [
   'reason',
   'set-aside-id',
@@ -32,7 +32,7 @@ const CARRIED_TEXTS: [ShortText & keyof Options.Publish, string][] = [
   ['appId', 'app_id'],
 ]
 
-/** What the broker would act on, or refuse from anybody but the publisher. */
+/** Properties that the broker would act on, or that it accepts only from the publisher. */
 const LEFT_TEXTS: [ShortText, string][] = [
   ['replyTo', 'reply_to'],
   ['expiration', 'expiration'],
@@ -40,19 +40,19 @@ const LEFT_TEXTS: [ShortText, string][] = [
   ['clusterId', 'cluster_id'],
 ]
 
-/** RabbitMQ also sends a message to the routing keys that these name: to our own queues, perhaps. */
+/** RabbitMQ also routes a message to the keys in these headers, perhaps to our own queues. */
 const ROUTING_HEADERS = ['CC', 'BCC']
 
-/** The broker's own count of deliveries, of this message on its way so far. */
+/** The broker's count of how often it has delivered this message. */
 const COUNTING_HEADERS = ['x-delivery-count', 'x-acquired-count']
 
-/** Of names that are left out; there may be thousands. */
+/** The most left-out names that a header lists; there may be thousands. */
 const MAX_NAMED = 50
 const MAX_NAME_CHARACTERS = 100
 
 /**
- * @param without headers that are somebody else's to set
- * @param maxHeaderBytes amqplib writes headers into 64 KiB, and those of a dead letter have to fit as well
+ * @param without headers to leave out because others set them
+ * @param maxHeaderBytes less than amqplib's limit of 64 KiB, because the headers of a dead letter must fit as well
  */
 export function carryOver(
   properties: Properties,
@@ -79,8 +79,8 @@ export function carryOver(
   const { timestamp, priority, allHeaders } = properties
   if (typeof timestamp === 'number') options.timestamp = timestamp
   else if (timestamp !== undefined) leftOut.push('timestamp')
-  // Quorum queues of RabbitMQ 4 deliver by priority (none is 4 to them, so that 0 comes last), and retention relies on the
-  // oldest dead letter coming first.
+  // Quorum queues of RabbitMQ 4 deliver by priority (no priority means 4, so 0 comes last). Retention relies on the oldest
+  // dead letter coming first.
   if (priority !== undefined) leftOut.push('priority')
 
   let left = maxHeaderBytes
@@ -98,7 +98,7 @@ export function carryOver(
   return { options, leftOut, bytes: shortBytes + maxHeaderBytes - left }
 }
 
-/** As a header's value: a list that takes little room, however much was left out. */
+/** As a header's value: a short list, however many names were left out. */
 export function namesOf(leftOut: readonly string[]): FieldValue[] {
   const names = leftOut.slice(0, MAX_NAMED).map(name => name.slice(0, MAX_NAME_CHARACTERS).toWellFormed())
   return leftOut.length > MAX_NAMED ? [...names, `and ${leftOut.length - MAX_NAMED} more`] : names

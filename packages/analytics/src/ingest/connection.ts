@@ -1,4 +1,4 @@
-/** A connection to the broker that is tried again for ever, on one node of a cluster after the other. */
+/** A connection to the broker that is retried for ever, on one node of a cluster after the other. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
@@ -14,11 +14,11 @@ const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 10_000
 const CLOSE_TIMEOUT_MS = 2_000
 
-/** What a connection was set up for; it ends with the connection, or earlier by itself. */
+/** What runs on a connection. It ends with the connection, or earlier. */
 export interface Session {
   /**
-   * Fulfilled, with the reason, when the session is over though its connection may not be: an `Unanswered`, when nothing is
-   * to be expected of that.
+   * Resolves with the reason when the session is over, even if its connection is not. An `Unanswered` means that the
+   * connection is of no more use.
    */
   lost: Promise<Error>
 }
@@ -26,18 +26,18 @@ export interface Session {
 export interface ConnectionSteps<S extends Session> {
   /** The nodes of one cluster; each loss tries the next. */
   urls: readonly string[]
-  /** Waited for before each attempt; the signal tells that nobody waits any more. */
+  /** Awaited before each attempt. The signal is aborted when nobody waits any more. */
   ready?(signal: AbortSignal): Promise<void>
   setUp(connection: ChannelModel): Promise<S>
   /** `broker` is the URL of the node, fit for the log. */
   onUp?(session: S, broker: string): void
-  /** `session` is the one that was lost; undefined when it never came to one. */
+  /** `session` is the one that was lost; undefined when none was set up. */
   onLost(error: Error, session: S | undefined, broker: string): void
 }
 
 /**
- * Opens a connection, sets up a session on it, waits for its end, and begins again with the next node: at once after a
- * session that held, otherwise after a pause that grows once each node has had its turn.
+ * Opens a connection, sets up a session on it, waits for its end, and starts again with the next node. The pause before
+ * that is short after a session that lasted; otherwise it grows each time every node has had its turn.
  */
 export class Connection<S extends Session> {
   readonly #steps: ConnectionSteps<S>
@@ -85,7 +85,7 @@ export class Connection<S extends Session> {
       signal.addEventListener('abort', () => resolve(new Error('stopped')), { once: true })
     })
     try {
-      // A store that does not answer is not waited for either.
+      // `stop` does not wait for a store that does not answer.
       await Promise.race([this.#steps.ready?.(signal), stopped])
       if (signal.aborted) return new Error('stopped')
       const opening = openConnection(
@@ -96,7 +96,7 @@ export class Connection<S extends Session> {
           return { connection, session, lost: Promise.race([lost, session.lost]) }
         },
       )
-      // Whoever stops does not wait for a broker that does not answer: the socket is destroyed below.
+      // `stop` does not wait for a broker that does not answer: the socket is destroyed below.
       const opened = await Promise.race([opening, stopped])
       if (opened instanceof Error) return opened
       const { connection, session, lost } = opened
@@ -104,7 +104,7 @@ export class Connection<S extends Session> {
       this.#steps.onUp?.(session, withoutSecrets(url))
       const error = await Promise.race([lost, stopped])
       if (error instanceof Unanswered) return error
-      // A connection that is lost already, or half open, has nothing left to close in order.
+      // An orderly close fails or hangs if the connection is lost already, or half open.
       await Promise.race([
         connection.close().catch(() => {}),
         sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false }),
@@ -120,11 +120,11 @@ export class Connection<S extends Session> {
 
 async function pause(failures: number, nodes: number, signal: AbortSignal): Promise<void> {
   const rounds = failures / nodes
-  // While there are nodes that have not had their turn, one of them may well do.
+  // Until every node has had its turn, one of the others may well answer.
   const longestMs = Number.isInteger(rounds)
     ? Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (rounds - 1))
     : RETRY_MIN_MS
-  // Between half and all of it, so that consumers that failed together do not come back together.
+  // From half to all of it, so that consumers that failed together do not come back together.
   const delayMs = longestMs * (0.5 + Math.random() / 2)
   // Rejects when the signal comes: then there is nothing to wait for any more.
   await sleep(delayMs, undefined, { signal }).catch(() => {})

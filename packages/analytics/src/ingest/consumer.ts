@@ -1,17 +1,17 @@
 /**
  * From the queues to the store, and back with the acknowledgement.
  *
- * | what came of a message | what the broker is told |
+ * | what happened to a message | what the broker is told |
  * |---|---|
- * | all its views are committed (counted now, or before) and its bad events confirmed in `postviews.dead` | ack |
- * | the store is away | nothing: it stays in hand, unacknowledged, and its batch is tried again |
- * | the store is broken: no retry cures it | the consumer ends, so the broker has it back; a new one begins once the store could keep it |
- * | its dead letters are not confirmed just now | nothing for this message; its neighbours are acknowledged |
- * | they are refused for long, and a quarter of the prefetch is held for such | ack; they are counted as discarded |
- * | there is no room for them within `DEAD_MAX_BYTES` | ack; they are counted as discarded |
- * | the connection, the channel or a consumer is lost | nothing can be told: the broker delivers it again |
+ * | all its views are committed (counted now, or earlier) and its bad events confirmed in `postviews.dead` | ack |
+ * | the store is away | nothing: the message stays unacknowledged, and its batch is retried |
+ * | the store is broken: no retry helps | the consumer ends, so the broker gets it back; a new one begins once the store can keep it |
+ * | its dead letters are not confirmed yet | nothing for this message; the messages around it are acknowledged |
+ * | its dead letters are refused for long, and such messages fill a quarter of the prefetch | ack; they are counted as discarded |
+ * | there is no room for its dead letters within `DEAD_MAX_BYTES` | ack; they are counted as discarded |
+ * | the connection, the channel or a consumer is lost | nothing: the broker delivers the message again |
  *
- * Nothing is ever rejected, and nothing is returned to its queue while it is consumed: that would count against a delivery limit.
+ * No message is ever rejected, or returned to its queue while that is consumed: both would count against a delivery limit.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -26,10 +26,11 @@ import type { Store } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
 import { Acknowledgements } from './acknowledgements.ts'
 import { answered } from './answer.ts'
-import { Batches, type Delivery } from './batch.ts'
+import { Batches, type Delivery, eventsOf } from './batch.ts'
 import { Connection, type Session } from './connection.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Hand } from './hand.ts'
+import type { OwnViews } from './own-views.ts'
 import { Prefetch } from './prefetch.ts'
 import { propertiesOf } from './properties.ts'
 import { findQueues, type LeftAlone, lookAtQueues, type Queues, returnAll, settleOnQueue } from './queues.ts'
@@ -41,6 +42,7 @@ export interface ConsumerOptions {
   amqpUrls: readonly string[]
   store: Store
   maxAgeSeconds: number
+  ownViews: OwnViews
   deadMaxBytes: number
   batchEvents: number
   batchWaitMs: number
@@ -50,12 +52,12 @@ export interface ConsumerOptions {
   onRefused(error: StoreRefused): void
 }
 
-/** A batch is through in less while the store is well. */
+/** While the store works, a batch is committed sooner than this. */
 const STUCK_AFTER_MS = 60_000
 const GIVE_BACK_MS = 2_000
 const WATCH_MS = 1_000
 const LOOK_AGAIN_MS = 15_000
-/** A new consumer is handed what waits for it in less. */
+/** The broker delivers waiting messages to a new consumer sooner than this. */
 const IDLE_AFTER_MS = 5_000
 
 interface ConsumerSession extends Session {
@@ -68,25 +70,25 @@ interface ConsumerSession extends Session {
   lookedAt: number
   consumerTags: Map<string, string>
   quiet: QuietQueues
-  /** Everything goes back to the broker: no consumer begins any more. */
+  /** All messages are being returned to the broker: no new consumer may start. */
   isGivingBack: boolean
   prefetch: Prefetch
   hand: Hand
   /** Batches in the order they began. */
   underWay: (readonly Delivery[])[]
   acknowledgements: Acknowledgements
-  /** Subscribing anew with another prefetch, as long as it goes on. */
+  /** Settles when no change of the prefetch is under way. */
   subscribing: Promise<void>
   /** Aborted when the session is over: whatever is in hand will be delivered again. */
   over: AbortController
-  /** Ends the session, which begins anew. */
+  /** Ends this session; a new one begins. */
   end(error: Error): void
 }
 
 /**
- * A session lasts from a successful setup to the first loss of anything. In a session two things go on at once:
- * deliveries are read and put in hand as they come, and `#work`, the one loop that takes from the hand, has batches
- * committed, two at a time, and acknowledged in their order. A new session begins only when the store answers.
+ * A session lasts from a successful setup until its connection, its channel or a consumer is lost. Two things run in it at the same
+ * time: deliveries are decoded and put in hand as they arrive, and `#work` takes batches from the hand, commits two at a time, and
+ * acknowledges them in order. A new session begins only when the store answers.
  */
 export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #options: ConsumerOptions
@@ -96,9 +98,9 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   readonly #connection: Connection<ConsumerSession>
   readonly #batchMessages: number
   readonly #watch: NodeJS.Timeout
-  /** As they were found last: without a session, the broker is asked about them all the same. */
+  /** The queues found last; their depths are asked for even without a session. */
   #queues: Queues = { consumed: CONSUMED_QUEUES, leftAlone: new Map(), quorum: new Set() }
-  /** Unix milliseconds: since when batches have been under way and none was committed, in whatever session. */
+  /** Unix milliseconds: since when batches are under way without any commit, across sessions. */
   #stuckSince: number | undefined
   /** A session ended with batches under way, and nothing has been committed since. */
   #isUnproven = false
@@ -125,7 +127,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         if (session !== undefined && session.underWay.length > 0) this.#isUnproven = true
         session?.over.abort(error)
         session?.hand.wake()
-        // What ended the session was told as `store.broken`.
+        // `store.broken` was logged already, and says why the session ended.
         if (this.#gate.isBroken) return
         log.warn({ connection: 'consumer', broker, error: describeError(error) }, 'broker.lost')
       },
@@ -134,7 +136,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   depths(): Promise<QueueDepths | null> {
-    // A queue that has lost its majority says that it is empty; it is consumed only where it has not.
+    // A queue without a majority reports that it is empty, and cannot be consumed: without a session the depths may be wrong.
     const isUnproven = this.#connection.session === undefined && this.#gate.problem === null
     if (isUnproven) return Promise.resolve(null)
     return this.#deadLetters.depths(this.#queues)
@@ -146,7 +148,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     const { session } = this.#connection
     if (session === undefined || !this.#deadLetters.isConnected()) return 'broker: not connected'
     if (this.#isUnproven)
-      return 'consumer: the broker took back its messages, and nothing was committed since'
+      return 'consumer: the broker took back its messages, and nothing has been committed since'
     const stuckMs = this.#stuckSince === undefined ? 0 : Date.now() - this.#stuckSince
     return stuckMs > STUCK_AFTER_MS
       ? `consumer: its batch is not committed after ${Math.round(stuckMs / 1_000)} s`
@@ -169,13 +171,17 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     return warnings
   }
 
+  deadInHand(): number {
+    return this.#deadLetters.inHand
+  }
+
   deadBytes(): number | null {
     return this.#deadLetters.bytes
   }
 
   inHand(): InHand {
     const { session } = this.#connection
-    // What a session that is over had in hand, the broker has taken back.
+    // The broker has taken back the messages of a session that is over.
     if (session === undefined) return { messages: 0, uncommittedSince: null }
     const uncommitted = [...session.underWay.flat(), ...session.hand.deliveries]
     return {
@@ -184,7 +190,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     }
   }
 
-  /** Takes no more, commits and acknowledges what is in hand, and leaves what it cannot commit by then to others. */
+  /** Stops consuming, and commits and acknowledges what is in hand. After the deadline, the rest goes to others. */
   async stop(deadlineMs: number): Promise<void> {
     this.#isStopping = true
     clearInterval(this.#watch)
@@ -197,12 +203,12 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         await this.#working
         if (session.acknowledgements.hasSingle) await this.#settleOnQueues(session)
         returnAll(session.channel)
-        // A channel reads what was acknowledged before it closes; a connection that closes throws it away unread.
+        // A channel that closes handles the acknowledgements sent before; a connection that closes drops them unread.
         await session.channel.close()
       })
       const late = new AbortController()
       const inTime = finished.catch(() => {
-        // The session was lost meanwhile: what is not acknowledged comes again.
+        // The session was lost meanwhile: unacknowledged messages are delivered again.
       })
       await Promise.race([inTime, sleep(deadlineMs, undefined, { signal: late.signal }).catch(() => {})])
       late.abort()
@@ -212,19 +218,19 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     await Promise.all([this.#connection.stop(), this.#batches.stop(), this.#deadLetters.stop()])
   }
 
-  /** A channel that closes loses single acknowledgements that RabbitMQ has kept back. */
+  /** RabbitMQ may buffer single acknowledgements, and loses them when the channel closes. */
   async #settleOnQueues({ channel, queues }: ConsumerSession): Promise<void> {
     for (const queue of queues.consumed) await settleOnQueue(channel, queue)
   }
 
-  /** Ends the session in order: what was acknowledged arrives, and the broker has all else back for whoever can store it. */
+  /** Ends the session in order: acknowledgements arrive, and the broker gets all other messages back for other consumers. */
   async #giveBack(session: ConsumerSession, error: StoreBroken): Promise<void> {
     this.#gate.shut(error)
     const timer = new AbortController()
     const { channel, consumerTags } = session
     session.isGivingBack = true
     const closed = (async () => {
-      // Otherwise a consumer that begins now, or one that asks a quiet queue, would be handed again what is given back.
+      // Otherwise a consumer that is just starting, or a probe of a quiet queue, would receive the returned messages.
       await session.subscribing
       await session.quiet.settled()
       for (const tag of consumerTags.values()) await channel.cancel(tag)
@@ -289,7 +295,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     )
     consumerTags.set(queue, consumerTag)
     quiet.hear(queue)
-    // `stop` has cancelled the consumers it knew of.
+    // `stop` cancelled only the consumers that it knew of.
     if (this.#isStopping) await channel.cancel(consumerTag)
   }
 
@@ -304,7 +310,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   }
 
   #onDelivery(session: ConsumerSession, queue: string, message: ConsumeMessage): void {
-    const { maxAgeSeconds, metrics } = this.#options
+    const { maxAgeSeconds, ownViews, metrics } = this.#options
     const receivedAt = Date.now() / 1_000
     const properties = propertiesOf(message)
     const decoded = decodeMessage(message.content, properties, { receivedAt, maxAgeSeconds, zoneTime })
@@ -314,16 +320,18 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (amqpTimesIgnored > 0) metrics.amqpTimesIgnored.inc(amqpTimesIgnored)
     if (properties.allHeaders.unread.length > 0) metrics.headersUnread.inc()
     session.quiet.hear(queue)
+    const others = views.filter(view => !ownViews.has(view))
     session.hand.put({
       message: new ReceivedMessage(message, receivedAt),
       queue,
       receivedAt,
-      views,
+      views: others,
+      own: views.length - others.length,
       invalid,
     })
   }
 
-  // While the store commits one batch, the next is made ready and handed over, so that neither waits for the other.
+  // While the store commits one batch, the next one is prepared and submitted, so that neither waits for the other.
   async #work(session: ConsumerSession): Promise<void> {
     const { signal } = session.over
     let inFront = Promise.resolve()
@@ -334,7 +342,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
         session.underWay.push(deliveries)
         this.#stuckSince ??= Date.now()
         const committed = this.#batches.commit(deliveries, signal)
-        // Until it is awaited, its failure is not unheard of.
+        // A failure before it is awaited must not be an unhandled rejection.
         committed.catch(() => {})
         await inFront
         inFront = this.#acknowledgeOnce(committed, session, deliveries)
@@ -342,7 +350,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     } catch (error) {
       if (error instanceof StoreRefused) return this.#options.onRefused(error)
       if (error instanceof StoreBroken) return await this.#giveBack(session, error)
-      // Its deliveries come again.
+      // The broker delivers these messages again.
       if (!signal.aborted) session.end(error instanceof Error ? error : new Error(String(error)))
     }
   }
@@ -365,7 +373,7 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     if (session === undefined || session.isGivingBack) return
     session.acknowledgements.discardBeyondQuarter()
     const isIdle = session.underWay.length === 0 && session.hand.deliveries.length === 0
-    // Nothing came back to this consumer: either another one has it, or it was committed after all.
+    // No message came back to this consumer: another consumer has it, or it was committed after all.
     if (isIdle && Date.now() - session.startedAt > IDLE_AFTER_MS) {
       this.#isUnproven = false
       this.#stuckSince = undefined
@@ -375,13 +383,13 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
     session.quiet.look(session.queues.consumed.filter(queue => session.queues.quorum.has(queue)))
   }
 
-  /** A queue that was left alone may have been deleted and made anew. */
+  /** A queue that was left alone may have been deleted and declared again. */
   async #lookAtQueues(session: ConsumerSession): Promise<void> {
     session.lookedAt = Date.now()
-    // Where it fails, the connection is lost, or it is asked again.
+    // If this fails, the connection is lost, or the next look asks again.
     const queues = await lookAtQueues(session.connection).catch(() => session.queues)
     if (queues.consumed.some(queue => session.queues.leftAlone.has(queue)))
-      return session.end(new Error('a queue that was left alone can be consumed'))
+      return session.end(new Error('a queue that was not consumed can be consumed now'))
     session.queues = queues
     this.#queues = queues
   }
@@ -389,16 +397,16 @@ export class Consumer implements BrokerHealth, ConsumerHealth {
   #adaptPrefetch(session: ConsumerSession, deliveries: readonly Delivery[]): void {
     let events = 0
     let bytes = 0
-    for (const { views, invalid, message } of deliveries) {
-      events += views.length + invalid.length
-      bytes += message.content.length
+    for (const delivery of deliveries) {
+      events += eventsOf(delivery)
+      bytes += delivery.message.content.length
     }
     if (!session.prefetch.learn(deliveries.length, events, bytes)) return
-    // Beside the acknowledgements, which do not wait for it.
+    // Not awaited: acknowledgements go on meanwhile.
     session.subscribing = session.subscribing.then(() => this.#subscribeAnew(session)).catch(session.end)
   }
 
-  /** A prefetch holds for new consumers only. What is in hand stays. */
+  /** A new prefetch applies only to new consumers. What is in hand stays. */
   async #subscribeAnew(session: ConsumerSession): Promise<void> {
     for (const [queue, tag] of [...session.consumerTags]) {
       if (this.#isStopping || session.isGivingBack || session.over.signal.aborted) return

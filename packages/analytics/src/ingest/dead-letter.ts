@@ -1,13 +1,10 @@
 /** An event, or a whole message, that cannot be counted, and how it is published as a dead letter. */
 
 import { hash } from 'node:crypto'
-import type { InvalidReason } from '@postviews/client/src/index.ts'
 import type { Options } from 'amqplib'
+import type { DeadReason } from '../dead-reason.ts'
 import { type CarriedOver, namesOf } from './carry-over.ts'
 import type { ReceivedMessage } from './received.ts'
-
-/** Why it is one: what is wrong with it, or that no store keeps its row. */
-export type DeadReason = InvalidReason | 'unstorable'
 
 export interface DeadLetter {
   /** The message it came in. */
@@ -16,7 +13,7 @@ export interface DeadLetter {
   reason: DeadReason
   /** Its place in the message's array; null when it is the whole message. */
   index: number | null
-  /** The event; null when it is the whole message, whose content it is. */
+  /** The event; null when the letter is the whole message. */
   event: Buffer | null
 }
 
@@ -24,12 +21,12 @@ export function bodyOf({ message, event }: DeadLetter): Buffer {
   return event ?? message.content
 }
 
-/** The same whenever the same message is delivered again, so that what a crash published twice can be told. */
+/** The same for every delivery of a message: so a letter that a crash published twice can be recognised. */
 export function setAsideId({ message, index }: DeadLetter): string {
   return hash('sha256', `${message.digest}\0${index}`).slice(0, 32)
 }
 
-/** `isBare`: without anything of what its message said of itself. */
+/** `isBare`: without the properties of its message. */
 export function publishOptions(letter: DeadLetter, id: string, isBare: boolean): Options.Publish {
   const { message, queue, reason, index } = letter
   const { options, leftOut } = isBare ? BARE : message.carriedOver(index === null)
@@ -38,7 +35,7 @@ export function publishOptions(letter: DeadLetter, id: string, isBare: boolean):
     mandatory: true,
     persistent: true,
     headers: {
-      // Without a time of its own a replayed event would count as of its replay.
+      // Without this, a replayed event that has no time of its own would count at the time of its replay.
       timestamp_in_ms: { '!': 'int64', value: Math.floor(message.receivedAt * 1_000) },
       ...options.headers,
       reason,
@@ -53,10 +50,10 @@ export function publishOptions(letter: DeadLetter, id: string, isBare: boolean):
 
 const BARE: CarriedOver = { options: { headers: {} }, leftOut: ['all properties'], bytes: 0 }
 
-/** What the headers take that each letter has, and its properties. */
+/** Bytes of the properties and headers that every letter has. */
 const OWN_BYTES = 178
 
-/** What a letter takes in the queue, body and headers. */
+/** Bytes that a letter takes in the queue, body and headers. */
 export function bytesOf(letter: DeadLetter): number {
   const { bytes, leftOut } = letter.message.carriedOver(letter.index === null)
   return bodyOf(letter).length + bytes + OWN_BYTES + namesOf(leftOut).join('').length

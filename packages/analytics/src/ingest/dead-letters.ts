@@ -1,7 +1,7 @@
 /**
- * The way of dead letters into `postviews.dead`. The message that one came in is acknowledged only after the broker has
- * confirmed the letter there, or after it was given up: because it was refused for long, or because there is no room for it
- * within `DEAD_MAX_BYTES`.
+ * Publishes dead letters to `postviews.dead`. The message of a letter is acknowledged only after the broker has confirmed the
+ * letter there, or after the letter was given up: because it was refused for long, or because there is no room for it within
+ * `DEAD_MAX_BYTES`.
  */
 
 import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
@@ -22,12 +22,12 @@ import { type Waiting, WaitingLetters } from './waiting-letters.ts'
 
 /** The dead letters of one message. */
 export interface Sending {
-  /** Those there is room for; the others are discarded. */
+  /** The letters that there is room for; the others are discarded. */
   readonly taken: readonly DeadLetter[]
   readonly hasArrived: boolean
-  /** Fulfilled once each of them is confirmed, or given up, or void. Never rejects. */
+  /** Resolves once each letter is confirmed, given up or void. Never rejects. */
   readonly arrived: Promise<void>
-  /** Counts those that have not arrived as discarded, and waits for them no longer. */
+  /** Stops waiting for letters that have not arrived, and counts them as discarded. */
   giveUp(): void
 }
 
@@ -41,46 +41,46 @@ export interface DeadLettersOptions {
 interface PublisherSession extends Session {
   connection: ChannelModel
   channel: ConfirmChannel
-  /** It has refused or returned something, and is not used again. */
+  /** The channel has refused or returned a letter, and is not used again. */
   isRefused: boolean
   /** The broker has no memory or disk left: it reads nothing on this connection. */
   isBlocked: boolean
   /** By `performance.now()`. */
   startedMs: number
-  /** Sent on it and not answered, in that order. */
+  /** Letters sent and not answered yet, in the order sent. */
   inFlight: Set<Waiting>
-  /** What was in flight when the broker closed the channel or the connection. */
+  /** The letters in flight when the broker closed the channel or the connection. */
   suspects: readonly Waiting[]
   end(error: Error): void
 }
 
-/** Sending more at once makes nothing faster, and thousands of letters would keep the process from all else. */
+/** Sending more at once is not faster, and publishing thousands of letters would block the process. */
 const MAX_IN_FLIGHT = 500
 const REDECLARE_MS = 60_000
-/** A channel opened at the moment a node dies refuses everything until that is back; one opened so much later does not. */
+/** A channel opened at the moment a node dies refuses everything until the node is back; one opened this much later does not. */
 const RETRY_MS = 500
 const WATCH_MS = 1_000
-/** Longer than any confirm should take: it is told. */
+/** Longer than any confirm should take; beyond this the wait is logged. */
 const ANSWER_MS = 10_000
-/** A new leader may need 8 to 11 s: only then do letters that wait make room for good events. */
+/** Longer than the 8 to 11 s that a new leader may need. Only then do waiting letters make room for good events. */
 const REFUSING_UNANSWERED_MS = 15_000
-/** Then the connection is given up. It may be stuck for good, though its heartbeats are fine. */
+/** After this the connection is given up: it may be stuck for ever, though its heartbeats arrive. */
 const CONFIRM_MS = 20_000
-/** What a node refuses for so long, on one channel after the other, another may take. */
+/** What a node refuses for this long, on one channel after the other, another node may take. */
 const NEXT_NODE_MS = 10_000
 /** A queue that was deleted, or that somebody is emptying, takes letters again sooner than this. */
 const REFUSING_AFTER_MS = 5_000
 const LOG_WAITING_MS = 10_000
-/** The reply codes for something that was published: properties, a frame, or a size that the broker does not take. */
+/** The reply codes that blame a published message: the broker refuses its properties, a frame or its size. */
 const CONTENT_REFUSED = [311, 406, 501, 502, 505, 541]
 
 /**
- * Publishes on a connection of its own: memory and disk alarms block publishing connections, and must not stop
- * consuming. What cannot be published now waits here, and its message with it, until the consumer gives it up.
+ * Publishes on a connection of its own: memory and disk alarms block publishing connections, and must not stop consuming. A
+ * letter that cannot be published now waits here, with its message, until the consumer gives it up.
  *
- * The broker closes the channel on a letter that it does not take, and does not say which. Each letter in flight is then
- * suspected, and from now on sent alone. The one to blame is so found: it is sent once more without what its message said
- * of itself, and discarded if that is refused too.
+ * When the broker refuses a letter, it closes the channel and does not say which letter it was. Every letter in flight is then a
+ * suspect, and is sent alone from now on. This finds the bad letter: it is sent once more without the properties of its message,
+ * and discarded if it is refused again.
  */
 export class DeadLetters {
   readonly #nodes: number
@@ -185,7 +185,7 @@ export class DeadLetters {
     }
   }
 
-  /** Whether letters have been refused, or not answered, for longer than passes by itself, even where some get through. */
+  /** Whether letters are refused or not answered for too long to be a passing problem, even if some get through. */
   get isRefusing(): boolean {
     return this.#isRefusing
   }
@@ -195,7 +195,7 @@ export class DeadLetters {
     return this.#room.isFull
   }
 
-  /** What the letters in the queue take, as an estimate; null when the broker has not told how many there are. */
+  /** Estimated bytes of the letters in the queue; null while the broker has not said how many there are. */
   get bytes(): number | null {
     return this.#room.bytes
   }
@@ -204,9 +204,12 @@ export class DeadLetters {
   async depths(queues: Queues): Promise<QueueDepths | null> {
     const { session } = this.#connection
     if (session === undefined) return null
-    const depths = await depthsOf(session.connection, queues, error => this.#onSilent(session, error))
-    if (depths === null || depths.dead === null) return depths
-    return { ...depths, dead: depths.dead + this.#room.inHand }
+    return depthsOf(session.connection, queues, error => this.#onSilent(session, error))
+  }
+
+  /** Letters taken from the queue to estimate their size. */
+  get inHand(): number {
+    return this.#room.inHand
   }
 
   isConnected(): boolean {
@@ -233,7 +236,7 @@ export class DeadLetters {
     })
   }
 
-  // Now: in a moment amqplib tells each of them that the channel is closed, and none is in flight any more.
+  // Must run now: amqplib is about to fail all letters of the closed channel, and then none is in flight any more.
   #noteSuspects(session: PublisherSession): void {
     if (session.suspects.length === 0) session.suspects = [...session.inFlight]
   }
@@ -243,7 +246,7 @@ export class DeadLetters {
     for (const waiting of this.#waiting.unsent) {
       if (inFlight.size >= MAX_IN_FLIGHT || session !== this.#connection.session || session.isRefused) return
       const isAlone = waiting.suspicions > 0
-      // Those that are not suspected go first; then one at a time.
+      // Letters that are not suspected go first; then the suspects, one at a time.
       if (isAlone && inFlight.size > 0) continue
       this.#waiting.unsent.delete(waiting)
       this.#publish(session, waiting)
@@ -266,8 +269,8 @@ export class DeadLetters {
       })
       session.inFlight.add(waiting)
     } catch (error) {
-      // The channel has just ended: the next session sends whatever waits. Anything else is what the message said of
-      // itself, which amqplib cannot write.
+      // `IllegalOperationError`: the channel has just ended, and the next session sends what waits. Any other error: amqplib
+      // cannot encode the properties of the message.
       if (error instanceof IllegalOperationError || waiting.suspicions > 1) return
       waiting.suspicions = 2
       this.#log.warn({ error: describeError(error) }, 'view.properties_left_out')
@@ -277,7 +280,7 @@ export class DeadLetters {
 
   #suspect({ suspects }: PublisherSession): void {
     for (const waiting of suspects) {
-      // It was sent alone, and bare.
+      // It was sent alone, and without properties.
       if (waiting.suspicions > 1) this.#discard(waiting)
       else waiting.suspicions++
     }
@@ -297,7 +300,7 @@ export class DeadLetters {
   }
 
   async #retry(session: PublisherSession): Promise<void> {
-    // Told also where it is mended at once, as a queue that was deleted.
+    // Logs the refusal even if it is repaired at once, as for a deleted queue.
     this.#look()
     await this.#declare(session)
     await this.#renewChannel(session)
@@ -308,14 +311,14 @@ export class DeadLetters {
     const { session: current } = this.#connection
     for (const waiting of refused) if (!current?.inFlight.has(waiting)) this.#waiting.unsent.add(waiting)
     if (current === undefined) return
-    // It is blocked, so that no other channel could be opened.
+    // The connection is blocked, so no new channel could be opened.
     if (current.isRefused && !this.#isStopping) this.#retryLater(current)
     this.#sendOn(current)
   }
 
   /**
-   * A channel that once heard that a queue is full may never hear that it no longer is (3.10, where a policy goes), and one that
-   * was opened as a node died refuses everything.
+   * A channel may refuse letters for ever: on RabbitMQ 3.10 it may never learn that a queue is no longer full (after a policy is
+   * removed), and a channel that was opened as a node died refuses everything.
    */
   async #renewChannel(session: PublisherSession): Promise<void> {
     const { connection, channel: deaf } = session
@@ -323,20 +326,20 @@ export class DeadLetters {
       session.channel = await answered(connection.createConfirmChannel(), 'open a channel')
       session.isRefused = false
       this.#attend(session)
-      // What is still in flight on it fails, and is published again.
+      // Letters still in flight on the old channel fail, and are published again.
       await answered(deaf.close(), 'close a channel')
     } catch (error) {
-      // Anything else: the connection has just ended, and so has the session.
+      // Any other error: the connection has just ended, and so has the session.
       this.#onSilent(session, error)
     }
   }
 
-  /** A queue without a leader neither confirms nor refuses: without this nobody would know what its messages wait for. */
+  /** A queue without a leader neither confirms nor refuses. Without this check nothing would tell why its messages wait. */
   #look(): void {
     const now = performance.now()
     this.#discarded.tellSometimes()
     this.#lookForRoom()
-    // Without a connection `broker.lost` says it.
+    // Without a connection, `broker.lost` was logged.
     const waiting = this.isConnected() ? this.#waiting.all() : []
     const isUnanswered = (each: Waiting, forMs: number) =>
       !this.#waiting.refused.has(each) &&
@@ -353,7 +356,7 @@ export class DeadLetters {
     this.#lookForLate(refused)
   }
 
-  /** Gives up a connection on which nothing comes of what was sent. */
+  /** Gives up a connection that answers nothing, or only refuses. */
   #lookForLate(refused: readonly Waiting[]): void {
     const { session } = this.#connection
     if (session === undefined || session.isBlocked) return
@@ -364,18 +367,18 @@ export class DeadLetters {
       session.end(new Unanswered(`the broker has not confirmed anything for ${CONFIRM_MS} ms`))
       return
     }
-    // A node that is cut off from the others refuses whatever it is sent, and knows of no majority that would take it.
+    // A node that is cut off from the others has no majority, so it refuses everything.
     const isInVain =
       session.startedMs < now - NEXT_NODE_MS && refused.some(each => each.refusedAtMs! < now - NEXT_NODE_MS)
-    if (isInVain && this.#nodes > 1) session.end(new Error(`${DEAD_QUEUE} refuses what it is sent`))
+    if (isInVain && this.#nodes > 1) session.end(new Error(`${DEAD_QUEUE} refuses the messages sent to it`))
   }
 
-  /** Unless the broker has said why it does not answer. */
+  /** Ends the session, unless the connection is blocked: then the silence is expected. */
   #onSilent(session: PublisherSession, error: unknown): void {
     if (error instanceof Unanswered && !session.isBlocked) session.end(error)
   }
 
-  /** The time for which it was blocked does not count. */
+  /** The time while the connection was blocked does not count. */
   #onUnblocked(session: PublisherSession): void {
     session.isBlocked = false
     for (const waiting of session.inFlight) waiting.sentAtMs = performance.now()
@@ -404,7 +407,7 @@ export class DeadLetters {
     this.#waiting.settle(waiting)
   }
 
-  /** A return comes before the confirm of the same letter. Of two with one id, the one that was sent first comes first. */
+  /** A return comes before the confirm of the same letter. Of two letters with one id, the one sent first is returned first. */
   #onReturn({ inFlight }: PublisherSession, id: unknown): void {
     for (const waiting of inFlight) {
       if (waiting.id !== id || waiting.isReturned) continue

@@ -1,4 +1,4 @@
-/** A connection to `postviews.dead`, and its messages a window at a time. */
+/** A connection to `postviews.dead` that reads its messages in windows. */
 
 import { DEAD_QUEUE, declareTopology, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import { brokerUrl, openConnection } from '@postviews/client/src/link.ts'
@@ -9,25 +9,25 @@ import { isStream, returnAll, settleOnQueue } from './queues.ts'
 
 const SETUP_TIMEOUT_MS = 20_000
 const HEARTBEAT_SECONDS = 10
-/** Large enough that a round trip is shared by many; small enough to be held, with bodies of up to 1 MiB. */
+/** Large enough to share a round trip among many messages; small enough for memory, with bodies of up to 1 MiB. */
 const WINDOW_MESSAGES = 100
-/** Without a message for so long the broker is asked whether there are any. */
+/** After this time without a message, the broker is asked whether there are any. */
 const QUIET_MS = 500
 const NOTHING_COMES_MS = 10_000
 const CLOSE_MS = 2_000
 
-/** Begun on one node, it may have to begin anew on another: what it has acknowledged is then gone from the queue. */
+/** May run again on another node when one is lost: messages that it acknowledged before are then gone from the queue. */
 type Work<T> = (channel: Channel, connection: ChannelModel) => Promise<T>
 
-/** `lost`: the node went away, or does not answer; another may do. */
+/** `lost`: the node went away or does not answer; another node may. */
 type Outcome<T> = { result: T } | { lost: Error }
 
 /**
- * Does the work on a channel of a connection of its own. What was delivered on it and not acknowledged goes back. Where the node
- * of a cluster is lost, the work begins anew on the next, until each was lost in turn.
+ * Runs the work on a connection and channel of its own. Messages that it does not acknowledge return to the queue. If a node of
+ * a cluster is lost, the work starts again on the next, until every node was lost.
  *
- * @param cut aborted when nothing is to be waited for any more, whatever the work is at
- * @throws what the work throws, once what it acknowledged has arrived; the reason of `cut`
+ * @param cut aborted to stop waiting at once, at whatever step the work is
+ * @throws what the work throws, once its acknowledgements have arrived; the reason of `cut`
  */
 export async function onDeadQueue<T>(
   amqpUrls: readonly string[],
@@ -36,7 +36,7 @@ export async function onDeadQueue<T>(
 ): Promise<T> {
   const socket = new AbortController()
   const cutOff = Promise.withResolvers<never>()
-  // It is heard of where something waits for it.
+  // A rejection that nothing awaits yet must not be unhandled.
   cutOff.promise.catch(() => {})
   const onCut = () => cutOff.reject(cut?.reason)
   if (cut?.aborted) onCut()
@@ -75,7 +75,7 @@ async function workOnDeadQueue<T>(amqpUrl: string, work: Work<T>, socket: AbortS
   const { connection, lost } = opened
   readAnyProperties(connection)
   const done = workOnChannel(connection, work).then(result => ({ result }))
-  // Behind a connection that is lost it fails once more.
+  // When the connection is lost it fails too, and nothing awaits it any more.
   done.catch(() => {})
   try {
     return await Promise.race([done, lost.then(error => ({ lost: error }))])
@@ -83,7 +83,7 @@ async function workOnDeadQueue<T>(amqpUrl: string, work: Work<T>, socket: AbortS
     if (error instanceof Unanswered) return { lost: error }
     throw error
   } finally {
-    // Of one that is lost, the reason is told already, and one that does not answer is not waited for.
+    // The reason of a lost connection is known already; a connection that does not answer is not waited for.
     await answered(connection.close(), 'close', CLOSE_MS).catch(() => {})
   }
 }
@@ -108,11 +108,11 @@ async function workOnChannel<T>(connection: ChannelModel, work: Work<T>): Promis
     isOver ||= error instanceof Unanswered
     throw error
   } finally {
-    // Work that was interrupted has acknowledged something as well. And a queue without a majority, which says that it is empty,
-    // is found out here.
+    // Interrupted work has acknowledged messages, too. This also detects a queue without a majority, which reports that it is
+    // empty.
     if (!isOver) {
       await answered(settleOnQueue(channel, DEAD_QUEUE), `settle ${DEAD_QUEUE}`)
-      // Returned by a closed channel, they would count against a delivery limit from RabbitMQ 4.3 on (`returnAll`).
+      // From RabbitMQ 4.3 on, messages returned by a closed channel would count against a delivery limit (`returnAll`).
       returnAll(channel)
       await answered(channel.close(), 'close a channel')
     }
@@ -121,28 +121,28 @@ async function workOnChannel<T>(connection: ChannelModel, work: Work<T>): Promis
 
 export interface Window {
   messages: ConsumeMessage[]
-  /** How many were handed over so far, these included, of how many there were at the beginning. */
+  /** How many messages were handed over so far, these included; `total`: how many there were at the beginning. */
   seen: number
   total: number
 }
 
-/** The messages that are there at the beginning, oldest first as a rule; the next window is asked for after each. */
+/** The messages that are there at the beginning, usually oldest first. Each window is fetched after the last was handled. */
 export async function* windowsOf(channel: Channel): AsyncGenerator<Window> {
   const total = await countIn(channel)
   const arrived: ConsumeMessage[] = []
   for (let seen = 0; seen < total; ) {
     const size = Math.min(WINDOW_MESSAGES, total - seen)
-    // Each window is a consumer of its own: what an earlier one left unacknowledged does not count against its prefetch.
+    // Each window has its own consumer: messages that an earlier one left unacknowledged do not count against its prefetch.
     const consumer = await startConsumer(channel, size, arrived)
     try {
       await consumer.until(size)
       const messages = arrived.splice(0, size)
-      // Somebody else has taken the others.
+      // Another consumer has taken the others.
       if (messages.length === 0) return
       seen += messages.length
       yield { messages, seen, total }
     } finally {
-      // Only now: it takes its turn after the acknowledgements (see `settleOnQueue`).
+      // Only now, so that the queue handles it after the acknowledgements (see `settleOnQueue`).
       await consumer.end()
     }
   }
@@ -152,7 +152,7 @@ async function countIn(channel: Channel): Promise<number> {
   return (await answered(channel.checkQueue(DEAD_QUEUE), `look at ${DEAD_QUEUE}`)).messageCount
 }
 
-/** `arrived` takes what is delivered: what is acknowledged makes room for more. */
+/** `arrived` collects the deliveries. Acknowledging a message makes room for another. */
 async function startConsumer(channel: Channel, prefetch: number, arrived: ConsumeMessage[]) {
   let wake = () => {}
   await answered(channel.prefetch(prefetch), 'set the prefetch')
@@ -170,7 +170,7 @@ async function startConsumer(channel: Channel, prefetch: number, arrived: Consum
       }
     })
   return {
-    /** Waits for so many, or until there are no more. @throws {Error} when the broker hands none out, though there are */
+    /** Waits for `size` messages, or until the queue is empty. @throws {Error} when the broker delivers none of those left */
     async until(size: number): Promise<void> {
       for (let quietMs = 0; arrived.length < size; ) {
         if (quietMs >= NOTHING_COMES_MS) throw new Error(`the broker delivers nothing from ${DEAD_QUEUE}`)

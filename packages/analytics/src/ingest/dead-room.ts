@@ -1,4 +1,4 @@
-/** How much room `DEAD_MAX_BYTES` leaves in `postviews.dead`, for the one who publishes there. */
+/** Tells the publisher of dead letters how much room `DEAD_MAX_BYTES` leaves in `postviews.dead`. */
 
 import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
 import type { Channel, ChannelModel } from 'amqplib'
@@ -8,9 +8,9 @@ import { addTo, DeadSize, type Sizes } from './dead-size.ts'
 import { propertiesOf } from './properties.ts'
 import { returnAll } from './queues.ts'
 
-/** The broker is asked how many letters there are: at least so often, and more often while they come or find no room. */
+/** How often the broker is asked for the number of letters; more often while letters arrive, or find no room. */
 const COUNT_MS = 5_000
-/** After so large a part of `DEAD_MAX_BYTES`: letters of other processes come as fast. */
+/** The broker is also asked after this part of `DEAD_MAX_BYTES` was published: other processes publish as fast. */
 const COUNT_AFTER_PART = 1 / 50
 const ANSWER_MS = 3_000
 const SAMPLE_AGAIN_MS = 60_000
@@ -36,7 +36,7 @@ export class DeadRoom {
     this.#maxBytes = maxBytes
   }
 
-  /** What the letters in the queue take, as an estimate; null when the broker has not told how many there are. */
+  /** Estimated bytes of the letters in the queue; null while the broker has not said how many there are. */
   get bytes(): number | null {
     return this.#size.bytes
   }
@@ -52,9 +52,9 @@ export class DeadRoom {
   }
 
   /**
-   * One that is too large for what is left does not keep out those that are not.
+   * A letter that is too large for the room left does not keep out smaller ones.
    *
-   * @param waitingBytes of letters that had room, and are not in the queue yet
+   * @param waitingBytes bytes of letters that found room and are not in the queue yet
    */
   isFor(bytes: number, waitingBytes: number): boolean {
     if ((this.#size.bytes ?? 0) + waitingBytes + bytes <= this.#maxBytes) return true
@@ -62,7 +62,7 @@ export class DeadRoom {
     return false
   }
 
-  /** A letter is in the queue. */
+  /** Counts a letter that is now in the queue. */
   take(bytes: number): void {
     this.#size.add(bytes)
     this.#uncountedBytes += bytes
@@ -71,8 +71,8 @@ export class DeadRoom {
   /**
    * Asks the broker, if it is time to. Never rejects.
    *
-   * @param inFlight letters that it may count before they are confirmed
-   * @param onSilent told later, where the broker does not answer at all
+   * @param inFlight letters that the broker may count before it confirms them
+   * @param onSilent called later, if the broker does not answer at all
    */
   async look(
     connection: ChannelModel,
@@ -90,7 +90,7 @@ export class DeadRoom {
     try {
       await Promise.race([this.#ask(connection, inFlight, onSilent), late])
     } catch {
-      // The queue has no leader, or the connection has just ended: what was known holds until the broker is asked again.
+      // The queue has no leader, or the connection has just ended: the last count holds until the next question.
     } finally {
       this.#isAsking = false
     }
@@ -104,12 +104,12 @@ export class DeadRoom {
     this.#askedMs = performance.now()
     this.#uncountedBytes = 0
     const { messages: least } = this.#size
-    const counting = answered(countDead(connection), `how many messages are in ${DEAD_QUEUE}`)
+    const counting = answered(countDead(connection), `count the messages in ${DEAD_QUEUE}`)
     counting.catch(onSilent)
     const count = await counting
     if (count === null) return
     this.#size.counted(count, least, inFlight())
-    // Where nothing tells how large they are, some are looked at; not while a command is at them, which would miss those.
+    // If the sizes are unknown, some letters are looked at; but not while a command holds letters, which would be missed.
     const isSteady = count === this.#lastCount
     this.#lastCount = count
     const isInDoubt = this.#size.isGuess || (this.isFull && this.#size.isTakenFrom && isSteady)
@@ -135,7 +135,7 @@ export class DeadRoom {
       }
       return sample
     } finally {
-      // Everything goes back, also where the broker delivers no more; of a channel that is lost it is back already.
+      // All messages go back, even if the broker delivers no more; those of a lost channel are back already.
       await giveBack(channel).catch(() => {})
       this.#inHand = 0
     }
@@ -147,13 +147,13 @@ async function giveBack(channel: Channel): Promise<void> {
   await answered(channel.close(), 'close a channel')
 }
 
-/** How many dead letters the broker counts; null where it may not be asked: the queue is somebody's exclusively, say. */
+/** How many dead letters the broker counts; null if it refuses to tell: the queue may be exclusive to a connection. */
 export async function countDead(connection: ChannelModel): Promise<number | null> {
   const channel = await connection.createChannel()
-  // The check's own rejection tells; without a listener the event would end the process.
+  // `checkQueue` rejects with the error; without a listener the event would end the process.
   channel.on('error', () => {})
   const answer = await channel.checkQueue(DEAD_QUEUE).catch(() => null)
-  // A check that is refused has closed the channel.
+  // The broker closes the channel when it refuses the check.
   if (answer !== null) await channel.close()
   return answer?.messageCount ?? null
 }

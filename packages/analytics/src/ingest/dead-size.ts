@@ -1,4 +1,4 @@
-/** How many bytes the dead letters take, bodies and headers. The broker tells how many messages there are, and no more. */
+/** Estimates how many bytes the dead letters take, bodies and headers: the broker tells only the number of messages. */
 
 /** Some messages, and the bytes they take. */
 export interface Sizes {
@@ -6,27 +6,27 @@ export interface Sizes {
   bytes: number
 }
 
-/** Of messages whose size nobody has told yet. */
+/** Assumed for a message while no size is known. */
 const USUAL_BYTES = 1_024
-/** So many of a process's own letters tell the mean of what others published meanwhile. */
+/** This many letters of this process make a window. Letters of others are assumed to have its mean size. */
 const WINDOW_MESSAGES = 500
-/** What the window before them counts for: the first few alone would tell too little. */
+/** The weight of the previous window: the first few letters of a window alone would be a poor mean. */
 const PRIOR_MESSAGES = 50
-/** A command that looks at messages has them in hand for no longer. */
+/** A command that looks at messages does not hold them for longer. */
 const MAY_COME_BACK_MS = 600_000
 
 /**
- * Follows the broker's count, and knows the size of each letter of this process to the byte. Letters of other processes
- * take the mean of this one's letters of that time: all consume from the same queues. What somebody takes out takes the mean
- * of all that is there, and if it comes back (a command had only looked at it), what it was taken for.
+ * Follows the broker's count, and knows the exact size of each letter of this process. Letters of other processes are
+ * assumed to have the mean size of this one's letters at that time: all consume from the same queues. Letters taken out are
+ * assumed to have the mean size of all, also if they come back (a command had only looked at them).
  */
 export class DeadSize {
   readonly #nowMs: () => number
   /** Null before the broker has told a count. */
   #messages: number | null = null
-  /** Of all of them but `#others`. */
+  /** Bytes of all messages except `#others`. */
   #bytes = 0
-  /** Letters of other processes since the window began: each takes the mean of the window. */
+  /** Letters of other processes since the window began: each is assumed to have its mean size. */
   #others = 0
   #window: Sizes = { messages: 0, bytes: 0 }
   #prior: Sizes = { messages: 0, bytes: 0 }
@@ -42,22 +42,22 @@ export class DeadSize {
     return this.#messages === null ? null : Math.round(this.#bytes + this.#othersBytes())
   }
 
-  /** As far as is known: what the broker counted, and what this process has added since. Null before it has counted. */
+  /** The last count of the broker plus the letters that this process has added since; null before the first count. */
   get messages(): number | null {
     return this.#messages
   }
 
-  /** Whether there are messages of whose size nothing at all is known. */
+  /** Whether there are messages about whose size nothing is known. */
   get isGuess(): boolean {
     return this.#others > 0 && this.#mean() === null
   }
 
-  /** Whether somebody took some out, and left others: were they the small ones, or the large? */
+  /** Whether somebody took out some messages and left others: it is unknown whether those were small or large ones. */
   get isTakenFrom(): boolean {
     return this.#gone.messages > 0 && this.#messages !== 0
   }
 
-  /** A letter of this process is there. */
+  /** Counts a letter of this process that is in the queue. */
   add(bytes: number): void {
     addTo(this.#window, 1, bytes)
     if (this.#messages === null) return
@@ -67,10 +67,10 @@ export class DeadSize {
   }
 
   /**
-   * The broker has counted the messages.
+   * Takes over the broker's count of the messages.
    *
-   * @param least what `messages` was when it was asked
-   * @param inFlight letters of this process that it may have counted, though they are not confirmed yet
+   * @param least the value of `messages` when the broker was asked
+   * @param inFlight letters of this process that the broker may have counted before confirming them
    */
   counted(count: number, least: number | null, inFlight: number): void {
     this.#messages ??= 0
@@ -79,7 +79,7 @@ export class DeadSize {
     else this.#addOthers(Math.max(0, count - this.#messages - inFlight))
   }
 
-  /** Some of the messages were looked at: the others are taken to be like them. */
+  /** Takes over a sample of the messages: the others are assumed to be like it. */
   sampled({ messages, bytes }: Sizes): void {
     if (this.#messages === null || messages === 0) return
     this.#settle()
@@ -107,7 +107,7 @@ export class DeadSize {
     this.#gone.sinceMs = this.#nowMs()
   }
 
-  /** The window is over: what others published in it is counted for good. */
+  /** Ends the window: the size assumed for letters of others in it becomes final. */
   #settle(): void {
     this.#bytes += this.#othersBytes()
     this.#others = 0
@@ -121,7 +121,7 @@ export class DeadSize {
     return this.#others === 0 ? 0 : this.#others * (this.#mean() ?? USUAL_BYTES)
   }
 
-  /** Of a letter of another process; null where nothing tells. */
+  /** The mean size of a letter of another process; null if unknown. */
   #mean(): number | null {
     const messages = this.#window.messages + this.#prior.messages
     if (messages > 0) return (this.#window.bytes + this.#prior.bytes) / messages
@@ -130,7 +130,7 @@ export class DeadSize {
   }
 }
 
-/** What some of the messages take, each being like the others. */
+/** Bytes of `some` of the messages, at their mean size. */
 function share({ messages, bytes }: Sizes, some: number): number {
   return some === 0 ? 0 : (bytes / messages) * some
 }

@@ -1,17 +1,17 @@
 /**
- * The dead letters in `postviews.dead`, for the person who decides: listed without being consumed, replayed after a fix,
- * purged. Among them may be what the broker itself dead-lettered at a delivery limit, and what another hand put there.
+ * Lists the dead letters in `postviews.dead` without removing them, replays them after a fix, and purges them. The queue may
+ * also hold messages that the broker itself dead-lettered at a delivery limit, and messages of other programs.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cut as cutText, decodeMessage, INVALID_REASONS, VIEWS_QUEUE } from '@postviews/client/src/index.ts'
 import type { ChannelModel, Message } from 'amqplib'
+import type { DeadReason } from '../dead-reason.ts'
 import { describeError } from '../log.ts'
 import type { Progress } from '../store/store.ts'
 import { zoneTime } from '../store/zone-rules.ts'
 import { answered } from './answer.ts'
 import { carryOver, OWN_HEADERS } from './carry-over.ts'
-import type { DeadReason } from './dead-letter.ts'
 import { onDeadQueue, windowsOf } from './dead-queue.ts'
 import { type Fields, type FieldValue, plain, propertiesOf } from './properties.ts'
 
@@ -26,27 +26,27 @@ export const DEAD_REASONS = {
   unknown: 'it has no reason, so it is not from this service',
 } as const satisfies Record<DeadReason, string> & Record<string, string>
 
-/** A message in `postviews.dead`. What of it cannot be read is null. */
+/** A message in `postviews.dead`. A part that cannot be read is null. */
 export interface DeadMessage {
   setAsideId: string | null
   /** One of `DEAD_REASONS`, as a rule: a broker of another version may know more. */
   reason: string
-  /** ISO 8601; null when nobody said. */
+  /** ISO 8601; null when unknown. */
   setAsideAt: string | null
   sourceQueue: string | null
   /** Its place in the array it came in; null when it is the whole message. */
   index: number | null
   messageId: string | null
-  /** Which properties of its message it does not have, because they could not be written again. */
+  /** Properties of its message that it lacks, because they could not be written again. */
   leftOut: string[]
   /** May hold personal data. */
   body: Buffer
 }
 
 export interface ReplayOptions {
-  /** Only messages that are dead letters for one of these; all by default. */
+  /** Only dead letters with one of these reasons; all by default. */
   reasons?: readonly string[]
-  /** Views that are older than this stay: they would only come back. */
+  /** Older views stay: they would only become dead letters again. */
   maxAgeSeconds: number
 }
 
@@ -55,19 +55,19 @@ export interface Replayed {
   replayed: number
   /** Messages that stay dead letters. */
   left: number
-  /** Those of them that were wanted, and would only come back. */
+  /** Messages among `left` that match the reasons and are too old. */
   tooOld: number
-  /** Those of them that were wanted, and could not be sent. */
+  /** Messages among `left` that match the reasons and could not be sent. */
   failed: number
 }
 
-/** Another hand may give each message a reason of its own: what is beyond these counts as `unknown`. */
+/** Another program may give every message its own reason; reasons beyond this number count as `unknown`. */
 const MAX_REASONS = 1_000
 const MAX_REASON_CHARACTERS = 200
 
 /**
- * How work on dead letters is followed, and ended: by a `progress` that throws, or, where nothing moves on, by a `cut` that
- * is aborted. What was done up to then stays done.
+ * How a caller follows work on dead letters, and ends it: a `progress` that throws ends it at the next step, a `cut` that is
+ * aborted ends it at once. What was done before stays done.
  */
 export interface Followed {
   progress?: Progress
@@ -75,8 +75,8 @@ export interface Followed {
 }
 
 /**
- * Looks at all messages and hands over the first `limit`. All stay in the queue, though those that came first may then
- * come after others. Returns how many there are for each reason.
+ * Looks at all messages and hands over the first `limit`. All stay in the queue, but their order may change. Returns how
+ * many there are for each reason.
  */
 export function listDead(
   amqpUrls: readonly string[],
@@ -105,8 +105,8 @@ export function listDead(
 }
 
 /**
- * Publishes each message to our own queue again and takes it out of `postviews.dead` once that is confirmed. A crash
- * in between replays it twice: an event with an id still counts once. What cannot be sent stays, and the rest go on.
+ * Publishes each message to our own queue again, and removes it from `postviews.dead` once that is confirmed. A crash in
+ * between replays it twice; an event with an id still counts once. A message that cannot be sent stays, and the rest go on.
  */
 export function replayDead(
   amqpUrls: readonly string[],
@@ -139,7 +139,9 @@ export function replayDead(
   })
 }
 
-/** Removes messages for good: those of before `before` (Unix milliseconds), or all of one reason, or all. */
+/**
+ * Removes messages permanently: those older than `before` (Unix milliseconds) and of one of `reasons`; both are optional.
+ */
 export function purgeDead(
   amqpUrls: readonly string[],
   { before, reasons }: { before?: number; reasons?: readonly string[] },
@@ -161,13 +163,13 @@ export function purgeDead(
   })
 }
 
-/** What comes after so many messages that are young, and have no priority, is young as well. */
+/** After this many young messages without a priority, all that follow are young as well. */
 const MOST_YOUNG = 200
 
 /**
- * Retention: removes messages of before `before` (Unix milliseconds) from the head of the queue, where the oldest are, and
- * looks no further than it must; `isWhole` looks at all. That finds those that the broker dead-lettered with a priority, and
- * puts last. `onHeld` tells how many of those that stay are in hand, and not in the broker's count.
+ * Retention: removes messages older than `before` (Unix milliseconds) from the head of the queue, where the oldest are, and
+ * stops as soon as it can. With `isWhole` it looks at all, and so finds messages that the broker dead-lettered with a
+ * priority, and puts last. `onHeld` is told how many remaining messages are in hand, and so not in the broker's count.
  */
 export function purgeOldDead(
   amqpUrls: readonly string[],
@@ -187,7 +189,7 @@ export function purgeOldDead(
           purged++
         } else {
           kept++
-          // Nothing follows for those behind one whose age is unknown, or one that its priority has put before older ones.
+          // A message of unknown age, or one that its priority puts before older ones, says nothing about those behind it.
           if (time >= before && propertiesOf(message).priority === undefined) young++
         }
       }
@@ -203,7 +205,7 @@ function timeOf({ setAsideAt }: DeadMessage): number {
   return Date.parse(setAsideAt ?? '')
 }
 
-/** Whether nothing but its age keeps it from being counted. */
+/** Whether only its age keeps it from being counted. */
 function isTooOld(message: Message, maxAgeSeconds: number): boolean {
   const receivedAt = Date.now() / 1_000
   const { views, invalid } = decodeMessage(message.content, propertiesOf(message), {
@@ -211,7 +213,7 @@ function isTooOld(message: Message, maxAgeSeconds: number): boolean {
     maxAgeSeconds,
     zoneTime,
   })
-  // Of an array that the broker dead-lettered whole, the views that are not too old count.
+  // If the broker dead-lettered a whole array, its views that are not too old still count.
   return views.length === 0 && invalid.some(({ reason }) => reason === 'too_old')
 }
 
@@ -219,7 +221,7 @@ const ANSWER_MS = 30_000
 const CLOSE_MS = 5_000
 const MAX_HEADER_BYTES = 40 * 1_024
 
-/** What the broker adds to a message on its way; from a publisher it means something else, or nothing. */
+/** Headers that the broker adds to a message. From a publisher they mean something else, or nothing. */
 const BROKER_HEADERS = [
   'x-death',
   'x-first-death-exchange',
@@ -231,7 +233,7 @@ const BROKER_HEADERS = [
   'x-opt-deaths',
 ]
 
-/** Why each message was not taken; null where it was. */
+/** For each message, why the broker did not take it; null if it did. */
 async function publishAgain(
   connection: ChannelModel,
   messages: readonly Message[],
@@ -239,7 +241,7 @@ async function publishAgain(
   const outcomes = new Map<Message, string | null>()
   if (messages.length === 0) return outcomes
   let refusal = await publishOn(connection, messages, outcomes)
-  // The broker closes the channel on a message that it does not take, and does not say which: each has one of its own then.
+  // When the broker refuses a message, it closes the channel and does not say which it was. So each gets its own channel.
   for (const message of messages) {
     if (outcomes.has(message)) continue
     refusal = await publishOn(connection, [message], outcomes)
@@ -248,7 +250,7 @@ async function publishAgain(
   return outcomes
 }
 
-/** Tells of each message that was answered; returns why the channel was closed, where it was. */
+/** Records the outcome of each message that was answered. Returns why the channel was closed, if it was. */
 async function publishOn(
   connection: ChannelModel,
   messages: readonly Message[],
@@ -259,7 +261,7 @@ async function publishOn(
   channel.on('error', (error: Error) => {
     end.refusal = error
   })
-  // A return says nothing of which message it is, but its body: those of one body go the same way.
+  // A return identifies its message only by the body; messages with the same body share an outcome.
   channel.on('return', ({ content }: Message) => {
     const returned = messages.find(message => !outcomes.has(message) && message.content.equals(content))
     if (returned !== undefined) outcomes.set(returned, `${VIEWS_QUEUE} is gone`)
@@ -316,7 +318,7 @@ function toDeadMessage(message: Message): DeadMessage {
   }
 }
 
-/** When the broker dead-lettered a message, by its own account: the latest entry comes first. */
+/** When the broker dead-lettered a message, from its `x-death` header: the latest entry comes first. */
 function deadLetteredAt(deaths: FieldValue | undefined): string | null {
   const [latest] = Array.isArray(deaths) ? deaths : []
   if (typeof latest !== 'object' || latest === null || !('time' in latest)) return null
@@ -329,7 +331,7 @@ function plainOf(fields: Fields, name: string): unknown {
   return value === undefined ? undefined : plain(value)
 }
 
-/** Null for what is no time, or one that no Date can be. */
+/** Null if it is not a time, or beyond what a Date can hold. */
 function isoTime(unixMs: number): string | null {
   const date = new Date(unixMs)
   return Number.isNaN(date.getTime()) ? null : date.toISOString()

@@ -12,7 +12,7 @@ const TIMEOUT_MS = 2_500
 /**
  * Null when the broker does not say: it is away, or a queue is gone.
  *
- * @param onSilent told later, when there is no answer at all
+ * @param onSilent called later, if there is no answer at all
  */
 export async function depthsOf(
   connection: ChannelModel,
@@ -20,21 +20,21 @@ export async function depthsOf(
   onSilent: (error: Unanswered) => void,
 ): Promise<QueueDepths | null> {
   const late = new Promise<null>(resolve => setTimeout(resolve, TIMEOUT_MS, null).unref())
-  const asked = answered(ask(connection, queues), 'how many messages wait')
+  const asked = answered(ask(connection, queues), 'count the waiting messages')
   asked.catch(error => {
     if (error instanceof Unanswered) onSilent(error)
   })
   try {
     return await Promise.race([asked, late])
   } catch {
-    // Whatever it is, it will be asked again in a moment; unknown is the answer until then.
+    // Whatever the error is, the depths are unknown until the next question, in a moment.
     return null
   }
 }
 
 async function ask(connection: ChannelModel, { consumed }: Queues): Promise<QueueDepths> {
   const channel = await connection.createChannel()
-  // The check's own rejection tells; without a listener the event would end the process.
+  // `checkQueue` rejects with the error; without a listener the event would end the process.
   channel.on('error', () => {})
   const queues: Record<string, number> = {}
   for (const queue of consumed) queues[queue] = (await channel.checkQueue(queue)).messageCount
@@ -74,7 +74,7 @@ export class BrokerWatch implements BrokerHealth {
     if (session === undefined) return null
     if (performance.now() - session.lookedAtMs > LOOK_AGAIN_MS) {
       session.lookedAtMs = performance.now()
-      // Where it fails, the depths are not to be had either.
+      // If this fails, the question for the depths fails, too.
       session.queues = await lookAtQueues(session.connection).catch(() => session.queues)
     }
     return depthsOf(session.connection, session.queues, session.end)

@@ -1,9 +1,10 @@
 /** Dead letters that could not be kept: counted at once, and logged together once a minute. */
 
 import { DEAD_QUEUE } from '@postviews/client/src/index.ts'
+import type { DeadReason } from '../dead-reason.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import type { DeadLetter, DeadReason } from './dead-letter.ts'
+import type { DeadLetter } from './dead-letter.ts'
 
 /** Why: `postviews.dead` refuses the letter, or there is no room within `DEAD_MAX_BYTES`. */
 export type Discarded = 'refused' | 'full'

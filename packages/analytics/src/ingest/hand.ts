@@ -1,23 +1,23 @@
-import type { Delivery } from './batch.ts'
+import { type Delivery, eventsOf } from './batch.ts'
 import type { Prefetch } from './prefetch.ts'
 
 export interface HandOptions {
   batchEvents: number
   batchMessages: number
-  /** So long the first delivery of a batch waits for others. */
+  /** How long the first delivery of a batch waits for others. */
   batchWaitMs: number
   /** The broker delivers no more than this before something is acknowledged. */
   prefetch: Prefetch
-  /** Nothing more is delivered, or what is in hand will be delivered again. */
+  /** Whether nothing more is delivered, or the broker will deliver again what is in hand. */
   isOver(): boolean
 }
 
-/** What a session was delivered and has in no batch yet, in the order of its tags; given out a batch's worth at a time. */
+/** Deliveries of a session that are in no batch yet, in the order of their tags. `take` hands out one batch at a time. */
 export class Hand {
   readonly #options: HandOptions
   #deliveries: Delivery[] = []
   #events = 0
-  /** To be called when something has changed that a waiting `take` looks at. */
+  /** Must be called when something changes that a waiting `take` depends on. */
   wake: () => void = () => {}
 
   constructor(options: HandOptions) {
@@ -34,7 +34,7 @@ export class Hand {
     this.wake()
   }
 
-  /** Waits until there is a batch's worth, or the first delivery has waited long enough; empty when there is no more. */
+  /** Waits until a batch is full, or its first delivery has waited long enough. Empty when no more will come. */
   async take(): Promise<Delivery[]> {
     const { batchEvents, batchMessages, batchWaitMs } = this.#options
     const isEmpty = () => this.#deliveries.length === 0
@@ -71,8 +71,4 @@ export class Hand {
       }
     })
   }
-}
-
-function eventsOf({ views, invalid }: Delivery): number {
-  return views.length + invalid.length
 }

@@ -5,15 +5,15 @@ const MAX_BYTES = 16 * 1_048_576
 const LEAST_MESSAGES = 10
 
 /**
- * Messages hold one event or a thousand, so their number bounds nothing until their size is known: it begins small
- * and follows what arrives.
+ * A message may hold one event or a thousand, so a number of messages bounds nothing until their size is known.
+ * The number begins small and follows what arrives.
  */
 export class Prefetch {
   readonly #batchEvents: number
   readonly #batchMessages: number
   #messages = LEAST_MESSAGES
 
-  /** A batch holds at most so many events, and at most so many messages. */
+  /** The most events and the most messages of a batch. */
   constructor(batchEvents: number, batchMessages: number) {
     this.#batchEvents = batchEvents
     this.#batchMessages = batchMessages

@@ -1,9 +1,9 @@
 /**
- * What a message says of itself, its AMQP properties, read whatever they hold.
+ * Reads the AMQP properties of a message, whatever they hold.
  *
- * amqplib 2.3.1 closes the connection at a header it cannot read (a type it does not know, such as the `L` of py-amqp, or
- * tables nested too deep). The broker would then deliver the same message again, and the consumer would count nothing
- * else for ever. So the service reads content headers itself, and `readAnyProperties` puts that in amqplib's place.
+ * amqplib 2.3.1 closes the connection at a header it cannot read (an unknown type, such as the `L` of py-amqp, or tables
+ * nested too deep). The broker would then deliver the same message again, for ever, and the consumer would count nothing
+ * else. So the service reads content headers itself: `readAnyProperties` replaces that part of amqplib.
  *
  * Sources: AMQP 0-9-1, sections 4.2.5 and 4.2.6; https://www.rabbitmq.com/amqp-0-9-1-errata for the field types.
  */
@@ -12,13 +12,13 @@ import { isUtf8 } from 'node:buffer'
 import type { Readable } from 'node:stream'
 import type { ChannelModel, Message } from 'amqplib'
 
-/** Values that amqplib writes with just the type named, `{ '!': 'int64', value: 7n }`. */
+/** A value that amqplib writes with exactly the named type, `{ '!': 'int64', value: 7n }`. */
 export interface TypedValue {
   '!': string
   value: number | bigint | { places: number; digits: number }
 }
 
-/** A header's value, in the form in which amqplib writes it again. Bytes that are no UTF-8 are a Buffer. */
+/** A header's value, in the form that amqplib can write again. Bytes that are not UTF-8 are a Buffer. */
 export type FieldValue = string | boolean | null | Buffer | TypedValue | FieldValue[] | Fields
 
 /** Without a prototype: a header may have any name. */
@@ -31,14 +31,14 @@ export interface Headers {
   fields: Fields
   /** How many bytes each of the fields takes on the wire, its name included. */
   bytes: Map<string, number>
-  /** The names of those that cannot be read (`?` for a name that is none); a last `…` stands for all that follow. */
+  /** Names of unreadable fields (`?` if the name is unreadable, too); a last `…` stands for all that follow. */
   unread: string[]
 }
 
 /** Tables and arrays inside each other, the header table not counted. A header that goes deeper is unread. */
 export const MAX_DEPTH = 32
 
-/** The property list of a content header (flags, then values), which is read where it is asked for. */
+/** The property list of a content header (flags, then values). Each value is read when it is asked for. */
 export class Properties {
   /** To the byte as it was delivered. */
   readonly raw: Buffer
@@ -58,7 +58,7 @@ export class Properties {
     return value === undefined ? undefined : fitting(value.readBigUInt64BE())
   }
 
-  /** What of the headers takes part in reading an event. */
+  /** The headers that matter for decoding an event. */
   get headers(): { timestamp_in_ms?: unknown } {
     const stamped = this.allHeaders.fields['timestamp_in_ms']
     return stamped === undefined ? {} : { timestamp_in_ms: plain(stamped) }
@@ -79,7 +79,7 @@ export class Properties {
   }
 }
 
-/** Those of a message that came over a connection of `readAnyProperties`. */
+/** The properties of a message from a connection that `readAnyProperties` has set up. */
 export function propertiesOf({ properties }: Message): Properties {
   const own: unknown = properties
   if (own instanceof Properties) return own
@@ -108,10 +108,10 @@ type PropertyName = (typeof PROPERTIES)[number]
 
 export type ShortText = Exclude<PropertyName, 'headers' | 'deliveryMode' | 'priority' | 'timestamp'>
 
-/** The bytes of a property's value, without its length; undefined where it is not there, or the list ends before it. */
+/** The bytes of a property's value, without its length; undefined if it is absent, or the list ends before it. */
 function bytesOf(raw: Buffer, name: PropertyName): Buffer | undefined {
   const flags = raw.length < 2 ? 0 : raw.readUInt16BE(0)
-  // More flags follow, which AMQP 0-9-1 gives no meaning to.
+  // More flags follow, to which AMQP 0-9-1 gives no meaning.
   if ((flags & 1) === 1) return undefined
   const bit = PROPERTIES.indexOf(name)
   if ((flags & (0x8000 >> bit)) === 0) return undefined
@@ -142,12 +142,12 @@ function extentOf(raw: Buffer, at: number, name: PropertyName): { start: number;
   }
 }
 
-/** The text of bytes that are UTF-8; undefined for others, which no text can stand for. */
+/** UTF-8 bytes as text; undefined for other bytes. */
 export function textOf(bytes: Buffer | undefined): string | undefined {
   return bytes !== undefined && isUtf8(bytes) ? bytes.toString('utf8') : undefined
 }
 
-/** What a value is, without the type it had: a number where that is exact, else a bigint. */
+/** A value without its type: a number if that is exact, else a bigint. */
 export function plain(value: FieldValue): unknown {
   if (!isTyped(value)) return value
   return typeof value.value === 'bigint' ? fitting(value.value) : value.value
@@ -197,7 +197,7 @@ function readHeaders(table: Buffer | undefined): Headers {
 class FieldReader {
   readonly #table: Buffer
   at = 0
-  /** Where the next field begins cannot be told any more. */
+  /** It is unknown where the next field begins. */
   isLost = false
 
   constructor(table: Buffer) {
@@ -212,7 +212,7 @@ class FieldReader {
     const bytes = this.#take(this.#take(1)[0]!)
     const text = textOf(bytes)
     if (text !== undefined) return text
-    // Its value still has to be passed over, and a name that is no text cannot be written again.
+    // The reader must get past the value, too. Such a field is left out of a dead letter: no client can write its name.
     this.#skipValue()
     throw new Unreadable('a name that is not UTF-8')
   }
@@ -313,7 +313,7 @@ class FieldReader {
   }
 }
 
-/** What of amqplib 2.3.1's connection is used here: it hands over one frame after the other, and false when there is none. */
+/** The part of amqplib 2.3.1's connection used here. `recvFrame` returns the next frame; false if there is none. */
 interface FrameSource {
   stream: Readable
   rest: Buffer
@@ -337,7 +337,7 @@ export function readAnyProperties(model: ChannelModel): void {
   }
 }
 
-/** Whether a whole frame is at hand; reads on until it is. One that is too large is amqplib's to refuse. */
+/** Reads until a whole frame is buffered; false if none is there yet. amqplib itself refuses a frame that is too large. */
 function holdsFrame(source: FrameSource): boolean {
   for (;;) {
     const { rest, maxFrameSize } = source
@@ -352,7 +352,7 @@ function holdsFrame(source: FrameSource): boolean {
   }
 }
 
-/** The next frame as amqplib knows it, where it is a content header; undefined for all others, which it reads itself. */
+/** The next frame in amqplib's form, if it is a content header; undefined for all others, which amqplib reads itself. */
 function contentHeader(source: FrameSource): unknown {
   const { rest } = source
   if (rest[0] !== HEADER_FRAME) return undefined

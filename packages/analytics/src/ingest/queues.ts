@@ -1,4 +1,4 @@
-/** Which queues views are consumed from: all that there are, but those that cannot be emptied or are somebody's own. */
+/** Which queues views are consumed from: all except those that cannot be emptied, are exclusive, or do not answer. */
 
 import {
   CONSUMED_QUEUES,
@@ -12,15 +12,15 @@ import type { Channel } from 'amqplib'
 import { answered, Unanswered } from './answer.ts'
 
 /**
- * A stream keeps what was read, and hands it out from wherever a reader says. An exclusive queue is its connection's alone. In
- * a cluster a classic queue is on one node, and is away while that is: `down`, or `silent` where the node hangs.
+ * A stream keeps messages that were read, and readers choose where to start. An exclusive queue belongs to its connection alone.
+ * In a cluster a classic queue is on one node: `down` while that is down, `silent` while it hangs.
  */
 export type LeftAlone = 'stream' | 'exclusive' | 'down' | 'silent'
 
 export interface Queues {
   consumed: readonly string[]
   leftAlone: ReadonlyMap<string, LeftAlone>
-  /** Those of the consumed ones that have a majority of nodes to answer for them, or none. */
+  /** Quorum queues: these answer only while they have a majority of their nodes. */
   quorum: ReadonlySet<string>
 }
 
@@ -30,12 +30,12 @@ const RESOURCE_LOCKED = 405
 const PRECONDITION_FAILED = 406
 /** More arguments than a queue can be declared with. */
 const MOST_ARGUMENTS = 20
-/** For each queue. Another node hanging may hold up a declaration, even one that changes nothing, for more than a minute. */
+/** For each queue. If another node hangs, a declaration may take more than a minute, even one that changes nothing. */
 const QUEUE_ANSWER_MS = 4_000
 
 /**
- * Declares what is missing, and looks at each queue. One that is missing, and that we may not make, counts as consumed:
- * consuming it fails with the broker's 404.
+ * Declares missing queues, and looks at each. A missing queue that we may not declare counts as consumed: consuming it fails
+ * with the broker's 404.
  */
 export async function findQueues(connection: ChannelSource): Promise<Queues> {
   const silent = await declareQueues(connection)
@@ -43,8 +43,8 @@ export async function findQueues(connection: ChannelSource): Promise<Queues> {
 }
 
 /**
- * Declares what is missing. What is somebody's own, or may not be declared by us, or is on a node that is away, is left as it
- * is. Returns the queues about which the broker did not answer.
+ * Declares missing queues. Skips queues that are exclusive, that we may not declare, or whose node is down. Returns the queues
+ * about which the broker did not answer.
  */
 export async function declareQueues(connection: ChannelSource): Promise<Set<string>> {
   const silent = new Set<string>()
@@ -62,8 +62,8 @@ export async function declareQueues(connection: ChannelSource): Promise<Set<stri
 }
 
 /**
- * Looks at each queue and declares none. One that is missing counts as consumed: somebody will declare it.
- * @param silent about which the broker has just not answered. Asking about those again would take the same time again
+ * Looks at each queue and declares none. A missing queue counts as consumed: somebody will declare it.
+ * @param silent queues about which the broker has just not answered. Asking again would take as long again
  */
 export async function lookAtQueues(
   connection: ChannelSource,
@@ -81,7 +81,7 @@ export async function lookAtQueues(
   return { consumed: CONSUMED_QUEUES.filter(queue => !leftAlone.has(queue)), leftAlone, quorum }
 }
 
-/** Why it is left alone, or that it is a quorum queue; null for all others. */
+/** Why the queue is left alone, or that it is a quorum queue; null for all others. */
 async function lookAtQueue(connection: ChannelSource, queue: string): Promise<LeftAlone | 'quorum' | null> {
   const ask = async () => {
     await onOwnChannel(connection, channel => channel.checkQueue(queue))
@@ -100,15 +100,15 @@ async function lookAtQueue(connection: ChannelSource, queue: string): Promise<Le
   }
 }
 
-/** Says it of a queue that is there, on a node that is not. The code is that of a queue that is not there. */
+/** Whether the queue exists, on a node that is down. The code is the same as for a queue that does not exist. */
 function isDown(error: unknown): boolean {
   return amqpCode(error) === NOT_FOUND && /down or inaccessible|stopped by supervisor/.test(String(error))
 }
 
 /**
- * AMQP has no way to ask of what type a queue is. But where a queue is there already, declaring it otherwise changes
- * nothing, and the broker names the first argument that differs, and what it is: so each is taken over until it names the
- * type, or nothing differs any more. Undefined where it cannot be told.
+ * AMQP has no question for the type of a queue. But if a queue exists, a different declaration changes nothing, and the broker
+ * names the first argument that differs, and its value. So each value is taken over until the broker names the type, or nothing
+ * differs any more. Undefined if the type cannot be found out.
  */
 async function typeOf(connection: ChannelSource, queue: string): Promise<string | undefined> {
   const options = QUEUE_OPTIONS[queue]!
@@ -120,7 +120,7 @@ async function typeOf(connection: ChannelSource, queue: string): Promise<string 
       )
       return String(learned['x-queue-type'])
     } catch (error) {
-      // Who may not declare cannot ask either.
+      // Without permission to declare, this question is refused, too.
       if (amqpCode(error) === ACCESS_REFUSED) return undefined
       if (amqpCode(error) !== PRECONDITION_FAILED) throw error
       const differing = differingArgument(String(error))
@@ -138,13 +138,13 @@ export async function isStream(connection: ChannelSource, queue: string): Promis
   return (await typeOf(connection, queue)) === 'stream'
 }
 
-/** Of `inequivalent arg 'NAME' for queue …: received … but current is …`, as RabbitMQ 3.10 to 4.3 say it. */
+/** Reads `inequivalent arg 'NAME' for queue …: received … but current is …`, as RabbitMQ 3.10 to 4.3 write it. */
 export function differingArgument(
   message: string,
 ): { name: string; current: string | number | boolean | undefined } | null {
   const name = /inequivalent arg '(x-[^']*)'/.exec(message)?.[1]
   const current = /but current is (?:the value '(.*?)' of type '(\w+)'|'(.*?)'|none)/.exec(message)
-  // Whatever else differs (`durable`, say) a stream has no choice of.
+  // Everything else that may differ (`durable`, for example) is fixed for a stream.
   if (name === undefined || current === null) return null
   const [, value, type, text] = current
   if (value === undefined) return { name, current: text }
@@ -166,8 +166,8 @@ export async function settleOnQueue(channel: Channel, queue: string): Promise<vo
 }
 
 /**
- * Returns everything that is not acknowledged, on a channel without consumers. What a nack returns does not count against a
- * queue's delivery limit from RabbitMQ 4.3 on; what a channel returns because it is closed, or lost, does. Up to 4.2 both count.
+ * Returns all unacknowledged messages, on a channel without consumers. From RabbitMQ 4.3 on, messages returned by a nack do not
+ * count against a queue's delivery limit; those returned because the channel closed, or was lost, do. Up to 4.2 both count.
  */
 export function returnAll(channel: Channel): void {
   channel.nackAll(true)

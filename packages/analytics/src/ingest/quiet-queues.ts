@@ -1,22 +1,22 @@
 /**
- * Queues that deliver nothing: because nothing is in them, or because they no longer answer. A quorum queue that has lost its
- * majority, and a channel that was stuck when its node was cut off from the others, look like an empty queue: the connection
- * has its heartbeats, and the queue says that no message waits. Only a consumer begins on none of them.
+ * Tells empty queues from queues that no longer answer. A quorum queue without a majority, and a channel that was stuck when
+ * its node was cut off, look like an empty queue: the connection has its heartbeats, and the queue reports no messages. But
+ * no consumer can start there, so starting one is the test.
  */
 
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { answered, Unanswered } from './answer.ts'
 
-/** Quiet for so long, a queue is asked. */
+/** A queue that was quiet for this long is asked. */
 const QUIET_AFTER_MS = 5_000
-/** The one that asks is handed nothing as long as the real consumer takes what comes. */
+/** With this priority, the probe receives nothing as long as the real consumer takes messages. */
 const LAST_PRIORITY = -1
 
 export interface QuietQueuesOptions {
   channel: Channel
-  /** What takes a message of the queue that came after all; null: the consumer was cancelled. */
+  /** Takes a message that the probe receives after all; null: the consumer was cancelled. */
   taker(queue: string): (message: ConsumeMessage | null) => void
-  /** Whether the real consumer takes no more for now. The one that asks would be handed as much again, each time. */
+  /** Whether the real consumer takes no more for now. Then each probe would receive as many messages again. */
   isFull(queue: string): boolean
   /** A queue does not answer. */
   onSilent(error: Unanswered): void
@@ -32,7 +32,7 @@ export class QuietQueues {
     this.#options = options
   }
 
-  /** It has just delivered something, or begun to. */
+  /** The queue has just delivered a message, or started a consumer. */
   hear(queue: string): void {
     this.#heardMs.set(queue, performance.now())
   }
@@ -63,7 +63,7 @@ export class QuietQueues {
       await answered(consume(), `consume ${queue}`)
       this.hear(queue)
     } catch (error) {
-      // Anything else has ended the channel, which others hear of.
+      // Any other error has ended the channel, which the session notices.
       if (error instanceof Unanswered) onSilent(error)
     }
   }

@@ -1,4 +1,4 @@
-/** A message as long as it is in hand. */
+/** A message between delivery and acknowledgement. */
 
 import { hash } from 'node:crypto'
 import { elementTexts, readMessageTime } from '@postviews/client/src/index.ts'
@@ -6,13 +6,13 @@ import type { ConsumeMessage } from 'amqplib'
 import { type CarriedOver, carryOver, OWN_HEADERS } from './carry-over.ts'
 import { Properties, propertiesOf } from './properties.ts'
 
-/** Of the headers of a whole message, and of those that each event of an array gets, of which there may be a thousand. */
+/** For the headers of a whole message, and for those of one event of an array, which may have a thousand. */
 const MAX_HEADER_BYTES = 40 * 1_024
 const MAX_HEADER_BYTES_OF_EVENT = 1_024
 
 /**
- * What is needed of a message until it is acknowledged: thousands are in hand at a time, so its properties are kept as
- * the bytes they came in. What takes a look at all of it is worked out once, however many of its events need it.
+ * What is needed of a message until it is acknowledged. Thousands are in hand at a time, so the properties stay as the
+ * bytes they came in. Values that need the whole message are computed once for all its events.
  */
 export class ReceivedMessage {
   readonly deliveryTag: number
@@ -37,15 +37,15 @@ export class ReceivedMessage {
   }
 
   /**
-   * For one that is held for long: what was read off the socket together is one piece of memory, tens of kilobytes that a
-   * message of a hundred bytes would keep.
+   * For a message that is held for long: its hundred bytes would otherwise keep the whole buffer that was read from the
+   * socket, tens of kilobytes, in memory.
    */
   copyOut(): void {
     this.#content = Buffer.from(this.#content)
     this.#properties = Buffer.from(this.#properties)
   }
 
-  /** The same whenever the message is delivered again. Messages of one body are told apart by their ids and times alone. */
+  /** Stays the same when the message is delivered again. Only ids and times tell messages of the same body apart. */
   get digest(): string {
     const { messageId, timestamp } = new Properties(this.#properties)
     this.#digest ??= hash('sha256', `${messageId}\0${timestamp}\0${hash('sha256', this.content)}`)
@@ -61,7 +61,7 @@ export class ReceivedMessage {
     return this.#texts
   }
 
-  /** What of its properties a dead letter keeps: of the whole message, or of one event of its array. */
+  /** The properties that a dead letter keeps: for the whole message, or for one event of its array. */
   carriedOver(isWhole: boolean): CarriedOver {
     if (isWhole) {
       this.#whole ??= this.#carryOver(MAX_HEADER_BYTES)
@@ -75,7 +75,7 @@ export class ReceivedMessage {
     return this.#ofEvent
   }
 
-  // A time that was none on receipt must not become one by the time of a replay.
+  // A time that was invalid on receipt must not become valid by the time of a replay.
   #carryOver(maxHeaderBytes: number): CarriedOver {
     const properties = new Properties(this.#properties)
     const carried = carryOver(properties, OWN_HEADERS, maxHeaderBytes)

@@ -1,13 +1,13 @@
-/** Goes on with days that are being opened again, beside the batches and never in their way, until none is left. */
+/** Finishes the reopening of days, in the background and without delaying batches, until none is left. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError, type Log } from '../log.ts'
 import { StoreBroken, StoreRefused } from '../store/failures.ts'
 import type { Store } from '../store/store.ts'
 
-/** Another process is at it, and may die; or the store is away. */
+/** Another process is reopening, and may die; or the store is away. */
 const LOOK_AGAIN_MS = 5_000
-/** What no retry cures may be mended meanwhile. */
+/** A broken store may be repaired meanwhile. */
 const BROKEN_AGAIN_MS = 60_000
 /** For a day that another process has left half opened. */
 const ASK_AGAIN_MS = 3_600_000
@@ -28,17 +28,17 @@ export class Reopening {
     this.#hourly = setInterval(() => this.start(), ASK_AGAIN_MS).unref()
   }
 
-  /** Looks whether there is something to go on with. Returns at once. */
+  /** Looks whether there are days to finish. Returns at once. */
   start(): void {
     this.#isAskedAgain = true
     this.#running ??= this.#run().finally(() => {
       this.#running = null
-      // Asked in the very moment of its end.
+      // `start` was called just as the run ended.
       if (this.#isAskedAgain && !this.#ended.signal.aborted) this.start()
     })
   }
 
-  /** Ends it between two steps; whoever comes next goes on. A store that does not answer is not waited for. */
+  /** Ends a run between two steps; a later run continues. Does not wait for a store that does not answer. */
   async stop(): Promise<void> {
     clearInterval(this.#hourly)
     this.#ended.abort()
@@ -58,19 +58,19 @@ export class Reopening {
         if (days.length > 0) this.#log.info({ days }, 'day.reopened')
         if (isDone) continue
       } catch (error) {
-        // A process that is refused is about to end; batches say why.
+        // A process that is refused is about to end; its batches log why.
         if (signal.aborted || error instanceof StoreRefused) {
           this.#isAskedAgain = false
           return
         }
         if (error instanceof StoreBroken) {
-          // No batch meets it, so nothing else tells of it.
+          // No batch runs into this, so nothing else logs it.
           againMs = BROKEN_AGAIN_MS
           this.#log.error({ step: error.step, error: describeError(error) }, 'day.reopening_waits')
         } else this.#log.debug({ error: describeError(error) }, 'day.reopening_waits')
       }
       this.#isAskedAgain = true
-      // Rejects when the signal comes: the loop sees to that.
+      // Rejects when the signal is aborted, which the loop checks.
       await sleep(againMs, undefined, { signal }).catch(() => {})
     }
   }

@@ -6,7 +6,7 @@ import type { Progress, Store } from '../store/store.ts'
 import { purgeOldDead } from './dead.ts'
 
 const DAY_MS = 86_400_000
-// Asked hourly, so that a restart does not put it off for a day; with nothing to do it costs a look.
+// Hourly, so that a restart does not delay it by a day; with nothing to do a run is cheap.
 const EVERY_MS = 3_600_000
 const FIRST_AFTER_MS = 60_000
 
@@ -18,7 +18,7 @@ export interface RetentionOptions {
   maxAgeSeconds: number
   metrics: Metrics
   log: Log
-  /** Ends a run under way: at its next step, or at once where nothing moves on. The next run goes on. */
+  /** Ends a run under way: `signal` at its next step, `cut` at once. The next run continues. */
   ending?: { signal: AbortSignal; cut: AbortSignal }
 }
 

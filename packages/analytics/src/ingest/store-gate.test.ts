@@ -9,7 +9,7 @@ import { StoreGate } from './store-gate.ts'
 const BROKEN = new StoreBroken('MySQL at 127.0.0.1:3306: ER_NO_SUCH_TABLE (1146)', 'INSERT INTO post_views')
 const PROBLEM = 'store: INSERT INTO post_views fails, and no retry mends it'
 
-/** A gate before a store that answers each question so, and what it asked and logged. */
+/** A gate before a store with these answers, and what it asked and logged. */
 function gate({
   pings = [],
   rehearsals = [],

@@ -1,7 +1,7 @@
 /**
- * Lets the consumer through once the store takes views. While the store is away nothing is consumed that would only be held:
- * it waits in the queue, unharmed. While the store is broken it is tried once a minute, by rehearsals, for as long as it takes
- * somebody to mend it: a delivery in vain would count against the limit of a queue that has one.
+ * Lets the consumer through once the store takes views. While the store is away nothing is consumed, because it would only be
+ * held: it waits in the queue. While the store is broken, a rehearsal tries it once a minute until somebody repairs it: a
+ * failed delivery would count against the limit of a queue that has one.
  */
 
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ import type { Store } from '../store/store.ts'
 
 export interface StoreGateOptions {
   store: Pick<Store, 'ping'>
-  /** Whether the store could keep by now what it failed to. @throws as `Batches.rehearse` */
+  /** Tries whether the store can now keep what it failed to keep. @throws as `Batches.rehearse` */
   rehearse(): Promise<void>
   /** How often a store that is broken is tried. */
   brokenRetryMs?: number
@@ -33,7 +33,7 @@ export class StoreGate {
     this.#options = options
   }
 
-  /** Why nobody gets through; null when it is open. Anyone may read it: what the error says, a path perhaps, is for the log. */
+  /** Why the gate is shut; null when it is open. Safe to show: the error's text, perhaps a path, is only for the log. */
   get problem(): string | null {
     return this.#broken === null ? this.#problem : storeProblem(this.#broken)
   }
@@ -62,7 +62,7 @@ export class StoreGate {
         this.#broken = null
         return
       } catch (error) {
-        // Most likely it was closed, as all is about to end.
+        // Most likely the store was closed, because the process is about to end.
         if (signal.aborted) return
         if (error instanceof StoreRefused) {
           onRefused(error)

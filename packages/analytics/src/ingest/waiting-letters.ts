@@ -1,4 +1,4 @@
-/** Dead letters that `postviews.dead` has not confirmed yet, those to be sent and those under way. */
+/** Dead letters that `postviews.dead` has not confirmed yet: to be sent, or in flight. */
 
 import { bytesOf, type DeadLetter, setAsideId } from './dead-letter.ts'
 
@@ -8,13 +8,13 @@ export interface Waiting {
   readonly id: string
   readonly signal: AbortSignal
   isReturned: boolean
-  /** How often the broker closed the channel on something that was in flight, while this was. */
+  /** How often the broker closed the channel while this letter was in flight. */
   suspicions: number
-  /** By `performance.now()`: sent for the last time; undefined before the first. */
+  /** By `performance.now()`: when it was last sent; undefined before the first time. */
   sentAtMs: number | undefined
   /** A connection was given up because this was not answered on it. */
   isOverdue: boolean
-  /** By `performance.now()`: refused for the first time. */
+  /** By `performance.now()`: when it was first refused. */
   refusedAtMs: number | undefined
   /** Called once, when it waits no longer, for whatever reason. */
   done(): void
@@ -30,7 +30,7 @@ export class WaitingLetters {
   readonly refused = new Set<Waiting>()
   #bytes = 0
 
-  /** What all of them take. */
+  /** Bytes of all of them. */
   get bytes(): number {
     return this.#bytes
   }
@@ -66,7 +66,7 @@ export class WaitingLetters {
     return this.#byId.get(waiting.id)?.has(waiting) ?? false
   }
 
-  /** It is confirmed, given up, or void. A letter that waits no longer is passed over. */
+  /** Ends the wait of a letter that is confirmed, given up or void. Does nothing if it waits no longer. */
   settle(waiting: Waiting): void {
     if (!this.has(waiting)) return
     this.#bytes -= waiting.bytes
@@ -84,7 +84,7 @@ export class WaitingLetters {
     const settle = () => {
       for (const waiting of this.all()) if (waiting.signal === signal) this.settle(waiting)
     }
-    // One listener for all letters of a session: taking one of thousands off a signal takes longer the more there are.
+    // One listener for all letters of a session: with thousands of listeners on a signal, removing one takes long.
     signal.addEventListener('abort', settle, { once: true })
   }
 }

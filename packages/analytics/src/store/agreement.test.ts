@@ -27,7 +27,7 @@ test('what is recorded reaches from 1970 to two years ahead, and never less far 
 
 test('kept views differ where the clocks do in whose days they lie, and since when these do is told', () => {
   const calendar = new Calendar('UTC', 24)
-  // Otherwise from the second to the third day, and from the tenth on.
+  // The recorded clocks differ from 2 * DAY to 3 * DAY, and from 10 * DAY on.
   const recorded = {
     ...rulesOf(calendar, NOW),
     changes: [
@@ -43,7 +43,7 @@ test('kept views differ where the clocks do in whose days they lie, and since wh
   assert.equal(keptAt(0, 2 * DAY - 1), null)
   assert.equal(keptAt(0, 2 * DAY), 2 * DAY)
   assert.equal(keptAt(2.5 * DAY, 2.5 * DAY), 2 * DAY)
-  // The clocks of its own day are those of both, but its day may have begun otherwise.
+  // Both lists have the same clocks on this day, but may disagree about when it began.
   assert.equal(keptAt(4 * DAY, 4 * DAY), 2 * DAY)
   assert.equal(keptAt(5 * DAY, 9 * DAY), null)
   assert.equal(keptAt(5 * DAY, 10 * DAY), 10 * DAY)
@@ -67,7 +67,7 @@ test('a rebuild ends where something is replaced meanwhile that all processes mu
   const rebuilt = store.rebuild({ adoptSettings: false }, step => {
     if (step === 'days' && ++steps === 1) replace()
   })
-  await assert.rejects(rebuilt, { constructor: StoreRefused, message: /was replaced/ })
+  await assert.rejects(rebuilt, { constructor: StoreRefused, message: /has been replaced/ })
   const left = database.prepare('SELECT date FROM site_view_aggregates').all()
   assert.deepEqual(
     left.map(({ date }) => date),

@@ -5,8 +5,9 @@
  * in the database is another.
  */
 
-import { addDays, Calendar, type Day } from './calendar.ts'
+import { Calendar } from './calendar.ts'
 import type { AskedSettings, CountingSettings } from './counting-settings.ts'
+import { addDays, type Day } from './days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from './failures.ts'
 import type { UniqueBy } from './row.ts'
 import {
@@ -18,16 +19,16 @@ import {
   type OffsetChange,
 } from './zone-rules.ts'
 
-/** Further ahead than anybody puts off an update. */
+/** How far ahead rules are recorded: longer than anybody delays an update. */
 const AHEAD_SECONDS = 2 * 366 * 86_400
 
 /** The rules of the recorded zone, as a list of its changes. */
 export interface RecordedRules {
   source: string
   release: string
-  /** Unix seconds: the list says nothing of later moments. */
+  /** Unix seconds: the list does not cover later moments. */
   until: number
-  /** From 1970 on: a view that comes late may be of any day. */
+  /** From 1970 on, because a late view may be of any day. */
   changes: readonly OffsetChange[]
 }
 
@@ -39,15 +40,15 @@ export interface Agreed {
   rules: RecordedRules | null
 }
 
-/** What a process counts by. */
+/** The settings and zone rules that a process counts by. */
 export interface Own {
   settings: CountingSettings
-  /** `settings.uniqueBy` was not asked for: it becomes what the database records. */
+  /** True if `settings.uniqueBy` was not configured: it is then read from the database. */
   learnsUniqueBy: boolean
   calendar: Calendar
 }
 
-/** What a database is made with where nobody says what tells readers apart. */
+/** `uniqueBy` of a new database, if none is configured. */
 const UNIQUE_BY_OF_NEW: UniqueBy = 'network'
 
 export function settingsInUse(asked: AskedSettings): Pick<Own, 'settings' | 'learnsUniqueBy'> {
@@ -58,7 +59,7 @@ export function settingsInUse(asked: AskedSettings): Pick<Own, 'settings' | 'lea
   }
 }
 
-/** Call it before anything is compared with, derived by or replaced by the process's own settings. */
+/** Call it before the process's own settings are compared, used to derive anything, or recorded. */
 export function learnSettings({ settings: recorded }: Agreed, { settings, learnsUniqueBy }: Own): void {
   if (learnsUniqueBy) settings.uniqueBy = recorded.uniqueBy
 }
@@ -80,7 +81,7 @@ export function settingsDiffer(
 ): string | null {
   const differing = differingSettings(recorded, { settings, calendar })
   if (differing === null) return null
-  return `${differing}: set what is recorded, or run \`postviews rebuild --adopt-settings\``
+  return `${differing}: set the recorded values, or run \`postviews rebuild --adopt-settings\``
 }
 
 /** What differs; null when nothing does. */
@@ -94,7 +95,7 @@ export function differingSettings(
     .filter(key => key !== 'timeZone' || !isSameTimeZone(recorded[key], settings[key], calendar.rules))
     .map(
       key =>
-        `${SETTING_NAMES[key]} is ${shown(key, settings)}, recorded in the database is ${shown(key, recorded)}`,
+        `${SETTING_NAMES[key]} is ${shown(key, settings)}, but the database records ${shown(key, recorded)}`,
     )
   return differing.length === 0 ? null : differing.join('; ')
 }
@@ -103,7 +104,7 @@ function shown(key: keyof CountingSettings, settings: CountingSettings): string 
   return key === 'windowHours' ? `${settings[key]}h` : settings[key]
 }
 
-/** The calendar of the recorded settings by this process's rules; null where these do not know the zone. */
+/** The calendar of the recorded settings under this process's zone rules; null if these do not know the zone. */
 export function recordedCalendar(
   { settings: { timeZone, windowHours } }: Agreed,
   { calendar }: Own,
@@ -125,7 +126,7 @@ export function rulesOf({ rules, changes }: Calendar, now: number, reachedBefore
   }
 }
 
-/** The first moment that both lists cover at which their clocks differ; null when there is none. */
+/** The first moment covered by both lists at which their clocks differ; null when there is none. */
 export function rulesDifferAt(
   recorded: RecordedRules,
   { changes, rules }: Calendar,
@@ -159,7 +160,7 @@ export function keptDiffersAt(recorded: RecordedRules, calendar: Calendar, kept:
   return differsAt === null || differsAt > kept.last ? null : differsAt
 }
 
-/** Whether this process counts by what is recorded. */
+/** Whether this process counts by the recorded settings and rules. */
 export function countsByRecorded(agreed: Agreed, own: Own): boolean {
   return (
     settingsDiffer(agreed.settings, own) === null &&
@@ -168,7 +169,7 @@ export function countsByRecorded(agreed: Agreed, own: Own): boolean {
   )
 }
 
-/** @throws {StoreRefused} unless this process counts by what is recorded */
+/** @throws {StoreRefused} unless this process counts by the recorded settings and rules */
 export async function assertAgreed(
   agreed: Agreed,
   own: Own,
@@ -180,7 +181,7 @@ export async function assertAgreed(
   const calendar = recordedCalendar(agreed, own)!
   if (agreed.rules === null) {
     throw new StoreRefused(
-      'the zone rules that the days in the database were counted by are not recorded: run `postviews migrate`',
+      'the database does not record by which zone rules its days were counted: run `postviews migrate`',
     )
   }
   const differsAt = rulesDifferAt(agreed.rules, calendar)
@@ -188,14 +189,14 @@ export async function assertAgreed(
   refuseOlder(agreed.rules, calendar, differsAt)
   refuseKept(agreed.rules, calendar, await keptTimes())
   throw new StoreRefused(
-    `${counted(agreed.rules)}, this program has ${named(calendar.rules)}; they differ from ${iso(differsAt)} on: run \`postviews migrate\``,
+    `${counted(agreed.rules)}, but this program has ${named(calendar.rules)}; they differ from ${iso(differsAt)} on: run \`postviews migrate\``,
   )
 }
 
 /** New rules to record. */
 export interface Change {
   rules: RecordedRules
-  /** What replaces what, in words; null when the list only reaches further. */
+  /** Describes in words what replaces what; null when the new list only reaches further. */
   replaces: string | null
 }
 
@@ -221,12 +222,12 @@ export function changeOfRules(
   refuseKept(recorded, calendar, kept)
   if (!isNewer(rules.release, recorded.release)) {
     throw new StoreRefused(
-      `${counted(recorded)}, this program has different ones under the same release (${named(rules)}); they differ from ${iso(differsAt)} on: ${ADOPT}`,
+      `${counted(recorded)}, but this program has different rules under the same release (${named(rules)}); they differ from ${iso(differsAt)} on: ${ADOPT}`,
     )
   }
   return {
     rules,
-    replaces: `zone rules ${named(recorded)} by ${named(rules)}: the clocks of ${calendar.timeZone} differ from ${iso(differsAt)} on`,
+    replaces: `zone rules ${named(recorded)} with ${named(rules)}: the clocks of ${calendar.timeZone} differ from ${iso(differsAt)} on`,
   }
 }
 
@@ -237,7 +238,7 @@ function refuseOlder(recorded: RecordedRules, { rules, timeZone }: Calendar, dif
   if (!isNewer(recorded.release, rules.release)) return
   const from = differsAt === null ? '' : `; the clocks of ${timeZone} differ from ${iso(differsAt)} on`
   throw new StoreRefused(
-    `${counted(recorded)}, this program has the older ${named(rules)}${from}: use a newer version of postviews`,
+    `${counted(recorded)}, but this program has older ones, ${named(rules)}${from}: use a newer version of postviews`,
   )
 }
 
@@ -245,14 +246,14 @@ function refuseKept(recorded: RecordedRules, calendar: Calendar, kept: KeptTimes
   const differsAt = keptDiffersAt(recorded, calendar, kept)
   if (differsAt === null) return
   throw new StoreRefused(
-    `${counted(recorded)}, this program has ${named(calendar.rules)}; days that are kept differ, from ${iso(differsAt)} on: ${ADOPT}`,
+    `${counted(recorded)}, but this program has ${named(calendar.rules)}; kept days differ from ${iso(differsAt)} on: ${ADOPT}`,
   )
 }
 
-/** For a database of an earlier version, in which some rows are on other days than these rules say. */
+/** The error for a database of an earlier version that has rows on other days than these rules say. */
 export function unrecordedDiffer({ rules }: Calendar, viewedAt: number): StoreRefused {
   return new StoreRefused(
-    `the zone rules that the days in the database were counted by are not recorded, and days that are kept differ from those of this program (${named(rules)}): the first is of a view at ${iso(viewedAt)}: ${ADOPT}`,
+    `the database does not record by which zone rules its days were counted, and kept days differ from those by the rules of this program (${named(rules)}), beginning with a view at ${iso(viewedAt)}: ${ADOPT}`,
   )
 }
 
@@ -270,7 +271,7 @@ function iso(unixSeconds: number): string {
 
 /** How adopting a process's settings changes the clocks that days are counted by. */
 export interface ClockChange {
-  /** Whether the zone is another, or its list of changes is. */
+  /** Whether the zone or its list of changes differs. */
   clocks: boolean
   /** The first day with kept views that may move; null when none do. */
   from: Day | null
@@ -294,11 +295,11 @@ export async function clockChange(
   if (differsAt === null) return { clocks: false, from: null }
   refuseOlder(rules, calendar, differsAt)
   const keptAt = keptDiffersAt(rules, calendar, await keptTimes())
-  // By the rules of before it may have been the day before.
+  // Under the old rules that view may have been on the day before.
   return { clocks: true, from: keptAt === null ? null : addDays(calendar.dayOf(keptAt), -1) }
 }
 
-/** `[[0,3600],…]`: Unix seconds from which an offset holds, in seconds. */
+/** `[[0,3600],…]`: pairs of Unix seconds and the offset, in seconds, that holds from then on. */
 export function changesText(changes: readonly OffsetChange[]): string {
   return JSON.stringify(changes.map(({ from, offset }) => [from, offset]))
 }
@@ -322,14 +323,14 @@ export class Learned {
     this.#agreement = await this.#check()
   }
 
-  /** After a migration. A process with other settings may migrate a database, but not count in it. */
+  /** Ignores `StoreRefused`: a process with other settings may migrate a database, but not count in it. */
   async checkAfterMigration(): Promise<void> {
     await this.check().catch((error: unknown) => {
       if (!(error instanceof StoreRefused)) throw error
     })
   }
 
-  /** This process replaces what it had learned. */
+  /** To be called when this process replaces the agreement. */
   forget(): void {
     this.#agreement = null
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addDays, Calendar, daysBetween, daysFrom, isDay, latest } from './calendar.ts'
+import { Calendar } from './calendar.ts'
+import { addDays, daysBetween, daysFrom, isDay, latest } from './days.ts'
 
 const HOUR = 3_600
 
@@ -66,7 +67,7 @@ test('a day that never was has no moments', () => {
 })
 
 test('a moment has one day, whichever moments were asked for before', () => {
-  // At a minute past midnight these clocks went back to the evening before: an hour dated the day before.
+  // One minute after midnight these clocks went back an hour, to the evening before.
   const times = [
     '2008-11-02T02:15:00Z',
     '2008-11-02T02:30:30Z',

@@ -1,8 +1,8 @@
-/** The clock of this host, held against that of the database server. Where there is none, nothing is known of it. */
+/** Compares the clock of this host with that of the database server. Without a server there is nothing to compare with. */
 
 import { ClocksDiffer } from './failures.ts'
 
-/** Further apart than hosts come that nobody looks after, and less than retention minds. */
+/** More than the clocks of neglected hosts differ, and too little to matter for retention. */
 const MAY_DIFFER_SECONDS = 3_600
 
 /**

@@ -1,25 +1,25 @@
-/** What a store hands over to another one, which keeps and counts the same. */
+/** What one store hands over to another, which then keeps and counts the same views. */
 
-import type { Day } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import type { Day } from './days.ts'
 import { type DetailName, eachDetail } from './figures.ts'
-import type { KeptRow } from './row.ts'
+import type { KeptRow } from './kept.ts'
 
-/** A raw row, with what of it does not follow from its view. */
+/** A raw row, with the facts that do not follow from its view. */
 export interface CopiedRow {
   row: KeptRow
-  /** A UUID, made of the row's number where its event had no id: the same one whenever it is copied. */
+  /** A UUID. If the event had no id, it is derived from the row's number, so that every copy has the same one. */
   id: string
-  /** Unix seconds, any of the hour that its publisher has sent; null: nobody can tell, and the view's own time stands for it. */
+  /** Unix seconds, any moment of the hour in which its publisher sent it; null: unknown, and the view's own time is used. */
   hourTime: number | null
-  /** Whether it takes part in every number, or in `bots` alone; null: as the settings say. */
+  /** Whether the row counts for every figure, or only for `bots`; null: decided by the settings. */
   counts: boolean | null
-  /** It was adopted and takes part in none, since the views of its day are not those of its rows. */
+  /** The row was adopted and counts for no figure, because the views of its day do not match its rows. */
   isUnexplained: boolean
   isForgotten: boolean
 }
 
-/** Figures of a post's day, or the views of one of its hosts, or of one of the site's. Times are Unix seconds. */
+/** The figures of a post's day, or the views from one host on a day of a post or of the site. Times are Unix seconds. */
 export interface CopiedFigures extends Record<DetailName, number> {
   kind: 'post' | 'referrer' | 'site_referrer'
   /** Empty for the site. */
@@ -27,13 +27,13 @@ export interface CopiedFigures extends Record<DetailName, number> {
   day: Day
   host: string
   views: number
-  /** Whether the rest is known. */
+  /** Whether the figures other than `views` are known. */
   isDetailed: boolean
   first_viewed_at: number | null
   last_viewed_at: number | null
 }
 
-/** What figures of a host have beside its views. */
+/** The fields of a host's figures other than its views. */
 export const OF_HOST = {
   isDetailed: true,
   ...eachDetail(() => 0),
@@ -41,11 +41,11 @@ export const OF_HOST = {
   last_viewed_at: null,
 } as const
 
-/** Somebody who has read a post on a day that is open, and may come again. */
+/** A reader of a post on a day that is still open: the same reader may come again. */
 export interface CopiedReader {
   post: string
   day: Day
-  /** Null: `visitor` says it as well. */
+  /** Null: `visitor` already includes the window. */
   slice: number | null
   /** The first 16 hex digits. */
   visitor: string
@@ -60,10 +60,10 @@ export interface CopySource {
   keys: ReadonlyMap<Day, string>
   /** The first day whose rows are complete; null when none is incomplete. */
   rawFrom: Day | null
-  /** How many there are, about. */
+  /** The approximate number of rows. */
   rowsAbout: number
   rows(): AsyncIterable<CopiedRow[]>
-  /** All of posts' days; hosts of days before `rawFrom` alone. */
+  /** All days of posts; hosts only of days before `rawFrom`. */
   figures(): AsyncIterable<CopiedFigures[]>
   /** Of days before `rawFrom`. */
   readers(): AsyncIterable<CopiedReader[]>

@@ -3,10 +3,7 @@
 import type { IpStorage, UniqueBy } from './row.ts'
 import type { ZoneRules } from './zone-rules.ts'
 
-/**
- * The settings that decide what is counted, and as what. They are recorded in the database: numbers counted under
- * different ones do not add up.
- */
+/** The settings that decide what is counted, and how. Recorded in the database, because numbers under different ones do not add up. */
 export interface CountingSettings {
   timeZone: string
   windowHours: number
@@ -20,10 +17,10 @@ export interface AskedSettings extends Omit<CountingSettings, 'uniqueBy'> {
 }
 
 export interface StoreOptions {
-  /** Whether the addresses of views that are recorded are kept; by default they are. */
+  /** Whether to keep the addresses of recorded views; by default `full`. */
   ipStorage?: IpStorage
-  /** Others than the newest are for tests alone. */
+  /** Zone rules other than the newest are only for tests. */
   rules?: ZoneRules
-  /** What lists of posts may keep in memory, on the SQL engines. */
+  /** How many bytes lists of posts may keep in memory, on the SQL engines. */
   rankingBytes?: number
 }

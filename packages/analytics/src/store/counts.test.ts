@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BatchCounts, latestViewedAt } from './counts.ts'
-import { KEPT_NAMES, type KeptRow } from './row.ts'
+import { KEPT_NAMES, type KeptRow } from './kept.ts'
 
 const BLANK = Object.fromEntries(KEPT_NAMES.map(name => [name, null])) as unknown as KeptRow
 
@@ -33,7 +33,7 @@ test("sums up a post's day", () => {
   assert.equal(counts.rows, 3)
 })
 
-test('sums posts over days, the site over posts, and hosts over both', () => {
+test('sums posts over days, and the site over posts', () => {
   const counts = new BatchCounts('count')
   counts.add(row({ postUuid: 'b', day: '2026-03-11', viewedAt: 4_000, refererHost: 'x.org' }), true)
   counts.add(row({ postUuid: 'b', viewedAt: 3_000 }), true)
@@ -47,16 +47,6 @@ test('sums posts over days, the site over posts, and hosts over both', () => {
   assert.deepEqual(counts.siteDays(), [
     { day: '2026-03-10', views: 3, unique_views: 2, first: 1_000, last: 3_000, ...none },
     { day: '2026-03-11', views: 1, unique_views: 1, first: 4_000, last: 4_000, ...none },
-  ])
-  assert.deepEqual(counts.referrers(), [
-    { postUuid: 'a', day: '2026-03-10', host: 'x.org', views: 2 },
-    { postUuid: 'b', day: '2026-03-10', host: '', views: 1 },
-    { postUuid: 'b', day: '2026-03-11', host: 'x.org', views: 1 },
-  ])
-  assert.deepEqual(counts.siteReferrers(), [
-    { day: '2026-03-10', host: '', views: 1 },
-    { day: '2026-03-10', host: 'x.org', views: 2 },
-    { day: '2026-03-11', host: 'x.org', views: 1 },
   ])
   assert.deepEqual(counts.minutes(), [
     { minute: 960, views: 1 },
@@ -93,7 +83,7 @@ test('keeps bots that are excluded out of every number but their own', () => {
   assert.deepEqual(counts.postDays(), [{ postUuid: 'a', day: '2026-03-10', ...nothing, bots: 1 }])
   assert.deepEqual(counts.posts(), [{ postUuid: 'a', detailedViews: 0, ...nothing, bots: 1 }])
   assert.deepEqual(counts.siteDays(), [{ day: '2026-03-10', ...nothing, bots: 1 }])
-  assert.deepEqual([counts.referrers(), counts.siteReferrers(), counts.minutes()], [[], [], []])
+  assert.deepEqual(counts.minutes(), [])
   assert.equal(counts.rows, 1)
 })
 
@@ -142,8 +132,8 @@ test('takes unique views that are told afterwards', () => {
 test('an empty batch adds nothing', () => {
   const counts = new BatchCounts('count')
   assert.equal(counts.rows, 0)
-  const lists = [counts.postDays(), counts.posts(), counts.siteDays(), counts.referrers()]
-  assert.deepEqual([...lists, counts.siteReferrers(), counts.minutes()], [[], [], [], [], [], []])
+  const lists = [counts.postDays(), counts.posts(), counts.siteDays(), counts.minutes()]
+  assert.deepEqual(lists, [[], [], [], []])
 })
 
 test('tells the latest of the views in a batch', () => {

@@ -1,9 +1,9 @@
 /** What a batch adds to each counter: the sum over its new rows, so that a counter is written once a batch. */
 
-import type { Day } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import type { Day } from './days.ts'
 import { DETAILS, type DetailName, eachDetail, SUMMED, SUMMED_NAMES } from './figures.ts'
-import type { KeptRow } from './row.ts'
+import type { CountableRow, KeptRow } from './kept.ts'
 
 /** What a group of rows adds. */
 export interface Count extends Record<DetailName, number> {
@@ -28,50 +28,34 @@ export interface SiteDayCount extends Count {
   day: Day
 }
 
-export interface RefererCount {
-  postUuid: string
-  day: Day
-  host: string
-  views: number
-}
-
 export interface MinuteCount {
   /** Unix seconds of the minute's start. */
   minute: number
   views: number
 }
 
-/** What is added to a post's day, and how many of its views each host sent. */
-interface PostDay {
-  count: PostDayCount
-  hosts: Map<string, number>
-}
-
-/**
- * Everything one batch adds. Lists come out sorted by key, the day first: that is the order in which most of them are
- * kept.
- */
+/** Everything one batch adds. Lists are sorted by key, the day first, because most tables are stored in that order. */
 export class BatchCounts {
   readonly #excludesBots: boolean
-  // One in the other: joining the parts of a key costs more than looking each of them up.
-  readonly #days = new Map<Day, Map<string, PostDay>>()
+  // Nested maps: joining the parts of a key costs more than looking up each part.
+  readonly #days = new Map<Day, Map<string, PostDayCount>>()
   readonly #minutes = new Map<number, MinuteCount>()
-  #inOrder: PostDay[] | null = null
+  #inOrder: PostDayCount[] | null = null
   rows = 0
 
   constructor(bots: CountingSettings['bots']) {
     this.#excludesBots = bots === 'exclude'
   }
 
-  /** Whether the row takes part in every number, or in `bots` alone. */
-  counts(row: KeptRow): boolean {
+  /** Whether the row counts for every figure, or only for `bots`. */
+  counts(row: CountableRow): boolean {
     return !(row.bot && this.#excludesBots)
   }
 
-  /** Adds a row that was new; `unique` when its visitor was the first in its window. */
-  add(row: KeptRow, unique: boolean): void {
+  /** Adds a new row; `unique`: it is the first of its visitor in the window. */
+  add(row: CountableRow, unique: boolean): void {
     this.rows++
-    const { count, hosts } = this.#postDayOf(row)
+    const count = this.#postDayOf(row)
     const isExcluded = !this.counts(row)
     for (const name of SUMMED_NAMES) {
       const { of, isOfExcluded } = SUMMED[name]
@@ -82,7 +66,6 @@ export class BatchCounts {
     if (unique) count.unique_views++
     if (count.first === null || row.viewedAt < count.first) count.first = row.viewedAt
     if (count.last === null || row.viewedAt > count.last) count.last = row.viewedAt
-    hosts.set(row.refererHost, (hosts.get(row.refererHost) ?? 0) + 1)
 
     const minute = row.viewedAt - (row.viewedAt % 60)
     const perMinute = this.#minutes.get(minute)
@@ -90,7 +73,7 @@ export class BatchCounts {
     else perMinute.views++
   }
 
-  #postDayOf({ postUuid, day }: KeptRow): PostDay {
+  #postDayOf({ postUuid, day }: CountableRow): PostDayCount {
     let posts = this.#days.get(day)
     if (posts === undefined) {
       posts = new Map()
@@ -98,30 +81,26 @@ export class BatchCounts {
     }
     let postDay = posts.get(postUuid)
     if (postDay === undefined) {
-      postDay = { count: { postUuid, day, ...nothing() }, hosts: new Map() }
+      postDay = { postUuid, day, ...nothing() }
       posts.set(postUuid, postDay)
       this.#inOrder = null
     }
     return postDay
   }
 
-  #postDays(): PostDay[] {
+  /** Counts `count` views of a post on a day as unique, for an engine that learns how many were unique, not which. */
+  addUnique(postUuid: string, day: Day, count: number): void {
+    this.#days.get(day)!.get(postUuid)!.unique_views += count
+  }
+
+  postDays(): PostDayCount[] {
     this.#inOrder ??= sortedValues(this.#days).flatMap(sortedValues)
     return this.#inOrder
   }
 
-  /** Makes so many of a post's views of a day unique, for an engine that learns how many were, not which. */
-  addUnique(postUuid: string, day: Day, count: number): void {
-    this.#days.get(day)!.get(postUuid)!.count.unique_views += count
-  }
-
-  postDays(): PostDayCount[] {
-    return this.#postDays().map(({ count }) => count)
-  }
-
   /**
-   * A post's sums over its days. Of a day that `isKnown` denies, the views and their times count and nothing else:
-   * adopted rows leave the rest unknown for ever.
+   * Each post's sums over its days. If `isKnown` is false for a day, only its views and their times count: adopted rows leave the
+   * rest unknown for ever.
    */
   posts(isKnown: (count: PostDayCount) => boolean = () => true): PostCount[] {
     return groupBy(
@@ -148,28 +127,12 @@ export class BatchCounts {
     )
   }
 
-  referrers(): RefererCount[] {
-    return this.#postDays().flatMap(({ count: { postUuid, day }, hosts }) =>
-      sortedEntries(hosts).map(([host, views]) => ({ postUuid, day, host, views })),
-    )
-  }
-
-  siteReferrers(): Omit<RefererCount, 'postUuid'>[] {
-    return [...this.#days.keys()].sort().flatMap(day => {
-      const hosts = new Map<string, number>()
-      for (const postDay of this.#days.get(day)!.values()) {
-        for (const [host, views] of postDay.hosts) hosts.set(host, (hosts.get(host) ?? 0) + views)
-      }
-      return sortedEntries(hosts).map(([host, views]) => ({ day, host, views }))
-    })
-  }
-
   minutes(): MinuteCount[] {
     return [...this.#minutes.values()].sort((a, b) => a.minute - b.minute)
   }
 }
 
-/** The time of the latest view among the rows, new or not: views that come again from a queue tell its age as well. */
+/** The time of the latest view among the rows, new or not: redelivered views show the age of the queue as well. */
 export function latestViewedAt(rows: readonly KeptRow[]): number {
   return rows.reduce((latest, { viewedAt }) => Math.max(latest, viewedAt), 0)
 }

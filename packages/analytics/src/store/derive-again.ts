@@ -1,23 +1,20 @@
-/** What a raw row must say about itself: the columns that were derived when it was counted, derived again. */
+/** Derives again the columns of a raw row that were derived when it was counted, to check or correct them. */
 
 import { canonicalPost } from '@postviews/client/src/index.ts'
-import type { Calendar, Day, Moment } from './calendar.ts'
+import type { Calendar, Moment } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import type { Day } from './days.ts'
 import type { SummedName } from './figures.ts'
+import type { KeptRow } from './kept.ts'
 import { refererHost, UNKNOWN_VISITOR, visitorOf } from './row.ts'
 
-export interface RawRow {
+export interface RawRow
+  extends Pick<KeptRow, 'postUuid' | 'userId' | 'ip' | 'userAgent' | 'referer' | 'viewedAt'> {
   id: number
-  postUuid: string
-  userId: string | null
-  ip: string | null
-  userAgent: string | null
-  referer: string | null
-  viewedAt: number
-  /** Null in a row that this service did not write: adopted, or a stranger's. */
+  /** Null in a row that this service did not write: an adopted row, or one of another program. */
   receivedAt: number | null
   derived: Derived
-  /** What the row adds to each figure, by what is kept of it. */
+  /** What the row adds to each figure, according to its stored columns. */
   adds: Record<SummedName, number>
 }
 
@@ -34,8 +31,8 @@ export interface Derived {
 }
 
 /**
- * What the derived columns of a row must be. What can no longer be told (the address was erased or never kept, the
- * day's key is gone, the day was counted in another zone) is as it is.
+ * What the derived columns of a row must be. A column that can no longer be derived (the address was erased or never kept, the
+ * day's key is gone, the day was counted in another zone) keeps its value.
  */
 export function deriveAgain(
   row: RawRow,
@@ -54,17 +51,17 @@ export function deriveAgain(
     logged_in: row.userId === null ? (derived.logged_in ?? 0) : 1,
     bot: derived.bot ?? Number(isBot(row.userAgent)),
     visitor: frozen ? derived.visitor : visitorAgain(row, day, settings.uniqueBy, keys),
-    // What a host is was decided when the row was counted, by the rule of that version.
+    // Kept if there is one: the version that counted the row decided what a host is.
     referer_host: derived.referer_host ?? refererHost(row.referer),
   }
 }
 
-// Days that the present settings could not be applied to stay as they were counted.
+// Days to which the present settings could not be applied stay as they were counted.
 function isFrozen({ day }: Pick<Derived, 'day'>, settingsSince: Day | null): boolean {
   return day !== null && settingsSince !== null && day < settingsSince
 }
 
-/** Where a row that lies on that day and window belongs, by the moment of its view. */
+/** The day and window of a row according to the moment of its view; `derived` is where it lies now. */
 export function momentAgain(
   derived: Pick<Derived, 'day' | 'slice'>,
   moment: Moment,
@@ -73,7 +70,7 @@ export function momentAgain(
   const { day, slice } = derived
   if (day === null || settingsSince === null) return moment
   if (isFrozen(derived, settingsSince)) return { day, slice }
-  // In the zone of before, this view belonged to a day that is counted anew: it must not fall among the frozen ones.
+  // In the old zone this view was on a day that is now counted again: it must not move to a frozen day.
   return moment.day < settingsSince ? { day: settingsSince, slice: 0 } : moment
 }
 

@@ -1,4 +1,4 @@
-/** What is stored, held against what it must be. */
+/** Compares what is stored with what it must be. */
 
 import type { Difference } from './store.ts'
 

@@ -1,4 +1,4 @@
-/** What the errors of each engine mean: kept to by the consumer, which retries, sets aside or stops. */
+/** What the errors of each engine mean. The consumer relies on it: it retries, makes a dead letter, or stops. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

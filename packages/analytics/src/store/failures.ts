@@ -5,18 +5,18 @@ export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable'
 }
 
-/** What was opened is no longer what is there: its file was deleted, moved or replaced. Nothing was lost that was not lost with it. */
+/** The file was deleted, moved or replaced after it was opened. Nothing is lost except what was lost with the file. */
 export class StoreMisplaced extends StoreUnavailable {
   override name = 'StoreMisplaced'
 }
 
 /**
- * The store refuses what no retry cures: a table or a privilege is missing, say. Somebody has to mend it. Nothing was
- * written, and nothing is lost.
+ * The store cannot do a step, and no retry would help: a table or a privilege is missing, for example. Somebody must repair it.
+ * Nothing was written, and nothing is lost.
  */
 export class StoreBroken extends StoreUnavailable {
   override name = 'StoreBroken'
-  /** What was refused, as `INSERT INTO post_view_totals`: our own words, without any value. */
+  /** The statement that was refused, such as `INSERT INTO post_view_totals`, without any value. */
   readonly step: string
 
   constructor(message: string, step: string, options?: ErrorOptions) {
@@ -25,13 +25,13 @@ export class StoreBroken extends StoreUnavailable {
   }
 }
 
-/** What anyone may read of why the store is not to be used: nothing of the error's own words. */
+/** Why the store cannot be used, in words that anyone may read: nothing of the error's own message. */
 export function storeProblem(error: unknown, otherwise = 'store: does not take views'): string {
   if (error instanceof StoreBroken) return `store: ${error.step} fails, and no retry mends it`
   return error instanceof StoreMisplaced ? 'store: its file was deleted, moved or replaced' : otherwise
 }
 
-/** The store cannot keep these views, now or ever, though it is well. One view alone: set it aside. Nothing was written. */
+/** The store works, but can never keep these views. If it is a single view, make it a dead letter. Nothing was written. */
 export class RowRejected extends Error {
   override name = 'RowRejected'
 }
@@ -46,6 +46,6 @@ export class ClocksDiffer extends Error {
   override name = 'ClocksDiffer'
 }
 
-/** Why a batch is refused that would be counted by settings or zone rules that no longer hold. */
+/** The reason for refusing a batch whose settings or zone rules are no longer the recorded ones. */
 export const AGREEMENT_REPLACED =
-  'a value that all processes must share was replaced in the database since this process started: restart it'
+  'a value that all processes must share has been replaced in the database since this process started: restart this process'

@@ -5,7 +5,7 @@
  */
 
 import type { FigureName, Figures } from '@postviews/client/src/figures.ts'
-import type { KeptRow } from './row.ts'
+import type { CountableRow } from './kept.ts'
 
 /** Figures that are the views minus another figure: [figure, the one that is subtracted]. Only days that know both are used. */
 const RESTS = [['anonymous', 'logged_in']] as const
@@ -15,7 +15,7 @@ export type SummedName = Exclude<FigureName, 'views' | 'unique_views' | (typeof 
 
 export interface Summed {
   /** How much one row adds to the figure. */
-  of(row: KeptRow): number
+  of(row: CountableRow): number
   /** The same in SQL, over the columns of `post_views`. Every engine must understand it. */
   sql: string
   /** Whether views by bots add to this figure even under `BOTS=exclude`, which leaves them out of all others. */
@@ -33,15 +33,15 @@ export const SUMMED_NAMES = Object.keys(SUMMED) as SummedName[]
 export type DetailName = 'unique_views' | SummedName
 export const DETAILS: readonly DetailName[] = ['unique_views', ...SUMMED_NAMES]
 
-/** An object with a value for each. */
+/** An object with a value for each detail. */
 export function eachDetail<T>(toValue: (name: DetailName) => T): Record<DetailName, T> {
   return Object.fromEntries(DETAILS.map(name => [name, toValue(name)])) as Record<DetailName, T>
 }
 
 /**
- * What is told of figures as they are kept.
+ * Converts stored figures to those that the API answers.
  *
- * @param detailedViews those of the views whose details are known; null when none are
+ * @param detailedViews the views whose details are known; null if there are none
  */
 export function toFigures(
   views: number,

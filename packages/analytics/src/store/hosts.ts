@@ -6,8 +6,8 @@ const MAX_CHARACTERS = 253
 const NAME = /^[a-z\d_-]{1,63}(?:\.[a-z\d_-]{1,63})*$/
 
 /**
- * The host that the `hostname` of a URL names, in lower case and without its last dot; empty when it can be none. URLs
- * allow more than DNS does: `http://x;=1+1;y/` has a hostname, which a spreadsheet takes for a formula.
+ * The host that the `hostname` of a URL names, in lower case and without its last dot; empty if it is not a valid host. URLs
+ * allow more than DNS does: the hostname of `http://x;=1+1;y/` would be a formula in a spreadsheet.
  */
 export function hostOf(hostname: string): string {
   const host = hostname.toLowerCase().replace(/\.$/, '')
@@ -22,9 +22,9 @@ export function withoutWww(host: string): string {
 
 /** Views that came from a host, as the API answers it. */
 export interface Referrer {
-  /** Null stands for readers who came from nowhere that they told. */
+  /** Null: the views have no referring host. */
   host: string | null
   views: number
-  /** Only where the host is one of the site's own, by the list that the database records now. */
+  /** Present only if the host is one of the site's own, according to the list recorded now. */
   internal?: true
 }

@@ -1,15 +1,15 @@
-import type { Day } from './calendar.ts'
+import type { Day } from './days.ts'
 
 /**
- * Thrown within a store: the readers of a day were hashed under a key that is not the recorded one, as the day was closed
- * since the key was asked for, and maybe opened again. Nothing was written; `RowsOfViews` derives the rows again.
+ * Thrown within a store if the readers of a day were hashed under a key that is no longer recorded: after the key was read, the
+ * day was closed, and perhaps opened again. Nothing was written; `RowsOfViews` derives the rows again.
  */
 export class KeyReplaced extends Error {
   override name = 'KeyReplaced'
   readonly day: Day
 
   constructor(day: Day) {
-    super(`the key of ${day} is another one now, or none`)
+    super(`the key of ${day} has been replaced or removed`)
     this.day = day
   }
 }

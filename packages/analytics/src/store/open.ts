@@ -13,7 +13,7 @@ export async function openStore(
   settings: AskedSettings,
   options: StoreOptions = {},
 ): Promise<Store> {
-  // The others' clients would take memory for nothing.
+  // Imported only if needed: the clients of the other engines would use memory for nothing.
   if (databaseUrl.startsWith('sqlite:')) {
     const { openSqliteStore } = await import('./sqlite/store.ts')
     return openSqliteStore(databaseUrl, settings, options)

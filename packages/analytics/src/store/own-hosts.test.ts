@@ -55,14 +55,17 @@ test('an entry that is no host is refused, and quoted', () => {
   ])
     assert.throws(
       () => ownHostsOf(`blog.example,${wrong}, other.example`),
-      error => error instanceof Error && error.message.startsWith(`"${wrong}" is no host; write`),
+      error => error instanceof Error && error.message.startsWith(`"${wrong}" is not a host; write`),
       wrong,
     )
-  assert.throws(() => ownHostsOf('a b, ok.example, c d'), /^Error: "a b" is no host, "c d" is no host; write/)
+  assert.throws(
+    () => ownHostsOf('a b, ok.example, c d'),
+    /^Error: "a b" is not a host, "c d" is not a host; write/,
+  )
   assert.throws(() => ownHostsOf(' , '), /names no host/)
   assert.throws(
     () => ownHostsOf('https://reader:geheim@blog.example/'),
-    /^Error: "…@blog\.example\/" is no host; write/,
+    /^Error: "…@blog\.example\/" is not a host; write/,
   )
 })
 
@@ -118,6 +121,6 @@ test('of the lists that are recorded the first holds, whatever a process has; on
   assert.throws(() => ownHostsInUse(['c.example', 'd.example'], lists), {
     constructor: StoreRefused,
     message:
-      /^SITE_HOSTS is c\.example,d\.example, recorded in the database is b\.example: run `postviews migrate`/,
+      /^SITE_HOSTS is c\.example,d\.example, but the database records b\.example: run `postviews migrate`/,
   })
 })

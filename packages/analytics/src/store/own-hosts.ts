@@ -1,29 +1,29 @@
-/** Which hosts are the site's own: a reader who comes from one of them went on from one of its pages to the next. */
+/** Which hosts are the site's own: a reader who comes from one of them was already reading the site. */
 
 import { isIP, isIPv6 } from 'node:net'
 import { StoreRefused } from './failures.ts'
 import type { Referrer } from './hosts.ts'
 import { hostOf, withoutWww } from './hosts.ts'
 
-/** Hosts in one spelling, each once, sorted; `*.x` stands for every host below `x`, not for `x`. */
+/** Hosts in their one spelling, sorted, without duplicates; `*.x` matches every host below `x`, but not `x`. */
 export type OwnHosts = readonly string[]
 
 /** The own hosts that a process asks to be recorded. */
 export interface AskedHosts {
   /** Null: `SITE_HOSTS` is not set, and the recorded list stays. */
   ownHosts: OwnHosts | null
-  /** Whether to record also a list that another has replaced. */
+  /** Whether to record a list even if another list has replaced it before. */
   goesBack: boolean
 }
 
 export interface OwnHostsInUse {
   /** The recorded list, which is the one to use. */
   ownHosts: OwnHosts
-  /** Whether the process asked for another list, which the database knows as replaced. */
+  /** Whether the process asked for a list that has been replaced in the database. */
   isReplaced: boolean
 }
 
-/** `SITE_HOSTS=none`: no host is the site's own. Unset means something else: the recorded list holds. */
+/** `SITE_HOSTS=none`: no host is the site's own. If it is unset, the recorded list is used instead. */
 export const NO_OWN_HOSTS = 'none'
 
 /**
@@ -42,13 +42,13 @@ export function ownHostsOf(text: string): OwnHosts {
   const wrong = entries.filter((_, index) => hosts[index] === null)
   if (wrong.length > 0 || hosts.length === 0) {
     throw new Error(
-      `${wrong.map(entry => `"${withoutUser(entry)}" is no host`).join(', ') || 'it names no host'}; write names such as blog.example, *.blog.example or 192.0.2.1, separated by commas, or ${NO_OWN_HOSTS} alone`,
+      `${wrong.map(entry => `"${withoutUser(entry)}" is not a host`).join(', ') || 'it names no host'}; write names such as blog.example, *.blog.example or 192.0.2.1, separated by commas, or ${NO_OWN_HOSTS} alone`,
     )
   }
   return [...new Set(hosts.filter(host => host !== null))].sort()
 }
 
-/** Who writes a whole URL may write a password in it. */
+/** An entry that is a whole URL may hold a password. */
 function withoutUser(entry: string): string {
   return entry.replace(/^.*@/s, '…@')
 }
@@ -56,7 +56,7 @@ function withoutUser(entry: string): string {
 function ownHostOf(entry: string): string | null {
   const isBelow = entry.startsWith('*.')
   const rest = isBelow ? entry.slice(2) : entry
-  // More than a host and a port would be read as parts of a URL.
+  // With these characters, the URL parser would read more than a host and a port.
   if (/[\s/\\?#@%*]/.test(rest) || rest.toLowerCase() === NO_OWN_HOSTS) return null
   const url = URL.parse(`http://${isIPv6(rest) ? `[${rest}]` : rest}`)
   const host = hostOf(url?.hostname ?? '')
@@ -75,12 +75,12 @@ export function isOwnHost(own: OwnHosts, host: string): boolean {
   return own.some(entry => (entry.startsWith('*.') ? name.endsWith(entry.slice(1)) : name === entry))
 }
 
-/** A row of `/referrers`; `host` is empty for readers who told none. */
+/** A row of `/referrers`; `host` is empty for views without a referring host. */
 export function referrerOf(own: OwnHosts, host: string, views: number): Referrer {
   return { host: host || null, views, ...(isOwnHost(own, host) && { internal: true as const }) }
 }
 
-/** The text that the database records and people read; `ownHostsOf` makes the same list of it. */
+/** The list as a text, for the database and for messages; `ownHostsOf` turns it back into the same list. */
 export function ownHostsText(own: OwnHosts): string {
   return own.length === 0 ? NO_OWN_HOSTS : own.join(',')
 }
@@ -90,11 +90,11 @@ export function recordedOwnHosts(text: string): OwnHosts {
   return text === NO_OWN_HOSTS ? [] : text.split(',')
 }
 
-/** What recording a list replaces, in words; null where the recorded list stays. */
+/** Describes in words what recording a list replaces; null if the recorded list stays. */
 export function replacementOf({ ownHosts, goesBack }: AskedHosts, lists: readonly string[]): string | null {
   const standing = standingOf(ownHosts, lists)
   if (standing === 'holds' || (standing === 'replaced' && !goesBack)) return null
-  return `the site's own hosts ${lists[0]} by ${ownHostsText(ownHosts!)}`
+  return `the site's own hosts ${lists[0]} with ${ownHostsText(ownHosts!)}`
 }
 
 /**
@@ -114,7 +114,7 @@ export function ownHostsInUse(own: OwnHosts | null, lists: readonly string[]): O
   const standing = standingOf(own, lists)
   if (standing === 'new') {
     throw new StoreRefused(
-      `SITE_HOSTS is ${ownHostsText(own!)}, recorded in the database is ${lists[0]}: run \`postviews migrate\` to record it, or leave SITE_HOSTS unset to use what is recorded`,
+      `SITE_HOSTS is ${ownHostsText(own!)}, but the database records ${lists[0]}: run \`postviews migrate\` to record the new list, or leave SITE_HOSTS unset to use the recorded one`,
     )
   }
   return { ownHosts: recordedOwnHosts(lists[0]!), isReplaced: standing === 'replaced' }

@@ -1,7 +1,7 @@
-/** The readers of a batch, each once in a window of a post, for engines that are asked about all of them at a time. */
+/** The readers of a batch, each once in a window of a post, for engines that look up all of them at once. */
 
-import type { Day } from './calendar.ts'
-import type { KeptRow } from './row.ts'
+import type { Day } from './days.ts'
+import type { KeptRow } from './kept.ts'
 
 export type Reader = Pick<KeptRow, 'day' | 'postUuid' | 'slice' | 'visitor'>
 
@@ -11,7 +11,7 @@ export interface WindowReaders extends Omit<Reader, 'visitor'> {
 }
 
 export class BatchReaders {
-  // One in the other: joining the parts of a key costs more than looking each of them up.
+  // Nested maps: joining the parts of a key costs more than looking up each part.
   readonly #days = new Map<Day, Map<string, Map<number, Set<string>>>>()
 
   add({ day, postUuid, slice, visitor }: Reader): void {

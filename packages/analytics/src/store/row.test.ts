@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
+import { BotList } from './bots.ts'
 import { Calendar } from './calendar.ts'
-import { BotList, type RowContext, refererHost, toRow, UNKNOWN_VISITOR, visitorOf } from './row.ts'
+import { type RowContext, refererHost, toRow, UNKNOWN_VISITOR, visitorOf } from './row.ts'
 
 const KEY = 'ab'.repeat(32)
 const OTHER_KEY = 'cd'.repeat(32)
@@ -89,7 +90,7 @@ test('of an IPv6 address the network tells readers apart where that is set, and 
   const networks = same.map(ips => new Set(ips.map(visitor)))
   for (const network of networks) assert.equal(network.size, 1)
   assert.equal(new Set(networks.flatMap(network => [...network])).size, same.length)
-  // So that an adoption changes nothing of readers who have an IPv4 address.
+  // So an adoption does not change readers with an IPv4 address.
   assert.equal(visitor('192.0.2.1'), visitorOf(KEY, 'ip', '192.0.2.1', 'Firefox'))
   const withAgent = (agent: string) => visitorOf(KEY, 'network+user_agent', '2001:db8::1', agent)
   assert.notEqual(withAgent('Firefox'), withAgent('Safari'))

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { received, view } from '../../../../test/support/views.ts'
-import { Calendar, type Day } from './calendar.ts'
+import { Calendar } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import type { Day } from './days.ts'
 import { RowRejected, StoreUnavailable } from './failures.ts'
 import { KeyReplaced } from './key-replaced.ts'
 import { visitorOf } from './row.ts'
@@ -11,7 +12,7 @@ import { type DerivedRows, RowsOfViews } from './rows-of-views.ts'
 const DAY = '2026-03-10'
 const VIEWS = received([view(`${DAY}T12:00:00Z`), view('2026-03-11T12:00:00Z', { ip: '2001:db8::1' })])
 
-/** Rows of views whose keys tell how often they were asked for, and what was asked. */
+/** A `RowsOfViews` whose keys contain how many keys were asked for before, and the days asked for. */
 function rows() {
   const settings: CountingSettings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' }
   const asked: Day[] = []

@@ -1,29 +1,33 @@
 /**
- * From the views that a store is given to the rows that it keeps. Readers are hashed under the key of their day. Another
- * process may close a day, and destroy its key, after this one has asked for it: the engine refuses such rows
- * (`KeyReplaced`), and they are derived again under the key that is recorded then.
+ * Turns the views that a store receives into the rows that it keeps. Readers are hashed under the key of their day. Another
+ * process may close a day and destroy its key after this process has read it. Then the engine refuses the rows (`KeyReplaced`),
+ * and they are derived again under the new key.
  */
 
 import { randomUUID } from 'node:crypto'
-import type { Calendar, Day } from './calendar.ts'
+import { decodeMessage } from '@postviews/client/src/index.ts'
+import { BotList } from './bots.ts'
+import type { Calendar } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import type { Day } from './days.ts'
 import { RowRejected, StoreUnavailable } from './failures.ts'
+import type { KeptRow } from './kept.ts'
 import { KeyReplaced } from './key-replaced.ts'
-import { BotList, type IpStorage, type KeptRow, toRow } from './row.ts'
+import { type IpStorage, toRow } from './row.ts'
 import type { ReceivedView, Recorded } from './store.ts'
 
-/** Of days. A batch may be of more. */
+/** Days whose keys are cached. A batch may have more days. */
 const KEYS_CACHED = 1_000
-/** How often a batch is derived before the store is told to be unavailable: somebody closes days as fast as they are opened. */
+/** How often a batch is derived before the store counts as unavailable: then days are being closed as fast as they are opened. */
 const TRIES = 5
-/** What the readers of `ownView` are hashed under. Rehearsals take any key for the recorded one, so that none has to be made. */
+/** The key for the readers of `ownView`. A rehearsal accepts any key as the recorded one, so none has to be made. */
 const ANY_KEY = '0'.repeat(64)
 
 export interface DerivedRows {
   rows: readonly KeptRow[]
-  /** What each of them was derived from. */
+  /** The view from which each row was derived. */
   views: readonly ReceivedView[]
-  /** The key of each day, which its readers were hashed under. */
+  /** The key under which the readers of each day were hashed. */
   keys: ReadonlyMap<Day, string>
 }
 
@@ -32,7 +36,7 @@ export interface RowsOptions {
   settings: CountingSettings
   calendar: Calendar
   ipStorage: IpStorage
-  /** The recorded key of a day; of a day without one it makes one, and opens a closed day again. */
+  /** The recorded key of a day. If there is none, it makes one, and opens the day again if it was closed. */
   askKey(day: Day): Promise<string>
 }
 
@@ -50,7 +54,7 @@ export class RowsOfViews {
     this.#options = options
   }
 
-  /** Has the engine keep the rows of the views. */
+  /** Derives the rows of the views, and lets the engine keep them. */
   async record(
     views: readonly ReceivedView[],
     keep: (derived: DerivedRows) => Promise<Recorded>,
@@ -59,7 +63,8 @@ export class RowsOfViews {
     for (let tries = 1; ; tries++) {
       try {
         const days = this.#daysOf(views)
-        // Without waiting where it can: a store that is closed next has been given the batch by then.
+        // Without an `await` if all keys are cached: a store that is closed right after the call has then already received the
+        // batch.
         const keys = this.#cachedKeys(days) ?? (await this.#recordedKeys(days))
         const recorded = await keep({ rows: this.#rowsUnder(keys, views), views, keys })
         if (this.#closedMeanwhile.size === 0) return recorded
@@ -78,7 +83,7 @@ export class RowsOfViews {
     }
   }
 
-  /** Has the engine keep the rows of the views, and undo it. Without views it tries one of our own, and asks for no key. */
+  /** Lets the engine keep the rows of the views, and undo it. If there are no views, it tries `ownView`, and asks for no key. */
   async rehearse(
     views: readonly ReceivedView[],
     keep: (derived: DerivedRows) => Promise<unknown>,
@@ -86,18 +91,18 @@ export class RowsOfViews {
     try {
       const tried = views.length > 0 ? views.map(underAnotherId) : [ownView()]
       const days = this.#daysOf(tried)
-      // Opening a day again may be what fails.
+      // Keys are asked for because opening a day again may be what fails.
       const keys =
         views.length > 0 ? await this.#recordedKeys(days) : new Map([...days].map(day => [day, ANY_KEY]))
       await keep({ rows: this.#rowsUnder(keys, tried), views: tried, keys })
     } catch (error) {
-      // The row is what is wrong, by a rule of the users' own, say, and not the store.
+      // The row is wrong, not the store: it breaks a constraint of the users' own, for example.
       if (!(error instanceof RowRejected)) throw this.#failed(error)
     }
   }
 
   #failed(error: unknown): unknown {
-    // While the store was away a day may have been closed, and its key with it.
+    // A day may have been closed while the store was away, and its key destroyed.
     if (error instanceof StoreUnavailable) this.#keys.clear()
     return error
   }
@@ -157,29 +162,25 @@ export class RowsOfViews {
   }
 }
 
-/** Of a view that is counted by now, no counter would be tried. */
+/** With its own id, a view that has been counted meanwhile would try no counter. */
 function underAnotherId({ view, receivedAt }: ReceivedView): ReceivedView {
   return { view: { ...view, eventId: view.eventId && randomUUID() }, receivedAt }
 }
 
-/** A view that nobody has sent: it touches every table of a batch. */
+/** A made-up view that touches every table of a batch. It has no user agent: views by bots may not count. */
 function ownView(): ReceivedView {
-  const now = Math.floor(Date.now() / 1_000)
-  return {
-    view: {
-      eventId: randomUUID(),
-      postUuid: randomUUID(),
-      userId: '1',
-      loggedIn: true,
-      ip: '192.0.2.1',
-      // Not a bot's, which may count for nothing.
-      userAgent: null,
-      referer: 'https://trial.invalid/',
-      viewedAt: now,
-      ownTime: null,
-      timeSource: 'receipt',
-      index: null,
-    },
-    receivedAt: now,
+  const receivedAt = Math.floor(Date.now() / 1_000)
+  const event = {
+    event_id: randomUUID(),
+    post_uuid: randomUUID(),
+    user_id: 1,
+    ip: '192.0.2.1',
+    referer: 'https://trial.invalid/',
   }
+  const { views } = decodeMessage(
+    Buffer.from(JSON.stringify(event)),
+    {},
+    { receivedAt, maxAgeSeconds: Infinity },
+  )
+  return { view: views[0]!, receivedAt }
 }

@@ -1,13 +1,13 @@
 /**
- * What a database's tables are, as text that can be compared. Each engine's `schema.sql` is such a text of what its
- * migrations make: so that a change to them is seen whole. To write it anew, migrate an empty database, and then
+ * Prints a database's tables as text that can be compared. Each engine's `schema.sql` is this text for the tables that its
+ * migrations make, so that the whole effect of a change to them can be seen. To write it again, migrate an empty database, then run
  * `node packages/analytics/src/store/schema-dump.ts DATABASE_URL > packages/analytics/src/store/ENGINE/schema.sql`.
  */
 
 import { DatabaseSync } from 'node:sqlite'
-import { MIGRATIONS_TABLE } from './migrate.ts'
 import { MysqlConnection } from './mysql/connection.ts'
 import { PostgresConnections } from './postgres/connection.ts'
+import { MIGRATIONS_TABLE } from './sql/migrate.ts'
 import { serverOf } from './sql/server-address.ts'
 import type { SqlClient, SqlRow } from './sql/sql.ts'
 
@@ -82,7 +82,7 @@ async function dumpMysql(url: string): Promise<string> {
        WHERE table_schema = ? AND table_name <> ?`,
       [server.database, MIGRATIONS_TABLE],
     )
-    // Sorted here: by what collation a server sorts its own tables' names differs.
+    // Sorted here, because servers sort table names under different collations.
     const names = tables.map(({ name }) => String(name)).sort()
     const dumps = []
     for (const name of names) dumps.push(await dumpTable(connection, server.database, name))
@@ -117,7 +117,7 @@ async function dumpTable(client: SqlClient, database: string, table: string): Pr
   return `CREATE TABLE ${table} (\n${lines.map(line => `  ${line}`).join(',\n')}\n) ENGINE = ${about!['engine']};\n`
 }
 
-// Servers show the same column in different words: widths of integers, what is no default, the name of the present.
+// Servers describe the same column differently: widths of integers, a missing default, the name of the current time.
 function columnText(column: SqlRow): string {
   const type = String(column['type']).replace(/int\(\d+\)/, 'int')
   const collation = column['collation'] === null ? '' : ` COLLATE ${column['collation']}`

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { SUMMED_NAMES } from './figures.ts'
-import { KEPT_COLUMNS } from './row.ts'
+import { KEPT, KEPT_NAMES } from './kept.ts'
 import { ENGINES, printed, schemaText } from './schema-text.ts'
 
 test('every statement of a batch is one of the tables that stand above it', async () => {
@@ -17,10 +17,14 @@ for (const engine of ENGINES) {
   test(`on ${engine} whatever is declared is written, and has a column`, async () => {
     const text = await schemaText(engine)
     const { tables, statements } = text
-    // ClickHouse keeps an id with whether it was the event's own, and a UUID as such.
-    const kept = KEPT_COLUMNS.filter(
-      column => engine !== 'clickhouse' || !['post_uuid', 'event_id'].includes(column),
+    // ClickHouse stores UUIDs as such, and with each id whether it was the event's own.
+    const names = KEPT_NAMES.filter(
+      name => engine !== 'clickhouse' || !['postUuid', 'eventId'].includes(name),
     )
+    const kept = names.map(name => {
+      const { column, isRepeated } = KEPT[name]
+      return engine === 'sqlite' && isRepeated ? `${column}_number` : column
+    })
     for (const column of kept) {
       assert.match(tables, new RegExp(`^  ${column} `, 'm'))
       assert.match(statements[0]!, new RegExp(`\\b${column}\\b`))

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { BREAKDOWN_STATEMENTS } from './sql/breakdowns.ts'
 import { insertTotals } from './sql/totals.ts'
 
 export const ENGINES = ['sqlite', 'mysql', 'postgres', 'clickhouse'] as const
@@ -12,13 +13,17 @@ interface SchemaText {
   statements: readonly string[]
 }
 
-/** Whether there is a database or not. */
+/** Needs no database. */
 export async function schemaText(engine: (typeof ENGINES)[number]): Promise<SchemaText> {
   if (engine === 'clickhouse') return ofClickhouse()
   const { STATEMENTS }: { STATEMENTS: readonly string[] } = await import(`./${engine}/record.ts`)
   return {
     tables: readFileSync(join(import.meta.dirname, engine, 'schema.sql'), 'utf8'),
-    statements: [...STATEMENTS, insertTotals('post_uuid = ?', 'post_view_aggregates')],
+    statements: [
+      ...STATEMENTS,
+      ...BREAKDOWN_STATEMENTS,
+      insertTotals('post_uuid = ?', 'post_view_aggregates'),
+    ],
   }
 }
 

@@ -1,11 +1,11 @@
-/** What a statement does, in a few words that hold no value of it: what an error says it was at. */
+/** Describes a statement in a few words without its values, for error messages. */
 
 const COMMENTS = /^(?:\s*--[^\n]*\n)+/
 const WRITES =
   /^(?:INSERT (?:IGNORE )?INTO|REPLACE INTO|UPDATE|DELETE FROM|(?:ALTER|DROP|RENAME) TABLE(?: IF EXISTS)?|CREATE (?:(?:OR REPLACE|UNIQUE|TEMPORARY) )?(?:TABLE|INDEX|TRIGGER|VIEW)(?: IF NOT EXISTS)?) (?:INDEX )?[\w.`"]+/i
 const TABLES = /\b(?:FROM|\w*JOIN) ([\w.`"]+)/gi
 const READS = /^(?:SELECT|WITH)\b/i
-/** Before any value that a reader or a publisher has sent. */
+/** The part of a statement that is examined: values from readers or publishers come later. */
 const LOOKED_AT_CHARACTERS = 2_000
 
 /** `INSERT INTO post_views`, `SELECT FROM post_view_state`, `SELECT GET_LOCK`, `COMMIT`. */
@@ -14,7 +14,7 @@ export function stepOf(sql: string): string {
   const write = WRITES.exec(text)?.[0]
   if (write !== undefined) return write.replaceAll(/[`"]/g, '')
   if (READS.test(text)) {
-    // Behind that stand values.
+    // Values follow after that.
     const [beforeValues] = text.split(/ (?:WHERE|VALUES) /i)
     const tables = new Set(beforeValues!.matchAll(TABLES).map(([, table]) => table!.replaceAll(/[`"]/g, '')))
     if (tables.size > 0) return `SELECT FROM ${[...tables].join(', ')}`

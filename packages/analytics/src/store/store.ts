@@ -3,11 +3,12 @@
  * and passes `test/store-contract.ts` unchanged.
  */
 
-import type { Figures } from '@postviews/client/src/figures.ts'
+import type { DimensionName, Figures } from '@postviews/client/src/figures.ts'
 import type { View } from '@postviews/client/src/index.ts'
-import type { Calendar, Day } from './calendar.ts'
+import type { Calendar } from './calendar.ts'
 import type { CopySource } from './copy.ts'
 import type { CountingSettings } from './counting-settings.ts'
+import type { Day } from './days.ts'
 import type { Referrer } from './hosts.ts'
 import type { AskedHosts, OwnHosts, OwnHostsInUse } from './own-hosts.ts'
 
@@ -18,40 +19,37 @@ export interface ReceivedView {
   receivedAt: number
 }
 
-/** What came of a batch. */
+/** The result of recording a batch. */
 export interface Recorded {
-  /** Views that were new, and are counted now; where `duplicates` is null all of them. */
+  /** New views, which are counted now; all views of the batch if `duplicates` is null. */
   counted: number
-  /** Views whose id had been counted before; they change nothing. Null where nobody knows that yet (see `roll`). */
+  /** Views whose id had been counted before; they change nothing. Null if that is not known yet (see `roll`). */
   duplicates: number | null
-  /**
-   * Days that another process has closed while this one still counted views of them. They were opened again. Absent where
-   * there are none.
-   */
+  /** Days that another process closed while this one still counted their views. They were opened again. Absent if there are none. */
   closedMeanwhile?: readonly Day[]
 }
 
-/** What batches are best. */
+/** Which batches suit the engine best. */
 export interface Batching {
-  /** Of messages that hold one event each, a batch has at most this share of the events it may have. */
+  /** The most messages in a batch, as a share of the most events in it. */
   messagesPerEvent: number
 }
 
 export interface Store extends Reads {
   readonly engine: 'sqlite' | 'mysql' | 'postgres' | 'clickhouse'
   readonly batching: Batching
-  /** Whether `close` ends what a long command is at: not where a statement cannot be cut off, and the command has a lease to give back. */
+  /** Whether `close` interrupts a long command. False where statements cannot be interrupted, and a lease must be given back. */
   readonly isCutByClose: boolean
-  /** What was not asked for is learned by `migrate`, `checkSettings` and `rebuild`; until then it is a new database's. */
+  /** Settings that are not configured are those of a new database until `migrate`, `checkSettings` or `rebuild` reads them. */
   readonly settings: CountingSettings
   readonly calendar: Calendar
 
-  /** Whether views came of days that were new to this process since `reopenDays` was last called: it may have something to do. */
+  /** Whether this process received views of new days since the last call of `reopenDays`, which may then have work to do. */
   readonly mayReopenDays: boolean
 
   /**
-   * Goes on with the days that are being opened again, in small steps beside consumers, until none is left. It can be
-   * interrupted at any moment, also by a `progress` that throws; whoever calls it next goes on.
+   * Continues opening days again, in small steps while consumers run, until none is left. It can be interrupted at any moment,
+   * also by a `progress` that throws; the next call continues.
    *
    * @throws {StoreUnavailable}
    * @throws {StoreRefused} what all processes must agree on was replaced since `checkSettings`
@@ -59,23 +57,24 @@ export interface Store extends Reads {
   reopenDays(progress?: Progress): Promise<Reopened>
 
   /**
-   * Keeps a batch: ids, rows and counters in one transaction that is durable when this resolves. Only views whose
-   * id is new are kept and counted; of views with one id the first counts. Called again with the same views, or with
-   * some of them among others, it counts none twice (views without an id excepted).
+   * Keeps a batch: ids, rows and counters in one transaction that is durable when this resolves. Only views with a new id are
+   * kept and counted; of several views with the same id, the first counts. Called again with the same views, or with some of them
+   * among others, it counts none twice (views without an id excepted).
    *
-   * A day that retention has closed is opened again by its first view: at once where it is small, else by `reopenDays`;
-   * views of it are counted meanwhile.
+   * The first view of a day that retention has closed opens that day again: at once if it is small, otherwise in `reopenDays`,
+   * and its views are counted meanwhile.
    *
    * @throws {StoreUnavailable} the outcome is unknown or nothing was written: call again with the same views
    * @throws {RowRejected} nothing was written: some view cannot be kept, call again with fewer
-   * @throws {StoreRefused} nothing was written, and nothing will be: what all processes must agree on was replaced since `checkSettings`
+   * @throws {StoreRefused} nothing was written, and nothing will be: what all processes must agree on was replaced since
+   *   `checkSettings`
    */
   recordViews(views: readonly ReceivedView[]): Promise<Recorded>
 
   /**
-   * Counts what was recorded since it was last called, by any process; returns whether there was anything. Only where
-   * views are not counted with their batch (ClickHouse): there, answers are as old as `asOf` says. Any number of processes may
-   * do it at once.
+   * Counts the views that any process has recorded since the last call; returns whether there were any. Exists only where views
+   * are not counted with their batch (ClickHouse): there, answers are as old as `asOf` says. Any number of processes may call it
+   * at the same time.
    *
    * @throws {StoreUnavailable}
    * @throws {StoreRefused} as `recordViews`
@@ -86,103 +85,107 @@ export interface Store extends Reads {
   ping(): Promise<void>
 
   /**
-   * Whether the store could keep these views if all of them were new: does what `recordViews` does, and undoes it, except
-   * that closed days stay opened. A view that no store in good order could keep is passed over. (On ClickHouse, which cannot
-   * undo, it writes nothing to each table of a batch.)
+   * Checks whether the store could keep these views if all of them were new: does what `recordViews` does, and undoes it, except
+   * that closed days stay opened. Ignores a view that even a working store could not keep. (ClickHouse cannot undo: there, it
+   * inserts zero rows into each table that a batch writes to.)
    *
-   * @param views where there are none, one of our own is tried, and nothing at all is kept
-   * @throws {StoreUnavailable} {@link StoreBroken} tells the step that no retry gets past
+   * @param views if there are none, a made-up view is tried, and nothing at all is kept
+   * @throws {StoreUnavailable} if no retry helps, it is a {@link StoreBroken}, which names the step that failed
    * @throws {StoreRefused} as `recordViews`
    */
   rehearse(views: readonly ReceivedView[]): Promise<void>
 
   /**
-   * Brings the database to this version, under a lock; records the zone rules of this process if they are newer, and its own
-   * hosts if they differ. It can be interrupted at any moment, also by a `progress` that throws; the next run goes on.
+   * Migrates the database to this version, under a lock; records the zone rules of this process if they are newer, and its own
+   * hosts if they differ. It can be interrupted at any moment, also by a `progress` that throws; the next run continues.
    *
-   * @throws {StoreRefused} for a newer database; for zone rules that are older than those recorded, or differ on days that are kept
+   * @throws {StoreRefused} for a newer database; for zone rules that are older than those recorded, or differ on days that are
+   *   kept
    */
   migrate(progress?: Progress, hosts?: AskedHosts): Promise<Migrated>
 
   /**
-   * Compares the settings and zone rules of this process with the recorded ones, and learns the number of that agreement.
-   * Once any of it is replaced, the batches of this process are refused.
+   * Compares the settings and zone rules of this process with the recorded ones, and learns the number of that agreement. Once
+   * any of these is replaced, the batches of this process are refused.
    *
-   * @param ownHosts this process's `SITE_HOSTS`; null where it has none, or does not use them
-   * @throws {StoreRefused} unless the database is of this version, counts under these settings and zone rules, and has
-   *   recorded these hosts at some time
+   * @param ownHosts this process's `SITE_HOSTS`; null if it has none, or does not use them
+   * @throws {StoreRefused} unless the database is of this version, counts under these settings and zone rules, and has recorded
+   *   these hosts at some time
    */
   checkSettings(ownHosts?: OwnHosts | null): Promise<OwnHostsInUse>
 
   /**
-   * Hands over every difference between what is counted and what a recount says: each day with all that hangs on it from one
-   * snapshot, then totals and the days that they sum up. What happens between two snapshots is no difference.
+   * Reports every difference between the counters and a recount. Each day is compared in one snapshot with everything that
+   * depends on it, then the totals with the days that they sum up. Changes between two snapshots are not differences.
    *
    * @throws {StoreRefused} when other settings or zone rules are recorded meanwhile
    */
   verify(found: (difference: Difference) => void, progress?: Progress): Promise<Verified>
 
   /**
-   * Makes what is counted what a recount says, day by day, beside live consumers: no step of it keeps a batch waiting for long,
-   * and what batches add meanwhile stays. A `progress` that throws ends it between two steps; the next run goes on.
+   * Corrects the counters to match a recount, day by day, while consumers run: no step makes a batch wait for long, and what
+   * batches add meanwhile stays. A `progress` that throws ends it between two steps; the next run continues.
    *
-   * @throws {StoreRefused} also where no view is counted on any of the days that are asked for
+   * @throws {StoreRefused} also if no view is counted on any of the days that are asked for
    */
   rebuild(options: RebuildOptions, progress?: Progress): Promise<Rebuilt>
 
   /**
-   * Removes what retention says is over, in small steps. Safe beside consumers; a second one at a time is refused
+   * Removes what retention no longer keeps, in small steps. Safe while consumers run; a second run at the same time is refused
    * (`ran: false`).
    *
-   * @throws {ClocksDiffer} where the database is a server whose clock is over an hour from this host's
+   * @throws {ClocksDiffer} if the database is a server whose clock is over an hour from this host's
    */
   prune(options: PruneOptions, progress?: Progress): Promise<Pruned>
 
   /**
-   * What another store keeps and counts, to be filled with.
+   * What this store keeps and counts, to fill another store with.
    *
-   * @param name of this database, the same whenever it is copied
-   * @throws {StoreRefused} for what ClickHouse cannot keep
+   * @throws {StoreRefused} for data that ClickHouse cannot keep
    */
   copySource(): Promise<CopySource>
 
-  /** Copies all of it, again and again the same (ClickHouse alone). @throws {StoreRefused} when there are views of its own */
+  /**
+   * Fills this store from the source; may be repeated with the same result (ClickHouse only). @throws {StoreRefused} if it has
+   * views of its own
+   */
   fill?(source: CopySource, progress?: Progress): Promise<Filled>
 
   /** Erases what identifies a reader, and changes no number. Returns how many rows were changed. */
   forget(who: Forget, progress?: Progress): Promise<number>
 
-  /** What somebody should look at though the store can be used: in words, with what to do. Known once it was asked something. */
+  /** Problems that need attention although the store can be used, each with what to do. Known only after the first use. */
   warnings(): readonly string[]
 
   close(): Promise<void>
 }
 
 export interface Migrated {
-  /** What this process has replaced by its own, in words. Processes that still count by the old stop before their next batch. */
+  /** Describes in words what this process replaced. Processes that still use the old values stop before their next batch. */
   replaced: string[]
 }
 
-/** Said as work goes on: `done` of `total` (in rows, days or whatever `step` counts). */
+/** Called while work goes on: `done` of `total`, in rows, days or whatever `step` counts. */
 export type Progress = (step: string, done: number, total: number) => void
 
-/** A stored thing that differs from what a recount says; `expected` or `found` is null when there is none. */
+/** A stored value that differs from a recount; `expected` or `found` is null if that side does not exist. */
 export interface Difference {
   kind:
     | 'aggregate'
     | 'total'
     | 'row'
     | 'visitor'
-    | 'referrer'
     | 'site_aggregate'
-    | 'site_referrer'
-    /** What exactness rests on in the database itself; `rebuild` does not put it right. */
+    /** A breakdown of a post's day, or of the site's. */
+    | DimensionName
+    | `site_${DimensionName}`
+    /** Something in the database itself on which exact counting depends; `rebuild` does not correct it. */
     | 'schema'
     /** An id that has several rows. */
     | 'id'
   /** Which one: `post 42 on 2026-11-21`, `row 17`. Holds no personal data. */
   name: string
-  /** What of it differs: `view_count`, `day`. */
+  /** The field that differs: `view_count`, `day`. */
   field: string
   expected: string | number | null
   found: string | number | null
@@ -196,48 +199,48 @@ export interface Verified {
 }
 
 export interface RebuildOptions {
-  /** Also record this process's counting settings, and apply them to every day that has what it takes. */
+  /** Also record this process's counting settings, and apply them to every day where that is possible. */
   adoptSettings: boolean
-  /** Only these days; all by default, and where settings are adopted. Days whose raw rows are gone are refused. */
+  /** Only these days. By default, and if settings are adopted, all days. Days whose raw rows are gone are refused. */
   from?: Day
   to?: Day
 }
 
 export interface Rebuilt {
-  /** What was put right. */
+  /** How many values were corrected. */
   fixed: number
   /** How many days were counted again from their raw rows. */
   days: number
-  /** The first day whose raw rows are complete; null when there is none that is not. Earlier ones were left. */
+  /** The first day whose raw rows are complete; earlier days were not changed. Null if the raw rows of all days are complete. */
   firstDay: Day | null
 }
 
 export interface PruneOptions {
   /** Unix seconds. */
   now: number
-  /** Raw rows received longer ago go; 0 keeps them for ever. */
+  /** Raw rows received longer ago are removed; 0 keeps them for ever. */
   rawRetentionDays: number
-  /** A day's key and visitors go once none of its views is accepted any more. */
+  /** A day's key and visitors are removed once its views are no longer accepted. */
   maxAgeSeconds: number
 }
 
 export interface Pruned {
-  /** False when another process was at it. */
+  /** False if another process was already pruning. */
   ran: boolean
   rows: number
   days: number
 }
 
 export interface Reopened {
-  /** The days that this call has opened to the end. */
+  /** The days that this call finished opening. */
   days: Day[]
-  /** False while another process is at it. */
+  /** False while another process is opening days. */
   isDone: boolean
 }
 
 export interface Filled {
   rows: number
-  /** Days of posts of which the source said something else: views came meanwhile, or its figures do not follow from its rows. */
+  /** Days of posts for which the source had other figures: views arrived meanwhile, or its figures do not follow from its rows. */
   differing: number
 }
 
@@ -247,7 +250,7 @@ export interface Totals extends Figures {
   /** ISO 8601, UTC, whole seconds. */
   first_viewed_at: string | null
   last_viewed_at: string | null
-  /** Only where earlier days of adopted data are known by their views alone: the first day from which all is known. */
+  /** The first day from which all figures are known. Present only if earlier days were adopted with nothing but their views. */
   details_since?: Day
 }
 
@@ -258,7 +261,15 @@ export interface DayFigures extends Figures {
 export interface Referrers {
   /** Most views first, then by host. */
   referrers: Referrer[]
-  /** The views of all hosts that are not listed, also of those passed over: with the list, the views of the period. */
+  /** The views of all hosts that are not listed, including skipped ones. With the list, they add up to the views of the period. */
+  other: { views: number }
+}
+
+/** A dimension's values in a period. */
+export interface BreakdownOfPeriod {
+  /** Most views first, then by value. The empty value stands for views without one. */
+  values: { value: string; views: number }[]
+  /** The views of all values that are not listed, including skipped ones. With the list, they add up to the views of the period. */
   other: { views: number }
 }
 
@@ -269,7 +280,7 @@ export interface PostFigures {
 }
 
 export interface TopPosts {
-  /** How long before it was asked for it was read; 0: since; negative: so long after, where reading took long. */
+  /** Its age when it was requested. 0: read after the request; negative: read this long after it, because reading took long. */
   ageMs: number
   /** How many posts there are to page through. */
   total: number
@@ -278,7 +289,7 @@ export interface TopPosts {
 
 /** What the internal API reads. Days without views are left out; the route fills them in. */
 export interface Reads {
-  /** The moment up to which all that was recorded is counted, for answers asked for from now on. Both in Unix milliseconds. */
+  /** The moment up to which all recorded views are counted in answers from now on. Argument and result are Unix milliseconds. */
   asOf(nowMs: number): Promise<number>
   /** In the order asked; zeros for a post never viewed. */
   postTotals(posts: readonly string[]): Promise<(Totals & { post_uuid: string })[]>
@@ -289,8 +300,8 @@ export interface Reads {
   /**
    * Most views first, then by id; `period` null is all time.
    *
-   * @param maxAgeMs how long before it was asked for the answer may have been read, where it takes a while to read it; 0: it
-   *   misses nothing that was committed by then
+   * @param maxAgeMs how old the answer may be if it takes a while to read; 0: it includes everything that was committed before
+   *   the call
    */
   topPosts(
     period: { from: Day; to: Day } | null,
@@ -300,6 +311,15 @@ export interface Reads {
   ): Promise<TopPosts>
   /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
   referrers(post: string | null, from: Day, to: Day, limit: number, offset?: number): Promise<Referrers>
+  /** The same for any dimension. */
+  breakdown(
+    dimension: DimensionName,
+    post: string | null,
+    from: Day,
+    to: Day,
+    limit: number,
+    offset?: number,
+  ): Promise<BreakdownOfPeriod>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

@@ -105,7 +105,7 @@ test('two lists of changes differ from the first moment at which their clocks do
   assert.equal(firstAgreement(changes, [start]), -Infinity)
   assert.equal(firstAgreement(changes, [start], { from: 100 }), 200)
   assert.equal(firstAgreement(changes, [start], { from: 100, until: 200 }), null)
-  // That a change is written where nothing changes makes no difference.
+  // An entry that does not change the offset makes no difference.
   assert.equal(firstDifference(changes, [start, { from: 50, offset: 3_600 }, summer, winter]), null)
 })
 
@@ -115,7 +115,7 @@ test('a time on the wall of a zone is an instant: the earlier one where there we
   assert.equal(zoneTime('Europe/Warsaw', local('2026-10-25T01:59:59')), unix('2026-10-24T23:59:59Z'))
   assert.equal(zoneTime('Europe/Warsaw', local('2026-10-25T02:30:00')), unix('2026-10-25T00:30:00Z'))
   assert.equal(zoneTime('Europe/Warsaw', local('2026-10-25T03:00:00')), unix('2026-10-25T02:00:00Z'))
-  // Skipped by the clocks: told by those of before.
+  // A time that the clocks skip is read with the offset before the change.
   assert.equal(zoneTime('Europe/Warsaw', local('2026-03-29T02:30:00')), unix('2026-03-29T01:30:00Z'))
   assert.equal(zoneTime('America/Winnipeg', local('2026-11-15T07:00:00')), unix('2026-11-15T12:00:00Z'))
   assert.equal(zoneTime('Asia/Kathmandu', local('2026-03-10T12:00:00')), unix('2026-03-10T06:15:00Z'))

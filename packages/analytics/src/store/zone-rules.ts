@@ -1,7 +1,7 @@
 /**
- * Time zone rules: what a zone's clocks show, and when that changes. They are data that governments change at a few
- * weeks' notice, so they come from a package that follows each release of the IANA database within days, and never from
- * Node, whose own may be months behind. decisions/0015-zone-rules.md tells more.
+ * Time zone rules: what a zone's clocks show, and when that changes. Governments change them at a few weeks' notice. So they come
+ * from a package that follows each release of the IANA database within days, never from Node, whose own data may be months
+ * behind. See decisions/0015-zone-rules.md.
  */
 
 import packed from 'moment-timezone/data/packed/latest.json' with { type: 'json' }
@@ -25,7 +25,7 @@ export interface ZoneRules {
   source: string
   /** The IANA release, `2026f`. Later ones compare as greater. */
   release: string
-  /** Unix seconds: the data say nothing of later moments. */
+  /** Unix seconds: the data do not cover later moments. */
   until: number
   /** From a name in any letter case; null where there is no such zone. */
   zone(name: string): Zone | null
@@ -70,20 +70,20 @@ function nameIn(text: string): string {
 
 function changesIn(text: string): OffsetChange[] {
   const [, , offsets, order, gaps] = text.split('|') as [string, string, string, string, string]
-  // Packed are minutes west of Greenwich.
+  // The packed offsets are minutes west of Greenwich.
   const seconds = offsets.split(' ').map(offset => -base60(offset) || 0)
   const changes = [{ from: -Infinity, offset: seconds[base60Digit(order.charCodeAt(0))]! }]
   let from = 0
   for (const [index, gap] of (gaps === '' ? [] : gaps.split(' ')).entries()) {
     from += base60(gap)
     const offset = seconds[base60Digit(order.charCodeAt(index + 1))]!
-    // A change of the abbreviation alone is none.
+    // A change of only the abbreviation does not count.
     if (offset !== changes.at(-1)!.offset) changes.push({ from, offset })
   }
   return changes
 }
 
-/** Minutes with 60 digits, and 60ths of one behind a point: as seconds. */
+/** Converts minutes in base 60, with 60ths of a minute after the point, to seconds. */
 function base60(text: string): number {
   const [whole, fraction = '0'] = text.replace('-', '').split('.') as [string, string?]
   const minutes = [...whole].reduce((sum, digit) => sum * 60 + base60Digit(digit.charCodeAt(0)), 0)
@@ -106,14 +106,14 @@ export function timeZoneNamed(name: string, rules = NEWEST_RULES): string | null
   return rules.zone(name)?.name ?? null
 }
 
-/** Whether two names are of one zone, as `Asia/Calcutta` and `Asia/Kolkata` are: their clocks always agreed. */
+/** Whether two names mean the same zone, like `Asia/Calcutta` and `Asia/Kolkata`: their clocks have always agreed. */
 export function isSameTimeZone(one: string, other: string, rules = NEWEST_RULES): boolean {
   if (one === other) return true
   const [zone, otherZone] = [rules.zone(one), rules.zone(other)]
   return zone !== null && otherZone !== null && firstDifference(zone.changes, otherZone.changes) === null
 }
 
-/** Which of the changes is in force at the moment: the last that is not later. */
+/** The index of the change in force at the moment: the last one that is not later. */
 export function changeAt(changes: readonly OffsetChange[], unixSeconds: number): number {
   let [low, high] = [0, changes.length - 1]
   while (low < high) {
@@ -165,13 +165,13 @@ function firstMoment(
   return null
 }
 
-// No clock is further from UTC: Manila and Alaska were, by 15 hours and some, before they changed days.
+// No clock was ever further from UTC: Manila and Alaska were some 15 hours away before they moved across the date line.
 const FURTHEST_SECONDS = 16 * 3_600
 
 /**
- * The first instant at which the clocks show this time or, where they skip it, a later one; Unix seconds.
+ * The first instant, in Unix seconds, at which the clocks show this time, or a later time if they skip it.
  *
- * @param localSeconds the time as Unix seconds would tell it if the clocks were those of UTC
+ * @param localSeconds the local time as Unix seconds, as if it were UTC
  */
 export function firstInstantOf(changes: readonly OffsetChange[], localSeconds: number): number {
   const { instant, skipped } = reachOf(changes, localSeconds)
@@ -179,16 +179,16 @@ export function firstInstantOf(changes: readonly OffsetChange[], localSeconds: n
 }
 
 /**
- * The instant at which the clocks of the zone show this time: the earlier one where they did twice. A time that they
- * skip is told by the clocks of before: 02:30 is 03:30 where it would have been an hour later. Unix seconds; undefined
- * where there is no such zone.
+ * The instant, in Unix seconds, at which the clocks of the zone show this time: the earlier one if they show it twice. A time
+ * that they skip is read with the offset before the change: a skipped 02:30 is the moment when they show 03:30, if they skip an
+ * hour. Undefined if there is no such zone.
  */
 export function zoneTime(timeZone: string, localSeconds: number, rules = NEWEST_RULES): number | undefined {
   const zone = rules.zone(timeZone)
   return zone === null ? undefined : reachOf(zone.changes, localSeconds).instant
 }
 
-/** When the clocks show that time; where they skip it, when they would have, and when they skipped it. */
+/** The instant at which the clocks show that time. If they skip it: when they would have shown it, and when they skipped it. */
 function reachOf(
   changes: readonly OffsetChange[],
   localSeconds: number,

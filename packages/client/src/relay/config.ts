@@ -1,4 +1,4 @@
-/** The relay's settings: a pure function of the environment, which tells every problem at once. */
+/** The relay's settings: a pure function of the environment, which reports every problem at once. */
 
 import { resolve } from 'node:path'
 import { brokerUrls } from '../broker-urls.ts'
@@ -34,26 +34,26 @@ const LEAST_MAX_BYTES = 1_048_576
 const AMQP_URL: Setting<string[]> = {
   name: 'AMQP_URL',
   fallback: 'amqp://guest:guest@127.0.0.1:5672',
-  help: 'the broker; `amqps:` for TLS. For a cluster the URLs of its nodes, separated by commas: where one is lost, the next is tried',
+  help: 'the broker; `amqps:` for TLS. For a cluster, the URLs of its nodes, separated by commas: when the connection to one is lost, the next is tried',
   parse: brokerUrls,
 }
 const RELAY_SOCKET: Setting<string> = {
   name: 'RELAY_SOCKET',
   fallback: 'data/relay.sock',
-  help: 'the socket file that takes views, for its owner and group. Not used where systemd hands over a socket',
-  // Whoever sends to it may have the same variable, with `unix:`.
+  help: 'the socket file on which views are accepted, from its owner and group. Not used if systemd passes a socket',
+  // The senders may share this variable, and they write `unix:`.
   parse: text => pathWithin(text.replace(/^unix:/, ''), MAX_SOCKET_PATH_BYTES, 'a path'),
 }
 const RELAY_SPOOL: Setting<string> = {
   name: 'RELAY_SPOOL',
   fallback: 'data/relay',
-  help: 'the folder of the spool, on a disk of this machine; made if it is not there. One for each relay',
+  help: 'the folder of the spool, on a disk of this machine; created if it does not exist. Each relay needs its own',
   parse: text => pathWithin(text, MAX_SOCKET_PATH_BYTES - LOCK_NAME_BYTES, 'a folder'),
 }
 const RELAY_MAX_BYTES: Setting<number> = {
   name: 'RELAY_MAX_BYTES',
   fallback: '1GiB',
-  help: 'the most that the spool may take: `500000000`, `512MiB`, `1GiB`, at least `1MiB`; then views are refused. A million views are some 400 MB',
+  help: 'the maximum size of the spool: `500000000`, `512MiB`, `1GiB`, at least `1MiB`; when it is reached, views are refused. A million views take about 400 MB',
   parse(text) {
     const bytes = byteCount(text)
     if (bytes < LEAST_MAX_BYTES) throw new Error('is less than 1MiB')
@@ -73,7 +73,7 @@ const RELAY_PORT: Setting<number | null> = {
 const RELAY_HOST: Setting<string> = {
   name: 'RELAY_HOST',
   fallback: '127.0.0.1',
-  help: 'address that HTTP listens on. Whoever reaches it may add views',
+  help: 'address that HTTP listens on. Anyone who can reach it may send views',
   parse: text => text,
 }
 const LOG_LEVEL: Setting<LogLevel> = {
@@ -82,7 +82,7 @@ const LOG_LEVEL: Setting<LogLevel> = {
   help: LOG_LEVELS.map(level => `\`${level}\``).join(', '),
   parse(text) {
     const level = LOG_LEVELS.find(each => each === text)
-    if (level === undefined) throw new Error(`is none of ${LOG_LEVELS.join(', ')}`)
+    if (level === undefined) throw new Error(`is not one of ${LOG_LEVELS.join(', ')}`)
     return level
   },
 }
@@ -98,7 +98,7 @@ export const RELAY_SETTINGS: readonly Setting<unknown>[] = [
   LOG_LEVEL,
 ]
 
-/** For people: each setting, its default, what it is. */
+/** The help text: each setting, its default, what it is. */
 export function relaySettingsHelp(): string {
   return RELAY_SETTINGS.map(
     ({ name, fallback, help }) => `  ${name}${fallback === '' ? '' : ` (${fallback})`}\n      ${help}`,
@@ -129,7 +129,9 @@ export function readRelayConfig(env: Record<string, string | undefined>): RelayC
   }
   for (const name of Object.keys(env)) {
     if (name.startsWith('RELAY_') && !RELAY_SETTINGS.some(setting => setting.name === name))
-      problems.push(`${name}: is no setting: there is ${RELAY_SETTINGS.map(each => each.name).join(', ')}`)
+      problems.push(
+        `${name}: is not a setting; the settings are ${RELAY_SETTINGS.map(each => each.name).join(', ')}`,
+      )
   }
   if (problems.length > 0) {
     throw new Error(`settings are wrong:\n${problems.map(problem => `  - ${problem}`).join('\n')}`)
@@ -141,9 +143,7 @@ function pathWithin(text: string, maxBytes: number, what: string): string {
   const path = resolve(text)
   const bytes = Buffer.byteLength(path)
   if (bytes > maxBytes) {
-    throw new Error(
-      `is ${what} of ${bytes} bytes, and the operating system has room for ${maxBytes} in the address of a socket`,
-    )
+    throw new Error(`is ${what} of ${bytes} bytes, but the address of a socket has room for only ${maxBytes}`)
   }
   return path
 }

@@ -6,9 +6,9 @@ import { PUBLISHER_DEFAULTS } from '../tracker.ts'
 import type { RelayLog } from './log.ts'
 import type { Spool } from './spool.ts'
 
-/** What is read ahead of the broker's confirms: 20 MB a second where the broker is 25 ms away. */
+/** How much is read ahead of the broker's confirms: enough for 20 MB a second to a broker that is 25 ms away. */
 const AHEAD_BYTES = 1_048_576
-/** What is on the disk is in no hurry, and the fewer messages there are, the less they cost. */
+/** Views on the disk are safe and can wait a moment: fewer messages cost less. */
 const GATHER_MS = 25
 const RETRY_MS = 1_000
 const STOP_POLL_MS = 10
@@ -22,24 +22,24 @@ export interface DrainOptions {
 }
 
 /**
- * Publishes what is in the spool, as the tracker publishes what is in its memory: grouped, confirmed, sent again until it
- * is taken. What waits for the broker waits on the disk; in memory there is only what keeps the broker busy.
+ * Publishes the events in the spool, as the tracker publishes those in its memory: grouped, confirmed, sent
+ * again until the broker takes them. Events wait on the disk; only enough to keep the broker busy is in memory.
  */
 export class Drain {
   readonly #spool: Spool
   readonly #log: RelayLog
-  /** How many there are to try. */
+  /** How many brokers there are to try. */
   readonly #brokers: number
   readonly #outbox: Outbox
   readonly #publisher: Publisher
   #isReading = false
   #readTimer: NodeJS.Timeout | undefined
-  /** What could not be read is left alone for a moment. */
+  /** Set for a moment after a read has failed. */
   #isPausing = false
   #isStopped = false
-  /** Attempts to reach a broker that have failed since one has not, and why the last one did. */
+  /** Failed attempts to reach a broker since the last success, and why the last one failed. */
   #failures = 0
-  #lost = 'it is being connected to'
+  #lost = 'not connected yet'
 
   constructor({ spool, urls, log }: DrainOptions) {
     this.#spool = spool
@@ -67,7 +67,7 @@ export class Drain {
           this.#failures++
           this.#lost = detail
         }
-        // The link is in use a moment later.
+        // The publisher uses the link only a moment later.
         if (event === 'broker.connected') setImmediate(() => this.wake())
       },
     })
@@ -96,7 +96,7 @@ export class Drain {
     return this.#publisher.isBlocked
   }
 
-  /** There may be something to read: at once if it fills a message, else a moment later, when there may be more. */
+  /** To call when there may be something to read. Reads at once if it fills a message, else a moment later, with more. */
   wake(): void {
     const { unreadBytes } = this.#spool
     if (unreadBytes === 0 || this.#isPausing || !this.#mayReadAhead) return
@@ -104,12 +104,12 @@ export class Drain {
     else this.#readTimer ??= setTimeout(() => void this.#read(), GATHER_MS)
   }
 
-  /** Publishes what is in the spool as long as the broker takes it, but no longer than this, and disconnects. */
+  /** Publishes what is in the spool while the broker takes it, but no longer than this, and disconnects. */
   async stop(deadlineMs: number): Promise<void> {
     const deadlineAtMs = performance.now() + deadlineMs
     while (!this.#spool.isDrained && this.#failures < this.#brokers && performance.now() < deadlineAtMs) {
       await this.#publisher.flush(deadlineAtMs - performance.now())
-      // Until more of it was read.
+      // Wait until more was read.
       await sleep(STOP_POLL_MS)
     }
     this.#isStopped = true

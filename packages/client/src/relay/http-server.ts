@@ -6,16 +6,16 @@ import { answerLine, type Intake, isTemporary, type Outcome } from './intake.ts'
 
 const REQUEST_MS = 10_000
 const MAX_CONNECTIONS = 100
-/** Parsed, its JSON may take twenty times as much memory. */
+/** Parsed JSON may take twenty times as much memory. */
 const MAX_BODY_BYTES = 524_288
-/** Of all bodies that are not answered. */
+/** Of all bodies together that are not answered yet. */
 const MAX_IN_HAND_BYTES = 4 * 1_048_576
 const RETRY_AFTER_SECONDS = 5
 const LINE_FEED = 0x0a
 
 export interface HttpServerOptions {
   intake: Intake
-  /** What is wrong with taking views, if something is; and what else somebody ought to know. */
+  /** Why the relay cannot take views, if it cannot; and warnings for the operator. */
   readiness(): { problem: string | undefined; warnings: string[] }
   metrics(): string
 }
@@ -48,25 +48,25 @@ async function answer(
   options: HttpServerOptions,
   inHand: InHand,
 ): Promise<void> {
-  // Whoever has gone needs no answer.
+  // A caller that has gone needs no answer.
   response.on('error', () => {})
   try {
     const { status, text, headers = {} } = await replyTo(request, options, inHand)
-    // The end would wait for a connection that is kept.
+    // Otherwise shutdown would wait for a kept-alive connection.
     if (options.intake.isStopping) headers['Connection'] = 'close'
     headers['Content-Length'] = String(Buffer.byteLength(text))
     response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', ...headers }).write(text)
     await rest(request)
     response.end()
   } catch {
-    // The caller has gone in the middle of what it sent.
+    // The caller has gone while it sent the body, or the outcome is unknown.
     response.destroy()
   }
 }
 
 /**
- * What is still to come of a body that is answered early, read and forgotten: a connection that is closed under what its
- * caller writes seldom lets the caller read the answer. The server's requestTimeout ends one that goes on and on.
+ * Reads and discards the rest of a body that was answered early. If the connection were closed while the caller
+ * still writes, the caller could seldom read the answer. The server's requestTimeout ends a body without end.
  */
 async function rest(request: IncomingMessage): Promise<void> {
   request.resume()
@@ -77,7 +77,7 @@ async function replyTo(request: IncomingMessage, options: HttpServerOptions, inH
   const [path] = (request.url ?? '').split('?', 1)
   const allowed = { '/views': 'POST', '/livez': 'GET', '/readyz': 'GET', '/metrics': 'GET' }[path!]
   if (allowed === undefined) {
-    return { status: 404, text: 'there is POST /views, GET /livez, GET /readyz and GET /metrics\n' }
+    return { status: 404, text: 'the routes are POST /views, GET /livez, GET /readyz and GET /metrics\n' }
   }
   if (request.method !== allowed) {
     return { status: 405, text: `${path} takes ${allowed}\n`, headers: { Allow: allowed } }
@@ -105,11 +105,11 @@ async function takeViews(
   inHand: InHand,
 ): Promise<Reply> {
   const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
-  // A page in somebody's browser may send other types to whatever listens on its machine, but not these.
+  // A web page can make a browser on this machine send other types to this server, but not these.
   if (type !== 'application/json' && type !== 'application/x-ndjson') {
     return {
       status: 415,
-      text: 'send Content-Type: application/json with one event or an array of them, or application/x-ndjson with an event a line\n',
+      text: 'send Content-Type: application/json with one event or an array of them, or application/x-ndjson with one event per line\n',
       headers: { 'Accept-Post': 'application/json, application/x-ndjson' },
     }
   }
@@ -137,7 +137,7 @@ function tooLarge(): Reply {
 async function takeBody(body: Buffer | undefined, type: string, intake: Intake): Promise<Reply> {
   if (body === undefined) return tooLarge()
   const events = type === 'application/json' ? eventsIn(body) : linesIn(body)
-  if (events.length === 0) return { status: 400, text: 'there is no event in it\n' }
+  if (events.length === 0) return { status: 400, text: 'the body has no event\n' }
   if (events.length > MAX_EVENTS_PER_MESSAGE) {
     return { status: 413, text: `send at most ${MAX_EVENTS_PER_MESSAGE} events\n` }
   }
@@ -154,7 +154,7 @@ async function takeBody(body: Buffer | undefined, type: string, intake: Intake):
   }
 }
 
-/** An event as it came: on a line, or out of JSON. */
+/** An event as it was received: as a line, or parsed from JSON. */
 type Given = { line: Buffer } | { event: unknown }
 
 function outcomeOf(intake: Intake, given: Given): Promise<Outcome> {
@@ -166,13 +166,13 @@ function outcomeOf(intake: Intake, given: Given): Promise<Outcome> {
 
 function eventsIn(body: Buffer): Given[] {
   try {
-    // Decoded, they would be text like any other.
+    // Decoding would replace the invalid bytes, and the event would look valid.
     if (!isUtf8(body)) return [{ line: body }]
     const content: unknown = JSON.parse(body.toString('utf8'))
-    // One more than is taken tells that there are too many.
+    // One event above the limit is enough to know that there are too many.
     if (Array.isArray(content)) return content.slice(0, MAX_EVENTS_PER_MESSAGE + 1).map(event => ({ event }))
   } catch {
-    // It is no JSON: reading it as a line gives the reason that the caller is told.
+    // It is not JSON: reading it as a line gives the reason for the caller.
   }
   return [{ line: body }]
 }
@@ -192,7 +192,7 @@ function linesIn(body: Buffer): Given[] {
 async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
-  // Ended as usual, the loop would destroy the connection that the answer goes out on.
+  // By default, leaving the loop destroys the connection that the answer needs.
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > MAX_BODY_BYTES) return undefined

@@ -53,12 +53,12 @@ export class Intake {
     return this.#refused
   }
 
-  /** One event as it came on a line. */
+  /** One event, as a line. */
   acceptLine(line: Buffer, answer: Answer): void {
     this.#accept(readLine(line), answer)
   }
 
-  /** One event, out of JSON. */
+  /** One event, parsed from JSON. */
   acceptEvent(event: unknown, answer: Answer): void {
     this.#accept(readEvent(event), answer)
   }
@@ -81,7 +81,7 @@ export class Intake {
     answer(reason)
   }
 
-  /** Says what was refused since it last did. */
+  /** Logs what was refused since the last report. */
   report(): void {
     clearTimeout(this.#reportTimer)
     this.#reportTimer = undefined
@@ -109,7 +109,7 @@ export class Intake {
   }
 }
 
-/** What is kept of an event, or why it is none. */
+/** The record of an event, or why it is invalid. */
 type Accepted = { record: string } | { reason: InvalidReason }
 
 function readLine(line: Buffer): Accepted {
@@ -131,6 +131,6 @@ function readEvent(event: unknown): Accepted {
   const encoded = encodeView(event as ViewEvent)
   if (encoded === 'unserializable') return { reason: 'not_an_event' }
   if (encoded === 'too_large' || encoded.bytes > MAX_EVENT_BYTES) return { reason: 'too_large' }
-  // What is valid has an id that is a UUID.
+  // A valid event has a UUID as its id.
   return { record: encodeRecord({ id: encoded.id!, json: encoded.json }) }
 }

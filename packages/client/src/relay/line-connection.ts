@@ -3,13 +3,13 @@ import { answerLine, type Intake, type Outcome } from './intake.ts'
 import { MAX_EVENT_BYTES } from './protocol.ts'
 import type { Spool } from './spool.ts'
 
-/** Lines that are not answered yet; beyond, no more are read. */
+/** Limit of lines that are not answered yet; beyond it, no more are read. */
 const MAX_UNANSWERED = 256
-/** Answers that the caller has not read; beyond, no more lines are read. */
+/** Limit of answers that the caller has not read; beyond it, no more lines are read. */
 const MAX_UNREAD_BYTES = 65_536
-/** Of one connection before another has its turn. */
+/** How many lines of one connection are read before another has its turn. */
 const LINES_AT_ONCE = 16
-/** A caller that says nothing for so long has nothing on its way. */
+/** A caller that is silent for this long has nothing in flight. */
 const QUIET_MS = 50
 const LINE_FEED = 0x0a
 const NOTHING = Buffer.alloc(0)
@@ -17,11 +17,11 @@ const NOTHING = Buffer.alloc(0)
 export interface LineConnectionOptions {
   intake: Intake
   spool: Spool
-  /** Something came. */
+  /** Data arrived. */
   onActive(): void
   /** There are lines for `readLines`. */
   onReady(): void
-  /** It waits for the disk, which is behind. */
+  /** The connection waits because the disk is behind. */
   onHeldUp(): void
 }
 
@@ -31,23 +31,23 @@ interface Slot {
 }
 
 /**
- * One caller. What it sends is read a few lines at a time, and only as fast as it is answered and reads the answers: while there
- * is a rest of what came, the socket is paused.
+ * One caller. Its lines are read a few at a time, and only as fast as they are answered and the caller reads
+ * the answers. While some of its data is unread, the socket is paused.
  */
 export class LineConnection {
   readonly #socket: Socket
   readonly #options: LineConnectionOptions
-  /** What came and was not read. */
+  /** Data that arrived and was not read. */
   #rest = NOTHING
-  /** The beginning of a line whose end has not come. What is too long to be an event is not kept. */
+  /** The beginning of a line whose end has not arrived. Bytes beyond the longest event are not kept. */
   #part: Buffer[] = []
   #partBytes = 0
   #partSinceMs = Infinity
-  /** One for each line that is not answered, in their order. */
+  /** One for each unanswered line, in order. */
   readonly #slots: Slot[] = []
   #isWriteDue = false
   #hasEnded = false
-  /** Set while it is to end: fires when nothing came for a moment. */
+  /** Set while the connection is finishing: fires when nothing arrived for a moment. */
   #finishTimer: NodeJS.Timeout | undefined
   #isFinished = false
 
@@ -65,11 +65,11 @@ export class LineConnection {
       this.#hasEnded = true
       this.readLines()
     })
-    // The caller has gone. It cannot know what was taken, and sends it again.
+    // The caller has gone. It cannot know which events were taken, and sends them again.
     socket.on('error', () => socket.destroy())
   }
 
-  /** Reads some of the lines that came. */
+  /** Reads some of the lines that arrived. */
   readLines(): void {
     for (let lines = 0; lines < LINES_AT_ONCE && !this.#mustWait(); lines++) {
       const end = this.#rest.indexOf(LINE_FEED)
@@ -160,7 +160,7 @@ export class LineConnection {
     else this.#options.intake.acceptLine(line, answer)
   }
 
-  /** Once for all that is answered at the same moment. */
+  /** One write for all lines that are answered at the same moment. */
   #writeSoon(): void {
     if (this.#isWriteDue) return
     this.#isWriteDue = true
@@ -178,9 +178,9 @@ export class LineConnection {
     else this.resume()
   }
 
-  /** Nothing more is to be read. */
+  /** To call when there is nothing more to read. */
   #endSoon(): void {
-    // The last line of a caller that has closed its side need not have an end.
+    // A caller that has closed its side may leave out the last line feed.
     if (this.#hasEnded && this.#partBytes > 0) this.#onLine(this.#takePart())
     if (this.#slots.length === 0) this.#socket.destroySoon()
   }

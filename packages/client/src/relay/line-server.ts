@@ -5,10 +5,10 @@ import type { RelayLog } from './log.ts'
 import type { Spool } from './spool.ts'
 
 const MAX_CONNECTIONS = 1_024
-/** A line that takes longer to come ends its connection. */
+/** A line that takes longer to arrive ends its connection. */
 const LINE_MS = 10_000
 const CHECK_EVERY_MS = 1_000
-/** How long lines that have come are read before timers, signals and other connections have their turn. */
+/** How long lines that have arrived are read before timers, signals and other connections have their turn. */
 const TURN_MS = 2
 
 export interface LineServerOptions {
@@ -26,15 +26,15 @@ export class LineServer {
   /** Connections with lines that arrived and are not read yet. */
   readonly #ready = new Set<LineConnection>()
   #turn: NodeJS.Immediate | undefined
-  /** Some wait because the disk is behind. */
+  /** Some connections wait because the disk is behind. */
   #isHeldUp = false
   readonly #checkTimer: NodeJS.Timeout
 
   constructor(options: LineServerOptions) {
     this.#options = options
-    // A caller may close its side first and read the answers then.
+    // A caller may close its side before it reads the answers.
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.#onConnection(socket))
-    // A write that hangs holds up everything, and timers run before sockets are read: first read what came in time.
+    // A disk write that hangs blocks everything, and timers run before sockets are read: first read what arrived in time.
     this.#checkTimer = setInterval(() => setImmediate(() => this.#check()), CHECK_EVERY_MS).unref()
   }
 
@@ -42,7 +42,7 @@ export class LineServer {
     return this.#connections.size
   }
 
-  /** The disk has answered: callers that were held up because it was behind are listened to again. */
+  /** To call when the disk has answered: resumes callers that waited because it was behind. */
   resume(): void {
     if (!this.#isHeldUp || this.#options.spool.isBehind) return
     this.#isHeldUp = false
@@ -86,7 +86,7 @@ export class LineServer {
   #makeRoom(): void {
     const [quietest] = this.#connections
     if (quietest === undefined) return
-    // Its `close` comes later.
+    // Its `close` event comes later.
     this.#connections.delete(quietest)
     quietest.destroy()
     this.#options.log.rarely('warn', 'connection.displaced')

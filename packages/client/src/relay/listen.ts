@@ -20,7 +20,7 @@ export function listenerOn(path: string): Promise<Listener> {
     socket.once('connect', () => answer('somebody'))
     socket.once('error', ({ code }: NodeJS.ErrnoException) => {
       if (code === 'ECONNREFUSED' || code === 'ENOENT') answer('nobody')
-      // Anything else, a full queue of connections say, is somebody's.
+      // Any other error, such as a full queue of connections, means that somebody listens.
       else answer(code === 'EACCES' || code === 'EPERM' ? 'forbidden' : 'somebody')
     })
   })
@@ -36,8 +36,8 @@ export function listenOnActivated(server: Server): Promise<void> {
 }
 
 /**
- * Listens on the socket file, for its owner and group. One that nobody listens on is left from a process that was killed,
- * and is replaced.
+ * Listens on the socket file, for its owner and group. A file that nobody listens on was left by a process that
+ * was killed, and is replaced.
  *
  * @throws {Error} when somebody listens, or something else has that name
  */
@@ -45,20 +45,20 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   const stat = lstatSync(path, { throwIfNoEntry: false })
   if (stat !== undefined) {
     if (!stat.isSocket())
-      throw new Error(`RELAY_SOCKET ${path} is there, and is no socket: name another path`)
+      throw new Error(`RELAY_SOCKET ${path} exists, but is not a socket: use another path`)
     const listener = await listenerOn(path)
     if (listener === 'somebody') {
-      throw new Error(`RELAY_SOCKET ${path}: another process listens there: end it, or name another path`)
+      throw new Error(`RELAY_SOCKET ${path}: another process listens there: stop it, or use another path`)
     }
     if (listener === 'forbidden') {
       throw new Error(
-        `RELAY_SOCKET ${path} belongs to user ${stat.uid}, and user ${process.getuid?.()} cannot tell whether anybody listens there: if nobody does, remove it`,
+        `RELAY_SOCKET ${path} belongs to user ${stat.uid}, and user ${process.getuid?.()} cannot tell whether a process listens there: if none does, remove it`,
       )
     }
     rmSync(path, { force: true })
   }
   await listening(server, () => {
-    // The file is made within the call, and nobody else may connect to it for a moment either.
+    // The call creates the file, so the umask keeps others from connecting even for a moment.
     const mask = process.umask(0o117)
     try {
       server.listen(path)
@@ -67,12 +67,12 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
     }
   }).catch((cause: unknown) => {
     const folder = dirname(path)
-    const why = existsSync(folder) ? '' : `: there is no folder ${folder}, make it`
+    const why = existsSync(folder) ? '' : `: create the folder ${folder}`
     throw new Error(`cannot listen on RELAY_SOCKET ${path}${why}`, { cause })
   })
 }
 
-/** @throws what the server could not listen for */
+/** @throws the server's error when it cannot listen */
 export async function listening(server: Server, listen: () => void): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

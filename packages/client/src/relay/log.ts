@@ -1,28 +1,29 @@
-/** The relay's log: JSON lines, as the service's. Never an event, nor anything of one. */
+/** The relay's log: JSON lines, as the service's. Never an event, nor any part of one. */
 
 import type { LogEntry } from '../log.ts'
 import { LogLines } from '../log-lines.ts'
 
-/** Every event that is logged, and what it means to the person on call; with those of the tracker that begin `broker.`. */
+/** Every event that is logged, and what it means to the person on call; includes the tracker's `broker.` events. */
 export const RELAY_LOG_EVENTS = {
-  'relay.started': 'views are taken, with these settings',
+  'relay.started': 'the relay accepts views, with these settings',
   'relay.stopping':
-    'a signal came: nothing more is taken, and what is in the spool is published for 5 s at most',
-  'relay.stopped': 'what is not published is in the spool, so many bytes of it',
-  'relay.overdue': 'a part has not ended within 18 s: the process ends itself with the signal',
+    'a signal came: the relay accepts no more views, and publishes those in the spool for 5 s at most',
+  'relay.stopped': 'the views that are not published are in the spool, which has `spoolBytes` bytes',
+  'relay.overdue': 'a part has not stopped within 18 s: the process kills itself with the signal',
   'relay.failed': 'the process ends because it cannot continue; the message says what to do',
   'view.refused': 'events were refused: how many, by reason, since the last such line',
-  'spool.full': 'the spool has RELAY_MAX_BYTES: views are refused until the broker takes what is in it',
-  'spool.unwritable': 'the disk does not take what is written: views are refused, and each is tried',
-  'spool.writable': 'the disk takes what is written again',
-  'spool.unreadable': 'what is in the spool cannot be read; it is tried again each second',
+  'spool.full':
+    'the spool has reached RELAY_MAX_BYTES: views are refused until the broker takes some of its views',
+  'spool.unwritable': 'the disk refuses writes: views are refused, but the relay tries to write each of them',
+  'spool.writable': 'the disk accepts writes again',
+  'spool.unreadable': 'the spool cannot be read; the relay tries again each second',
   'spool.damaged':
-    'bytes of the spool are no record any more: whatever view stood there is lost, the ones behind it are published',
+    'some bytes of the spool are damaged: the view that stood there is lost, and those after it are published',
   'spool.unfinished':
-    'a segment ends within a record, because its process was killed while it wrote; nobody was told that it was taken',
-  'connection.displaced': 'more connections than the relay has room for: the quietest one was ended',
+    'a segment ends with an incomplete record, because its process was killed while it wrote; no sender was told `ok` for it',
+  'connection.displaced': 'there were too many connections: the one that was quiet for longest was closed',
   'connection.unfinished':
-    'a connection was ended because a line on it had no end within 10 s: whoever sends it may have left out the line feed',
+    'a connection was closed because a line on it was not complete within 10 s: its sender may have left out the line feed',
   'log.dropped': 'this many log lines were dropped because stdout was not read in time',
 } as const
 
@@ -57,12 +58,12 @@ export class RelayLog {
     this.#rarely(level, event, fields)
   }
 
-  /** What the publisher has to tell; it leaves repetitions to us. */
+  /** Logs an event of the publisher, which leaves rate limiting to us. */
   broker(event: LogEntry['event'], detail: string): void {
     this.#rarely(GOOD_NEWS.includes(event) ? 'info' : 'warn', event, { detail })
   }
 
-  /** Ends the process, after a moment in which what was logged last may be read. */
+  /** Ends the process, after at most a second in which the last lines may be read. */
   leave(exitCode: number): Promise<never> {
     return this.#lines.leave(exitCode)
   }

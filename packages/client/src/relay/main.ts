@@ -16,11 +16,11 @@ import { RelayLog } from './log.ts'
 import { metricsText } from './metrics.ts'
 import { Spool } from './spool.ts'
 
-/** What was taken is answered in much less, unless the disk hangs. */
+/** Accepted events are answered much sooner, unless the disk hangs. */
 const ANSWER_MS = 3_000
 const PUBLISH_MS = 5_000
 
-/** What the process ends with. `usage`: it would be the same at the next start. */
+/** Exit codes. `usage`: the next start would fail in the same way. */
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 
 /** Runs until a signal ends it, or until it cannot start. */
@@ -58,7 +58,7 @@ export async function runRelay(
   return log.leave(EXIT.ok)
 }
 
-/** Adds to `ends` what has to be ended, the last one first. */
+/** Adds to `ends` how to stop each part, in reverse order of starting. */
 async function start(
   { amqpUrls, socket, spool: folder, maxBytes, port, host }: RelayConfig,
   log: RelayLog,
@@ -101,7 +101,7 @@ async function start(
   })
 
   if (port !== null) {
-    // Node's HTTP takes 10 MB of memory.
+    // Loaded only if needed: Node's HTTP takes 10 MB of memory.
     const { createHttpServer } = await import('./http-server.ts')
     const http = createHttpServer({
       intake,
@@ -128,13 +128,13 @@ async function start(
     })
     at = http.address() as AddressInfo
   }
-  // The first of all.
+  // Has to run first of all.
   ends.unshift(async () => intake.stop())
   if (socket === null) await listenOnActivated(lines.server)
   else await listenOnSocket(lines.server, socket)
   log.write('info', 'relay.started', {
     pid: process.pid,
-    socket: socket ?? 'handed over by systemd',
+    socket: socket ?? 'passed by systemd',
     spool: folder,
     spoolBytes: spool.bytes,
     maxBytes,
@@ -145,11 +145,11 @@ async function start(
 
 const USAGE = `Usage: postviews-relay
 
-Takes views over a socket, keeps them on the disk, and publishes them to RabbitMQ: docs/relay.md.
+Accepts views on a socket, writes them to disk, and publishes them to RabbitMQ: docs/relay.md.
 
 Options:
-  --help     this
-  --version  the version
+  --help     show this help
+  --version  show the version
 
 Settings come from the environment:
 
@@ -157,12 +157,12 @@ ${relaySettingsHelp()}
 
 Exit codes: 0 ended by a signal, 1 failure, 2 wrong usage or settings.`
 
-/** What is asked for instead of a relay. @throws {Error} for what is no option */
+/** The text that an option asks for, instead of a relay. @throws {Error} for an unknown option */
 function answerTo(args: readonly string[]): string | undefined {
   const [option] = args
   if (option === undefined) return undefined
   if (option === '--help' || option === '-h') return USAGE
-  if (option !== '--version') throw new Error(`there is no ${option}: run with --help for usage`)
+  if (option !== '--version') throw new Error(`unknown argument ${option}: run with --help for usage`)
   const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return String(JSON.parse(manifest).version)
 }

@@ -1,4 +1,4 @@
-/** What the relay tells Prometheus, in its text format. Written out here: a client library would be a dependency of every blog. */
+/** The relay's metrics, in Prometheus's text format. No client library: it would be a dependency of every blog. */
 
 import type { Drain } from './drain.ts'
 import type { Intake } from './intake.ts'
@@ -43,7 +43,7 @@ export const RELAY_METRICS: readonly Metric[] = [
   one(
     'republished_total',
     'counter',
-    'Events sent to the broker once more, under the same id.',
+    'Events published again, under the same id.',
     ({ drain }) => drain.republished,
   ),
   one('spool_bytes', 'gauge', 'Size of the files of the spool.', ({ spool }) => spool.bytes),
@@ -54,7 +54,7 @@ export const RELAY_METRICS: readonly Metric[] = [
   one(
     'damaged_records_total',
     'counter',
-    'Places of the spool where no record can be read any more.',
+    'Damaged places in the spool, where no record can be read.',
     ({ damagedRecords }) => damagedRecords,
   ),
   one('broker_connected', 'gauge', '1 while there is a connection to the broker.', ({ drain }) =>
@@ -63,7 +63,7 @@ export const RELAY_METRICS: readonly Metric[] = [
   one(
     'broker_blocked',
     'gauge',
-    '1 while the broker has no memory or disk left and takes nothing.',
+    '1 while the broker blocks publishers because it is short of memory or disk.',
     ({ drain }) => Number(drain.isBlocked),
   ),
   one('connections', 'gauge', 'Connections on the socket.', ({ lines }) => lines.connections),

@@ -1,6 +1,6 @@
-/** What both ends of a relay's socket know: the relay itself, and the tracker that sends to it. */
+/** What both ends of a relay's socket share: the relay, and the tracker that sends to it. */
 
-/** What the operating system has room for in the address of a socket, less the byte that ends it. */
+/** The longest path in the address of a socket, without the byte that ends it. */
 export const MAX_SOCKET_PATH_BYTES = 107
 
 /** The longest JSON of an event that is taken, in bytes. */
@@ -8,9 +8,9 @@ export const MAX_EVENT_BYTES = 65_536
 
 /** Why an event is refused for now: the same event may be taken later. With any other reason it is refused for good. */
 export const TEMPORARY_REASONS = {
-  full: 'the spool has RELAY_MAX_BYTES, because the broker does not take what is in it',
+  full: 'the spool has reached RELAY_MAX_BYTES, because the broker does not take its views',
   disk: 'the spool cannot be written',
-  stopping: 'the relay is about to end',
+  stopping: 'the relay is being stopped',
 } as const
 
 export type TemporaryReason = keyof typeof TEMPORARY_REASONS

@@ -27,7 +27,7 @@ function eventIn(bytes: Buffer, body: Span): SpooledEvent {
   return { id: idIn(bytes, body), json: bytes.toString('utf8', start, end) }
 }
 
-/** All that stands there. */
+/** Reads all records. */
 function read(bytes: Buffer): { events: SpooledEvent[]; damaged: number; rest: number } {
   const events: SpooledEvent[] = []
   let damaged = 0

@@ -1,10 +1,10 @@
 /**
- * An event as it stands in the spool: a line that tells by itself whether it is whole.
+ * The format of an event in the spool: a line that shows whether it is whole.
  *
  *     9f0c21aa 153 0197a1c4-5f0e-7a31-8c55-0d6a1f2b3c4d {"post_uuid":"a-post",…}
  *
- * CRC-32 of what follows the length (eight hexadecimal digits), the length of that in bytes, the event's id, its JSON.
- * JSON holds no line feed, so that whoever reads finds the next record behind any damage.
+ * CRC-32 of the body (eight hexadecimal digits), the length of the body in bytes, and the body: the event's id
+ * and its JSON. JSON holds no line feed, so a reader finds the next record after any damage.
  */
 
 import { crc32 } from 'node:zlib'
@@ -12,7 +12,7 @@ import { MAX_EVENT_BYTES } from './protocol.ts'
 
 export { MAX_EVENT_BYTES } from './protocol.ts'
 
-/** Where something stands among bytes: up to `end`, and without it. */
+/** A range of bytes; `end` is exclusive. */
 export interface Span {
   start: number
   end: number
@@ -20,7 +20,7 @@ export interface Span {
 
 /** Checksum, length, id, three spaces and the line feed. */
 const MOST_OVERHEAD_BYTES = 8 + 1 + 5 + 1 + 36 + 1 + 1
-/** What a damaged line feed may make of two records. */
+/** A damaged line feed may join two records. */
 export const MAX_LINE_BYTES = 2 * (MAX_EVENT_BYTES + MOST_OVERHEAD_BYTES)
 
 const LINE_FEED = 0x0a
@@ -30,20 +30,20 @@ const CRC_DIGITS = 8
 const MOST_LENGTH_DIGITS = 5
 const ID_CHARACTERS = 36
 const MOST_HEADER_BYTES = CRC_DIGITS + 1 + MOST_LENGTH_DIGITS + 1
-/** Looks ahead, so that one may begin within what looks like another. */
+/** A lookahead, so that a match may begin within another. */
 const HEADER = /(?=[0-9a-f]{8} \d{1,5} )/g
 const BEGUN_HEADER = /^[0-9a-f]{1,8}$|^[0-9a-f]{8} \d{0,5}$/
 
-/** The line, with its end. */
+/** The line, with its line feed. */
 export function encodeRecord({ id, json }: { id: string; json: string }): string {
   const body = `${id} ${json}`
   const checksum = crc32(body).toString(16).padStart(CRC_DIGITS, '0')
   return `${checksum} ${Buffer.byteLength(body)} ${body}\n`
 }
 
-/** What stands at a place. */
+/** What was found at a position. */
 export interface RecordAt {
-  /** An event: its id, a space and its JSON. Undefined for what is no record any more. */
+  /** An event: its id, a space and its JSON. Undefined for a damaged record. */
   body: Span | undefined
   /** Where the next record may begin. */
   end: number
@@ -58,9 +58,9 @@ export function jsonOf(body: Span): Span {
 }
 
 /**
- * The record that begins at `start`; undefined when the bytes end before it does.
+ * The record that begins at `start`; undefined if the bytes end before the record does.
  *
- * Its length tells where a record ends, else the line feed does: no single wrong byte can take a neighbour with it.
+ * A record ends by its length, or by the line feed if the length is wrong. So no single wrong byte can lose two records.
  */
 export function recordAt(bytes: Buffer, start: number): RecordAt | undefined {
   const body = bodyOf(bytes, start)
@@ -78,15 +78,15 @@ export function recordAt(bytes: Buffer, start: number): RecordAt | undefined {
   return { body: undefined, end: recordEndingAt(bytes, start, lineEnd) ?? lineEnd + 1 }
 }
 
-/** Whether what stands there, up to the end of a file, may be a record of which the rest was never written. */
+/** Whether the last bytes of a file may be a record whose end was never written. */
 export function mayBeBegun(bytes: Buffer): boolean {
   const header = /^([0-9a-f]{8}) (\d{1,5}) /.exec(bytes.toString('latin1', 0, MOST_HEADER_BYTES))
   if (header === null) return BEGUN_HEADER.test(bytes.toString('latin1', 0, MOST_HEADER_BYTES))
-  // JSON holds none: it is a page that was lost.
+  // JSON holds no zero byte: a page of the disk was lost.
   return bytes.length <= header[0].length + Number(header[2]) && !bytes.includes(0)
 }
 
-/** Where a whole record begins that ends with the line: the end of what was before it may be gone, with its line feed. */
+/** Where a whole record at the end of the line begins: the record before may have lost its end, with its line feed. */
 function recordEndingAt(bytes: Buffer, start: number, lineEnd: number): number | undefined {
   for (const { index } of bytes.toString('latin1', start, lineEnd).matchAll(HEADER)) {
     const at = start + index
@@ -96,7 +96,7 @@ function recordEndingAt(bytes: Buffer, start: number, lineEnd: number): number |
   return undefined
 }
 
-/** Where its length says that id and JSON stand: `end` is NaN where that is no number. Undefined if no record begins there. */
+/** The range of id and JSON by the record's length; `end` is NaN if that is no number. Undefined if no record begins here. */
 function bodyOf(bytes: Buffer, start: number): Span | undefined {
   const lengthAt = start + CRC_DIGITS + 1
   let length = 0

@@ -15,7 +15,7 @@ const SLOW_MS = 1
 export class SegmentWriter {
   #isSlow = false
 
-  /** @throws what the file system refuses; some of the bytes may stand there then */
+  /** @throws the file system's error; some of the bytes may be written then */
   async write(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
     const sinceMs = performance.now()
     try {

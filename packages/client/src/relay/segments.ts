@@ -8,7 +8,7 @@ import { MAX_LINE_BYTES, recordAt } from './record.ts'
 export interface Segment {
   readonly number: number
   readonly path: string
-  /** What is on the disk for certain. */
+  /** How many bytes are on the disk for certain. */
   bytes: number
   /** How far it was read. */
   readTo: number
@@ -34,7 +34,7 @@ export function isDone(segment: Segment): boolean {
 /**
  * Lists the segments that earlier processes left in the folder, oldest first.
  *
- * @throws {Error} when some of it is of a newer version, or cannot be read
+ * @throws {Error} when a segment has a newer version, or cannot be read
  */
 export async function segmentsIn(folder: string): Promise<Segment[]> {
   const names = (await readdir(folder)).filter(name => NAME.test(name)).sort()
@@ -52,11 +52,11 @@ async function leftBehind(path: string, number: number): Promise<Segment | undef
     const { size } = await file.stat()
     const begin = await beginOf(file)
     const version = ANY_HEADER.exec(begin.toString('latin1'))?.[1]
-    // One wrong bit makes a 3 of the 1.
+    // One wrong bit turns the 1 into a 3.
     const isOurs = recordAt(begin, HEADER_BYTES)?.body !== undefined
     if (version !== undefined && Number(version) > 1 && !isOurs) {
       throw new Error(
-        `RELAY_SPOOL holds ${path} of format ${version}, which a newer postviews-relay has written: start that one, which publishes it, or move the file away`,
+        `RELAY_SPOOL has ${path} of format ${version}, written by a newer postviews-relay: start that version, which publishes it, or move the file away`,
       )
     }
     // The process that made it was killed before it wrote a record.
@@ -64,7 +64,7 @@ async function leftBehind(path: string, number: number): Promise<Segment | undef
       await rm(path)
       return undefined
     }
-    // A damaged header is read as a record, and told as a damaged one.
+    // A damaged header is read as a record, and reported as a damaged one.
     return { number, path, bytes: size, readTo: version === '1' ? HEADER_BYTES : 0, unconfirmed: 0 }
   } finally {
     await file.close()
@@ -82,7 +82,7 @@ async function beginOf(file: FileHandle): Promise<Buffer> {
   }
 }
 
-/** A segment that takes records: what is written to its file is on the disk when the call returns. */
+/** Creates a segment that takes records: every write to its file is on the disk when the call returns. */
 export async function createSegment(
   folder: string,
   number: number,
@@ -92,7 +92,7 @@ export async function createSegment(
   const file = await open(path, flags, 0o600)
   try {
     await writeAt(file, HEADER, 0)
-    // Its name has to be on the disk as well.
+    // The file's name has to be on the disk as well.
     await file.sync()
     await syncFolder(folder)
   } catch (error) {
@@ -103,7 +103,7 @@ export async function createSegment(
   return { segment: { number, path, bytes: HEADER_BYTES, readTo: HEADER_BYTES, unconfirmed: 0 }, file }
 }
 
-/** Names that were made in it are on the disk then. */
+/** Makes sure that new names in the folder are on the disk. */
 export async function syncFolder(folder: string): Promise<void> {
   const directory = await open(folder, 'r')
   await directory.sync().finally(() => directory.close())

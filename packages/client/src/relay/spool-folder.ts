@@ -1,4 +1,4 @@
-/** The folder of a spool: made, tried, and what is wrong with it said in words. */
+/** Creates and tests the folder of a spool, and explains its errors. */
 
 import { existsSync } from 'node:fs'
 import { mkdir, open, rm, stat } from 'node:fs/promises'
@@ -45,11 +45,11 @@ export async function probeDisk(folder: string): Promise<void> {
 }
 
 const WORDS: Record<string, string> = {
-  EACCES: 'it may not be used: hand the folder over to that user (chown -R), or name another',
-  EROFS: 'it is on a file system that is read-only: name another folder',
-  EEXIST: 'it is no folder: name another',
-  ENOTDIR: 'what it is in is no folder: name another',
-  ENOENT: 'it cannot be made there: name a folder on a disk of this machine',
+  EACCES: 'permission denied: give the folder to that user (chown -R), or use another folder',
+  EROFS: 'its file system is read-only: use another folder',
+  EEXIST: 'it is not a folder: use another path',
+  ENOTDIR: 'a part of its path is not a folder: use another path',
+  ENOENT: 'it cannot be created there: use a folder on a disk of this machine',
 }
 
 export function spoolErrorInWords(error: unknown, folder: string): unknown {

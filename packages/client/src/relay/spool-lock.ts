@@ -1,4 +1,4 @@
-/** One relay at a time on a spool, told by a socket in its folder: it ends with its process, however that ends. */
+/** Allows one relay at a time on a spool. The lock is a socket in its folder: it ends with its process, however that ends. */
 
 import { randomUUID } from 'node:crypto'
 import { lstatSync } from 'node:fs'
@@ -11,17 +11,17 @@ import { listenerOn } from './listen.ts'
 const PREFIX = 'lock-'
 const RANDOM_CHARACTERS = 8
 const NAME = /^lock-\d+-[0-9a-f]{8}$/
-/** Of Linux on 64 bits. */
+/** On 64-bit Linux. */
 const MOST_PID_DIGITS = 7
 
 export interface SpoolLock {
   release(): Promise<void>
 }
 
-/** Bytes that the name of a lock adds to that of the folder, which must fit into the address of a socket. */
+/** Bytes that a lock's name adds to the path of the folder. Both together must fit into the address of a socket. */
 export const LOCK_NAME_BYTES = 1 + PREFIX.length + MOST_PID_DIGITS + 1 + RANDOM_CHARACTERS
 
-/** Two that start at once both see the other. Neither is to be left without one. */
+/** Two relays that start at once may see each other and both give up. One of them has to succeed in the end. */
 const ATTEMPTS = 3
 const MOST_PAUSE_MS = 200
 
@@ -40,8 +40,8 @@ export async function lockSpool(folder: string): Promise<SpoolLock> {
 class SpoolHeld extends Error {}
 
 /**
- * Each relay listens on a lock of its own first and looks for others then, so that of two that start at once at least one
- * sees the other. What nobody listens on was left behind by a process that was killed.
+ * Each relay first listens on a lock of its own, then looks for others. So if two start at once, at least one
+ * sees the other. A lock that nobody listens on was left by a process that was killed.
  */
 async function tryLock(folder: string): Promise<SpoolLock> {
   const name = `${PREFIX}${process.pid}-${randomUUID().slice(0, RANDOM_CHARACTERS)}`
@@ -59,13 +59,13 @@ async function tryLock(folder: string): Promise<SpoolLock> {
       const listener = await listenerOn(path)
       if (listener === 'somebody') {
         throw new SpoolHeld(
-          `another relay uses RELAY_SPOOL ${folder}, process ${other.split('-')[1]} by the name of its ${other}: end it, or give each relay a folder of its own`,
+          `another relay uses RELAY_SPOOL ${folder} (process ${other.split('-')[1]}, by the name of its file ${other}): stop it, or give each relay a folder of its own`,
         )
       }
       if (listener === 'forbidden') {
         const { uid } = await stat(path)
         throw new Error(
-          `RELAY_SPOOL ${folder}: ${other} belongs to user ${uid}, and user ${process.getuid?.()} cannot tell whether a relay still uses it: if none does, hand over the folder and all that is in it (chown -R)`,
+          `RELAY_SPOOL ${folder}: ${other} belongs to user ${uid}, and user ${process.getuid?.()} cannot tell whether a relay still uses it: if none does, give that user the folder and everything in it (chown -R)`,
         )
       }
       await rm(path, { force: true })

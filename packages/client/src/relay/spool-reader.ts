@@ -4,15 +4,15 @@ import { mayBeBegun, recordAt, type Span } from './record.ts'
 import { isRead, type Segment } from './segments.ts'
 import { messagesOf, type SpooledMessage } from './spooled-message.ts'
 
-/** Told of what cannot be read. */
+/** Called for what cannot be read. */
 export interface ReaderEvents {
-  /** What stands there is no record any more. Whatever was accepted there is lost; what follows is read. */
+  /** The bytes are not a valid record. Events that were accepted there are lost; what follows is read. */
   onDamaged(path: string, at: number, bytes: number): void
-  /** A segment ends within a record: its process was killed while it wrote, and had answered nobody. */
+  /** A segment ends within a record: its process was killed while it wrote, before it answered the senders. */
   onUnfinished(path: string, bytes: number): void
 }
 
-/** What a disk reads or loses at once. */
+/** The unit in which a disk reads or loses data. */
 const PAGE_BYTES = 4_096
 /** More than the longest line, so that there is always progress. */
 const READ_BYTES = 262_144
@@ -20,7 +20,7 @@ const READ_BYTES = 262_144
 /** Reads segments, one after the other, each from where `readTo` stands. */
 export class SpoolReader {
   readonly #events: ReaderEvents
-  /** What is read is copied out of it at once. */
+  /** Reused by every read: messages are copies. */
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES)
   #open: { segment: Segment; file: FileHandle } | undefined
 
@@ -28,7 +28,7 @@ export class SpoolReader {
     this.#events = events
   }
 
-  /** What comes next, some 256 KiB at most; no message when there was no event in what was read. */
+  /** Reads the next bytes, some 256 KiB at most; returns no message if they hold no event. */
   async read(segment: Segment): Promise<SpooledMessage[]> {
     const file = await this.#fileOf(segment)
     if (file === undefined) return []
@@ -44,13 +44,13 @@ export class SpoolReader {
       else this.#events.onDamaged(segment.path, from + at, record.end - at)
       at = record.end
     }
-    // At once: what is read and not counted would be taken for confirmed.
+    // Without waiting: events that are read but not counted would seem confirmed.
     segment.unconfirmed += bodies.length
     segment.readTo = from + at
     if (at === 0) {
       if (mayBeBegun(bytes)) this.#events.onUnfinished(segment.path, segment.bytes - from)
       else this.#events.onDamaged(segment.path, from, segment.bytes - from)
-      // Nothing at all: somebody has cut the file.
+      // No bytes at all: somebody has truncated the file.
       segment.readTo = bytes.length > 0 ? from + bytes.length : segment.bytes
     }
     const messages = messagesOf(bytes, bodies, PUBLISHER_DEFAULTS)
@@ -62,7 +62,7 @@ export class SpoolReader {
     const open = this.#open
     this.#open = undefined
     await open?.file.close().catch(() => {
-      // Nothing was written by it.
+      // It was only used to read.
     })
   }
 
@@ -84,9 +84,9 @@ export class SpoolReader {
 }
 
 /**
- * As many bytes as there are, and there is room for. Where the disk cannot read a page there are zeros, which are no record.
+ * Reads as many bytes as there are, and as fit. A page that the disk cannot read becomes zeros, which are not a valid record.
  *
- * @throws what else the file system refuses, which may pass
+ * @throws any other error of the file system, which may be temporary
  */
 async function readAt(file: FileHandle, position: number, into: Buffer): Promise<Buffer> {
   let read = 0
@@ -100,7 +100,7 @@ async function readAt(file: FileHandle, position: number, into: Buffer): Promise
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
       if (most > PAGE_BYTES) {
-        // Which of them it is.
+        // Read single pages, to find the bad one.
         most = PAGE_BYTES - ((position + read) % PAGE_BYTES)
         continue
       }

@@ -9,31 +9,31 @@ import { type ReaderEvents, SpoolReader } from './spool-reader.ts'
 import type { SpooledMessage } from './spooled-message.ts'
 
 /**
- * Why an event is not in the spool: there is no room for it, or the disk does not take it. `unknown`: it may be in it all the
- * same, because the disk did not take back what it had not taken whole.
+ * Why an event is not in the spool: there is no room for it, or the disk does not take it. `unknown`: it may be
+ * in the spool all the same, because a partial write could not be undone.
  */
 export type NoRoom = 'full' | 'disk' | 'unknown'
 
 export interface SpoolOptions extends ReaderEvents {
-  /** Made if it is not there, for its owner alone. */
+  /** Created if it does not exist, for its owner alone. */
   folder: string
   /** Of its files. */
   maxBytes: number
   /** There is something to read. */
   onDurable(): void
-  /** The disk has answered: who was held up because it was behind may go on. */
+  /** The disk has answered: callers that waited because it was behind may continue. */
   onAnswered(): void
-  /** The disk does not take what is to be written; undefined: it does again. */
+  /** The disk refuses writes; undefined: it takes them again. */
   onDisk(error: Error | undefined): void
 }
 
-/** What was read at once; its events are to be confirmed with the number of the segment that they are from. */
+/** The result of one read. Its events have to be confirmed with the number of their segment. */
 export interface Read {
   segment: number
   messages: SpooledMessage[]
 }
 
-/** What is given to the disk as one. */
+/** The records of one write. */
 interface Group {
   records: string[]
   bytes: number
@@ -41,29 +41,29 @@ interface Group {
 }
 
 /**
- * What was confirmed of a segment is recorded nowhere, so after a kill it is published once more: of the one that is written to and
- * of the one that is read.
+ * Confirms are not recorded on the disk, so after a kill the confirmed events of two segments are published
+ * once more: of the one that is written to, and of the one that is read.
  */
 const MOST_SEGMENT_BYTES = 4 * 1_048_576
-/** What may wait for the disk before callers had better not be listened to. */
+/** Limit of bytes that wait for the disk; beyond it, callers have to wait too. */
 const MOST_WAITING_BYTES = 1_048_576
 const EMPTY_EVERY_MS = 1_000
 const PROBE_EVERY_MS = 1_000
 
 /**
- * Events on the disk, from before they are answered until the broker has confirmed them: a queue of files.
+ * A queue of files: it holds events on the disk, from before they are answered until the broker has confirmed them.
  *
- * `append` gathers what has come by the time the disk is free, and writes it as one; it tells each caller when it is on the disk.
- * `read` gives what is on the disk, in order. `confirm` counts, and a segment goes when all of it was read and confirmed;
- * the one that is written to is emptied then. Each process begins a segment of its own, so that what an earlier one has
- * left behind is only read.
+ * `append` gathers records until the disk is free, writes them together, and tells each caller when its record
+ * is on the disk. `read` gives what is on the disk, in order. `confirm` counts. When all of a segment was read
+ * and confirmed, it is removed; the one that is written to is emptied instead. Each process begins a segment of
+ * its own, so segments of earlier processes are only read.
  */
 export class Spool {
   readonly #options: SpoolOptions
   readonly #lock: SpoolLock
   readonly #reader: SpoolReader
   readonly #writer = new SegmentWriter()
-  /** In order. */
+  /** Oldest first. */
   #segments: Segment[]
   #nextNumber: number
   /** The last segment, where it takes records. */
@@ -77,7 +77,7 @@ export class Spool {
   #isProbeDue = false
   #probeTimer: NodeJS.Timeout | undefined
   #emptyTimer: NodeJS.Timeout | undefined
-  /** Of files, under way. */
+  /** Files whose removal is under way. */
   readonly #removals = new Set<Promise<void>>()
   #emptiedAtMs = 0
 
@@ -120,7 +120,7 @@ export class Spool {
     return this.#writing === undefined && this.#segments.every(isDone)
   }
 
-  /** There is hardly room for another event. */
+  /** There may be no room for another event. */
   get isFull(): boolean {
     return this.bytes + MAX_LINE_BYTES > this.#options.maxBytes
   }
@@ -130,16 +130,16 @@ export class Spool {
     return this.#isDiskRefusing
   }
 
-  /** So much waits for the disk that callers had better wait too. */
+  /** So much waits for the disk that callers should wait too. */
   get isBehind(): boolean {
     return this.#group.bytes > MOST_WAITING_BYTES
   }
 
-  /** Calls back, in the order of the calls, when the record is on the disk for certain, or is not and will not be. */
+  /** Calls back, in the order of the calls, once the record is on the disk for certain, or could not be written. */
   append(record: string, done: (noRoom?: NoRoom) => void): void {
     const bytes = Buffer.byteLength(record)
     const waiting = this.#writingBytes + this.#group.bytes + bytes
-    // It may take a new segment.
+    // It may need a new segment, with a header.
     if (this.bytes + waiting + HEADER_BYTES <= this.#options.maxBytes) {
       this.#group.records.push(record)
       this.#group.bytes += bytes
@@ -150,7 +150,7 @@ export class Spool {
     this.#writing ??= this.#write()
   }
 
-  /** What comes next, some 256 KiB at most; undefined when all was read. One call at a time. */
+  /** Reads what comes next, some 256 KiB at most; undefined when all was read. One call at a time. */
   async read(): Promise<Read | undefined> {
     for (;;) {
       const segment = this.#segments.find(each => !isRead(each))
@@ -161,7 +161,7 @@ export class Spool {
     }
   }
 
-  /** So many of the events that were read from the segment are safe elsewhere. */
+  /** That many of the events that were read from the segment are safe elsewhere. */
   confirm(number: number, events: number): void {
     const segment = this.#segments.find(each => each.number === number)
     if (segment === undefined) return
@@ -171,7 +171,7 @@ export class Spool {
     else this.#removeDone()
   }
 
-  /** Waits for what is being written. What is not confirmed stays there. */
+  /** Waits for the write under way. Unconfirmed events stay on the disk. */
   async close(): Promise<void> {
     clearTimeout(this.#emptyTimer)
     clearTimeout(this.#probeTimer)
@@ -183,7 +183,7 @@ export class Spool {
   }
 
   async #write(): Promise<void> {
-    // So that all who have sent something are in the group. What a new connection sends is read one turn of the event loop later.
+    // Waits for the events of all who have sent some: the data of a new connection is read one turn of the event loop later.
     await thisTurn()
     await thisTurn()
     while (this.#group.dones.length > 0 || this.#isEmptyDue || this.#isProbeDue) {
@@ -213,7 +213,7 @@ export class Spool {
     }
   }
 
-  /** Tries the disk that has refused, so that it is known to be well before somebody sends a view. */
+  /** Tests a disk that has refused, so that its recovery is known before the next view arrives. */
   async #probe(): Promise<void> {
     this.#isProbeDue = false
     try {
@@ -230,7 +230,7 @@ export class Spool {
     this.#options.onDisk(undefined)
   }
 
-  /** Whether nothing of what was refused is left. */
+  /** Returns whether nothing of the refused write is left. */
   async #onRefused(error: Error): Promise<boolean> {
     this.#isDiskRefusing = true
     this.#options.onDisk(error)
@@ -253,7 +253,7 @@ export class Spool {
     return this.#active
   }
 
-  /** Nothing more is written to the last segment. */
+  /** Ends writing to the last segment. */
   async #seal(): Promise<void> {
     const active = this.#active
     this.#active = undefined
@@ -261,7 +261,7 @@ export class Spool {
     await active?.file.close()
   }
 
-  /** What a write that failed may have left there is taken back. False where the disk refuses that too. */
+  /** Removes what a failed write may have left in the file. False if the disk refuses that too. */
   async #cutTail(): Promise<boolean> {
     if (this.#active === undefined) return true
     const { segment, file } = this.#active
@@ -270,13 +270,13 @@ export class Spool {
       await file.sync()
       return true
     } catch {
-      // Nothing is written behind what may stand there.
+      // The segment may end in a partial record, so nothing more is written to it.
       await this.#seal().catch(() => {})
       return false
     }
   }
 
-  /** Soon, and not each time: with few views, each of them is the last one that there is. */
+  /** Soon, but not each time: with few views, the segment is done after every one of them. */
   #emptySoon(): void {
     this.#emptyTimer ??= setTimeout(
       () => {
@@ -288,11 +288,11 @@ export class Spool {
     )
   }
 
-  /** Views are personal data: they are not to wait until the segment is full. */
+  /** Views are personal data: they must not stay until the segment is full. */
   async #empty(): Promise<void> {
     this.#isEmptyDue = false
     const active = this.#active
-    // Others have come meanwhile. When they are confirmed, this is due again.
+    // Other events have arrived meanwhile. When they are confirmed, this is due again.
     if (active === undefined || !isDone(active.segment)) return
     this.#emptiedAtMs = performance.now()
     active.segment.bytes = active.segment.readTo = HEADER_BYTES
@@ -310,7 +310,7 @@ export class Spool {
     for (const { path } of done) {
       const removal = rm(path, { force: true })
         .catch(() => {
-          // It is published once more at the next start, under the same ids.
+          // Its events are published once more at the next start, under the same ids.
         })
         .then(() => {
           this.#removals.delete(removal)

@@ -7,7 +7,7 @@ const WIDE: MessageLimits = { maxEventsPerMessage: 100, maxMessageBytes: 1_000 }
 
 const idOf = (n: number) => `0190163d-8694-739b-aea5-00000000000${n}`
 
-/** What is made of these texts, as events; the ids of arrays, which are new each time, left out. */
+/** The messages that are made of these events; without the ids of arrays, which are new each time. */
 function made(texts: readonly string[], limits: MessageLimits) {
   const bytes = Buffer.from(
     texts.map((text, n) => encodeRecord({ id: idOf(n), json: JSON.stringify(text) })).join(''),

@@ -1,13 +1,13 @@
 import { uuidv7 } from '../uuid.ts'
 import { idIn, jsonOf, type Span } from './record.ts'
 
-/** Events that are published as one. */
+/** Events that are published as one message. */
 export interface SpooledMessage {
   /** The AMQP message_id: the event's own if it is alone. */
   id: string
   /**
-   * The JSON of one event, or of an array of them. Bytes, because V8 moves text about when it collects garbage: that took more than
-   * half of the time of a drain.
+   * The JSON of one event, or of an array of them. Bytes, because V8 moves strings during garbage collection:
+   * that took more than half of the time of a drain.
    */
   json: Buffer
   events: number
@@ -22,7 +22,7 @@ const OPENING = 0x5b
 const COMMA = 0x2c
 const CLOSING = 0x5d
 
-/** Joins events, whose records have these bodies, to messages. */
+/** Joins the events of these records to messages. */
 export function messagesOf(
   bytes: Buffer,
   bodies: readonly Span[],
@@ -49,7 +49,7 @@ export function messagesOf(
 }
 
 function messageOf(bytes: Buffer, bodies: readonly Span[], arrayBytes: number): SpooledMessage {
-  // Not out of Buffer's pool, of which a message that waits would keep all.
+  // Not from Buffer's pool: a message that waits would keep the whole pool in memory.
   if (bodies.length === 1) {
     const { start, end } = jsonOf(bodies[0]!)
     const json = Buffer.allocUnsafeSlow(end - start)

@@ -17,27 +17,27 @@ use Postviews\Publishing\PublishFailed;
  *         'referer'    => request()->headers->get('referer'),
  *     ]);
  *
- * Views are sent when the response is with its reader, when a job is done, and when a command ends; call `flush` to
+ * Views are sent after the response has reached its reader, when a job is done, and when a command ends; call `flush` to
  * send them earlier.
  */
 interface AnalyticsApi
 {
     /**
-     * Remembers one view: a few microseconds, no network. Never throws; a view that breaks the contract is told in
-     * Laravel's log with the rule, and is not sent.
+     * Remembers one view: a few microseconds, no network. Never throws. A view that breaks the contract is not sent; Laravel's
+     * log gets the broken rule.
      *
      * @param array<string, mixed> $view
      */
     public function trackView(array $view): void;
 
     /**
-     * Sends what is remembered. Never throws. False: the broker does not have all of it, and the rest is still
+     * Sends the remembered views. Never throws. Returns false if the broker does not have all of them; the rest is still
      * remembered.
      */
     public function flush(): bool;
 
     /**
-     * Like `flush`, for those who want to know why.
+     * Like `flush`, for callers who need the reason of a failure.
      *
      * @throws PublishFailed
      */

@@ -23,7 +23,7 @@ use Throwable;
 use WeakReference;
 
 /**
- * The trackers of this process, by driver. A driver of your own is a tracker with a transport of your own:
+ * The trackers of this process, by driver. A custom driver is a tracker with a custom transport:
  *
  *     AnalyticsApi::extend('kafka', fn ($app) => new Tracker(new KafkaTransport(…)));
  *
@@ -32,7 +32,7 @@ use WeakReference;
  */
 final class AnalyticsManager extends Manager implements AnalyticsApi
 {
-    /** Those that publish. */
+    /** The drivers that publish. */
     private const REAL = ['amqp', 'relay'];
 
     public function trackView(array $view): void
@@ -40,7 +40,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         try {
             $this->driver()->trackView($view);
         } catch (Throwable $error) {
-            // A driver that there is not, or a setting of the wrong type.
+            // An unknown driver, or a setting of the wrong type.
             PageViews::tell('view.dropped', '1 view: ' . PageViews::why($error));
         }
     }
@@ -62,8 +62,8 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     }
 
     /**
-     * Sends what every driver remembers; what the broker does not take is handed to the queue of `postviews.queue`,
-     * if one is named. Called when a response is with its reader, and when a job or a command is done. Never throws.
+     * Sends the views that the drivers remember. Those that the broker does not take go to the queue of `postviews.queue`, if
+     * one is named. Called after a response has reached its reader, and when a job or a command is done. Never throws.
      */
     public function sendTracked(): void
     {
@@ -74,7 +74,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         }
     }
 
-    /** As `sendTracked`, when this process ends without destructors: what nobody took is told as dropped. */
+    /** Like `sendTracked`, for a process that ends without destructors. Views that nothing takes are logged as dropped. */
     public function sendLast(): void
     {
         foreach ($this->getDrivers() as $tracker) {
@@ -82,12 +82,12 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         }
     }
 
-    /** A `POSTVIEWS_DRIVER=null` of the environment reaches the configuration as null, a `POSTVIEWS_DRIVER=` as ''. */
+    /** `POSTVIEWS_DRIVER=null` in the environment reaches the configuration as null, and `POSTVIEWS_DRIVER=` as ''. */
     public function getDefaultDriver(): string
     {
         $driver = $this->config->get('postviews.driver') ?? 'null';
         $driver = $driver === '' ? 'amqp' : $driver;
-        // An .env file is that of development, and holds in tests too.
+        // Tests read the .env file, too, which is meant for development.
         $isTest = $this->container->runningUnitTests() && !$this->config->get('postviews.in_tests');
 
         return in_array($driver, self::REAL, true) && $isTest ? 'null' : $driver;
@@ -100,7 +100,7 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
             throw new PublishFailed("there is no driver $driver", []);
         }
         $tracker = parent::createDriver($driver);
-        // Weak, as the log is: this manager holds the tracker.
+        // A weak reference, because this manager holds the tracker (see `log`).
         $manager = WeakReference::create($this);
         $tracker->handOverTo(
             static function (array $views) use ($manager, $driver): bool {
@@ -135,15 +135,15 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
         return $this->tracker(new NullTransport());
     }
 
-    /** @return list<string> what `POSTVIEWS_DRIVER` may be: ours, then your own */
+    /** @return list<string> valid values of `POSTVIEWS_DRIVER`: built-in drivers, then custom ones */
     public function names(): array
     {
         return ['amqp', 'relay', 'log', 'null', ...array_keys($this->customCreators)];
     }
 
     /**
-     * @return ?string the driver that takes views while the relay is away: `amqp`, or null if none is named, or no broker
-     * @throws PublishFailed when another one is named
+     * @return ?string the driver for views while the relay is away: `amqp`; null if the setting is null, or there is no broker
+     * @throws PublishFailed when the setting names another one
      */
     public function fallback(): ?string
     {
@@ -191,8 +191,8 @@ final class AnalyticsManager extends Manager implements AnalyticsApi
     }
 
     /**
-     * Static, and without this manager: what holds its holder is freed only when PHP collects cycles, and with it a
-     * connection to the broker.
+     * Static, so that it does not refer to this manager: PHP frees a reference cycle, and a connection to the broker in it, only
+     * when it collects cycles.
      */
     private function log(): Closure
     {

@@ -6,7 +6,7 @@ namespace Postviews\Laravel;
 
 use InvalidArgumentException;
 
-/** What was given is no post. The message is the rule; it never holds what was given, which may be personal. */
+/** The given value is not a post. The message states the rule. It never holds the value, which may be personal. */
 final class InvalidPost extends InvalidArgumentException
 {
 }

@@ -10,19 +10,19 @@ use Stringable;
 use Throwable;
 
 /**
- * The id by which a post's views are counted. Tracking and reading both ask here, so that they mean the same post.
+ * The id under which a post's views are counted. Tracking and reading both use it, so that they mean the same post.
  *
- * | of | the first that is there |
+ * | of | the first one that exists |
  * |---|---|
  * | an object with `getPostviewsId()` | what that returns |
  * | an Eloquent model | its attribute `uuid`; its primary key |
  * | anything else that a route can be bound to | `getRouteKey()` |
  * | an integer, a text, a UUID object | itself |
  *
- * A slug is none of these: an editor may change it, and the post's views would be counted anew.
+ * A slug is never used: an editor may change it, and the post's count would start again at 0.
  *
  * A model that was loaded without its column `uuid` (`Post::select('id', 'title')`) has no id: its primary key could be
- * that of another post's views.
+ * the id of another post's views.
  */
 final class PostId
 {
@@ -58,7 +58,7 @@ final class PostId
                 get_debug_type($post) . ' was loaded without its column uuid, by which its views are counted; select it too',
             );
         }
-        // Its row was written here, and not read: the database may have made a UUID.
+        // Its row was inserted here but not read, and the database may have set the UUID.
         $row = $post->newModelQuery()->useWritePdo()->whereKey($post->getKey())->first(['uuid']);
 
         return $row?->getAttribute('uuid') ?? $post->getKey();
@@ -69,9 +69,9 @@ final class PostId
         try {
             return app(UuidColumns::class)->isColumnOf($post);
         } catch (Throwable) {
-            // Without the cause, which names the database's host.
+            // The previous exception is left out because it names the database's host.
             throw new InvalidPost(
-                'the database does not say whether the table of ' . get_debug_type($post)
+                'the database cannot tell whether the table of ' . get_debug_type($post)
                     . ' has a column uuid, by which its views would be counted; getPostviewsId() of the model may say their id',
             );
         }

@@ -9,7 +9,7 @@ use Illuminate\Http\Request;
 use Postviews\Laravel\Reading\ReadsViews;
 use Throwable;
 
-/** What the facade `Postviews` offers. */
+/** The methods behind the facade `Postviews`. */
 final class Postviews
 {
     use ReadsViews;
@@ -18,14 +18,14 @@ final class Postviews
     private array $exceptions = [];
 
     /**
-     * Leaves views out: those of an author on a post of their own, say. Call it in a provider's `boot`.
+     * Leaves views out, for example those of authors on their own posts. Call it in a provider's `boot`.
      *
      *     Postviews::except(fn (Request $request, $post) => $request->user() !== null
      *         && $request->user()->id === $post->user_id);
      *
-     * Asked by the middleware `track.view` and by `$post->trackView()`, before anything is tracked.
+     * The middleware `track.view` and `$post->trackView()` call it before they track anything.
      *
-     * @param callable(Request, mixed): bool $callback true: this is no view
+     * @param callable(Request, mixed): bool $callback true: this is not a view
      */
     public function except(callable $callback): void
     {
@@ -33,7 +33,7 @@ final class Postviews
     }
 
     /**
-     * Whether one of the callbacks leaves this view out. A callback that throws is reported, and leaves nothing out.
+     * Whether one of the callbacks leaves this view out. If a callback throws, the error is reported and the view counts.
      */
     public function leavesOut(Request $request, mixed $post): bool
     {

@@ -28,11 +28,11 @@ use Postviews\Laravel\Tracking\PageViews;
 use Postviews\Laravel\Tracking\TrackView;
 use WeakReference;
 
-/** Registers everything; Laravel finds it by composer.json. */
+/** Registers everything; Laravel finds it through composer.json. */
 final class PostviewsServiceProvider extends ServiceProvider
 {
     /**
-     * When what was tracked is sent, besides the end of a request or a command. Horizon's workers are Laravel's own
+     * Events after which views are sent, besides the end of a request or a command. Horizon's workers are Laravel's own
      * (`Laravel\Horizon\Console\WorkCommand` extends `queue:work`), so they raise the same events.
      */
     private const SEND_ON = [
@@ -40,7 +40,7 @@ final class PostviewsServiceProvider extends ServiceProvider
         JobExceptionOccurred::class,
         JobFailed::class,
         WorkerStopping::class,
-        // By name: Octane need not be there.
+        // By name, because Octane need not be installed.
         'Laravel\Octane\Events\RequestTerminated',
         'Laravel\Octane\Events\TaskTerminated',
         'Laravel\Octane\Events\TickTerminated',
@@ -79,18 +79,18 @@ final class PostviewsServiceProvider extends ServiceProvider
         // its connection. It connects only when views are sent.
         $manager = WeakReference::create($this->app->make(AnalyticsManager::class));
 
-        // Weak: an application that is let go of takes its connection with it.
+        // A weak reference, so that a released application also releases its connection.
         $send = static function (?object $event = null) use ($manager): void {
-            // A job of `dispatchSync` is part of a page, which does not wait for it.
+            // A job of `dispatchSync` is part of a page, which must not wait for the broker.
             if (!($event->job ?? null) instanceof SyncJob) {
                 $manager->get()?->sendTracked();
             }
-            // A worker whose job ran out of time kills itself.
+            // A worker kills itself when its job has timed out.
             if ($event instanceof WorkerStopping && $event->status === Worker::EXIT_ERROR) {
                 $manager->get()?->sendLast();
             }
         };
-        // A fatal error: nothing above is called, nor a destructor.
+        // After a fatal error, PHP calls none of the above, and no destructors.
         register_shutdown_function(static fn () => $manager->get()?->sendLast());
         $this->app->terminating(static fn () => $send());
         $this->app->make(Dispatcher::class)->listen(self::SEND_ON, $send);
@@ -115,19 +115,19 @@ final class PostviewsServiceProvider extends ServiceProvider
                 restSeconds: (int) $app['config']->get('postviews.api.rest_seconds', 5),
                 log: static fn (string $event, string $detail) => PageViews::tell($event, $detail),
             ),
-            // The service of the developer has other posts under the ids of a test's, and may hang.
+            // In the developer's service, the ids of the tests belong to other posts, and the service may hang.
             isOff: $app->runningUnitTests() && !$app['config']->get('postviews.api.in_tests', false),
         ));
     }
 
     private function bootReading(): void
     {
-        // All collections share their macros, also those that hold no models.
+        // All collections share their macros, even those without models.
         Collection::macro('loadViews', function (string $as = 'views', ?int $days = null): Collection {
             if (!$this instanceof Collection) {
                 throw new BadMethodCallException(
-                    'loadViews is a method of Eloquent collections, and this is a ' . $this::class . ': call it before what made '
-                        . 'this of the models (map, pluck, toBase)',
+                    'loadViews is a method of Eloquent collections, but this is a ' . $this::class . ': call it before what turned '
+                        . 'the models into this (map, pluck, toBase)',
                 );
             }
             app(LoadsViews::class)->onto($this, $as, $days);

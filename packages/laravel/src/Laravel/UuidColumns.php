@@ -9,9 +9,9 @@ use Illuminate\Filesystem\Filesystem;
 use Throwable;
 
 /**
- * Which tables have a column `uuid`. It is asked of models that lack the attribute, among them every model of a table
- * without the column. Answers are kept for a minute, in a file for all processes of this machine, so that a page under
- * PHP-FPM costs no query.
+ * Which tables have a column `uuid`. Needed for models that lack the attribute, among them every model of a table without the
+ * column. Answers are kept for a minute, in a file for all processes of this machine, so that a page under PHP-FPM costs no
+ * query.
  */
 final class UuidColumns
 {
@@ -20,12 +20,12 @@ final class UuidColumns
     /** @var ?array<string, array{bool, int}> by table: the answer, and the Unix time when it was given */
     private ?array $answers = null;
 
-    /** @param string $file where answers are kept; each process asks for itself if it cannot be written */
+    /** @param string $file where answers are kept; if it cannot be written, each process queries for itself */
     public function __construct(private readonly string $file)
     {
     }
 
-    /** @throws Throwable what the database says */
+    /** @throws Throwable any error of the database */
     public function isColumnOf(Model $model): bool
     {
         $connection = $model->getConnection();
@@ -38,7 +38,7 @@ final class UuidColumns
         [$isColumn, $time] = $this->answers[$table] ?? [false, 0];
         if (!self::isRecent($time)) {
             $isColumn = $connection->getSchemaBuilder()->hasColumn($model->getTable(), 'uuid');
-            // One in memory is another one in the next process.
+            // An in-memory database differs in each process.
             if ($database !== ':memory:') {
                 $this->remember($table, $isColumn);
             }
@@ -51,16 +51,16 @@ final class UuidColumns
     {
         $this->answers = [$table => [$isColumn, now()->getTimestamp()]] + $this->read() + $this->answers;
         try {
-            // Else PHP would leave a file in the system's own folder instead.
+            // Otherwise PHP would create a file in the system's temporary folder.
             if (is_writable(dirname($this->file))) {
                 (new Filesystem())->replace($this->file, json_encode($this->answers, JSON_THROW_ON_ERROR));
             }
         } catch (Throwable) {
-            // The next process asks for itself.
+            // The next process queries for itself.
         }
     }
 
-    /** @return array<string, array{bool, int}> those that are recent; none of a file that is not ours */
+    /** @return array<string, array{bool, int}> recent answers; none if the file is not ours */
     private function read(): array
     {
         $answers = json_decode((string) @file_get_contents($this->file), true);
@@ -69,7 +69,7 @@ final class UuidColumns
             && is_bool($answer[0] ?? null) && is_int($answer[1] ?? null) && self::isRecent($answer[1]));
     }
 
-    /** A clock that is set back must not keep an answer for ever. */
+    /** After the clock was set back, an answer must not stay for ever. */
     private static function isRecent(int $time): bool
     {
         return abs(now()->getTimestamp() - $time) < self::SECONDS;

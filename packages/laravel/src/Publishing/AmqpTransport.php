@@ -14,12 +14,12 @@ use SensitiveParameter;
 use Throwable;
 
 /**
- * Publishes views to RabbitMQ as persistent messages, and waits until the broker has confirmed that a queue which
- * postviews reads has them on disk.
+ * Publishes views to RabbitMQ as persistent messages, and waits until the broker confirms that a queue which postviews
+ * reads has them on disk.
  *
- * It connects when it is first needed and keeps the connection for as long as its process lives. All messages of a
- * `publish` are sent before the first answer is awaited. Of a cluster it tries one node after the other; what was not
- * confirmed is sent again under the same ids, and is counted once.
+ * It connects when first needed, and keeps the connection for as long as its process lives. A `publish` sends all its messages
+ * before it awaits the first answer. In a cluster it tries one node after the other. Unconfirmed messages are sent again with the
+ * same ids, and are counted once.
  */
 final class AmqpTransport implements Transport
 {
@@ -29,32 +29,32 @@ final class AmqpTransport implements Transport
     private array $brokers = [];
     /** Why there are no brokers. */
     private string $problem = '';
-    /** @var non-empty-list<SharedRest> that of each broker */
+    /** @var non-empty-list<SharedRest> one for each broker */
     private readonly array $rests;
     private ?EagerConnection $connection = null;
     private ?EagerChannel $channel = null;
-    /** Whose connection it is: a forked child has only a copy. */
+    /** The process that owns the connection: a forked child has only a copy. */
     private int $pid = 0;
-    /** The broker whose turn it is. */
+    /** The index of the broker to try next. */
     private int $turn = 0;
-    /** Whether a broker that let us in has been sent the messages of this `publish`. */
+    /** Whether this `publish` has sent its messages to a broker that accepted the login. */
     private bool $hasWritten = false;
     /** By the monotonic clock, in seconds. */
     private float $deadline = 0.0;
-    /** Likewise: when the connection was used last. */
+    /** When the connection was last used, by the same clock. */
     private float $usedAt = 0.0;
 
     /**
-     * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster that of
-     *     each node, with commas between them (a comma inside one is %2C) or as an array. `publish` tells what is wrong
+     * @param string|list<string> $url `amqp://user:password@host:5672/vhost`, or `amqps://`; for a cluster the URL of
+     *     each node, separated by commas (a comma inside one is %2C) or as an array. `publish` reports what is wrong
      *     with it
      * @param ?Closure(string $event, string $detail): void $log
      * @param ?string $restFolder where processes of this machine tell each other that the broker is away
      * @param float $connectSeconds for connecting, and again for the broker's first answers
      * @param float $confirmSeconds for each confirm, or group of them
-     * @param float $restSeconds after a failure the broker is left alone for so long
-     * @param float $flushSeconds after so long `publish` tries no further host, and waits for no further confirm
-     * @param float $idleSeconds a connection that was not used for so long is not used again
+     * @param float $restSeconds how long the broker is left alone after a failure
+     * @param float $flushSeconds after this time `publish` tries no further host, and waits for no further confirm
+     * @param float $idleSeconds a connection that was unused for longer is not used again
      * @param array<string, mixed> $tls options of the stream context for amqps: cafile, local_cert, …
      */
     public function __construct(
@@ -97,7 +97,7 @@ final class AmqpTransport implements Transport
         try {
             $this->publishOnOneOf($messages);
         } catch (Throwable $error) {
-            // Without the cause: its trace could hold the password.
+            // The previous exception is left out because its trace could hold the password.
             throw new PublishFailed(
                 $error->getMessage(),
                 self::viewsOf($messages),
@@ -111,7 +111,7 @@ final class AmqpTransport implements Transport
         }
     }
 
-    /** Says goodbye to the broker. The next `publish` connects again. */
+    /** Closes the connection in order. The next `publish` connects again. */
     public function disconnect(): void
     {
         if ($this->connection === null) {
@@ -122,7 +122,7 @@ final class AmqpTransport implements Transport
                 $this->connection->leave();
             }
         } catch (Throwable) {
-            // It is gone already.
+            // The connection is gone already.
         }
         $this->connection = $this->channel = null;
     }
@@ -134,7 +134,7 @@ final class AmqpTransport implements Transport
     }
 
     /**
-     * Tries one host after the other, without those that were away a moment ago. What is confirmed is taken out of
+     * Tries one host after the other, except those that were away a moment ago. Removes confirmed messages from
      * `$messages`.
      *
      * @param array<string, array{AMQPMessage, list<EncodedView>}> $messages
@@ -158,8 +158,8 @@ final class AmqpTransport implements Transport
             } catch (Throwable $error) {
                 // An alarm blocks every node of a cluster.
                 $isOver = $error instanceof BrokerBlocked || hrtime(true) / 1e9 >= $this->deadline;
-                // The first failure is forgiven: a kept connection may have died long ago, and a new one may break by
-                // accident. A host that does not answer at all is not forgiven.
+                // The first failure does not count: a kept connection may have died long ago, and a new one may break by chance.
+                // A host that does not answer at all does count.
                 $isAccident = $this->connection !== null && ($isKept || !$error instanceof AMQPTimeoutException);
                 if ($isOver || $hasFailedOnce || !$isAccident) {
                     $failures++;
@@ -172,10 +172,10 @@ final class AmqpTransport implements Transport
                 }
             }
         }
-        throw $error ?? new BrokerRests('the broker was away a moment ago, and is left alone for now');
+        throw $error ?? new BrokerRests('the broker was away a moment ago, and is not tried again yet');
     }
 
-    /** Goes on to the next host that may be tried. False: all of them rest. */
+    /** Selects the next host that may be tried. Returns false if all of them rest. */
     private function takeTurn(): bool
     {
         for ($passed = 0; $passed < count($this->rests); $passed++) {
@@ -197,7 +197,7 @@ final class AmqpTransport implements Transport
     private function send(array &$messages): void
     {
         if (!$this->sendOnce($messages)) {
-            // Nothing of postviews was here yet.
+            // The first publisher on this broker declares exchange and queues.
             Topology::declare($this->connection());
             if (!$this->sendOnce($messages)) {
                 throw new RuntimeException('no queue is bound for views');
@@ -238,7 +238,7 @@ final class AmqpTransport implements Transport
             }
         }
         if ($channel->confirms->isRefused) {
-            throw new RuntimeException('the queue takes no more');
+            throw new RuntimeException('the queue accepts no more messages');
         }
         $hasReturned = $channel->confirms->hasReturned();
         $channel->confirms->forget();
@@ -252,9 +252,9 @@ final class AmqpTransport implements Transport
             $broker = $this->brokers[$this->turn] ?? throw new InvalidArgumentException($this->problem);
             $name = "postviews $this->appId";
             $connection = new EagerConnection($broker, $this->connectSeconds, $this->confirmSeconds, $name, $this->tls);
-            // Waiting for the confirm would be in vain.
+            // Waiting for confirms is useless while the broker is blocked.
             $connection->set_connection_block_handler(static function (): void {
-                throw new BrokerBlocked('the broker takes nothing: it has no memory or no disk left');
+                throw new BrokerBlocked('the broker blocks publishers: it is short of memory or disk');
             });
             $this->connection = $connection;
             $this->pid = (int) getmypid();
@@ -263,19 +263,19 @@ final class AmqpTransport implements Transport
         return $this->connection;
     }
 
-    /** Lets go of a connection that failed. The next host has its turn. */
+    /** Drops a connection that failed, and moves on to the next host. */
     private function abandon(): void
     {
         $this->nextTurn();
         try {
             $this->connection?->drop();
         } catch (Throwable) {
-            // It is gone already.
+            // The connection is gone already.
         }
         $this->connection = $this->channel = null;
     }
 
-    /** A firewall may have forgotten it without a word: the next confirm would be waited for in vain. */
+    /** A firewall may have dropped the connection silently: the next confirm would never arrive. */
     private function leaveIdleConnection(): void
     {
         if (hrtime(true) / 1e9 - $this->usedAt > $this->idleSeconds) {
@@ -283,7 +283,7 @@ final class AmqpTransport implements Transport
         }
     }
 
-    /** In a forked process, whose parent goes on using it. */
+    /** In a forked process, the parent continues to use the connection. */
     private function leaveParentsConnection(): void
     {
         if ($this->connection !== null && $this->pid !== getmypid()) {

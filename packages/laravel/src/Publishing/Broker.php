@@ -7,7 +7,7 @@ namespace Postviews\Publishing;
 use InvalidArgumentException;
 use SensitiveParameter;
 
-/** Where one node of RabbitMQ is, and how to log in. */
+/** The address and credentials of one RabbitMQ node. */
 final class Broker
 {
     private function __construct(
@@ -22,10 +22,10 @@ final class Broker
     }
 
     /**
-     * @param string|list<string> $url that of each node of a cluster, with commas between them (a comma inside one is
+     * @param string|list<string> $url the URL of each node of a cluster, separated by commas (a comma inside one is
      *     %2C) or as an array
-     * @return non-empty-list<self> all of one virtual host
-     * @throws InvalidArgumentException which does not hold the URL
+     * @return non-empty-list<self> all on the same virtual host
+     * @throws InvalidArgumentException without the URL in its message
      */
     public static function fromUrls(#[SensitiveParameter] string|array $url): array
     {
@@ -35,7 +35,7 @@ final class Broker
             $urls === [] ? [''] : $urls,
         );
         if (count(array_unique(array_column($brokers, 'vhost'))) > 1) {
-            throw new InvalidArgumentException('the brokers are not all of one virtual host');
+            throw new InvalidArgumentException('the brokers do not all have the same virtual host');
         }
 
         return $brokers;
@@ -43,7 +43,7 @@ final class Broker
 
     private static function fromUrl(#[SensitiveParameter] string $url): self
     {
-        // Else a part of the password would be taken for the virtual host, which is logged.
+        // Otherwise a part of the password would become the virtual host, which is logged.
         if (preg_match('~^\w+://[^/?#]*[/?#].*@~s', $url) === 1) {
             throw new InvalidArgumentException(
                 'user, password or virtual host of the amqp:// URL has a / ? # or @ that is not written as %2F %3F %23 or %40',
@@ -51,7 +51,7 @@ final class Broker
         }
         $at = parse_url($url);
         if (!is_array($at) || !in_array($at['scheme'] ?? '', ['amqp', 'amqps'], true) || !isset($at['host'])) {
-            throw new InvalidArgumentException('the broker is not named by an amqp:// or amqps:// URL');
+            throw new InvalidArgumentException('the URL of the broker is not an amqp:// or amqps:// URL');
         }
         $isSecure = $at['scheme'] === 'amqps';
 
@@ -65,7 +65,7 @@ final class Broker
         );
     }
 
-    /** Without user and password: may be logged. */
+    /** Without user and password, so it may be logged. */
     public function name(): string
     {
         return "$this->host:$this->port, virtual host $this->vhost";

@@ -7,7 +7,7 @@ namespace Postviews\Publishing;
 use RuntimeException;
 
 /**
- * An alarm of the broker: it reads nothing more until it has memory and disk again.
+ * The broker has an alarm: it reads nothing until it has memory and disk space again.
  *
  * @internal
  */

@@ -7,7 +7,7 @@ namespace Postviews\Publishing;
 use RuntimeException;
 
 /**
- * Nothing was tried.
+ * No broker was tried.
  *
  * @internal
  */

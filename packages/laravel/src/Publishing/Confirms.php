@@ -5,22 +5,22 @@ declare(strict_types=1);
 namespace Postviews\Publishing;
 
 /**
- * What the broker has said about the messages of one channel.
+ * The broker's answers about the messages of one channel.
  *
  * @internal
  */
 final class Confirms
 {
-    /** The queue is full, or its cluster has no majority; a channel may refuse everything from then on. */
+    /** The queue is full, or its cluster has no majority. The channel may refuse everything from then on. */
     public bool $isRefused = false;
     /** @var array<string, true> the ids of messages that a queue has on disk */
     private array $confirmed = [];
-    /** @var array<string, true> the ids of messages that came back, because no queue is bound for them */
+    /** @var array<string, true> the ids of messages that came back, because no queue is bound for their routing key */
     private array $returned = [];
 
     public function confirm(string $messageId): void
     {
-        // A message that came back is confirmed as well, right after.
+        // The broker also confirms a message that came back, right afterwards.
         if (!isset($this->returned[$messageId])) {
             $this->confirmed[$messageId] = true;
         }
@@ -41,7 +41,7 @@ final class Confirms
         return $this->returned !== [];
     }
 
-    /** Of the messages so far: a kept channel has others to come. */
+    /** Forgets the messages so far: a channel that is kept is used for other messages later. */
     public function forget(): void
     {
         $this->confirmed = $this->returned = [];

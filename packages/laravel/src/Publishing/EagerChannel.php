@@ -8,7 +8,7 @@ use PhpAmqpLib\Channel\AMQPChannel;
 use PhpAmqpLib\Exception\AMQPTimeoutException;
 
 /**
- * A channel in confirm mode, opened without waiting for the broker to say so.
+ * A channel in confirm mode that is opened without waiting for the broker's answers.
  *
  * @internal
  */
@@ -16,7 +16,7 @@ final class EagerChannel extends AMQPChannel
 {
     public readonly Confirms $confirms;
     private bool $isSpeaking = true;
-    /** Of `awaitConfirms`, by the monotonic clock in seconds. */
+    /** The deadline of `awaitConfirms`, by the monotonic clock, in seconds. */
     private float $deadline = INF;
 
     public function __construct(EagerConnection $connection, float $answerSeconds)
@@ -27,7 +27,7 @@ final class EagerChannel extends AMQPChannel
         $this->isSpeaking = false;
 
         $confirms = $this->confirms = new Confirms();
-        // Static: a closure that held this channel would keep it, and its connection, until PHP collects cycles.
+        // Static: a closure that refers to this channel would keep it, and its connection, until PHP collects cycles.
         $this->set_ack_handler(static function ($message) use ($confirms): void {
             $confirms->confirm($message->get('message_id'));
         });
@@ -45,7 +45,7 @@ final class EagerChannel extends AMQPChannel
             return null;
         }
         if ($this->deadline !== INF) {
-            // Never 0, which would mean for ever.
+            // Never 0, which means no timeout.
             $timeout = min($timeout, max(0.001, $this->deadline - hrtime(true) / 1e9));
         }
 
@@ -53,7 +53,7 @@ final class EagerChannel extends AMQPChannel
     }
 
     /**
-     * Until every message is confirmed or has come back. The library's own limit is for each answer, and there may be
+     * Waits until every message is confirmed or has come back. The library's own timeout applies to each answer, and there may be
      * many.
      *
      * @throws AMQPTimeoutException

@@ -10,28 +10,27 @@ use PhpAmqpLib\Wire\AMQPReader;
 use SensitiveParameter;
 
 /**
- * A connection that says all it has to say at once, and reads the broker's answers afterwards.
+ * A connection that sends its whole part of the handshake at once, and reads the broker's answers afterwards.
  *
- * AMQP's handshake is three questions, each of which waits for its answer; a channel with confirms takes two more, and
- * closing both another two. None of the answers changes what this publisher says next: it asks for so little of each
- * limit (one small frame, few channels, no heartbeat) that every broker grants it. So a page's view takes one round
- * trip for TCP and one for everything else. RabbitMQ handles what it reads frame by frame (`rabbit_reader`), so it
- * does not see a difference; a refusal (password, virtual host, a limit) is read in the place of the answer that did
- * not come.
+ * AMQP's handshake has three requests, each with an answer to wait for. A channel with confirms needs two more, and closing both
+ * another two. None of the answers changes what this publisher sends next: its limits (one small frame, few channels, no
+ * heartbeat) are so low that every broker accepts them. So a page's view takes one round trip for TCP and one for everything
+ * else. RabbitMQ handles its input frame by frame (`rabbit_reader`), so it sees no difference. A refusal (password, virtual host,
+ * a limit) arrives in place of the expected answer.
  *
  * @internal
  */
 final class EagerConnection extends AMQPStreamConnection
 {
     private const CHANNELS = 16;
-    /** The least that RabbitMQ 4 lets a client ask for. */
+    /** The lowest value that RabbitMQ 4 accepts. */
     private const FRAME_BYTES = 8192;
 
-    /** More than a page has to say; beyond that it is sent in parts. */
+    /** More than a page sends; larger output is sent in parts. */
     private const PART_BYTES = 65536;
     private const LEAVE_SECONDS = 0.01;
 
-    /** Until `awaitOpen`: what is written is gathered, and no answer is awaited. */
+    /** Until `awaitOpen`, output is buffered, and no answer is awaited. */
     private bool $isSpeaking = true;
     private string $unsent = '';
 
@@ -57,16 +56,16 @@ final class EagerConnection extends AMQPStreamConnection
             context: stream_context_create($context),
             channel_rpc_timeout: $answerSeconds,
         );
-        // The library's close waits for the broker's answer. We say goodbye with `leave`, which waits a moment at most.
+        // The library's close waits for the broker's answer. `leave` closes instead, and waits only a moment.
         $this->set_close_on_destruct(false);
-        // They hold the password, for a clone that nobody makes.
+        // These fields hold the password. The library needs them only to clone a connection, and this one is never cloned.
         $this->construct_params = [];
         $this->login_response = null;
     }
 
     /**
-     * Sends what was said so far, and reads the answers to the handshake; what arrives for channels meanwhile waits for
-     * them. Once.
+     * Sends the buffered output, and reads the answers to the handshake. Frames for channels that arrive meanwhile are kept for
+     * them. Call it once.
      */
     public function awaitOpen(float $seconds): void
     {
@@ -105,8 +104,8 @@ final class EagerConnection extends AMQPStreamConnection
     }
 
     /**
-     * Says goodbye. The broker is given a moment to close its side, else it logs a warning of a client that was gone;
-     * a broker that is far away has had it when the end of the line gets there, and its answer is not awaited.
+     * Closes in order. The broker gets a moment to close its side; otherwise it logs a warning about a lost client. A distant
+     * broker reads the close before the end of the connection, so its answer is not needed.
      */
     public function leave(): void
     {
@@ -116,30 +115,30 @@ final class EagerConnection extends AMQPStreamConnection
             try {
                 $this->wait([$this->waitHelper->get_wait('connection.close_ok')], false, self::LEAVE_SECONDS);
             } catch (AMQPTimeoutException) {
-                // That was the moment.
+                // The broker took too long.
             }
         }
         $this->drop();
     }
 
-    /** Lets go of it without a word: it might never answer. */
+    /** Drops the connection without closing in order: the broker might never answer. */
     public function drop(): void
     {
         $this->setIsConnected(false);
         $this->close_input();
         $this->close_socket();
-        // The library's connections refer to themselves: PHP would keep them until its next collection of cycles.
+        // The library's connections refer to themselves: PHP would keep them until its next garbage collection.
         $this->channels = [];
         $this->connection = null;
     }
 
-    /** The name by which the broker's own pages list it. */
+    /** The name under which the broker's management pages list the connection. */
     public function getLibraryProperties(): array
     {
         return parent::getLibraryProperties() + ['connection_name' => ['S', $this->name]];
     }
 
-    /** The broker's limits; ours, which are smaller, have been said already. */
+    /** Ignores the broker's limits: ours, which are lower, have been sent already. */
     // phpcs:ignore PSR1.Methods.CamelCapsMethodName -- the library calls it by this name
     protected function connection_tune($args)
     {

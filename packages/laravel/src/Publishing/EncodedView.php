@@ -4,11 +4,11 @@ declare(strict_types=1);
 
 namespace Postviews\Publishing;
 
-/** One view as it travels. Sent again, it is the same to the byte, and is counted once. */
+/** One view in wire format. Sent again, it has the same bytes, and is counted once. */
 final class EncodedView
 {
     /**
-     * @param string $messageId a UUID: the AMQP `message_id`, if the view travels alone
+     * @param string $messageId a UUID: the AMQP `message_id`, if the message has only this view
      * @param string $json the event, with its `event_id` and `timestamp`
      */
     public function __construct(
@@ -17,7 +17,7 @@ final class EncodedView
     ) {
     }
 
-    /** @return array{id: string, json: string} for a queue of jobs: what waits there may be older than this class */
+    /** @return array{id: string, json: string} for a job queue, whose jobs may be older than this class */
     public function toArray(): array
     {
         return ['id' => $this->messageId, 'json' => $this->json];

@@ -5,11 +5,11 @@ declare(strict_types=1);
 namespace Postviews\Publishing;
 
 /**
- * Sends views one way, and what that way does not take the other. Each `publish` tries the first way again.
+ * Sends views through one transport, and those that it does not take through another. Each `publish` tries the first one again.
  *
  *     new FallbackTransport(new RelayTransport('/run/postviews.sock'), new AmqpTransport('amqp://…'))
  *
- * A view that both have taken, as the answer of the first was lost, has the same id on both, and is counted once.
+ * If an answer of the first one is lost, both may take the same view. It has the same id in both, and is counted once.
  */
 final class FallbackTransport implements EarlyTransport
 {

@@ -6,7 +6,7 @@ namespace Postviews\Publishing;
 
 use InvalidArgumentException;
 
-/** A view that breaks the contract. The message is the rule; it never holds what was given, which may be personal. */
+/** A view that breaks the contract. The message states the rule. It never holds the given value, which may be personal. */
 final class InvalidView extends InvalidArgumentException
 {
     /** @param string $reason the contract's name for it: `bad_post`, `bad_user`, … */

@@ -4,17 +4,17 @@ declare(strict_types=1);
 
 namespace Postviews\Publishing;
 
-/** Which requests are no view. */
+/** Decides which requests are not views. */
 final class PageRequest
 {
     /**
-     * In which browsers say why they ask for a page: Chromium and Safari, their older versions, Firefox, old Safari.
+     * Headers in which browsers say why they request a page: Chromium and Safari, their older versions, Firefox, old Safari.
      */
     private const PURPOSE_HEADERS = ['Sec-Purpose', 'Purpose', 'X-Moz', 'X-Purpose'];
 
     /**
-     * False for a request that shows the post to nobody: HEAD, a page that a browser fetches or renders in advance,
-     * or for a preview.
+     * False for a request after which nobody sees the post: HEAD, or a page that a browser prefetches, prerenders or uses for a
+     * preview.
      *
      * @param array<string, mixed> $server `$_SERVER`
      */
@@ -27,7 +27,7 @@ final class PageRequest
         );
     }
 
-    /** @param callable(string $name): string $header a header of the request; empty if it has none of that name */
+    /** @param callable(string $name): string $header returns a header of the request; empty if it is missing */
     public static function isShown(string $method, callable $header): bool
     {
         if (strtoupper($method) === 'HEAD') {

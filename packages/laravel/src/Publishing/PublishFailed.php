@@ -7,9 +7,9 @@ namespace Postviews\Publishing;
 use RuntimeException;
 
 /**
- * The broker, or the relay, does not have these views, or has not said that it has: they may be sent again, as they are.
+ * The broker or the relay has not taken these views, or has not confirmed them: they may be sent again, unchanged.
  *
- * It has no previous exception: the trace of that one could hold the broker's password.
+ * It has no previous exception, whose trace could hold the broker's password.
  */
 final class PublishFailed extends RuntimeException
 {

@@ -5,16 +5,16 @@ declare(strict_types=1);
 namespace Postviews\Publishing;
 
 /**
- * A connection to the relay's unix socket: lines go out, and for each one an answer comes back, in their order.
+ * A connection to the relay's unix socket: it sends lines, and gets one answer per line, in order.
  *
- * It is not a persistent one of PHP's: a request that was ended between a line and its answer would leave that answer
- * to the next request, which would take it for its own.
+ * Not a persistent connection of PHP: a request that was aborted between a line and its answer would leave that answer to the
+ * next request, which would take it for its own.
  *
  * @internal
  */
 final class RelayConnection
 {
-    /** Linux: what `sockaddr_un` has room for. PHP cuts a longer path, and would connect to something else. */
+    /** The limit of Linux's `sockaddr_un`. PHP truncates a longer path, and would connect to something else. */
     private const MAX_PATH_BYTES = 107;
     private const PART_BYTES = 65_536;
     /** The longest answer has a code and a sentence. */
@@ -22,7 +22,7 @@ final class RelayConnection
 
     private const CODES = ['ENOENT' => 2, 'EACCES' => 13, 'EAGAIN' => 11, 'ENOTDIR' => 20, 'ECONNREFUSED' => 111];
 
-    /** Whose connection it is: a forked child has only a copy. */
+    /** The process that owns the connection: a forked child has only a copy. */
     private readonly int $pid;
     private string $received = '';
 
@@ -32,13 +32,13 @@ final class RelayConnection
         $this->pid = (int) getmypid();
     }
 
-    /** What is wrong with a path, whatever is there; null if nothing is. */
+    /** Why a path cannot be used, regardless of what exists there; null if it can. */
     public static function problemWith(string $socket): ?string
     {
         return match (true) {
-            $socket === '' => 'no socket of a relay is named: name the RELAY_SOCKET of postviews-relay',
+            $socket === '' => 'the socket of the relay is not set: use the RELAY_SOCKET of postviews-relay',
             !str_starts_with($socket, '/') || str_contains($socket, "\0")
-                => "the relay's socket is not named by an absolute path such as /run/postviews.sock",
+                => "the relay's socket is not an absolute path such as /run/postviews.sock",
             strlen($socket) > self::MAX_PATH_BYTES
                 => "the path of the relay's socket has " . strlen($socket) . ' bytes; a unix socket takes '
                     . self::MAX_PATH_BYTES,
@@ -46,7 +46,7 @@ final class RelayConnection
         };
     }
 
-    /** @throws RelayLost which says what to do */
+    /** @throws RelayLost with a message that says what to do */
     public static function open(string $socket, float $seconds): self
     {
         $stream = @stream_socket_client("unix://$socket", $code, $message, $seconds);
@@ -58,12 +58,12 @@ final class RelayConnection
     }
 
     /**
-     * False when the relay has ended it meanwhile, when it has said what nobody asked, or when it is a parent's. Takes
-     * no time.
+     * False if the relay has ended the connection, if it has sent something unasked, or if the connection is the parent's. Does not
+     * block.
      */
     public function isUsable(): bool
     {
-        // What came before it was asked for would be taken for the next answer.
+        // Unasked data would be taken for the next answer.
         if (!$this->isOwn() || $this->received !== '') {
             return false;
         }
@@ -74,13 +74,13 @@ final class RelayConnection
         return ($unasked === '' || $unasked === false) && !stream_get_meta_data($this->stream)['eof'];
     }
 
-    /** False in a forked process, whose parent goes on using it. */
+    /** False in a forked process, whose parent continues to use it. */
     public function isOwn(): bool
     {
         return $this->pid === getmypid();
     }
 
-    /** Takes no time. False: it is not known how much of the line was sent, and nothing may follow it. */
+    /** Does not block. False: an unknown part of the line was sent, so nothing may follow it. */
     public function sendAtOnce(string $line): bool
     {
         stream_set_blocking($this->stream, false);
@@ -129,7 +129,7 @@ final class RelayConnection
         return rtrim($line, "\r");
     }
 
-    /** Says that no line follows. @throws RelayLost unless the relay ends the connection then, as it does */
+    /** Tells the relay that no line follows. @throws RelayLost unless the relay then ends the connection, as it should */
     public function awaitEnd(float $deadline): void
     {
         stream_socket_shutdown($this->stream, STREAM_SHUT_WR);
@@ -143,7 +143,7 @@ final class RelayConnection
         }
     }
 
-    /** @throws RelayLost when it is over */
+    /** @throws RelayLost after the deadline */
     private function allow(float $deadline): void
     {
         $microseconds = (int) (1e6 * ($deadline - hrtime(true) / 1e9));
@@ -167,11 +167,11 @@ final class RelayConnection
                 => "there is no socket $socket: start postviews-relay, or name its RELAY_SOCKET",
             self::CODES['EACCES']
                 => 'the user ' . self::user() . " may not write to the socket $socket: add it to the socket's group, and "
-                    . 'restart PHP; it has to be allowed into the folder as well',
+                    . 'restart PHP; it must also be allowed to enter the folder',
             self::CODES['ECONNREFUSED'] => in_array(@filetype($socket), ['socket', false], true)
                 ? "nobody listens on the socket $socket: start postviews-relay"
-                : "$socket is no socket: name the RELAY_SOCKET of postviews-relay",
-            self::CODES['EAGAIN'] => "the relay at $socket takes no further connection: it hangs",
+                : "$socket is not a socket: use the RELAY_SOCKET of postviews-relay",
+            self::CODES['EAGAIN'] => "the relay at $socket accepts no more connections: it hangs",
             default => "the socket $socket: $message",
         };
     }

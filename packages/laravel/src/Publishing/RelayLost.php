@@ -7,7 +7,7 @@ namespace Postviews\Publishing;
 use RuntimeException;
 
 /**
- * The relay does not take what is left.
+ * The relay does not take the remaining views.
  *
  * @internal
  */
@@ -15,17 +15,17 @@ final class RelayLost extends RuntimeException
 {
     private function __construct(
         string $message,
-        /** Another connection may do: this one had ended. */
+        /** The connection had ended; a new one may work. */
         public readonly bool $hasEnded = false,
-        /** Lines were sent whose answers did not come. */
+        /** Lines were sent, but not answered. */
         public readonly bool $mayHaveArrived = false,
-        /** Each further try would take time in vain, so the relay is left alone for a while. */
+        /** Each further try would waste time, so the relay is left alone for a while. */
         public readonly bool $needsRest = false,
     ) {
         parent::__construct($message);
     }
 
-    /** There is no connection. To try again takes microseconds. */
+    /** There is no connection. A further try takes only microseconds. */
     public static function away(string $why): self
     {
         return new self($why);
@@ -48,13 +48,13 @@ final class RelayLost extends RuntimeException
     public static function strange(string $socket): self
     {
         return new self(
-            "what listens at $socket does not answer as postviews-relay does: name the RELAY_SOCKET of the relay",
+            "what listens at $socket does not answer like postviews-relay: use the RELAY_SOCKET of the relay",
             mayHaveArrived: true,
             needsRest: true,
         );
     }
 
-    /** @param string $code why it takes nothing for now */
+    /** @param string $code why it takes nothing at the moment */
     public static function refused(string $socket, string $code): self
     {
         return new self("the relay at $socket refuses views: " . match ($code) {

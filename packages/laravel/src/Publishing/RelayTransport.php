@@ -8,50 +8,50 @@ use Closure;
 use Throwable;
 
 /**
- * Gives views to postviews-relay on this machine, over its unix socket, and waits until they are in its spool on the
- * disk; the relay publishes them, however long the broker is away. A page waits half a millisecond for it.
+ * Gives views to postviews-relay on this machine, over its unix socket, and waits until they are in its spool on disk. The relay
+ * publishes them, however long the broker is away. A page waits half a millisecond for it.
  *
- * | the relay | what becomes of the views |
+ * | the relay | what happens to the views |
  * |---|---|
  * | answers `ok` | they are safe |
- * | is not there, does not answer in time, has no room | `PublishFailed`, with those that it has not answered `ok`; the log is told `relay.lost` once, until a try succeeds |
- * | refuses a view for what is in it | told as dropped, and never sent again: it would be refused for ever |
- * | ends the connection, because it was restarted | sent again on another connection at once |
+ * | is not there, does not answer in time, has no room | `PublishFailed` with those not answered `ok`; `relay.lost` is logged once, until a try succeeds |
+ * | refuses a view because of its content | logged as dropped, and never sent again, because it would always be refused |
+ * | ends the connection, because it was restarted | sent again at once, on another connection |
  *
- * A view is written to the socket when it is tracked, and its answer is read when it is published: the relay works while
- * the page is made. What has no answer may have been taken. It is sent again under the same id, and is counted once.
+ * A view is written to the socket when it is tracked, and its answer is read when it is published, so the relay works while the
+ * page is rendered. An unanswered view may have been taken. It is sent again with the same id, and is counted once.
  *
- * The connection is kept for as long as this object lives: for a page under PHP-FPM, and for all of a worker of Octane
- * or of a queue.
+ * The connection lives as long as this object: for a page under PHP-FPM, and as long as the worker under Octane or on a
+ * queue.
  */
 final class RelayTransport implements EarlyTransport
 {
-    /** Before their answers are read: what both sides then have to say fits into the socket's buffers. */
+    /** Lines sent before their answers are read: lines and answers then fit into the socket's buffers. */
     private const VIEWS_AT_ONCE = 100;
-    /** Of what has begun: a socket takes so much at once, though nobody reads. */
+    /** The limit for unanswered early views: a socket's buffer takes this much even if nobody reads. */
     private const MAX_BEGUN_BYTES = 65_536;
-    /** What passes; any other code is of the view itself. */
+    /** Temporary refusals; any other code is about the view itself. */
     private const TEMPORARY = ['full', 'disk', 'stopping'];
 
-    /** Its path. */
+    /** The path of the relay's socket. */
     public readonly string $socket;
     private readonly SharedRest $rest;
     private ?RelayConnection $connection = null;
     /** @var list<string> the ids of the views that were sent and whose answers are still to be read, in this order */
     private array $begun = [];
     private int $begunBytes = 0;
-    /** Whether views that were sent have no answer, and will have none. */
+    /** Whether some views were sent whose answers will never arrive. */
     private bool $mayHaveArrived = false;
-    /** @var array<string, int> views that the relay will never take, by its code */
+    /** @var array<string, int> number of views that the relay will never take, by its code */
     private array $refused = [];
 
     /**
-     * @param string $socket the RELAY_SOCKET of the relay, an absolute path. `publish` tells what is wrong with it
+     * @param string $socket the RELAY_SOCKET of the relay, an absolute path. `publish` reports what is wrong with it
      * @param ?Closure(string $event, string $detail): void $log
      * @param ?string $restFolder where processes of this machine tell each other that the relay does not answer
      * @param float $answerSeconds for the answers to a hundred views
      * @param float $flushSeconds for all of a `publish`
-     * @param float $restSeconds a relay that has not answered, or has no room, is left alone for so long. One that is
+     * @param float $restSeconds a relay that has not answered, or has no room, is left alone for this long. One that is
      *     not there is tried each time, which costs nothing
      */
     public function __construct(
@@ -62,7 +62,7 @@ final class RelayTransport implements EarlyTransport
         private readonly float $flushSeconds = 2.0,
         float $restSeconds = 5.0,
     ) {
-        // As the URL of a tracker on Node names it.
+        // The form of the URL in a tracker on Node.
         $this->socket = (string) preg_replace('~^unix:(?://)?~', '', $socket);
         $this->rest = new SharedRest($restFolder, "relay $this->socket", $restSeconds, $log);
     }
@@ -82,7 +82,7 @@ final class RelayTransport implements EarlyTransport
                 $this->begunBytes = $bytes;
             }
         } catch (RelayLost) {
-            // `publish` finds that as well, and tells it.
+            // `publish` has the same problem, and reports it.
         }
     }
 
@@ -93,7 +93,7 @@ final class RelayTransport implements EarlyTransport
         }
         if (!$this->rest->mayTry()) {
             throw new PublishFailed(
-                'the relay was away a moment ago, and is left alone for now',
+                'the relay was away a moment ago, and is not tried again yet',
                 $views,
                 isResting: true,
                 mayHaveArrived: $this->mayHaveArrived || $this->begun !== [],
@@ -122,7 +122,7 @@ final class RelayTransport implements EarlyTransport
         }
     }
 
-    /** Ends the connection. The next `publish` connects again, and sends what has no answer again. */
+    /** Ends the connection. The next `publish` connects again, and repeats unanswered views. */
     public function disconnect(): void
     {
         $this->mayHaveArrived = $this->mayHaveArrived || $this->begun !== [];
@@ -131,9 +131,9 @@ final class RelayTransport implements EarlyTransport
     }
 
     /**
-     * Whether a process listens there and reads what it is sent. It is sent nothing.
+     * Whether a process listens there and reads its input. Sends nothing.
      *
-     * @throws RelayLost which says what to do
+     * @throws RelayLost with a message that says what to do
      */
     public function check(): void
     {
@@ -141,7 +141,7 @@ final class RelayTransport implements EarlyTransport
     }
 
     /**
-     * @param array<int, EncodedView> $left what is answered for good is taken out
+     * @param array<int, EncodedView> $left views with a final answer are removed
      * @throws RelayLost
      */
     private function sendAll(array &$left): void
@@ -152,7 +152,7 @@ final class RelayTransport implements EarlyTransport
             try {
                 $this->sendSome($left, min($deadline, hrtime(true) / 1e9 + $this->answerSeconds));
             } catch (RelayLost $error) {
-                // An answer that comes later would be taken for that of another view.
+                // A late answer would be taken for another view's.
                 $this->disconnect();
                 $this->mayHaveArrived = $this->mayHaveArrived || $error->mayHaveArrived;
                 if (!$error->hasEnded || $isForgiven) {
@@ -164,7 +164,7 @@ final class RelayTransport implements EarlyTransport
     }
 
     /**
-     * Awaits the answers to what has begun; if nothing has, sends some of what is left first.
+     * Awaits the answers to views sent early; if there are none, sends some of the remaining views first.
      *
      * @param array<int, EncodedView> $left
      * @throws RelayLost
@@ -219,7 +219,7 @@ final class RelayTransport implements EarlyTransport
     }
 
     /**
-     * @param bool $hasBegun the connection is wanted on which that was
+     * @param bool $hasBegun whether views were already sent: then their answers come on the present connection
      * @throws RelayLost
      */
     private function connectionFor(bool $hasBegun): RelayConnection
@@ -228,7 +228,7 @@ final class RelayTransport implements EarlyTransport
             return $this->connection;
         }
         if ($this->connection?->isUsable() !== true) {
-            // In a forked process: what has begun is its parent's, who reads the answers.
+            // In a forked process, the early views belong to the parent, which reads their answers.
             $this->begun = [];
             $this->connection = $this->open();
         }
@@ -238,7 +238,7 @@ final class RelayTransport implements EarlyTransport
 
     /**
      * @return ?string null: it is taken
-     * @throws RelayLost for what is no answer
+     * @throws RelayLost if it is not an answer
      */
     private function codeOf(string $answer): ?string
     {
@@ -266,7 +266,7 @@ final class RelayTransport implements EarlyTransport
     private function tellRefused(): void
     {
         foreach ($this->refused as $code => $views) {
-            $this->tell('view.dropped', "$views " . ($views === 1 ? 'view' : 'views') . ": the relay refuses such for ever ($code)");
+            $this->tell('view.dropped', "$views " . ($views === 1 ? 'view' : 'views') . ": permanently refused by the relay ($code)");
         }
         $this->refused = [];
     }
@@ -278,7 +278,7 @@ final class RelayTransport implements EarlyTransport
                 ($this->log)($event, $detail);
             }
         } catch (Throwable) {
-            // There is nobody to tell: telling is what failed.
+            // Logging itself has failed, so this cannot be logged.
         }
     }
 }

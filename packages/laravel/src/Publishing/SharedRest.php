@@ -8,36 +8,36 @@ use Closure;
 use Throwable;
 
 /**
- * After a failure a broker is left alone for a while, by every process of this machine that shares a folder; then
- * one of them tries, and the others wait for what it finds.
+ * After a failure, a broker is left alone for a while by all processes of this machine that share a folder. Then one of them
+ * tries, and the others wait for its result.
  *
  * | the file | this process |
  * |---|---|
- * | is not there | tries: nobody has seen the broker away |
+ * | does not exist | tries: no process has seen the broker away |
  * | says that the broker was away a moment ago | does not try |
- * | is older than that | tries if it gets the lock beside the file; else another one is trying |
- * | says 0: it is away, and to see that takes no time | tries |
+ * | is older than that | tries if it gets the lock beside the file; otherwise another one is trying |
+ * | says 0: the broker is away, and trying takes no time | tries |
  *
- * The file's name holds the user of this process: what root has made (a command, a cron job) stands in nobody's way.
- * It also holds a hash of where the broker is: applications with different brokers do not hear of each other.
+ * The file's name contains the user of this process, so that files which root created (a command, a cron job) block nobody. It also
+ * has a hash of the broker's address: applications with different brokers do not affect each other.
  */
 final class SharedRest
 {
-    /** In the place of a time: a failure that costs nothing, so that everybody may try. */
+    /** Recorded in place of a time when the failure cost nothing, so that every process may try. */
     private const AT_ONCE = 0.0;
 
-    /** By this machine's monotonic clock, in seconds: a clock that is set back must not make a rest longer. */
+    /** By this machine's monotonic clock, in seconds: setting the clock back must not prolong a rest. */
     private float $restsUntil = 0.0;
     private ?string $file = null;
     /** @var resource|null */
     private $lock = null;
     private bool $isUnshared = false;
-    /** When a try failed last, as far as this process knows; null once one has succeeded since. */
+    /** When a try last failed, as far as this process knows; null after a success. */
     private ?float $failedAt = null;
 
     /**
-     * @param ?string $folder null: this process finds out by itself
-     * @param string $broker where the broker is; without the password, for a hash can be guessed
+     * @param ?string $folder null: not shared with other processes
+     * @param string $broker the broker's address; without the password, because a hash can be guessed
      * @param float $seconds how long the broker is left alone
      * @param ?Closure(string $event, string $detail): void $log
      */
@@ -53,13 +53,13 @@ final class SharedRest
         }
     }
 
-    /** Whether no failure is known, so that a try costs nothing and concerns nobody. */
+    /** Whether no failure is known: then a try needs no coordination. */
     public function isWell(): bool
     {
         return $this->failedAt === null && $this->lastFailure() === null;
     }
 
-    /** Whether this process may try now. After a true, say `failed` or `succeeded`, or at last `release`. */
+    /** Whether this process may try now. After true, call `failed` or `succeeded`, or at least `release`. */
     public function mayTry(): bool
     {
         if ($this->lock !== null) {
@@ -79,15 +79,15 @@ final class SharedRest
     }
 
     /**
-     * Whether another try had failed, in whichever process, and none has succeeded since. To be asked before `failed`.
+     * Whether a try has failed in any process, and none has succeeded since. Call it before `failed`.
      */
     public function wasAway(): bool
     {
-        // Two that tried at the same time: the other one was quicker.
+        // If two processes tried at the same time, the other may have been faster.
         return $this->failedAt !== null || (!$this->isUnshared && $this->lastFailure() !== null);
     }
 
-    /** @param bool $needsRest false: to see it fail takes no time, so everybody may try */
+    /** @param bool $needsRest false: a failing try takes no time, so every process may try */
     public function failed(bool $needsRest = true): void
     {
         $isSaid = $this->failedAt === self::AT_ONCE && !$needsRest;
@@ -95,7 +95,7 @@ final class SharedRest
         $this->restsUntil = $needsRest ? hrtime(true) / 1e9 + $this->seconds : 0.0;
         if ($this->file !== null && !$isSaid && !$this->write(sprintf('%.6F', $this->failedAt)) && !$this->isUnshared) {
             $this->isUnshared = true;
-            $this->tell('the folder of the rest file cannot be written: other processes will try for themselves');
+            $this->tell('the folder of rest_path cannot be written: other processes will not know of the pause, and will try for themselves');
         }
         $this->release();
     }
@@ -119,7 +119,7 @@ final class SharedRest
         }
     }
 
-    /** Unix time of what any process of this machine has seen last. */
+    /** Unix time of the last failure that any process of this machine has recorded. */
     private function lastFailure(): ?float
     {
         $time = $this->file === null ? false : @file_get_contents($this->file);
@@ -131,16 +131,16 @@ final class SharedRest
     {
         $age = microtime(true) - $failedAt;
 
-        // A clock that was set back must not make this a rest for ever.
+        // Setting the clock back must not make this rest last for ever.
         return $age > -1.0 && $age < $this->seconds;
     }
 
-    /** True for the process that tries for all. The kernel takes its lock when it dies. */
+    /** True for the one process that tries for all. The kernel releases its lock when it dies. */
     private function isFirst(): bool
     {
         $lock = @fopen("$this->file.lock", 'c');
         if ($lock === false) {
-            // Nobody here can lock, so nobody waits for anybody.
+            // No process can lock here, so none waits for another.
             return true;
         }
         if (!flock($lock, LOCK_EX | LOCK_NB)) {
@@ -149,7 +149,7 @@ final class SharedRest
             return false;
         }
         $this->lock = $lock;
-        // Another one may have tried between the look at the file and the lock.
+        // Another process may have tried between reading the file and getting the lock.
         $failedAt = $this->lastFailure();
         if ($failedAt !== null && $this->isRecent($failedAt)) {
             $this->release();
@@ -160,7 +160,7 @@ final class SharedRest
         return true;
     }
 
-    /** By renaming: others read the old file or the new one, whole, and a file that somebody else owns is replaced. */
+    /** By renaming: others read either the old or the new file, never half of it. It also replaces another user's file. */
     private function write(string $text): bool
     {
         $new = "$this->file." . bin2hex(random_bytes(4));
@@ -185,7 +185,7 @@ final class SharedRest
                 ($this->log)('rest.unshared', $detail);
             }
         } catch (Throwable) {
-            // There is nobody to tell: telling is what failed.
+            // Logging itself has failed, so this cannot be logged.
         }
     }
 }

@@ -9,7 +9,7 @@ use PhpAmqpLib\Connection\AbstractConnection;
 use PhpAmqpLib\Exception\AMQPProtocolChannelException;
 use PhpAmqpLib\Wire\AMQPTable;
 
-/** The names that publisher and service use, declared as the service declares them. */
+/** Names that publisher and service share, declared as the service declares them. */
 final class Topology
 {
     public const EXCHANGE = 'post.events';
@@ -27,7 +27,7 @@ final class Topology
         'x-overflow' => 'reject-publish',
     ];
 
-    /** So that what is published before the service first runs waits for it. What exists is used as it is. */
+    /** Views that are published before the service's first start must wait for it. Existing queues are used as they are. */
     public static function declare(AbstractConnection $connection): void
     {
         $steps = [
@@ -38,13 +38,13 @@ final class Topology
             static fn (AMQPChannel $on) => $on->queue_bind(self::VIEWS_QUEUE, self::EXCHANGE, self::ROUTING_KEY),
         ];
         foreach ($steps as $step) {
-            // A refused declaration closes its channel, so each has one of its own.
+            // A refused declaration closes its channel, so each has its own.
             $channel = $connection->channel();
             try {
                 $step($channel);
                 $channel->close();
             } catch (AMQPProtocolChannelException $error) {
-                // 406: it is there already, made in another way.
+                // 406: it exists already, with other arguments.
                 if ($error->getCode() !== 406) {
                     throw $error;
                 }

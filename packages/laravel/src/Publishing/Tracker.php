@@ -8,38 +8,38 @@ use Closure;
 use Throwable;
 
 /**
- * Tracks views without making the caller wait, and sends them when told to.
+ * Tracks views without making the caller wait, and sends them on request.
  *
  *     $tracker = new Tracker(new AmqpTransport('amqp://…'));
  *     $tracker->trackView(['post_uuid' => 'a-post', 'ip' => $_SERVER['REMOTE_ADDR']]);
- *     // when the page is with its reader:
+ * // after the page has reached its reader:
  *     $tracker->flush();
  *
  * | outcome of a view | when |
  * |---|---|
  * | confirmed: it is on disk in a queue that postviews reads, or in the spool of a relay | `flush` has returned true |
  * | still remembered: the broker is away, or did not confirm | until the next `flush` of this process |
- * | handed over to what `handOverTo` names | `handOver` has returned true, or this process ends or remembers too many |
- * | refused, and `$log` is told the rule | it breaks the contract |
- * | dropped, and `$log` is told how many | this process ends, or remembers too many |
+ * | handed over to the queue of `handOverTo` | `handOver` has returned true, or this process ends or remembers too many |
+ * | refused, and `$log` gets the rule | it breaks the contract |
+ * | dropped, and `$log` gets the number | this process ends, or remembers too many |
  *
- * Each view gets an id and its time when it is tracked. What may have arrived is sent again under the same id, and is
+ * Each view gets an id and its time when it is tracked. A view that may have arrived is sent again with the same id, and is
  * counted once.
  */
 final class Tracker
 {
     private const MAX_REMEMBERED = 1_000;
-    /** After a failure the queue is not asked again for each view, nor the broker by `trackView`. */
+    /** After a failure, this is the pause before the next view tries the queue again, and before `trackView` tries the broker again. */
     private const QUEUE_REST_SECONDS = 5.0;
     private const BROKER_REST_SECONDS = 10.0;
 
     /** @var list<EncodedView> */
     private array $remembered = [];
-    /** Whether some of them were sent, and only their confirm is missing. */
+    /** Whether some of them were sent, but not confirmed. */
     private bool $mayHaveArrived = false;
-    /** Whose they are: a forked child has only copies, which its parent sends. */
+    /** The process that owns them: a forked child has only copies, which its parent sends. */
     private int $pid;
-    /** @var array<string, int> views that were dropped and not told of yet, by reason */
+    /** @var array<string, int> number of dropped views that are not logged yet, by reason */
     private array $dropped = [];
     /** @var array<string, int> refusals since the last `flush`, by rule */
     private array $refused = [];
@@ -50,7 +50,7 @@ final class Tracker
     private float $queueRestsUntil = 0.0;
     private float $brokerRestsUntil = 0.0;
 
-    /** @param ?Closure(string $event, string $detail): void $log told of what went wrong; never of a view */
+    /** @param ?Closure(string $event, string $detail): void $log gets what went wrong, but never a view */
     public function __construct(
         private readonly Transport $transport,
         private readonly ?Closure $log = null,
@@ -63,7 +63,7 @@ final class Tracker
         $this->end();
     }
 
-    /** Sends or hands over what is remembered; what nobody takes is told as dropped. For a process that ends. */
+    /** Sends or hands over the remembered views; logs the rest as dropped. For a process that ends. */
     public function end(): void
     {
         if (!$this->flush()) {
@@ -78,8 +78,8 @@ final class Tracker
     }
 
     /**
-     * Takes one view. Never throws, whatever it is given, and does not wait: only when it remembers 1,000 views
-     * already does it send them first, or hand them over.
+     * Takes one view. Never throws, whatever it is given, and does not wait. Only if it already remembers 1,000 views, it first
+     * sends them or hands them over.
      *
      * @param array<string, mixed> $view
      */
@@ -92,7 +92,7 @@ final class Tracker
                 $this->makeRoom();
             }
             if ($this->isFull()) {
-                $this->drop('more than ' . self::MAX_REMEMBERED . ' wait, and the broker does not take them');
+                $this->drop('more than ' . self::MAX_REMEMBERED . ' are waiting, and the broker does not accept them');
 
                 return;
             }
@@ -108,10 +108,10 @@ final class Tracker
     }
 
     /**
-     * Sends what is remembered. Never throws; with a broker that is away it takes a moment at first, and then none at
-     * all.
+     * Sends the remembered views. Never throws. While the broker is away, the first call takes a moment, and later calls take no
+     * time.
      *
-     * @return bool false: the broker does not have all of it
+     * @return bool false: the broker does not have all of them
      */
     public function flush(): bool
     {
@@ -133,10 +133,10 @@ final class Tracker
     }
 
     /**
-     * Sends these now, without remembering them: they came from a queue of jobs, which keeps them.
+     * Sends these views now, without remembering them: they come from a job queue, which keeps them.
      *
      * @param list<EncodedView> $views
-     * @throws PublishFailed with those that are left
+     * @throws PublishFailed with the remaining views
      */
     public function publishNow(array $views): void
     {
@@ -149,10 +149,10 @@ final class Tracker
     }
 
     /**
-     * Names something that keeps views for longer than this process lives. It is given what the broker does not take
-     * before anything is dropped.
+     * Sets a queue that keeps views for longer than this process lives. It gets what the broker does not take, before anything is
+     * dropped.
      *
-     * @param Closure(non-empty-list<EncodedView>): bool $queue whether it has taken all of them; it may throw
+     * @param Closure(non-empty-list<EncodedView>): bool $queue returns whether it has taken all of them; may throw
      */
     public function handOverTo(Closure $queue): void
     {
@@ -160,9 +160,9 @@ final class Tracker
     }
 
     /**
-     * Gives away what is still remembered.
+     * Hands over the remembered views.
      *
-     * @return bool false: nothing is named that takes it, or it failed; all of it is still remembered
+     * @return bool false: no queue is set, or it failed; all views are still remembered
      */
     public function handOver(): bool
     {
@@ -170,7 +170,7 @@ final class Tracker
         if ($this->remembered === []) {
             return true;
         }
-        // Taken out first: what the queue does meanwhile may come here again.
+        // Taken out first, because the queue's own work may track views.
         $views = $this->remembered;
         $this->remembered = [];
         $isTaken = false;
@@ -178,7 +178,7 @@ final class Tracker
             $isTaken = $this->queue !== null && ($this->queue)($views);
         } catch (Throwable $error) {
             $this->queueRestsUntil = hrtime(true) / 1e9 + self::QUEUE_REST_SECONDS;
-            // Without the message: that of a database holds what was to be written.
+            // Without the message: a database's message holds the values of the insert.
             $this->tell('queue.lost', get_debug_type($error));
         }
         if ($isTaken) {
@@ -190,7 +190,7 @@ final class Tracker
         return $isTaken;
     }
 
-    /** Within a page, so a broker that has just failed is not waited for again. */
+    /** Runs within a page, so it does not wait for a broker that has just failed. */
     private function makeRoom(): void
     {
         if (hrtime(true) / 1e9 >= $this->brokerRestsUntil) {
@@ -249,7 +249,7 @@ final class Tracker
         }
     }
 
-    /** Tells the first refusal of a kind at once, where somebody looks for it, and the others as one sum. */
+    /** Logs the first refusal of a kind at once, where a developer sees it, and the others as a sum. */
     private function refuse(InvalidView $error): void
     {
         $rule = $error->getMessage();
@@ -261,7 +261,7 @@ final class Tracker
 
     private function tellLost(PublishFailed $error): void
     {
-        // What rests was told of when it failed.
+        // A failure that causes a rest was logged when it happened.
         if (!$error->isResting && !$error->isTold) {
             $this->tell('broker.lost', $error->getMessage());
         }
@@ -305,7 +305,7 @@ final class Tracker
                 ($this->log)($event, $detail);
             }
         } catch (Throwable) {
-            // There is nobody to tell: telling is what failed.
+            // Logging itself has failed, so this cannot be logged.
         }
     }
 }

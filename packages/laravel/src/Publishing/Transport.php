@@ -4,14 +4,14 @@ declare(strict_types=1);
 
 namespace Postviews\Publishing;
 
-/** The way of views out of this process. */
+/** How views leave this process. */
 interface Transport
 {
     /**
-     * Returns when all of them are safe where they were sent.
+     * Returns when all views are safe at their destination.
      *
      * @param list<EncodedView> $views
-     * @throws PublishFailed with those that are not known to be safe
+     * @throws PublishFailed with those not known to be safe
      */
     public function publish(array $views): void;
 }

@@ -6,10 +6,10 @@ namespace Postviews\Publishing;
 
 final class Uuid
 {
-    /** The nil and the max UUID (RFC 9562): what programs send that set no id. */
+    /** The nil and the max UUID (RFC 9562): programs that set no id send them. */
     private const NO_IDS = ['00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'];
 
-    /** Of version 7: the time in milliseconds, then chance. */
+    /** Version 7: the time in milliseconds, then random bits. */
     public static function v7(): string
     {
         $hex = str_pad(dechex((int) (microtime(true) * 1000)), 12, '0', STR_PAD_LEFT) . bin2hex(random_bytes(10));

@@ -10,23 +10,23 @@ use DateTimeZone;
 use Stringable;
 
 /**
- * One view, checked by the rules of docs/contract.md and written as JSON. Only the contract's own fields are sent:
- * whatever else an application puts into the array stays in this process.
+ * One view, checked by the rules of docs/contract.md and written as JSON. Only the contract's fields are sent; anything else in the
+ * array stays in this process.
  */
 final class View
 {
-    /** 50 of them stay below 1 MiB, beyond which none of a message's views would be counted. */
+    /** 50 views stay below 1 MiB. In a larger message, no view would be counted. */
     public const MAX_BYTES = 20_000;
 
     private const MAX_USER_AGENT_CHARACTERS = 2_000;
     private const MAX_REFERER_CHARACTERS = 500;
     private const MAX_URL_CHARACTERS = 500;
-    /** What is kept of an address; the rest of a query may hold tokens, and stays here. */
+    /** The parameters that are kept; the rest of a query may hold tokens, and is not sent. */
     private const URL_PARAMETERS = ['utm_source', 'utm_medium', 'utm_campaign', 'ref'];
 
     private const MAX_USER_ID = '18446744073709551615';
 
-    private const POST_RULE = 'post_uuid (or post_id) is not a UUID, 1 to 36 of A-Z a-z 0-9 _ -, or a positive integer';
+    private const POST_RULE = 'post_uuid (or post_id) is not a UUID, 1 to 36 characters of A-Z a-z 0-9 _ -, or a positive integer';
     private const USER_RULE = 'user_id is not a positive integer below 2^64; null for an anonymous reader';
     private const TIME_RULE = 'timestamp is not a DateTime, ISO 8601, YYYY-MM-DD HH:MM:SS or Unix time';
 
@@ -54,7 +54,7 @@ final class View
             $event['url'] = $url;
         }
 
-        // What is not UTF-8 becomes U+FFFD, and every field is a text by now: it cannot fail.
+        // Invalid UTF-8 becomes U+FFFD, and every field is a string by now, so this cannot fail.
         $json = json_encode(
             $event,
             JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES,
@@ -76,14 +76,14 @@ final class View
         return $id;
     }
 
-    /** As text: a JSON number above 2^53 could lose digits on its way. */
+    /** As a string: a JSON number above 2^53 could lose digits on its way. */
     private static function post(mixed $post): string
     {
         if ($post === null) {
             throw new InvalidView('no_post', 'post_uuid is missing; send post_uuid or post_id');
         }
         $id = self::idAsText($post);
-        // What is no id stays out: as text, -5 would be the name of a post.
+        // Values that are not ids are refused: as a string, -5 would be the name of a post.
         if (is_int($post) ? $post <= 0 : $id === null || preg_match('/^[A-Za-z0-9_-]{1,36}$/D', $id) !== 1) {
             throw new InvalidView('bad_post', self::POST_RULE . self::given($post, $id));
         }
@@ -92,7 +92,7 @@ final class View
     }
 
     /**
-     * A key that is no integer says that the reader is logged in, and nothing else.
+     * A key that is not an integer only says that the reader is logged in.
      *
      * @return array{user_id: ?string, logged_in: bool}
      */
@@ -120,8 +120,7 @@ final class View
     }
 
     /**
-     * Null for what cannot be an id. A whole model's text is JSON with all its attributes, so it is not asked for
-     * one.
+     * Null for what cannot be an id. Models are excluded, because a model as a string is JSON with all its attributes.
      */
     private static function idAsText(mixed $id): ?string
     {
@@ -132,7 +131,7 @@ final class View
         };
     }
 
-    /** What is wrong with an id, without the id: it may be a person's. */
+    /** Describes a wrong id without quoting it: it may identify a person. */
     private static function given(mixed $value, ?string $text): string
     {
         return match (true) {
@@ -149,7 +148,7 @@ final class View
         if ($ip === null) {
             return null;
         }
-        // A link-local address may name its interface.
+        // A link-local address may include its interface.
         $address = is_string($ip) ? preg_replace('/^(fe80:[^%]*)%.+$/Di', '$1', $ip) : null;
         if (!is_string($address) || filter_var($address, FILTER_VALIDATE_IP) === false) {
             throw new InvalidView('bad_ip', 'ip is not an IPv4 or IPv6 address: no port, no list; null if unknown');
@@ -176,7 +175,7 @@ final class View
         return mb_substr($text, 0, $maxCharacters, 'UTF-8');
     }
 
-    /** The address without what is not kept of it. Null for what is none: a view is not refused for that. */
+    /** The URL without the parts that are not kept. Null if it is not a URL: that is no reason to refuse a view. */
     private static function url(mixed $url): ?string
     {
         if ((!is_string($url) && !$url instanceof Stringable) || str_contains((string) $url, "\0")) {
@@ -184,7 +183,7 @@ final class View
         }
         [$address] = explode('#', (string) $url, 2);
         [$address, $query] = explode('?', $address, 2) + [1 => ''];
-        // A user and a password have no business here.
+        // User and password must not be sent.
         $address = preg_replace('#^([a-z][a-z0-9+.-]*://)[^/@]*@#i', '$1', $address) ?? '';
         $kept = array_filter(
             explode('&', $query),
@@ -193,14 +192,14 @@ final class View
         );
         $query = $kept === [] ? '' : '?' . implode('&', $kept);
         if (mb_strlen($address . $query, 'UTF-8') > self::MAX_URL_CHARACTERS) {
-            // The parameters are what counts.
+            // The parameters matter more than the path.
             $address = '/';
         }
 
         return mb_substr($address . $query, 0, self::MAX_URL_CHARACTERS, 'UTF-8');
     }
 
-    /** A DateTime in UTC: then nobody who reads it has to know the rules of its zone. A text or a number as it is. */
+    /** Converts a DateTime to UTC, so that readers of the JSON need not know its zone's rules. Leaves strings and numbers alone. */
     private static function time(mixed $time): string
     {
         if ($time instanceof DateTimeInterface) {

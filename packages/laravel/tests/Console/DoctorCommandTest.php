@@ -14,7 +14,7 @@ use Postviews\Tests\MemoryTransport;
 use Postviews\Tests\TestCase;
 use RuntimeException;
 
-/** What a broker is not needed for; test/laravel/doctor.test.ts asks it of a real broker and a real service. */
+/** Tests without a broker; test/laravel/doctor.test.ts tests against a real broker and a real service. */
 final class DoctorCommandTest extends TestCase
 {
     private const KEY = 'a-key-that-nobody-sees';
@@ -38,7 +38,7 @@ final class DoctorCommandTest extends TestCase
         TrustProxies::flushState();
     }
 
-    /** @return array<string, array{status: string, detail: string, todo: ?string}> by name; of several the last */
+    /** @return array<string, array{status: string, detail: string, todo: ?string}> by name; the last one if there are several */
     private function examine(string $date = 'now'): array
     {
         Http::fake(fn () => Http::response($this->status, 200, ['Date' => gmdate('D, d M Y H:i:s', strtotime($date)) . ' GMT']));
@@ -75,7 +75,7 @@ final class DoctorCommandTest extends TestCase
     public function test_a_password_with_a_character_that_ends_it_is_told_without_any_of_it(): void
     {
         foreach (['/', '?', '#', '@x/'] as $character) {
-            // 12: what stands before it is a port then.
+            // With 12, the part before the character could be a port.
             foreach (['secret', '12'] as $first) {
                 config(['postviews.amqp.url' => "amqp://blog:$first{$character}" . self::PASSWORD . '@127.0.0.1:1/views']);
                 $found = $this->examine()['broker'];
@@ -132,7 +132,7 @@ final class DoctorCommandTest extends TestCase
         self::assertStringContainsString('ampq', $found['driver']['detail']);
         self::assertStringContainsString('POSTVIEWS_DRIVER', $found['driver']['todo']);
         self::assertStringContainsString('amqp, relay, log, null, kafka', $found['driver']['todo']);
-        // No page publishes, so that the doctor could says nothing.
+        // Pages publish nothing with this driver, so a view published by the doctor would prove nothing.
         self::assertSame(['skipped', 'needs the driver'], [$found['test view']['status'], $found['test view']['detail']]);
     }
 
@@ -181,15 +181,15 @@ final class DoctorCommandTest extends TestCase
 
     public function test_dead_letters_are_a_warning_and_an_api_that_does_not_know_says_so(): void
     {
-        self::assertSame(['ok', '0 messages wait, 0 dead letters, 0 s behind'], $this->statusAndDetail('service'));
+        self::assertSame(['ok', '0 messages waiting, 0 dead letters, 0 s behind'], $this->statusAndDetail('service'));
         $this->status = ['queued' => null, 'dead' => 3, 'lag_seconds' => null];
         self::assertSame(
-            ['warning', 'an unknown number of messages wait, 3 dead letters, an unknown time behind'],
+            ['warning', 'an unknown number of messages waiting, 3 dead letters, an unknown time behind'],
             $this->statusAndDetail('service'),
         );
         $this->status = ['queued' => null, 'dead' => null, 'lag_seconds' => null];
         self::assertSame(
-            ['skipped', 'needs its broker: how many messages wait is not known'],
+            ['skipped', 'needs its broker: the number of waiting messages is unknown'],
             $this->statusAndDetail('service'),
         );
     }

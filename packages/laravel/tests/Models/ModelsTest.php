@@ -20,7 +20,7 @@ use Postviews\Tests\Post;
 use Postviews\Tests\TestCase;
 use ReflectionClass;
 
-/** On tables as the service makes them on SQLite; test/laravel/reading.test.ts reads those of a service, on MariaDB too. */
+/** Uses tables as the service creates them on SQLite; test/laravel/reading.test.ts reads a service's own tables, on MariaDB too. */
 final class ModelsTest extends TestCase
 {
     private const EVENT = '0192f3a4-7b1c-7d2e-8f30-5a6b7c8d9e0f';
@@ -74,7 +74,7 @@ final class ModelsTest extends TestCase
             'referer_host' => null,
         ], json_decode(PostView::first()->toJson(), true));
         self::assertSame(str_repeat('ff', 16), PostView::first()->visitor);
-        // It is not that the day is one of the application's time zone.
+        // The day is not converted to the application's time zone.
         self::assertSame('2026-11-21', PostView::first()->day->format('Y-m-d'));
     }
 
@@ -112,7 +112,7 @@ final class ModelsTest extends TestCase
 
     public function test_an_id_of_a_post_is_bound_as_it_is_stored(): void
     {
-        // Compared with a number, MySQL finds 42abc as well.
+        // Compared with a number, MySQL would also find 42abc.
         self::assertSame(['42'], PostView::where('post_uuid', 42)->getBindings());
         self::assertSame(['42', self::EVENT], PostView::whereIn('post_uuid', [42, strtoupper(self::EVENT)])->getBindings());
         self::assertSame(['4%'], PostView::where('post_uuid', 'like', '4%')->getBindings());
@@ -144,7 +144,7 @@ final class ModelsTest extends TestCase
         }
     }
 
-    /** Every one of them finds the view of 12:34:56 UTC, and not the one that is an hour younger. */
+    /** Each query finds the view of 12:34:56 UTC, and not the one an hour later. */
     #[DataProvider('waysToAskForTimes')]
     public function test_rows_are_found_by_their_times_in_any_zone(callable $query): void
     {
@@ -220,12 +220,12 @@ final class ModelsTest extends TestCase
             'a time of day' => [fn ($query) => $query->whereTime('received_at', '12:00'), $day],
             'a year' => [fn ($query) => $query->whereYear('viewed_at', 2026), $day],
             'a month' => [fn ($query) => $query->whereMonth('viewed_at', 11), $day],
-            'like' => [fn ($query) => $query->where('viewed_at', 'like', '2026-11%'), 'no time'],
-            'whereLike' => [fn ($query) => $query->whereLike('viewed_at', '2026-11%'), 'no time'],
-            'a text that is no time' => [fn ($query) => $query->where('viewed_at', 'yesterday evening'), 'no time'],
+            'like' => [fn ($query) => $query->where('viewed_at', 'like', '2026-11%'), 'not a time'],
+            'whereLike' => [fn ($query) => $query->whereLike('viewed_at', '2026-11%'), 'not a time'],
+            'a text that is no time' => [fn ($query) => $query->where('viewed_at', 'yesterday evening'), 'not a time'],
             'the text of a UUID' => [fn ($query) => $query->where('event_id', self::EVENT), 'withEventId'],
             'texts of UUIDs' => [fn ($query) => $query->whereIn('event_id', [self::EVENT]), 'withEventId'],
-            'a number as a text' => [fn ($query) => $query->where('viewed_at', '2026'), 'no time'],
+            'a number as a text' => [fn ($query) => $query->where('viewed_at', '2026'), 'not a time'],
         ];
     }
 

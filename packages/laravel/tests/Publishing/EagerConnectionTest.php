@@ -88,7 +88,7 @@ final class EagerConnectionTest extends TestCase
         return [$broker, $pipes[1], (int) fgets($pipes[1])];
     }
 
-    /** A file with a certificate of broker.example, signed by itself, and its key. */
+    /** A file with a self-signed certificate of broker.example and its key. */
     private function certificate(): string
     {
         $key = openssl_pkey_new(['private_key_type' => OPENSSL_KEYTYPE_EC, 'curve_name' => 'prime256v1']);

@@ -39,7 +39,7 @@ final class FallbackTransportTest extends TestCase
         $this->transport->publish($views);
         self::assertSame($views, [...$this->first->taken, ...$this->second->taken]);
         self::assertCount(3, $this->second->taken);
-        // The first is tried again as soon as there is more.
+        // The first transport is tried again with the next views.
         $this->first->isAway = false;
         $this->transport->publish($this->views(1));
         self::assertSame([3, 1], [count($this->first->taken), $this->second->tried]);

@@ -10,7 +10,7 @@ use Postviews\Publishing\PublishFailed;
 use Postviews\Publishing\RelayTransport;
 use Postviews\Publishing\View;
 
-/** What needs no relay: sockets that are none of its. test/laravel-relay.test.ts has the relay itself. */
+/** Tests without a relay, on sockets of other programs; test/laravel-relay.test.ts tests the relay itself. */
 final class RelayTransportTest extends TestCase
 {
     private string $folder;
@@ -29,20 +29,20 @@ final class RelayTransportTest extends TestCase
         rmdir($this->folder);
     }
 
-    /** @return array<string, array{string, string}> a path, and what is said of it */
+    /** @return array<string, array{string, string}> a path, and the expected message */
     public static function paths(): array
     {
         return [
-            'none' => ['', 'no socket of a relay is named'],
+            'none' => ['', 'the socket of the relay is not set'],
             'relative' => ['data/relay.sock', 'absolute path such as /run/postviews.sock'],
             'with a NUL' => ["/run/postviews.sock\0", 'absolute path'],
             'of another kind' => ['tcp://127.0.0.1:3400', 'absolute path'],
             'one that PHP would cut' => ['/' . str_repeat('x', 107), 'has 108 bytes; a unix socket takes 107'],
             'nothing there' => ['{folder}/absent.sock', 'there is no socket {folder}/absent.sock: start postviews-relay'],
             'no such folder' => ['{folder}/no/such.sock', 'there is no socket'],
-            'a file' => ['{folder}/file', '{folder}/file is no socket'],
+            'a file' => ['{folder}/file', '{folder}/file is not a socket'],
             'a file as a folder' => ['{folder}/file/relay.sock', 'there is no socket'],
-            'a folder' => ['{folder}', '{folder} is no socket'],
+            'a folder' => ['{folder}', '{folder} is not a socket'],
             'a socket that nobody listens on' => ['unix://{folder}/left.sock', 'nobody listens on the socket {folder}/left.sock'],
         ];
     }
@@ -119,7 +119,7 @@ final class RelayTransportTest extends TestCase
         pcntl_waitpid($pid, $status);
         fclose($server);
         self::assertSame(
-            ["relay.lost: what listens at $socket does not answer as postviews-relay does: name the RELAY_SOCKET of the relay"],
+            ["relay.lost: what listens at $socket does not answer like postviews-relay: use the RELAY_SOCKET of the relay"],
             $this->log,
         );
     }

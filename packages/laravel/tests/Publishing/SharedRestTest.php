@@ -48,7 +48,7 @@ final class SharedRestTest extends TestCase
         self::assertTrue($one->mayTry());
         self::assertFalse($other->mayTry());
         self::assertFalse($this->process()->mayTry());
-        // It is still away: the next rest begins, for all.
+        // The broker is still away, so every process pauses again.
         $one->failed();
         self::assertFalse($other->mayTry());
         $this->letRestPass();
@@ -73,11 +73,11 @@ final class SharedRestTest extends TestCase
         $this->process()->failed();
         $file = $this->file();
         unlink($file);
-        // Each of its two looks at the file waits for somebody to write.
+        // `mayTry` opens the file twice. Opening a FIFO waits until somebody opens it for writing.
         posix_mkfifo($file, 0600);
         $pid = pcntl_fork();
         if ($pid === 0) {
-            // If nobody looks, nobody ends this.
+            // If nobody reads, the alarm ends the test.
             pcntl_alarm(10);
             file_put_contents($file, (string) (microtime(true) - self::SECONDS));
             $deadline = microtime(true) + 10.0;
@@ -86,7 +86,7 @@ final class SharedRestTest extends TestCase
                 $isTaken = $lock !== false && !flock($lock, LOCK_EX | LOCK_NB);
                 $lock = null;
             } while (!$isTaken && microtime(true) < $deadline);
-            // Another one has tried meanwhile.
+            // Another process has tried meanwhile.
             file_put_contents($file, (string) microtime(true));
             posix_kill(getmypid(), SIGKILL);
         }
@@ -143,7 +143,7 @@ final class SharedRestTest extends TestCase
         $one->failed(needsRest: false);
         self::assertTrue($other->mayTry());
         self::assertTrue($one->mayTry());
-        // Now it takes time.
+        // This failure takes time, so every process pauses.
         $other->failed();
         self::assertFalse($one->mayTry());
     }
@@ -162,7 +162,7 @@ final class SharedRestTest extends TestCase
             self::assertTrue($other->wasAway());
             $other->succeeded();
             self::assertFalse($other->wasAway());
-            // What failed next is news to the first one as well.
+            // After that success, the first process, too, takes the next failure for a new one.
             if (!$needsRest) {
                 self::assertTrue($one->mayTry());
                 self::assertFalse($one->wasAway());
@@ -191,7 +191,7 @@ final class SharedRestTest extends TestCase
                 (new AmqpTransport($url, restFolder: $this->folder))->publish([new EncodedView('id', '{}')]);
                 self::fail('it was published');
             } catch (PublishFailed $error) {
-                self::assertSame('the broker is not named by an amqp:// or amqps:// URL', $error->getMessage());
+                self::assertSame('the URL of the broker is not an amqp:// or amqps:// URL', $error->getMessage());
                 self::assertNull($error->getPrevious());
             }
         }
@@ -211,7 +211,7 @@ final class SharedRestTest extends TestCase
         self::assertStringNotContainsString('hidden', print_r($transport, true));
         $other = new AmqpTransport('amqp://guest:changed@127.0.0.1:1', restFolder: $this->folder);
         $this->expectException(PublishFailed::class);
-        $this->expectExceptionMessage('left alone');
+        $this->expectExceptionMessage('not tried again yet');
         $other->publish([new EncodedView('id', '{}')]);
     }
 
@@ -222,7 +222,7 @@ final class SharedRestTest extends TestCase
         });
     }
 
-    /** As if so much time had passed. */
+    /** Dates the last failure back, as if the pause were over. */
     private function letRestPass(): void
     {
         file_put_contents($this->file() . '.new', (string) (microtime(true) - self::SECONDS));

@@ -84,7 +84,7 @@ final class TrackerTest extends TestCase
         $this->log = [];
         self::assertFalse($this->tracker->flush());
         self::assertSame(
-            ['view.dropped: 2000 views: more than 1000 wait, and the broker does not take them'],
+            ['view.dropped: 2000 views: more than 1000 are waiting, and the broker does not accept them'],
             array_values(preg_grep('/dropped/', $this->log)),
         );
         unset($this->tracker);
@@ -159,7 +159,7 @@ final class TrackerTest extends TestCase
         }
         self::assertSame(1, $asked);
         $this->tracker->flush();
-        self::assertStringStartsWith('view.dropped: 500 views: more than 1000 wait', end($this->log));
+        self::assertStringStartsWith('view.dropped: 500 views: more than 1000 are waiting', end($this->log));
     }
 
     public function test_a_reader_does_not_wait_again_for_a_broker_that_has_just_failed(): void
@@ -197,7 +197,7 @@ final class TrackerTest extends TestCase
         $this->transport->isAway = $this->transport->mayHaveArrived = true;
         $this->tracker->trackView(['post_id' => 1]);
         $this->tracker->flush();
-        // It is left alone by then.
+        // The broker is left alone from here on, so nothing more is sent.
         $this->transport->mayHaveArrived = false;
         $this->tracker->end();
         $this->tracker->trackView(['post_id' => 2]);

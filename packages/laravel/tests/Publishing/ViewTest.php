@@ -84,7 +84,7 @@ final class ViewTest extends TestCase
 
         yield 'no post' => [['post_uuid' => null], 'no_post', 'post_uuid is missing'];
         yield 'a slug that is too long' => [['post_uuid' => str_repeat('secret-', 6)], 'bad_post', 'it has 42 bytes'];
-        yield 'a title' => [['post_uuid' => 'A secret title'], 'bad_post', '1 to 36 of A-Z a-z 0-9 _ -'];
+        yield 'a title' => [['post_uuid' => 'A secret title'], 'bad_post', '1 to 36 characters of A-Z a-z 0-9 _ -'];
         yield 'a line end' => [['post_uuid' => "a-post\n"], 'bad_post', '1 to 36'];
         yield 'post 0' => [['post_uuid' => 0], 'bad_post', 'it is 0 or below'];
         yield 'post -5' => [['post_uuid' => -5], 'bad_post', 'it is 0 or below'];

@@ -1,7 +1,7 @@
 <?php
 
-// A broker that says nothing before it has read a whole message, and then gives all its answers at once. Prints its
-// port, and when the client has left, the names of what it was told after the answers.
+// A broker that sends nothing until it has read a whole message, and then all its answers at once. Prints its port, and when the
+// client has left, the names of the methods that it received after its answers.
 
 declare(strict_types=1);
 
@@ -15,7 +15,7 @@ const BASIC_ACK = "\0\x3c\0\x50\0\0\0\0\0\0\0\x01\0";
 $frame = static fn (int $channel, string $method): string =>
     pack('Cnn', 1, $channel, 0) . pack('n', strlen($method)) . $method . "\xce";
 
-// With a file of certificate and key: over TLS. With --slow: it confirms one message each 0.4 s.
+// Its argument is either a file with a certificate and a key, for TLS, or --slow: then it confirms only one message every 0.4 s.
 $isSlow = ($argv[1] ?? null) === '--slow';
 $certificate = $isSlow ? null : $argv[1] ?? null;
 $server = stream_socket_server(
@@ -25,7 +25,7 @@ $server = stream_socket_server(
 echo substr(strrchr((string) stream_socket_get_name($server, false), ':'), 1), "\n";
 $client = @stream_socket_accept($server, 10);
 if ($client === false) {
-    // It does not trust the certificate.
+    // The client does not trust the certificate.
     exit(2);
 }
 stream_set_timeout($client, 10);

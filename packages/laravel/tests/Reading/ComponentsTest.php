@@ -15,7 +15,7 @@ final class ComponentsTest extends ReadingTestCase
     private function render(string $blade): string
     {
         $html = Blade::render($blade, ['post' => Post::known(42)]);
-        // It is well-formed, whatever it holds.
+        // It must be well-formed, whatever it contains.
         $document = new DOMDocument();
         self::assertTrue($document->loadXML("<p>$html</p>"), $html);
 
@@ -27,7 +27,7 @@ final class ComponentsTest extends ReadingTestCase
         $this->fakeViews([42 => 1234567]);
         self::assertSame(
             '<data value="1234567" title="1,234,567 views" class="postviews-count">1,234,567</data>',
-            // Nothing behind it: what follows may be a comma.
+            // No space follows the tag, because the next character may be a comma.
             Blade::render('<x-postviews-count :post="42" />'),
         );
         app()->setLocale('de');
@@ -65,7 +65,7 @@ final class ComponentsTest extends ReadingTestCase
         $html = $this->render('<x-postviews-count :post="$post" />');
         self::assertStringContainsString('title="5 views, as of November 21, 2026 1:00 PM"', $html);
         self::assertStringContainsString(' data-stale="true"', $html);
-        // Told to who cannot point at it, and to who cannot see it.
+        // Readable without a pointer, and by screen readers.
         self::assertMatchesRegularExpression('/>5<span role="img" aria-label="as of November 21, 2026 1:00 PM"[^>]*>\*<\/span><\/data>$/', $html);
     }
 
@@ -89,7 +89,7 @@ final class ComponentsTest extends ReadingTestCase
         $components = ["<x-postviews-count :post=\"\$post\" $mine />", "<x-postviews-sparkline :post=\"\$post\" $mine />"];
         foreach (['known', 'stale', 'away'] as $state) {
             foreach ($components as $component) {
-                // An attribute that is there twice is no XML.
+                // A repeated attribute is not well-formed XML.
                 $html = $this->render($component);
                 self::assertStringContainsString('title="Mine"', $html);
                 self::assertStringContainsString('aria-label="Mine &amp; yours"', $html);
@@ -124,7 +124,7 @@ final class ComponentsTest extends ReadingTestCase
         self::assertStringContainsString("role=\"img\" aria-label=\"$text\"", $html);
         self::assertStringContainsString("<desc>$text</desc>", $html);
         self::assertStringContainsString('stroke="currentColor"', $html);
-        // From 1 to 4 views, from the left to the right, within the picture.
+        // From 1 to 4 views, from left to right, within the picture.
         self::assertStringContainsString('points="1,8.5 21,6 41,3.5 61,1"', $html);
     }
 

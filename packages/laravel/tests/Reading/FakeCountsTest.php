@@ -43,7 +43,7 @@ final class FakeCountsTest extends TestCase
     public function test_a_post_that_is_not_named_is_an_error_of_the_test_and_no_silent_0(): void
     {
         $post = Post::known(12, self::UUID);
-        // By the key, where the model is counted by its uuid.
+        // Named by the primary key, although the model is counted by its uuid.
         Postviews::fake([$post->id => 6]);
         foreach (
             [

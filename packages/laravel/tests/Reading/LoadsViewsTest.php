@@ -42,7 +42,7 @@ final class LoadsViewsTest extends ReadingTestCase
         self::assertSame([10, 20, 0], $posts->pluck('views')->all());
         self::assertSame([5, 10, 0], $posts->pluck('unique_views')->all());
         Http::assertSentCount(1);
-        // The components ask nobody, then.
+        // The components then need no request.
         self::assertSame(20, Postviews::views($posts[1]));
         Http::assertSentCount(1);
     }
@@ -127,7 +127,7 @@ final class LoadsViewsTest extends ReadingTestCase
         $this->fake(fn () => Http::response(['period' => 'all', 'from' => null, 'to' => null, 'total' => 1,
             'as_of' => '2026-11-21T12:00:00.000Z', 'posts' => [['post_uuid' => self::UUID, 'views' => 9, 'unique_views' => 8]]]));
         $posts = Postviews::top()->models(Post::query(), by: 'uuid');
-        // SQLite compares by case; a UUID column in capitals is found where the database does not.
+        // SQLite compares case-sensitively. Other databases would find a UUID in upper case.
         self::assertSame([], $posts->all());
         Post::query()->where('id', 2)->update(['uuid' => self::UUID]);
         self::assertSame([2], Postviews::top()->models(Post::query(), by: 'uuid')->pluck('id')->all());

@@ -19,7 +19,7 @@ use Postviews\Laravel\Reading\PostStatistics;
 use Postviews\Tests\Post;
 use RuntimeException;
 
-/** What the real API cannot be made to show: how often it is asked, and what is made of odd answers. */
+/** What the real API cannot be made to show: the number of requests, and how odd answers are handled. */
 final class ReaderTest extends ReadingTestCase
 {
     public function test_the_counts_of_a_post(): void
@@ -34,7 +34,7 @@ final class ReaderTest extends ReadingTestCase
         self::assertEquals(CarbonImmutable::parse('2026-11-21T12:00:00Z'), $statistics->asOf);
         self::assertFalse($statistics->isStale);
         self::assertSame(1234, json_decode((string) json_encode($statistics), true)['views']);
-        // All of it from one question.
+        // All from one request.
         Http::assertSentCount(1);
         Http::assertSent(fn (Request $request) => $request->hasHeader(InternalApi::KEY_HEADER, self::KEY)
             && str_starts_with($request->url(), 'http://analytics.test:3100/blog/api/v1/posts/views?uuids=0f8fad5b-'));
@@ -55,7 +55,7 @@ final class ReaderTest extends ReadingTestCase
         self::assertSame(range(450, 1), $counts->keys()->all());
         self::assertSame(70, $counts[7]->views);
         Http::assertSentCount(3);
-        // Those that are known are not asked for again.
+        // Known counts are not requested again.
         self::assertCount(2, Postviews::many([7, 451, 7]));
         Http::assertSentCount(4);
         Http::assertSent(fn (Request $request) => $request->data() === ['uuids' => '451']);
@@ -69,9 +69,9 @@ final class ReaderTest extends ReadingTestCase
         $counts = Postviews::many([$post, Post::known(7)]);
         self::assertSame([6, 70], [$counts->of($post)->views, $counts->of(Post::known(7))->views]);
         self::assertSame([6, 70], [$counts->of(strtoupper($uuid))->views, $counts->of('7')->views]);
-        // By which they are counted, too.
+        // The ids under which the posts are counted are keys, too.
         self::assertSame([6, 70], [$counts[$uuid]->views, $counts[7]->views]);
-        // Not asked for, or no post.
+        // Not requested, or not a post.
         self::assertNull($counts->of(8));
         self::assertNull($counts->of('a/b'));
         self::assertNull($counts->of(new \stdClass()));
@@ -126,7 +126,7 @@ final class ReaderTest extends ReadingTestCase
             self::assertNull(Postviews::views($post));
         }
         self::assertSame(1, $this->asked);
-        // Another process knows it by the cache.
+        // Another process knows it from the cache.
         $this->app->forgetScopedInstances();
         self::assertNull(Postviews::views(1));
         self::assertSame(1, $this->asked);
@@ -138,7 +138,7 @@ final class ReaderTest extends ReadingTestCase
         $this->fakeAway();
         Postviews::views(1);
         $this->travel(6)->seconds();
-        // While one is asking, another does not.
+        // While one process asks, another does not.
         $this->onQuestion = function (): void {
             $this->onQuestion = null;
             $this->app->forgetScopedInstances();
@@ -209,8 +209,8 @@ final class ReaderTest extends ReadingTestCase
         $settings = [
             ['', 'key', 'POSTVIEWS_API_URL is not set'],
             ['analytics:3100', 'key', 'POSTVIEWS_API_URL is not an http:// or https:// URL'],
-            ['http://user:hidden@analytics:3100', 'key', 'POSTVIEWS_API_URL has a user or a password'],
-            ['http://analytics:3100/?key=hidden', 'key', 'POSTVIEWS_API_URL has a ? or a #'],
+            ['http://user:hidden@analytics:3100', 'key', 'POSTVIEWS_API_URL must not contain a user or a password'],
+            ['http://analytics:3100/?key=hidden', 'key', 'POSTVIEWS_API_URL must not contain a ? or a #'],
             ['http://analytics:3100', '', 'POSTVIEWS_API_KEY is not set'],
             ['http://analytics:3100', "hidden\n", 'POSTVIEWS_API_KEY has characters'],
         ];

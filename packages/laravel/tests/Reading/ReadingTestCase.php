@@ -14,7 +14,7 @@ abstract class ReadingTestCase extends TestCase
 {
     protected const KEY = 'a-key-that-nobody-sees';
 
-    /** How often the API was asked since it is away. */
+    /** The number of requests to the API since it is away. */
     protected int $asked = 0;
     protected ?Closure $onQuestion = null;
 
@@ -25,7 +25,7 @@ abstract class ReadingTestCase extends TestCase
         Http::preventStrayRequests();
     }
 
-    /** @param array<array-key, int> $views by post; all others have none */
+    /** @param array<array-key, int> $views by post; all others have 0 */
     protected function fakeViews(array $views): void
     {
         $this->fake(fn (Request $request) => $this->answer($views, explode(',', $request['uuids']), isset($request['days']) ? (int) $request['days'] : null));
@@ -44,7 +44,7 @@ abstract class ReadingTestCase extends TestCase
         });
     }
 
-    /** In the place of what was faked before, which Laravel would ask first; what was sent is still counted. */
+    /** Replaces earlier fakes, which Laravel would ask first; requests so far still count. */
     protected function fake(Closure $answer): void
     {
         $http = Http::getFacadeRoot();

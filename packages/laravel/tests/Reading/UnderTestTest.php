@@ -11,7 +11,7 @@ use Postviews\Laravel\Facades\Postviews;
 use Postviews\Tests\Post;
 use Postviews\Tests\TestCase;
 
-/** What the tests of an application see, whose `.env` names the service of its developer. */
+/** What an application's tests see when `.env` names the developer's service. */
 final class UnderTestTest extends TestCase
 {
     protected function setUp(): void
@@ -30,7 +30,7 @@ final class UnderTestTest extends TestCase
         self::assertSame([null], Postviews::many([42])->values()->all());
         self::assertNull((new Collection([Post::known(42)]))->loadViews()->first()->views);
         self::assertStringContainsString('>–<', Blade::render('<x-postviews-count :post="42" /><x-postviews-sparkline :post="42" />'));
-        // As it is meant so.
+        // Nothing is logged, because this is intended.
         self::assertSame([], $this->logged);
     }
 

@@ -32,7 +32,7 @@ final class AnalyticsManagerTest extends TestCase
         AnalyticsApi::trackView(['post_id' => 1]);
         self::assertFalse(AnalyticsApi::flush());
         self::assertSame(
-            ['postviews: broker.lost: the broker is not named by an amqp:// or amqps:// URL'],
+            ['postviews: broker.lost: the URL of the broker is not an amqp:// or amqps:// URL'],
             $this->loggedOf('broker.lost'),
         );
     }
@@ -62,7 +62,7 @@ final class AnalyticsManagerTest extends TestCase
         AnalyticsApi::trackView(['post_id' => 1]);
         self::assertFalse(AnalyticsApi::flush());
         self::assertCount(1, $this->loggedOf('broker.lost'));
-        // By another process it was told before.
+        // Not logged again: for the new driver, another process has logged it.
         self::assertCount(1, $this->loggedOf('relay.lost'));
 
         config(['postviews.relay.fallback' => null]);

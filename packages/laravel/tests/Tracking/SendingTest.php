@@ -27,7 +27,7 @@ use Postviews\Tests\TestCase;
 use RuntimeException;
 use WeakReference;
 
-/** When what was tracked is sent, and what becomes of it when the broker is away. */
+/** When tracked views are sent, and what happens to them when the broker is away. */
 final class SendingTest extends TestCase
 {
     private MemoryTransport $transport;
@@ -128,7 +128,7 @@ final class SendingTest extends TestCase
         self::assertStringNotContainsString('203.0.113.7', $job->payload);
         self::assertFalse(str_contains($job->payload, 'post_uuid'));
 
-        // More often than any worker's --tries.
+        // More often than any worker's --tries allows.
         for ($attempt = 1; $attempt <= 6; $attempt++) {
             $this->workAllNow();
             self::assertSame(1, DB::table('jobs')->count());
@@ -149,7 +149,7 @@ final class SendingTest extends TestCase
         AnalyticsApi::trackView(['post_id' => 42]);
         $this->app->terminate();
         $this->transport->isAway = false;
-        // As DatabaseQueue::pop does when the table of jobs is locked.
+        // As DatabaseQueue::pop does when the jobs table is locked.
         Queue::connection('database')->pop('views')->fail(new RuntimeException('database is locked'));
         self::assertSame(1, DB::table('jobs')->count());
         self::assertSame([], $this->transport->taken);
@@ -347,7 +347,7 @@ final class SendingTest extends TestCase
         self::assertCount(1, $this->transport->taken);
     }
 
-    /** As Octane's Worker::handle does: each request has a clone of the application, which is flushed and let go of. */
+    /** As Octane's Worker::handle does: each request has a clone of the application, which is flushed and released afterwards. */
     public function test_a_worker_that_clones_the_application_has_one_tracker(): void
     {
         $made = 0;
@@ -381,7 +381,7 @@ final class SendingTest extends TestCase
                 ['memory', 'amqp', 'log', 'null'],
             );
             AnalyticsApi::clearResolvedInstances();
-            // Nothing else holds it: neither what is called at the end of a request nor a closure of its own.
+            // Nothing else refers to it: neither a callback at the end of a request nor one of its own closures.
             $this->app->forgetInstance(\Postviews\Laravel\AnalyticsApi::class);
             $this->app->forgetInstance(AnalyticsManager::class);
             foreach ($trackers as $tracker) {

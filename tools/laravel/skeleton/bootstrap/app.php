@@ -15,4 +15,4 @@ return Application::configure(basePath: dirname(__DIR__))
     })
     ->withExceptions(function (Exceptions $exceptions): void {
         //
-    })->create()->dontMergeFrameworkConfiguration(); // Debian's Laravel has no configuration of its own where it looks for it.
+    })->create()->dontMergeFrameworkConfiguration(); // Debian's Laravel has no configuration files where the framework looks for its own.

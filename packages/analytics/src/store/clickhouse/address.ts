@@ -3,7 +3,7 @@
 import { StoreRefused } from '../failures.ts'
 
 export interface Address {
-  /** `http://host:port`, of each shard one server or several replicas. */
+  /** `http://host:port`, for each shard one server or several replicas. */
   origins: string[]
   user: string
   password: string
@@ -16,26 +16,27 @@ const FORM =
   /^clickhouse(?<tls>s?):\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^/@?]+)\/(?<database>\w+)(?:\?(?<query>.*))?$/
 
 /**
- * @throws {StoreRefused} for a URL that says what cannot be done: its message completes "DATABASE_URL …". It may hold a
- *   password, so it is not repeated
+ * @throws {StoreRefused} for a URL that cannot be used: the message completes "DATABASE_URL …". The URL may hold a
+ *   password, so the message does not repeat it
  */
 export function addressOf(url: string): Address {
   const parts = FORM.exec(url)?.groups
   if (parts === undefined) {
     throw new StoreRefused(
-      'is not of the form clickhouse://user:password@host:port/database: in a user or password / is written %2F, ? %3F, : %3A and @ %40',
+      'is not of the form clickhouse://user:password@host:port/database: in a user or password, write / as %2F, ? as %3F, : as %3A and @ as %40',
     )
   }
   const { tls, user, password, hosts, database, query } = parts as Record<string, string | undefined>
   const options = new URLSearchParams(query ?? '')
   const unknown = [...options.keys()].find(key => key !== 'cluster')
-  if (unknown !== undefined) throw new StoreRefused(`cannot have ${unknown}: there is cluster=NAME alone`)
+  if (unknown !== undefined)
+    throw new StoreRefused(`has the unknown option ${unknown}: the only option is cluster=NAME`)
   const cluster = options.get('cluster')
   if (cluster !== null && !/^\w+$/.test(cluster))
-    throw new StoreRefused('names a cluster that cannot be one: letters, digits and _')
+    throw new StoreRefused('has an invalid cluster name: use letters, digits and _')
   const origins = hosts!.split(',').map(host => originOf(tls === 's' ? 'https' : 'http', host))
   if (origins.length > 1 && cluster === null) {
-    throw new StoreRefused('names several hosts, which are a cluster: add its name, as ?cluster=postviews')
+    throw new StoreRefused('names several hosts but no cluster: add its name, such as ?cluster=postviews')
   }
   return {
     origins,
@@ -57,7 +58,7 @@ function decoded(text: string): string {
 function originOf(scheme: 'http' | 'https', host: string): string {
   const parsed = URL.parse(`${scheme}://${host}`)
   if (parsed === null || parsed.hostname === '' || parsed.port === '0') {
-    throw new StoreRefused('names no host, or a port that is none: host:port, with a number up to 65535')
+    throw new StoreRefused('has an invalid host or port: write host:port, with a port up to 65535')
   }
   if (/:\d+$/.test(host)) return parsed.origin
   // ClickHouse's own ports, not those of the web.

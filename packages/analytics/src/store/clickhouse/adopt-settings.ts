@@ -1,7 +1,7 @@
-/** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
+/** Applies other counting settings to data that exists: records them first, then applies them as far back as possible. */
 
 import { type ClockChange, clockChange, EVERY_DAY, learnSettings, settingsDiffer } from '../agreement.ts'
-import { addDays, type Day, daysBetween, latest } from '../calendar.ts'
+import { addDays, type Day, daysBetween, latest } from '../days.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
 import { deriveAgain, derivedOf, hourGroups, viewsIn, WITHOUT_ADDRESS } from './derive.ts'
@@ -19,8 +19,8 @@ import {
 } from './state.ts'
 
 /**
- * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may run. All
- * that is counted is then to be counted again. Interrupted, it is run again: rows tell under which settings they were derived.
+ * Once the settings are recorded, consumers with the old ones are refused and those with the new ones may run. Then all that
+ * is counted must be counted again. If interrupted, run it again: each row records the settings under which it was derived.
  */
 export async function adoptSettings(engine: Engine, progress: Progress): Promise<void> {
   const { cluster } = engine
@@ -30,9 +30,9 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
   if (change.clocks || settingsDiffer(before.settings, engine) !== null) {
     const settingsSince = await firstDayToApply(engine, before, change)
     if (change.clocks) {
-      // Until all rows are derived again, any of them may lie on a day of before.
+      // Until all rows are derived again, any of them may still lie on its old day.
       await raise(cluster, 'zones left', before.epoch + 1)
-      // What such a day has of the day before in the zone of before lies on it for good.
+      // Rows up to this day stay on days of the old zone for good.
       if (settingsSince !== null)
         await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
     }
@@ -45,13 +45,13 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       rules: change.clocks ? own.rules : before.rules,
       settingsSince,
     }
-    // By another process, which may have recorded a list of hosts alone.
+    // Another process was first, perhaps with only a list of hosts: start again.
     if (!(await recordState(cluster, next))) return adoptSettings(engine, progress)
   }
   const state = await checkedState(engine)
   const shards = await cluster.shards()
   const others = isOfOther(state)
-  // A batch that was let in before the settings were recorded may be committed after its hour was gone through.
+  // A batch accepted before the settings were recorded may be committed after its hour was processed.
   for (let again = true; again; ) {
     again = false
     for (const shard of shards) {
@@ -60,7 +60,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       let keys: Map<Day, DayKey> | undefined
       for (const [index, group] of groups.entries()) {
         progress('settings', index, groups.length)
-        // Rows that were derived again are there until they are merged.
+        // The replaced versions of rows are there until they are merged.
         if ((await viewsIn(shard, group, others)) === 0) continue
         keys ??= await keysToApply(engine, state)
         await deriveAgain(engine, shard, state, keys, group, others)
@@ -73,7 +73,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
   progress('settings', 1, 1)
 }
 
-/** The first day whose rows are complete; null when none is not. */
+/** The first day whose rows are complete; null if all days have complete rows. */
 export async function rawFrom(engine: Engine): Promise<Day | null> {
   const shards = await engine.cluster.shards()
   const based = await Promise.all(shards.map(async shard => (await sourcesOf(engine, shard)).basedTo))
@@ -81,14 +81,14 @@ export async function rawFrom(engine: Engine): Promise<Day | null> {
   return last === null ? null : addDays(last, 1)
 }
 
-/** The first day that has what it takes; null when every day has. */
+/** The first day to which the settings can be applied; null if that is every day. */
 async function firstDayToApply(engine: Engine, state: State, { from }: ClockChange): Promise<Day | null> {
   const { cluster, settings } = engine
   // Days without raw rows stay as they are, and so do days that an earlier change could not reach.
   const reachable = latest(await rawFrom(engine), state.settingsSince)
   const changeFrom = settings.uniqueBy === state.settings.uniqueBy ? from : EVERY_DAY
   if (changeFrom === null) return reachable
-  // Who read can be told anew only from an address: the days after the last row that kept none.
+  // Readers can be told apart anew only by their addresses: on the days after the last row that kept none.
   let last: Day | null = null
   for (const shard of await cluster.shards()) {
     for (const { hours } of await hourGroups(shard, WITHOUT_ADDRESS)) {
@@ -101,13 +101,13 @@ async function firstDayToApply(engine: Engine, state: State, { from }: ClockChan
   return latest(reachable, last === null || last < changeFrom ? null : addDays(last, 1))
 }
 
-/** The keys of the days that rows will lie on. */
+/** The keys of the days on which rows will lie. */
 async function keysToApply(engine: Engine, state: State): Promise<Map<Day, DayKey>> {
   const { cluster } = engine
   const keys = await dayKeys(cluster)
   const closed = await closedDays(cluster)
   const since = state.settingsSince === null ? 'true' : `day >= '${state.settingsSince}'`
-  /** Of each day, whether some of its readers have no address. */
+  /** For each day, whether some of its readers have no address. */
   const days = new Map<Day, boolean>()
   for (const shard of await cluster.shards()) {
     for (const group of await hourGroups(shard)) {
@@ -124,10 +124,10 @@ async function keysToApply(engine: Engine, state: State): Promise<Map<Day, DayKe
   }
   for (const [day, lacks] of days) {
     if (keys.has(day)) continue
-    // In the zone of before, nothing had happened on such a day; its readers may come again.
+    // In the old zone such a day had no views; its readers may come again.
     if (!closed.has(day)) keys.set(day, await dayKey(cluster, day, async () => {}))
-    // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one that
-    // is kept until all of them are; where one lacks, who was told apart stays told apart.
+    // The key of a closed day is gone. If every row has its address, the readers are hashed under a secret that is kept until
+    // all are done. If one lacks it, the old hashes stay.
     else if (!lacks) keys.set(day, { number: 0, secret: await passingSecret(cluster, state.epoch, day) })
   }
   return keys

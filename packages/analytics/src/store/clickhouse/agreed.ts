@@ -1,8 +1,8 @@
 /**
- * What all processes agree on: numbered entries under a name. Whoever's entry of a number was committed first on the first
- * shard is the one that holds, so two who write the same number learn which of them was. Where a shard has replicas, Keeper tells who
- * was first, and only what it holds is written. The other shards are told the numbers alone: there, an insert looks whether what
- * its rows were derived under still holds.
+ * What all processes agree on: numbered entries under a name. If several processes write the same number, the entry committed first
+ * on the first shard is valid, and each of them learns which one that is. If a shard has replicas, Keeper decides who was first,
+ * and only the entry in Keeper is written. The other shards get only the numbers: an insert there checks whether the settings and
+ * keys of its rows are still valid.
  */
 
 import { StoreUnavailable } from '../failures.ts'
@@ -17,7 +17,7 @@ export interface Entry {
   value: string
 }
 
-/** The entries of a name that hold, the latest first. */
+/** The valid entries of a name, the latest first. */
 export async function entriesOf(shard: Shard, name: string, latest = 1_000_000): Promise<Entry[]> {
   const rows = await shard.all(
     `SELECT number, value
@@ -35,7 +35,7 @@ export async function latestEntry(shard: Shard, name: string): Promise<Entry | n
   return (await entriesOf(shard, name, 1))[0] ?? null
 }
 
-/** The latest entry of each name that begins so, by what follows. */
+/** The latest entry of each name with this prefix, by the rest of the name. */
 export async function latestEntries(shard: Shard, prefix: string): Promise<Map<string, Entry>> {
   const rows = await shard.all(
     `SELECT substring(name, length({prefix:String}) + 1) AS rest, number, value
@@ -50,7 +50,7 @@ export async function latestEntries(shard: Shard, prefix: string): Promise<Map<s
   )
 }
 
-/** Writes an entry, unless its number is taken. Returns the value that holds: its own only if nobody was first. */
+/** Writes an entry, unless its number is taken. Returns the valid value: its own only if nobody was first. */
 export async function agree(cluster: Cluster, name: string, { number, value }: Entry): Promise<string> {
   const [first, ...others] = await cluster.shards()
   const holds = await agreeOn(first!, name, { number, value })
@@ -88,7 +88,7 @@ export async function latestNumber(shard: Shard, name: string): Promise<number> 
 /** Replicas commit in different orders, so Keeper decides: whoever inserts a key first owns it. Returns the owner's value. */
 async function claim(shard: Shard, key: string, value: string): Promise<string> {
   try {
-    // In the body: a secret has no place in an address that is logged.
+    // In the body, because the value may be a secret, and an address may be logged.
     await shard.insert(
       'post_view_claims',
       'key, value',
@@ -100,7 +100,7 @@ async function claim(shard: Shard, key: string, value: string): Promise<string> 
     if (!isServers(error) || error.code !== KEEPER_EXCEPTION) throw error
   }
   const [row] = await shard.all('SELECT value FROM post_view_claims WHERE key = {key:String}', { key })
-  if (row === undefined) throw new StoreUnavailable('ClickHouse: Keeper keeps no claims')
+  if (row === undefined) throw new StoreUnavailable('ClickHouse: Keeper did not store the claim')
   return String(row['value'])
 }
 
@@ -144,7 +144,7 @@ export async function raise(cluster: Cluster, name: string, number: number): Pro
   for (const shard of await cluster.shards()) await write(shard, name, number, '')
 }
 
-/** Tells the other shards what somebody who died has told the first one alone. */
+/** Copies the numbers that a process which died has written only to the first shard. */
 export async function tellAll(cluster: Cluster): Promise<void> {
   const [first, ...others] = await cluster.shards()
   if (others.length === 0) return
@@ -161,7 +161,7 @@ export async function tellAll(cluster: Cluster): Promise<void> {
   }
 }
 
-/** Of one shard, whoever else writes the same. */
+/** On one shard, even if others write the same. */
 export async function write(shard: Shard, name: string, number: number, value: string): Promise<void> {
   await shard.insert('post_view_agreed', 'name, number, value', JSON.stringify([name, number, value]))
 }

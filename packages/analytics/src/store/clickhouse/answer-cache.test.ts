@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AnswerCache } from './answer-cache.ts'
 
-/** A clock of the test's own, and answers that take so long by it; each has another number. */
+/** A clock of the test's own, and answers that take this long by it, each with another number. */
 function setUp() {
   let nowMs = 1_000
   let made = 0

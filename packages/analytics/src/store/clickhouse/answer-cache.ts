@@ -1,13 +1,13 @@
-/** Answers that were dear to make, to be given more than once. */
+/** Keeps answers that were expensive to make, to give them more than once. */
 
 const TIMES_AS_LONG = 10
 const LONGEST_MS = 3_000
 const MAX_ANSWERS = 200
 
 /**
- * Gives the same answer to the same question for ten times as long as it took to make, at most 3 s, and makes it once
- * for all who ask meanwhile. So whatever is asked, and however often, takes a tenth of one connection's time at most, and
- * an answer that is made at once is always made anew. What it was read at is part of the answer.
+ * Gives the same answer to the same question for ten times as long as it took to make, at most 3 s, and makes it once for
+ * all who ask meanwhile. So a question takes at most a tenth of one connection's time, however often it is asked, and a
+ * fast answer is always made anew. An answer includes the time at which it was read.
  */
 export class AnswerCache {
   readonly #held = new Map<string, { answer: Promise<unknown>; askedMs: number; untilMs: number }>()
@@ -21,7 +21,7 @@ export class AnswerCache {
   get<T>(question: string, maxAgeMs: number, make: () => Promise<T>): Promise<T> {
     const startedAt = this.#nowMs()
     const found = this.#held.get(question)
-    // Whoever asks the same asks for the same type.
+    // The same question always has an answer of the same type.
     if (found !== undefined && startedAt < Math.min(found.untilMs, found.askedMs + maxAgeMs))
       return found.answer as Promise<T>
     const held = { answer: make(), askedMs: startedAt, untilMs: startedAt + LONGEST_MS }

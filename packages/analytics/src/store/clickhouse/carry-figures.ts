@@ -5,7 +5,7 @@
  */
 
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { DETAILS } from '../figures.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
@@ -22,13 +22,13 @@ export interface CarriedFigures {
   isDetailed: string
   /** The first day whose rows are complete; 1970-01-01 where none was pruned. */
   rawFrom: Day
-  /** Whatever came as a row was received since; Unix seconds. */
+  /** All rows here were received since; Unix seconds. */
   cutoff: number
-  /** As SQL, `SELECT post_uuid, day, reader`: who is known to have read on days that are still open. */
+  /** As SQL, `SELECT post_uuid, day, reader`: the known readers of days that are still open. */
   readersOf(where: string): string | Promise<string>
 }
 
-/** The rows are there already, and nobody else writes. Returns of how many days of posts the new figures are others. */
+/** Needs the rows to be there, and nobody else to write. Returns for how many days of posts the new figures differ. */
 export async function carryFigures(
   engine: Engine,
   carried: CarriedFigures,
@@ -110,7 +110,7 @@ const NOTHING = `toInt64(0) AS n, false AS is_unknown, toInt64(0) AS uniques, ${
 const NO_HOST = "'' AS host, toInt64(0) AS host_n"
 const NO_READER = 'toUInt64(0) AS reader, false AS reads, false AS is_listed'
 
-/** As SQL: what the figures of a month say beyond the rows. Of a day that is open its readers stay known. */
+/** As SQL: what the figures of a month have beyond the rows. A day that is still open keeps its known readers. */
 async function basesOf(
   cluster: Cluster,
   carried: CarriedFigures,
@@ -150,7 +150,7 @@ async function basesOf(
     )`
 }
 
-/** The same of the hosts of the site: those of all shards, kept on the first. */
+/** The same for the hosts of the site: of all shards, kept on the first. */
 function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): string {
   const { rawFrom, cutoff } = carried
   const which = `${month} AND day < '${rawFrom}'`
@@ -168,13 +168,13 @@ function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): 
     )`
 }
 
-/** Inserted twice, a row is there twice until it is merged; here FINAL would have to look through a month of partitions. */
+/** A row that was inserted twice is there twice until it is merged; FINAL would have to read a month of partitions here. */
 function rowsOnce(where: string): string {
   return `SELECT * FROM post_view_rows WHERE ${where}
     ORDER BY version DESC LIMIT 1 BY hour, post, id`
 }
 
-/** A host that has more views by its rows than by its figures is in their remainder: elsewhere a settled day learns no new hosts. */
+/** A host with more views in its rows than in its figures is in their remainder: elsewhere a settled day gets no new hosts. */
 function keptFrom(host: string, views: string, limit: number): string {
   const isRest = `x.1 = '${REMAINDER}' OR x.2 < 0`
   const pairs = `arrayMap(x -> (x.1, toUInt64(x.2)),
@@ -183,7 +183,7 @@ function keptFrom(host: string, views: string, limit: number): string {
     arraySum(x -> if(${isRest}, x.2, 0), differing) AS rest, ${keptHosts(pairs, limit)}`
 }
 
-/** As SQL: of how many posts' days of a month the new figures are others than the old ones. */
+/** As SQL: for how many days of posts of a month the new figures differ from the old ones. */
 function differencesOf(
   cluster: Cluster,
   carried: CarriedFigures,

@@ -1,6 +1,6 @@
-/** What is stored beside what it follows from: of which posts, days and hosts the two differ. */
+/** Compares what is stored with what it follows from: the posts, days and hosts for which the two differ. */
 
-import { addDays, type Day } from '../calendar.ts'
+import { addDays, type Day } from '../days.ts'
 import { differences } from '../differences.ts'
 import type { Difference } from '../store.ts'
 import type { Shard } from './connection.ts'
@@ -10,10 +10,10 @@ import { SITE } from './sql.ts'
 /** The figures of a table, in the order of its columns, as `verify` calls them. */
 const FIELDS = ['view_count', ...KNOWN, 'first_viewed_at', 'last_viewed_at', 'unknown_until']
 const TOTAL_FIELDS = ['views', ...FIELDS.slice(1)]
-/** Those before are sums. */
+/** The fields before it are sums. */
 const FIRST_TIME = FIELDS.indexOf('first_viewed_at')
 
-/** Something that is counted on a shard, of days or of all: what it follows from says, and what is stored. */
+/** Figures of a shard, for some days or for all: as they should be, and as they are stored. */
 interface Counted {
   kind: Difference['kind']
   fields: readonly string[]
@@ -24,7 +24,7 @@ interface Counted {
   nameOf(post: string, day: Day, host: string): string
 }
 
-/** What a figure is of: a post, or `SITE`; a day; a host. A part that it has not is empty, as are all that follow. */
+/** The key of a figure: post or `SITE`, day, host. A part that it lacks is empty, and so are all that follow. */
 export function keyOf(post: string, day: Day = '', host = ''): string {
   return post + day + host
 }
@@ -34,7 +34,7 @@ const HOST_AT = DAY_AT + '2026-11-29'.length
 export const postOfKey = (key: string) => key.slice(0, DAY_AT)
 export const dayOfKey = (key: string): Day => key.slice(DAY_AT, HOST_AT)
 
-/** A key of which the two differ; an empty array stands for none. */
+/** A key whose two values differ; an empty array means no value. */
 export interface Differing extends Pick<Counted, 'kind' | 'fields'> {
   key: string
   name: string
@@ -75,7 +75,7 @@ export function hostsOfPosts(sources: Sources, days: readonly Day[]): Counted {
   }
 }
 
-/** Sums of what is stored of posts. */
+/** Sums of the stored figures of posts. */
 export function siteOfDays(days: readonly Day[]): Counted {
   const values = `SELECT concat('${SITE}', toString(day)) AS key, ${VALUES} AS v`
   return {
@@ -87,7 +87,7 @@ export function siteOfDays(days: readonly Day[]): Counted {
   }
 }
 
-/** Sums of what is stored of days. */
+/** Sums of the stored figures of days. */
 export const TOTALS: Counted = {
   kind: 'total',
   fields: TOTAL_FIELDS,
@@ -123,9 +123,7 @@ export async function differingIn(
   }))
 }
 
-/**
- * A sum of what is wrong is wrong as well, and needs no mending of its own. `of`: which parts a sum is of.
- */
+/** A sum of wrong parts is wrong as well, and needs no correction of its own. `of`: which parts a sum has. */
 export function corrected(
   sums: readonly Differing[],
   parts: readonly Differing[],

@@ -1,4 +1,4 @@
-/** The servers of a ClickHouse, and SQL over one of each shard or all. */
+/** The servers of a ClickHouse, and SQL on one shard or on all. */
 
 import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -16,7 +16,7 @@ export type Row = Record<string, unknown>
 export type Params = Record<string, string | number | readonly string[]>
 
 const BATCH_LIMIT_MS = 30_000
-// Recounting a big day, or rewriting the rows of one, takes what it takes.
+// Recounting a big day, or rewriting its rows, may take long.
 const LONG_LIMIT_MS = 3_600_000
 const CLOSE_LIMIT_MS = 3_000
 const QUORUM_LIMIT_MS = 20_000
@@ -30,18 +30,18 @@ const CUT_OFF = new Set([
   286, // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
   319, // UNKNOWN_STATUS_OF_INSERT
 ])
-/** More than any batch has, so that a batch is one block, and so one part: there whole, or not at all. */
+/** More than any batch has. So a batch is one block and one part: stored as a whole, or not at all. */
 const ONE_BLOCK_ROWS = 10_000_000
 const ONE_BLOCK_BYTES = 4_000_000_000
 
 const SETTINGS: ClickHouseSettings = {
-  // An insert is answered when it is on the disk, and an error that comes late is told as one.
+  // An insert is answered when it is on the disk, and a late error is reported as an error.
   async_insert: 0,
   wait_end_of_query: 1,
   // With replicas, an insert is answered when most of them have it on disk.
   insert_quorum: 'auto',
   insert_quorum_timeout: QUORUM_LIMIT_MS,
-  // Nothing here leans on the server's memory of inserts.
+  // Nothing here relies on the server's deduplication of inserts.
   insert_deduplicate: 0,
   max_insert_block_size: String(ONE_BLOCK_ROWS),
   min_insert_block_size_rows: String(ONE_BLOCK_ROWS),
@@ -49,13 +49,13 @@ const SETTINGS: ClickHouseSettings = {
   input_format_parallel_parsing: 0,
   max_partitions_per_insert_block: '0',
   max_query_size: '10000000',
-  // A number that lacks a shard is not a number.
+  // A sum that lacks a shard would be wrong.
   skip_unavailable_shards: 0,
   distributed_product_mode: 'global',
   // The partition is part of each key, so two versions of a row meet there.
   do_not_merge_across_partitions_select_final: 1,
   output_format_json_quote_64bit_integers: 0,
-  // What a server's own profile may have otherwise, and would change a number.
+  // A server's profile may set these otherwise, which would change a number.
   join_use_nulls: 0,
   aggregate_functions_null_for_empty: 0,
   prefer_column_name_to_alias: 0,
@@ -157,7 +157,7 @@ export class Shard {
     return this.#send(`INSERT INTO ${table} (${columns}) ${settings} FORMAT JSONCompactEachRow`, lines, false)
   }
 
-  /** An insert of views, whose values may be what is wrong. */
+  /** An insert of views, which may be refused because of a value. */
   send(query: string, lines: string): Promise<void> {
     return this.#send(query, lines, true)
   }
@@ -168,7 +168,7 @@ export class Shard {
         query,
         values: Readable.from([Buffer.from(lines)], { objectMode: false }),
       })
-      // The answer is empty; read to its end, the connection is free for the next.
+      // The answer is empty. Reading it to the end frees the connection for the next request.
       await finished(stream.resume())
     }
     return this.#asking(query, insert, ofViews)
@@ -220,8 +220,8 @@ function replicated(statement: string, database: string): string {
 }
 
 /**
- * All shards, in the order of their numbers. Found out at the first question, and again until that succeeds: the servers
- * may be away when a process starts.
+ * All shards, in the order of their numbers. They are found at the first question, or at a later one if that fails:
+ * the servers may be away when a process starts.
  */
 export class Cluster {
   readonly #address: Address
@@ -240,7 +240,7 @@ export class Cluster {
     this.#clients = address.origins.map(origin => this.#clientOf(origin))
   }
 
-  /** @throws {StoreRefused} when the hosts of the URL are not of each shard, or several of one without replicas */
+  /** @throws {StoreRefused} when the URL names no host of a shard, or several of one without replicas */
   shards(): Promise<Shard[]> {
     this.#shards ??= this.#find().catch(error => {
       this.#shards = undefined
@@ -249,7 +249,7 @@ export class Cluster {
     return this.#shards
   }
 
-  /** The one that keeps what all processes must agree on. */
+  /** The shard that keeps what all processes must agree on. */
   async first(): Promise<Shard> {
     return (await this.shards())[0]!
   }
@@ -268,7 +268,7 @@ export class Cluster {
     return this.#address
   }
 
-  /** Lets what is under way end, but not for long; whatever comes later is refused. */
+  /** Gives work under way a short time to end, and refuses new work. */
   async close(): Promise<void> {
     this.#isClosed = true
     let timer: NodeJS.Timeout | undefined
@@ -280,7 +280,7 @@ export class Cluster {
     await Promise.all(this.#clients.map(client => client.close()))
   }
 
-  /** Takes part in what `close` waits for, with all the questions it asks. */
+  /** Runs work that `close` waits for, with all its questions. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new StoreUnavailable('ClickHouse: the store is closed')
     // One piece of work must list and read on the same replica.
@@ -315,7 +315,7 @@ export class Cluster {
         ...(this.#longLimit ? RECOUNT_SETTINGS : {}),
         max_execution_time: limitMs / 1_000,
       },
-      // What goes wrong is told by whoever asked.
+      // The callers report what goes wrong.
       log: { level: ClickHouseLogLevel.OFF },
     })
   }
@@ -364,7 +364,7 @@ export class Cluster {
   }
 }
 
-/** Of which shard a server is, and how many replicas each has. */
+/** The shard of a server, and the number of replicas of each shard. */
 async function placesFrom(
   shard: Shard,
   cluster: string,
@@ -382,7 +382,7 @@ async function placesFrom(
   }
 }
 
-// Servers ask each other in a database of their own choice, so tables are named in full.
+// Servers ask each other in a database that they choose themselves, so tables are named in full.
 const LOCAL_TABLES = /\bpost_view_(?:rows|names|days|post_totals|site_days|bases|copied)\b/g
 
 /** See `Cluster.from`. */

@@ -1,9 +1,9 @@
 /** What a database on ClickHouse hands over to one on another number of shards. */
 
-import type { Day } from '../calendar.ts'
 import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
+import type { Day } from '../days.ts'
 import { DETAILS, eachDetail } from '../figures.ts'
-import { KEPT, type KeptName, type KeptRow } from '../row.ts'
+import { KEPT, type KeptName, type KeptRow } from '../kept.ts'
 import { rawFrom } from './adopt-settings.ts'
 import type { Row } from './connection.ts'
 import { FIGURES, hostsOf, SAYS, siteHostsOf } from './count.ts'
@@ -58,7 +58,7 @@ async function* rows({ cluster }: Engine): AsyncGenerator<CopiedRow[]> {
   }
 }
 
-/** More digits than a JavaScript number has come as text. */
+/** Numbers of more digits than a JavaScript number has are read as text. */
 function selected(name: KeptName): string {
   const { column, type } = KEPT[name]
   return `${type === 'digits' ? `toString(r.${column})` : `r.${column}`} AS kept_${column}`
@@ -85,7 +85,7 @@ function toCopied(row: Row): CopiedRow {
     visitor: String(row['digits']),
   }
   return {
-    // The plain ones, and these, are all.
+    // Together with the plain columns, these are all.
     row: kept as KeptRow,
     id,
     hourTime: Number(row['hour']) * 3_600,
@@ -100,7 +100,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     const days = await shard.all('SELECT DISTINCT day FROM post_view_days ORDER BY day')
     const based = await shard.all('SELECT DISTINCT day FROM post_view_bases')
     const sources = await sourcesOf(engine, shard)
-    // On the first shard a day may have a base of the site alone.
+    // On the first shard a day may have only a base of the site.
     const daysOfHosts = new Set(based.map(row => String(row['day'])))
     const first = await rawFrom(engine)
     for (const day of days.map(row => String(row['day']))) {

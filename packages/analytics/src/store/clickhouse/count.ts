@@ -1,16 +1,17 @@
-/** What is counted, as SQL: from the rows of a day, and what retention has left of them. */
+/** How figures are counted, as SQL: from the rows of a day, and from the bases that stand for removed ones. */
 
-import { KEPT_OF_POST, NOWHERE, REMAINDER } from '../bounds.ts'
-import { Calendar, type Day } from '../calendar.ts'
+import { KEPT_OF_POST, NO_VALUE, REMAINDER } from '../bounds.ts'
+import { Calendar } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { DETAILS, SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
 import { NO_HOUR } from './row.ts'
 import { quoted, SITE } from './sql.ts'
 import type { Engine } from './state.ts'
 
 const HOUR_SECONDS = 3_600
-/** The time that is sent in an event is at most a day ahead of the view's; an AMQP timestamp may be years. */
+/** A time that is sent in an event is at most a day ahead of the view's; an AMQP timestamp may be years ahead. */
 const AHEAD_SECONDS = 86_400
-/** A day counted in another zone is at most that far off. */
+/** A day counted in another zone is at most this far off. */
 const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
 
 /** The columns that count only days whose details are known. */
@@ -24,14 +25,14 @@ export const NOTHING = ['views', ...KNOWN]
   .concat('NULL', 'NULL', 'toDate(0)')
   .join(', ')
 
-/** As SQL: whether a row of figures says anything. */
+/** As SQL: whether a row of figures is not empty. */
 export const SAYS = `(${['views', ...SUMMED_NAMES.filter(name => SUMMED[name].isOfExcluded)].join(' + ')} > 0 OR unknown_until > toDate(0))`
 
 /** Sums of days' figures, under the same names. */
 export const SUMS = `sum(f.views) AS views, ${KNOWN.map(name => `sum(f.${name}) AS ${name}`).join(', ')},
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at, max(f.unknown_until) AS unknown_until`
 
-/** Sums of posts' figures of one day: what is not known of one post is not known of the site. */
+/** Sums of posts' figures of one day: a figure that is unknown of one post is unknown of the site. */
 export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
   ${KNOWN.map(name => `if(is_unknown, 0, sum(f.${name})) AS ${name}`).join(', ')},
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
@@ -53,15 +54,15 @@ export function addsTo(name: SummedName): string {
 /** What a shard is counted from. */
 export interface Sources {
   calendar: Engine['calendar']
-  /** Of days with views whose publisher's clock was ahead, the later partitions that their rows are in. */
+  /** For days with views from a clock that was ahead: the later partitions with their rows. */
   ahead: ReadonlyMap<Day, readonly number[]>
-  /** The last day with rows that lie on it by the clocks of another zone; null without any. */
+  /** The last day with rows that another time zone put there; null without any. */
   otherZonesTo: Day | null
   /** The last day that has a base; null without any. */
   basedTo: Day | null
   /** The last settled day; null without any. */
   closed: Day | null
-  /** What was received before goes into bases, and once `based` is the same, is there; Unix seconds. */
+  /** Rows received before `cutoff` go into bases, and are all there once `based` is the same; Unix seconds. */
   cutoff: number
   based: number
 }
@@ -80,7 +81,7 @@ export function hoursOf({ calendar, ahead, otherZonesTo }: Sources, days: readon
 }
 
 /**
- * Rows of days, one for each view, but for those that a base stands for. `posts`: as SQL, which of them. `columns`: of `r`.
+ * Rows of days, one for each view, except those that a base stands for. `posts`: as SQL, which of them. `columns`: of `r`.
  */
 export function rowsOf(
   sources: Sources,
@@ -120,7 +121,7 @@ export const READER = 'bitXor(visitor, intHash64(slice))'
 /**
  * `SELECT post, day, figures`, counted anew.
  *
- * @param also as SQL: `SELECT post` of posts that get a row of each day even where they have no views of it
+ * @param also as SQL: `SELECT post` of posts that get a row for each day even if they have no views
  */
 export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
   const noSums = eachSummed(() => 'toUInt64(0)')
@@ -170,7 +171,7 @@ export function eachDay(rows: string, days: readonly Day[]): string {
   return `SELECT *, day FROM (${rows}) ARRAY JOIN [${days.map(day => `toDate('${day}')`).join(', ')}] AS day`
 }
 
-/** `SELECT post, day, host, n`: views by where their readers came from. */
+/** `SELECT post, day, host, n`: views by referring host. */
 export function hostsOf(sources: Sources, days: readonly Day[], posts: string): string {
   const rows = rowsOf(
     sources,
@@ -191,7 +192,7 @@ export function siteHostsOf(sources: Sources, days: readonly Day[]): string {
   return `${rows} UNION ALL SELECT day, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
 }
 
-/** `SELECT post, day, hosts, host_views`: as many hosts as are kept, the rest as one. `also`: as of `figuresOf`. */
+/** `SELECT post, day, hosts, host_views`: as many hosts as are kept, the rest as one. `also`: as in `figuresOf`. */
 export function breakdownsOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
   const hosts = `SELECT post, day, host, sum(n) AS views FROM (${hostsOf(sources, days, posts)}) GROUP BY post, day, host`
   const nothing =
@@ -199,14 +200,14 @@ export function breakdownsOf(sources: Sources, days: readonly Day[], posts = 'tr
   return `SELECT post, day, ${keptHosts('groupArray((host, views))', KEPT_OF_POST)} FROM (${hosts}${nothing}) GROUP BY post, day`
 }
 
-/** As SQL: of pairs (host, views) those with most views, nowhere beside them, and the rest as one. */
+/** As SQL: the pairs (host, views) with the most views, the pair without a host, and the rest as one. */
 export function keptHosts(pairs: string, limit: number): string {
   const ofHost = (host: string) => `arraySum(x -> if(x.1 = '${host}', x.2, 0), pairs)`
   const one = (host: string, views: string) => `if(${views} > 0, [('${host}', toUInt64(${views}))], [])`
   const rest = `(arraySum(x -> x.2, arraySlice(sorted, ${limit + 1})) + ${ofHost(REMAINDER)})`
   return `${pairs} AS pairs,
-    arraySort(x -> (-toInt64(x.2), x.1), arrayFilter(x -> x.1 NOT IN ('${NOWHERE}', '${REMAINDER}'), pairs)) AS sorted,
-    arrayConcat(arraySlice(sorted, 1, ${limit}), ${one(NOWHERE, ofHost(NOWHERE))}, ${one(REMAINDER, rest)}) AS kept,
+    arraySort(x -> (-toInt64(x.2), x.1), arrayFilter(x -> x.1 NOT IN ('${NO_VALUE}', '${REMAINDER}'), pairs)) AS sorted,
+    arrayConcat(arraySlice(sorted, 1, ${limit}), ${one(NO_VALUE, ofHost(NO_VALUE))}, ${one(REMAINDER, rest)}) AS kept,
     arrayMap(x -> x.1, kept) AS hosts, arrayMap(x -> toUInt64(x.2), kept) AS host_views`
 }
 

@@ -1,6 +1,6 @@
-/** What of a row follows from the rest of it, as SQL: the servers derive millions of rows again in seconds. */
+/** The derived columns of a row, as SQL: the servers derive millions of rows again in seconds. */
 
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import type { Shard } from './connection.ts'
 import type { DayKey } from './keys.ts'
 import { COLUMNS, countsOf, IS_FORGOTTEN, KEY_NUMBER, RECEIVED, UNEXPLAINED, versionOf } from './row.ts'
@@ -8,10 +8,10 @@ import { quoted, STEP_PARTITIONS, STEP_ROWS } from './sql.ts'
 import { type Engine, EPOCH, type State } from './state.ts'
 
 const HOURS_A_DAY = 24
-/** A query names each of its days. */
+/** A query lists each of its days. */
 const STEP_SECONDS = 60 * 86_400
 
-/** Partitions that are gone through together, with the moments that views in them have. */
+/** Partitions that are processed together, with the first and last time of their views. */
 export interface HourGroup {
   hours: string
   /** Unix seconds. */
@@ -23,7 +23,7 @@ export interface HourGroup {
 /**
  * The partitions of a shard, the earliest first: small ones together, and big ones by their days.
  *
- * @param where as SQL: only those with rows like that
+ * @param where as SQL: only partitions with such rows
  */
 export async function hourGroups(shard: Shard, where = 'true'): Promise<HourGroup[]> {
   const groups = await shard.all(
@@ -53,10 +53,10 @@ export async function hourGroups(shard: Shard, where = 'true'): Promise<HourGrou
   return together.map(group => ({ ...group, hours: `hour IN (${group.hours.join(', ')})` }))
 }
 
-/** As SQL: who read it was told apart by an address that is not kept. */
+/** As SQL: the reader was told apart by an address that is not kept. */
 export const WITHOUT_ADDRESS = 'ip IS NULL AND visitor != 0'
 
-/** The columns that follow, as `visitorOf` and `Calendar.locate` make them; see those for why. */
+/** The derived columns, as `visitorOf` and `Calendar.locate` make them; see those for why. */
 export interface Derived {
   /** As SQL, a `WITH` list that the others build on. */
   given: string
@@ -65,11 +65,11 @@ export interface Derived {
   loggedIn: string
   counts: string
   visitor: string
-  /** Which key of its day the row is hashed under. */
+  /** The number of the day's key under which the row is hashed. */
   key: string
 }
 
-/** Days that the settings could not be applied to stay as they are, and so does a reader whose day has no key any more. */
+/** Days to which the settings could not be applied stay as they are, and so do readers whose day has no key any more. */
 export function derivedOf(
   { calendar, settings }: Engine,
   { settingsSince }: Pick<State, 'settingsSince'>,
@@ -86,7 +86,7 @@ export function derivedOf(
   const list = (texts: readonly string[]) => `[${quoted(texts)}]`
   const keyOf = (day: Day) => keys.get(settingsSince !== null && day < settingsSince ? settingsSince : day)
   const frozen = `day < '${settingsSince}'`
-  // In the zone of before, such a view belonged to a day that is counted anew: it must not fall among the frozen ones.
+  // In the old zone, such a view belonged to a day that is counted again: it must not move to a frozen day.
   const reached = (column: string, first: string, derived: string) =>
     settingsSince === null
       ? derived
@@ -113,7 +113,7 @@ export function derivedOf(
   }
 }
 
-/** `visitorOf`, of which a row keeps half. */
+/** `visitorOf` as SQL; a row keeps half of the hash. */
 function visitorUnder(secret: string, uniqueBy: State['settings']['uniqueBy']): string {
   const group =
     "arrayMap(n -> replaceRegexpOne(lower(hex(substring(IPv6StringToNumOrDefault(assumeNotNull(ip)), 2 * n + 1, 2))), '^0{1,3}', ''), [0, 1, 2, 3])"
@@ -125,7 +125,7 @@ function visitorUnder(secret: string, uniqueBy: State['settings']['uniqueBy']): 
   return `reinterpretAsUInt64(substring(SHA256(concat(${secret}, ${reader})), 1, 8))`
 }
 
-/** What becomes of columns, as SQL by column; the others stay. */
+/** New values of columns, as SQL by column; the others stay. */
 type Changed = Partial<
   Record<
     | 'version'
@@ -142,7 +142,7 @@ type Changed = Partial<
   >
 >
 
-/** As SQL: inserts versions of rows in which columns are others. `from`: a source of rows, each once. */
+/** As SQL: inserts new versions of rows with changed columns. `from`: a source with each row once. */
 export function insertChanged(from: string, changed: Changed, given = ''): string {
   const columns = COLUMNS.split(', ').map(column => {
     const other = (changed as Record<string, string>)[column]
@@ -153,7 +153,7 @@ export function insertChanged(from: string, changed: Changed, given = ''): strin
     SELECT ${columns.join(', ')} FROM (${from}) AS r`
 }
 
-/** How many views of the group `where` tells. */
+/** How many views of the group match `where`. */
 export async function viewsIn(shard: Shard, { hours }: HourGroup, where: string): Promise<number> {
   const [row] = await shard.all(
     `SELECT count() AS views FROM (SELECT * FROM post_view_rows FINAL WHERE ${hours} AND ${where})`,
@@ -161,7 +161,7 @@ export async function viewsIn(shard: Shard, { hours }: HourGroup, where: string)
   return Number(row!['views'])
 }
 
-/** Derives the rows again that `where` tells, as of an epoch. Returns how many there were. */
+/** Derives the rows that match `where` again, under the epoch of `state`. Returns how many there were. */
 export async function deriveAgain(
   engine: Engine,
   shard: Shard,
@@ -180,8 +180,8 @@ export async function deriveAgain(
 }
 
 /**
- * Hashes the readers of a day under its new key. A row that has lost its address goes with others of its reader; a reader of
- * whom no address is left stays as it is, and counts once more on coming back.
+ * Hashes the readers of a day under its new key. A row that has lost its address gets the hash of other rows of its reader.
+ * A reader without any address left keeps the old hash, and counts once more when coming back.
  */
 export async function hashAgain(
   { settings }: Engine,

@@ -1,12 +1,12 @@
-/** What the errors of a server and of the way to it mean to the store. */
+/** Maps the errors of a server, and of the connection to it, to errors of the store. */
 
 import { ClickHouseError } from '@clickhouse/client'
 import { RowRejected, StoreBroken, StoreRefused, StoreUnavailable } from '../failures.ts'
 import { stepOf } from '../step.ts'
 
 /**
- * https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp: what is the fault of a value. All else
- * (away, read-only, too many parts, out of memory or disk, unknown to us) may pass or be mended.
+ * https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp: errors caused by a value. All others (away,
+ * read-only, too many parts, out of memory or disk, unknown to us) may pass or be repaired.
  */
 const VALUE_REFUSED = new Set([
   6, // CANNOT_PARSE_TEXT
@@ -29,7 +29,7 @@ export const UNKNOWN_TABLE = 60
 
 const UNKNOWN_DATABASE = 81
 
-/** The same list: what stays as it is until somebody mends it. */
+/** From the same list: errors that stay until somebody repairs the cause. */
 const BROKEN = new Set([
   8, // THERE_IS_NO_COLUMN
   10, // NOT_FOUND_COLUMN_IN_BLOCK
@@ -57,7 +57,7 @@ const BROKEN = new Set([
   701, // CLUSTER_DOESNT_EXIST
 ])
 
-/** The server has said so itself: it has done nothing, or no more than a part of what it was asked. */
+/** The server itself has answered with an error: it has done nothing, or only a part of what it was asked. */
 export class ServerError extends StoreUnavailable {
   readonly code: number
 
@@ -67,7 +67,7 @@ export class ServerError extends StoreUnavailable {
   }
 }
 
-/** The same, of what no retry cures. */
+/** The same, for errors that no retry cures. */
 export class ServerBroken extends StoreBroken {
   readonly code: number
 
@@ -92,9 +92,9 @@ export interface Asked {
 }
 
 /**
- * The error of the store that an error of the client is. The server's messages quote values and statements, those of
- * the client addresses, so nothing is kept but the code and what the statement does. Only an insert of views can be refused for a value: anything else
- * that looks like it is a fault of ours, for which no view may become a dead letter.
+ * Maps an error of the client to one of the store. The server's messages quote values and statements, the client's quote addresses,
+ * so only the code and the kind of statement are kept. Only an insert of views can be refused for a value: anywhere else such an
+ * error is a fault of ours, for which no view may become a dead letter.
  */
 export function storeError(error: unknown, { server, database, sql, ofViews = false }: Asked): Error {
   if (error instanceof StoreUnavailable || error instanceof StoreRefused) return error

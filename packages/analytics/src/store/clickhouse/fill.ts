@@ -1,8 +1,8 @@
-/** Fills a database that counts no views of its own yet with those of another; any number of times. */
+/** Fills a database that has no views of its own from another one; it may run any number of times. */
 
 import { differingSettings } from '../agreement.ts'
-import { type Day, daysBetween } from '../calendar.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
+import { type Day, daysBetween } from '../days.ts'
 import { RowRejected, StoreRefused } from '../failures.ts'
 import { DETAILS } from '../figures.ts'
 import { ownHostsText, recordedOwnHosts } from '../own-hosts.ts'
@@ -27,7 +27,7 @@ const COLUMNS_OF_FIGURES = `kind, post_uuid, day, host, views, is_detailed, ${DE
 /**
  * Consumers of the source may run. What they add while it is copied is copied by the next run.
  *
- * @throws {StoreRefused} when the database counts views of its own: figures of the source would be taken for theirs
+ * @throws {StoreRefused} when the database counts views of its own: they would be mixed with those of the source
  */
 export function fill(engine: Engine, source: CopySource, progress: Progress): Promise<Filled> {
   return exclusively(engine, async () => {
@@ -63,16 +63,16 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
       progress,
     )
     for (const shard of shards) await shard.onEach('DROP TABLE post_view_copied SYNC')
-    // A consumer that has begun too early may have been taken for the source.
+    // If a consumer began too early, its views may have been taken for copied ones.
     await refuseOwnViews(shards)
     return { rows, differing }
   })
 }
 
-/** As a name in `post_view_agreed`: what is here was copied. */
+/** As a name in `post_view_agreed`: the data here were copied. */
 const FILLED = 'filled'
 
-/** A copied row was committed when it was received, to the millisecond. Of pruned rows there are bases alone. */
+/** A copied row has equal times of commit and receipt, to the millisecond. Pruned rows have left only bases. */
 async function refuseOwnViews(shards: readonly Shard[]): Promise<void> {
   for (const shard of shards) {
     const own = await shard.all(
@@ -81,7 +81,7 @@ async function refuseOwnViews(shards: readonly Shard[]): Promise<void> {
     )
     if (own.length > 0)
       throw new StoreRefused(
-        'the database has views of its own: only one that no consumer has written to can be filled',
+        'the database already has views of its own: copy into one that no consumer has written to',
       )
   }
 }
@@ -95,10 +95,10 @@ async function agreeWith(
   const differing = differingSettings(settings, engine)
   if (differing !== null) {
     throw new StoreRefused(
-      `the source counts otherwise: ${differing}. With the settings of the source run \`postviews rebuild --adopt-settings\` on the new database, which takes no time while it is empty, and copy with them`,
+      `the source counts by other settings: ${differing}. Set those of the source, run \`postviews rebuild --adopt-settings\` on the new database, which takes no time while it is empty, then copy again`,
     )
   }
-  // As that left rows behind, they lie on days of another zone.
+  // Days before `settingsSince` kept their settings, so their rows may lie on days of another zone.
   if (settingsSince !== null) await raise(cluster, 'zones until', daysBetween('1970-01-01', settingsSince))
   const known = new Set(await recordedLists(cluster))
   for (const list of [...ownHosts].reverse()) {
@@ -114,7 +114,7 @@ async function agreeWith(
   for (const [day, secret] of keys) await agreeOnKey(cluster, day, secret)
 }
 
-/** Returns which of its day's keys it is. */
+/** Returns the number of the key among its day's keys. */
 async function agreeOnKey(cluster: Cluster, day: Day, value: string): Promise<number> {
   const latest = await latestEntry(await cluster.first(), `key ${day}`)
   if (latest?.value === value) return latest.number
@@ -144,7 +144,7 @@ async function fillRows(engine: Engine, source: CopySource, progress: Progress):
   for await (const page of source.rows()) {
     for (const copied of page) {
       const { day, postUuid } = copied.row
-      // Of a closed day the key is gone.
+      // The key of a closed day is gone.
       let number = numbers.get(day)
       if (number === undefined) {
         number = await agreeOnKey(cluster, day, source.keys.get(day) ?? '')

@@ -1,6 +1,6 @@
 /** Erases what identifies a reader from the raw rows. Every number stays: recounts use the derived columns alone. */
 
-import { PERSONAL_COLUMNS } from '../row.ts'
+import { PERSONAL_COLUMNS } from '../kept.ts'
 import type { Forget, Progress } from '../store.ts'
 import { hourGroups, insertChanged } from './derive.ts'
 import { IS_FORGOTTEN, KEY_NUMBER, RECEIVED, versionOf } from './row.ts'
@@ -24,7 +24,7 @@ export async function forget(
   const shards = await cluster.shards()
   let changed = 0
   for (const [index, shard] of shards.entries()) {
-    // Whoever is forgotten may be reading.
+    // The reader may be viewing posts meanwhile.
     for (let round = 0; round < ROUNDS; round++) {
       const groups = await hourGroups(shard, where)
       if (groups.length === 0) break
@@ -34,7 +34,7 @@ export async function forget(
         if (Number(row!['views']) > 0) await shard.run(insertChanged(rows, { ...FORGOTTEN, version }))
         changed += Number(row!['views'])
       }
-      // A row that came meanwhile is a view that nothing stands for yet.
+      // A row that came meanwhile has no forgotten version yet, so it is not deleted.
       await shard.catchUpAll()
       const hours = groups.map(group => group.hours).join(' OR ')
       const replaced = `SELECT hour, post, id FROM post_view_rows WHERE (${hours}) AND ${IS_FORGOTTEN} = 1`

@@ -1,27 +1,27 @@
 /**
- * The keys that hash the readers of a day: `post_view_agreed` has them under `key DAY`. Random, one a day; an empty value
- * says that the day was closed, and its key destroyed. Opened again it has another.
+ * The keys that hash the readers of a day, in `post_view_agreed` under `key DAY`. Each day has a random key of its own. An
+ * empty value means that the day was closed and its key destroyed; a day that is opened again gets another key.
  */
 
 import { hash, randomBytes } from 'node:crypto'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { agree, forgetClaims, latestEntries, latestEntry } from './agreed.ts'
 import type { Cluster } from './connection.ts'
 
-/** The key of a day, and which of its keys that is. */
+/** A key of a day, and its number among the day's keys. */
 export interface DayKey {
   number: number
   secret: string
 }
 
-/** In `post_view_agreed`: the secret of an adoption of settings, at twice its epoch, and that it is destroyed, one above. */
+/** In `post_view_agreed`: the secret for adopting settings, at twice their epoch; one number above, that it is destroyed. */
 const PASSING = 'secret of settings'
 
-/** Before the secret of a day that is being opened again: some of its rows are still hashed under the key of before. */
+/** Prefix of the secret of a day that is being opened again: some of its rows are still hashed under the old key. */
 const OPENING = 'opening '
 
 /**
- * The day's key, made at its first asking.
+ * The day's key, made when it is first asked for.
  *
  * @param hashAgain hashes the readers of a closed day under its new key; may run twice
  */
@@ -39,7 +39,7 @@ export async function dayKey(
     } else if (latest.value === '') {
       await agree(cluster, name, { number: latest.number + 1, value: OPENING + newSecret() })
     } else if (latest.value.startsWith(OPENING)) {
-      // Who began it may have died.
+      // The process that began to open it may have died.
       const secret = latest.value.slice(OPENING.length)
       const number = latest.number + 1
       await hashAgain({ number, secret })
@@ -51,16 +51,16 @@ export async function dayKey(
 }
 
 /**
- * What the readers of a closed day are hashed under again while other settings are applied: the same whoever goes on with that,
- * so that a reader whose rows are gone through in two runs stays one.
+ * The secret under which the readers of a closed day are hashed again while other settings are applied. Every process that goes
+ * on with this gets the same one, so that a reader whose rows are processed in two runs stays one.
  */
 export async function passingSecret(cluster: Cluster, epoch: number, day: Day): Promise<string> {
   const secret = await agree(cluster, PASSING, { number: 2 * epoch, value: newSecret() })
-  // Destroyed already: what comes so late is told apart from nothing else.
+  // Destroyed already: readers of rows that come this late cannot be matched with any others.
   return secret === '' ? newSecret() : hash('sha256', secret + day)
 }
 
-/** Nobody can tell from then on whose address a row had. */
+/** From then on nobody can find out whose address a row had. */
 export async function destroyPassingSecret(cluster: Cluster, epoch: number): Promise<void> {
   const latest = await latestEntry(await cluster.first(), PASSING)
   if (latest === null || latest.number > 2 * epoch) return
@@ -83,7 +83,7 @@ export async function closedDays(cluster: Cluster): Promise<Set<Day>> {
   return new Set([...entries].filter(([, { value }]) => value === '').map(([day]) => day))
 }
 
-/** Destroys the keys of the days, and what somebody who died has left of others. */
+/** Destroys the keys of the days, and replaced keys that a process which died has left behind. */
 export async function closeDays(cluster: Cluster, keys: ReadonlyMap<Day, DayKey>): Promise<void> {
   for (const [day, { number }] of keys) await agree(cluster, `key ${day}`, { number: number + 1, value: '' })
   await destroyReplaced(cluster)
@@ -94,14 +94,14 @@ async function destroyReplaced(cluster: Cluster): Promise<void> {
   for (const prefix of ['key ', PASSING]) await forgetClaims(first, prefix)
   const left = await first.all(`SELECT DISTINCT name, number FROM post_view_agreed WHERE ${REPLACED}`)
   if (left.length === 0) return
-  // By name: a replicated table takes no subquery here.
+  // Listed one by one, because a replicated table takes no subquery here.
   const entries = left.map(row => `('${row['name']}', ${row['number']})`)
   await first.run(
     `ALTER TABLE post_view_agreed UPDATE value = '' WHERE (name, number) IN (${entries.join(', ')}) SETTINGS mutations_sync = 2`,
   )
 }
 
-/** As SQL: secrets that do not hold any more. */
+/** As SQL: secrets that are no longer valid. */
 const REPLACED = `(startsWith(name, 'key ') OR name = '${PASSING}') AND value != ''
   AND (name, number) NOT IN (SELECT name, max(number) FROM post_view_agreed GROUP BY name)`
 

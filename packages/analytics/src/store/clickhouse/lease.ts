@@ -1,4 +1,4 @@
-/** What one may do at a time, beside consumers: entries of `post_view_agreed` say who is at it, and until when. */
+/** A lease for work of one process at a time, beside consumers: `post_view_agreed` has its holder and its end. */
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,10 +9,10 @@ import type { Engine } from './state.ts'
 
 export const LEASE = 'lease'
 export const LEASE_SECONDS = 120
-/** A lease that runs longer is of a clock that was wrong, and holds nobody up. */
+/** A lease that runs longer comes from a wrong clock, and is ignored. */
 const CLOCKS_DIFFER_SECONDS = 2 * 3_600
 const RENEW_MS = (LEASE_SECONDS / 4) * 1_000
-/** Longer than a lease of somebody who died. */
+/** Longer than the lease of a process that died. */
 const PATIENCE_MS = 150_000
 const PAUSE_MS = 1_000
 
@@ -23,7 +23,7 @@ interface Held {
 }
 
 /**
- * Null when another is at it. Whoever dies at it is waited for until the lease runs out.
+ * Runs the work under the lease; null while another has it, also one that died, until it runs out.
  *
  * @param now Unix seconds
  */
@@ -38,7 +38,7 @@ export async function underLease<T>(
     takeLease(cluster, holder, now + Math.floor((performance.now() - started) / 1_000), forSeconds)
   if (!(await take(LEASE_SECONDS))) return null
   let renewing: Promise<unknown> = Promise.resolve()
-  // Where a renewal fails there are three more before the lease runs out.
+  // If a renewal fails, three more follow before the lease runs out.
   const renewal = setInterval(() => {
     renewing = take(LEASE_SECONDS).catch(() => {})
   }, RENEW_MS)
@@ -47,12 +47,12 @@ export async function underLease<T>(
   } finally {
     clearInterval(renewal)
     await renewing
-    // Where this fails, what went wrong before is what tells, and the lease runs out.
+    // If this fails, an earlier error matters more, and the lease runs out by itself.
     await take(0).catch(() => {})
   }
 }
 
-/** Waits for its turn. */
+/** Waits for the lease, then runs the work under it. */
 export async function exclusively<T>({ cluster }: Engine, work: () => Promise<T>): Promise<T> {
   const giveUpAt = performance.now() + PATIENCE_MS
   for (;;) {

@@ -1,15 +1,15 @@
 /**
- * From the tables of version 1, which added up what each batch brought, to rows and what is counted from them. There, the
- * first delivery of an id that was committed was the view, and counted once its batch had figures. Rows that were pruned are
- * in the figures alone: what those say beyond the rows that are left becomes a base.
+ * Migrates the tables of version 1, which added up what each batch brought, to rows and figures counted from them. In version
+ * 1 the first committed delivery of an id was the view, and counted once its batch had figures. Pruned rows are only in the
+ * figures: what these have beyond the rows that are left becomes a base.
  *
- * It reads the old tables and writes the new ones, and every step may run twice. The old tables go when all of it is done and
- * every number is what it was.
+ * It reads the old tables and writes the new ones, and every step may run twice. The old tables are dropped once all of it is
+ * done and no number has changed.
  */
 
 import { changesFrom } from '../agreement.ts'
-import { type Day, daysBetween } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
+import { type Day, daysBetween } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
 import type { Progress } from '../store.ts'
@@ -21,13 +21,13 @@ import { quoted } from './sql.ts'
 import { type Engine, recordState } from './state.ts'
 
 const TABLES = ['deliveries', 'visitors', 'figures', 'rolled_up', 'settings', 'day_keys', 'leases', 'reach']
-/** Those that were made for people, and whose names are taken again. */
+/** Views that were made for people; their names are used again. */
 const VIEWS = [
   ...['post_views', 'post_view_aggregates', 'post_view_totals', 'post_view_referrers'],
   ...['site_view_aggregates', 'site_view_referrers', 'site_view_minutes'],
 ]
 
-/** Its figures that count; see version 1. */
+/** The valid figures of version 1; see there. */
 const SUMS = 'post_view_sums'
 
 export async function dropViewsOf1(shards: readonly Shard[]): Promise<void> {
@@ -61,7 +61,7 @@ async function drop(
 /**
  * Fills the new tables. Consumers of either version must not run.
  *
- * @throws {StoreRefused} on another number of shards; when a number would not be what it was: nothing was removed
+ * @throws {StoreRefused} on another number of shards; when a number would change: nothing was removed
  */
 export async function carryOver(engine: Engine, progress: Progress): Promise<void> {
   const { cluster } = engine
@@ -77,15 +77,15 @@ export async function carryOver(engine: Engine, progress: Progress): Promise<voi
   const differing = await carryFigures(engine, carried, progress)
   if (differing === 0) return
   throw new StoreRefused(
-    `the numbers of ${differing} days of posts do not follow from the views that are kept: let the release before put them right (\`postviews rebuild\`), then migrate again; its tables are as they were`,
+    `the numbers of ${differing} days of posts do not match the kept views: correct them with the previous release (\`postviews rebuild\`), then migrate again; its tables are unchanged`,
   )
 }
 
-/** What version 1 has recorded of itself. */
+/** What version 1 has recorded. */
 interface Old {
-  /** The first day whose rows are complete; as late as can be where none was pruned. */
+  /** The first day whose rows are complete; 1970-01-01 if none was pruned. */
   rawFrom: Day
-  /** What is here was received since, and counts as rows; Unix seconds. */
+  /** All that is here was received since, and counts as rows; Unix seconds. */
   cutoff: number
   /** The agreements, the earliest first. */
   agreements: Row[]
@@ -100,10 +100,10 @@ async function readOld(cluster: Cluster): Promise<Old> {
   )
   const latest = agreements.at(-1)
   if (latest === undefined)
-    throw new StoreRefused('the database has no settings: let the release before migrate it first')
+    throw new StoreRefused('the database has no settings: migrate it with the previous release first')
   if (Number(latest['shards']) !== others.length + 1)
     throw new StoreRefused(
-      `the database is on ${latest['shards']} shards, this process knows ${others.length + 1}`,
+      `the database has ${latest['shards']} shards, but this process knows ${others.length + 1}`,
     )
   const [reach] = await first!.all(
     `SELECT maxOrNull(day) AS raw_from, toUnixTimestamp(now()) AS now FROM post_view_reach WHERE name = 'raw_from'`,
@@ -157,15 +157,15 @@ async function carryAgreed({ cluster }: Engine, { agreements, keys }: Old): Prom
   const days = await cluster.all(
     `SELECT DISTINCT day FROM ${fromAll(cluster, `SELECT DISTINCT day FROM post_view_deliveries WHERE day < '${open!['day']}'`)} AS d`,
   )
-  // Closed: a row of it is hashed under a key that is gone.
+  // Such a day is closed: its rows are hashed under a key that is gone.
   for (const day of days.map(row => String(row['day'])).filter(day => !keys.has(day)))
     await agree(cluster, `key ${day}`, { number: KEY, value: '' })
 }
 
-/** The number of a day's key that version 1 has made: it knew no others. */
+/** The number of a day's key made by version 1, which had only one for each day. */
 const KEY = 1
 
-/** As SQL: the batches that count, of those that a table has rows of. Of all there ever were there may be too many. */
+/** As SQL: the counted batches among those that a table has rows of. A list of all batches ever may be too long. */
 async function countedBatches(cluster: Cluster, table: string, where: string): Promise<string> {
   const [range] = await cluster.all(
     `SELECT UUIDNumToString(min(n)) AS low, UUIDNumToString(max(n)) AS high
@@ -175,11 +175,11 @@ async function countedBatches(cluster: Cluster, table: string, where: string): P
   return `(SELECT batch FROM ${fromAll(cluster, `SELECT batch FROM ${SUMS} WHERE kind = 'batch' AND ${between}`)} AS done)`
 }
 
-/** As SQL: nothing of its reader is left, and something was there. */
+/** As SQL: nothing of the reader is left, and there was something. */
 const IS_FORGOTTEN = `user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL
   AND (toUInt128(visitor) != 0 OR logged_in = 1 OR referer_host != '')`
 
-/** Whose time its publisher has sent nobody can tell any more: most have, and a row's hour is that of its view. */
+/** Whether the publisher sent a view's time is no longer known. Most did, so a row's hour is that of its view. */
 async function carryRows(cluster: Cluster, { agreements }: Old, progress: Progress): Promise<void> {
   const shards = await cluster.shards()
   const days = await cluster.all(
@@ -210,7 +210,7 @@ async function carryRows(cluster: Cluster, { agreements }: Old, progress: Progre
   }
 }
 
-/** As SQL: who is known to have read on days that are still open. */
+/** As SQL: the known readers of days that are still open. */
 async function readersOf(cluster: Cluster, { epoch, keys }: Old, where: string): Promise<string> {
   const open = `${where} AND epoch = ${epoch} AND day IN (${quoted(['1970-01-01', ...keys.keys()])})`
   return `SELECT post_uuid, day, bitXor(reinterpretAsUInt64(unhex(substring(hex(visitor), 1, 16))), intHash64(slice)) AS reader

@@ -2,7 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises'
 import { StoreRefused } from '../failures.ts'
-import { refuseNewer, refuseOlder } from '../migrate.ts'
+import { refuseNewer, refuseOlder } from '../sql/migrate.ts'
 import type { Progress } from '../store.ts'
 import { latestEntry, tellAll } from './agreed.ts'
 import { type Cluster, overAll, type Shard } from './connection.ts'
@@ -22,12 +22,12 @@ const CREATE_MIGRATIONS = `
   ORDER BY version
   SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`
 
-/** A merge writes anew what an insert had brought to the disk, so it brings it there as well. */
+/** A merge rewrites rows that an insert had synced to the disk, so it syncs them as well. */
 const SYNCED = `fsync_after_insert = 1, fsync_part_directory = 1,
   min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1,
   non_replicated_deduplication_window = 0, replicated_deduplication_window = 0`
 
-/** In Keeper, of all shards. */
+/** In Keeper, for all shards. */
 const CREATE_CLAIMS = (database: string) => `
   CREATE TABLE IF NOT EXISTS post_view_claims (key String, value String)
   ENGINE = KeeperMap('/postviews/${database}/claims')
@@ -54,7 +54,7 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   if (version === 1) await dropViewsOf1(shards)
   for (const { version: next, statements } of migrations) {
     if (next <= version) continue
-    // All shards before the next statement: a view reads from the tables of all.
+    // All shards run a statement before the next one: a view reads from the tables of all.
     for (const [index, statement] of statements.entries()) {
       progress('tables', index, statements.length)
       await Promise.all(shards.map(shard => shard.onEach(statement)))
@@ -76,7 +76,7 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   await tellAll(cluster)
 }
 
-/** @throws {StoreRefused} unless the database is of just this program's version */
+/** @throws {StoreRefused} unless the database has exactly this program's version */
 export async function checkVersion(cluster: Cluster): Promise<void> {
   const latest = (await readMigrations(cluster)).at(-1)!.version
   const version = await versionOf(await cluster.first())
@@ -87,7 +87,7 @@ export async function checkVersion(cluster: Cluster): Promise<void> {
   for (const shard of await cluster.shards()) await assertReplicated(shard)
 }
 
-/** @throws {StoreRefused} where there are tables, and they are not replicated as the cluster says */
+/** @throws {StoreRefused} if there are tables, and they are not replicated as the cluster says */
 async function assertReplicated(server: Shard): Promise<void> {
   const [rows] = await server.all(
     `SELECT startsWith(engine, 'Replicated') AS is_replicated FROM system.tables
@@ -96,8 +96,8 @@ async function assertReplicated(server: Shard): Promise<void> {
   if (rows === undefined || (Number(rows['is_replicated']) === 1) === server.isReplicated) return
   throw new StoreRefused(
     server.isReplicated
-      ? `shard ${server.number} has replicas, and the tables there are on one of them alone: \`postviews copy\` fills a new database, whose tables are replicated`
-      : `the tables on shard ${server.number} are replicated, and the cluster of the URL has one host for it: name the cluster that has all of them`,
+      ? `shard ${server.number} has replicas, but its tables are not replicated: use \`postviews copy\` to fill a new database, whose tables are`
+      : `the tables on shard ${server.number} are replicated, but the cluster in the URL has only one host for it: name the cluster that has all of them`,
   )
 }
 
@@ -131,7 +131,7 @@ function filledIn(migration: string, address: Parameters<typeof overAll>[1]): st
     .replace(/\{\{all: (.*?)\}\}/gs, (_, select: string) => overAll(select, address))
 }
 
-/** What a new database on one server has. */
+/** The tables of a new database on one server. */
 export async function tablesText(): Promise<string> {
   const names = (await readdir(MIGRATIONS)).filter(name => name.endsWith('.sql')).sort()
   const texts = await Promise.all(names.map(name => readFile(new URL(name, MIGRATIONS), 'utf8')))

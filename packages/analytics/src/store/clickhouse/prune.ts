@@ -1,8 +1,8 @@
-/** Retention: raw rows and day keys go when their time is over; the figures stay for ever, and days that are over are settled. */
+/** Retention: removes old raw rows and day keys, and settles days that are over. The figures stay for ever. */
 
-import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NOWHERE, REMAINDER } from '../bounds.ts'
-import { addDays, type Day, daysBetween } from '../calendar.ts'
+import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NO_VALUE, REMAINDER } from '../bounds.ts'
 import { assertClocksAgree } from '../clocks.ts'
+import { addDays, type Day, daysBetween } from '../days.ts'
 import { DETAILS } from '../figures.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
@@ -22,7 +22,7 @@ import { checkedState, type Engine } from './state.ts'
 const DAY_SECONDS = 86_400
 const HOUR_SECONDS = 3_600
 const MINUTES_KEPT_SECONDS = 2 * HOUR_SECONDS
-/** Days whose breakdowns somebody who died may have left behind their figures. */
+/** Days whose breakdowns may be older than their figures, because a process died in between. */
 const LOOKED_AT_AGAIN = 3
 
 export async function prune(
@@ -49,7 +49,7 @@ export async function prune(
   return pruned ?? { ran: false, rows: 0, days: 0 }
 }
 
-/** Breaks the days down that are over for good, first of all; from then on whoever counts on them does. */
+/** First, breaks down the days that are over for good. From then on, rollers break down such a day when they count it. */
 async function settle(engine: Engine, { now }: PruneOptions, progress: Progress): Promise<void> {
   const shards = await engine.cluster.shards()
   const rollings = await Promise.all(shards.map(shard => rollingOf(engine, shard)))
@@ -70,7 +70,7 @@ async function settle(engine: Engine, { now }: PruneOptions, progress: Progress)
   await breakDownAll()
   if (before === null || last > before) {
     await raise(engine.cluster, 'closed', Math.max(0, daysBetween('1970-01-01', last)))
-    // What others have counted meanwhile, who did not know of it.
+    // Again, for days that others counted meanwhile without knowing that they are settled.
     await breakDownAll()
   }
   await siteBreakdowns(engine)
@@ -105,7 +105,7 @@ async function pruneRows(
 ): Promise<number> {
   if (rawRetentionDays === 0) return 0
   const { cluster } = engine
-  // A row is also how its id is remembered: at least a day longer than a view that comes again is accepted.
+  // A row also keeps the id of its view known: at least a day longer than a redelivery is accepted.
   const cutoff = now - Math.max(rawRetentionDays * DAY_SECONDS, maxAgeSeconds + DAY_SECONDS)
   const shards = await cluster.shards()
   const isOld = `received_at < toDateTime(${cutoff}, 'UTC')`
@@ -119,14 +119,14 @@ async function pruneRows(
     }),
   )
   if (daysOf.flat().length === 0) return 0
-  // From here on no row is taken for one received before.
+  // From here on, no new row gets an earlier time of receipt.
   await raise(cluster, 'cutoff', cutoff)
   const open = await dayKeys(cluster)
   const total = daysOf.flat().length
   let [done, rows] = [0, 0]
   for (const [index, shard] of shards.entries()) {
     for (const day of daysOf[index]!) {
-      // Of the days with bases, so that it is joined from now on.
+      // As if every day had a base, so that it is joined from now on.
       const rolling = { ...(await rollingOf(engine, shard)), basedTo: '9999-12-31' }
       await shard.run(baseOf(rolling, day, cutoff, open.has(day)))
       const [first] = await (await cluster.first()).all(
@@ -145,8 +145,8 @@ async function pruneRows(
 }
 
 /**
- * As SQL: what stands for the rows of a day received before the cutoff, with what stood for some of them before. Of a closed day no
- * reader is kept: there, nobody who is counted from rows is counted twice.
+ * As SQL: the bases for the rows of a day received before the cutoff, including the bases that there were. A closed day keeps no
+ * readers: its unique views leave out readers who are still counted from rows.
  */
 function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): string {
   const goes = `r.received_at < toDateTime(${cutoff}, 'UTC')`
@@ -182,7 +182,7 @@ function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): st
     )`
 }
 
-/** The same of the site's hosts: those alone that the settled day keeps. */
+/** The same for the site's hosts: only those that the settled day keeps. */
 function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: readonly string[] | null): string {
   const rows = rowsOf(
     rolling,
@@ -193,7 +193,7 @@ function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: readonly s
   )
   const base = `SELECT host, n, false FROM (${basesOf([day], `post = '${SITE}'`)}) ARRAY JOIN hosts AS host, host_views AS n`
   const keptHost =
-    kept === null ? 'host' : `if(host IN (${quoted([...kept, NOWHERE])}), host, '${REMAINDER}')`
+    kept === null ? 'host' : `if(host IN (${quoted([...kept, NO_VALUE])}), host, '${REMAINDER}')`
   return `INSERT INTO post_view_bases (${OF_BASE})
     SELECT '${day}', '${SITE}', ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], hosts, host_views
     FROM (
@@ -213,7 +213,7 @@ async function dropPart(shard: Shard, part: string): Promise<void> {
   }
 }
 
-/** Removes rows that a base stands for, and with each whatever came again of it. Returns how many views they were. */
+/** Removes rows that a base stands for, with all their redeliveries. Returns how many views they were. */
 async function removeRows(shard: Shard, cutoff: number, isOld: string): Promise<number> {
   const last = Math.floor((cutoff + DAY_SECONDS) / HOUR_SECONDS)
   const hours = await shard.all(
@@ -230,10 +230,10 @@ async function removeRows(shard: Shard, cutoff: number, isOld: string): Promise<
     const old = Number(row!['old'])
     if (old === 0) continue
     if (old === Number(row!['views'])) {
-      // By part: what is committed meanwhile stays. A part that was merged meanwhile goes with the next run.
+      // By part, so that rows committed meanwhile stay. A part that was merged meanwhile goes with the next run.
       for (const part of parts as string[]) await dropPart(shard, part)
     } else {
-      // Each replica looks for itself which these are.
+      // Each replica selects the rows by itself, so all must have caught up.
       await shard.catchUpAll()
       await shard.run(
         `ALTER TABLE post_view_rows DELETE IN PARTITION ${hour}

@@ -1,8 +1,10 @@
-/** The internal API's reads: rows of figures, each as old as the shard was last counted. */
+/** The internal API's reads: figures, each as of the last roll of its shard. */
 
 import type { Figures } from '@postviews/client/src/figures.ts'
 import { REMAINDER } from '../bounds.ts'
-import { addDays, type Calendar, type Day, latest } from '../calendar.ts'
+import type { Calendar } from '../calendar.ts'
+import { addDays, type Day, latest } from '../days.ts'
+import { StoreRefused } from '../failures.ts'
 import { toFigures } from '../figures.ts'
 import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
@@ -30,7 +32,7 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       return (await Promise.all(shards.map(shard => shard.all(sql)))).flat()
     })
 
-  /** What is asked of posts goes to their shards, one question of a kind at a time on each. */
+  /** Questions about posts go to their shards, one question of a kind at a time on each. */
   const kinds = new Map<string, Together<Row[]>[]>()
   async function ofPosts(
     posts: readonly string[],
@@ -99,7 +101,7 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
   }
 
   let asOf: { askedMs: number; ageMs: Promise<number> } | undefined
-  /** How long ago the moment was up to which all is counted. */
+  /** The time since the moment up to which everything is counted. */
   async function age(): Promise<number> {
     const shards = await cluster.shards()
     const moments = await Promise.all(shards.map(countedUntil))
@@ -166,23 +168,30 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
-    async referrers(post, first, last, limit, offset = 0) {
+    async referrers(post, first, last, limit, offset) {
+      const [{ values, other }, [holds]] = await Promise.all([
+        this.breakdown('referrer', post, first, last, limit, offset),
+        recordedLists(cluster),
+      ])
+      const own = recordedOwnHosts(holds!)
+      return { referrers: values.map(({ value, views }) => referrerOf(own, value, views)), other }
+    },
+
+    breakdown(name, post, first, last, limit, offset = 0) {
+      if (name !== 'referrer') throw new StoreRefused(`ClickHouse has no breakdown by ${name}`)
       return cluster.during(async () => {
         const shards = await cluster.shards()
-        const [views, [holds]] = await Promise.all([
+        const views =
           post === null
-            ? siteHosts(calendar, shards, first, last)
-            : postHosts(calendar, shards[shardOf(post, shards.length)]!, postKey(post), first, last),
-          recordedLists(cluster),
-        ])
+            ? await siteHosts(calendar, shards, first, last)
+            : await postHosts(calendar, shards[shardOf(post, shards.length)]!, postKey(post), first, last)
         const named = [...views].filter(([host, count]) => host !== REMAINDER && count > 0)
         named.sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
         const page = named.slice(offset, offset + limit)
         const sum = (hosts: Iterable<[string, number]>) =>
           [...hosts].reduce((all, [, count]) => all + count, 0)
-        const own = recordedOwnHosts(holds!)
         return {
-          referrers: page.map(([host, count]) => referrerOf(own, host, count)),
+          values: page.map(([value, count]) => ({ value, views: count })),
           other: { views: sum(views) - sum(page) },
         }
       })
@@ -232,7 +241,7 @@ async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>
 
 type HostViews = Map<string, number>
 
-/** Days that are not broken down yet are, from their rows: two or three, where retention runs. */
+/** Days that are not broken down yet are counted from their rows: two or three, where retention runs. */
 async function postHosts(
   calendar: Calendar,
   shard: Shard,
@@ -254,7 +263,7 @@ async function postHosts(
   return viewsByHost(await shard.all(`SELECT host, sum(n) AS views FROM (${kept}${counted}) GROUP BY host`))
 }
 
-/** A day whose shards have settled it is open until all of them are broken down together. */
+/** When every shard has settled a day, the site's hosts are still read from the shards until they are added up for all of them. */
 async function siteHosts(
   calendar: Calendar,
   shards: readonly Shard[],
@@ -295,13 +304,13 @@ function viewsByHost(rows: readonly Row[]): HostViews {
   return views
 }
 
-/** The last day of which the views alone are known. */
+/** The last day of which only the views are known. */
 function unknownUntil(row: Row): Day | null {
   const day = row['unknown_until']
   return day === undefined || day === '1970-01-01' ? null : String(day)
 }
 
-/** What is not known of one is not known of both. */
+/** A figure that is unknown in one row is unknown in the sum. */
 function sumOfDay(a: Row, b: Row): Row {
   const sum = sumOf(a, b)
   return unknownUntil(sum) === null

@@ -1,7 +1,7 @@
-/** A batch: one insert on each shard that has posts of it, all at once. */
+/** Records a batch: one insert on each shard that has posts of it, all at once. */
 
 import { crc32 } from 'node:zlib'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused, StoreUnavailable } from '../failures.ts'
 import { KeyReplaced } from '../key-replaced.ts'
 import type { DerivedRows } from '../rows-of-views.ts'
@@ -13,21 +13,21 @@ import type { Engine } from './state.ts'
 
 const THROWN_BY_THROW_IF = 395
 
-/** What rows were derived under, by the numbers of its entries in `post_view_agreed`. */
+/** The agreement, epoch and keys under which rows were derived, by their numbers in `post_view_agreed`. */
 export interface DerivedUnder {
   agreement: number
   epoch: number
   keyNumbers: ReadonlyMap<Day, number>
 }
 
-/** Which of the shards has a post, from 0. */
+/** The shard of a post, from 0. */
 export function shardOf(post: string, shards: number): number {
   return shards === 1 ? 0 : crc32(post) % shards
 }
 
 /**
- * Resolves once every shard has the rows on its disk. Where one of them fails the others may have theirs: the same batch
- * again is the same rows.
+ * Resolves once every shard has the rows on its disk. If one shard fails, others may have their rows: a retry inserts
+ * the same rows again.
  *
  * @throws {KeyReplaced} the key of a day was destroyed since it was asked for
  * @throws {StoreRefused} the agreement was replaced
@@ -58,7 +58,7 @@ export async function recordRows(
   throw refusal === undefined ? worst(errors) : await whatWasReplaced(cluster, under, refusal)
 }
 
-/** A row that one shard cannot keep is rejected whatever became of the others. */
+/** If one shard refuses a row, that is the error, whatever happened on the others. */
 function worst(errors: readonly unknown[]): unknown {
   return errors.find(error => !(error instanceof StoreUnavailable)) ?? errors[0]
 }

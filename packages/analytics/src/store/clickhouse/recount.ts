@@ -1,8 +1,8 @@
-/** Compares what is counted with a recount of the rows, and puts it right. */
+/** Compares the figures with a recount of the rows, and corrects them. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAsked, refuseNoDays } from '../asked-days.ts'
-import { type Day, latest } from '../calendar.ts'
+import { type Day, latest } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
 import type { Difference, Progress, RebuildOptions, Rebuilt, Verified } from '../store.ts'
 import { adoptSettings, rawFrom } from './adopt-settings.ts'
@@ -35,7 +35,7 @@ import {
 import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
 import { checkedState, type Engine, type State } from './state.ts'
 
-/** Settles only after every shard has: who tries again while one is away must not pile rolls up on the others. */
+/** Settles only after every shard has: retries while one shard is away must not pile up rolls on the others. */
 export async function rollAll(engine: Engine): Promise<boolean> {
   const shards = await engine.cluster.shards()
   const rolls = await Promise.allSettled(shards.map(shard => rollShard(engine, shard)))
@@ -45,8 +45,8 @@ export async function rollAll(engine: Engine): Promise<boolean> {
 }
 
 /**
- * While others record and count, what is compared may be of different moments. So whatever differs is counted and compared
- * once more: what is wrong stays as it is, and what was not counted yet has changed.
+ * While others record and count, the compared data may be of different moments. So every difference is counted and
+ * compared again: a real error stays the same, while rows that were only not counted yet change it.
  */
 export async function verify(
   engine: Engine,
@@ -62,7 +62,7 @@ export async function verify(
   const sources = await allSources(engine)
   const days = await allDays(engine)
   const wrong: Differing[] = []
-  /** The site's day is on every shard: what differs is told once. */
+  /** The site's day is on every shard: a difference is reported once. */
   const told = new Set<string>()
   const tell = (differing: readonly Differing[]) => {
     for (const difference of differing.flatMap(differencesOf)) {
@@ -85,7 +85,7 @@ export async function verify(
   return { days: days.length, rows: rows.rows }
 }
 
-/** What differs, and still does in the same way once everything was counted that came meanwhile. */
+/** The differences that stay the same after everything that came meanwhile was counted. */
 async function certain(
   engine: Engine,
   all: readonly Sources[],
@@ -128,14 +128,14 @@ async function differingOfDays(
   )
 }
 
-/** @param days what differs of the days that totals are sums of */
+/** @param days the differences of the days that the totals add up */
 async function differingTotals({ cluster }: Engine, days: readonly Differing[]): Promise<Differing[]> {
   const parts = days.filter(({ kind }) => kind === 'aggregate')
   const lists = await Promise.all((await cluster.shards()).map(shard => differingIn(shard, TOTALS)))
   return corrected(lists.flat(), parts, sum => part => postOfKey(part.key) === sum.key)
 }
 
-/** Every day that there is something of, oldest first. */
+/** Every day with any data, oldest first. */
 async function allDays({ cluster }: Engine): Promise<Day[]> {
   const days = new Set<Day>()
   const tables = ['post_view_rows', 'post_view_bases', 'post_view_breakdowns']
@@ -153,7 +153,7 @@ async function allDays({ cluster }: Engine): Promise<Day[]> {
   return [...days].sort()
 }
 
-/** As SQL: whether what follows from the rest of a row is other than it says, and what it should be. */
+/** As SQL: whether the derived columns of a row are wrong, and what they should be. */
 function differingColumns(engine: Engine, state: State, keys: ReadonlyMap<Day, DayKey>, group: HourGroup) {
   const { given, day, slice, loggedIn, visitor, counts } = derivedOf(engine, state, keys, group)
   const pairs = { day, slice, logged_in: loggedIn, visitor, counts }
@@ -207,7 +207,7 @@ async function rowsThatDiffer(
   return { found, rows }
 }
 
-/** An id names one view: sent again with another post or time, its rows are several. */
+/** An id names one view. Sent again with another post or time, it has several rows. */
 async function idsOfSeveral({ cluster }: Engine): Promise<Difference[]> {
   const rows = await cluster.all(
     `SELECT id, uniqExact((hour, post)) AS views
@@ -233,7 +233,7 @@ export async function rebuild(
   const gone = [options.from, options.to].find(day => day !== undefined && from !== null && day < from)
   if (gone !== undefined) {
     throw new StoreRefused(
-      `raw rows before ${from} are gone, so ${gone} cannot be counted again: begin with --from ${from}`,
+      `raw rows before ${from} are gone, so ${gone} cannot be recounted: begin with --from ${from}`,
     )
   }
   refuseNoDays(options, await allDays(engine))
@@ -274,7 +274,7 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   }
 }
 
-/** A day, and the totals that are sums of it: else they would not add up where this ends. */
+/** Counts a day, and the totals that include it, so that they add up even if this is interrupted. */
 async function countAgain(engine: Engine, day: Day): Promise<void> {
   const stored = ['post_view_days', 'post_view_breakdowns'].map(
     table => `SELECT post FROM ${table} WHERE day = '${day}'`,
@@ -312,7 +312,7 @@ async function rebuildRows(engine: Engine, state: State, progress: Progress): Pr
   let [done, fixed] = [0, 0]
   for (const { shard, groups } of groupsOf) {
     for (const group of groups) {
-      // A day of rows has a key, unless it was closed.
+      // A day with rows has a key, unless it was closed.
       const days = await shard.all(`SELECT DISTINCT day FROM post_view_rows FINAL WHERE ${group.hours}`)
       for (const day of days.map(row => String(row['day']))) {
         if (!keys.has(day) && !closed.has(day))

@@ -1,7 +1,7 @@
 /**
- * From rows to figures. Whoever rolls lists what a shard has committed since it was last counted, and counts the posts
- * concerned again, a few days at a time, from all of their rows. So nothing is added up, and it does not matter how many roll at
- * once, or where one of them dies:
+ * Counts figures from rows. A roller lists what a shard has committed since it was last counted, and counts the posts concerned
+ * again from all of their rows, a few days at a time. So nothing is added up, and it does not matter how many rollers run at once,
+ * or where one of them dies:
  *
  * - A roller lists the new rows, then takes a stamp (stamp.ts), then reads the rows and writes figures with that stamp. Of two
  *   figures of a post's day, the one with the greater stamp is used.
@@ -9,7 +9,7 @@
  * - The roller records last that the listed rows are counted. If it dies before that, the next roller counts them again.
  */
 
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { write } from './agreed.ts'
 import type { Row, Shard } from './connection.ts'
 import {
@@ -44,7 +44,7 @@ export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard):
     await recordRolled(shard, listing, stamp, [null, null])
     return false
   }
-  // Retention may move rows into bases, or settle days, while they are counted: then what was written may be too little.
+  // If retention moves rows into bases or settles days meanwhile, the figures written may be too low.
   let counted = await countListed(shard, listing, { ...(await sourcesOf(engine, shard)), stamp })
   for (;;) {
     await shard.catchUp()
@@ -58,8 +58,8 @@ export async function rollShard(engine: Pick<Engine, 'calendar'>, shard: Shard):
 }
 
 /**
- * @param before the days of an earlier try: whatever it has written is counted once more, also where the rows are gone
- * @returns with what was committed last; null where all rows are gone
+ * @param before the days of an earlier try: all that it has written is counted again, even if the rows are gone
+ * @returns also the latest commit; null if all rows are gone
  */
 async function countListed(
   shard: Shard,
@@ -100,7 +100,7 @@ async function countListed(
   return { sources, days, latest: [last?.['committed'] ?? null, last?.['viewed'] ?? null] }
 }
 
-/** Hours of views that are ahead, with those that are new; they are written down before anything is counted. */
+/** The hours of views that are ahead, with new ones, which are recorded before anything is counted. */
 async function aheadWith(
   shard: Shard,
   { ahead }: Sources,
@@ -119,10 +119,10 @@ async function aheadWith(
   return all
 }
 
-/** A view that does not lie in the hour of its row: of a clock that is ahead, or without a time of its own. */
+/** A view outside the hour of its row: from a clock that is ahead, or without a time of its own. */
 const IS_STRAY = 'intDiv(toUnixTimestamp(viewed_at), 3600) != hour'
 
-/** When such a view comes again it may be of another day; the earlier receipt holds, whichever was counted first. */
+/** A redelivery of such a view may be of another day. The row received earlier is valid, whichever was counted first. */
 async function daysOfStrays(shard: Shard, changed: string): Promise<Day[]> {
   const strays = `FROM post_view_rows WHERE ${changed} AND ${IS_STRAY}`
   // A merge may have removed the other row, which was received later. The figure of its day is still there, and has to be counted again.
@@ -142,7 +142,7 @@ async function nameNewPosts(shard: Shard, changed: string): Promise<void> {
   )
 }
 
-/** Counts posts of days. `also`: as of `figuresOf`. */
+/** Counts posts of days. `also`: as in `figuresOf`. */
 export async function countPosts(
   shard: Shard,
   rolling: Rolling,
@@ -163,7 +163,7 @@ export async function countPosts(
   )
 }
 
-/** Adds up what is stored of the posts of days; a day without any has a row of nothing. */
+/** Adds up the stored figures of the posts of days; a day without any gets an empty row. */
 export async function countSite(
   shard: Shard,
   { stamp }: Pick<Rolling, 'stamp'>,
@@ -210,13 +210,13 @@ export async function countTotals(
   )
 }
 
-/** For somebody who counts more than was committed since. */
+/** For callers that count more than the new rows. */
 export async function rollingOf(engine: Pick<Engine, 'calendar'>, shard: Shard): Promise<Rolling> {
   const stamp = await takeStamp(shard)
   return { ...(await sourcesOf(engine, shard)), stamp }
 }
 
-/** Before the day, as a name in `post_view_agreed` of this shard; the numbers are the hours of `Sources.ahead`. */
+/** Prefix of the day, as a name in `post_view_agreed` of this shard; the numbers are the hours of `Sources.ahead`. */
 export const AHEAD = 'ahead '
 
 export async function sourcesOf({ calendar }: Pick<Engine, 'calendar'>, shard: Shard): Promise<Sources> {
@@ -245,7 +245,7 @@ export async function allSources(engine: Engine): Promise<Sources[]> {
   return Promise.all(shards.map(shard => sourcesOf(engine, shard)))
 }
 
-/** Of days whose rows are gone there are figures and bases. */
+/** Limits steps of days whose rows are gone: they have no partitions, but figures and bases. */
 const STEP_DAYS = 31
 
 /** Days that are counted together, the earliest first: many small ones, or a big one. */

@@ -1,25 +1,25 @@
 /**
- * A view as a row. Its key (hour, post, id) follows from what its publisher has sent, and from nothing else: whoever inserts
- * it, and however often, inserts the same row. Of several with one key the greatest version holds.
+ * A view as a row. Its key (hour, post, id) depends only on what the publisher sent, so every insert of a view inserts the same
+ * row. Of several rows with one key, the one with the greatest version is valid.
  */
 
 import { randomUUID } from 'node:crypto'
 import type { CountingSettings } from '../counting-settings.ts'
 import { RowRejected } from '../failures.ts'
-import { type ColumnType, KEPT, KEPT_NAMES, type KeptName, type KeptRow, type KeptValue } from '../row.ts'
+import { type ColumnType, KEPT, KEPT_NAMES, type KeptName, type KeptRow, type KeptValue } from '../kept.ts'
 import { isOwnKey, postKey } from './sql.ts'
 
 const HOUR_SECONDS = 3_600
 /** ClickHouse's DateTime ends in 2106. */
 const LAST_SECOND = 2 ** 32 - 1
 
-/** The hour of events that have an id and no time of their own: none that anybody could tell again. */
+/** The hour of events with an id and without a time of their own: a redelivery could not repeat any other. */
 export const NO_HOUR = 0
 
 /**
  * The version of a row, from its highest bit down: whether it was forgotten (1 bit), the epoch of the settings (15) and the number
- * of the day's key (16) that it was derived under, and how early it was received (32). So a row that was derived again
- * replaces what it was derived from, and a redelivery of either; a forgotten one replaces everything.
+ * of the day's key (16) under which it was derived, and how early it was received (32). So a row that was derived again replaces
+ * the earlier one, and redeliveries of both; a forgotten row replaces everything.
  */
 export function versionOf(epoch: string, key: string, receivedAt: string, forgotten = '0'): string {
   const shifted = (value: string, bits: number) => `bitShiftLeft(toUInt64(${value}), ${bits})`
@@ -44,17 +44,17 @@ function plainType(name: KeptName): string {
   return KEPT[name].isNullable ? `Nullable(${type})` : type
 }
 
-/** All that is sent of a row. */
+/** The columns that are sent for a row. */
 const STRUCTURE = [
   'hour UInt32, post UUID, id UUID, has_id Bool, post_name String, viewed_at UInt32, received_at UInt32, day Date, slice UInt8, key UInt16, digest String',
   ...PLAIN_NAMES.map(name => `${KEPT[name].column} ${plainType(name)}`),
 ].join(', ')
 
 /**
- * The insert of rows. A row received before the cutoff of retention would be taken for one that a base has: the clock that
- * received it is wrong.
+ * The insert of rows. A row received before the cutoff of retention would count as one that is already in a base; only a wrong
+ * clock can have received it, so it gets the cutoff as its time.
  *
- * @param refused as SQL: whether something that the rows were derived under was replaced
+ * @param refused as SQL: whether a setting or key under which the rows were derived was replaced
  */
 export function insertOfRows(
   { bots }: Pick<CountingSettings, 'bots'>,
@@ -70,7 +70,7 @@ export function insertOfRows(
     FORMAT JSONCompactEachRow`
 }
 
-/** The insert of rows that were counted elsewhere. They were committed when they were received. */
+/** The insert of rows that were counted elsewhere. Their `committed_at` is the time of receipt. */
 export function insertOfCopied({ bots }: CountingSettings, epoch: number): string {
   const version = versionOf(String(epoch), 'key', 'received_at', 'is_forgotten')
   return `INSERT INTO post_view_rows (${COLUMNS})
@@ -81,7 +81,7 @@ export function insertOfCopied({ bots }: CountingSettings, epoch: number): strin
     FORMAT JSONCompactEachRow`
 }
 
-/** In `counts`: an adopted row of a day whose views are not those of its rows. They are in a base, and it takes part in nothing. */
+/** In `counts`: an adopted row that counts nowhere, because its day's views are not those of the rows; a base holds them. */
 export const UNEXPLAINED = 2
 
 /** As SQL: whether a row takes part in every number (1), or in `bots` alone (0). */
@@ -93,7 +93,7 @@ export function countsOf(bots: CountingSettings['bots']): string {
 export function lineOf(row: KeptRow, ownTime: number | null, keyNumber: number): string {
   const { eventId, postUuid, viewedAt, receivedAt } = row
   if (viewedAt > LAST_SECOND || receivedAt > LAST_SECOND || viewedAt < 0 || receivedAt < 0) {
-    throw new RowRejected('ClickHouse keeps no times after February 2106, and none before 1970')
+    throw new RowRejected('ClickHouse stores only times from 1970 to February 2106')
   }
   const isPostUuid = isOwnKey(postUuid)
   const place = `${hourOf(row, ownTime)},"${isPostUuid ? postUuid : postKey(postUuid)}","${eventId ?? randomUUID()}",${eventId !== null}`

@@ -1,7 +1,7 @@
-/** The site's breakdowns of settled days: of all shards together, kept on the first. */
+/** The site's breakdowns of settled days: counted over all shards, kept on the first. */
 
-import { KEPT_OF_SITE, NOWHERE, REMAINDER } from '../bounds.ts'
-import type { Day } from '../calendar.ts'
+import { KEPT_OF_SITE, NO_VALUE, REMAINDER } from '../bounds.ts'
+import type { Day } from '../days.ts'
 import { type Differing, keyOf } from './compared.ts'
 import type { Row } from './connection.ts'
 import { dayIn, type Sources, siteHostsOf } from './count.ts'
@@ -10,8 +10,8 @@ import { SITE } from './sql.ts'
 import type { Engine } from './state.ts'
 
 /**
- * Breaks settled days down again that a shard has counted since: a breakdown is of its shards' days as they were, by their
- * stamps. `days`: whether they have changed or not.
+ * Breaks a settled day down again if a shard has counted it since: a breakdown records the stamps of its shards' days.
+ * `days` are broken down even if they have not changed.
  */
 export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []): Promise<void> {
   const shards = await engine.cluster.shards()
@@ -85,11 +85,11 @@ function byDay(rows: readonly Row[]): Map<Day, HostViews> {
 function kept(hosts: HostViews): HostViews {
   const special = (host: string) => hosts.get(host) ?? 0
   const named = [...hosts]
-    .filter(([host]) => host !== NOWHERE && host !== REMAINDER)
+    .filter(([host]) => host !== NO_VALUE && host !== REMAINDER)
     .sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
   const rest = named.slice(KEPT_OF_SITE).reduce((sum, [, views]) => sum + views, special(REMAINDER))
   const others: [string, number][] = [
-    [NOWHERE, special(NOWHERE)],
+    [NO_VALUE, special(NO_VALUE)],
     [REMAINDER, rest],
   ]
   return new Map([...named.slice(0, KEPT_OF_SITE), ...others.filter(([, views]) => views > 0)])

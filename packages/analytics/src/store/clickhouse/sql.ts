@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto'
 import { isUuid } from '@postviews/client/src/index.ts'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 
 export function quoted(texts: readonly string[]): string {
   return texts.map(text => `'${text.replace(/[\\']/g, '\\$&')}'`).join(', ')
@@ -14,10 +14,10 @@ export function within(first: Day, last: Day): string {
   return from > to ? 'false' : `day BETWEEN '${from}' AND '${to}'`
 }
 
-/** The nil UUID: it stands for the site where a post is asked for. */
+/** The nil UUID: in place of a post it stands for the whole site. */
 export const SITE = '00000000-0000-0000-0000-000000000000'
 
-/** Whether a post is its own key; every other has a name. */
+/** Whether a post's id is its own key; every other post has a name. */
 export function isOwnKey(post: string): boolean {
   return isUuid(post) && post !== SITE
 }
@@ -29,10 +29,10 @@ export function postKey(post: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
 }
 
-/** What one query goes through. FINAL over many partitions that are not merged yet takes minutes. */
+/** The most that one query reads. FINAL over many partitions that are not merged yet takes minutes. */
 export const STEP_PARTITIONS = 100
-/** Readers of more rows than these may not fit into its memory together. */
+/** The most that one query reads: the readers of more rows may not fit into its memory together. */
 export const STEP_ROWS = 500_000
 
-/** The parts of the rows that there are. */
+/** As SQL: the active parts of the rows. */
 export const PARTS = `system.parts WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`

@@ -1,13 +1,14 @@
 /**
- * Stamps order figures. Each shard has its own, each is taken by one roller only, and a greater one is taken later. Rows are read
- * after the stamp is taken, so a figure includes every row that was committed before any lesser stamp was taken.
+ * Stamps are numbers that put figures in order. Each shard has its own. One roller takes a number, and no other roller gets it;
+ * a later number is greater. A roller takes its number first and reads the rows afterwards. So a figure includes every row
+ * that was there when an earlier number was taken.
  */
 
 import { randomUUID } from 'node:crypto'
 import { agreeOn, latestNumber, removeClaims, write } from './agreed.ts'
 import type { Shard } from './connection.ts'
 
-/** The name of stamps in `post_view_agreed` of each shard. `prune` removes old ones. */
+/** Each shard keeps its stamps in `post_view_agreed`, under this name. `prune` removes old ones. */
 export const STAMP = 'stamp'
 const STAMPS_KEPT = 1_000
 
@@ -35,7 +36,7 @@ export async function removeOldStamps(shard: Shard): Promise<void> {
   await removeClaims(shard, STAMP, last)
 }
 
-/** Raises the stamp above those in the tables: a backup has each table as of another moment, so figures may have later stamps than the last one taken. */
+/** Raises the stamp above all in the tables: a backup has its tables as of different moments, so they may have later ones. */
 export async function passOldStamps(shard: Shard): Promise<void> {
   const tables = ['days', 'post_totals', 'site_days', 'breakdowns', 'rolled', 'counted']
   const stamps = tables.map(table => `SELECT max(stamp) AS latest FROM post_view_${table}`)

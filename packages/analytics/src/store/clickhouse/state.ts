@@ -1,4 +1,4 @@
-/** The settings that are counted under, as `post_view_agreed` has them under the name `settings`. */
+/** The counting settings, in `post_view_agreed` under the name `settings`. */
 
 import {
   type Agreed,
@@ -12,8 +12,8 @@ import {
   recordedCalendar,
   rulesOf,
 } from '../agreement.ts'
-import type { Day } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
+import type { Day } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
 import type { AskedHosts } from '../own-hosts.ts'
 import { type OwnHosts, ownHostsText, recordedOwnHosts, replacementOf } from '../own-hosts.ts'
@@ -27,9 +27,9 @@ export interface Engine extends Own {
 
 export interface State extends Agreed {
   rules: RecordedRules
-  /** How often the settings were replaced, from 1: rows tell under which they were derived. */
+  /** Numbers the settings from 1, and grows with each replacement. A row records the epoch under which it was derived. */
   epoch: number
-  /** The site's own, by the list that was recorded last. */
+  /** The site's own hosts, from the list that was recorded last. */
   ownHosts: OwnHosts
   /** The first day counted under `settings`; null when every day is. */
   settingsSince: Day | null
@@ -54,7 +54,7 @@ export async function readState(cluster: Cluster): Promise<State> {
   const recorded = JSON.parse(latest.value) as Recorded
   if (recorded.shards !== shards.length) {
     throw new StoreRefused(
-      `the database is on ${recorded.shards} shards, this process knows ${shards.length}: the views of a post are on one of them, so their number cannot change; \`postviews copy\` fills a database on another number`,
+      `the database has ${recorded.shards} shards, but this process knows ${shards.length}: all views of a post are on one shard, so the number of shards cannot change; use \`postviews copy\` to fill a new database that has another number`,
     )
   }
   return {
@@ -67,7 +67,7 @@ export async function readState(cluster: Cluster): Promise<State> {
   }
 }
 
-/** Of two processes that record the same agreement the first one counts: false for the other. */
+/** If two processes record the same agreement, the first one counts; returns false for the other. */
 export async function recordState(
   cluster: Cluster,
   { agreement, epoch, settings, settingsSince, ownHosts, rules }: State,
@@ -86,7 +86,7 @@ export async function recordState(
   return (await agree(cluster, 'settings', { number: agreement, value })) === value
 }
 
-/** What a database is made with: this process's own settings and rules. */
+/** The state of a new database: this process's own settings and rules. */
 export function firstState({ settings, calendar }: Engine): State {
   const rules = rulesOf(calendar, FOR_EVER)
   return { agreement: 1, epoch: 1, settings, rules, settingsSince: null, ownHosts: [] }
@@ -136,7 +136,7 @@ export async function agreeOnRules(engine: Engine): Promise<Migrated> {
   }
 }
 
-/** Records the list that a process asks for, unless it holds already or was replaced before; says what it replaced. */
+/** Records the list that a process asks for, unless it is valid already or was replaced before. Returns what it replaced. */
 export async function agreeOnHosts({ cluster }: Engine, asked: AskedHosts): Promise<string[]> {
   for (;;) {
     const state = await readState(cluster)
@@ -147,7 +147,7 @@ export async function agreeOnHosts({ cluster }: Engine, asked: AskedHosts): Prom
   }
 }
 
-/** Every list that was ever recorded, the latest first: it is the one that holds. */
+/** Every list that was ever recorded, the latest first, which is the valid one. */
 export async function recordedLists(cluster: Cluster): Promise<string[]> {
   const entries = await entriesOf(await cluster.first(), 'settings')
   return entries.map(({ value }: Entry) => (JSON.parse(value) as Recorded).ownHosts)

@@ -1,8 +1,9 @@
 /** The store in ClickHouse, on one server or on the shards of a cluster. decisions/0014-clickhouse.md tells how it counts exactly. */
 
 import { Learned, settingsInUse } from '../agreement.ts'
-import { Calendar, type Day } from '../calendar.ts'
+import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
+import type { Day } from '../days.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
 import { RowsOfViews } from '../rows-of-views.ts'
 import type { Store } from '../store.ts'
@@ -25,7 +26,7 @@ import { sourcesOf } from './roll.ts'
 import { siteBreakdowns } from './site-breakdowns.ts'
 import { agreeOnHosts, agreeOnRules, checkedState, type Engine, readState, recordedLists } from './state.ts'
 
-/** Refused by a server that only reads, and leaves nothing behind. */
+/** A server that only reads refuses this; otherwise it changes nothing. */
 async function writeNothing(cluster: Cluster): Promise<void> {
   const shards = await cluster.shards()
   await Promise.all(
@@ -36,9 +37,9 @@ async function writeNothing(cluster: Cluster): Promise<void> {
 }
 
 /**
- * Touches nothing: the servers may be away, now and later. Whatever is asked of them then fails as `StoreUnavailable`.
+ * Asks no server: they may be away, now and later. Calls then fail with `StoreUnavailable`.
  *
- * @throws {StoreRefused} for a URL that says what cannot be done
+ * @throws {StoreRefused} for a URL that cannot be used
  */
 export async function openClickhouseStore(
   url: string,
@@ -54,7 +55,7 @@ export async function openClickhouseStore(
   const batch = <T>(work: () => Promise<T>) => ingest.cluster.during(work)
   const long = <T>(work: () => Promise<T>) => housekeeping.cluster.during(work)
 
-  /** Whoever has rolled last may have died, or failed, before it was done. */
+  /** The process that rolled last may have died or failed before it was done. */
   let isSiteBehind = true
   let epoch = 0
   const learned = new Learned(() =>
@@ -66,7 +67,7 @@ export async function openClickhouseStore(
     }),
   )
 
-  /** Which of its day's keys a key is. */
+  /** The number of each key among its day's keys. */
   const keyNumbers = new Map<string, number>()
   const rowsOfViews = new RowsOfViews({
     settings,
@@ -99,7 +100,7 @@ export async function openClickhouseStore(
     roll: () =>
       learned.during(agreement =>
         long(async () => {
-          // By other settings other rows would be counted.
+          // Under replaced settings, a roll would count the wrong rows.
           const latest = await latestEntry(await housekeeping.cluster.first(), 'settings')
           if (latest!.number > agreement) await checkedState(housekeeping)
           const isRolled = await rollAll(housekeeping)
@@ -109,7 +110,7 @@ export async function openClickhouseStore(
           return isRolled
         }),
       ),
-    // `dayKey` has opened them to the end.
+    // `dayKey` opens a day completely.
     mayReopenDays: false,
     reopenDays: async () => ({ days: [], isDone: true }),
 
@@ -153,10 +154,10 @@ export async function openClickhouseStore(
   }
 }
 
-/** Who was counted on the day before must not count as unique again: its readers are hashed under its new key. */
+/** A reader counted before the day was closed must not count as unique again: all are hashed under the new key. */
 async function openAgain(engine: Engine, day: Day, key: DayKey): Promise<void> {
   const { settingsSince } = await readState(engine.cluster)
-  // What was counted under other settings stays as it is: then a reader who comes back counts once more.
+  // A day counted under other settings stays as it is: a reader who comes back to it counts once more.
   if (settingsSince !== null && day < settingsSince) return
   for (const shard of await engine.cluster.shards()) {
     await shard.catchUp()

@@ -19,7 +19,7 @@ export class Together<Answer> {
   }
 
   async #start(): Promise<Map<string, Answer>> {
-    // Whatever became of it was told to who asked.
+    // Its own callers were told of a failure.
     await this.#underWay.catch(() => {})
     const keys = [...this.#waiting]
     this.#waiting.clear()

@@ -15,7 +15,7 @@ import type { Shard } from './connection.ts'
 import { PARTS } from './sql.ts'
 import { passOldStamps } from './stamp.ts'
 
-/** What was committed so long before a server ended may have been lost with it, and its numbers given anew. */
+/** Blocks committed within this time before a server ended may be lost, and their numbers used again. */
 const LOST_SECONDS = 600
 
 type Range = [first: number, last: number]
@@ -23,31 +23,31 @@ type Range = [first: number, last: number]
 export interface Listing {
   /** The partitions with something that is not counted yet. */
   hours: number[]
-  /** As SQL over their rows: which are not; null where all of them are to be counted again. */
+  /** As SQL: which of their rows are not counted; null if all have to be counted again. */
   since: string | null
   /** The server was restarted, which has to be recorded even if no row is new. */
   isRestart: boolean
   /** Unix seconds: whatever was committed before is counted, or listed here. */
   asOf: number
-  /** Of a plain table: the greatest number there was, and whose numbers these are. */
+  /** For a plain table: the greatest number so far, and the table that it belongs to. */
   block: number
   tableUuid: string
   /** Unix seconds. */
   started: number
-  /** Of a replicated one: what the listed partitions consist of. */
+  /** For a replicated table: the block ranges of the listed partitions. */
   ranges: Map<number, Range[]>
 }
 
 const TABLE = `system.tables WHERE database = currentDatabase() AND name = 'post_view_rows'`
 
-/** As SQL: the last roll, and whether its numbers still hold. In two full seconds that are subtracted there is one of doubt. */
+/** As SQL: the last roll, and whether its numbers are still valid. `started`, from two whole seconds, may be off by one. */
 const LAST_ROLL = `(SELECT argMax((stamp, block, table_uuid, started, toUnixTimestamp(as_of)), (stamp, as_of)) FROM post_view_rolled) AS rolled,
   (SELECT any(uuid) FROM ${TABLE}) AS table_uuid,
   toUnixTimestamp(now()) - uptime() AS started,
   rolled.3 = table_uuid AS is_same_table,
   is_same_table AND abs(toInt64(rolled.4) - started) <= 1 AS is_same_start`
 
-/** What a shard has committed by now, and what of it is not counted. */
+/** What a shard has committed so far, and what of that is not counted. */
 export function list(shard: Shard): Promise<Listing> {
   return shard.isReplicated ? listReplicated(shard) : listPlain(shard)
 }
@@ -69,7 +69,7 @@ async function listPlain(shard: Shard): Promise<Listing> {
     since: isSameStart ? `_block_number > ${rolledBlock}` : null,
     isRestart: !isSameStart,
     asOf: isSameStart ? Math.max(Number(row!['now']), Number(row!['rolled_as_of'])) : Number(row!['now']),
-    // The part with the greatest may have been dropped.
+    // The part with the greatest number may have been dropped.
     block: Math.max(Number(row!['block']), isSameStart ? rolledBlock : 0),
     tableUuid: String(row!['table_uuid']),
     started: Number(row![isSameStart ? 'rolled_started' : 'started']),
@@ -77,7 +77,7 @@ async function listPlain(shard: Shard): Promise<Listing> {
   }
 }
 
-/** As SQL: the partitions that have something that is not counted, `parts` of all their parts, `counted` of what is. */
+/** As SQL: the partitions with uncounted blocks. `parts`: the ranges of all their parts; `counted`: the ranges that are counted. */
 const UNCOUNTED = `SELECT hour, groupArray((first, last)) AS parts, any(blocks) AS counted, min(modified) AS modified FROM (
     SELECT p.hour AS hour, p.first AS first, p.last AS last, p.modified AS modified, c.blocks AS blocks
     FROM (SELECT toUInt32(partition) AS hour, toUInt64(min_block_number) AS first, toUInt64(max_block_number) AS last,
@@ -125,7 +125,7 @@ function joined(ranges: readonly Range[]): Range[] {
   return all
 }
 
-/** Records what was listed under a stamp as counted. */
+/** Records the listed blocks as counted, under a stamp. */
 export async function recordRolled(
   shard: Shard,
   { block, tableUuid, started, asOf, ranges }: Listing,
@@ -143,9 +143,7 @@ export async function recordRolled(
   )
 }
 
-/**
- * The moment up to which all that this shard has committed is counted; Unix seconds. Null: all that there is, now.
- */
+/** Unix seconds: everything that this shard committed before is counted. Null: everything is counted, up to now. */
 export async function countedUntil(shard: Shard): Promise<number | null> {
   const [row] = await shard.all(
     shard.isReplicated

@@ -1,23 +1,23 @@
 /**
- * Adoption of what the second article's consumer has counted: its counts become baselines, its rows are read as if they
- * came today, and each day's other numbers are told where its rows explain its count.
+ * Adopts what the second article's consumer has counted: its counts become baselines, its rows are derived as if they arrived
+ * today, and the other figures of a day are set if its rows explain its count.
  *
- * Every step finds out by itself what is left to do, so an interrupted run is gone on with by the next. The state is
- * written last: until then nobody records, and nothing else counts.
+ * Every step finds out by itself what is left to do, so the next run continues an interrupted one. The state is written last:
+ * until then nobody records, and nothing else counts.
  */
 
 import { canonicalPost } from '@postviews/client/src/index.ts'
-import type { Day } from '../calendar.ts'
+import { BotList } from '../bots.ts'
+import type { Day } from '../days.ts'
 import { type Derived, deriveAgain, type RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'
 import { StoreUnavailable } from '../failures.ts'
-import { BotList } from '../row.ts'
+import { packDay } from '../sql/breakdown-rebuild.ts'
 import { listVisitors, makeKey } from '../sql/day-keys.ts'
 import { aggregatesOfDay } from '../sql/day-recount.ts'
 import { DAY_COLUMNS, isTime } from '../sql/figure-columns.ts'
 import { sumUpSite } from '../sql/rebuild-days.ts'
 import { allDays, type Pair, type StoredAggregate } from '../sql/recount.ts'
-import { countReferrers } from '../sql/referrers.ts'
 import { dayKeys, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
 import { insertTotals } from '../sql/totals.ts'
@@ -28,7 +28,7 @@ import { spelling, upsert } from './upsert.ts'
 
 const ROWS_AT_ONCE = 20_000
 const TEXTS_AT_ONCE = 5_000
-// As retention does by default; it closes more days, or opens them again, by what it is told.
+// Days that retention leaves open by default. With other settings, retention closes more of them later, or opens some again.
 const OPEN_SECONDS = 31 * 86_400
 
 export async function adopt(client: MysqlClient, engine: SqlEngine, progress: Progress): Promise<void> {
@@ -44,7 +44,7 @@ export async function adopt(client: MysqlClient, engine: SqlEngine, progress: Pr
   await finish(client, engine, openFrom, Number(tables!['hold_data']) === 1 ? now : null)
 }
 
-/** One post was counted apart where its id was spelt in two ways: the counts of a day are added up. */
+/** A post whose id was spelt in two ways was counted separately: adds up the counts of a day. */
 async function mergeSpellings(client: MysqlClient): Promise<void> {
   let last = 0
   for (;;) {
@@ -85,7 +85,7 @@ async function spellAs(client: MysqlClient, post: string, row: Record<string, un
   }
 }
 
-/** Until the state is written nothing but the old consumer has counted, so however often this is done it is the same. */
+/** Until the state is written, only the old consumer has counted, so repeating this gives the same result. */
 async function takeBaselines(client: MysqlClient, progress: Progress): Promise<void> {
   const [count] = await client.all('SELECT COUNT(*) AS count FROM post_view_aggregates')
   const total = Number(count!['count'])
@@ -108,7 +108,7 @@ async function takeBaselines(client: MysqlClient, progress: Progress): Promise<v
   }
 }
 
-/** Derives the columns of the rows that have none yet. The keys of all days stay until the end: one reader, one visitor. */
+/** Derives the columns of the rows that have none yet. The keys of all days stay until the end, so that one reader is one visitor. */
 async function adoptRows(client: MysqlClient, engine: SqlEngine, progress: Progress): Promise<void> {
   const [count] = await client.all('SELECT COUNT(*) AS total, COUNT(day) AS done FROM post_views')
   const total = Number(count!['total'])
@@ -131,7 +131,7 @@ async function adoptRows(client: MysqlClient, engine: SqlEngine, progress: Progr
 }
 
 const DERIVED = ['post_uuid', 'day', 'slice', 'logged_in', 'bot', 'visitor', 'referer_host']
-// Where the users' own declaration moves it on with every change, their time stays what it is.
+// `viewed_at = viewed_at`: the users' own declaration may move that time on with every change.
 const WRITE_ROWS = upsert(
   'post_views',
   ['id', ...DERIVED],
@@ -149,12 +149,13 @@ async function writeRows(
   const { insert, update } = spelling(WRITE_ROWS, client)
   for (const { items, texts } of partsOf(rows, TEXTS_AT_ONCE, rowText)) {
     const { changed } = await client.write(statement(insert, texts, update))
-    // A row that is there counts as two changes, one that is not as one: somebody has just removed it.
-    if (changed !== 2 * items.length) throw new StoreUnavailable('MySQL: rows went while they were adopted')
+    // An existing row counts as two changes, a missing one as one: then somebody has just removed it.
+    if (changed !== 2 * items.length)
+      throw new StoreUnavailable('MySQL: rows disappeared while they were being adopted')
   }
 }
 
-/** Tells of each day what its rows explain, in one transaction; what is right already is left alone. */
+/** Sets the figures of each day that its rows explain, in one transaction; what is already right is not changed. */
 async function adoptDays(
   client: MysqlClient,
   engine: SqlEngine,
@@ -166,7 +167,7 @@ async function adoptDays(
     await transactionOn(client, async () => {
       const aggregates = await aggregatesOfDay(engine, client, day)
       await writeAggregates(client, day, aggregates)
-      await countReferrers(engine, client, day)
+      await packDay(engine, client, day)
       if (day >= openFrom) await listVisitors(engine, client, day)
       await sumUpSite(client, day)
     })
@@ -191,7 +192,7 @@ async function writeAggregates(
     ({ expected, found }) => differences('aggregate', '', expected, found).length > 0,
   )
   for (const { key, expected } of wrong) {
-    // A count of nothing, and no row: nothing was adopted here.
+    // A count of zero, and no row: nothing was adopted here.
     if (expected !== null) continue
     await client.run('DELETE FROM post_view_aggregates WHERE post_uuid = ? AND date = ?', [key, day])
   }
@@ -209,7 +210,7 @@ async function writeAggregates(
   }
 }
 
-/** Totals, and the state with which counting begins. */
+/** Writes the totals, and the state with which counting begins. */
 async function finish(
   client: MysqlClient,
   engine: SqlEngine,

@@ -1,19 +1,19 @@
-/** Brings the second article's tables, where they are there, to the shape that 001 gives them. Keeps what is in them. */
+/** Changes the second article's tables, if they exist, to the shape that 001 gives them. Keeps their data. */
 
 import { RowRejected, StoreRefused } from '../failures.ts'
-import { MIGRATIONS_TABLE } from '../migrate.ts'
+import { MIGRATIONS_TABLE } from '../sql/migrate.ts'
 import type { Progress } from '../store.ts'
 import type { MysqlClient } from './connection.ts'
 import { HeldByForeignKey, NotAllowed } from './errors.ts'
 import { quoted } from './text.ts'
 
-/** What an article's column must be to be taken over. */
+/** What a column of the article must be like to be adopted. */
 interface Needed {
   types: readonly string[]
   isNullable?: false
 }
 
-/** The shape that a column is given if it has another; a longer one of the users' is left as long as it is. */
+/** The shape that a column gets if it has another; a longer column of the users' keeps its length. */
 interface Wanted {
   type: string
   /** Characters that fit. */
@@ -26,14 +26,14 @@ interface ArticleTable {
   needed: Record<string, Needed>
   texts: Record<string, Wanted>
   own: Record<string, string>
-  /** Made unless there is one that begins with the column. */
+  /** Created unless there is one that begins with the column. */
   indexes: Record<string, string>
 }
 
 const INTEGER: Needed = { types: ['tinyint', 'smallint', 'mediumint', 'int', 'bigint'] }
 const TEXT: Needed = { types: ['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext'] }
 
-/** `uuid`: what Laravel's `$table->uuid()` is on MariaDB from 10.7 on. Such a column keeps no other ids than UUIDs. */
+/** `uuid`: what Laravel's `$table->uuid()` is on MariaDB from 10.7 on. Such a column can hold only UUIDs. */
 const POST_ID: Needed = { types: ['char', 'varchar', 'uuid'], isNullable: false }
 
 const POST_UUID: Wanted = { type: 'CHAR(36)', length: 36, collation: 'utf8mb4_bin', isNullable: false }
@@ -111,7 +111,7 @@ interface Table {
   indexes: Map<string, { isUnique: boolean; columns: string[] }>
 }
 
-/** @throws {StoreRefused} naming everything in which the tables are not the article's */
+/** @throws {StoreRefused} naming every way in which the tables differ from the article's */
 export async function reshapeAdoptedTables(
   client: MysqlClient,
   database: string,
@@ -128,7 +128,7 @@ export async function reshapeAdoptedTables(
     for (const name of found.keys()) problems.push(...(await impossibleTimes(client, name)))
   }
   if (problems.length > 0) {
-    throw new StoreRefused(`the tables that are there cannot be adopted: ${problems.join('; ')}`)
+    throw new StoreRefused(`the existing tables cannot be adopted: ${problems.join('; ')}`)
   }
 
   const statements = [...found].flatMap(([name, table]) => {
@@ -199,7 +199,7 @@ async function inspect(client: MysqlClient, database: string, name: string): Pro
 function toColumn(row: Record<string, unknown>): Column {
   return {
     type: String(row['type']),
-    // MariaDB tells how wide it shows integers, MySQL 8 does not.
+    // MariaDB includes the display width of integers, MySQL 8 does not.
     fullType: String(row['full_type']).replace(/int\(\d+\)/, 'int'),
     isNullable: Number(row['is_nullable']) === 1,
     hasDefault: Number(row['has_default']) === 1,
@@ -222,18 +222,18 @@ function problemsOf(name: string, { columns, indexes }: Table): string[] {
     else if (found.precision > 0) problems.push(`${name}.${column} keeps fractions of a second`)
   }
   const ownThere = Object.keys(own).filter(column => columns.has(column))
-  // All of them: an earlier run made them, in one statement.
+  // If all of them are there, an earlier run made them, in one statement.
   if (ownThere.length > 0 && ownThere.length < Object.keys(own).length) {
-    problems.push(`${name} has columns of its own that are named ${ownThere.join(', ')}`)
+    problems.push(`${name} already has other columns named ${ownThere.join(', ')}`)
   }
   for (const [column, { isNullable, hasDefault, extra }] of columns) {
     const isOthers = needed[column] === undefined && own[column] === undefined
     if (isOthers && !isNullable && !hasDefault && !/auto_increment|generated/.test(extra)) {
-      problems.push(`${name}.${column} has no default, so that no row can be added without knowing of it`)
+      problems.push(`${name}.${column} is NOT NULL without a default, so rows cannot be inserted without it`)
     }
   }
   if (columns.get('id')?.extra.includes('auto_increment') === false) {
-    problems.push(`${name}.id does not number rows by itself`)
+    problems.push(`${name}.id is not AUTO_INCREMENT`)
   }
   const isKey = (key: string) =>
     [...indexes.values()].some(index => index.isUnique && [...index.columns].sort().join() === key)
@@ -244,13 +244,13 @@ function problemsOf(name: string, { columns, indexes }: Table): string[] {
   return problems
 }
 
-// What a server that was not strict made of times it did not understand.
+// Times that a server without strict mode stored for values that it did not understand.
 async function impossibleTimes(client: MysqlClient, name: string): Promise<string[]> {
   const [column, earliest] =
     name === 'post_views' ? ['viewed_at', '1970-01-01 00:00:01'] : ['date', '1000-01-01']
   const [row] = await client.all(`SELECT COUNT(*) AS count FROM ${name} WHERE ${column} < ?`, [earliest])
   const count = Number(row!['count'])
-  return count === 0 ? [] : [`${name} has ${count} rows whose ${column} is no time (0000-00-00)`]
+  return count === 0 ? [] : [`${name} has ${count} rows whose ${column} is not a valid time (0000-00-00)`]
 }
 
 function changesTo(name: string, { engine, columns, indexes }: Table): string[] {
@@ -276,7 +276,7 @@ function changesTo(name: string, { engine, columns, indexes }: Table): string[] 
 }
 
 function textChange(name: string, column: Column, wanted: Wanted): string | null {
-  // Of the types named so it is bytes that are counted, and a character takes up to four.
+  // The length of these types is in bytes, and a character takes up to four.
   const length = column.type.endsWith('text') ? Math.floor(column.length / 4) : column.length
   const isAsWanted =
     length >= wanted.length &&
@@ -292,26 +292,28 @@ interface Attempt {
   client: MysqlClient
   database: string
   name: string
-  /** The statement that failed, and those behind it. */
+  /** The statement that failed, and those after it. */
   left: readonly string[]
 }
 
-/** What an attempt to change a table has come to: where somebody can help, with the statements to run. */
+/** The error of a failed attempt to change a table; if somebody can help, with the statements to run. */
 async function refusal(error: unknown, { client, database, name, left }: Attempt): Promise<unknown> {
   if (error instanceof RowRejected) {
-    return new StoreRefused(`a row of ${name} cannot be kept as this program needs it: ${error.message}`)
+    return new StoreRefused(
+      `a row of ${name} does not fit into the columns that this program needs: ${error.message}`,
+    )
   }
   if (error instanceof NotAllowed) {
     const { message } = error
     return new StoreRefused(
-      `${name} has to be changed, and the user of DATABASE_URL has no privilege to (${message}): have somebody run what follows, then \`postviews migrate\` again: ${left.join('; ')}`,
+      `${name} must be altered, but the user of DATABASE_URL lacks the privilege (${message}): have an administrator run these statements, then \`postviews migrate\` again: ${left.join('; ')}`,
     )
   }
   if (error instanceof HeldByForeignKey) {
     const columns = [...left[0]!.matchAll(/ MODIFY (\w+) /g)].map(([, column]) => column!)
     const keys = await foreignKeysOf(client, database, name, columns)
     return new StoreRefused(
-      `${name} has to be changed, and a foreign key does not let it (${error.message}): run what follows, then \`postviews migrate\` again: ${keys.join('; ')}`,
+      `${name} must be altered, but a foreign key prevents it (${error.message}): run these statements, then \`postviews migrate\` again: ${keys.join('; ')}`,
     )
   }
   return error
@@ -340,7 +342,7 @@ async function foreignKeysOf(
   })
 }
 
-/** The users' own names may hold what has to be quoted. */
+/** The users' own names may hold characters that must be quoted. */
 function asName(name: unknown): string {
   return `\`${String(name).replaceAll('`', '``')}\``
 }

@@ -1,15 +1,17 @@
-/** A connection that is opened when first needed, used one piece of work at a time, and opened again when it was lost. */
+/** A connection that is opened when first needed, used for one piece of work at a time, and opened again if it was lost. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StoreUnavailable } from '../failures.ts'
 import type { Server } from '../sql/server-address.ts'
-import { COMMON_DIALECT, type SqlClient, type SqlRow, type SqlValue } from '../sql/sql.ts'
+import { MYSQL_DIALECT, type SqlClient, type SqlRow, type SqlValue } from '../sql/sql.ts'
 import { Overtaken } from './errors.ts'
 import { SERVER_WAITS_SECONDS, Session } from './session.ts'
 
 export interface MysqlClient extends SqlClient {
-  /** MySQL; else MariaDB. */
+  /** True for MySQL, false for MariaDB. */
   isMysql: boolean
+  /** How far the ids of two rows of one INSERT are apart. */
+  idStep: number
   /** `firstId`: the first number that the statement gave to a row; 0 when it gave none. */
   write(sql: string, values?: readonly SqlValue[]): Promise<{ changed: number; firstId: number }>
   /** Hands over rows as they come, some at a time, each as an array of its columns. */
@@ -19,11 +21,11 @@ export interface MysqlClient extends SqlClient {
 }
 
 export interface ConnectionOptions {
-  /** A statement that takes longer is given up, and the connection with it: the server may be gone, or stopped. */
+  /** A statement that takes longer is abandoned, and the connection with it: the server may be gone, or stopped. */
   statementLimitMs: number
 }
 
-/** Opened anew after so much idleness: the server is about to end it, or ended it and could not tell us. */
+/** A connection that was idle for longer is replaced: the server is about to end it, or ended it and could not tell us. */
 const IDLE_LIMIT_MS = (SERVER_WAITS_SECONDS * 1_000) / 3
 const PATIENCE_MS = 30_000
 const CLOSE_LIMIT_MS = 3_000
@@ -32,7 +34,7 @@ const CLOSED = 'MySQL: the store is closed'
 const PAUSE_MS = 20
 
 export class MysqlConnection implements SqlClient {
-  readonly dialect = COMMON_DIALECT
+  readonly dialect = MYSQL_DIALECT
   readonly #server: Server
   readonly #options: ConnectionOptions
   #session: Session | undefined
@@ -66,7 +68,7 @@ export class MysqlConnection implements SqlClient {
     return this.#alone(session => work(clientOf(session)))
   }
 
-  /** Waits for the work in line, but not for long; what comes later is refused. */
+  /** Gives the work in line a short time to end; new work is refused. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -95,7 +97,7 @@ export class MysqlConnection implements SqlClient {
         this.load--
       }
     })
-    // Whoever asked hears of the error; the next in line only waits for the end.
+    // The caller gets the error; the next in line only waits for the end.
     this.#idle = done.catch(() => {})
     return done
   }
@@ -119,18 +121,18 @@ export class MysqlConnection implements SqlClient {
   }
 }
 
-// A server that is at a statement does not notice that nobody waits for it any more, and may keep its locks for an hour.
+// A server that runs a statement does not notice that the client is gone, and may keep its locks for an hour.
 async function killStatement(server: Server, id: number): Promise<void> {
   try {
     const session = await Session.open(server, KILL_LIMIT_MS, AbortSignal.timeout(KILL_LIMIT_MS))
     await session.write(`KILL ${id}`)
     await session.end()
   } catch {
-    // It has ended by itself meanwhile, or the server does not answer: then this process is not what it waits for.
+    // The statement has already ended, or the server does not answer. Nothing more can be done from here.
   }
 }
 
-/** Runs `work` in a transaction. Where another was in the way, all of it is done again, a few times. */
+/** Runs `work` in a transaction. If another transaction blocked it, it is rolled back and repeated, for up to half a minute. */
 export async function transactionOn<T>(
   client: MysqlClient,
   work: (client: MysqlClient) => Promise<T>,
@@ -142,7 +144,7 @@ export async function transactionOn<T>(
     } catch (error) {
       if (!(error instanceof Overtaken) || performance.now() > giveUpAt) throw error
     }
-    // By chance, so that two that met do not meet again.
+    // A random pause, so that two transactions that blocked each other do not meet again.
     await sleep(Math.random() * PAUSE_MS * Math.min(tries, 10))
   }
 }
@@ -154,7 +156,7 @@ async function tryTransaction<T>(client: MysqlClient, work: (client: MysqlClient
     await client.write('COMMIT')
     return result
   } catch (error) {
-    // The first error tells. A transaction that is left open would be committed with the next.
+    // The caller gets the first error. A transaction that is left open would be committed with the next.
     await client.write('ROLLBACK').catch(() => client.abandon())
     throw error
   }
@@ -162,8 +164,9 @@ async function tryTransaction<T>(client: MysqlClient, work: (client: MysqlClient
 
 function clientOf(session: Session): MysqlClient {
   return {
-    dialect: COMMON_DIALECT,
+    dialect: MYSQL_DIALECT,
     isMysql: session.isMysql,
+    idStep: session.idStep,
     all: (sql, values) => session.all(sql, values),
     run: async (sql, values) => (await session.write(sql, values)).affectedRows,
     write: async (sql, values) => {
@@ -175,9 +178,9 @@ function clientOf(session: Session): MysqlClient {
   }
 }
 
-/** A few connections, for pieces of work that need nothing of each other. */
+/** A few connections, for independent pieces of work. */
 export class MysqlConnections implements SqlClient {
-  readonly dialect = COMMON_DIALECT
+  readonly dialect = MYSQL_DIALECT
   readonly #connections: readonly MysqlConnection[]
 
   constructor(server: Server, count: number, options: ConnectionOptions) {

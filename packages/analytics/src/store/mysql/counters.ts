@@ -3,20 +3,17 @@
 import type { BatchCounts, PostDayCount } from '../counts.ts'
 import { DETAILS } from '../figures.ts'
 import { DAY_COLUMNS, dayValues, isDetail, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
-import type { KeptHosts } from '../sql/kept-hosts.ts'
 import type { MysqlClient } from './connection.ts'
 import { partsOf, postDay, quoted, statement, time } from './text.ts'
 import { type Spelling, spelling, upsert } from './upsert.ts'
 
 const COUNTERS_AT_ONCE = 2_000
-// Below 1,000, from which on MariaDB turns a list into a table that it joins.
+// Below 1,000: from that length on, MariaDB turns a list into a table that it joins.
 const KEYS_AT_ONCE = 900
 
 type Added = (column: string) => string
 
 const addViews = (added: Added) => `view_count = view_count + ${added('view_count')}`
-
-const ADD_TO_REFERRERS = upsert('post_view_referrers', ['post_uuid', 'date', 'host', 'view_count'], addViews)
 
 const extreme = (of: 'LEAST' | 'GREATEST', column: string, added: string) =>
   `${column} = COALESCE(${of}(${column}, ${added}), ${column}, ${added})`
@@ -49,22 +46,13 @@ const addTotal = addColumns(
 
 const ADD_TO_POSTS = upsert('post_view_totals', ['post_uuid', ...TOTAL_COLUMNS], addTotal)
 
-const ADD_TO_SITE_REFERRERS = upsert('site_view_referrers', ['date', 'host', 'view_count'], addViews)
-
 const ADD_TO_MINUTES = upsert('site_view_minutes', ['minute', 'view_count'], addViews)
 
 const ADD_TO_SITE_DAYS = upsert('site_view_aggregates', ['date', ...DAY_COLUMNS], addDay)
 
 /** The statements as `postviews schema` prints them, with `…` in place of the rows. */
 export function printedCounters(server: { isMysql: boolean }): string[] {
-  const all = [
-    ADD_TO_POST_DAYS,
-    ADD_TO_POSTS,
-    ADD_TO_REFERRERS,
-    ADD_TO_SITE_DAYS,
-    ADD_TO_SITE_REFERRERS,
-    ADD_TO_MINUTES,
-  ]
+  const all = [ADD_TO_POST_DAYS, ADD_TO_POSTS, ADD_TO_SITE_DAYS, ADD_TO_MINUTES]
   return all.map(one => {
     const { insert, update } = spelling(one, server)
     return `${insert}…${update}`
@@ -86,13 +74,7 @@ export function* counterStatements(
   server: { isMysql: boolean },
   counts: BatchCounts,
   { idOf, isKnown }: KnownPostDays,
-  { ofPost, ofSite }: KeptHosts,
 ): Generator<string> {
-  yield* upserts(
-    spelling(ADD_TO_REFERRERS, server),
-    counts.referrers(),
-    count => `(${postDay(count)},${quoted(ofPost(count))},${count.views})`,
-  )
   yield* upserts(
     spelling(ADD_TO_POST_DAYS, server),
     counts.postDays(),
@@ -102,11 +84,6 @@ export function* counterStatements(
     spelling(ADD_TO_POSTS, server),
     counts.posts(isKnown),
     count => `(${quoted(count.postUuid)},${texts(totalValues(count))})`,
-  )
-  yield* upserts(
-    spelling(ADD_TO_SITE_REFERRERS, server),
-    counts.siteReferrers(),
-    count => `('${count.day}',${quoted(ofSite(count))},${count.views})`,
   )
   yield* upserts(
     spelling(ADD_TO_MINUTES, server),

@@ -3,10 +3,10 @@
 import { RowRejected, StoreBroken, StoreUnavailable } from '../failures.ts'
 import { stepOf } from '../step.ts'
 
-/** Another transaction was in the way, and this one is undone: done again at once it may well succeed. */
+/** Another transaction blocked this one, which was rolled back: repeated at once, it may well succeed. */
 export class Overtaken extends StoreUnavailable {}
 
-/** A row is there already, by this unique key. */
+/** A row with the same values in this unique key exists already. */
 export class DuplicateKey extends RowRejected {
   readonly key: string
 
@@ -16,10 +16,10 @@ export class DuplicateKey extends RowRejected {
   }
 }
 
-/** The user of the URL may not do it; somebody else may. */
+/** The user in the URL lacks a privilege; another user may have it. */
 export class NotAllowed extends StoreBroken {}
 
-/** A foreign key of the users' own does not let a column be changed. */
+/** A foreign key of the users' own prevents a change of a column. */
 export class HeldByForeignKey extends StoreBroken {}
 
 // Deadlock, lock wait timeout, and (MariaDB) a record changed since it was read.
@@ -28,16 +28,16 @@ const OVERTAKEN = new Set([1213, 1205, 1020])
 const DUPLICATE_ENTRY = 1062
 
 /**
- * https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.0/en/: what is the fault
- * of a value. All else (away, read-only, full, killed, unknown to us) may pass or be mended, and no view becomes a dead letter for it.
+ * https://mariadb.com/kb/en/mariadb-error-codes/ and https://dev.mysql.com/doc/mysql-errors/8.0/en/: errors that a value causes.
+ * All others (away, read-only, full, killed, unknown to us) may pass or be repaired, and no view becomes a dead letter for them.
  */
 const VALUE_REFUSED = new Set([
   1048, // null where there must be a value
   1216, // foreign key of the users' own
   1264, // number out of range
-  1265, // cut
+  1265, // data truncated
   1292, // no such time
-  1300, // bytes that are no text
+  1300, // bytes that are not text
   1366, // text the column cannot hold
   1367, // no such value of the type
   1406, // too long
@@ -58,12 +58,12 @@ const NOT_ALLOWED = new Set([
 const HELD_BY_FOREIGN_KEY = new Set([
   1832, // a column of the table
   1833, // a column that another table refers to
-  3780, // the two columns would not fit each other any more (MySQL)
+  3780, // the two columns would be incompatible (MySQL)
 ])
 
 /**
- * The same lists: what stays as it is until somebody mends it. A server that takes no writes (1290, 1792, 1836) is not
- * among them: it is about to be made the primary, or somebody is at work on it.
+ * From the same lists: errors that stay until somebody repairs the cause. A server that takes no writes (1290, 1792, 1836) is not
+ * among them: it is about to become the primary, or under maintenance.
  */
 const BROKEN = new Set([
   1044, // no privilege on the database
@@ -86,17 +86,17 @@ const BROKEN = new Set([
   1146, // no such table
   1932, // no such table in the engine: its file is gone
   1347, // it is a table, or a view, where the other is needed
-  1356, // the view is of something that is gone
+  1356, // the view refers to something that is gone
   1176, // no such key
   1064, // syntax
   1149, // syntax
   1128, // no such function that was loaded
   1305, // no such function or procedure
   1630, // no such function
-  1136, // as many values as there were columns once
-  1364, // a column of the users' own that has no default
-  1442, // a trigger of the users' own that writes to the table it is of
-  1644, // a trigger of the users' own that says no
+  1136, // the number of values is not that of the columns
+  1364, // a column of the users' own without a default
+  1442, // a trigger of the users' own that writes to its own table
+  1644, // a trigger of the users' own that raises an error
   1449, // the definer of a trigger or view is gone
   1115, // no such character set
   1273, // no such collation
@@ -105,7 +105,7 @@ const BROKEN = new Set([
   1231, // no such value of a variable
 ])
 
-/** Where something was asked of a server, and what. */
+/** The server and the statement of a request. */
 export interface Asked {
   /** `HOST:PORT`. */
   server: string
@@ -115,8 +115,8 @@ export interface Asked {
 }
 
 /**
- * The error of the store that an error of mysql2 is. The server's messages quote values, addresses and user names, and
- * mysql2 attaches the whole statement, so nothing is kept but the code; of the statement, what it does to which table.
+ * Converts an error of mysql2 to an error of the store. The server's messages quote values, addresses and user names, and mysql2
+ * attaches the whole statement. So only the code is kept and, of the statement, what it does to which table.
  */
 export function storeError(error: unknown, { server, database, sql }: Asked): Error {
   const code = (error as { code?: string }).code ?? 'the connection broke'
@@ -140,7 +140,7 @@ export function storeError(error: unknown, { server, database, sql }: Asked): Er
     : new StoreBroken(message, step)
 }
 
-/** Whether the server has said so itself: otherwise the connection is what failed. */
+/** Whether the error comes from the server; otherwise the connection failed. */
 export function isServers(error: unknown): error is { errno: number; sqlMessage: string } {
   return error instanceof Error && 'sqlMessage' in error && 'errno' in error
 }

@@ -1,7 +1,8 @@
-/** Brings a database to this version: one process at a time, from nothing or from the second article's tables. */
+/** Migrates a database to this version, from nothing or from the second article's tables; one process at a time. */
 
 import { createHash } from 'node:crypto'
-import { applyMigrations } from '../migrate.ts'
+import { StoreBroken } from '../failures.ts'
+import { applyMigrations } from '../sql/migrate.ts'
 import { SELECT_STATE, type SqlEngine } from '../sql/sql.ts'
 import type { Progress } from '../store.ts'
 import { adopt } from './adopt.ts'
@@ -30,13 +31,14 @@ export async function migrate(
     query: async sql => ({ rows: await client.all(sql) }),
     script: sql => runScript(client, sql, progress),
   })
+  await dropReplaced(client)
   const [state] = await client.all(SELECT_STATE)
   if (state === undefined) await adopt(client, engine, progress)
 }
 
 /**
- * The lock that whoever migrates holds. Its name is the server's, not the database's, and at most 64 characters. MD5, because earlier
- * versions take the same lock; made here, because MySQL 9 has no such function any more.
+ * The name of the lock that a migration holds. Such names belong to the server, not to a database, and have at most 64
+ * characters. MD5, because earlier versions take the same lock; computed here, because MySQL 9 no longer has such a function.
  */
 export function migrationLock(database: string): string {
   return `postviews ${createHash('md5').update(database).digest('hex')}`
@@ -49,6 +51,15 @@ async function takeLock(client: MysqlClient, database: string, progress: Progres
     const [row] = await client.all('SELECT GET_LOCK(?, ?) AS taken', [lock, LOCK_WAIT_SECONDS])
     if (Number(row!['taken']) === 1) return
     progress('waiting for another migration', 0, 1)
+  }
+}
+
+/** Migrations have emptied these tables. A user without the privilege to drop tables leaves them there. */
+async function dropReplaced(client: MysqlClient): Promise<void> {
+  try {
+    await client.write('DROP TABLE IF EXISTS post_view_referrers, site_view_referrers')
+  } catch (error) {
+    if (!(error instanceof StoreBroken)) throw error
   }
 }
 

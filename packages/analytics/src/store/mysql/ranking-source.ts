@@ -1,14 +1,14 @@
-/** What rankings are read from on a server: a connection of their own thread, so that no other thread reads their rows. */
+/** The source of rankings on a server: a connection in their own thread, so that no other thread reads their rows. */
 
 import type { RankingSource } from '../sql/ranking-cache.ts'
 import type { Server } from '../sql/server-address.ts'
 import { MysqlConnection } from './connection.ts'
 
-/** A million posts. */
+/** Enough to read a million posts. */
 const READ = { statementLimitMs: 60_000 }
 
-// As they come, each packet in a turn of the event loop of its own. In pages by `id` the server reads a day's index from its
-// beginning for each page.
+// Rows are read as they arrive, each packet in its own turn of the event loop. For pages by `id`, the server would read a day's
+// index from the beginning for each page.
 const DAY =
   'SELECT post_uuid, view_count, unique_views FROM post_view_aggregates WHERE date = ? AND view_count > 0'
 const TOTALS = 'SELECT post_uuid, views, unique_views FROM post_view_totals WHERE views > 0'
@@ -16,7 +16,7 @@ const TOTALS = 'SELECT post_uuid, views, unique_views FROM post_view_totals WHER
 export function openRankingSource(server: Server): RankingSource {
   const connection = new MysqlConnection(server, READ)
   return {
-    // What a server said a moment ago holds for that moment, whatever has become of it.
+    // Nothing to check: what a server answered stays valid for that moment.
     check() {},
     snapshot: work =>
       connection.session(async client => {
@@ -34,7 +34,7 @@ export function openRankingSource(server: Server): RankingSource {
           await client.write('COMMIT')
           return result
         } catch (error) {
-          // The first error tells. What was begun must not be gone on with.
+          // The caller gets the first error. The open transaction must not be continued.
           client.abandon()
           throw error
         }

@@ -1,48 +1,42 @@
-/** A batch on its way into MySQL: ids, rows and counters in one transaction, in a few long statements. */
+/** Writes a batch to MySQL: ids, rows and counters in one transaction, in a few long statements. */
 
-import type { Day } from '../calendar.ts'
-import { BatchCounts, latestViewedAt } from '../counts.ts'
+import { BatchCounts, latestViewedAt, type PostCount } from '../counts.ts'
+import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
+import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow, type KeptValue } from '../kept.ts'
 import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
-import {
-  type ColumnType,
-  eachIdOnce,
-  KEPT,
-  KEPT_COLUMNS,
-  KEPT_NAMES,
-  type KeptRow,
-  type KeptValue,
-} from '../row.ts'
+import { eachIdOnce } from '../row.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
-import { type HostSearch, keptHosts } from '../sql/kept-hosts.ts'
+import { addToPacks, BatchBreakdowns, duePosts, type NumberedRow, packRows, SEEN } from '../sql/breakdowns.ts'
 import { rehearse } from '../sql/rehearsal.ts'
 import { SELECT_STATE, type SqlRow, type State, toState } from '../sql/sql.ts'
 import type { Batch } from '../sql/sql-store.ts'
+import { runOn } from '../sql/statements.ts'
 import type { Recorded } from '../store.ts'
 import type { MysqlClient, MysqlConnections } from './connection.ts'
 import { counterStatements, knownPostDays, printedCounters, takeTurn } from './counters.ts'
 import { DuplicateKey, Overtaken } from './errors.ts'
 import { bytes, type Part, partsOf, postDay, quoted, statement, time, uuidBytes } from './text.ts'
 
-/** What is said as long as the state is not written. */
-export const BEING_ADOPTED = 'the tables are not adopted to the end: run `postviews migrate`'
+/** The error as long as the state is not written. */
+export const BEING_ADOPTED = 'the adoption of the existing tables is not complete: run `postviews migrate`'
 
 const VIEWS_AT_ONCE = 500
 const READERS_AT_ONCE = 2_500
-// Below 1,000, from which on MariaDB turns a list into a table that it joins.
+// Below 1,000: from that length on, MariaDB turns a list into a table that it joins.
 const KEYS_AT_ONCE = 900
 const TRIES = 5
 
 /**
- * Rows are inserted beside those of other batches; readers and counters are written one batch at a time. All batches
- * have hot posts and returning readers in common: without taking turns they wait for each other all the same, and then
- * do again what another was quicker with.
+ * Several batches may insert their rows at the same time; readers and counters are written by one batch after the other. All
+ * batches share popular posts and returning readers: without taking turns they would wait for each other as well, and then repeat
+ * what another batch was quicker with.
  */
 export function recordViews(connections: MysqlConnections, batch: Batch): Promise<Recorded> {
   if (!batch.isRehearsal) return connections.transaction(client => recordOn(client, batch))
   return rehearse<MysqlClient>(
     work => connections.transaction(work),
-    // Its keys are taken for the recorded ones.
+    // A rehearsal uses day keys of its own, which are stored first.
     client => recordOn(client, batch, putKeys),
   )
 }
@@ -67,10 +61,12 @@ async function recordOn(
   await first(client, keys)
   const counts = new BatchCounts(state.settings.bots)
   const readers = new BatchReaders()
+  const breakdowns = new BatchBreakdowns(state)
   let firstId = 0
-  for await (const inserted of insertViews(client, candidates)) {
-    firstId ||= inserted.firstId
-    for (const row of inserted.rows) {
+  for await (const rows of insertViews(client, candidates)) {
+    firstId ||= rows[0]?.id ?? 0
+    for (const { id, row } of rows) {
+      breakdowns.add(id, row)
       counts.add(row, false)
       if (counts.counts(row)) readers.add(row)
     }
@@ -78,7 +74,6 @@ async function recordOn(
   for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
 
   const known = await knownPostDays(client, counts.postDays())
-  const kept = await keptHosts(state, counts, hostSearch(client))
   await client.write(takeTurn(progress))
   await removeListed(client, readers, firstId)
   const fresh: string[] = []
@@ -86,23 +81,28 @@ async function recordOn(
     counts.addUnique(window.postUuid, window.day, window.visitors.size)
     fresh.push(...readerTexts(window))
   }
-  // Each statement is made while the server works on the one before.
+  // Each statement is built while the server runs the one before.
   let running: Promise<unknown> = heard(listReaders(client, fresh))
-  for (const statement of counterStatements(client, counts, known, kept)) {
+  for (const statement of counterStatements(client, counts, known)) {
     await running
     running = heard(client.write(statement))
   }
   await running
+  const posts = counts.posts()
+  const due = duePosts(posts, await totalsOf(client, posts))
+  await noteUnpacked(client, breakdowns.unpacked())
+  await runOn(client, addToPacks(state, breakdowns.packs))
+  await runOn(client, packRows(state, due))
   return { counted: counts.rows, duplicates: rows.length - counts.rows }
 }
 
-/** What fails before it is awaited fails there, and not as a rejection that nobody heard of. */
+/** Prevents an unhandled rejection if the promise fails before it is awaited; the `await` still throws. */
 function heard<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise
 }
 
-/** As long as the batch lasts, nobody changes what is counted, and as what. */
+/** The lock keeps others from changing the settings until this batch is committed. */
 async function shareState(client: MysqlClient, agreement: number): Promise<State> {
   const [row] = await client.all(`${SELECT_STATE} LOCK IN SHARE MODE`)
   if (row === undefined) throw new StoreRefused(BEING_ADOPTED)
@@ -111,17 +111,14 @@ async function shareState(client: MysqlClient, agreement: number): Promise<State
   return state
 }
 
-interface Inserted {
-  rows: readonly KeptRow[]
-  /** The number of the first; 0 when all were there before. */
-  firstId: number
-}
-
 const INSERT_VIEWS = `INSERT INTO post_views (${KEPT_COLUMNS.join(', ')}) VALUES `
 
-/** Keeps the rows whose ids are new, and tells which: some at a time, the next being written while one is worked on. */
-async function* insertViews(client: MysqlClient, rows: readonly KeptRow[]): AsyncGenerator<Inserted> {
-  let running: Promise<Inserted> | undefined
+/** Inserts the rows with new ids, and yields those: some at a time, and the next ones are inserted while the caller works. */
+async function* insertViews(
+  client: MysqlClient,
+  rows: readonly KeptRow[],
+): AsyncGenerator<NumberedRow<KeptRow>[]> {
+  let running: Promise<NumberedRow<KeptRow>[]> | undefined
   for (const part of partsOf(rows, VIEWS_AT_ONCE, viewText)) {
     const done = await running
     running = heard(insertNewViews(client, part))
@@ -130,22 +127,26 @@ async function* insertViews(client: MysqlClient, rows: readonly KeptRow[]): Asyn
   if (running !== undefined) yield await running
 }
 
-async function insertNewViews(client: MysqlClient, { items, texts }: Part<KeptRow>): Promise<Inserted> {
+async function insertNewViews(
+  client: MysqlClient,
+  { items, texts }: Part<KeptRow>,
+): Promise<NumberedRow<KeptRow>[]> {
   for (let tries = 1; items.length > 0; tries++) {
     try {
       const { firstId } = await client.write(statement(INSERT_VIEWS, texts))
-      return { rows: items, firstId }
+      // One INSERT takes the ids of all its rows at once, one after the other.
+      return items.map((row, index) => ({ id: firstId + index * client.idStep, row }))
     } catch (error) {
-      // Some ids were there before, or another consumer was quicker: then it has committed by now.
+      // Some ids existed before, or another consumer was quicker, and has committed by now.
       if (!(error instanceof DuplicateKey) || error.key !== 'uq_event_id') throw error
-      if (tries === TRIES) throw new Overtaken('MySQL: ids kept coming in between')
+      if (tries === TRIES) throw new Overtaken('MySQL: other transactions kept inserting the same ids')
     }
     const known = await knownIds(client, items)
     const isNew = items.map(({ eventId }) => eventId === null || !known.has(eventId))
     items = items.filter((_, index) => isNew[index])
     texts = texts.filter((_, index) => isNew[index])
   }
-  return { rows: [], firstId: 0 }
+  return []
 }
 
 async function knownIds(client: MysqlClient, rows: readonly KeptRow[]): Promise<Set<string>> {
@@ -182,9 +183,9 @@ function textOf(value: KeptValue): string | null {
 }
 
 /**
- * The days of the new rows whose readers no batch lists for now.
+ * Those days of the new rows for which batches do not list readers now.
  *
- * @throws {KeyReplaced} where a day was closed since its readers were hashed
+ * @throws {KeyReplaced} if a day was closed since its readers were hashed
  */
 async function daysNotListed(
   client: MysqlClient,
@@ -200,35 +201,22 @@ async function daysNotListed(
   return days.filter(day => !listsReaders(recorded.get(day), day, keys.get(day)))
 }
 
-function hostSearch(client: MysqlClient): HostSearch {
-  const find = async (columns: string, table: string, keys: readonly string[]) => {
-    const found: SqlRow[] = []
-    for (const { texts } of partsOf(keys, KEYS_AT_ONCE, key => key)) {
-      found.push(
-        ...(await client.all(`SELECT ${columns} FROM ${table} WHERE (${columns}) IN (${texts.join()})`)),
-      )
-    }
-    return found
+async function totalsOf(client: MysqlClient, posts: readonly PostCount[]): Promise<SqlRow[]> {
+  const found: SqlRow[] = []
+  for (const { texts } of partsOf(posts, KEYS_AT_ONCE, ({ postUuid }) => quoted(postUuid))) {
+    found.push(
+      ...(await client.all(
+        `SELECT post_uuid, ${SEEN} AS seen FROM post_view_totals WHERE post_uuid IN (${texts.join()})`,
+      )),
+    )
   }
-  return {
-    posts: hosts =>
-      find(
-        'post_uuid, date, host',
-        'post_view_referrers',
-        hosts.map(count => `(${postDay(count)},${quoted(count.host)})`),
-      ),
-    site: hosts =>
-      find(
-        'date, host',
-        'site_view_referrers',
-        hosts.map(({ day, host }) => `('${day}',${quoted(host)})`),
-      ),
-  }
+  return found
 }
 
 const INSERT_READERS = 'INSERT INTO post_view_visitors (post_uuid, day, slice, visitor) VALUES '
 
-// The readers of the rows from ours on, a few of other batches' among them, that were listed before.
+// The readers who were listed before, among the readers of all rows from our first one on. A few of these rows may be other
+// batches'.
 const SELECT_LISTED = `
   SELECT listed.day, listed.post_uuid, listed.slice, LOWER(HEX(listed.visitor)) AS visitor
   FROM post_views AS own
@@ -237,7 +225,7 @@ const SELECT_LISTED = `
     AND listed.slice = own.slice AND listed.visitor = own.visitor
   WHERE own.id >= ?`
 
-/** Leaves those readers of the batch who were not listed before. */
+/** Removes the readers who were listed before from those of the batch. */
 async function removeListed(client: MysqlClient, readers: BatchReaders, firstId: number): Promise<void> {
   // No row was new.
   if (firstId === 0) return
@@ -246,10 +234,20 @@ async function removeListed(client: MysqlClient, readers: BatchReaders, firstId:
   }
 }
 
-/** All of a batch, for `postviews schema`, as MariaDB spells it; `…` stands for rows. */
+const NOTE_UNPACKED = 'INSERT INTO post_view_unpacked (post_uuid, id) VALUES '
+
+async function noteUnpacked(client: MysqlClient, rows: readonly NumberedRow[]): Promise<void> {
+  const textOf = ({ id, row }: NumberedRow) => `(${quoted(row.postUuid)},${id})`
+  for (const { texts } of partsOf(rows, READERS_AT_ONCE, textOf)) {
+    await client.write(statement(NOTE_UNPACKED, texts))
+  }
+}
+
+/** The statements of a batch, which `postviews schema` prints, in MariaDB's spelling; `…` stands for rows. */
 export const STATEMENTS = [
   `${INSERT_VIEWS}…`,
   `${INSERT_READERS}…`,
+  `${NOTE_UNPACKED}…`,
   ...printedCounters({ isMysql: false }),
   takeTurn({ committedAt: 0, viewedAt: 0 }),
 ]
@@ -266,7 +264,9 @@ async function listReaders(client: MysqlClient, readers: readonly string[]): Pro
       await client.write(statement(INSERT_READERS, texts))
     }
   } catch (error) {
-    // By a consumer of an earlier version, which takes no turns.
-    throw error instanceof DuplicateKey ? new Overtaken('MySQL: readers were listed meanwhile') : error
+    // They were listed by a consumer of an earlier version, which takes no turns.
+    throw error instanceof DuplicateKey
+      ? new Overtaken('MySQL: another transaction inserted the same readers')
+      : error
   }
 }

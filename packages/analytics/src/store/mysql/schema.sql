@@ -14,6 +14,13 @@ CREATE TABLE post_view_aggregates (
   UNIQUE INDEX uq_post_date (post_uuid, date)
 ) ENGINE = InnoDB;
 
+CREATE TABLE post_view_breakdowns (
+  date date NOT NULL,
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
+  counts longtext COLLATE utf8mb4_bin NOT NULL,
+  PRIMARY KEY (date, post_uuid)
+) ENGINE = InnoDB;
+
 CREATE TABLE post_view_day_keys (
   day date NOT NULL,
   secret char(64) COLLATE utf8mb4_bin NOT NULL,
@@ -48,14 +55,6 @@ CREATE TABLE post_view_rebuilds (
   id tinyint unsigned NOT NULL,
   rebuilds bigint unsigned NOT NULL,
   PRIMARY KEY (id)
-) ENGINE = InnoDB;
-
-CREATE TABLE post_view_referrers (
-  date date NOT NULL,
-  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
-  host varchar(253) COLLATE utf8mb4_bin NOT NULL,
-  view_count int unsigned NOT NULL,
-  PRIMARY KEY (date, post_uuid, host)
 ) ENGINE = InnoDB;
 
 CREATE TABLE post_view_reopened (
@@ -106,6 +105,12 @@ CREATE TABLE post_view_totals (
   PRIMARY KEY (post_uuid)
 ) ENGINE = InnoDB;
 
+CREATE TABLE post_view_unpacked (
+  post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
+  id bigint unsigned NOT NULL,
+  PRIMARY KEY (post_uuid, id)
+) ENGINE = InnoDB;
+
 CREATE TABLE post_view_visitors (
   day date NOT NULL,
   post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
@@ -151,11 +156,4 @@ CREATE TABLE site_view_minutes (
   minute bigint unsigned NOT NULL,
   view_count bigint unsigned NOT NULL,
   PRIMARY KEY (minute)
-) ENGINE = InnoDB;
-
-CREATE TABLE site_view_referrers (
-  date date NOT NULL,
-  host varchar(253) COLLATE utf8mb4_bin NOT NULL,
-  view_count bigint unsigned NOT NULL,
-  PRIMARY KEY (date, host)
 ) ENGINE = InnoDB;

@@ -1,6 +1,6 @@
 /**
- * The tables of a MySQL database, compared with those of `schema.sql`: their keys, engine and collations, and triggers that
- * have a say in what is counted. Whatever else the users of adopted tables have made of them is theirs.
+ * Compares the tables of a MySQL database with those of `schema.sql`: keys, engine, collations, and triggers that affect what is
+ * counted. Other changes that users made to adopted tables are allowed.
  */
 
 import { readFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import type { Difference } from '../store.ts'
 
 const SCHEMA = new URL('./schema.sql', import.meta.url)
 const ADOPTED = new Set(['post_views', 'post_view_aggregates'])
-/** A commit is on the disk before it is answered; 3 is MariaDB's, and does more. */
+/** With these values, a commit is on the disk before it is answered; 3 is MariaDB's, and does more. */
 const DURABLE = [1, 3]
 
 interface Expected {
@@ -21,6 +21,7 @@ interface Expected {
 export async function findSchema(client: SqlClient, database: string): Promise<FoundSchema> {
   const { keys, columns } = expectedTables(readFileSync(SCHEMA, 'utf8'))
   return {
+    rows: 'post_views',
     expected: keys,
     found: await foundKeys(client, database),
     adopted: ADOPTED,
@@ -65,7 +66,7 @@ async function foundKeys(client: SqlClient, database: string): Promise<Keys> {
   )
   const byIndex = Map.groupBy(rows, ({ tbl, idx }) => `${tbl}/${idx}`)
   for (const columns of byIndex.values()) {
-    // A key of the first characters is another key.
+    // A key on the first characters of a column is another key.
     const names = columns.map(({ col, characters }) =>
       characters === null ? `${col}` : `${col}(${characters})`,
     )
@@ -85,7 +86,7 @@ async function otherEngines(client: SqlClient, database: string, expected: Keys)
     .map(({ name, engine }) => schemaDifference(String(name), 'engine', 'InnoDB', String(engine)))
 }
 
-/** Ids compare by their bytes: under any other collation a key takes two of them for one. */
+/** Ids must be compared by their bytes: under any other collation, a key takes two of them for one. */
 async function otherCollations(client: SqlClient, database: string, expected: Keys): Promise<Difference[]> {
   const rows = await client.all(
     `SELECT table_name AS tbl, column_name AS col, collation_name AS collation
@@ -104,8 +105,8 @@ async function otherCollations(client: SqlClient, database: string, expected: Ke
 }
 
 /**
- * On adopted tables triggers may be their users' own. Those that set a column of ours or name a table of ours are
- * not. (Whoever lacks the privilege TRIGGER is shown none.)
+ * Users may have triggers of their own on adopted tables, unless these set a column of ours or name a table of ours. (A user
+ * without the privilege TRIGGER sees none.)
  */
 async function triggers(
   client: SqlClient,
@@ -130,7 +131,7 @@ async function triggers(
     .map(({ name, tbl }) => schemaDifference(`trigger ${name} on ${tbl}`, 'trigger', null, 'there'))
 }
 
-/** Nothing is acknowledged before it is durable: that is the server's to promise. */
+/** Nothing may be acknowledged before it is durable, which depends on this setting of the server. */
 async function durability(client: SqlClient): Promise<Difference[]> {
   const [row] = await client.all('SELECT @@innodb_flush_log_at_trx_commit AS flushes')
   const flushes = Number(row!['flushes'])

@@ -1,4 +1,4 @@
-/** One connection to a server, from its greeting to its end. It does not mend: who finds it over opens another. */
+/** One connection to a server, from its greeting to its end. It is never repaired: if it is over, the caller opens another. */
 
 import { connect, isIP, type Socket } from 'node:net'
 import {
@@ -18,17 +18,17 @@ import { type Asked, isServers, storeError } from './errors.ts'
 const CONNECT_LIMIT_MS = 10_000
 const END_LIMIT_MS = 1_000
 
-/** So long the server waits for a word from us: then it takes us for gone, ends the transaction and frees its locks. */
+/** How long the server waits for a statement from us. Then it takes us for gone, ends the transaction and frees its locks. */
 export const SERVER_WAITS_SECONDS = 30
 const LOCK_WAIT_SECONDS = 10
 
-/** At a time, where they are used as they come. */
+/** How many rows `each` hands over at a time. */
 const ROWS_HANDED_OVER = 1_000
 
 /** Every statement of ours is shorter. Servers take 16 MB or more unless they are told to take less. */
 const LEAST_PACKET_BYTES = 1_048_576
 
-// Whatever the server's own configuration, so that a value is kept as it is or refused, and a moment is a moment.
+// Whatever the server's own configuration is: a value must be kept unchanged or refused, and no time may be shifted.
 const SETTINGS = [
   'SET NAMES utf8mb4',
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
@@ -43,12 +43,13 @@ const SETTINGS = [
 
 export class Session {
   readonly #connection: Connection
-  /** The same, without promises: it hands over rows as they come. */
+  /** The same connection, without promises: it hands over rows as they come. */
   readonly #core: CoreConnection
   readonly #socket: Socket
   readonly #statementLimitMs: number
   readonly #asked: Omit<Asked, 'sql'>
   #isMysql = false
+  #idStep = 1
   #isOver = false
   #isLate = false
   #hasAnswered = false
@@ -65,7 +66,7 @@ export class Session {
     this.#asked = asked
     this.#socket = socket
     this.#statementLimitMs = statementLimitMs
-    // What breaks while nothing is asked of it is told to nobody; the next to ask opens another.
+    // If the connection breaks while it is idle, nobody is told; the next caller opens another.
     connection.on('error', () => this.destroy())
     socket.on('close', () => this.destroy())
   }
@@ -89,38 +90,49 @@ export class Session {
     }
   }
 
-  /** A server that takes no long statements breaks the connection in the middle of a batch, and does not say why. */
+  /**
+   * Checks the longest statement that the server takes: with too low a limit, it would break the connection in the middle of a
+   * batch, and not say why.
+   */
   async #meetServer(): Promise<void> {
-    // What stands behind M! is a comment to MySQL alone. A version says what somebody has configured it to say.
-    const [row] = await this.all('SELECT TRUE /*M! AND FALSE */ AS is_mysql, @@max_allowed_packet AS bytes')
+    // MariaDB runs what follows `M!`; for MySQL it is a comment. The version does not help: it can be configured.
+    const [row] = await this.all(
+      'SELECT TRUE /*M! AND FALSE */ AS is_mysql, @@max_allowed_packet AS bytes, @@auto_increment_increment AS id_step',
+    )
     this.#isMysql = Number(row!['is_mysql']) === 1
+    this.#idStep = Number(row!['id_step'])
     const bytes = Number(row!['bytes'])
     if (bytes >= LEAST_PACKET_BYTES) return
     throw new StoreUnavailable(
-      `MySQL at ${this.#asked.server}: max_allowed_packet is ${bytes}, and has to be ${LEAST_PACKET_BYTES} at least: raise it on the server`,
+      `MySQL at ${this.#asked.server}: max_allowed_packet is ${bytes}, but must be at least ${LEAST_PACKET_BYTES}: raise it on the server`,
     )
   }
 
-  /** MySQL; else MariaDB. */
+  /** True for MySQL, false for MariaDB. */
   get isMysql(): boolean {
     return this.#isMysql
+  }
+
+  /** How far the ids of two rows of one INSERT are apart: more than 1 where several servers take turns. */
+  get idStep(): number {
+    return this.#idStep
   }
 
   get isOver(): boolean {
     return this.#isOver
   }
 
-  /** What the server calls this connection. */
+  /** The server's id of this connection. */
   get id(): number {
     return this.#connection.threadId
   }
 
-  /** Said when a piece of work begins. */
+  /** Call it when a piece of work begins. */
   begin(): void {
     this.#hasAnswered = false
   }
 
-  /** It was lost before it answered anything of the work: most likely while nobody used it. */
+  /** The connection was lost before it answered anything of this work, most likely while it was idle. */
   get wasLostBefore(): boolean {
     return this.#isOver && !this.#isLate && !this.#hasAnswered
   }
@@ -140,7 +152,7 @@ export class Session {
         rows = []
         use(some)
       }
-      // A connection that breaks tells those alone who have called back.
+      // If the connection breaks, mysql2 tells only those who have passed a callback.
       const broke = () => reject(new Error('the connection broke'))
       this.#socket.once('close', broke)
       this.#core
@@ -163,16 +175,16 @@ export class Session {
     return header
   }
 
-  /** Says goodbye, unless nobody listens. */
+  /** Ends the connection in order, or destroys it if the server does not answer. */
   async end(): Promise<void> {
     const timer = setTimeout(() => this.destroy(), END_LIMIT_MS)
-    // Whatever keeps it from ending well, it is over.
+    // A failure does not matter: the connection is destroyed next.
     await this.#connection.end().catch(() => {})
     clearTimeout(timer)
     this.destroy()
   }
 
-  /** Ends it at once. Whoever waits for an answer hears that the connection is lost. */
+  /** Ends the connection at once. A caller that waits for an answer gets an error. */
   destroy(): void {
     this.#isOver = true
     this.#socket.destroy()
@@ -192,7 +204,7 @@ export class Session {
       this.#hasAnswered = true
       return answer
     } catch (error) {
-      // What the server has not said itself is the connection's end.
+      // An error that does not come from the server means that the connection is broken.
       if (isServers(error)) this.#hasAnswered = true
       else this.destroy()
       throw this.#isLate
@@ -216,7 +228,7 @@ function optionsFor(
     user,
     password,
     database,
-    // Ours, so that it can be destroyed: mysql2 only ends it, and waits for a server that may be gone.
+    // Our own socket, so that it can be destroyed: mysql2 only ends it, and waits for a server that may be gone.
     stream: () => socket,
     connectTimeout: CONNECT_LIMIT_MS,
     // Certificates of MySQL servers seldom name an address; the authority still vouches for them.
@@ -227,7 +239,7 @@ function optionsFor(
     dateStrings: true,
     supportBigNumbers: true,
     trace: false,
-    // A statement without values is complete: nobody needs to look through a megabyte of it for question marks.
+    // A statement without values is complete: searching a megabyte for question marks would waste time.
     queryFormat: (sql: string, values: SqlValue[]) => (values.length > 0 ? format(sql, values) : sql),
   }
 }

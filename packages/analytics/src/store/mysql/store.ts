@@ -22,16 +22,16 @@ const READ_CONNECTIONS = 4
 const WRITE_CONNECTIONS = 2
 const READ = { statementLimitMs: 15_000 }
 const BATCH = { statementLimitMs: 30_000 }
-// Retention runs in consumers, and may keep one that is to stop no longer than this.
+// Retention runs in consumers, and may delay the stop of one by at most this.
 const HOUSEKEEPING = { statementLimitMs: 60_000 }
-// Recounting a big day, or looking through all rows, takes what it takes.
+// Recounting a big day, or reading all rows, may take long.
 const RECOUNT = { statementLimitMs: 3_600_000 }
-// Rewriting a big table takes hours; a connection that is lost meanwhile is found out by the network's keepalive.
+// Rewriting a big table takes hours; TCP keepalive detects a connection that is lost meanwhile.
 const MIGRATION = { statementLimitMs: 2 ** 31 - 1 }
 
 /**
- * Where it groups in a temporary table, MySQL cannot insert the least or greatest of a DATE or TIMESTAMP whose first value is null:
- * it takes that for 0000-00-00 (1292). Of other types it can. Whether it needs such a table depends on the keys of adopted tables.
+ * If MySQL groups in a temporary table, it cannot insert the MIN or MAX of a DATE or TIMESTAMP whose first value is null: it
+ * takes that for 0000-00-00 (1292). Other types work. Whether it needs such a table depends on the keys of adopted tables.
  */
 const DAYS_OF_POSTS = `(
   SELECT post_uuid, CAST(date AS CHAR(10)) AS date, baseline,
@@ -39,9 +39,9 @@ const DAYS_OF_POSTS = `(
   FROM post_view_aggregates) AS days`
 
 /**
- * Touches nothing: the server may be away, now and later. Whatever is asked of it then fails as `StoreUnavailable`.
+ * Does not connect: the server may be away, now and later. While it is, every call fails with `StoreUnavailable`.
  *
- * @throws {StoreRefused} for a URL that says what cannot be done
+ * @throws {StoreRefused} for a URL that cannot be used
  */
 export async function openMysqlStore(
   url: string,
@@ -61,7 +61,7 @@ export async function openMysqlStore(
   )
   const own = settingsInUse(asked)
   const { settings } = own
-  /** Opened for one piece of work each. */
+  /** Connections that were opened for one piece of work each. */
   const passing = new Set<MysqlConnection>()
   const calendar = new Calendar(settings.timeZone, settings.windowHours, rules)
 
@@ -123,10 +123,10 @@ export async function openMysqlStore(
 
     record: batch => recordViews(writer, batch),
 
-    // All of it on one session: the lock is gone when that is.
+    // All of it in one session: the lock ends with the session.
     makeTables: progress => onOwnConnection(MIGRATION, client => migrate(client, database, ingest, progress)),
 
-    // Refused by a server that only reads, and no batch waits for it.
+    // A read-only server refuses this, and no batch waits for it.
     async ping() {
       await writer.run('UPDATE post_view_progress SET id = id WHERE id = 1')
     },

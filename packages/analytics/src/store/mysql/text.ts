@@ -1,7 +1,7 @@
-/** Values as the text of a statement: a batch goes in a few long statements, written here rather than filled in. */
+/** Writes values as the text of a statement: a batch goes in a few long statements, which are built here without placeholders. */
 
 import { escape as literal } from 'mysql2/promise'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 
 /** A text as a literal. */
 export function quoted(text: string | null): string {
@@ -49,7 +49,7 @@ export function postDay({ postUuid, day }: { postUuid: string; day: Day }): stri
   return `${quoted(postUuid)},'${day}'`
 }
 
-/** Below the least that a session is opened with (1 MiB, see session.ts), at three bytes for each. */
+/** Less than the smallest packet with which a session opens (1 MiB, see session.ts), at three bytes per character. */
 const STATEMENT_CHARACTERS = 250_000
 
 export interface Part<T> {
@@ -57,7 +57,7 @@ export interface Part<T> {
   texts: readonly string[]
 }
 
-/** The items with their texts, so many at a time, and fewer where they are long. Made one by one, when asked for. */
+/** The items with their texts, `atOnce` at a time, fewer if the texts are long. Parts are made one by one, when needed. */
 export function* partsOf<T>(
   items: readonly T[],
   atOnce: number,
@@ -77,7 +77,7 @@ export function* partsOf<T>(
   }
 }
 
-/** A long statement. Its ends go into the list: put before and behind it, they would have all of it copied once more. */
+/** Joins a long statement. Its beginning and end go into the list: adding them to the joined text would copy all of it again. */
 export function statement(insert: string, texts: readonly string[], update = ''): string {
   const parts = [...texts]
   parts[0] = insert + parts[0]

@@ -1,12 +1,12 @@
 /**
- * `INSERT … ON DUPLICATE KEY UPDATE`, in each server's own spelling. MariaDB knows the row that was to be inserted as
- * `VALUES(column)`. MySQL warns of that (1287) and is to drop it; it knows an alias for the row, which is a syntax error on MariaDB.
+ * `INSERT … ON DUPLICATE KEY UPDATE`, in each server's own spelling. MariaDB calls a value of the new row `VALUES(column)`. MySQL
+ * warns that it will drop that (1287); it has an alias for the new row, which is a syntax error on MariaDB.
  */
 
 export interface Spelling {
   /** Before the rows. */
   insert: string
-  /** Behind them. */
+  /** After the rows. */
   update: string
 }
 
@@ -17,7 +17,7 @@ export interface Upsert {
 
 /**
  * @param columns in the order of the rows' values
- * @param update the assignments to a row that is there; `added` gives what was to be inserted into a column
+ * @param update the assignments to an existing row; `added` gives the value of the new row for a column
  */
 export function upsert(
   table: string,
@@ -25,7 +25,7 @@ export function upsert(
   update: (added: (column: string) => string) => string,
 ): Upsert {
   const insert = `INSERT INTO ${table} (${columns.join(', ')}) VALUES `
-  // Under names of their own: by the column's own name MySQL could mean either row.
+  // Aliases with other names: by the column's own name MySQL could mean either row.
   const added = (column: string) => `added_${column}`
   return {
     mariadb: { insert, update: ` ON DUPLICATE KEY UPDATE ${update(column => `VALUES(${column})`)}` },

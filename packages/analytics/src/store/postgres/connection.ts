@@ -42,6 +42,8 @@ const DIALECT: Dialect = {
   bytes: hex => `'\\x${hex}'::bytea`,
   hex: column => `UPPER(ENCODE(${column}, 'hex'))`,
   unhex: digits => `DECODE(${digits}, 'hex')`,
+  post: 'post_uuid',
+  postKey: text => text,
 }
 
 /** Counts and sums become numbers: they stay below 2^53. A user id may be greater; then it stays text. */

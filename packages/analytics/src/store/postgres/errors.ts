@@ -4,32 +4,32 @@ import pg from 'pg'
 import { RowRejected, StoreBroken, StoreUnavailable } from '../failures.ts'
 import { stepOf } from '../step.ts'
 
-/** Another transaction was in the way, and this one is undone: done again at once it may well succeed. */
+/** Another transaction blocked this one, which was rolled back: repeated at once, it may well succeed. */
 export class Overtaken extends StoreUnavailable {}
 
 /**
- * https://www.postgresql.org/docs/current/errcodes-appendix.html. A class, or one code of it. All else (away, read-only, full,
- * killed, unknown to us) may pass or be mended, and no view becomes a dead letter for it.
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html: classes, or single codes. All others (away, read-only, full,
+ * killed, unknown to us) may pass or be repaired, and no view becomes a dead letter for them.
  */
 const OVERTAKEN = ['40', '55P03']
-/** What is the fault of a value: out of range, too long, a constraint or a trigger of the users' own. */
+/** Errors that a value causes: out of range, too long, a constraint or a trigger of the users' own. */
 const VALUE_REFUSED = ['22', '23', 'P0001']
-/** What stays as it is until somebody mends it: no such user, database, table or column; not allowed; no such function. */
+/** Errors that stay until somebody repairs the cause: no such user, database, table or column; not allowed; no such function. */
 const BROKEN = ['28', '3D', '3F', '42', '0A', 'XX002']
 
-/** Whether the server has said so itself: otherwise the connection is what failed. */
+/** Whether the error comes from the server; otherwise the connection failed. */
 export function isServers(error: unknown): boolean {
   return error instanceof pg.DatabaseError
 }
 
-/** Where something was asked, and what. */
+/** The server and the statement of a request. */
 export interface Asked {
   /** `HOST:PORT`. */
   server: string
   sql: string
 }
 
-/** The server's messages quote values, so nothing is kept but the code; of the statement, what it does to which table. */
+/** The server's messages quote values, so only the code is kept and, of the statement, what it does to which table. */
 export function storeError(error: unknown, { server, sql }: Asked): Error {
   if (error instanceof StoreUnavailable || error instanceof RowRejected) return error
   const code = (error as { code?: string }).code ?? 'the connection broke'

@@ -1,10 +1,10 @@
-/** What rankings are read from on a server: a connection of their own thread, so that no other thread reads their rows. */
+/** The source of rankings on a server: a connection in their own thread, so that no other thread reads their rows. */
 
 import type { RankingSource } from '../sql/ranking-cache.ts'
 import type { Server } from '../sql/server-address.ts'
 import { PostgresConnections } from './connection.ts'
 
-/** A million posts. */
+/** Enough to read a million posts. */
 const READ = { most: 1, statementLimitMs: 60_000 }
 
 const DAY =
@@ -15,7 +15,7 @@ const POSTS_AT_ONCE = 10_000
 export function openRankingSource(server: Server): RankingSource {
   const connections = new PostgresConnections(server, READ)
   return {
-    // What a server said a moment ago holds for that moment, whatever has become of it.
+    // Nothing to check: what a server answered stays valid for that moment.
     check() {},
     snapshot: work =>
       connections.transaction(async client => {
@@ -32,5 +32,5 @@ export function openRankingSource(server: Server): RankingSource {
   }
 }
 
-/** How a transaction begins that sees one moment. */
+/** Begins a transaction that sees one snapshot. */
 export const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'

@@ -3,17 +3,19 @@
  * may insert their rows at the same time. Readers and counters are written by one batch after the other.
  */
 
-import type { Day } from '../calendar.ts'
 import { BatchCounts, latestViewedAt } from '../counts.ts'
+import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
+import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow } from '../kept.ts'
 import { BatchReaders } from '../readers.ts'
-import { type ColumnType, eachIdOnce, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow } from '../row.ts'
+import { eachIdOnce } from '../row.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
+import { addToPacks, BatchBreakdowns, duePosts, type NumberedRow, packRows, SEEN } from '../sql/breakdowns.ts'
 import { DAY_COLUMNS, dayValues, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
-import { type HostSearch, type KeptHosts, keptHosts } from '../sql/kept-hosts.ts'
 import { rehearse } from '../sql/rehearsal.ts'
 import { SELECT_STATE, toState } from '../sql/sql.ts'
 import type { Batch } from '../sql/sql-store.ts'
+import { runOn } from '../sql/statements.ts'
 import type { Recorded } from '../store.ts'
 import type { PostgresClient, PostgresConnections } from './connection.ts'
 
@@ -40,16 +42,21 @@ async function recordOn(client: PostgresClient, { rows, keys, agreement, now }: 
   const inserted = await insertViews(client, eachIdOnce(rows))
   const counts = new BatchCounts(state.settings.bots)
   const readers = new BatchReaders()
-  for (const row of inserted) {
+  const breakdowns = new BatchBreakdowns(state)
+  for (const { id, row } of inserted) {
+    breakdowns.add(id, row)
     counts.add(row, false)
     if (counts.counts(row)) readers.add(row)
   }
   for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
-  const kept = await keptHosts(state, counts, hostSearch(client))
   // Locks the counters: every batch updates this one row first, and holds its lock until the transaction ends.
   await client.run(TAKE_TURN, [now, latestViewedAt(rows)])
   await listReaders(client, readers, counts)
-  await addCounts(client, counts, kept)
+  const due = await addCounts(client, counts)
+  const unpacked = breakdowns.unpacked()
+  await client.rows(NOTE_UNPACKED, [unpacked.map(({ row }) => row.postUuid), unpacked.map(({ id }) => id)])
+  await runOn(client, addToPacks(state, breakdowns.packs))
+  await runOn(client, packRows(state, due))
   return { counted: counts.rows, duplicates: rows.length - counts.rows }
 }
 
@@ -81,18 +88,28 @@ const INSERT_VIEWS = `
     KEPT_NAMES.map(name => ARRAYS[KEPT[name].type]),
   )}
   ON CONFLICT (event_id) DO NOTHING
-  RETURNING ENCODE(event_id, 'hex') AS id`
+  RETURNING id, ENCODE(event_id, 'hex') AS event_id`
 
 /** Inserts the rows and returns those that were new. `rows` is sorted by id, so that two batches cannot deadlock. */
-async function insertViews(client: PostgresClient, rows: readonly KeptRow[]): Promise<KeptRow[]> {
+async function insertViews(
+  client: PostgresClient,
+  rows: readonly KeptRow[],
+): Promise<NumberedRow<KeptRow>[]> {
   const columns = KEPT_NAMES.map(name =>
     rows.map(row => {
       const value = row[name]
       return typeof value === 'boolean' ? Number(value) : value
     }),
   )
-  const ids = new Set((await client.rows(INSERT_VIEWS, columns)).map(({ id }) => id))
-  return rows.filter(({ eventId }) => eventId === null || ids.has(eventId.replaceAll('-', '')))
+  const inserted = await client.rows(INSERT_VIEWS, columns)
+  const idOf = new Map(inserted.map(({ id, event_id }) => [event_id, Number(id)]))
+  // Rows whose events have no id are all new. PostgreSQL answers rows in the order in which it inserts them.
+  const withoutId = inserted.filter(({ event_id }) => event_id === null).values()
+  return rows.flatMap(row => {
+    if (row.eventId === null) return { id: Number(withoutId.next().value!['id']), row }
+    const id = idOf.get(row.eventId.replaceAll('-', ''))
+    return id === undefined ? [] : { id, row }
+  })
 }
 
 /** @throws {KeyReplaced} where a day was closed since its readers were hashed */
@@ -110,22 +127,8 @@ async function daysNotListed(
   return days.filter(day => !listsReaders(recorded.get(day), day, keys.get(day)))
 }
 
-function hostSearch(client: PostgresClient): HostSearch {
-  return {
-    posts: hosts =>
-      client.rows(
-        `SELECT post_uuid, date, host FROM post_view_referrers
-         JOIN ${rowsOf(['post_uuid', 'date', 'host'], ['text', 'text', 'text'])} USING (post_uuid, date, host)`,
-        [hosts.map(({ postUuid }) => postUuid), hosts.map(({ day }) => day), hosts.map(({ host }) => host)],
-      ),
-    site: hosts =>
-      client.rows(
-        `SELECT date, host FROM site_view_referrers
-         JOIN ${rowsOf(['date', 'host'], ['text', 'text'])} USING (date, host)`,
-        [hosts.map(({ day }) => day), hosts.map(({ host }) => host)],
-      ),
-  }
-}
+const NOTE_UNPACKED = `
+  INSERT INTO post_view_unpacked (post_uuid, id) SELECT * FROM ${rowsOf(['post_uuid', 'id'], ['text', 'bigint'])}`
 
 const TAKE_TURN = `
   INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at) VALUES (1, ?, ?)
@@ -139,7 +142,7 @@ const INSERT_READERS = `
   ON CONFLICT DO NOTHING
   RETURNING day, post_uuid`
 
-/** Adds the readers of the batch to the list. Each who was not in it before counts as a unique view. */
+/** Adds the readers of the batch to the list. Each reader who was not in it before counts as a unique view. */
 async function listReaders(
   client: PostgresClient,
   readers: BatchReaders,
@@ -175,40 +178,31 @@ function upsert(table: string, key: readonly string[], columns: readonly string[
     ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${columns.map(column => `${column} = ${added(column)}`).join(', ')}`
 }
 
-const ADD_TO_REFERRERS = upsert('post_view_referrers', ['date', 'post_uuid', 'host'], ['view_count'])
 const ADD_TO_POST_DAYS = upsert('post_view_aggregates', ['post_uuid', 'date'], DAY_COLUMNS)
-const ADD_TO_POSTS = upsert('post_view_totals', ['post_uuid'], TOTAL_COLUMNS)
-const ADD_TO_SITE_REFERRERS = upsert('site_view_referrers', ['date', 'host'], ['view_count'])
+const ADD_TO_POSTS = `${upsert('post_view_totals', ['post_uuid'], TOTAL_COLUMNS)}
+    RETURNING post_uuid, ${SEEN} AS seen`
 const ADD_TO_MINUTES = upsert('site_view_minutes', ['minute'], ['view_count'])
 const ADD_TO_SITE_DAYS = upsert('site_view_aggregates', ['date'], DAY_COLUMNS)
 
 type Cell = string | number | null
 
-async function addCounts(client: PostgresClient, counts: BatchCounts, kept: KeptHosts): Promise<void> {
-  const add = (statement: string, rows: readonly (readonly Cell[])[]) =>
+/** Returns the posts whose rows are due to be packed. */
+async function addCounts(client: PostgresClient, counts: BatchCounts): Promise<string[]> {
+  const add = async (statement: string, rows: readonly (readonly Cell[])[]) =>
     rows.length === 0
-      ? undefined
+      ? []
       : client.rows(
           statement,
           rows[0]!.map((_, column) => rows.map(row => row[column]!)),
         )
-  // On a settled day several hosts may have become one, the remainder. One statement may not update the same row twice, so they
-  // are added together first.
-  await add(
-    ADD_TO_REFERRERS,
-    summed(counts.referrers().map(count => [[count.day, count.postUuid, kept.ofPost(count)], count.views])),
-  )
   await add(
     ADD_TO_POST_DAYS,
     counts.postDays().map(count => [count.postUuid, count.day, ...dayValues(count)]),
   )
-  await add(
+  const posts = counts.posts()
+  const totals = await add(
     ADD_TO_POSTS,
-    counts.posts().map(count => [count.postUuid, ...totalValues(count)]),
-  )
-  await add(
-    ADD_TO_SITE_REFERRERS,
-    summed(counts.siteReferrers().map(count => [[count.day, kept.ofSite(count)], count.views])),
+    posts.map(count => [count.postUuid, ...totalValues(count)]),
   )
   await add(
     ADD_TO_MINUTES,
@@ -218,16 +212,7 @@ async function addCounts(client: PostgresClient, counts: BatchCounts, kept: Kept
     ADD_TO_SITE_DAYS,
     counts.siteDays().map(count => [count.day, ...dayValues(count)]),
   )
-}
-
-function summed(counts: readonly (readonly [key: readonly string[], views: number])[]): Cell[][] {
-  const rows = new Map<string, [...string[], number]>()
-  for (const [key, views] of counts) {
-    const row = rows.get(key.join(' ')) ?? [...key, 0]
-    row[key.length] = Number(row[key.length]) + views
-    rows.set(key.join(' '), row as [...string[], number])
-  }
-  return [...rows.values()]
+  return duePosts(posts, totals)
 }
 
 /** The statements of a batch, which `postviews schema` prints. */
@@ -236,9 +221,8 @@ export const STATEMENTS = [
   INSERT_READERS,
   ADD_TO_POST_DAYS,
   ADD_TO_POSTS,
-  ADD_TO_REFERRERS,
   ADD_TO_SITE_DAYS,
-  ADD_TO_SITE_REFERRERS,
   ADD_TO_MINUTES,
+  NOTE_UNPACKED,
   TAKE_TURN,
 ]

@@ -13,6 +13,13 @@ CREATE TABLE post_view_aggregates (
 
 CREATE INDEX idx_date ON post_view_aggregates USING btree (date, post_uuid);
 
+CREATE TABLE post_view_breakdowns (
+  date text COLLATE "C" NOT NULL,
+  post_uuid character varying(36) COLLATE "C" NOT NULL,
+  counts text NOT NULL,
+  PRIMARY KEY (date, post_uuid)
+);
+
 CREATE TABLE post_view_day_keys (
   day text COLLATE "C" NOT NULL,
   secret text NOT NULL,
@@ -49,14 +56,6 @@ CREATE TABLE post_view_rebuilds (
   rebuilds bigint NOT NULL,
   PRIMARY KEY (id),
   CHECK ((id = 1))
-);
-
-CREATE TABLE post_view_referrers (
-  date text COLLATE "C" NOT NULL,
-  post_uuid character varying(36) COLLATE "C" NOT NULL,
-  host character varying(253) COLLATE "C" NOT NULL,
-  view_count bigint NOT NULL,
-  PRIMARY KEY (date, post_uuid, host)
 );
 
 CREATE TABLE post_view_reopened (
@@ -108,6 +107,12 @@ CREATE TABLE post_view_totals (
   PRIMARY KEY (post_uuid)
 );
 
+CREATE TABLE post_view_unpacked (
+  post_uuid character varying(36) COLLATE "C" NOT NULL,
+  id bigint NOT NULL,
+  PRIMARY KEY (post_uuid, id)
+);
+
 CREATE TABLE post_view_visitors (
   day text COLLATE "C" NOT NULL,
   post_uuid character varying(36) COLLATE "C" NOT NULL,
@@ -154,11 +159,4 @@ CREATE TABLE site_view_minutes (
   minute bigint NOT NULL,
   view_count bigint NOT NULL,
   PRIMARY KEY (minute)
-);
-
-CREATE TABLE site_view_referrers (
-  date text COLLATE "C" NOT NULL,
-  host character varying(253) COLLATE "C" NOT NULL,
-  view_count bigint NOT NULL,
-  PRIMARY KEY (date, host)
 );

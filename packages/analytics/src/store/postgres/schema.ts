@@ -1,4 +1,4 @@
-/** The unique keys of a PostgreSQL database, compared with those that `schema.sql` tells; triggers, and settings that lose commits. */
+/** Compares the unique keys of a PostgreSQL database with those of `schema.sql`; finds triggers, and settings that lose commits. */
 
 import { readFileSync } from 'node:fs'
 import { keyOf, schemaDifference } from '../sql/schema-check.ts'
@@ -24,7 +24,7 @@ const TRIGGERS = `
   SELECT t.tgname AS name, c.relname AS tbl FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
   WHERE NOT t.tgisinternal AND c.relnamespace = CURRENT_SCHEMA()::regnamespace ORDER BY t.tgname`
 
-/** Off, a commit that was acknowledged may be gone after a crash. */
+/** If one of these is off, an acknowledged commit may be lost in a crash. */
 const UNSAFE = `
   SELECT name FROM pg_settings
   WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name`
@@ -37,6 +37,7 @@ export async function findSchema(client: SqlClient): Promise<FoundSchema> {
     found.get(String(tbl))?.add(`${keyOf(String(columns).split(', '))}${rows}`)
   const triggers = await client.all(TRIGGERS)
   return {
+    rows: 'post_views',
     expected,
     found,
     adopted: new Set(),

@@ -4,7 +4,7 @@ import { settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
 import { StoreRefused } from '../failures.ts'
-import { applyMigrations } from '../migrate.ts'
+import { applyMigrations } from '../sql/migrate.ts'
 import { Rankings } from '../sql/rankings.ts'
 import { nameOf, serverOf } from '../sql/server-address.ts'
 import { FIRST_STATE, firstState, SELECT_STATE, type SqlEngine, toState } from '../sql/sql.ts'
@@ -16,22 +16,21 @@ import { SNAPSHOT } from './ranking-source.ts'
 import { recordViews } from './record.ts'
 import { findSchema } from './schema.ts'
 
-// Two batches are under way at a time. A batch is through in a fraction of this.
+// Two batches are under way at a time. A batch takes a fraction of this.
 const BATCH = { most: 2, statementLimitMs: 10_000 }
 const READ = { most: 4, statementLimitMs: 10_000 }
-// Retention runs in consumers, and may keep one that is to stop no longer than this.
-// Days are reopened beside it.
+// Retention runs in consumers, and may delay the stop of one by at most this. Days are reopened at the same time.
 const HOUSEKEEPING = { most: 2, statementLimitMs: 60_000 }
-// Recounting a big day takes what it takes, and so does a migration.
+// Recounting a big day may take long, and so may a migration.
 const RECOUNT = { most: 3, statementLimitMs: 3_600_000 }
 
-/** Whoever migrates holds this lock of the database, until the transaction is over. Any number that nobody else takes. */
+/** The advisory lock that a migration holds until its transaction is over. Any number that nobody else uses. */
 const MIGRATION_LOCK = 7_067_834
 
 /**
- * Touches nothing: the server may be away, now and later. Whatever is asked of it then fails as `StoreUnavailable`.
+ * Does not connect: the server may be away, now and later. While it is, every call fails with `StoreUnavailable`.
  *
- * @throws {StoreRefused} for a URL that says what cannot be done
+ * @throws {StoreRefused} for a URL that cannot be used
  */
 export async function openPostgresStore(
   url: string,
@@ -56,11 +55,11 @@ export async function openPostgresStore(
     (connections: PostgresConnections): SqlEngine['exclusive'] =>
     work =>
       connections.transaction(async client => {
-        // Beside consumers with a backlog a lock of the row may never be granted: PostgreSQL lets new batches share the row while
-        // this one waits. Table locks are granted in the order in which they were asked for.
+        // While consumers work through a backlog, a lock of the row may never be granted: PostgreSQL lets new batches share the
+        // row while this one waits. Table locks are granted in the order in which they were asked for.
         await client.run('LOCK TABLE post_view_state IN EXCLUSIVE MODE')
         const [state] = await client.all(SELECT_STATE)
-        if (state === undefined) throw new StoreRefused(`there are no tables of ours in ${name}`)
+        if (state === undefined) throw new StoreRefused(`${name} has no tables of postviews`)
         return work(client, toState(state))
       })
 
@@ -102,7 +101,7 @@ export async function openPostgresStore(
           engine: 'postgres',
           query: async sql => ({ rows: await client.all(sql) }),
           script: async sql => {
-            // Interrupted here, all of it is rolled back.
+            // If `progress` throws here, everything is rolled back.
             progress?.('schema', 0, 1)
             await client.run(sql)
           },
@@ -110,7 +109,7 @@ export async function openPostgresStore(
         await client.run(FIRST_STATE, firstState(settings))
       }),
 
-    // Refused by a server that only reads, and no batch waits for it.
+    // A read-only server refuses this, and no batch waits for it.
     async ping() {
       await writer.run('UPDATE post_view_rebuilds SET id = id WHERE id = 1')
     },

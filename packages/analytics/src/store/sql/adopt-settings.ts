@@ -1,4 +1,4 @@
-/** Other counting settings for data that is there already: recorded first, then applied as far back as can be. */
+/** Applies other counting settings to data that exists: records them first, then applies them as far back as possible. */
 
 import { randomBytes } from 'node:crypto'
 import {
@@ -9,8 +9,8 @@ import {
   rulesOf,
   settingsDiffer,
 } from '../agreement.ts'
-import { addDays, type Day, latest } from '../calendar.ts'
-import { BotList } from '../row.ts'
+import { BotList } from '../bots.ts'
+import { addDays, type Day, latest } from '../days.ts'
 import type { Progress } from '../store.ts'
 import { keptTimes, raiseAgreement, readAgreed, writeRules } from './agreement.ts'
 import { makeKey, withoutAddress } from './day-keys.ts'
@@ -22,12 +22,12 @@ import { dayKeys, isOpen, rowsBetween, secretOf } from './rows.ts'
 import { figure, SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
 
-/** As many rows may be looked through while batches wait. */
+/** Fewer rows than this may be read while batches wait. */
 const ROWS_LEFT = 20_000
 
 /**
- * From the moment the settings are recorded, consumers with the old ones are refused and such with the new ones may
- * run. Interrupted, it is run again: every day it covers is then done anew.
+ * Once the settings are recorded, consumers with the old ones are refused and those with the new ones may run. If interrupted,
+ * run it again: it then processes every day that it covers again.
  */
 export async function adoptSettings(engine: SqlEngine, progress: Progress): Promise<void> {
   const looked = await lookForAddresses(engine, () => progress('settings', 0, 1))
@@ -50,7 +50,7 @@ export async function adoptSettings(engine: SqlEngine, progress: Progress): Prom
     return first
   })
 
-  // What was a day in the old zone lies on days around it in the new one: two zones are 26 hours apart at most.
+  // Views of one day in the old zone may lie on neighbouring days in the new one: two zones differ by at most 26 hours.
   const first = firstDay === null ? '' : addDays(firstDay, -2)
   const days = (await daysOfRows(engine, engine.reader)).filter(day => day >= first)
   for (const [index, day] of days.entries()) {
@@ -60,8 +60,8 @@ export async function adoptSettings(engine: SqlEngine, progress: Progress): Prom
 }
 
 /**
- * The last day with a row that kept no address, among the rows up to a number. All of them are looked through while batches go
- * on; those that come meanwhile are few in the end.
+ * The last day with a row that kept no address, among the rows up to `upTo`. These are read while batches go on, so few rows are
+ * left in the end.
  */
 async function lookForAddresses(
   engine: SqlEngine,
@@ -70,7 +70,7 @@ async function lookForAddresses(
   let upTo = 0
   let lastDay: Day | null = null
   for (;;) {
-    // While no batch is under way: none commits a smaller number later.
+    // Exclusive, so that no batch is under way that could commit a smaller number later.
     const newest = await engine.exclusive(async client => {
       const [row] = await client.all('SELECT MAX(id) AS newest FROM post_views')
       return figure(row!['newest']) ?? 0
@@ -97,7 +97,7 @@ async function lastDayWithoutAddress(
   return lastDay
 }
 
-/** The first day that has what it takes; null when every day has. */
+/** The first day to which the settings can be applied; null if that is every day. */
 function firstDayToApply(
   { settings }: SqlEngine,
   state: State,
@@ -108,18 +108,18 @@ function firstDayToApply(
   const reachable = latest(state.rawFrom, state.settingsSince)
   const changeFrom = settings.uniqueBy === state.settings.uniqueBy ? from : EVERY_DAY
   if (changeFrom === null) return reachable
-  // Who read can be told anew only from an address: the days after the last row that kept none.
+  // Readers can be told apart anew only by their addresses: on the days after the last row that kept none.
   const isBefore = lastWithoutAddress === null || lastWithoutAddress < changeFrom
   return latest(reachable, isBefore ? null : addDays(lastWithoutAddress, 1))
 }
 
 async function applyToDay(engine: SqlEngine, day: Day, progress: Progress, step: () => void): Promise<void> {
   while (!(await applyUnderOneKey(engine, day, progress, step))) {
-    // Closed meanwhile, or opened again: some of its readers are hashed under the key of before.
+    // The day was closed or opened again meanwhile: some of its readers are hashed under the old key.
   }
 }
 
-/** False where the day's key was another in the end: then all of it has to be done under that. */
+/** False if the day's key was replaced meanwhile: then the whole day must be done again under the new key. */
 async function applyUnderOneKey(
   engine: SqlEngine,
   day: Day,
@@ -133,7 +133,7 @@ async function applyUnderOneKey(
   const values = [settingsSince ?? '1000-01-01']
   const recorded = await untilNoneIsReopened(engine, progress, async (client, state) => {
     const secret = await secretOf(client, day)
-    // In the zone of before, nothing had happened on this day; its readers may come again.
+    // In the old zone this day had no views; its readers may come again.
     return secret === null && (await isOpen(client, state.openFrom, day)) ? makeKey(client, day) : secret
   })
   const ownKeys = new Map<Day, string>()
@@ -142,8 +142,8 @@ async function applyUnderOneKey(
       where: `${where} AND ${withoutAddress(engine.reader)}`,
       values,
     })
-    // The key of a closed day is gone. Where every address is there, its readers are told apart as well under one
-    // that nobody keeps; where one lacks, who was told apart stays told apart.
+    // The key of a closed day is gone. If every row has its address, the readers are hashed under a new key that nobody keeps. If
+    // one lacks it, the old hashes stay.
     if ((await lacking.next()).done) ownKeys.set(day, randomBytes(32).toString('hex'))
     step()
   }

@@ -12,7 +12,8 @@ import {
   rulesOf,
   unrecordedDiffer,
 } from '../agreement.ts'
-import type { Calendar, Day } from '../calendar.ts'
+import type { Calendar } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { momentAgain } from '../derive-again.ts'
 import { StoreRefused } from '../failures.ts'
 import type { Migrated, Progress } from '../store.ts'
@@ -28,7 +29,7 @@ import {
 
 const ROWS_AT_ONCE = 20_000
 
-// The list is read at the start of a process alone, never with a batch.
+// The list of changes is read only when a process starts, never with a batch.
 const SELECT_AGREED = `
   SELECT ${STATE_COLUMNS}, rules_source, rules_release, rules_until, rules_changes
   FROM post_view_state
@@ -89,7 +90,7 @@ export async function writeRules(client: SqlClient, rules: RecordedRules): Promi
 }
 
 /** Adoption of old tables writes the state last. */
-const NOTHING_RECORDED = 'the tables are not adopted to the end: run `postviews migrate`'
+const NOTHING_RECORDED = 'adopting the tables was not finished: run `postviews migrate`'
 
 export async function readAgreed(client: SqlClient): Promise<Agreed & State> {
   const [row] = await client.all(SELECT_AGREED)
@@ -114,8 +115,8 @@ export async function keptTimes({ fromTime }: SqlEngine, client: SqlClient): Pro
 }
 
 /**
- * Derives the day and the window of every kept row again. Each read covers some thousand rows, so nobody waits for it and
- * it can be interrupted. A window is the time between two moments, so its earliest and its latest row speak for the others.
+ * Derives the day and the window of every kept row again. Each read covers some thousand rows, so nobody waits for it and it can
+ * be interrupted. A window is the time between two moments, so checking its earliest and its latest row is enough.
  *
  * @throws {StoreRefused} when these rules put some row on another day or in another window
  */

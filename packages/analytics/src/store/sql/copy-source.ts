@@ -1,19 +1,15 @@
 /** What an SQL database hands over to another store. */
 
 import { hash } from 'node:crypto'
-import type { Day } from '../calendar.ts'
+import { REMAINDER, SITE } from '../bounds.ts'
 import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
+import type { Day } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
 import { eachDetail } from '../figures.ts'
-import {
-  KEPT,
-  KEPT_NAMES,
-  type KeptName,
-  type KeptRow,
-  type KeptValue,
-  PERSONAL_NAMES,
-  UNKNOWN_VISITOR,
-} from '../row.ts'
+import { KEPT, KEPT_NAMES, type KeptName, type KeptRow, type KeptValue, PERSONAL_NAMES } from '../kept.ts'
+import type { Pack, Views } from '../pack.ts'
+import { UNKNOWN_VISITOR } from '../row.ts'
+import { packsOfGoneDay } from './breakdown-compare.ts'
 import { DAY_COLUMNS } from './figure-columns.ts'
 import { recordedLists } from './own-hosts.ts'
 import { dayKeys, rowsAbout } from './rows.ts'
@@ -28,7 +24,7 @@ import {
 } from './sql.ts'
 
 const ROWS_AT_ONCE = 5_000
-/** As SQL: an adopted row of a day whose views are not those of its rows. */
+/** As SQL: whether the row is adopted and the views of its day do not match its rows. */
 const UNEXPLAINED =
   'CASE WHEN v.received_at IS NULL AND a.date IS NOT NULL AND a.unique_views IS NULL THEN 1 ELSE 0 END'
 
@@ -76,7 +72,7 @@ async function* rows(
   }
 }
 
-/** A column that holds bytes comes as hex digits, and apart from that whether there are any: SQLite makes '' of none. */
+/** Selects a column of bytes as hex digits, and separately whether it is null, because SQLite turns null into ''. */
 function selected(name: KeptName, dialect: Dialect): string {
   const { column, type } = KEPT[name]
   return type === 'uuid' || type === 'hash'
@@ -98,11 +94,11 @@ function keptValue(name: KeptName, row: SqlRow, fromTime: SqlEngine['fromTime'])
 
 function toCopied(row: SqlRow, fromTime: SqlEngine['fromTime'], adoptedAt: number | null): CopiedRow {
   const found = Object.fromEntries(KEPT_NAMES.map(name => [name, keptValue(name, row, fromTime)]))
-  // Adopted rows have neither.
+  // Adopted rows have neither a time of receipt nor a host.
   found['receivedAt'] ??= adoptedAt ?? found['viewedAt']!
   found['refererHost'] ??= ''
   const kept = found as unknown as KeptRow
-  // Nothing of its reader is left, and something was there.
+  // No personal field is left, and there was one before.
   const isForgotten =
     PERSONAL_NAMES.every(name => kept[name] === null) &&
     (kept.visitor !== UNKNOWN_VISITOR || kept.loggedIn || kept.refererHost !== '')
@@ -120,10 +116,8 @@ function asUuid(hex: string): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-async function* figures(
-  { reader, fromTime }: SqlEngine,
-  rawFrom: Day | null,
-): AsyncGenerator<CopiedFigures[]> {
+async function* figures(engine: SqlEngine, rawFrom: Day | null): AsyncGenerator<CopiedFigures[]> {
+  const { reader, fromTime } = engine
   const time = (value: unknown) => (value === null ? null : fromTime(value))
   const dates = await reader.all('SELECT DISTINCT date FROM post_view_aggregates ORDER BY date')
   for (const day of dates.map(row => String(row['date']))) {
@@ -144,24 +138,18 @@ async function* figures(
       last_viewed_at: time(row['last_viewed_at']),
     }))
     if (rawFrom === null || day >= rawFrom) continue
-    for (const [kind, table] of [
-      ['referrer', 'post_view_referrers'],
-      ['site_referrer', 'site_view_referrers'],
-    ] as const) {
-      const hosts = await reader.all(
-        `SELECT ${kind === 'referrer' ? 'post_uuid' : "'' AS post_uuid"}, host, view_count FROM ${table} WHERE date = ?`,
-        [day],
-      )
-      yield hosts.map(row => ({
-        ...OF_HOST,
-        kind,
-        post: String(row['post_uuid']),
-        day,
-        host: String(row['host']),
-        views: Number(row['view_count']),
-      }))
+    for await (const packs of packsOfGoneDay(engine, day)) {
+      yield packs.flatMap(({ post, pack }) => hostsOf(post, day, pack))
     }
   }
+}
+
+function hostsOf(post: string, day: Day, pack: Pack): CopiedFigures[] {
+  const kind = post === SITE ? 'site_referrer' : 'referrer'
+  const { values, others } = pack.of('referrer')
+  const hosts: [string, Views][] = [...values]
+  if (others !== null) hosts.push([REMAINDER, others])
+  return hosts.map(([host, { views }]) => ({ ...OF_HOST, kind, post, day, host, views }))
 }
 
 async function* readers(

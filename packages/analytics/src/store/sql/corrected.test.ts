@@ -75,7 +75,7 @@ describe('a wrong aggregate', () => {
       for (let looks = 1; ; looks++) {
         assert.ok(looks < 5, 'it takes a few looks')
         const look = { expected: truth, found: stored }
-        // Batches come between the first looks; later ones would only say the same again.
+        // Batches arrive only between the first looks; more of them would test nothing new.
         for (let batches = looks < 3 ? random(0, 2) : 0; batches > 0; batches--) {
           const batch = { ...BATCH, first_viewed_at: random(1, 2_000), last_viewed_at: random(2_000, 4_000) }
           truth = added(truth, batch)

@@ -1,6 +1,6 @@
 /**
- * A wrong number is put right by its difference. What differs was read from one snapshot; what batches have added since is in
- * the stored number as well, and stays.
+ * Corrects a wrong number by adding the difference. The difference was read in one snapshot; what batches have added since is
+ * part of the stored number, and stays.
  */
 
 import { DETAILS } from '../figures.ts'
@@ -11,7 +11,7 @@ import type { SqlValue } from './sql.ts'
 export interface Corrected<V> {
   /** What must be stored now; null: nothing. */
   value: V | null
-  /** False where batches added to what was missing or false meanwhile, and only another look can tell what. */
+  /** False if batches added to a missing or wrong value meanwhile: only another look can tell the right value. */
   isCertain: boolean
 }
 
@@ -34,7 +34,7 @@ export function corrected<V extends Aggregate>(
     if (right === wrong) continue
     if (right === null || wrong === null || stored === null) {
       fields[field] = right
-      // Batches leave a number unknown that is: what they would have added, nobody has told.
+      // Batches leave an unknown number unknown, so what they would have added is not known.
       isCertain &&= right === null
     } else {
       fields[field] = difference(stored, right, wrong)
@@ -55,12 +55,15 @@ function isSame(a: Aggregate | null, b: Aggregate | null): boolean {
   return DAY_COLUMNS.every(field => a[field] === b[field])
 }
 
-// Below zero only where somebody else has changed it meanwhile.
+// The sum is negative only if somebody else changed the number meanwhile.
 function difference(now: number, right: number, wrong: number): number {
   return Math.max(0, now + right - wrong)
 }
 
-/** The extreme of the recount and of what was added since; where a false one hides the latter, that of the recount. */
+/**
+ * The corrected first (or last) time: the earlier (or later) one of the recounted time and the time of views that were added since.
+ * A wrong stored value may hide the time of those views; then the recounted time is used.
+ */
 function time(
   field: 'first_viewed_at' | 'last_viewed_at',
   now: Aggregate,

@@ -1,7 +1,7 @@
-/** The keys that hash the readers of a day: random, one a day, destroyed when the day is closed. */
+/** The keys under which the readers of a day are hashed: random, one per day, destroyed when the day is closed. */
 
 import { randomBytes } from 'node:crypto'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { RowRejected, StoreUnavailable } from '../failures.ts'
 import { UNKNOWN_VISITOR } from '../row.ts'
 import { counted, rowsOfDay } from './recount.ts'
@@ -9,19 +9,20 @@ import { beginReopening, reopenIfSmall } from './reopen.ts'
 import { secretOf } from './rows.ts'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
 
-/** As SQL: the row's reader was told apart by an address that is not kept. */
+/** As SQL: whether the row's visitor was hashed from an address that is not kept. */
 export function withoutAddress({ dialect }: SqlClient): string {
   return `ip IS NULL AND visitor <> ${dialect.bytes(UNKNOWN_VISITOR)}`
 }
 
-/** The day's key, made at its first asking. A closed day is opened again: it was closed too early, or EVENT_MAX_AGE was raised. */
+/** The day's key, made when first asked for. A closed day is opened again: it was closed too early, or EVENT_MAX_AGE was raised. */
 export async function dayKey(engine: SqlEngine, day: Day): Promise<string> {
   const known = await secretOf(engine.reader, day)
   if (known !== null) return known
   try {
     return await engine.exclusive((client, state) => newKey(engine, client, state, day))
   } catch (error) {
-    // A row of before that cannot be changed (by a constraint of the users' own, say) is no fault of the batch that asks.
+    // An older row that cannot be changed (because of a constraint of the users' own, for example) is not the fault of this
+    // batch.
     if (!(error instanceof RowRejected)) throw error
     throw new StoreUnavailable(`${day} cannot be opened again`, { cause: error })
   }
@@ -44,7 +45,7 @@ export async function makeKey(client: SqlClient, day: Day): Promise<string> {
   return secret
 }
 
-/** Makes the list of the day's visitors anew from its rows, whatever it held. */
+/** Replaces the list of the day's visitors by a new one, made from its rows. */
 export async function listVisitors(engine: SqlEngine, client: SqlClient, day: Day): Promise<void> {
   const { where, values } = rowsOfDay(engine, day)
   await client.run('DELETE FROM post_view_visitors WHERE day = ?', [day])

@@ -1,11 +1,11 @@
 /**
- * One day, counted again from its raw rows beside what is stored of it. However big the day, nothing of it is held as
- * objects: both sides are kept in an SQLite file without a name, and read from there in the order of their keys.
+ * Counts one day again from its raw rows, to compare with what is stored. A day may be big, so both sides are kept in a temporary
+ * SQLite database on disk, not as objects, and are read from there in the order of their keys.
  */
 
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate as others } from 'node:timers/promises'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import type { RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'
 import { DETAILS, type DetailName, eachDetail, SUMMED, SUMMED_NAMES } from '../figures.ts'
@@ -24,7 +24,7 @@ import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type
 
 const AT_ONCE = 5_000
 
-// Nobody else sees it, and nobody needs it after a crash.
+// No journal and no sync: nobody else reads this database, and nobody needs it after a crash.
 const TABLES = `
   PRAGMA journal_mode = OFF;
   PRAGMA synchronous = OFF;
@@ -84,7 +84,7 @@ export class DayRecount {
   readonly #listReader: StatementSync
   readonly #addPost: StatementSync
   readonly #storePost: StatementSync
-  /** Of the day that was read: then its unique views are taken as they are stored. */
+  /** Whether the day that was read is being opened again: then its unique views are taken as stored. */
   isBeingReopened = false
 
   constructor(engine: SqlEngine) {
@@ -97,8 +97,8 @@ export class DayRecount {
   }
 
   /**
-   * Reads all there is of the day; `client` sees one moment. `look` is handed every row whose moment lies on the day, whatever
-   * day it says it was counted on, and is called after each step, with no row at last.
+   * Reads all data of the day; `client` must read one snapshot. `look` receives every row whose moment lies on the day, whichever
+   * day the row was counted on. It is called after each step, at last without rows.
    */
   async read(
     client: SqlClient,
@@ -112,7 +112,7 @@ export class DayRecount {
       this.#add(rows.filter(({ derived }) => derived.day === day))
       look(rows)
     }
-    // Counted on the day in the zone of before, or by a mistake.
+    // Rows that were counted on this day in an old zone, or by mistake.
     const { from, to } = rowsOfDay(this.#engine, day)
     for (const [first, last] of [
       [from, start],
@@ -160,7 +160,7 @@ export class DayRecount {
       if (receivedAt !== null) seen.own++
       if (seen.first === null || viewedAt < seen.first) seen.first = viewedAt
       if (seen.last === null || viewedAt > seen.last) seen.last = viewedAt
-      // A row that does not say who read is no reader; that it does not is named as the row's own mistake.
+      // A row without a visitor or window has no reader; the missing column is reported as a difference of the row.
       if (derived.visitor === null || derived.slice === null) continue
       const visitor = Buffer.from(derived.visitor, 'hex')
       seen.unique_views += Number(this.#seeReader.run(postUuid, derived.slice, visitor).changes)
@@ -179,7 +179,7 @@ export class DayRecount {
       if (rows.length === 0) return
       yield rows.map(row => this.#pairOf(row))
       after = String(rows.at(-1)!['post'])
-      // Nothing here waits for anything, and who wants to end this must be heard.
+      // Nothing in this loop waits for I/O, so this gives other work its turn, such as a signal to stop.
       await others()
     }
   }
@@ -192,9 +192,9 @@ export class DayRecount {
 
   #expectedOf(row: SqlRow, baseline: number): StoredAggregate | null {
     if (row['has_rows'] === 0 && baseline === 0) return null
-    // What was adopted is explained by its rows, or everything but its views stays unknown.
+    // If the adopted rows do not explain the adopted views, all figures but the views stay unknown.
     const isKnown = Number(row['adopted_rows']) === baseline
-    // Rows of one reader may be hashed under two keys for now, so what is stored is taken as it is.
+    // While the day is being opened again, rows of one reader may be hashed under two keys, so the stored value is used.
     const isAsStored = (name: DetailName) =>
       name === 'unique_views' && this.isBeingReopened && row['unique_views'] !== null
     const time = (column: string) => {
@@ -210,7 +210,7 @@ export class DayRecount {
     }
   }
 
-  /** Posts of which something differs, and the day's sums. */
+  /** Yields the posts that differ, and adds the expected values of all posts to `sum`. */
   async *wrongPosts(sum = new SumOfAggregates()): AsyncGenerator<Pair<string, StoredAggregate>> {
     for await (const pairs of this.posts()) {
       for (const pair of pairs) {
@@ -221,7 +221,7 @@ export class DayRecount {
     }
   }
 
-  /** Readers that only the rows of the day name, or only its list. */
+  /** Readers that appear only in the day's rows, or only in its list. */
   async *wrongReaders(): AsyncGenerator<Pair<VisitorKey, 1>> {
     const select = this.#database.prepare(
       `SELECT post, slice, HEX(visitor) AS visitor, is_seen, is_listed
@@ -251,7 +251,7 @@ export class DayRecount {
   }
 }
 
-/** Every post of the day in one list, for whoever can hold it. */
+/** Every post of the day in one list, for callers that can hold it in memory. */
 export async function aggregatesOfDay(
   engine: SqlEngine,
   client: SqlClient,
@@ -272,7 +272,7 @@ function toVisitorKey(post: unknown, row: SqlRow): VisitorKey {
   return { post: String(post), slice: Number(row['slice']), visitor: String(row['visitor']) }
 }
 
-/** What is stored of the day's posts, some at a time, in the order in which the engine keeps them. */
+/** The stored figures of the day's posts, some at a time, in the order in which the engine keeps them. */
 async function* storedAggregates(
   { aggregatesAreKeptBy: key }: SqlEngine,
   client: SqlClient,
@@ -293,25 +293,29 @@ async function* storedAggregates(
   }
 }
 
-/** The day's list of readers, some at a time. A post that has more is gone on with, window by window. */
+/** `place`: the key of the post. */
+type Listed = VisitorKey & { place: SqlValue }
+
+/** The day's list of readers, some at a time. A post with more readers than that is continued, window by window. */
 async function* listedReaders(client: SqlClient, day: Day): AsyncGenerator<VisitorKey[]> {
+  const { post: key, bytes, hex } = client.dialect
   const select = async (where: string, values: SqlValue[]) => {
     const rows = await client.all(
-      `SELECT post_uuid, slice, ${client.dialect.hex('visitor')} AS visitor
+      `SELECT post_uuid, ${key} AS place, slice, ${hex('visitor')} AS visitor
        FROM post_view_visitors
        WHERE day = ? AND ${where}
-       ORDER BY post_uuid, slice, visitor
+       ORDER BY ${key}, slice, visitor
        LIMIT ${AT_ONCE}`,
       [day, ...values],
     )
-    return rows.map(row => toVisitorKey(row['post_uuid'], row))
+    return rows.map(row => ({ ...toVisitorKey(row['post_uuid'], row), place: row['place'] as SqlValue }))
   }
   // What is left of the window, of the post, of the day.
   const rest = [
-    ({ post, slice, visitor }: VisitorKey) =>
-      select(`post_uuid = ? AND slice = ? AND visitor > ${client.dialect.bytes(visitor)}`, [post, slice]),
-    ({ post, slice }: VisitorKey) => select('post_uuid = ? AND slice > ?', [post, slice]),
-    ({ post }: VisitorKey) => select('post_uuid > ?', [post]),
+    ({ place, slice, visitor }: Listed) =>
+      select(`${key} = ? AND slice = ? AND visitor > ${bytes(visitor)}`, [place, slice]),
+    ({ place, slice }: Listed) => select(`${key} = ? AND slice > ?`, [place, slice]),
+    ({ place }: Listed) => select(`${key} > ?`, [place]),
   ]
   let readers = await select('1 = 1', [])
   let last = readers.at(-1)

@@ -5,9 +5,9 @@ import { DETAILS, type DetailName } from '../figures.ts'
 
 const TIMES = ['first_viewed_at', 'last_viewed_at'] as const
 
-/** Of `post_view_aggregates` and `site_view_aggregates`. */
+/** The columns of `post_view_aggregates` and `site_view_aggregates`. */
 export const DAY_COLUMNS = ['view_count', ...DETAILS, ...TIMES] as const
-/** Of `post_view_totals`. */
+/** The columns of `post_view_totals`. */
 export const TOTAL_COLUMNS = ['views', 'detailed_views', ...DETAILS, ...TIMES] as const
 
 /** Whether adopted rows may leave a column unknown. */
@@ -21,8 +21,8 @@ export function isTime(column: string): boolean {
 }
 
 /**
- * As SQL: the sum of a detail over the days whose details are known. A figure that is younger than one of them is unknown there,
- * and so is its sum.
+ * As SQL: the sum of a detail over the days whose details are known. A figure that was added after one of these days is unknown
+ * for that day, and so is its sum.
  */
 export function sumOfKnown(name: DetailName): string {
   return `CASE WHEN COUNT(${name}) = COUNT(unique_views) THEN SUM(${name}) END AS ${name}`
@@ -35,7 +35,7 @@ export function dayValues(count: Count): Value[] {
   return [count.views, ...DETAILS.map(name => count[name]), count.first, count.last]
 }
 
-/** In the order of `TOTAL_COLUMNS`. Where none of the days is known, neither is any detail. */
+/** In the order of `TOTAL_COLUMNS`. If none of the days is known, all details are null. */
 export function totalValues(count: PostCount): Value[] {
   const { views, detailedViews, first, last } = count
   const details = DETAILS.map(name => (detailedViews === null ? null : count[name]))

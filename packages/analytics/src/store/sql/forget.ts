@@ -1,6 +1,7 @@
 /** Erases what identifies a reader from the raw rows. Every number stays: recounts use the derived columns alone. */
 
-import { PERSONAL_COLUMNS } from '../row.ts'
+import { StoreUnavailable } from '../failures.ts'
+import { PERSONAL_COLUMNS } from '../kept.ts'
 import type { Forget, Progress } from '../store.ts'
 import { idRanges } from './id-ranges.ts'
 import { untilNoneIsReopened } from './reopen.ts'
@@ -39,5 +40,11 @@ export async function forget(engine: SqlEngine, who: Forget, progress: Progress 
     step()
   }
   progress('rows', done, done)
+  // Even if no row was changed: an earlier call may have been interrupted at this point.
+  if ((await engine.removeUnused?.(work => engine.exclusive(work), progress)) === false) {
+    throw new StoreUnavailable(
+      'the rows are erased, but their user agents may still be in the file, because other rows were being changed at the same time: run `postviews forget` again',
+    )
+  }
   return changed
 }

@@ -1,13 +1,13 @@
-/** Who may do what only one may do at a time. Whoever dies at it is waited for until the lease runs out. */
+/** Leases for work that only one process may do at a time. If the holder dies, others wait until the lease expires. */
 
 import type { SqlClient, SqlEngine } from './sql.ts'
 
 export const LEASE_SECONDS = 120
-/** Clocks of two hosts may be so far apart. A lease that runs longer is of a clock that was wrong, and holds nobody up. */
+/** The clocks of two hosts may differ by this much. A lease that ends even later is from a wrong clock, and is ignored. */
 const CLOCKS_DIFFER_SECONDS = 2 * 3_600
 
 /**
- * Takes the lease, or holds it longer; false where another has it. Call it in the transaction of the work.
+ * Takes the lease, or extends it; false if another process has it. Call it in the transaction of the work.
  *
  * @param now Unix seconds
  */
@@ -32,7 +32,7 @@ export async function holdLease(
   return true
 }
 
-/** Where this fails, what went wrong before is what tells, and the lease runs out. */
+/** A failure here is ignored: an earlier error matters more, and the lease expires by itself. */
 export async function giveUpLease(engine: SqlEngine, name: string, holder: string): Promise<void> {
   await engine
     .exclusive(client =>

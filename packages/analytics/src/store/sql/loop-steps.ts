@@ -1,9 +1,9 @@
-/** Long computing in steps, so that whoever asks meanwhile is answered between two of them. */
+/** Splits long computations into steps, so that other requests are answered between two of them. */
 
 /** Resolves when others have had their turn. */
 export type LoopTurn = () => Promise<void>
 
-/** Some milliseconds of adding up or moving numbers. */
+/** Numbers that one step adds up or moves: some milliseconds of work. */
 const STEP = 100_000
 
 export async function inSteps(

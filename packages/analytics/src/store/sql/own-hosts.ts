@@ -1,11 +1,11 @@
-/** The site's own hosts in an SQL database: each list replaces the one before, and the latest holds. */
+/** The site's own hosts in an SQL database: each list replaces the one before, and the latest is valid. */
 
 import type { AskedHosts } from '../own-hosts.ts'
 import { type OwnHosts, ownHostsText, recordedOwnHosts, replacementOf } from '../own-hosts.ts'
 import { raiseAgreement } from './agreement.ts'
 import type { SqlClient, SqlEngine } from './sql.ts'
 
-/** Every list that was ever recorded, the latest first: it is the one that holds. */
+/** Every list that was ever recorded, the latest first: that one is valid. */
 export async function recordedLists(client: SqlClient): Promise<string[]> {
   const rows = await client.all('SELECT hosts FROM post_view_site_hosts ORDER BY number DESC')
   return rows.map(row => String(row['hosts']))
@@ -16,7 +16,7 @@ export async function ownHosts(client: SqlClient): Promise<OwnHosts> {
   return recordedOwnHosts(String(row!['hosts']))
 }
 
-/** Records the list that a process asks for, unless it holds already or was replaced before; says what it replaced. */
+/** Records the list that a process asks for, unless it is valid already or was replaced before; returns in words what it replaced. */
 export async function agreeOnHosts(engine: SqlEngine, asked: AskedHosts): Promise<string[]> {
   if (asked.ownHosts === null) return []
   const text = ownHostsText(asked.ownHosts)

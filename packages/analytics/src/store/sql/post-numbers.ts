@@ -1,24 +1,24 @@
-/** Posts by number, so that a day of a million of them is a few arrays. Nothing here is an object for each post. */
+/** Numbers posts, so that a day with a million of them is a few arrays, not an object for each post. */
 
 import { inSteps, type LoopTurn } from './loop-steps.ts'
 
 const DIGIT = 65_536
-/** From so many new posts on they are sorted digit by digit; fewer are put in their places one by one. */
+/** This many new posts or more are sorted digit by digit; fewer are inserted one by one. */
 const MANY = 5_000
 
 /**
- * Gives each post a number, from 0 on, and keeps its id: as bytes in words of four, filled up with zeros, so that words
- * compare as the ids' bytes do.
+ * Gives each post a number, from 0 on, and keeps its id as bytes in words of four, padded with zeros, so that words compare like
+ * the bytes of the ids.
  */
 export class PostNumbers {
   count = 0
-  /** Words that an id takes. */
+  /** Words per id. */
   #width = 1
   #words: Uint32Array = new Uint32Array(256)
-  /** Open addressing: the number of a post and one more, 0 where there is none. */
+  /** A hash table with open addressing: the number of a post plus one; 0 for an empty slot. */
   #slots = new Uint32Array(512)
   #inOrder: Uint32Array = new Uint32Array(0)
-  /** The id that is asked for. */
+  /** The words of the id that is being looked up. */
   #asked = new Uint32Array(1)
 
   get bytes(): number {
@@ -69,11 +69,11 @@ export class PostNumbers {
   }
 
   #pack(id: string): void {
-    // Ids of adopted tables may be any text: of that its bytes, each as one character.
+    // Ids of adopted tables may be any text: then its UTF-8 bytes are packed, each as one character.
     if (this.#packCodes(id) > 127) this.#packCodes(Buffer.from(id).toString('latin1'))
   }
 
-  /** @returns all bits that any of the characters has */
+  /** @returns the bitwise OR of all characters */
   #packCodes(text: string): number {
     const { length } = text
     const words = (length + 3) >>> 2
@@ -152,7 +152,7 @@ export class PostNumbers {
     return all
   }
 
-  /** The first so many posts, by the last two bytes of their ids first: each pass keeps the order of the one before. */
+  /** Sorts the first `count` posts, by the last two bytes of their ids first: each pass keeps the order of the one before. */
   async #sorted(count: number, turn: LoopTurn): Promise<Uint32Array> {
     let posts: Uint32Array = new Uint32Array(count).map((_, number) => number)
     let sorted: Uint32Array = new Uint32Array(count)

@@ -1,20 +1,21 @@
 /**
- * Retention of raw rows. A row goes when it was received long enough ago, wherever it stands in the table: rows are
- * numbered in the order of their commits, but `received_at` is what the clock of a consumer said, and that may have been
- * wrong. An event is never accepted much before its own time, so what was received long ago was viewed long ago as well,
- * and the index on the views' times finds it.
+ * Retention of raw rows. A row is removed when it was received long enough ago, wherever it is in the table: rows are numbered in
+ * the order of their commits, but `received_at` is from the clock of a consumer, which may have been wrong. An event is never
+ * accepted much before its own time. So a row that was received long ago was viewed long ago as well, and the index on the times
+ * of views finds it.
  *
- * What is known of a row beside its `received_at` are the marks: each run of retention notes the last row there is. A
- * row behind a mark was received after that mark was noted, a row before it was received by then.
+ * Marks are a second proof of when a row was received: each run of retention notes the last row of that moment. A row after a
+ * mark was received after that mark was noted; a row up to a mark was received by then.
  *
- * - A row that claims to be old, but lies behind a mark that is not, stays: its clock was set back, and its id must be
+ * - A row that claims to be old, but comes after a recent mark, stays: its clock was set back, and its id must be
  *   remembered for as long as any other.
- * - A row that claims to be of the future goes, or loses what identifies its reader, once it lies before a mark that is
- *   old enough.
+ * - A row that claims to be of the future is removed, or loses what identifies its reader, once it comes before a mark
+ *   that is old enough.
  */
 
-import { addDays, type Day, latest } from '../calendar.ts'
+import { addDays, type Day, latest } from '../days.ts'
 import type { Progress, PruneOptions } from '../store.ts'
+import { packRows } from './breakdowns.ts'
 import { daysBeingReopened } from './reopen.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import {
@@ -24,24 +25,26 @@ import {
   type SqlClient,
   type SqlEngine,
   type SqlRow,
+  type State,
   toState,
 } from './sql.ts'
+import { runOn } from './statements.ts'
 import { groupsOf, Pace, type Step } from './steps.ts'
 
 const DAY_SECONDS = 86_400
 const ROWS_READ_AT_ONCE = 5_000
 const IDS_AT_ONCE = 500
-/** A view counts as of its own time up to so long before its receipt: CLOCK_MAY_BE_AHEAD_SECONDS of the client, and its second. */
+/** A view's own time counts up to this long after its receipt: CLOCK_MAY_BE_AHEAD_SECONDS of the client, and its second. */
 const AHEAD_SECONDS = 301
-/** No view is accepted with a time further ahead: one that is has its time from a consumer's clock. */
+/** No view is accepted with a time further ahead. A row that is further ahead has the time of a consumer's clock. */
 const FUTURE_SECONDS = DAY_SECONDS
 const MARKED_EVERY_SECONDS = 1_800
 
-/** What the marks say of rows, by their numbers. */
+/** What the marks prove about rows, by their numbers. */
 interface Known {
-  /** Rows behind it were received within the time that rows are kept; null where no mark tells. */
+  /** Rows after this one were received within the time that rows are kept; null if no mark tells. */
   recentAfter: number | null
-  /** Rows up to it were received longer ago; null where no mark tells. */
+  /** Rows up to this one were received before that; null if no mark tells. */
   oldUpTo: number | null
 }
 
@@ -54,7 +57,7 @@ export async function pruneRows(
 ): Promise<number> {
   const { now, rawRetentionDays, maxAgeSeconds } = options
   if (rawRetentionDays === 0) return 0
-  // A row is also how its id is remembered: at least a day longer than a view that comes again is accepted.
+  // A row also remembers its id: it must stay at least a day longer than a redelivered view is accepted.
   const cutoff = now - Math.max(rawRetentionDays * DAY_SECONDS, maxAgeSeconds + DAY_SECONDS)
   const known = await step(async client => {
     const known = await readMarks(client, cutoff, now)
@@ -72,7 +75,7 @@ export async function pruneRows(
   const pace = new Pace()
   let removed = 0
   let read = 0
-  // Everything was received since adoption, unless that went by a wrong clock.
+  // No row counts as received before the adoption. If that was recent, no row is old enough, unless its clock was wrong.
   const isTooEarly = adoptedAt !== null && adoptedAt >= cutoff && adoptedAt <= now
   if (!isTooEarly) {
     const old = { from: null, to: cutoff + AHEAD_SECONDS }
@@ -80,8 +83,9 @@ export async function pruneRows(
       const over = idsOf(rows.filter(isOver))
       for (let done = 0; done < over.length; ) {
         const from = done
-        const some = await step(async (client, _state, count) => {
+        const some = await step(async (client, state, count) => {
           const ids = over.slice(from, from + count)
+          await packBefore(client, state, ids)
           return { ids: ids.length, removed: await remove(client, ids) }
         }, pace)
         done += some.ids
@@ -129,7 +133,7 @@ async function readMarks(client: SqlClient, cutoff: number, now: number): Promis
   return { recentAfter: figure(recent!['id']), oldUpTo: figure(old!['id']) }
 }
 
-/** Notes the last row there is. A mark from the future was noted by a wrong clock; of the old ones the last says it all. */
+/** Notes the last row of this moment. Removes marks from the future, which a wrong clock noted, and all old marks but the last. */
 async function mark(client: SqlClient, cutoff: number, now: number): Promise<void> {
   await client.run('DELETE FROM post_view_id_marks WHERE noted_at > ?', [now])
   const [noted] = await client.all(
@@ -146,6 +150,23 @@ async function mark(client: SqlClient, cutoff: number, now: number): Promise<voi
     now,
     figure(row!['last']) ?? 0,
   ])
+}
+
+/** Packs what breakdowns still read from these rows, before they are removed. */
+async function packBefore(client: SqlClient, state: State, ids: readonly number[]): Promise<void> {
+  const posts = new Set<string>()
+  for (const some of groupsOf(ids, IDS_AT_ONCE)) {
+    const rows = await client.all(
+      `SELECT DISTINCT post_views.post_uuid AS post_uuid
+       FROM post_views
+       JOIN post_view_unpacked AS unpacked
+         ON unpacked.${client.dialect.post} = post_views.${client.dialect.post} AND unpacked.id = post_views.id
+       WHERE post_views.id IN (${placeholders(some.length)})`,
+      some,
+    )
+    for (const { post_uuid } of rows) posts.add(String(post_uuid))
+  }
+  await runOn(client, packRows(state, [...posts]))
 }
 
 async function remove(client: SqlClient, ids: readonly number[]): Promise<number> {
@@ -168,8 +189,8 @@ async function remove(client: SqlClient, ids: readonly number[]): Promise<number
 }
 
 /**
- * Views whose time is a consumer's clock far ahead lie on days to come. Without their rows those days could never be proven,
- * and every day before them would count as incomplete: so the rows stay, without what identifies their readers.
+ * Views that got their time from a consumer's clock far ahead are on future days. Without their rows, those days could never be
+ * verified, and every day before them would count as incomplete. So the rows stay, without what identifies their readers.
  */
 async function eraseFuture(
   engine: SqlEngine,
@@ -197,7 +218,7 @@ async function eraseFuture(
           [...ids, ...days],
         )
       })
-      progress('rows of the future', erased, erased)
+      progress('rows from the future', erased, erased)
     }
   }
 }

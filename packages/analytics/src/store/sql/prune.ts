@@ -1,17 +1,17 @@
-/** Retention: raw rows, day keys and visitors go when their time is over; the counters stay for ever. */
+/** Retention: raw rows, day keys and visitors are removed when their time is over; the counters stay for ever. */
 
 import { randomUUID } from 'node:crypto'
-import { addDays, type Day, latest } from '../calendar.ts'
 import { assertClocksAgree } from '../clocks.ts'
+import { addDays, type Day, latest } from '../days.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { checkAgreement } from './agreement.ts'
+import { rebuildBreakdowns } from './breakdown-rebuild.ts'
 import { giveUpLease, holdLease } from './lease.ts'
 import { pruneRows } from './prune-rows.ts'
 import { whileAgreed } from './rebuild.ts'
-import { rebuildReferrers } from './referrers.ts'
 import { secretOf } from './rows.ts'
 import { settleDays } from './settle.ts'
-import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
+import { SELECT_STATE, type SqlEngine, type State, toState } from './sql.ts'
 import { Pace, type Step } from './steps.ts'
 import { dropVisitors } from './visitors.ts'
 
@@ -35,7 +35,7 @@ export async function prune(
 
   const step: Step = (work, pace = new Pace()) =>
     engine.exclusive(async (client, state) => {
-      // Whatever runs long keeps its lease.
+      // Extends the lease, so that a long run keeps it.
       await holdLease(client, 'prune', holder, now())
       return pace.step(rows => work(client, state, rows))
     })
@@ -45,13 +45,18 @@ export async function prune(
     await dropClosedVisitors(engine, step, progress)
     await dropMinutes(step, options, progress)
     await settle(engine, step, options, progress)
+    await engine.removeUnused?.(work => step(work), progress, now())
     return { ran, rows, days }
   } finally {
     await giveUpLease(engine, 'prune', holder)
   }
 }
 
-/** Settles days that are over, under the same lease. A process that counts by other settings than are recorded must not. */
+async function stateOf({ reader }: SqlEngine): Promise<State> {
+  return toState((await reader.all(SELECT_STATE))[0]!)
+}
+
+/** Settles days that are over, under the same lease. A process with other settings than the recorded ones must not do it. */
 async function settle(
   given: SqlEngine,
   step: Step,
@@ -64,7 +69,7 @@ async function settle(
   await settleDays(
     engine,
     now,
-    day => rebuildReferrers(engine, day, () => progress('hosts', steps, steps)),
+    day => rebuildBreakdowns(engine, day, () => progress('hosts', steps, steps)),
     async () => {
       progress('hosts', ++steps, steps)
       if (performance.now() - keptAt < LEASE_KEPT_MS) return
@@ -74,7 +79,7 @@ async function settle(
   )
 }
 
-/** Destroys the keys of the days whose views are not accepted any more. A day that is being opened again waits for that. */
+/** Destroys the keys of days whose views are no longer accepted. A day that is being opened again is closed only after that. */
 async function closeDays(
   engine: SqlEngine,
   step: Step,
@@ -87,7 +92,7 @@ async function closeDays(
         'SELECT MIN(day) AS day FROM post_view_day_keys WHERE reopening IS NULL',
       )
       const day = oldest?.['day'] as Day | null
-      // A day longer than views are accepted: a batch that waited for the store may still be on its way.
+      // Keys are kept a day longer than views are accepted: a batch that waited for the store may still be under way.
       if (day === null || engine.calendar.bounds(day).end + maxAgeSeconds + DAY_SECONDS > now) return null
       await client.run('DELETE FROM post_view_day_keys WHERE day = ?', [day])
       await client.run('UPDATE post_view_state SET open_from = ? WHERE id = 1', [
@@ -100,10 +105,10 @@ async function closeDays(
   }
 }
 
-/** Removes the visitors of closed days, also of those that an interrupted run has left. */
+/** Removes the visitors of closed days, including those that an interrupted run left behind. */
 async function dropClosedVisitors(engine: SqlEngine, step: Step, progress: Progress): Promise<void> {
   const { reader } = engine
-  const { openFrom } = toState((await reader.all(SELECT_STATE))[0]!)
+  const { openFrom } = await stateOf(engine)
   if (openFrom === null) return
   const next = 'SELECT MIN(day) AS day FROM post_view_visitors WHERE day > ? AND day < ?'
   const dayAfter = async (day: Day) => (await reader.all(next, [day, openFrom]))[0]!['day'] as Day | null
@@ -124,7 +129,7 @@ async function dropClosedVisitors(engine: SqlEngine, step: Step, progress: Progr
   }
 }
 
-/** The minutes that are over, and those that a clock far ahead has invented: only the last hours are shown. */
+/** Removes old minutes, and future ones from a clock far ahead: only the last hours are shown. */
 async function dropMinutes(step: Step, { now }: PruneOptions, progress: Progress): Promise<void> {
   const pace = new Pace()
   let dropped = 0

@@ -1,23 +1,23 @@
 /**
- * The posts of a period in the order of their views, kept in memory so that any page is a slice of it. Runs in a thread of
- * its own: a day may have a million rows, and none of them is an object anywhere else.
+ * The posts of a period in the order of their views, kept in memory so that any page is a slice of it. Runs in a thread of its
+ * own: a day may have a million rows, which no other thread should hold as objects.
  */
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { addDays, type Day, daysFrom } from '../calendar.ts'
+import { addDays, type Day, daysFrom } from '../days.ts'
 import { PostNumbers } from './post-numbers.ts'
 import { bytesOf, type Column, pageOf, type RankedPost, Sums } from './ranking.ts'
 import type { SqlValue } from './sql.ts'
 
-/** Of so many days before the end of a period each is kept by itself: these are counted on. Older ones by months. */
+/** This many days at the end of a period are kept one by one: views are still counted on them. Older ones are kept by month. */
 const SINGLE_DAYS = 62
-/** What is read anew in less is waited for; else whoever asks gets what there is, if that is not too old. */
+/** If a list was read in less time than this, the caller waits for a new one; otherwise it gets the present one, if not too old. */
 const WAITED_FOR_MS = 25
-/** So many lists that take a while are read at the same time, for each takes memory of its own until it is there. */
+/** Most slow lists that are read at the same time, because each takes memory of its own until it is complete. */
 const READ_AT_ONCE = 4
-/** What is kept of a day or a list takes so much more than its numbers and versions, in three arrays and a few objects. */
+/** The memory of a cached day or list beyond its numbers and versions: three arrays and a few objects. */
 const ENTRY_BYTES = 2_500
-/** A ranking is given again for so many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
+/** A ranking is reused for this many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
 const TIMES_AS_LONG = 10
 
 /** From one day to another, both included. */
@@ -33,12 +33,15 @@ export interface RankingQuestion {
   offset: number
   /** By `monotonicMs`. */
   askedMs: number
-  /** How long before it was asked the answer may have been read; 0: it misses nothing that was committed by then. */
+  /** How old the answer may be; 0: it includes everything that was committed before the question. */
   maxAgeMs: number
 }
 
 export interface RankingPage {
-  /** How long before it was asked it was read, or found to be what would be read; 0: since; negative: so long after, where reading took long. */
+  /**
+   * The age of the list when it was asked for: since it was read, or checked. 0: that was after the question; negative: this long
+   * after, because reading took long.
+   */
   ageMs: number
   /** The posts with views. */
   total: number
@@ -49,24 +52,24 @@ export interface RankingPage {
 /** Post, views and unique views of each. */
 export type UsePosts = (rows: readonly unknown[][]) => void
 
-/** What is read of one moment. */
+/** Reads that all see one snapshot. */
 export interface RankingMoment {
   /** A few rows, as arrays of their columns. */
   rows(sql: string, values: readonly SqlValue[]): Promise<unknown[][]>
-  /** The posts with views of a day, or of all time, some thousand at a time and with turns of the event loop in between. */
+  /** The posts with views of a day, or of all time, some thousand at a time, with turns of the event loop between them. */
   posts(day: Day | null, use: UsePosts): Promise<void>
 }
 
 /** Where rankings are read from: a connection of the thread's own. */
 export interface RankingSource {
-  /** Asked before each answer. @throws {StoreUnavailable} where what was read must not be answered any more */
+  /** Called before each answer. @throws {StoreUnavailable} if what was read must no longer be answered */
   check(): void
-  /** One after the other; `work` sees one moment. @throws {StoreUnavailable} */
+  /** Runs one piece of work after the other; each sees one snapshot. @throws {StoreUnavailable} */
   snapshot<T>(work: (moment: RankingMoment) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
-/** What is read and kept as one. */
+/** A day, a month or all time: what is read and cached as one. */
 interface Span {
   /** Null: the posts' totals. */
   period: Period | null
@@ -77,7 +80,7 @@ interface HeldColumn {
   version: string
   column: Column
   bytes: number
-  /** Of which asking it was last used. */
+  /** The number of the question that used it last. */
   usedIn: number
 }
 
@@ -86,18 +89,18 @@ interface HeldRanking {
   ranking: Column
   numbers: PostNumbers
   bytes: number
-  /** So were its days, when it was there. */
+  /** Whether its days were still cached when it was complete. */
   isKept: boolean
   /** By `monotonicMs`, when reading began. */
   readMs: number
-  /** To find out whether it is what would be read, and to read it where it was not. */
+  /** The time to check whether it is up to date, and to read it if it was not. */
   tookMs: number
-  /** To read it. */
+  /** The time to read it. */
   readingMs: number
 }
 
 interface Look {
-  /** By `monotonicMs`, before. */
+  /** By `monotonicMs`, before the look. */
   readMs: number
   versions: string[]
   found: HeldRanking | undefined
@@ -112,10 +115,10 @@ export class RankingCache {
   readonly #renewing = new Map<string, Promise<HeldRanking>>()
   #askings = 0
   #reading = 0
-  /** Lists that wait for one of those to be there. */
+  /** Slow lists that wait for their turn to be read. */
   readonly #waiting: (() => void)[] = []
 
-  /** @param maxBytes what is kept from one answer to the next; what one answer needs beside it is not bounded */
+  /** @param maxBytes most memory kept from one answer to the next; what one answer needs in addition is not bounded */
   constructor(source: RankingSource, maxBytes: number) {
     this.#source = source
     this.#maxBytes = maxBytes
@@ -149,19 +152,19 @@ export class RankingCache {
       if (held.readingMs <= WAITED_FOR_MS) return this.#renew(key, period)
       if (askedMs - held.readMs <= renewedAfterMs(held.tookMs, maxAgeMs)) return held
       const renewed = this.#renew(key, period)
-      // Whoever asks when this one is too old waits for the next, and hears why there is none.
+      // A failure is not lost: a caller for whom this list is too old waits for a new one, and gets the error.
       renewed.catch(() => {})
       return held
     }
     let renewed = await this.#renew(key, period)
-    // Another may have begun it, before something was counted that this one must not miss.
+    // Another caller may have started it before a view was counted that this caller must not miss.
     while (renewed.readMs < oldestMs) renewed = await this.#renew(key, period)
-    // It took longer than it may be old: once more, which reads what was counted meanwhile alone.
+    // Reading took longer than the list may be old: read it again, which reads only what was counted meanwhile.
     const isOld = maxAgeMs > 0 && monotonicMs() - renewed.readMs > maxAgeMs
     return isOld && renewed.isKept ? this.#renew(key, period) : renewed
   }
 
-  /** Once for all who ask meanwhile. */
+  /** Reads it once for all callers that ask meanwhile. */
   #renew(key: string, period: Period | null): Promise<HeldRanking> {
     const renewing = this.#renewing.get(key)
     if (renewing !== undefined) return renewing
@@ -173,7 +176,7 @@ export class RankingCache {
   async #renewed(key: string, period: Period | null): Promise<HeldRanking> {
     const look = await this.#look(key, period)
     const isQuick = (this.#rankings.get(key)?.readingMs ?? Infinity) <= WAITED_FOR_MS
-    // What takes no time to read waits for nothing that does.
+    // A list that is quick to read does not wait for slow ones.
     if (look.found !== undefined || isQuick) return look.found ?? this.#read(key, period, look)
     const mustWait = this.#reading >= READ_AT_ONCE
     return this.#inTurn(async () => {
@@ -189,13 +192,13 @@ export class RankingCache {
       return await read()
     } finally {
       const next = this.#waiting.shift()
-      // The turn is handed on, so nobody who comes now overtakes.
+      // The turn is passed to the next in line, so that a new caller cannot overtake.
       if (next === undefined) this.#reading--
       else next()
     }
   }
 
-  /** What would be read now, and whether it is what was read last. */
+  /** Reads the present versions, and finds the cached list if it is up to date. */
   async #look(key: string, period: Period | null): Promise<Look> {
     const readMs = monotonicMs()
     const versions = await this.#source.snapshot(moment => versionsIn(moment, period))
@@ -248,7 +251,7 @@ export class RankingCache {
     const held = numbers === this.#numbers ? this.#columns.get(key) : undefined
     if (held?.version === version) {
       held.usedIn = asking
-      // The last one to be used goes to the end.
+      // Moves it to the end: the map is in the order of use.
       this.#columns.delete(key)
       this.#columns.set(key, held)
       return held
@@ -259,14 +262,14 @@ export class RankingCache {
         sums.add(numbers.numberOf(String(post)), Number(views), unique === null ? null : Number(unique))
     }
     const versionsRead: string[] = []
-    // A day after the other, of a month too, so that another list waits for a day at most. (And for a month in one statement
-    // MariaDB takes ten times as long.)
+    // One day after the other, even for a month, so that another list waits for one day at most. (In one statement, a month takes
+    // MariaDB ten times as long.)
     const days = period === null ? [null] : daysFrom(period.from, period.to)
     for (const day of days) {
-      // Its version and its rows are of one moment, whatever was counted since the version that was asked for.
+      // The version and the rows of the day are read in one snapshot, whatever was counted since the look.
       const meanwhile = await this.#source.snapshot(async moment => {
         const [versionRead] = await versionsIn(moment, day === null ? null : { from: day, to: day })
-        // Another list of the same day was in line before.
+        // Another list has read the same day meanwhile.
         const other = numbers === this.#numbers ? this.#columns.get(key) : undefined
         if (other?.version === (days.length === 1 ? versionRead : version)) return other
         if (versionRead === undefined) return undefined
@@ -291,8 +294,8 @@ export class RankingCache {
   }
 
   /**
-   * Days that were not used for longest go first. Where all that are left are of the same asking, the latest one is not
-   * kept: of days that are all needed again, as many as there is room for stay.
+   * Removes the least recently used days first. If all that are left belong to the present question, the latest one is not kept:
+   * so as many of its days stay as there is room for.
    */
   #makeRoom(asking: number, latest: string): void {
     for (const [key, { usedIn }] of this.#columns) {
@@ -302,7 +305,7 @@ export class RankingCache {
     if (this.bytes > this.#maxBytes) this.#columns.delete(latest)
   }
 
-  /** After an answer: days go before rankings, and all posts where they alone are too many. */
+  /** After an answer: removes days before rankings, and all posts if these alone take too much. */
   #trim(latest: string): void {
     for (const key of this.#columns.keys()) {
       if (this.bytes <= this.#maxBytes) return
@@ -319,7 +322,7 @@ export class RankingCache {
   }
 }
 
-/** The age at which a ranking is read anew: early enough to be read before it is too old to be given. */
+/** The age at which a ranking is read again: early enough that the new one is complete before the old one is too old. */
 function renewedAfterMs(tookMs: number, maxAgeMs: number): number {
   return Math.min(tookMs * TIMES_AS_LONG, Math.max(maxAgeMs / 4, maxAgeMs - 2 * tookMs))
 }
@@ -338,8 +341,8 @@ function keyOf(period: Period | null): string {
 }
 
 /**
- * What tells of each day with views whether anything was counted on it, oldest first; of all time, of all days at once. A
- * batch that changes a post's day changes the site's day in the same transaction; what may not, raises `rebuilds`.
+ * The version of each day with views, oldest first: it changes when something is counted on the day. For all time, one version of
+ * all days. A batch that changes a post's day changes the site's day in the same transaction; other changes raise `rebuilds`.
  */
 async function versionsIn(moment: RankingMoment, period: Period | null): Promise<string[]> {
   const found =
@@ -364,7 +367,7 @@ function isWithin(version: string, { from, to }: Period): boolean {
   return day >= from && day <= to
 }
 
-/** The days of a period, those of long ago by the month where it is whole; null is one span. */
+/** The spans of a period: single days, and old days by month if the whole month is in the period. Null is one span. */
 function spansOf(period: Period | null): Span[] {
   if (period === null) return [{ period, key: 'all' }]
   const single = addDays(period.to, -SINGLE_DAYS)
@@ -379,7 +382,7 @@ function spansOf(period: Period | null): Span[] {
 }
 
 function lastOfMonth(day: Day): Day {
-  // No month has 32 days, and from the first of one the next begins within them.
+  // 31 days after the first of a month is always in the next month.
   const inNext = addDays(`${day.slice(0, 8)}01`, 31)
   return addDays(`${inNext.slice(0, 8)}01`, -1)
 }

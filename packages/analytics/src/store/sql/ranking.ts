@@ -6,12 +6,12 @@ import type { PostNumbers } from './post-numbers.ts'
 /** The narrowest array that holds the numbers. */
 type Counts = Uint8Array | Uint16Array | Uint32Array | Float64Array
 
-/** Figures of posts, in all three arrays at the same place. */
+/** Figures of posts, in all three arrays at the same index. */
 export interface Column {
   /** Numbers of posts, each once. */
   posts: Uint32Array
   views: Counts
-  /** One more than there are; 0 where they are unknown. */
+  /** Unique views plus one; 0 if they are unknown. */
   unique: Counts
 }
 
@@ -46,7 +46,7 @@ export class Sums {
     await inSteps(column.posts.length, turn, (from, to) => {
       const posts = column.posts.subarray(from, to)
       this.#makeRoom(greatest(posts))
-      // In one type, whatever the column has: the loop is compiled for that one.
+      // Always in the same type, so that the loop is compiled for one type.
       this.#addAll(
         posts,
         new Float64Array(column.views.subarray(from, to)),
@@ -65,14 +65,14 @@ export class Sums {
     }
   }
 
-  /** Those that have views, in the order of their numbers. */
+  /** The posts with views, in the order of their numbers. */
   async toColumn(turn: LoopTurn): Promise<Column> {
     const posts = new Uint32Array(this.#end)
     for (let post = 0; post < this.#end; post++) posts[post] = post
     return this.#columnOf(posts, turn)
   }
 
-  /** Those that have views, most views first, then by id. */
+  /** The posts with views, most views first, then by id. */
   async toRanking(numbers: PostNumbers, turn: LoopTurn): Promise<Column> {
     const inOrder = await numbers.inOrder(turn)
     return this.#columnOf(await this.#mostFirst(inOrder, turn), turn)
@@ -98,7 +98,7 @@ export class Sums {
     return viewed.slice(0, count)
   }
 
-  /** Sorted by the lowest digit of the views first: each pass keeps the order of the one before, which begins with that of ids. */
+  /** Sorts by views, the lowest digit first: each pass keeps the order of the one before, and the first one the order of ids. */
   async #mostFirst(inOrder: Uint32Array, turn: LoopTurn): Promise<Uint32Array> {
     let posts = await this.#viewed(inOrder, turn)
     let sorted: Uint32Array = new Uint32Array(posts.length)

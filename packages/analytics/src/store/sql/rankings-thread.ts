@@ -4,11 +4,11 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { StoreMisplaced } from '../failures.ts'
 import { RankingCache, type RankingPage, type RankingQuestion, type RankingSource } from './ranking-cache.ts'
 
-/** How the thread gets at the database: a module that exports `openRankingSource`, and what that is called with. */
+/** How the thread reaches the database: a module that exports `openRankingSource`, and the argument for it. */
 export interface RankingPlace {
   /** Its URL. */
   module: string
-  /** What can be copied from thread to thread. */
+  /** Something that can be copied between threads. */
   options: unknown
 }
 

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { until } from '../../../../../test/support/until.ts'
-import { addDays, type Day, daysFrom } from '../calendar.ts'
+import { addDays, type Day, daysFrom } from '../days.ts'
 import { StoreUnavailable } from '../failures.ts'
 import { openRankingSource } from '../sqlite/ranking-source.ts'
 import { openSqliteStore } from '../sqlite/store.ts'
@@ -24,7 +24,7 @@ const TODAY = '2026-03-10'
 const MONTH = { from: addDays(TODAY, -29), to: TODAY }
 const DYING_SOURCE = new URL('../../../../../test/support/dying-ranking-source.ts', import.meta.url).href
 
-/** A store in which each of so many posts has views on every day of a month, in use by this process. */
+/** A store in use by this process, with `posts` posts that have views on each of the days. */
 async function bigStore(t: TestContext, posts: number, days = daysFrom(MONTH.from, MONTH.to)) {
   const folder = await mkdtemp(join(tmpdir(), 'postviews-rankings-'))
   const path = join(folder, 'views.db')
@@ -66,13 +66,14 @@ const asked = (period: Period | null, limit = 10, offset = 0) => ({
 test('reads and ranks a day in another thread', async t => {
   const posts = 100_000
   const { store } = await bigStore(t, posts, [TODAY])
-  // The thread is there from then on.
+  // Starts the thread.
   await store.topPosts({ from: '2025-01-01', to: '2025-01-01' }, 1, 0)
   const before = process.threadCpuUsage()
   const { total, posts: page } = await store.topPosts({ from: TODAY, to: TODAY }, 100, 90_000)
   const { user, system } = process.threadCpuUsage(before)
   assert.deepEqual([total, page.length], [posts, 100])
-  // Of this thread alone, so the load of the machine does not matter. To read the rows here would take 100 ms or more.
+  // The CPU time of this thread only, so the load of the machine does not matter. Reading the rows here would take 100 ms or
+  // more.
   assert.ok(user + system < 40_000, `this thread computed for ${user + system} µs`)
 })
 
@@ -94,7 +95,7 @@ test('answers others while it reads and ranks', async t => {
   await rankings.page(asked({ from: TODAY, to: TODAY }))
   isDone = true
   await looking
-  // Both by what this thread has computed, so neither the load of the machine nor its speed matters.
+  // Both are CPU time of this thread, so neither the load of the machine nor its speed matters.
   const totalMs = spent() - startMs
   assert.ok(longestMs < totalMs / 3, `it computed for ${longestMs} ms of ${totalMs} ms in one go`)
 })
@@ -139,7 +140,7 @@ test('gives the list that there is while a slow store reads it anew', async t =>
   await until('the new list is given', async () => (await mostViewed()) === 10)
 })
 
-/** Reading that takes longer than anybody waits for. */
+/** A reading time for which no caller waits. */
 const SLOW_MS = 40
 
 test('keeps no more in memory than it may, whatever it is asked', async t => {
@@ -214,7 +215,7 @@ test('reads few lists at the same time, however many are asked for', async () =>
   const pages = await Promise.all(periods.map(period => rankings.page(asked(period))))
   assert.deepEqual(new Set(pages.map(({ total }) => total)), new Set([10]))
   assert.ok(found.mostInHand <= 4, `${found.mostInHand} at the same time`)
-  // A failure hands its turn on as well.
+  // A failure passes its turn on as well.
   const failing = new RankingCache(
     { ...source, snapshot: () => Promise.reject(new StoreUnavailable('away')) },
     2 ** 28,
@@ -244,7 +245,7 @@ test('reads once more what was counted while a list took longer to read than it 
   const today = { from: addDays(TODAY, -1), to: TODAY }
   for (const [maxBytes, days] of [
     [2 ** 28, 4],
-    // Of what is not kept all would be read again, and take as long.
+    // Without a cache, everything would be read again, and take as long.
     [0, 2],
   ] as const) {
     const { source, found } = smallSource({
@@ -280,7 +281,7 @@ test('gives another list between two days of a long one, also where that is read
   assert.equal((await long).posts[0]?.views, 5 * daysFrom('2025-01-01', TODAY).length)
 })
 
-/** Of what has forgotten everything. */
+/** The bytes of an empty cache. */
 const EMPTY_BYTES = 4_096
 
 test('is started anew when its thread has died', async t => {
@@ -300,7 +301,7 @@ test('is started anew when its thread has died', async t => {
       assert.ok(result.status === 'rejected' && result.reason instanceof StoreUnavailable)
     }
     assert.equal((await rankings.page(asked(today))).total, 10)
-    // The end of the old thread is told by now: it is not taken for that of the new one, which nobody would close then.
+    // The old thread's end is reported by now. It must not be taken for the end of the new thread, which nobody would close then.
     await new Promise(resolve => setImmediate(resolve))
     assert.equal((await rankings.page(asked(today))).total, 10)
     assert.equal(started, before + 1)

@@ -1,14 +1,14 @@
-/** The posts with most views: asked of a thread that keeps them in order, which is started when first needed. */
+/** The posts with the most views. A thread keeps them in order; it is started when it is first needed. */
 
 import { Worker } from 'node:worker_threads'
 import { StoreMisplaced, StoreUnavailable } from '../failures.ts'
 import type { RankingPage, RankingQuestion } from './ranking-cache.ts'
 import type { RankingPlace, RankingReply, RankingRequest, RankingThreadData } from './rankings-thread.ts'
 
-/** What rankings keep in memory where nothing else is asked for. */
+/** Bytes that rankings keep in memory by default. */
 export const RANKING_BYTES = 268_435_456
 
-/** A thread that does not end by itself in so long is at a statement that does not end. */
+/** A thread that takes longer to end is in a statement that does not end. */
 const CLOSE_LIMIT_MS = 5_000
 const CLOSED = 'the store is closed'
 
@@ -23,7 +23,7 @@ export class Rankings {
   #thread: Promise<RankingThread> | undefined
   #closing: Promise<void> | undefined
 
-  /** @param place asked whenever the thread is started. @throws {StoreUnavailable} */
+  /** @param place called whenever the thread is started. @throws {StoreUnavailable} */
   constructor(place: () => Promise<RankingPlace>, maxBytes = RANKING_BYTES) {
     this.#place = place
     this.#maxBytes = maxBytes
@@ -38,7 +38,7 @@ export class Rankings {
   }
 
   async #start(): Promise<RankingThread> {
-    // What has died, or could not be started, is started anew by whoever asks next.
+    // If the thread died, or could not be started, the next question starts a new one.
     const forget = () => {
       this.#thread = undefined
     }
@@ -50,7 +50,7 @@ export class Rankings {
     }
   }
 
-  /** Ends what is asked, and waits until nothing reads the database any more. */
+  /** Ends all questions under way, and waits until nothing reads the database any more. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -77,7 +77,8 @@ class RankingThread {
       if ('page' in reply) waiting?.resolve(reply.page)
       else waiting?.reject(errorOf(reply.error))
     })
-    // Told when it is gone, not before: whoever asks again at once starts another, which this one's end must not undo.
+    // Callers get the error only when the thread is gone: one that asks again at once starts a new thread, which the end of this
+    // one must not affect.
     let cause: unknown
     this.#worker.on('error', error => {
       cause = error

@@ -1,16 +1,16 @@
 /** The internal API's reads: plain SQL over the counters. */
 
 import type { Figures } from '@postviews/client/src/figures.ts'
-import { addDays, type Day, daysFrom } from '../calendar.ts'
+import { addDays, type Day, daysFrom } from '../days.ts'
 import { DETAILS, NO_VIEWS, toFigures } from '../figures.ts'
 import { referrerOf } from '../own-hosts.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
+import { breakdownOf } from './breakdown-reads.ts'
 import { sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { ownHosts } from './own-hosts.ts'
 import { monotonicMs } from './ranking-cache.ts'
 import type { Rankings } from './rankings.ts'
 import { figure, placeholders, type SqlEngine, type SqlRow } from './sql.ts'
-import { topHosts } from './top-hosts.ts'
 
 export function createReads(
   { reader, fromTime }: Pick<SqlEngine, 'reader' | 'fromTime'>,
@@ -47,7 +47,7 @@ export function createReads(
     async postDays(posts, from, to) {
       const figures = new Map<string, DayFigures[]>(posts.map(post => [post, []]))
       if (posts.length === 0) return figures
-      // Named one by one, so that each is looked up: what is kept by the day is in no order of posts.
+      // The days are named one by one, so that each is looked up by the key: rows are stored by day, not by post.
       const days = daysFrom(from, to)
       const rows = await reader.all(
         `SELECT post_uuid, date, view_count AS views, view_count AS detailed_views, ${DETAILS.join(', ')}
@@ -87,15 +87,15 @@ export function createReads(
       rankings.page({ period, limit, offset, askedMs: monotonicMs(), maxAgeMs }),
 
     async referrers(post, from, to, limit, offset = 0) {
-      const [{ hosts, otherViews }, own] = await Promise.all([
-        topHosts(reader, post, daysFrom(from, to), limit, offset),
+      const [{ values, other }, own] = await Promise.all([
+        breakdownOf(reader, { name: 'referrer', post, from, to, limit, offset }),
         ownHosts(reader),
       ])
-      return {
-        referrers: hosts.map(({ host, views }) => referrerOf(own, host, views)),
-        other: { views: otherViews },
-      }
+      return { referrers: values.map(({ value, views }) => referrerOf(own, value, views)), other }
     },
+
+    breakdown: (name, post, from, to, limit, offset = 0) =>
+      breakdownOf(reader, { name, post, from, to, limit, offset }),
 
     async progress() {
       const [row] = await reader.all(

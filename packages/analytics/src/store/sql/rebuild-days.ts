@@ -1,10 +1,10 @@
 /**
- * Puts the counters of a day right beside live consumers. What differs is found in a snapshot, where no batch waits for it, and
- * applied in short steps: the list of readers first, by whom a batch tells a unique view; then the numbers, each by its
+ * Corrects the counters of a day while consumers run. Differences are found in a snapshot, for which no batch waits, and
+ * corrected in short steps: first the list of readers, by which batches recognise unique views; then the numbers, each by its
  * difference, so that what batches added meanwhile stays.
  */
 
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { differences } from '../differences.ts'
 import { corrected } from './corrected.ts'
 import type { DayRecount } from './day-recount.ts'
@@ -42,11 +42,11 @@ export interface DayRebuild {
   recount: DayRecount
   /** Called after each step; ends the work by throwing. */
   step(): void
-  /** Opens days to the end that are being opened again; null where their unique views may stay as they are. */
+  /** Finishes opening the days that are being opened again; null if their unique views may stay as they are. */
   untilOpen: (() => Promise<void>) | null
 }
 
-/** Returns how much of the day was wrong. */
+/** Returns how many values of the day were wrong. */
 export async function rebuildDay(rebuild: DayRebuild, day: Day): Promise<number> {
   let fixed = 0
   for (;;) {
@@ -64,9 +64,9 @@ export async function rebuildDay(rebuild: DayRebuild, day: Day): Promise<number>
   }
 }
 
-/** What is known of the day from one snapshot; of its posts and readers, what the recount has read. */
+/** What one snapshot says of the day. Its posts and readers are in the recount. */
 interface Look {
-  /** How often anything had been rebuilt. */
+  /** The number of rebuilds before. */
   rebuilds: number
   hasRows: boolean
   readersAreListed: boolean
@@ -97,7 +97,7 @@ class Corrections {
     this.#turn = new Turn(engine, rebuilds)
   }
 
-  /** False where somebody else was at it: then nothing was changed, and what was found is void. */
+  /** False if another process has corrected something: then nothing was changed, and the look is void. */
   async apply(count: number, work: (client: SqlClient, state: State) => Promise<void>): Promise<boolean> {
     try {
       await this.#turn.change(work)
@@ -111,8 +111,8 @@ class Corrections {
 }
 
 /**
- * True where nothing was wrong. Otherwise the day is looked at again: as long as the list was wrong, batches told unique views
- * by it. A reader that a batch needs who is taken off the list meanwhile, the next look lists again.
+ * True if nothing was wrong. Otherwise the day must be looked at again: while the list was wrong, batches counted unique views by
+ * it. If a reader is removed from the list whom a batch needs meanwhile, the next look lists that reader again.
  */
 async function rebuildReaders(
   { recount, step }: DayRebuild,
@@ -125,7 +125,7 @@ async function rebuildReaders(
   for await (const readers of inGroups(recount.wrongReaders(), READERS_AT_ONCE)) {
     isRight = false
     const isApplied = await steps.apply(readers.length, async (client, state) => {
-      // Closed meanwhile, it has no list any more.
+      // The day was closed meanwhile, and has no list any more.
       if (!(await readersAreListed(client, state, day))) return
       for (const pair of readers) await writeReader(client, day, pair)
     })
@@ -140,9 +140,10 @@ async function writeReader(
   day: Day,
   { key, expected }: Pair<VisitorKey, 1>,
 ): Promise<void> {
+  const { post, postKey } = client.dialect
   const visitor = client.dialect.bytes(key.visitor)
   await client.run(
-    `DELETE FROM post_view_visitors WHERE day = ? AND post_uuid = ? AND slice = ? AND visitor = ${visitor}`,
+    `DELETE FROM post_view_visitors WHERE day = ? AND ${post} = ${postKey('?')} AND slice = ? AND visitor = ${visitor}`,
     [day, key.post, key.slice],
   )
   if (expected === null) return
@@ -152,7 +153,7 @@ async function writeReader(
   )
 }
 
-/** True where all is certain now. */
+/** True if all numbers are certain now. */
 async function rebuildCounts(
   { engine, recount, step }: DayRebuild,
   look: Look,
@@ -163,7 +164,7 @@ async function rebuildCounts(
   let isCertain = true
   let siteIsRight = false
   for await (const pairs of inGroups(recount.wrongPosts(sum), POSTS_AT_ONCE)) {
-    // A group that is not full is the last: the sum is complete, and nobody sees the one without the other.
+    // A group that is not full is the last one: the sum is complete, and both are written in one transaction.
     const isLast = pairs.length < POSTS_AT_ONCE
     if (isLast) look.site.expected = sum.value
     const isApplied = await steps.apply(pairs.length + Number(isLast && isWrong(look)), async client => {
@@ -231,7 +232,7 @@ function numbersOf(aggregate: Aggregate): SqlValue[] {
   return DAY_COLUMNS.map(column => aggregate[column])
 }
 
-/** True where it is certain now. */
+/** True if the site's day is certain now. */
 async function rebuildSite(look: Look, steps: Corrections, day: Day): Promise<boolean> {
   if (!isWrong(look)) return true
   let isCertain = true

@@ -1,9 +1,9 @@
-/** Puts right what raw rows say of themselves: the columns that were derived when they were counted. */
+/** Corrects the columns of raw rows that were derived when they were counted. */
 
-import type { Day } from '../calendar.ts'
+import { BotList } from '../bots.ts'
+import type { Day } from '../days.ts'
 import { deriveAgain, type RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'
-import { BotList } from '../row.ts'
 import type { Progress } from '../store.ts'
 import { makeKey } from './day-keys.ts'
 import { dayKeys, isOpen, rawRows, rowsAbout, writeDerived } from './rows.ts'
@@ -35,7 +35,7 @@ export async function rebuildRows(engine: SqlEngine, progress: Progress): Promis
   return fixed
 }
 
-/** Those whose derived columns are not what they must be. */
+/** The rows whose derived columns are wrong. */
 export function wrongAmong(
   rows: readonly RawRow[],
   engine: SqlEngine,
@@ -50,10 +50,10 @@ export function wrongAmong(
 }
 
 /**
- * Derives these rows again, in one step. They are read again: since they were found wrong, somebody may have pruned, or erased
- * what identified a reader.
+ * Derives these rows again, in one step. It reads them again: since they were found wrong, they may have been pruned, or what
+ * identified a reader erased.
  *
- * @param ownKeys keys of days that have none, which nobody keeps
+ * @param ownKeys keys for days that have none; they are not stored
  */
 export async function fixRows(
   engine: SqlEngine,
@@ -72,14 +72,14 @@ export async function fixRows(
   })) {
     for (const row of rows) {
       const { day } = deriveAgain(row, engine, state, keys, isBot)
-      // The first row of a day that nothing else was counted on, by somebody who knows of no keys.
+      // The first row of a day on which nothing else was counted, written by a program that knows of no keys.
       if (day !== null && !keys.has(day) && (await isOpen(client, state.openFrom, day))) {
         keys.set(day, await makeKey(client, day))
       }
       fixed += await writeDerived(engine, client, row, deriveAgain(row, engine, state, keys, isBot))
     }
   }
-  // Where somebody is about to put the same days right, what was found of them is void.
+  // If another process is about to correct the same days, what it found is void now.
   if (fixed > 0) await raiseRebuilds(client)
   return fixed
 }

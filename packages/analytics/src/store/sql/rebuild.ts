@@ -1,17 +1,17 @@
-/** Makes what is counted what a recount says, beside live consumers: raw rows first, then each day, then the totals. */
+/** Corrects the counters to match a recount, while consumers run: raw rows first, then each day, then the totals. */
 
 import { isAsked, refuseNoDays } from '../asked-days.ts'
-import { type Day, latest } from '../calendar.ts'
+import { type Day, latest } from '../days.ts'
 import { differences } from '../differences.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import type { Progress, RebuildOptions, Rebuilt } from '../store.ts'
 import { adoptSettings } from './adopt-settings.ts'
 import { checkAgreement } from './agreement.ts'
+import { rebuildBreakdowns } from './breakdown-rebuild.ts'
 import { DayRecount } from './day-recount.ts'
 import { rebuildDay } from './rebuild-days.ts'
 import { rebuildRows } from './rebuild-rows.ts'
 import { allDays, hasRows } from './recount.ts'
-import { rebuildReferrers } from './referrers.ts'
 import { reopenDays, untilNoneIsReopened } from './reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
 import { groupsOf } from './steps.ts'
@@ -54,7 +54,7 @@ export async function rebuild(
   }
 }
 
-/** What is put right by one's own calendar must not be, once others count by another. */
+/** Refuses every step after the agreement was replaced: what is corrected by this process's calendar would then be wrong. */
 export function whileAgreed(engine: SqlEngine, agreement: number): SqlEngine {
   return {
     ...engine,
@@ -78,7 +78,7 @@ async function rebuildDays(
     for (const [index, day] of days.entries()) {
       const step = () => progress('days', index, days.length)
       fixed += await rebuildDay({ engine, recount, step, untilOpen }, day)
-      fixed += await rebuildReferrers(engine, day, step)
+      fixed += await rebuildBreakdowns(engine, day, step)
       progress('days', index + 1, days.length)
     }
   } finally {
@@ -100,7 +100,7 @@ async function rebuildTotals(engine: SqlEngine, progress: Progress): Promise<num
       ({ key, expected, found }) => differences('total', key, expected, found).length > 0,
     )
     for (const some of groupsOf(wrong, TOTALS_AT_ONCE)) {
-      // Summed up again as the days are now: batches have added to both since they were compared.
+      // Summed up again from the present days: batches have added to both since the comparison.
       await engine.exclusive(async client => {
         await writeTotals(
           engine,

@@ -1,15 +1,15 @@
 /**
- * What the counters must say, and what they do say. `verify` compares the two in one snapshot, `rebuild` makes the second the
- * first; how a day is counted again is in day-recount.ts.
+ * What the counters must be, and what is stored. `verify` compares the two in one snapshot, `rebuild` corrects what is stored;
+ * day-recount.ts counts a day again.
  */
 
-import { type Day, isDay } from '../calendar.ts'
+import { type Day, isDay } from '../days.ts'
 import { DETAILS, type DetailName, eachDetail } from '../figures.ts'
 import { DAY_COLUMNS } from './figure-columns.ts'
 import { isOpen } from './rows.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue, type State } from './sql.ts'
 
-/** A day is looked for among rows of so much time around it: a day counted in another zone is at most that far off. */
+/** Rows of a day are looked for within this time around it: in another zone, a day is shifted by at most this much. */
 export const AROUND_SECONDS = 26 * 3_600
 
 /** Numbers of a post's day, or of a site's, by column. Times as the engine stores them. */
@@ -23,7 +23,7 @@ export interface StoredAggregate extends Aggregate {
   baseline: number
 }
 
-/** What there is to compare: the key of a thing, what a recount says of it, what is stored of it. */
+/** Two values to compare, with their key: what a recount says, and what is stored. */
 export interface Pair<K, V> {
   key: K
   expected: V | null
@@ -40,17 +40,17 @@ export interface VisitorKey {
 export interface RowsOfDay {
   where: string
   values: SqlValue[]
-  /** Unix seconds between which they are looked for. */
+  /** The rows are looked for between these times, in Unix seconds. */
   from: number
   to: number
 }
 
-/** Unix seconds of the day's first instant, and of the next day's. What somebody wrote that is no day has no moment. */
+/** Unix seconds of the day's first instant, and of the next day's. A text that is no day has no moments. */
 export function boundsOf({ calendar }: SqlEngine, day: Day): { start: number; end: number } {
   return isDay(day) ? calendar.bounds(day) : { start: 0, end: 0 }
 }
 
-/** The condition for the raw rows of a day, in a form that the index on their time serves. */
+/** The condition for the raw rows of a day, in a form that can use the index on their time. */
 export function rowsOfDay(engine: SqlEngine, day: Day, table = 'post_views'): RowsOfDay {
   const { toTime } = engine
   const { start, end } = boundsOf(engine, day)
@@ -62,7 +62,7 @@ export function rowsOfDay(engine: SqlEngine, day: Day, table = 'post_views'): Ro
   }
 }
 
-/** Whether a row takes part in every number, as SQL: 1 or 0. */
+/** As SQL, 1 or 0: whether a row counts for every figure. */
 export function counted({ settings }: SqlEngine, table = 'post_views'): string {
   return settings.bots === 'exclude' ? `(1 - ${table}.bot)` : '1'
 }
@@ -101,10 +101,7 @@ export async function storedSite(client: SqlClient, day: Day): Promise<Aggregate
   return found === undefined ? null : toAggregate(found)
 }
 
-/**
- * The sum of what is stored of the day's posts: all there is to go by where the raw rows are gone. A number that one post
- * leaves unknown is unknown.
- */
+/** The sum of the day's posts as stored, for days whose raw rows are gone. A number is unknown if it is unknown for any post. */
 export async function sumOfStored(client: SqlClient, day: Day): Promise<Aggregate | null> {
   const known = (column: string) =>
     `CASE WHEN COUNT(${column}) = COUNT(*) THEN SUM(${column}) END AS ${column}`
@@ -119,11 +116,11 @@ export async function sumOfStored(client: SqlClient, day: Day): Promise<Aggregat
   return Number(sum!['posts']) === 0 ? null : toAggregate(sum!)
 }
 
-/** Adds up aggregates, one after the other. A number that one of them leaves unknown is unknown. */
+/** Adds up aggregates. A number is unknown if it is unknown in any of them. */
 export class SumOfAggregates {
   #sum: Aggregate | null = null
 
-  /** Null where there was none. */
+  /** Null if none was added. */
   get value(): Aggregate | null {
     return this.#sum
   }
@@ -159,16 +156,15 @@ export function sumOf(aggregates: readonly Aggregate[]): Aggregate | null {
 const DAYS_OF_COUNTERS = [
   ['post_view_aggregates', 'date'],
   ['site_view_aggregates', 'date'],
-  ['post_view_referrers', 'date'],
-  ['site_view_referrers', 'date'],
+  ['post_view_breakdowns', 'date'],
   ['post_view_visitors', 'day'],
 ] as const
 
-/** Every day there may be something of, oldest first: those of counters, and those that moments of raw rows lie on. */
+/** Every day that may have data, oldest first: the days of counters, and the days of the raw rows' moments. */
 export async function allDays(engine: SqlEngine, client: SqlClient): Promise<Day[]> {
   const days = new Set<Day>(await daysOfRows(engine, client))
   for (const [table, column] of DAYS_OF_COUNTERS) {
-    // From each to the next by the index: nobody has to look through all that is kept of a day.
+    // Goes from each day to the next by the index, without reading all rows of a day.
     for (let last: Day | null = null; ; ) {
       const [next] = await client.all(
         `SELECT MIN(${column}) AS day FROM ${table} ${last === null ? '' : `WHERE ${column} > ?`}`,
@@ -182,7 +178,7 @@ export async function allDays(engine: SqlEngine, client: SqlClient): Promise<Day
   return [...days].sort()
 }
 
-/** The days that the moments of raw rows lie on, oldest first, whatever day they were counted on. */
+/** The days of the raw rows' moments, oldest first, whichever days the rows were counted on. */
 export async function daysOfRows(engine: SqlEngine, client: SqlClient): Promise<Day[]> {
   const days: Day[] = []
   for (let from: SqlValue = null; ; ) {

@@ -2,7 +2,7 @@
 
 import type { Recorded } from '../store.ts'
 
-const UNDONE = new Error('all of it worked, and is undone')
+const UNDONE = new Error('everything worked, and is rolled back')
 
 /**
  * Does the work in a transaction, and rolls it back.

@@ -1,26 +1,27 @@
 /**
- * Opens a closed day again: its views are accepted once more, and readers who were counted on it must not count as unique
- * a second time. Their hashes say nothing under the day's new key, so the rows are hashed again and the list of visitors is
- * made anew, in small steps: any process may end between two of them, and any other goes on.
+ * Opens a closed day again: its views are accepted again, and readers who were counted on it must not count as unique a second
+ * time. Their hashes mean nothing under the day's new key, so the rows are hashed again and the list of visitors is rebuilt, in
+ * small steps. A process may end between two steps; any other process continues.
  *
  * | stage | what is done | batches |
  * |---|---|---|
- * | `visitors` | what an interrupted retention has left of the old list goes | count all of the day's views, but do not list their readers and count none as unique |
+ * | `visitors` | removes what an interrupted retention has left of the old list | count all of the day's views, but do not list their readers and count none as unique |
  * | `erased` | notes the readers of rows that lost their address | the same |
- * | `addressed` | finds out who those are under the new key, from other rows of theirs | the same |
- * | `rows` | hashes the rows again that were there when it began, and lists their readers: these were counted before | the same |
- * | `noted` | forgets what the second stage has noted | the same |
- * | `late` | lists the readers of the rows that came since, and counts those who are new | list and count readers by themselves |
+ * | `addressed` | finds the hashes of those readers under the new key, from other rows of theirs | the same |
+ * | `rows` | hashes again the rows that existed when it began, and lists their readers: these were counted before | the same |
+ * | `noted` | removes what the second stage has noted | the same |
+ * | `late` | lists the readers of the rows that came since, and counts those who are new | list and count readers themselves |
  *
- * The last step marks the day as open in its own transaction. Every step is exclusive: no batch is recorded meanwhile.
- * A reader of whom no address is left stays as it is, and counts once more on coming back; so do all readers of a day that
- * was counted under other settings.
+ * The last step marks the day as open in its own transaction. Every step is exclusive: no batch is recorded meanwhile. A reader
+ * without any remaining address keeps the old hash, and counts once more when coming back; so do all readers of a day that was
+ * counted under other settings.
  */
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { settingsDiffer } from '../agreement.ts'
-import { Calendar, type Day } from '../calendar.ts'
+import { Calendar } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { UNKNOWN_VISITOR, visitorOf } from '../row.ts'
 import type { Progress, Reopened } from '../store.ts'
 import { giveUpLease, holdLease } from './lease.ts'
@@ -33,28 +34,28 @@ import { dropVisitors, listAndCountReaders, listReaders } from './visitors.ts'
 
 type Stage = 'visitors' | 'erased' | 'addressed' | 'rows' | 'noted' | 'late'
 
-/** A day that is being opened again, and how far that is. */
+/** A day that is being opened again, and its progress. */
 interface Reopening {
   day: Day
   secret: string
   stage: Stage
   /** The last row that the stage covers. */
   rowsUntil: number
-  /** The last row that the stage has come to: by time, and in the stage `late` by id alone. */
+  /** The last row that the stage has processed: by time; in the stage `late` by id alone. */
   place: Place | null
 }
 
-/** Short: whoever waits for a process that died goes on soon. */
+/** Short, so that others need not wait long for a process that died. */
 const LEASE_SECONDS = 30
 const IDS_AT_ONCE = 500
-/** By so much, at most, two releases of zone rules move the beginning of a day. */
+/** Two releases of zone rules differ by at most this much about the beginning of a day. */
 const ZONE_RULES_DIFFER_SECONDS = 3 * 3_600
 const WAIT_MS = 500
-/** Of a day that a batch waits for. */
+/** Most rows of a day that is opened while a batch waits for it. */
 const SMALL_ROWS = 1_000
 
 export async function beginReopening(client: SqlClient, day: Day): Promise<void> {
-  // Who is about to put the day's list of readers right has looked at that of before.
+  // A process that is about to correct the day's list of readers has read the old list: its look is void now.
   await raiseRebuilds(client)
   await client.run(`UPDATE post_view_day_keys SET reopening = 'visitors', rows_until = ? WHERE day = ?`, [
     await lastId(client),
@@ -62,7 +63,7 @@ export async function beginReopening(client: SqlClient, day: Day): Promise<void>
   ])
 }
 
-/** Opens the day to the end if it is small, in the transaction that is under way: each stage then takes one step. */
+/** Opens the day completely if it is small, in the present transaction: each stage then takes one step. */
 export async function reopenIfSmall(
   engine: SqlEngine,
   client: SqlClient,
@@ -113,8 +114,8 @@ export async function reopenDays(engine: SqlEngine, progress: Progress = () => {
 }
 
 /**
- * Does something exclusively while no day is being opened again, which it brings to its end first: for what changes the
- * addresses or the hashes of rows, or the settings that they are made by.
+ * Runs exclusive work while no day is being opened again; it finishes those that are first. For work that changes the addresses
+ * or the hashes of rows, or the settings by which they are hashed.
  */
 export async function untilNoneIsReopened<T>(
   engine: SqlEngine,
@@ -131,7 +132,7 @@ export async function untilNoneIsReopened<T>(
   }
 }
 
-/** What is quick in one stage is slow in another. */
+/** A pace for each stage: what is quick in one stage is slow in another. */
 function pacesOfStages(): (stage: Stage) => Pace {
   const paces = new Map<Stage, Pace>()
   return stage => {
@@ -159,14 +160,14 @@ async function reopeningOf(client: SqlClient, day: Day): Promise<Reopening | nul
   }
 }
 
-/** The engine as rows were counted: a process that adopts other settings opens days by those of before. */
+/** The engine as rows were counted: a process that adopts other settings opens days by the recorded ones. */
 function asRecorded(engine: SqlEngine, { settings }: State): SqlEngine {
   const { rules } = engine.calendar
   if (settingsDiffer(settings, engine) === null || rules.zone(settings.timeZone) === null) return engine
   return { ...engine, settings, calendar: new Calendar(settings.timeZone, settings.windowHours, rules) }
 }
 
-/** One step of about so many rows. Returns how far the day is now; null when it is open. */
+/** Takes one step of about `rows` rows. Returns the day's new progress; null when it is open. */
 async function step(
   own: SqlEngine,
   client: SqlClient,
@@ -209,7 +210,7 @@ async function step(
 }
 
 async function enter(client: SqlClient, at: Reopening, stage: Stage): Promise<Reopening> {
-  // From this moment on batches list their readers by themselves, so there are no later rows to see to.
+  // From this moment on batches list their readers themselves, so later rows need no processing.
   const isLate = stage === 'late'
   const rowsUntil = isLate ? await lastId(client) : at.rowsUntil
   const place = isLate ? { time: 0, id: at.rowsUntil } : null
@@ -229,7 +230,7 @@ async function moveTo(client: SqlClient, at: Reopening, place: Place): Promise<R
   return { ...at, place }
 }
 
-/** Does something with the next of the rows that were there when it began; behind the last of them the next stage begins. */
+/** Processes the next rows, up to the last one that was there when the reopening began. After that one, the next stage begins. */
 async function walk(
   engine: SqlEngine,
   client: SqlClient,
@@ -239,7 +240,7 @@ async function walk(
   { work, next }: { work(ids: readonly number[]): Promise<void>; next(): Promise<Stage> },
 ): Promise<Reopening> {
   const { start, end } = engine.calendar.bounds(at.day)
-  // Only where other settings were in force before may a row lie on a day that its time is far from.
+  // A row may lie on a day far from its time only if other settings were in force before.
   const around =
     settingsSince !== null && at.day <= settingsSince ? AROUND_SECONDS : ZONE_RULES_DIFFER_SECONDS
   const rows = await rowsByTime(
@@ -321,7 +322,7 @@ async function hashAgain(
   for (const row of rows) {
     const visitor =
       row['ip'] === null
-        ? // SQLite has empty hex digits for null.
+        ? // SQLite turns null into empty hex digits.
           text(row['noted']) || String(row['visitor'])
         : visitorOf(secret, settings.uniqueBy, String(row['ip']), text(row['user_agent']))
     if (visitor !== row['visitor']) changes.push([Number(row['id']), visitor])

@@ -1,4 +1,4 @@
-/** Walks raw rows in the order of their views' times, which the index on these serves, a bounded number at a time. */
+/** Reads raw rows in the order of their views' times, by the index on these, a bounded number at a time. */
 
 import type { SqlClient, SqlEngine, SqlRow } from './sql.ts'
 
@@ -17,10 +17,9 @@ export interface Span {
 }
 
 /**
- * The next rows of the span behind a place. All rows are looked at that lie there, and no more than `count`: what is to
- * be done with them is the caller's to choose.
+ * The next rows of the span after a place: all that are there, up to `count`. The caller decides which of them to use.
  *
- * @param columns beside `id` and `viewed_at`
+ * @param columns in addition to `id` and `viewed_at`
  */
 export async function rowsByTime(
   { toTime }: SqlEngine,
@@ -29,7 +28,7 @@ export async function rowsByTime(
   { after, count, columns }: { after: Place | null; count: number; columns: string },
 ): Promise<SqlRow[]> {
   const select = `SELECT id, viewed_at, ${columns} FROM post_views WHERE`
-  // In two statements, each of one range: a condition that joins both is looked up in no index.
+  // Two statements, each with one range: a condition that joins both would use no index.
   const sameSecond =
     after === null
       ? []

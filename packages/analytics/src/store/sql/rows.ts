@@ -1,6 +1,6 @@
-/** Raw rows as the database has them, read some thousand at a time, and written where what was derived is wrong. */
+/** Reads raw rows, some thousand at a time, and writes their derived columns if these are wrong. */
 
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import type { Derived, RawRow } from '../derive-again.ts'
 import { SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
@@ -14,7 +14,7 @@ const selectRows = ({ dialect }: SqlClient) => `
          ${SUMMED_NAMES.map(name => `${SUMMED[name].sql} AS adds_${name}`).join(', ')}
   FROM post_views`
 
-/** Raw rows in the order of their numbers, so many at a time; `where` narrows them. */
+/** Raw rows in the order of their numbers, some at a time; `where` narrows them. */
 export async function* rawRows(
   { fromTime }: SqlEngine,
   client: SqlClient,
@@ -38,8 +38,8 @@ export async function* rawRows(
 }
 
 /**
- * Raw rows whose moments lie from `from` to before `to` (Unix seconds), in their order, so many at a time. `where` narrows
- * them; no statement looks through more than an hour for those.
+ * Raw rows with moments from `from` to before `to` (Unix seconds), in order of time, some at a time. `where` narrows them; no
+ * statement searches more than one hour of rows.
  */
 export async function* rowsBetween(
   { fromTime, toTime }: SqlEngine,
@@ -69,7 +69,7 @@ export async function* rowsBetween(
       yield rows
       const { id, viewedAt } = rows.at(-1)!
       if (rows.length < ROWS_AT_ONCE) break
-      // First those of the same second: there may be any number of them.
+      // First the rest of the same second, which may have any number of rows.
       rows = await select('viewed_at = ? AND id > ?', [toTime(viewedAt), id])
       if (rows.length === ROWS_AT_ONCE) continue
       if (rows.length > 0) yield rows
@@ -78,7 +78,7 @@ export async function* rowsBetween(
   }
 }
 
-/** How many raw rows there are, or were. */
+/** About how many raw rows there are: removed ones may be included. */
 export async function rowsAbout(client: SqlClient): Promise<number> {
   const [range] = await client.all('SELECT MIN(id) AS first, MAX(id) AS last FROM post_views')
   return range!['last'] === null ? 0 : Number(range!['last']) - Number(range!['first']) + 1
@@ -114,7 +114,7 @@ function addsOf(row: SqlRow): Record<SummedName, number> {
   return adds as Record<SummedName, number>
 }
 
-/** Writes the derived columns of one row. A row nobody had counted, and that was not adopted, counts from now on. */
+/** Writes the derived columns of one row. A row that was neither counted nor adopted counts from now on. */
 export function writeDerived(
   engine: SqlEngine,
   client: SqlClient,
@@ -144,13 +144,13 @@ export function writeDerived(
   )
 }
 
-/** The keys of the days whose views are accepted, but for days that are being opened again: some of their rows are hashed under them. */
+/** The keys of open days, but not of days that are being opened again: only some of their rows are hashed under these. */
 export async function dayKeys(client: SqlClient): Promise<Map<Day, string>> {
   const rows = await client.all('SELECT day, secret FROM post_view_day_keys WHERE reopening IS NULL')
   return new Map(rows.map(row => [String(row['day']), String(row['secret'])]))
 }
 
-/** Whether who was counted on the day is listed. */
+/** Whether the readers who were counted on the day are listed. */
 export async function isOpen(client: SqlClient, openFrom: Day | null, day: Day): Promise<boolean> {
   const [key] = await client.all('SELECT reopening FROM post_view_day_keys WHERE day = ?', [day])
   return key === undefined ? openFrom === null || day >= openFrom : key['reopening'] === null

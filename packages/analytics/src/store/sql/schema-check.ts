@@ -1,26 +1,30 @@
 /**
- * What exactness rests on in the database itself: the keys that keep rows apart, and that nobody else writes along. A
- * recount does not see that a key is gone; from then on what is delivered again counts again.
+ * Checks what exact counting depends on in the database itself: unique keys, and no triggers that write as well. A recount does
+ * not notice that a key is gone; from then on, redelivered views count again.
  */
 
 import type { Difference } from '../store.ts'
 import type { FoundSchema, SqlEngine } from './sql.ts'
 
-/** Of ids that are there twice, so many are named. */
+/** At most this many duplicate ids are reported. */
 const IDS_NAMED = 10_000
 
-/** Hands over what is missing, and every id that was counted more than once because of it. */
+/** Reports what is missing, and every id that was counted more than once because of it. */
 export async function verifySchema(
   engine: SqlEngine,
   found: (difference: Difference) => void,
 ): Promise<void> {
   const schema = await engine.schema()
   for (const difference of [...keysThatDiffer(schema), ...schema.differences]) found(difference)
-  if (schema.found.has('post_views') && !hasIdKey(schema)) await nameRepeatedIds(engine, found)
+  if (schema.found.has(schema.rows) && !hasIdKey(schema)) await nameRepeatedIds(engine, found)
 }
 
-/** Keys that are none of ours matter as well: they refuse good rows. */
-export function keysThatDiffer({ expected, found, adopted }: Omit<FoundSchema, 'differences'>): Difference[] {
+/** Unique keys that are not ours are reported as well: they refuse good rows. */
+export function keysThatDiffer({
+  expected,
+  found,
+  adopted,
+}: Pick<FoundSchema, 'expected' | 'found' | 'adopted'>): Difference[] {
   const differences: Difference[] = []
   for (const [table, keys] of expected) {
     const there = found.get(table)
@@ -32,7 +36,7 @@ export function keysThatDiffer({ expected, found, adopted }: Omit<FoundSchema, '
       differences.push(schemaDifference(`${table} (${key})`, 'unique key', 'there', 'missing'))
     }
     for (const key of adopted.has(table) ? [] : there.difference(keys)) {
-      // Where some of its columns are a key already, it refuses nothing.
+      // If some of its columns are already a key of ours, it refuses nothing more.
       if ([...keys.intersection(there)].some(ours => isPartOf(ours, key))) continue
       differences.push(schemaDifference(`${table} (${key})`, 'unique key', null, 'there'))
     }
@@ -59,9 +63,9 @@ function isPartOf(some: string, key: string): boolean {
   return some.split(', ').every(column => columns.has(column))
 }
 
-function hasIdKey({ expected, found }: FoundSchema): boolean {
-  const ofIds = [...expected.get('post_views')!].filter(key => key.startsWith('event_id'))
-  return ofIds.every(key => found.get('post_views')!.has(key))
+function hasIdKey({ rows, expected, found }: FoundSchema): boolean {
+  const ofIds = [...expected.get(rows)!].filter(key => key.startsWith('event_id'))
+  return ofIds.every(key => found.get(rows)!.has(key))
 }
 
 async function nameRepeatedIds(engine: SqlEngine, found: (difference: Difference) => void): Promise<void> {

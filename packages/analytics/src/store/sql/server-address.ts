@@ -15,17 +15,18 @@ export interface Server {
 const PORTS: Record<string, number> = { mysql: 3306, postgres: 5432, postgresql: 5432 }
 
 /**
- * What is wrong with a URL of the form `mysql://user:password@host:port/database`, or `postgres:`, with `?ssl=true` for TLS, or `?ssl-ca=FILE` for TLS under an authority of
- * one's own; null when it can be used. It may hold a password, so it is not repeated.
+ * What is wrong with a URL of the form `mysql://user:password@host:port/database`, or `postgres:`, with `?ssl=true` for TLS, or
+ * `?ssl-ca=FILE` for TLS with a private certificate authority; null when it can be used. The URL may hold a password, so the
+ * message does not repeat it.
  */
 export function problemOf(url: string): string | null {
   const parsed = URL.parse(url)
   const form = `${url.split(':')[0]}://user:password@host:port/database`
   if (parsed === null || parsed.hostname === '') {
-    return `is not of the form ${form}: a port is a number up to 65535, and in a user or password / is written %2F, ? %3F, # %23 and @ %40`
+    return `is not of the form ${form}: a port is a number up to 65535; in a user or password, write / as %2F, ? as %3F, # as %23 and @ as %40`
   }
   const { port, username, password, pathname, searchParams, hash } = parsed
-  // pg would take one from the environment.
+  // pg would take a user from the environment.
   if (username === '' && parsed.protocol.startsWith('postgres')) return `names no user: ${form}`
   if (port === '0') return 'names port 0, which no server has'
   if (hash !== '') return 'holds a bare #: write it as %23'
@@ -36,16 +37,16 @@ export function problemOf(url: string): string | null {
   }
   const [, database, ...more] = pathname.split('/')
   if (database === undefined || database === '') return `names no database: ${form}`
-  if (more.length > 0) return `has more than one / behind the server: ${form}`
-  // A misspelt one must not mean a connection in plain text.
+  if (more.length > 0) return `has more than one / after the server: ${form}`
+  // A misspelt parameter must not lead to a connection without TLS.
   for (const [name, value] of searchParams) {
     const isKnown = name === 'ssl-ca' ? value !== '' : name === 'ssl' && /^(?:true|false)$/.test(value)
-    if (!isKnown) return `cannot have ${name} so: there are ssl=true, ssl=false and ssl-ca=FILE`
+    if (!isKnown) return `has ${name} in a form that is not supported: use ssl=true, ssl=false or ssl-ca=FILE`
   }
   return null
 }
 
-/** @throws {StoreRefused} for a URL that says what cannot be done */
+/** @throws {StoreRefused} for a URL that cannot be used */
 export function serverOf(url: string): Server {
   const problem = problemOf(url)
   if (problem !== null) throw new StoreRefused(`DATABASE_URL: ${problem}`)
@@ -62,7 +63,7 @@ export function serverOf(url: string): Server {
   }
 }
 
-/** `HOST:PORT`, as it is told to people. */
+/** `HOST:PORT`, for messages. */
 export function nameOf({ host, port }: Pick<Server, 'host' | 'port'>): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

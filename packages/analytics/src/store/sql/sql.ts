@@ -1,17 +1,18 @@
 /**
- * What the SQL engines have in common: reads, recounts and retention are written once, in SQL that all of them
- * know, over the small interface here. Only the way of a batch is each engine's own.
+ * What the SQL engines share: reads, recounts and retention are written once, in SQL that all of them understand, over this small
+ * interface. Only the recording of a batch is written for each engine.
  */
 
-import type { Calendar, Day } from '../calendar.ts'
+import type { Calendar } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
+import type { Day } from '../days.ts'
 import type { UniqueBy } from '../row.ts'
-import type { Difference } from '../store.ts'
+import type { Difference, Progress } from '../store.ts'
 
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, unknown>
 
-/** How an engine spells what SQL leaves open. */
+/** SQL that each engine spells differently. */
 export interface Dialect {
   /** Hex digits as a literal of bytes. */
   bytes(hex: string): string
@@ -19,13 +20,21 @@ export interface Dialect {
   hex(column: string): string
   /** Hex digits as bytes. */
   unhex(digits: string): string
+  /**
+   * The column by which the tables of rows (`post_views`, `post_view_visitors`, `post_view_unpacked`) are searched and sorted by
+   * post.
+   */
+  post: string
+  /** A post's key in that column, from its `post_uuid`. */
+  postKey(text: string): string
 }
 
-/** That of SQLite and MySQL. */
-export const COMMON_DIALECT: Dialect = {
+export const MYSQL_DIALECT: Dialect = {
   bytes: hex => `x'${hex}'`,
   hex: column => `HEX(${column})`,
   unhex: digits => `UNHEX(${digits})`,
+  post: 'post_uuid',
+  postKey: text => text,
 }
 
 /** Runs single statements with `?` for each value. @throws {StoreUnavailable} and the other errors of a store */
@@ -36,32 +45,37 @@ export interface SqlClient {
   run(sql: string, values?: readonly SqlValue[]): Promise<number>
 }
 
-/** Of each table the keys that no two rows share: their columns by name, `date, post_uuid`. */
+/** The unique keys of each table, as the names of their columns: `date, post_uuid`. */
 export type Keys = ReadonlyMap<string, ReadonlySet<string>>
 
 export interface FoundSchema {
-  /** Those of the committed `schema.sql`. */
+  /** The table that holds the raw rows. */
+  rows: string
+  /** The keys in the committed `schema.sql`. */
   expected: Keys
-  /** Those that there are; a table that is missing is. */
+  /** The keys in the database. A table that is missing there is missing here. */
   found: Keys
-  /** Tables that users may give keys of their own, which are rules of theirs: a view that breaks one is a dead letter. */
+  /** Tables to which users may add keys of their own: a view that violates one becomes a dead letter. */
   adopted: ReadonlySet<string>
-  /** What else is not as it has to be on this engine. */
+  /** Other differences, which only this engine can have. */
   differences: Difference[]
 }
+
+/** Runs short work during which no batch is recorded. */
+export type Exclusive = <T>(work: (client: SqlClient) => Promise<T>) => Promise<T>
 
 export interface SqlEngine {
   calendar: Calendar
   settings: CountingSettings
-  /** `settings.uniqueBy` was not asked for; see agreement.ts. */
+  /** True if `settings.uniqueBy` was not configured; see agreement.ts. */
   learnsUniqueBy: boolean
   /** Single reads. */
   reader: SqlClient
-  /** Many reads that all see one moment. */
+  /** Runs reads that all see one snapshot. */
   snapshot<T>(work: (client: SqlClient) => Promise<T>): Promise<T>
   /** A transaction during which no batch is recorded, by any process. Tried again after a deadlock. */
   exclusive<T>(work: (client: SqlClient, state: State) => Promise<T>): Promise<T>
-  /** The keys and triggers that there are, and those that there have to be. */
+  /** The keys and triggers that exist, and those that must exist. */
   schema(): Promise<FoundSchema>
   /** Unix seconds as the engine stores times, and back. */
   toTime(unixSeconds: number): SqlValue
@@ -70,7 +84,14 @@ export interface SqlEngine {
   serverClock: (() => Promise<number>) | null
   /** The column by which a day's rows of `post_view_aggregates` are found in order. */
   aggregatesAreKeptBy: 'post_uuid' | 'id'
-  /** `post_view_aggregates` as SQL to select from, such that the days of a few posts are found without looking at others. */
+  /**
+   * Removes texts that rows shared and that no row uses any more. Engines that keep each text in its row do not have this.
+   *
+   * @param now Unix seconds. If it is given, the removal is done at most once a day.
+   * @returns false if something may be left, because rows were being changed meanwhile
+   */
+  removeUnused?(exclusive: Exclusive, progress: Progress, now?: number): Promise<boolean>
+  /** `post_view_aggregates` as SQL to select from, so that the days of a few posts are found without reading others. */
   daysOfPosts: string
 }
 
@@ -85,11 +106,11 @@ export interface State {
   rawFrom: Day | null
   /** The first day whose key and visitors are kept; null when none was closed. */
   openFrom: Day | null
-  /** The last day that adopted rows leave unknown but for its views; null when there is none. */
+  /** The last day of which only the views are known, because of adopted rows; null when there is none. */
   unknownUntil: Day | null
   /** The last day of which only the hosts with most views are kept, and the rest as a remainder; null when there is none. */
   settledUntil: Day | null
-  /** The last day of which all that is not kept was moved; null when there is none. */
+  /** The last day that was cut to the values that are kept; null when there is none. */
   boundedUntil: Day | null
   /** Unix seconds; null when the tables are our own from the start. */
   adoptedAt: number | null
@@ -133,7 +154,7 @@ export function isSettled({ settledUntil }: Pick<State, 'settledUntil'>, day: Da
   return settledUntil !== null && day <= settledUntil
 }
 
-/** `?, ?, ?` for so many values. */
+/** `?, ?, ?` for `count` values. */
 export function placeholders(count: number): string {
   return Array.from({ length: count }, () => '?').join(', ')
 }

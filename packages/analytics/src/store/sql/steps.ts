@@ -1,9 +1,9 @@
-/** Long work in small steps: each holds what ingest needs for a moment only, whatever the size of a day or a post. */
+/** Splits long work into small steps: each blocks ingest only for a moment, whatever the size of a day or a post. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
 
-/** What a step should take of the time that a batch may have to wait. */
+/** How long a step should take, because a batch may have to wait for it. */
 const STEP_MS = 100
 const FEWEST_ROWS = 50
 const MOST_ROWS = 5_000
@@ -16,7 +16,7 @@ export class Pace {
     return this.#rows
   }
 
-  /** Does a step with as many rows as are right now, and learns from how long it takes. */
+  /** Does a step with the present number of rows, and adjusts that number by the time that the step took. */
   async step<T>(work: (rows: number) => Promise<T>): Promise<T> {
     const started = performance.now()
     const result = await work(this.#rows)
@@ -27,15 +27,15 @@ export class Pace {
   }
 }
 
-/** Does one step exclusively, with about so many rows as the pace says. */
+/** Does one exclusive step with about as many rows as the pace says. */
 export type Step = <T>(
   work: (client: SqlClient, state: State, rows: number) => Promise<T>,
   pace?: Pace,
 ) => Promise<T>
 
 /**
- * The same engine, that leaves batches the time to have their turn whenever its exclusive steps have taken `lookMs`, the time after
- * which whoever waits looks again: twice as much, as it may look late.
+ * The same engine, but after every `lookMs` of exclusive work it pauses, so that waiting batches get their turn. Those look again
+ * after `lookMs`, perhaps late, so the pause is twice as long.
  */
 export function givingWay(engine: SqlEngine, lookMs: number): SqlEngine {
   let heldMs = 0

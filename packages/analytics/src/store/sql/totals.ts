@@ -1,6 +1,6 @@
-/** What a post's total must say, from its days; and what it does say. */
+/** What a post's total must be, from its days; and what is stored. */
 
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { DETAILS, type DetailName, eachDetail } from '../figures.ts'
 import { corrected } from './corrected.ts'
 import { DAY_COLUMNS, sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
@@ -9,7 +9,7 @@ import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type
 import { groupsOf } from './steps.ts'
 
 const TOTALS_AT_ONCE = 2_000
-// Below 1,000, from which on MariaDB turns a list into a table that it joins.
+// Below 1,000: from that length on, MariaDB turns a list into a table that it joins.
 const POSTS_AT_ONCE = 900
 
 /** A post's sums over its days, by column. */
@@ -21,7 +21,7 @@ export interface Total extends Record<DetailName, number | null> {
   unknown_until: Day | null
 }
 
-/** The SELECT that a post's total is: `where` narrows the posts; `from` is how the engine finds the days of a few. */
+/** The SELECT that computes totals: `where` narrows the posts; `from` is how the engine finds the days of a few posts. */
 function selectTotals(where: string, from: string): string {
   return `
     SELECT post_uuid, SUM(view_count) AS views,
@@ -34,19 +34,19 @@ function selectTotals(where: string, from: string): string {
     GROUP BY post_uuid`
 }
 
-/** The INSERT of totals of posts; as of `selectTotals`. */
+/** The INSERT of totals of posts; arguments as for `selectTotals`. */
 export function insertTotals(where: string, from: string): string {
   return `INSERT INTO post_view_totals (post_uuid, ${TOTAL_COLUMNS.join(', ')}, unknown_until)
     ${selectTotals(where, from)}`
 }
 
-/** `TOTALS_AT_ONCE` posts' totals, beginning behind `after`; `last` is null when there are no more. */
+/** The totals of `TOTALS_AT_ONCE` posts after `after`; `last` is null when there are no more. */
 export async function totalsAfter(
   { daysOfPosts }: SqlEngine,
   client: SqlClient,
   after: string,
 ): Promise<{ pairs: Pair<string, Total>[]; last: string | null }> {
-  // As far as so many totals reach, so that not all the days behind `after` are summed up for each chunk.
+  // Finds the end of the chunk first, so that not all days of later posts are summed up for each chunk.
   const [edge] = await client.all(
     `SELECT post_uuid FROM post_view_totals
      WHERE post_uuid > ?
@@ -89,12 +89,12 @@ function toTotal(row: SqlRow): Total {
   }
 }
 
-/** What was found of a post's days, where it was wrong. */
+/** The wrong days of a post: what must be stored, and what was found. */
 export type WrongDays = Map<Day, Pick<Pair<string, StoredAggregate>, 'expected' | 'found'>>
 
 /**
- * What the totals of posts must say whose days are wrong: sums over their days, put right. Null where no day is left; a post
- * is left out where batches added to what is missing, so that nobody can tell before it is put right.
+ * What the totals must be for posts with wrong days: sums over their corrected days. Null if no day is left. A post is left out
+ * if batches added to a missing value: its total is known only after the correction.
  */
 export async function correctedTotals(
   { daysOfPosts }: SqlEngine,

@@ -1,14 +1,11 @@
-/** Counters are put right in several short transactions, by one process at a time. */
+/** Corrects counters in several short transactions, by one process at a time. */
 
 import type { SqlClient, SqlEngine, State } from './sql.ts'
 
-/** While something was put right, somebody else put something right as well: what differs has to be looked for again. */
+/** Another process corrected something meanwhile: the differences must be looked for again. */
 export class PutRightMeanwhile extends Error {}
 
-/**
- * Whoever keeps what was read in memory learns from this that it was changed, and whoever is about to put something right that
- * what it found is void.
- */
+/** Tells caches that what they read was changed, and processes that are about to correct something that what they found is void. */
 export async function raiseRebuilds(client: SqlClient): Promise<void> {
   await client.run('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1 WHERE id = 1')
 }
@@ -18,7 +15,7 @@ export async function countOfRebuilds(client: SqlClient): Promise<number> {
   return Number(row!['rebuilds'])
 }
 
-/** Short transactions that change counters, as long as nobody else does so between them. */
+/** Short transactions that change counters, as long as nobody else corrects counters between them. */
 export class Turn {
   readonly #engine: SqlEngine
   #rebuilds: number

@@ -1,16 +1,17 @@
 /**
- * Compares what is counted with a recount, and changes nothing. Each day is read from one snapshot, with all that hangs on it,
- * and so is each group of totals with the days they sum up: what happens between two snapshots is no difference, and none is
- * held for long.
+ * Compares the counters with a recount, and changes nothing. Each day is read in one snapshot with everything that depends on it,
+ * and so is each group of totals with the days that they sum up. So changes between two snapshots are not differences, and no
+ * snapshot is held for long.
  */
 
-import type { Day } from '../calendar.ts'
+import { BotList } from '../bots.ts'
+import type { Day } from '../days.ts'
 import { deriveAgain, type RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
-import { BotList } from '../row.ts'
 import type { Difference, Progress, Verified } from '../store.ts'
 import { checkAgreement } from './agreement.ts'
+import { verifyBreakdowns } from './breakdown-compare.ts'
 import { DayRecount } from './day-recount.ts'
 import {
   type Aggregate,
@@ -22,7 +23,6 @@ import {
   storedSite,
   sumOfStored,
 } from './recount.ts'
-import { verifyReferrers } from './referrers.ts'
 import { dayKeys, rowsAbout, rowsBetween } from './rows.ts'
 import { verifySchema } from './schema-check.ts'
 import { SELECT_STATE, type SqlClient, type SqlEngine, type State, toState } from './sql.ts'
@@ -46,10 +46,10 @@ export async function verify(
   }
 }
 
-// A snapshot of SQLite is a thread of its own: small days, and groups of totals, share one.
+// On SQLite, a snapshot is a thread of its own: small days, and groups of totals, share one.
 const SNAPSHOT_MS = 1_000
 
-/** Calls `work` until it says that it is done: in one snapshot as long as that is young, then in the next. */
+/** Calls `work` until it is done. Several calls share a snapshot until that is `SNAPSHOT_MS` old. */
 async function inSnapshots(
   engine: SqlEngine,
   work: (client: SqlClient) => Promise<{ isDone: boolean }>,
@@ -68,7 +68,7 @@ class Verifier {
   readonly #found: (difference: Difference) => void
   readonly #progress: Progress
   readonly #bots = new BotList()
-  /** Posts' days that are wrong: sums are held against what they must be, so that one mistake is named once. */
+  /** Wrong days of posts: totals are compared with what their days must be, so that one mistake is reported once. */
   readonly #wrong = new Map<string, WrongDays>()
   #rows = 0
 
@@ -94,7 +94,7 @@ class Verifier {
     const { reader } = this.#engine
     const agreement = await checkAgreement(this.#engine)
     const total = await rowsAbout(reader)
-    // A Set hands out also what is added to it meanwhile: days that nothing but a row names, which lies on another.
+    // Iterating a Set also yields what is added meanwhile: days that only a row names whose moment lies on another day.
     const days = new Set(await allDays(this.#engine, reader))
     const next = days.values()
     let done = 0
@@ -102,7 +102,7 @@ class Verifier {
       const { value: day } = next.next()
       if (day === undefined) return { isDone: true }
       const state = await stateOf(client)
-      // By other settings, or other rules, all of it would be wrong.
+      // Under other settings or rules, everything would look wrong.
       if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
       const before = this.#rows
       await this.#verifyDay(client, state, day, {
@@ -110,7 +110,7 @@ class Verifier {
         step: () => this.#progress('rows', this.#rows, Math.max(total, this.#rows)),
       })
       done++
-      // One bar at a time: a day with rows is told by them.
+      // One progress bar at a time: a day with rows is reported by its rows.
       if (this.#rows === before) this.#progress('days', done, days.size)
       return { isDone: done === days.size }
     })
@@ -142,13 +142,13 @@ class Verifier {
       site = await this.#verifyPosts(day)
       if (listed) await this.#verifyReaders(day)
     } else {
-      // Of days whose raw rows are gone, only the sums can be proven; of a row that is left, what it says of itself.
+      // If the day's raw rows are gone, only its sums can be checked, and the derived columns of the remaining rows.
       const { start, end } = boundsOf(this.#engine, day)
       for await (const rows of rowsBetween(this.#engine, client, start, end)) look(rows)
       site = await sumOfStored(client, day)
     }
     this.#report(differences('site_aggregate', `site on ${day}`, site, await storedSite(client, day)))
-    this.#report(await verifyReferrers(this.#engine, client, state, day, step))
+    this.#report(await verifyBreakdowns(this.#engine, client, state, day, step))
   }
 
   /** Returns the sum of what they must be. */
@@ -183,7 +183,7 @@ class Verifier {
       )
       const right = await correctedTotals(engine, client, wrongHere)
       for (const { key, expected, found } of pairs) {
-        // What nobody can tell before its day is put right is left to the next run.
+        // A total that is unknown until its day is corrected is left to the next run.
         if (wrong.delete(key) && !right.has(key)) continue
         const total = right.has(key) ? right.get(key)! : expected
         this.#report(differences('total', `post ${key}`, total, found))

@@ -9,7 +9,7 @@ import { record, view } from '../../../../../test/support/views.ts'
 import { StoreUnavailable } from '../failures.ts'
 import { openSqliteStore } from './store.ts'
 
-/** Each statement may wait 5 s for another process: six of them are 30 s, and a process has 18 to end. */
+/** Each statement may wait 5 s for another process: six of them take 30 s, and a process has 18 s to end. */
 const LIMIT_MS = 15_000
 
 test('a store that is closed while another has its file does not wait for each batch in line', async t => {

@@ -1,12 +1,14 @@
-/** One SQLite connection in a thread of its own, which does one thing after the other. */
+/** One SQLite connection in a thread of its own, which handles one request after the other. */
 
 import { Worker } from 'node:worker_threads'
 import { StoreUnavailable } from '../failures.ts'
-import { COMMON_DIALECT, type SqlClient, type SqlRow, type SqlValue } from '../sql/sql.ts'
+import type { SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
 import type { Recorded } from '../store.ts'
+import { buffersOf } from './columns.ts'
 import { storeError } from './errors.ts'
 import { LOG_KEPT_BYTES } from './journal.ts'
 import type { RecordBatch } from './record.ts'
+import { SQLITE_DIALECT } from './texts.ts'
 import type { Opened, Reply, Request } from './worker.ts'
 
 interface Waiting {
@@ -15,15 +17,16 @@ interface Waiting {
 }
 
 export class SqliteConnection implements SqlClient {
-  readonly dialect = COMMON_DIALECT
+  readonly dialect = SQLITE_DIALECT
   readonly #worker: Worker
   readonly #readOnly: boolean
   readonly #waiting = new Map<number, Waiting>()
   #lastId = 0
+  #transactions = 0
   #lastTransaction: Promise<unknown> = Promise.resolve()
   #ended: Error | undefined
   #closed: Promise<unknown> | undefined
-  /** Shared with the thread, which reads it before each request: a message would stand in line. */
+  /** Shared with the thread, which reads it before each request: a message would wait in line. */
   readonly #isHurried = new Int32Array(new SharedArrayBuffer(4))
 
   constructor(opened: Omit<Opened, 'isHurried'>) {
@@ -49,7 +52,7 @@ export class SqliteConnection implements SqlClient {
   }
 
   record(batch: RecordBatch): Promise<Recorded> {
-    return this.#askAlone({ op: 'record', ...batch }) as Promise<Recorded>
+    return this.#askAlone({ op: 'record', ...batch }, buffersOf(batch.columns)) as Promise<Recorded>
   }
 
   /** Runs `work` in a transaction that `begin` opens; nothing else uses the connection meanwhile. */
@@ -58,13 +61,14 @@ export class SqliteConnection implements SqlClient {
     work: (client: SqlClient & { script(sql: string): Promise<void> }) => Promise<T>,
   ): Promise<T> {
     const client = {
-      dialect: COMMON_DIALECT,
+      dialect: SQLITE_DIALECT,
       all: (sql: string, values: readonly SqlValue[] = []) =>
         this.#ask({ op: 'all', sql, values }) as Promise<SqlRow[]>,
       run: (sql: string, values: readonly SqlValue[] = []) =>
         this.#ask({ op: 'run', sql, values }) as Promise<number>,
       script: (sql: string) => this.#ask({ op: 'script', sql }) as Promise<void>,
     }
+    this.#transactions++
     const done = this.#lastTransaction.then(async () => {
       await client.script(begin)
       try {
@@ -72,22 +76,26 @@ export class SqliteConnection implements SqlClient {
         await client.script('COMMIT')
         return result
       } catch (error) {
-        // The first error tells; SQLite has rolled back by itself where this one says so.
+        // The caller gets the first error. If the ROLLBACK fails, SQLite has already rolled back by itself.
         await client.script('ROLLBACK').catch(() => {})
         throw error
       }
     })
-    // Whoever asked hears of the error; the next in line only waits for the end.
+    const end = () => {
+      this.#transactions--
+    }
+    done.then(end, end)
+    // The caller gets the error; the next in line only waits for the end.
     this.#lastTransaction = done.catch(() => {})
     return done
   }
 
-  /** Said first, to a connection that writes. */
+  /** Must be the first request to a connection that writes. */
   async takeIntoUse(): Promise<void> {
     await this.#askAlone({ op: 'takeIntoUse' })
   }
 
-  /** Called around a long read, by whoever writes: the log may have grown with it. Returns how many bytes it has. */
+  /** The writer calls this around a long read, during which the log may have grown. Returns the size of the log in bytes. */
   async shortenLog(): Promise<number> {
     return (await this.#askAlone({ op: 'emptyLog', beyondBytes: LOG_KEPT_BYTES })) as number
   }
@@ -98,7 +106,12 @@ export class SqliteConnection implements SqlClient {
     return (await this.#askAlone({ op: 'mayBeCompleted' })) as boolean
   }
 
-  /** From now on the work in line hardly waits for other processes: it is about to be closed. */
+  /** Whether nothing is under way and nothing waits. */
+  get isIdle(): boolean {
+    return this.#waiting.size === 0 && this.#transactions === 0
+  }
+
+  /** From now on the work in line hardly waits for other processes: the connection is about to be closed. */
   hurry(): void {
     Atomics.store(this.#isHurried, 0, 1)
   }
@@ -108,7 +121,7 @@ export class SqliteConnection implements SqlClient {
     return this.#close(!this.#readOnly)
   }
 
-  /** Closes, and leaves file and log as they are, as long as another connection is open. */
+  /** Closes, and leaves file and log as they are. */
   abandon(): Promise<void> {
     return this.#close(false)
   }
@@ -119,18 +132,18 @@ export class SqliteConnection implements SqlClient {
     await this.#closed
   }
 
-  // What is no part of a transaction must not become one. Otherwise nothing is waited for here, so that the thread has
-  // the next batch at hand when it is done with one.
-  #askAlone(request: Request): Promise<unknown> {
-    return this.#lastTransaction.then(() => this.#ask(request))
+  // A request outside a transaction must not become part of one. It waits for nothing else, so that the thread has the next batch
+  // ready when it finishes one.
+  #askAlone(request: Request, handedOver: ArrayBuffer[] = []): Promise<unknown> {
+    return this.#lastTransaction.then(() => this.#ask(request, handedOver))
   }
 
-  #ask(request: Request): Promise<unknown> {
+  #ask(request: Request, handedOver: ArrayBuffer[] = []): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended)
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
-      this.#worker.postMessage({ id, request })
+      this.#worker.postMessage({ id, request }, handedOver)
     })
   }
 

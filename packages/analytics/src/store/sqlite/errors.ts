@@ -4,7 +4,7 @@ import { RowRejected, StoreBroken, StoreMisplaced, StoreRefused, StoreUnavailabl
 import { KeyReplaced } from '../key-replaced.ts'
 import type { SqliteFailure } from './worker.ts'
 
-// https://www.sqlite.org/rescode.html: a value that does not fit, never a condition that passes.
+// https://www.sqlite.org/rescode.html: errors that a value causes, never a condition that passes.
 const VALUE_REFUSED = new Set([
   18, // TOOBIG
   19, // CONSTRAINT
@@ -12,7 +12,7 @@ const VALUE_REFUSED = new Set([
 ])
 
 /**
- * Extended result codes of what stays as it is until somebody mends it. All else (busy, locked, full, an I/O error,
+ * Extended result codes of errors that stay until somebody repairs the cause. All others (busy, locked, full, an I/O error,
  * unknown to us) may pass.
  */
 const BROKEN = new Set([
@@ -31,10 +31,10 @@ const BROKEN = new Set([
   26, // NOTADB
 ])
 
-/** https://man7.org/linux/man-pages/man3/errno.3.html: what stays as it is as well. */
+/** https://man7.org/linux/man-pages/man3/errno.3.html: errors that stay as well. */
 const FILE_BROKEN = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENAMETOOLONG'])
 
-/** The error of the store that a failure in the thread of a connection is. */
+/** Converts a failure in the thread of a connection to an error of the store. */
 export function storeError({ name, message, code, day, step }: SqliteFailure, path: string): Error {
   if (name === 'StoreRefused') return new StoreRefused(message)
   if (name === 'StoreMisplaced') return new StoreMisplaced(`SQLite: ${message}`)
@@ -48,7 +48,7 @@ export function storeError({ name, message, code, day, step }: SqliteFailure, pa
     : new StoreUnavailable(`${told}, at ${step}`)
 }
 
-/** The error of the store that one of the file system is. `what` completes "SQLite: PATH cannot be …". */
+/** Converts an error of the file system to an error of the store. `what` completes "SQLite: PATH cannot be …". */
 export function fileError(path: string, what: string, cause: unknown): StoreUnavailable {
   const message = `SQLite: ${path} cannot be ${what}`
   const code = (cause as NodeJS.ErrnoException).code ?? ''

@@ -1,5 +1,5 @@
 /**
- * What may happen to a database file. Other programs stand in for hands: a process that opens and closes a file which it
+ * What may happen to a database file. Other programs do what a person would do: a process that opens and closes a file which it
  * has open elsewhere releases SQLite's locks on it.
  */
 
@@ -41,7 +41,7 @@ async function opened(t: TestContext, path: string): Promise<Store> {
   return store
 }
 
-/** A store on a new file, with so many views in it. */
+/** A store on a new file, with `views` views in it. */
 async function counting(t: TestContext, views: number) {
   const path = join(await folderOf(t), 'views.db')
   const store = await opened(t, path)
@@ -66,7 +66,7 @@ async function viewsIn(t: TestContext, path: string): Promise<number> {
   return total!.views
 }
 
-/** As a person copies it, with nothing beside it. */
+/** A copy as a person makes it: the file alone. */
 function copied(path: string): string {
   const copy = `${path}.copy`
   execFileSync('cp', [path, copy])
@@ -80,7 +80,7 @@ function backupOf(path: string): string {
   return backup
 }
 
-/** As another process does it. */
+/** Writes the log into the file, as another process does. */
 function writeBack(path: string): void {
   execFileSync(process.execPath, ['--input-type=module', '-e', WRITE_BACK, path])
 }
@@ -89,7 +89,7 @@ const WRITE_BACK = `
   import { DatabaseSync } from 'node:sqlite'
   new DatabaseSync(process.argv[1]).exec('PRAGMA wal_checkpoint(TRUNCATE)')`
 
-/** As the file of a process that was killed: its latest commits are in the log alone. */
+/** Copies the files as a killed process leaves them: its latest commits are only in the log. */
 function killed(path: string): string {
   const remains = `${path}.killed`
   for (const suffix of ['', '-wal', '-shm']) execFileSync('cp', [path + suffix, remains + suffix])
@@ -142,7 +142,7 @@ describe('the log beside the file', () => {
       () => {},
       step => {
         if (step !== 'rows' || grown > 0) return
-        // More than a checkpoint leaves, while verify reads one moment.
+        // Writes more than a checkpoint leaves, while verify holds a snapshot.
         execFileSync(process.execPath, ['--input-type=module', '-e', FILL, path])
         grown = logBytes()
       },
@@ -211,7 +211,7 @@ describe('a file that is in use and', { concurrency: true }, () => {
     const { path, store } = await counting(t, 7)
     await store.close()
     const next = await opened(t, path)
-    // Asks the connection that writes alone.
+    // Uses only the connection that writes.
     await next.ping()
     renameSync(backupOf(path), path)
     await assert.rejects(next.postTotals([POST]), StoreMisplaced)
@@ -286,7 +286,7 @@ describe('a file that is in use and', { concurrency: true }, () => {
       writeBack(path)
     }
     await count(store, 1)
-    // It reads as well, and has seen by then what was written back.
+    // The connection that reads is used too, and has noticed the write-backs by then.
     await store.postTotals([POST])
     execFileSync('cp', [older, path])
     await assert.rejects(count(store, 1), StoreMisplaced)
@@ -315,7 +315,7 @@ describe('a file that is in use and', { concurrency: true }, () => {
 describe('a file that is not ours, or not whole,', { concurrency: true }, () => {
   test('is refused where it lost its tables with its log, and left as it is', async t => {
     const path = join(await folderOf(t), 'views.db')
-    // As versions before made it: all but the first page was in the log.
+    // As earlier versions made it: all but the first page was in the log.
     const before = new DatabaseSync(path)
     before.exec('PRAGMA page_size = 8192; PRAGMA journal_mode = WAL')
     before.close()

@@ -1,10 +1,10 @@
-/** The database file of `sqlite:PATH`: made by a migration alone, opened when it is first needed, refused when it is not whole. */
+/** The database file of `sqlite:PATH`: created only by a migration, opened when it is first needed, refused if it is not complete. */
 
 import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreRefused, StoreUnavailable } from '../failures.ts'
-import { MIGRATIONS_TABLE } from '../migrate.ts'
+import { MIGRATIONS_TABLE } from '../sql/migrate.ts'
 import { SqliteConnection } from './connection.ts'
 import { fileError } from './errors.ts'
 import { HeaderFile, readHeader } from './header.ts'
@@ -16,14 +16,19 @@ type Work = (writer: SqliteConnection) => Promise<void>
 
 interface Connections {
   writer: SqliteConnection
-  /** Asked nothing before the writer has the file in use: it cannot make the log. */
-  reader: SqliteConnection
-  /** Lends one more that reads, to whoever wants many reads of one moment. */
+  /**
+   * The connection for a single question: the writer's, until a question comes while that has something to do. A second connection is
+   * a second thread, which takes 20 MB of memory, and a process that only consumes asks hardly anything.
+   */
+  reader(): SqliteConnection
+  /** Lends another connection that reads, for many reads in one snapshot. */
   lend<T>(work: (reader: SqliteConnection) => Promise<T>): Promise<T>
-  /** Those that nobody has: a connection is a thread, which takes longer to start than most of what is read. */
+  /** The connections of `reader` besides the writer's: none, or one. */
+  readers: readonly SqliteConnection[]
+  /** Connections that are not lent now: a connection is a thread, which takes longer to start than most reads. */
   idle: SqliteConnection[]
   header: HeaderFile
-  /** What else opens the file to read it; it is to be closed before `close`. */
+  /** For others that open the file to read it. They must close it before `close`. */
   inUse: FileInUse
 }
 
@@ -38,15 +43,15 @@ export class SqliteFile {
     this.path = path
   }
 
-  /** @throws {StoreRefused} for a file that is not there, or that is not to be used */
+  /** @throws {StoreRefused} for a file that is missing, or must not be used */
   async open(): Promise<void> {
     await this.#connected()
   }
 
   /**
-   * Runs work on the connections: at once where they are open, so that `close` ends nothing that was begun.
+   * Runs work on the connections: at once if they are open, so that `close` interrupts no work that has begun.
    *
-   * @throws {StoreUnavailable} also for what `open` refuses: somebody may be about to put it right
+   * @throws {StoreUnavailable} also for what `open` refuses: somebody may be about to repair it
    */
   use<T>(work: (connections: Connections) => Promise<T>): Promise<T> {
     if (this.#closing !== undefined)
@@ -60,11 +65,11 @@ export class SqliteFile {
   }
 
   /**
-   * Opens the file to migrate it, and makes it where there is none: empty, with its folder, for nobody but its owner.
-   * `work` is to be one transaction: a file that has a page without our tables is refused.
+   * Opens the file to migrate it. If there is none, creates it empty, with its folder, for its owner only. `work` must be one
+   * transaction: a file that has a page without our tables is refused.
    */
   async migrate(work: Work): Promise<void> {
-    // Somebody may be finding out that there is nothing. What was opened once and is gone now is not made anew.
+    // Another call may be finding out that there is no file. A file that was opened once and is gone now is not created again.
     await this.#opening?.catch(() => {})
     if (this.#opening === undefined) {
       refuseWithoutFile(this.path)
@@ -78,7 +83,7 @@ export class SqliteFile {
     await work(writer)
   }
 
-  /** Waits for what was begun; what comes later is refused. */
+  /** Waits for work that has begun; new work is refused. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -88,21 +93,15 @@ export class SqliteFile {
   async #close(): Promise<void> {
     const connections = await this.#opening?.catch(() => undefined)
     if (connections === undefined) return
-    const { writer, reader, idle, header } = connections
-    for (const connection of [writer, reader]) connection.hurry()
-    await Promise.all(idle.splice(0).map(connection => connection.close()))
-    if (await writer.mayBeCompleted()) {
-      await reader.close()
-      await writer.close()
-    } else {
-      // The one that reads closes last: it writes nothing into a file that is no longer ours, and takes no log away.
-      await writer.abandon()
-      await reader.close()
-    }
+    const { writer, readers, idle, header } = connections
+    for (const connection of [writer, ...readers]) connection.hurry()
+    await Promise.all([...readers, ...idle.splice(0)].map(connection => connection.close()))
+    if (await writer.mayBeCompleted()) await writer.close()
+    else await writer.abandon()
     header.close()
   }
 
-  /** @param fill makes the tables of a file that is new */
+  /** @param fill creates the tables of a new file */
   #connected(fill?: Work): Promise<Connections> {
     if (this.#closing !== undefined)
       return Promise.reject(new StoreUnavailable('SQLite: the store is closed'))
@@ -128,7 +127,7 @@ export class SqliteFile {
     const header = headerOf(path)
     const opened = { path, headerOf: header.descriptor }
     const another = () => new SqliteConnection({ ...opened, readOnly: true })
-    const [writer, reader] = [new SqliteConnection({ ...opened, readOnly: false }), another()]
+    const writer = new SqliteConnection({ ...opened, readOnly: false })
     try {
       if (fill === undefined) refuseForeignLog(path, header)
       const found = readHeader(header.descriptor)
@@ -140,6 +139,17 @@ export class SqliteFile {
       this.warnings.length = 0
       if (lacksLog) this.warnings.push(withoutLog(path))
       this.warnings.push(...openToAll(path))
+      const readers: SqliteConnection[] = []
+      let reader: SqliteConnection | undefined
+      const asked = () => {
+        if (reader === undefined && writer.isIdle) return writer
+        if (reader === undefined) {
+          // Not before the writer has taken the file into use: a reader cannot create the log.
+          reader = another()
+          readers.push(reader)
+        }
+        return reader
+      }
       const idle: SqliteConnection[] = []
       const lend = async <T>(work: (reader: SqliteConnection) => Promise<T>): Promise<T> => {
         const connection = idle.pop() ?? another()
@@ -148,14 +158,14 @@ export class SqliteFile {
           if (this.#closing === undefined) idle.push(connection)
           return result
         } finally {
-          // What went wrong may be its own end.
+          // If the work failed, the connection itself may have ended.
           if (!idle.includes(connection)) await connection.close()
         }
       }
-      return { writer, reader, lend, idle, header, inUse: opened }
+      return { writer, reader: asked, readers, lend, idle, header, inUse: opened }
     } catch (error) {
-      // The first error tells. A file that is refused stays as it is.
-      await Promise.allSettled([writer.abandon(), reader.close()])
+      // The caller gets the first error. A file that is refused stays as it is.
+      await writer.abandon().catch(() => {})
       header.close()
       throw error
     }
@@ -192,7 +202,7 @@ function headerOf(path: string): HeaderFile {
   }
 }
 
-/** Made anew, it would take the log of the file that is gone for its own, and empty it. */
+/** A new file would take over the log of the missing file, and empty it. */
 function refuseWithoutFile(path: string): void {
   if ((seen(path)?.size ?? 0) > 0 || (seen(logOf(path))?.size ?? 0) === 0) return
   throw new StoreRefused(
@@ -213,7 +223,7 @@ async function refuseForeign(writer: SqliteConnection, path: string): Promise<vo
 
 /** SQLite takes whatever log is beside a file for the file's own, and so ruins a backup that is put there. */
 function refuseForeignLog(path: string, header: HeaderFile): void {
-  // Looked at twice: another process that opens or closes the file in between changes both.
+  // Checked twice: another process that opens or closes the file in between changes both.
   if (isForeignLog(path, header) && isForeignLog(path, header)) {
     throw new StoreRefused(
       `${logOf(path)} belongs to another file than ${path}: move it away, and the -shm beside it too`,
@@ -239,7 +249,7 @@ function withoutLog(path: string): string {
   return `${path} was in use when it was last written, and there is no ${logOf(path)}: if it was copied or restored without that, its latest views are missing; put the two together back, from one moment`
 }
 
-/** Files with readers' addresses that any user of the machine can read. Those of a mode that we set are not. */
+/** Files with readers' addresses that any user of the machine can read. Files whose mode we set are not among them. */
 function openToAll(path: string): string[] {
   const folder = seen(dirname(realPath(path)))
   if (folder === undefined || (folder.mode & 0o001) === 0) return []

@@ -1,16 +1,16 @@
 /**
- * The header of a database file, read past SQLite: what the file says of itself, whatever its log says
+ * Reads the header of a database file without SQLite: what the file itself says, whatever its log says
  * (https://www.sqlite.org/fileformat.html#the_database_header).
  *
- * A process that closes a file releases all its locks on it, also those of connections that are open still
- * (https://www.sqlite.org/howtocorrupt.html, 2.2). So a file is opened once for all stores of this process, and closed
- * after the last of them.
+ * A process that closes a file releases all its locks on it, including those of connections that are still open
+ * (https://www.sqlite.org/howtocorrupt.html, 2.2). So a file is opened once for all stores of this process, and closed after the
+ * last of them.
  */
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 
 export interface Header {
-  /** Whether the file has a log: it is in use, or whoever had it last was killed. */
+  /** Whether the file has a log: it is in use, or the last process that used it was killed. */
   hasLog: boolean
   /** A random number that the file keeps as long as it is in use. */
   mark: number
@@ -20,7 +20,7 @@ export interface Header {
 
 const BYTES = 100
 
-/** Null where the file is too short to have one. */
+/** Null if the file is too short to have one. */
 export function readHeader(descriptor: number): Header | null {
   const bytes = Buffer.alloc(BYTES)
   if (readSync(descriptor, bytes, 0, BYTES, 0) < BYTES) return null
@@ -40,13 +40,13 @@ export class HeaderFile {
   readonly descriptor: number
   readonly #inode: string
 
-  /** @throws when the file is not there, or not to be read */
+  /** @throws if the file does not exist, or cannot be read */
   constructor(path: string) {
     this.descriptor = openSync(path, 'r')
     const stats = fstatSync(this.descriptor, { bigint: true })
     if (!stats.isFile()) {
       closeSync(this.descriptor)
-      throw new Error('it is no file')
+      throw new Error('it is not a file')
     }
     const { dev, ino } = stats
     this.#inode = `${dev}:${ino}`
@@ -54,7 +54,7 @@ export class HeaderFile {
     opened.set(this.#inode, { descriptors: [...descriptors, this.descriptor], users: users + 1 })
   }
 
-  /** Said once, after every connection of this store is closed. */
+  /** Call it once, after every connection of this store is closed. */
   close(): void {
     const { descriptors, users } = opened.get(this.#inode)!
     if (users > 1) {

@@ -1,7 +1,7 @@
 /**
- * How a file is taken into use, and given back whole. While it is in use its latest commits are in the log beside it
- * (`-wal`). Whoever closes it last writes them into the file and takes the log away: then the file alone is everything, and
- * its journal mode is `delete`, which is how the next to open it knows. Runs in the thread of a connection.
+ * Takes a file into use, and gives it back complete. While it is in use, its latest commits are in the log beside it (`-wal`).
+ * The last process to close it writes them into the file and removes the log. Then the file alone is complete, and its journal
+ * mode `delete` tells that to the next process. Runs in the thread of a connection.
  */
 
 import { randomInt } from 'node:crypto'
@@ -15,12 +15,12 @@ export const LOG_KEPT_BYTES = 134_217_728
 /** https://www.sqlite.org/rescode.html#busy */
 const SQLITE_BUSY = 5
 const BUSY_MS = 5_000
-/** How long emptying the log may hold up those who write. */
+/** How long emptying the log may block writers. */
 const EMPTYING_MS = 500
 
-// FULL: a commit that was answered is on the disk; in WAL mode NORMAL would lose it in a power cut. A new file has pages
-// of 8 KiB, of which a batch touches fewer than of smaller ones. The log is written back when it holds 128 MB: with many posts
-// each batch changes the same thousands of pages again, and so they are written back once for several batches.
+// FULL: an answered commit is on the disk; in WAL mode, NORMAL would lose it in a power cut. A new file has pages of 8 KiB: a
+// batch touches fewer of them than of smaller ones. The log is written back when it holds 128 MB: with many posts, each batch
+// changes the same thousands of pages again, so they are written back once for several batches.
 const WRITER_SETTINGS = `
   PRAGMA busy_timeout = ${BUSY_MS};
   PRAGMA page_size = 8192;
@@ -32,11 +32,11 @@ export function prepareWriter(database: DatabaseSync): void {
   database.exec(WRITER_SETTINGS)
 }
 
-/** Returns the file's mark, which its header holds until everybody has closed it: a random number. */
+/** Returns the file's mark: a random number that its header holds until everybody has closed it. */
 export function takeIntoUse(database: DatabaseSync): number {
   const startedAt = performance.now()
   while (journalMode(database) !== 'wal') {
-    // The mark comes first, in the file itself: at no moment is there a file with a log and without its mark.
+    // The mark is written first, into the file itself: so a file that has a log always has its mark.
     database.exec('BEGIN IMMEDIATE')
     try {
       // Unless another process was quicker: all have one mark.
@@ -48,23 +48,23 @@ export function takeIntoUse(database: DatabaseSync): number {
     }
     try {
       const mode = journalMode(database, 'WAL')
-      if (mode !== 'wal') throw new Error(`the file system allows no WAL, only journal mode ${mode}`)
+      if (mode !== 'wal') throw new Error(`the file system does not support WAL, only journal mode ${mode}`)
     } catch (error) {
-      // For this switch SQLite does not wait until another process has let go of the file. BEGIN does, in the next turn.
+      // For this switch, SQLite does not wait until another process releases the file. BEGIN does, in the next turn.
       if (!isBusy(error) || performance.now() - startedAt > BUSY_MS) throw error
     }
   }
   return markIn(database)
 }
 
-/** As the connection sees it, with what is in the log. */
+/** As the connection sees it, including what is in the log. */
 export function markIn(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()!['user_version'])
 }
 
 /**
- * Called after the log was written back, before anything else is committed: with what is written back next, the file
- * says once more that it was. The log is at most one ahead of the file.
+ * Called after the log was written back, before anything else is committed: adds one to the count in the log, which reaches the
+ * file with the next write-back. The log is at most one ahead of the file.
  *
  * @param inFile what the file's header says
  */
@@ -81,19 +81,19 @@ export function countWrittenBack(database: DatabaseSync, inFile: number): void {
   }
 }
 
-/** As the connection sees it, with what is in the log. */
+/** As the connection sees it, including what is in the log. */
 export function writtenBackIn(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA application_id').get()!['application_id'])
 }
 
-/** Closes the connection that writes, after those of its process that read: whatever was committed is in the file then. */
+/** Closes the connection that writes, after the readers of its process: then everything that was committed is in the file. */
 export function giveBack(database: DatabaseSync, path: string): void {
   try {
-    // Only the last can: SQLite needs the file for itself alone. For the others there is nothing to wait for.
+    // Only the last process can do this, because SQLite needs the file for itself. The others have nothing to wait for.
     database.exec('PRAGMA busy_timeout = 0')
     journalMode(database, 'DELETE')
   } catch {
-    // Somebody else has it open: a process of ours, which does the same when it ends, or a shell, which does not.
+    // Another process has it open: one of ours, which does the same when it ends, or a shell, which does not.
     emptyLog(database, path, 0)
   } finally {
     database.close()
@@ -101,16 +101,16 @@ export function giveBack(database: DatabaseSync, path: string): void {
 }
 
 /**
- * Writes the log into the file and cuts it to nothing, if it has more than `beyondBytes` and nobody needs it any more. Returns
- * how many bytes it has then.
+ * Writes the log into the file and truncates it, if it is longer than `beyondBytes` and nobody needs it any more. Returns how
+ * many bytes it has then.
  */
 export function emptyLog(database: DatabaseSync, path: string, beyondBytes: number): number {
   const log = `${realPath(path)}-wal`
   const bytes = () => statSync(log, { throwIfNoEntry: false })?.size ?? 0
   if (bytes() <= beyondBytes) return bytes()
-  // Nearly all of it beside those who write, and only the rest while they wait.
+  // Writes nearly all of it while writers go on; they wait only for the rest.
   const { log: pages, checkpointed } = database.prepare('PRAGMA wal_checkpoint(PASSIVE)').get() ?? {}
-  // Somebody reads an older moment, which may take long: it cannot be cut, and nobody is made to wait for that.
+  // A reader has an older snapshot, perhaps for long: the log cannot be truncated, and no writer should wait for that.
   if (Number(checkpointed) < Number(pages)) return bytes()
   database.exec(`PRAGMA busy_timeout = ${EMPTYING_MS}`)
   try {

@@ -1,6 +1,6 @@
 /**
- * Whether an open file is still the one at its path. SQLite writes on into a file that was deleted or replaced, and says
- * nothing: such commits are gone with the process. Runs in the thread of a connection.
+ * Checks whether an open file is still the one at its path. SQLite goes on writing into a file that was deleted or replaced,
+ * without an error: such commits are lost with the process. Runs in the thread of a connection.
  */
 
 import { type BigIntStats, fstatSync, realpathSync, statSync } from 'node:fs'
@@ -17,11 +17,11 @@ export class Place {
   readonly #headerOf: number
   readonly #mark: number
   readonly #log: BigIntStats | undefined
-  /** Of the log: its locks are on it. */
+  /** The index of the log, which holds the locks. */
   readonly #index: BigIntStats | undefined
   #file: BigIntStats
   #writtenBack = 0
-  /** The log was written back since this was last set to false, or may have been. */
+  /** Whether the log was written back, or may have been, since this was last set to false. */
   isWrittenBack = true
   #isOverwritten: boolean
 
@@ -46,7 +46,7 @@ export class Place {
     return this.#writtenBack
   }
 
-  /** Asked before each piece of work, and again before its answer: three system calls, some 5 µs. @throws {Misplaced} */
+  /** Called before each piece of work, and again before its answer: three system calls, some 5 µs. @throws {Misplaced} */
   check(): void {
     const path = this.#path
     const file = seen(path)
@@ -65,7 +65,7 @@ export class Place {
         `${this.#besides}${suffix} was ${beside === undefined ? 'deleted' : 'replaced'} while it was in use: stop this process with SIGTERM, which writes what it holds into ${path}, then start it again`,
       )
     }
-    // Written by a checkpoint, or written over.
+    // The file was written by a checkpoint, or overwritten.
     if (file.mtimeNs !== this.#file.mtimeNs || file.size !== this.#file.size) {
       this.#isOverwritten ||= !this.#isMarked()
       this.#file = file
@@ -78,7 +78,7 @@ export class Place {
     }
   }
 
-  /** Whether closing may write what the log holds into the file, and take the log away. */
+  /** Whether closing may write the log into the file, and remove the log. */
   mayBeCompleted(): boolean {
     const isLeft = (suffix: string, opened: BigIntStats | undefined) => {
       const beside = seen(this.#besides + suffix)
@@ -96,7 +96,7 @@ export class Place {
   #isMarked(): boolean {
     const header = readHeader(this.#headerOf)
     if (header === null || !header.hasLog || header.mark !== this.#mark) return false
-    // A copy that was made before the log was last written back: its pages are not those that the log goes on from.
+    // A copy from before the log was last written back: the log does not continue from its pages.
     if (header.writtenBack < this.#writtenBack) return false
     this.#writtenBack = header.writtenBack
     return true
@@ -108,7 +108,7 @@ export function realPath(path: string): string {
   try {
     return realpathSync(path)
   } catch {
-    // There is no file: whatever is done with it tells.
+    // There is no file: the next operation on it fails.
     return path
   }
 }

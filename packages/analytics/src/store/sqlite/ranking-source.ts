@@ -1,8 +1,8 @@
-/** What rankings are read from on SQLite: a connection of their own thread, which blocks nobody else. */
+/** The source of rankings on SQLite: a connection in their own thread, which blocks nobody else. */
 
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import type { RankingMoment, RankingSource, UsePosts } from '../sql/ranking-cache.ts'
 import type { SqlValue } from '../sql/sql.ts'
 import { stepOf } from '../step.ts'
@@ -17,7 +17,7 @@ export interface FileInUse {
   headerOf: number
 }
 
-/** Some milliseconds: the thread can do nothing else meanwhile. Page by page takes half of what row by row does. */
+/** Takes some milliseconds, in which the thread can do nothing else. Page by page takes half the time of row by row. */
 const ROWS_AT_ONCE = 5_000
 
 const DAY_PAGE = `
@@ -45,7 +45,7 @@ class SqliteRankingSource implements RankingSource {
   #place: Place | undefined
   #last: Promise<unknown> = Promise.resolve()
   #isClosed = false
-  /** What a failure is told to have been at. */
+  /** The latest statement, for error messages. */
   #latest = ''
 
   constructor(file: FileInUse) {
@@ -58,7 +58,7 @@ class SqliteRankingSource implements RankingSource {
 
   snapshot<T>(work: (moment: RankingMoment) => Promise<T>): Promise<T> {
     const done = this.#last.then(() => this.#snapshot(work))
-    // Whoever asked hears of the error; the next in line only waits for the end.
+    // The caller gets the error; the next in line only waits for the end.
     this.#last = done.catch(() => {})
     return done
   }
@@ -78,7 +78,7 @@ class SqliteRankingSource implements RankingSource {
         posts: (day, use) => this.#posts(database, day, use),
       })
     } catch (error) {
-      // The first error tells; SQLite has rolled back by itself where this one says so.
+      // The caller gets the first error. SQLite may have rolled back by itself.
       if (database.isTransaction) database.exec('ROLLBACK')
       throw error
     }
@@ -94,7 +94,7 @@ class SqliteRankingSource implements RankingSource {
     if (this.#database === undefined) {
       const database = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
       try {
-        // KiB. What is read is in the system's own cache as well, and most of it is read once.
+        // KiB. The operating system caches the file as well, and most pages are read once.
         database.exec('PRAGMA cache_size = -2048')
         this.#place = new Place(path, headerOf, markIn(database))
       } catch (error) {

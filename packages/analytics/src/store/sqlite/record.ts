@@ -1,60 +1,70 @@
-/** A batch on its way into SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
+/** Writes a batch to SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
 
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { NOWHERE, REMAINDER } from '../bounds.ts'
-import type { Day } from '../calendar.ts'
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { BatchCounts } from '../counts.ts'
+import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
-import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES } from '../row.ts'
+import { KEPT, KEPT_NAMES } from '../kept.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
+import { addToPacks, BatchBreakdowns, isDue, packRows, SEEN } from '../sql/breakdowns.ts'
 import { DAY_COLUMNS, dayValues, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
-import { isSettled, placeholders, SELECT_STATE, type State, toState } from '../sql/sql.ts'
+import { placeholders, SELECT_STATE, type SqlValue, type State, toState } from '../sql/sql.ts'
+import { runNow } from '../sql/statements.ts'
 import type { Recorded } from '../store.ts'
-import { type Columns, rowAt, rowsIn } from './columns.ts'
+import { boundValues, type Columns, rowAt } from './columns.ts'
+import { INSERT_TEXT, type KnownTexts, type Prepare, SELECT_NUMBER, TextNumbers } from './text-numbers.ts'
+import { COUNT_CHANGE, numberOf, POST, ROWS, SQLITE_DIALECT, UNPACKED_ROWS, VISITOR_ROWS } from './texts.ts'
 
 export interface RecordBatch {
   /** At least one row. */
   columns: Columns
-  /** What the readers of each day were hashed under. */
+  /** The key under which the readers of each day were hashed. */
   keys: ReadonlyMap<Day, string>
-  /** What the process has learned that it counts by. */
+  /** The number of the agreement that this process read last. */
   agreement: number
   /** Unix seconds. */
   progress: { committedAt: number; viewedAt: number }
-  /** All of it is undone in the end; the keys are then taken for the recorded ones. */
+  /** A rehearsal is undone in the end, and accepts its keys as the recorded ones. */
   isRehearsal: boolean
 }
-
-type Prepare = (sql: string) => StatementSync
 
 export function recordViews(
   database: DatabaseSync,
   prepare: Prepare,
+  known: KnownTexts,
   { columns, keys, agreement, progress, isRehearsal }: RecordBatch,
 ): Recorded {
-  // The one writer's lock from the start: a transaction that began as a reader cannot wait for it.
+  // Takes the write lock at the start: a transaction that began as a reader cannot wait for it.
   database.exec('BEGIN IMMEDIATE')
   try {
     const state = toState(prepare(SELECT_STATE).get()!)
     if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
     if (isRehearsal) for (const [day, key] of keys) prepare(PUT_DAY_KEY).run(day, key)
-    const counts = insertRows(prepare, columns, keys, state)
-    addCounts(prepare, counts, state)
+    const numbers = new TextNumbers(prepare, known, columns.texts)
+    const { counts, breakdowns } = insertRows(prepare, columns, numbers, keys, state)
+    // A duplicate may have added a text that no row uses, such as a user agent that `forget` has erased.
+    if (numbers.added && counts.rows < columns.rows) prepare(COUNT_CHANGE).run()
+    addBreakdowns(prepare, state, breakdowns, numbers, addCounts(prepare, counts))
     prepare(SAVE_PROGRESS).run(progress.committedAt, progress.viewedAt)
     database.exec(isRehearsal ? 'ROLLBACK' : 'COMMIT')
-    return { counted: counts.rows, duplicates: rowsIn(columns) - counts.rows }
+    if (isRehearsal) known.clear()
+    return { counted: counts.rows, duplicates: columns.rows - counts.rows }
   } catch (error) {
+    // The texts that this batch added are not there.
+    known.clear()
     // A failed COMMIT (disk full, say) has ended the transaction already.
     if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
 }
 
-const BOUND: Partial<Record<ColumnType, string>> = { uuid: "unhex(?, '-')", hash: 'unhex(?)' }
+const COLUMNS = KEPT_NAMES.map(name =>
+  KEPT[name].isRepeated ? numberOf(KEPT[name].column) : KEPT[name].column,
+)
 
 const INSERT_VIEW = `
-  INSERT INTO post_views (${KEPT_COLUMNS.join(', ')})
-  VALUES (${KEPT_NAMES.map(name => BOUND[KEPT[name].type] ?? '?').join(', ')})
+  INSERT INTO ${ROWS} (${COLUMNS.join(', ')})
+  VALUES (${placeholders(COLUMNS.length)})
   ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING`
 
 const PUT_DAY_KEY = `
@@ -62,28 +72,35 @@ const PUT_DAY_KEY = `
   VALUES (?, ?)
   ON CONFLICT (day) DO UPDATE SET secret = excluded.secret, reopening = NULL`
 
+/** Where these are among the values of a row. */
+const POST_NUMBER = KEPT_NAMES.indexOf('postUuid')
+const VISITOR = KEPT_NAMES.indexOf('visitor')
+
 const SELECT_DAY_KEY = `SELECT ${KEY_COLUMNS} FROM post_view_day_keys WHERE day = ?`
 
 const INSERT_VISITOR = `
-  INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-  VALUES (?, ?, ?, unhex(?))
+  INSERT INTO ${VISITOR_ROWS} (day, ${POST}, slice, visitor)
+  VALUES (?, ?, ?, ?)
   ON CONFLICT DO NOTHING`
 
 function insertRows(
   prepare: Prepare,
   columns: Columns,
+  numbers: TextNumbers,
   keys: ReadonlyMap<Day, string>,
-  { settings }: State,
-): BatchCounts {
-  const counts = new BatchCounts(settings.bots)
+  state: State,
+): { counts: BatchCounts; breakdowns: BatchBreakdowns } {
+  const counts = new BatchCounts(state.settings.bots)
+  const breakdowns = new BatchBreakdowns(state)
   const lists = new Map<Day, boolean>()
-  for (let index = 0; index < rowsIn(columns); index++) {
-    const values = columns.map(column => {
-      const value = column[index]!
-      return typeof value === 'boolean' ? Number(value) : value
-    })
-    if (prepare(INSERT_VIEW).run(...values).changes === 0) continue
+  const bound = boundValues(columns, place => numbers.at(place))
+  const values = bound.map((): SQLInputValue => null)
+  for (let index = 0; index < columns.rows; index++) {
+    for (let at = 0; at < bound.length; at++) values[at] = bound[at]!(index)
+    const { changes, lastInsertRowid } = prepare(INSERT_VIEW).run(...values)
+    if (changes === 0) continue
     const row = rowAt(columns, index)
+    breakdowns.add(Number(lastInsertRowid), row)
     let isListed = lists.get(row.day)
     if (isListed === undefined) {
       isListed = listsReaders(prepare(SELECT_DAY_KEY).get(row.day), row.day, keys.get(row.day))
@@ -92,13 +109,13 @@ function insertRows(
     const unique =
       isListed &&
       counts.counts(row) &&
-      prepare(INSERT_VISITOR).run(row.day, row.postUuid, row.slice, row.visitor).changes === 1
+      prepare(INSERT_VISITOR).run(row.day, values[POST_NUMBER]!, row.slice, values[VISITOR]!).changes === 1
     counts.add(row, unique)
   }
-  return counts
+  return { counts, breakdowns }
 }
 
-/** Adds a row to the one of the same key, if there is one. Null, where adopted rows leave a number unknown, stays null. */
+/** SQL that inserts a row, or adds its numbers to the row with the same key. An unknown number, null, stays unknown. */
 function upsert(table: string, key: readonly string[], columns: readonly string[]): string {
   const all = [...key, ...columns]
   return `
@@ -116,14 +133,11 @@ function added(column: string): string {
 }
 
 const ADD_TO_POST_DAY = upsert('post_view_aggregates', ['post_uuid', 'date'], DAY_COLUMNS)
-const ADD_TO_POST = upsert('post_view_totals', ['post_uuid'], TOTAL_COLUMNS)
-const ADD_TO_POST_REFERRER = upsert('post_view_referrers', ['post_uuid', 'date', 'host'], ['view_count'])
+const ADD_TO_POST = `${upsert('post_view_totals', ['post_uuid'], TOTAL_COLUMNS)} RETURNING ${SEEN} AS seen`
 const ADD_TO_SITE_DAY = upsert('site_view_aggregates', ['date'], DAY_COLUMNS)
-const ADD_TO_SITE_REFERRER = upsert('site_view_referrers', ['date', 'host'], ['view_count'])
 const ADD_TO_MINUTE = upsert('site_view_minutes', ['minute'], ['view_count'])
 
-const SELECT_POST_REFERRER = 'SELECT 1 FROM post_view_referrers WHERE post_uuid = ? AND date = ? AND host = ?'
-const SELECT_SITE_REFERRER = 'SELECT 1 FROM site_view_referrers WHERE date = ? AND host = ?'
+const NOTE_UNPACKED = `INSERT INTO ${UNPACKED_ROWS} (${POST}, id) VALUES (?, ?)`
 
 const SAVE_PROGRESS = `
   INSERT INTO post_view_progress (id, last_committed_at, last_viewed_at)
@@ -132,35 +146,44 @@ const SAVE_PROGRESS = `
     last_committed_at = excluded.last_committed_at,
     last_viewed_at    = excluded.last_viewed_at`
 
-/** All of a batch, for `postviews schema`. */
+/** The statements of a batch, which `postviews schema` prints. */
 export const STATEMENTS = [
   INSERT_VIEW,
+  SELECT_NUMBER,
+  INSERT_TEXT,
   INSERT_VISITOR,
   ADD_TO_POST_DAY,
   ADD_TO_POST,
-  ADD_TO_POST_REFERRER,
   ADD_TO_SITE_DAY,
-  ADD_TO_SITE_REFERRER,
   ADD_TO_MINUTE,
+  NOTE_UNPACKED,
   SAVE_PROGRESS,
 ]
 
-function addCounts(prepare: Prepare, counts: BatchCounts, state: State): void {
-  // A settled day gets no new hosts.
-  const isAdded = (day: string, host: string, select: string, ...key: string[]) =>
-    host === NOWHERE || !isSettled(state, day) || prepare(select).get(...key) !== undefined
+/** Returns the posts whose rows are due to be packed. */
+function addCounts(prepare: Prepare, counts: BatchCounts): string[] {
   for (const count of counts.postDays()) {
     prepare(ADD_TO_POST_DAY).run(count.postUuid, count.day, ...dayValues(count))
   }
-  for (const count of counts.posts()) prepare(ADD_TO_POST).run(count.postUuid, ...totalValues(count))
-  for (const { postUuid, day, host, views } of counts.referrers()) {
-    const added = isAdded(day, host, SELECT_POST_REFERRER, postUuid, day, host) ? host : REMAINDER
-    prepare(ADD_TO_POST_REFERRER).run(postUuid, day, added, views)
+  const due: string[] = []
+  for (const count of counts.posts()) {
+    const { seen } = prepare(ADD_TO_POST).get(count.postUuid, ...totalValues(count))!
+    if (isDue(count, Number(seen))) due.push(count.postUuid)
   }
   for (const count of counts.siteDays()) prepare(ADD_TO_SITE_DAY).run(count.day, ...dayValues(count))
-  for (const { day, host, views } of counts.siteReferrers()) {
-    const added = isAdded(day, host, SELECT_SITE_REFERRER, day, host) ? host : REMAINDER
-    prepare(ADD_TO_SITE_REFERRER).run(day, added, views)
-  }
   for (const { minute, views } of counts.minutes()) prepare(ADD_TO_MINUTE).run(minute, views)
+  return due
+}
+
+function addBreakdowns(
+  prepare: Prepare,
+  state: State,
+  breakdowns: BatchBreakdowns,
+  numbers: TextNumbers,
+  due: readonly string[],
+): void {
+  for (const { id, row } of breakdowns.unpacked()) prepare(NOTE_UNPACKED).run(numbers.of(row.postUuid), id)
+  const rowsOf = (sql: string, values: readonly SqlValue[]) => prepare(sql).all(...values)
+  runNow(rowsOf, SQLITE_DIALECT, addToPacks(state, breakdowns.packs))
+  runNow(rowsOf, SQLITE_DIALECT, packRows(state, due))
 }

@@ -1,31 +1,77 @@
-/** The keys of a SQLite database, compared with those that `schema.sql` makes; and triggers: a SQLite file is ours alone. */
+/**
+ * Compares the keys of a SQLite database with those that `schema.sql` makes, and its views and triggers with ours: a SQLite file
+ * is ours alone.
+ */
 
 import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { idRanges } from '../sql/id-ranges.ts'
 import { keyOf, schemaDifference } from '../sql/schema-check.ts'
-import type { FoundSchema, Keys, SqlRow } from '../sql/sql.ts'
+import type { FoundSchema, Keys, SqlClient, SqlRow } from '../sql/sql.ts'
+import type { Difference } from '../store.ts'
+import { isShown, NUMBER_COLUMNS, ROWS, SHOWN, TEXTS } from './texts.ts'
 
 const SCHEMA = new URL('./schema.sql', import.meta.url)
 
 type Ask = (sql: string) => Promise<SqlRow[]>
 
-export async function findSchema(ask: Ask): Promise<FoundSchema> {
+export async function findSchema(reader: SqlClient): Promise<FoundSchema> {
+  const ask: Ask = sql => reader.all(sql)
   const expected = await expectedKeys()
   const found = await keysOf(ask)
-  const triggers = await ask("SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger' ORDER BY name")
+  const shown = await ask(
+    "SELECT type, name, tbl_name AS tbl, sql FROM sqlite_schema WHERE type IN ('view', 'trigger') ORDER BY name",
+  )
+  const isOurs = (name: unknown) => expected.has(String(name)) || SHOWN.has(String(name))
+  const others = shown.filter(
+    ({ type, name, tbl }) => type === 'trigger' && isOurs(tbl) && !SHOWN.has(String(name)),
+  )
+  const differing = [...SHOWN].filter(([name, sql]) => !shown.some(row => isShown(row, name, sql)))
   return {
+    rows: ROWS,
     expected,
     found,
     adopted: new Set(),
-    differences: triggers
-      .filter(({ tbl_name: table }) => expected.has(String(table)))
-      .map(({ name, tbl_name: table }) =>
-        schemaDifference(`trigger ${name} on ${table}`, 'trigger', null, 'there'),
+    differences: [
+      ...others.map(({ name, tbl }) =>
+        schemaDifference(`trigger ${name} on ${tbl}`, 'trigger', null, 'there'),
       ),
+      ...differing.map(([name]) =>
+        schemaDifference(
+          name,
+          'definition',
+          'as made by migrate',
+          shown.some(row => row['name'] === name) ? 'another' : 'missing',
+        ),
+      ),
+      ...(await missingTexts(reader)),
+    ],
   }
 }
 
-async function expectedKeys(): Promise<Keys> {
+/** Finds rows that have the number of a text which somebody has removed. */
+async function missingTexts(reader: SqlClient): Promise<Difference[]> {
+  const rowsOf = new Map<string, number>()
+  for await (const { after, last } of idRanges(reader, { after: Number.MIN_SAFE_INTEGER })) {
+    for (const column of NUMBER_COLUMNS) {
+      const missing = await reader.all(
+        `SELECT ${column} AS number, COUNT(*) AS count FROM ${ROWS}
+         WHERE id > ? AND id <= ? AND ${column} IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM ${TEXTS} WHERE number = ${ROWS}.${column})
+         GROUP BY number`,
+        [after, last],
+      )
+      for (const { number, count } of missing) {
+        const name = `${TEXTS} ${number}, ${column}`
+        rowsOf.set(name, (rowsOf.get(name) ?? 0) + Number(count))
+      }
+    }
+  }
+  return [...rowsOf].map(([name, rows]) => schemaDifference(name, 'rows without their text', 0, rows))
+}
+
+/** The keys of a new database. */
+export async function expectedKeys(): Promise<Keys> {
   using empty = new DatabaseSync(':memory:')
   empty.exec(readFileSync(SCHEMA, 'utf8'))
   return await keysOf(async sql => empty.prepare(sql).all())
@@ -36,7 +82,7 @@ async function keysOf(ask: Ask): Promise<Keys> {
   for (const { name } of await ask("SELECT name FROM sqlite_schema WHERE type = 'table'")) {
     keys.set(String(name), new Set())
   }
-  // What is no index of its own, the number of a row, is told by the columns alone.
+  // A primary key that is the rowid has no index of its own: only the columns show it.
   const primary = await ask(
     `SELECT tables.name AS tbl, columns.name AS col
      FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns
@@ -58,7 +104,7 @@ async function keysOf(ask: Ask): Promise<Keys> {
   }
   for (const { tbl, col } of primary) add(`primary key of ${tbl}`, String(tbl), '', String(col))
   for (const { tbl, idx, col, collation, made } of indexed) {
-    // A key of some rows, or one that takes two texts for one, is another key.
+    // An index of some rows, or one whose collation takes two texts for the same, is another key.
     const where = /\bWHERE\b.*$/is.exec(String(made ?? ''))?.[0].replace(/\s+/g, ' ') ?? ''
     const column = collation === 'BINARY' ? String(col) : `${col} COLLATE ${collation}`
     add(String(idx), String(tbl), where, column)

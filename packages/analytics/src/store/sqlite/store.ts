@@ -6,17 +6,9 @@ import { settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
 import { latestViewedAt } from '../counts.ts'
-import { applyMigrations } from '../migrate.ts'
+import { applyMigrations } from '../sql/migrate.ts'
 import { Rankings } from '../sql/rankings.ts'
-import {
-  COMMON_DIALECT,
-  FIRST_STATE,
-  firstState,
-  SELECT_STATE,
-  type SqlClient,
-  type SqlEngine,
-  toState,
-} from '../sql/sql.ts'
+import { FIRST_STATE, firstState, SELECT_STATE, type SqlClient, type SqlEngine, toState } from '../sql/sql.ts'
 import { createSqlStore } from '../sql/sql-store.ts'
 import { givingWay } from '../sql/steps.ts'
 import type { Store } from '../store.ts'
@@ -25,17 +17,23 @@ import { toColumns } from './columns.ts'
 import type { SqliteConnection } from './connection.ts'
 import { SqliteFile } from './file.ts'
 import { LOG_KEPT_BYTES } from './journal.ts'
+import { refuseOwnAdditions } from './own-additions.ts'
 import { findSchema } from './schema.ts'
+import { SQLITE_DIALECT, showTexts } from './texts.ts'
+import { removeUnusedTexts } from './unused-texts.ts'
 
-/** SQLite's busy handler looks that often whether another process has left the file, at the least. */
+/** SQLite's busy handler checks at least this often whether another process has released the file. */
 const BUSY_LOOKS_EVERY_MS = 100
 
-/** A moment is not read beside a longer log, unless that stays so: a backup or a shell may hold it, and a signal waits for the step. */
+/**
+ * No snapshot begins while the log is longer, but only for `LOG_PATIENCE_MS`: a backup or a shell may keep the log long, and a
+ * signal waits for the step.
+ */
 const LOG_READ_BESIDE_BYTES = 2 * LOG_KEPT_BYTES
 const LOG_PATIENCE_MS = 15_000
 const LOG_LOOKS_EVERY_MS = 200
 
-// Aggregates are kept by day, then by post: each day is asked for in turn.
+// Aggregates are stored by day, then by post, so each day is asked for in turn.
 const DAYS_OF_POSTS = `
   (
     WITH RECURSIVE days(date) AS (
@@ -60,7 +58,7 @@ async function untilLogIsShort(writer: SqliteConnection): Promise<void> {
   }
 }
 
-/** Touches nothing: the file of `sqlite:PATH` is opened when something is first asked of it, and made by `migrate` alone. */
+/** Does not open the file of `sqlite:PATH`: that happens when it is first used. Only `migrate` creates it. */
 export async function openSqliteStore(
   url: string,
   asked: AskedSettings,
@@ -68,9 +66,9 @@ export async function openSqliteStore(
 ): Promise<Store> {
   const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
   const reader: SqlClient = {
-    dialect: COMMON_DIALECT,
-    all: (sql, values) => file.use(({ reader }) => reader.all(sql, values)),
-    run: (sql, values) => file.use(({ reader }) => reader.run(sql, values)),
+    dialect: SQLITE_DIALECT,
+    all: (sql, values) => file.use(({ reader }) => reader().all(sql, values)),
+    run: (sql, values) => file.use(({ writer }) => writer.run(sql, values)),
   }
   const rankings = new Rankings(
     () =>
@@ -90,11 +88,11 @@ export async function openSqliteStore(
     reader,
     snapshot: work =>
       file.use(async ({ writer, lend }) => {
-        // The writer refuses where another file stands at the path now: that one must not be read.
+        // The writer refuses if another file is at the path now: that one must not be read.
         await writer.all('SELECT 1')
         await untilLogIsShort(writer)
         const read = await lend(connection => connection.transaction('BEGIN', work))
-        // As long as anybody reads one moment, no room of the log can be used again.
+        // While a snapshot is open, no space of the log can be reused.
         await writer.shortenLog()
         return read
       }),
@@ -104,10 +102,11 @@ export async function openSqliteStore(
           work(client, toState((await client.all(SELECT_STATE))[0]!)),
         ),
       ),
-    schema: () => findSchema(sql => reader.all(sql)),
+    schema: () => findSchema(reader),
     toTime: unixSeconds => unixSeconds,
     fromTime: Number,
     serverClock: null,
+    removeUnused: (exclusive, progress, now) => removeUnusedTexts(reader, exclusive, progress, now),
     aggregatesAreKeptBy: 'post_uuid',
     daysOfPosts: DAYS_OF_POSTS,
   }
@@ -119,7 +118,7 @@ export async function openSqliteStore(
 
   return createSqlStore({
     engine: 'sqlite',
-    // Two threads hold a batch, and one of many messages takes the most memory.
+    // Two threads hold a batch, and a batch of many messages takes the most memory.
     batching: { messagesPerEvent: 0.5 },
     isCutByClose: false,
     ingest: engine,
@@ -141,11 +140,13 @@ export async function openSqliteStore(
       file.migrate(writer =>
         writer.transaction('BEGIN IMMEDIATE', async client => {
           const script = (sql: string) => {
-            // Interrupted here, all of it is rolled back.
+            // If `progress` throws here, everything is rolled back.
             progress?.('schema', 0, 1)
             return client.script(sql)
           }
+          await refuseOwnAdditions(client)
           await applyMigrations({ engine: 'sqlite', query: query(client), script })
+          await showTexts(client)
           await client.run(FIRST_STATE, firstState(settings))
         }),
       ),

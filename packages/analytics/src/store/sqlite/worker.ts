@@ -5,13 +5,15 @@
 
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Day } from '../calendar.ts'
+import type { Day } from '../days.ts'
 import { KeyReplaced } from '../key-replaced.ts'
 import type { SqlValue } from '../sql/sql.ts'
 import { stepOf } from '../step.ts'
 import { countWrittenBack, emptyLog, giveBack, markIn, prepareWriter, takeIntoUse } from './journal.ts'
 import { Place } from './place.ts'
 import { type RecordBatch, recordViews } from './record.ts'
+import { KnownTexts } from './text-numbers.ts'
+import { VIEW_NAMES } from './texts.ts'
 
 /** What the thread is asked to do; each request is answered once, in order. */
 export type Request =
@@ -19,7 +21,7 @@ export type Request =
   | { op: 'run'; sql: string; values: readonly SqlValue[] }
   | { op: 'script'; sql: string }
   | ({ op: 'record' } & RecordBatch)
-  /** Said once, before a writer does anything else in a file that is not new. */
+  /** Sent once, before a writer does anything else in a file that is not new. */
   | { op: 'takeIntoUse' }
   | { op: 'emptyLog'; beyondBytes: number }
   | { op: 'mayBeCompleted' }
@@ -32,9 +34,9 @@ export type Reply = { result: unknown } | { error: SqliteFailure }
 export interface SqliteFailure {
   name: string
   message: string
-  /** SQLite's extended result code, if SQLite it was. */
+  /** SQLite's extended result code; null if the error is not SQLite's. */
   code: number | null
-  /** What it was at: see `stepOf`. */
+  /** The step that failed: see `stepOf`. */
   step: string
   /** Of `KeyReplaced`. */
   day?: Day
@@ -49,23 +51,32 @@ export interface Opened {
   isHurried: Int32Array<SharedArrayBuffer>
 }
 
-/** How long a request waits for another process's once the connection is about to be closed. */
+/** How long a request waits for another process once the connection is about to be closed. */
 const HURRIED_BUSY_MS = 200
+const BUSY_MS = 5_000
+
+const CHANGES_VIEW = new RegExp(`^\\s*(?:INSERT INTO|UPDATE|DELETE FROM) (?:${VIEW_NAMES.join('|')})\\b`)
 
 const { path, readOnly, headerOf, isHurried } = workerData as Opened
 const statements = new Map<string, StatementSync>()
-// Opened when it is first asked something, so that the thread is there by then.
-const database = new DatabaseSync(path, { readOnly, timeout: 5_000, open: false })
-/** Unknown while a new file is being made: nobody has acknowledged anything into it. */
+const knownTexts = new KnownTexts()
+// Opened at the first request, so that the thread is running by then.
+const database = new DatabaseSync(path, { readOnly, timeout: BUSY_MS, open: false })
+/** Undefined while a new file is being made: nothing in it has been acknowledged yet. */
 let place: Place | undefined
-/** The statement that ran last: what a failure is told to have been at. */
+/**
+ * Opened by a writer, and closed after it where file and log must stay as they are: the last connection of a file writes the log into
+ * it, and removes the log, unless that connection only reads.
+ */
+let guard: DatabaseSync | undefined
+/** The statement that ran last, for error messages. */
 let latest = ''
 
 function open(): void {
   database.open()
   try {
     if (!readOnly) prepareWriter(database)
-    // KiB. What is read is in the system's own cache as well; what one batch writes should fit, with thousands of posts too.
+    // KiB. The operating system caches what is read as well; what one batch writes should fit, even with thousands of posts.
     database.exec(`PRAGMA cache_size = ${readOnly ? -2_048 : -16_384}`)
     if (readOnly) place = new Place(path, headerOf, markIn(database))
   } catch (error) {
@@ -86,32 +97,50 @@ function prepared(sql: string): StatementSync {
   return statement
 }
 
+function changesOf(sql: string, values: readonly SqlValue[]): number {
+  // SQLite does not count what triggers change for a view.
+  if (CHANGES_VIEW.test(sql)) return prepared(`${sql} RETURNING 1`).all(...values).length
+  return Number(prepared(sql).run(...values).changes)
+}
+
 function answer(request: Request): unknown {
   switch (request.op) {
     case 'all':
       return prepared(request.sql).all(...request.values)
     case 'run':
-      return Number(prepared(request.sql).run(...request.values).changes)
+      return changesOf(request.sql, request.values)
     case 'script':
-      // Of many statements SQLite does not say which it was.
+      // With several statements, SQLite does not say which one failed.
       latest = request.sql.includes(';') ? '' : request.sql
       return database.exec(request.sql)
     case 'record':
-      return recordViews(database, prepared, request)
+      return recordViews(database, prepared, knownTexts, request)
     case 'takeIntoUse':
       latest = 'PRAGMA journal_mode'
       place = new Place(path, headerOf, takeIntoUse(database))
+      guard = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS })
+      guard.prepare('SELECT COUNT(*) FROM sqlite_schema').get()
       return null
     case 'emptyLog':
       return emptyLog(database, path, request.beyondBytes)
     case 'mayBeCompleted':
       return place?.mayBeCompleted() ?? false
     case 'close':
-      return request.givesBack ? giveBack(database, path) : database.close()
+      return close(request.givesBack)
   }
 }
 
-/** What was written to a file that is gone is never answered as if it were kept. Of a transaction its end is. */
+function close(givesBack: boolean): void {
+  if (givesBack) {
+    guard?.close()
+    giveBack(database, path)
+  } else {
+    database.close()
+    guard?.close()
+  }
+}
+
+/** A write into a file that is gone must never be answered as if it were kept. Inside a transaction only its end is checked. */
 function answerInPlace(request: Request): unknown {
   if (!database.isOpen) {
     latest = 'PRAGMA busy_timeout'

@@ -11,10 +11,10 @@ use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\PublishFailed;
 use Postviews\Publishing\View;
 
-/** The internal API, the clocks, and a view on its whole way. */
+/** Checks the internal API, the clocks, and a view on its whole way. */
 final class ApiChecks
 {
-    /** Beyond this the service takes its own time instead of a view's. */
+    /** Beyond this difference, the service uses its own time instead of the view's. */
     private const CLOCK_SECONDS = 300;
     private const NOTABLE_CLOCK_SECONDS = 10;
     private const POLL_MICROSECONDS = 200_000;
@@ -29,7 +29,7 @@ final class ApiChecks
         if (in_array(config('postviews.api.url'), [null, ''], true) && in_array(config('postviews.api.key'), [null, ''], true)) {
             return [Finding::warning(
                 'api',
-                'not set: views are tracked, and no count can be shown',
+                'not set: views are tracked, but no count can be shown',
                 'Set POSTVIEWS_API_URL (where the service listens) and POSTVIEWS_API_KEY (one of its INTERNAL_API_KEY).',
             )];
         }
@@ -39,20 +39,20 @@ final class ApiChecks
         }
         try {
             $status = $this->api->get('status');
-            $found = [Finding::ok('api', "{$this->api->origin()} answers, and takes the key")];
+            $found = [Finding::ok('api', "{$this->api->origin()} answers, and accepts the key")];
             $queued = $status->knownCount('queued');
             $dead = $status->knownCount('dead');
             $lag = $status->knownCount('lag_seconds');
         } catch (ApiFailed $error) {
             return [Finding::failed('api', $error->getMessage(), match (true) {
                 $error->isRefused => 'Set POSTVIEWS_API_KEY to one of the keys that the service has in INTERNAL_API_KEY.',
-                $error->isTls => 'The service itself speaks http://; https:// is that of a proxy before it, whose certificate this '
-                    . 'machine has to trust.',
+                $error->isTls => 'The service itself speaks only http://. https:// needs a proxy in front of it, and this machine must '
+                    . 'trust the certificate of that proxy.',
                 default => 'Is the service running, and does POSTVIEWS_API_URL name the address it listens on (HOST, PORT)?',
             })];
         }
         $detail = sprintf(
-            '%s messages wait, %s dead letters, %s behind',
+            '%s messages waiting, %s dead letters, %s behind',
             $queued ?? 'an unknown number of',
             $dead ?? 'an unknown number of',
             $lag === null ? 'an unknown time' : "$lag s",
@@ -60,7 +60,7 @@ final class ApiChecks
         $found[] = match (true) {
             $dead !== null && $dead > 0
                 => Finding::warning('service', $detail, 'See what could not be counted, and why: postviews dead list'),
-            $dead === null || $queued === null => Finding::skipped('service', 'needs its broker: how many messages wait is not known'),
+            $dead === null || $queued === null => Finding::skipped('service', 'needs its broker: the number of waiting messages is unknown'),
             default => Finding::ok('service', $detail),
         };
 
@@ -80,7 +80,7 @@ final class ApiChecks
         if ($date === '' || $theirs === false) {
             return Finding::skipped('clock', 'the API does not tell its time');
         }
-        // The header has whole seconds.
+        // The header has only whole seconds.
         $ahead = (int) round($local - $theirs - 0.5);
         $detail = $ahead === 0 ? 'this machine and the service agree' : sprintf(
             'this machine is %d s %s the service',
@@ -100,10 +100,10 @@ final class ApiChecks
     }
 
     /**
-     * Publishes a view of the post `$post`, as a page would, and waits until the API counts it.
+     * Publishes a view of the post `$post`, as a page would, and waits until the API has counted it.
      *
      * @param list<Finding> $needed
-     * @param Closure(EncodedView): void $publish by the way of the pages; it throws PublishFailed
+     * @param Closure(EncodedView): void $publish publishes as pages do; throws PublishFailed
      */
     public function testView(string $post, int $waitSeconds, array $needed, Closure $publish): Finding
     {
@@ -147,9 +147,9 @@ final class ApiChecks
 
         return Finding::failed(
             'test view',
-            "published, and not counted within $waitSeconds s",
-            'Does the service consume from this broker and virtual host, and is the API of the same database? See its log (that '
-                . 'of the relay too, if there is one), and the messages that wait above. A service that is behind needs longer: --wait=60',
+            "published, but not counted within $waitSeconds s",
+            'Does the service consume from this broker and virtual host, and does the API read the same database? See its log (that '
+                . 'of the relay too, if there is one), and the number of waiting messages above. A service that is behind needs longer: --wait=60',
         );
     }
 
@@ -159,7 +159,7 @@ final class ApiChecks
         return $this->api->get("posts/$post/views")->count('views');
     }
 
-    /** Of nobody: no user, no address, no user agent, so that no reader's numbers change. */
+    /** Without user, address and user agent, so that no reader's numbers change. */
     private static function viewOf(string $post): EncodedView
     {
         return View::encode(['post_uuid' => $post]);

@@ -10,7 +10,7 @@ use Illuminate\Http\Middleware\TrustProxies;
 use ReflectionMethod;
 use Throwable;
 
-/** What the application itself decides: whose address a reader has, where counts and late views are kept. */
+/** Checks the application's own settings: which address a reader has, and where counts and late views are kept. */
 final class ApplicationChecks
 {
     public function __construct(private readonly Application $app)
@@ -48,7 +48,7 @@ final class ApplicationChecks
             $key = 'postviews:doctor:' . bin2hex(random_bytes(4));
             $isKept = $store->put($key, 1, 10) && $store->pull($key) === 1;
         } catch (Throwable $error) {
-            return Finding::failed('cache', "$name: {$error->getMessage()}", 'Counts are asked for anew by each page: mend it, or name another store in POSTVIEWS_CACHE_STORE.');
+            return Finding::failed('cache', "$name: {$error->getMessage()}", 'Each page asks the service for its counts: repair the store, or name another in POSTVIEWS_CACHE_STORE.');
         }
         $driver = config("cache.stores.$name.driver");
 
@@ -57,7 +57,7 @@ final class ApplicationChecks
             : Finding::warning(
                 'cache',
                 "$name: keeps nothing from one page to the next",
-                'Name a store of config/cache.php in POSTVIEWS_CACHE_STORE: else each page asks for its counts anew.',
+                'Name a store of config/cache.php in POSTVIEWS_CACHE_STORE: otherwise each page asks the service for its counts.',
             );
     }
 
@@ -70,7 +70,7 @@ final class ApplicationChecks
             $name === null => Finding::ok('queue of Laravel', 'none: while the broker is away, a page drops its views, and logs how many'),
             $driver === null => Finding::failed(
                 'queue of Laravel',
-                "$name is no connection of config/queue.php",
+                "$name is not a connection of config/queue.php",
                 'Name one of them in POSTVIEWS_QUEUE_CONNECTION.',
             ),
             in_array($driver, ['sync', 'deferred', 'background', 'null'], true) => Finding::warning(
@@ -85,7 +85,7 @@ final class ApplicationChecks
     /** @return array<int, string>|string|null */
     private function proxies(): array|string|null
     {
-        // Making the kernel is what applies bootstrap/app.php to it.
+        // Creating the kernel applies bootstrap/app.php to it.
         $kernel = $this->app->make(Kernel::class);
         $middleware = method_exists($kernel, 'getGlobalMiddleware') ? $kernel->getGlobalMiddleware() : [];
         foreach ($middleware as $class) {

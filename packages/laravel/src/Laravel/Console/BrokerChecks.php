@@ -17,14 +17,14 @@ use Postviews\Publishing\PublishFailed;
 use Postviews\Publishing\Topology;
 use Throwable;
 
-/** Driver, broker, exchange and queues. Nothing it says holds a user or a password. */
+/** Checks driver, broker, exchange and queues. Its messages never hold a user or a password. */
 final class BrokerChecks
 {
-    /** More than a page has: the doctor would rather hear what is wrong than how long it took. */
+    /** Longer than for a page, so that the doctor finds the cause instead of a timeout. */
     private const CONNECT_SECONDS = 5.0;
     private const ANSWER_SECONDS = 5.0;
 
-    private const SPECIAL_CHARACTERS = 'In user, password and vhost, a / is written %2F, an @ %40, a # %23, a ? %3F, a : %3A, and a % %25.';
+    private const SPECIAL_CHARACTERS = 'In user, password and vhost, write / as %2F, @ as %40, # as %23, ? as %3F, : as %3A, and % as %25.';
 
     private readonly string|array $url;
     /** @var array<string, mixed> */
@@ -51,18 +51,18 @@ final class BrokerChecks
 
         return match (strtolower($driver)) {
             'amqp', 'relay' => Finding::ok('driver', strtolower($driver)),
-            'null' => Finding::warning('driver', 'null: views are forgotten', 'Set POSTVIEWS_DRIVER=amqp or relay, unless you mean it.'),
+            'null' => Finding::warning('driver', 'null: views are discarded', 'Set POSTVIEWS_DRIVER=amqp or relay, unless this is intended.'),
             'log' => Finding::warning(
                 'driver',
                 'log: views are written to the log, and not counted',
-                'Set POSTVIEWS_DRIVER=amqp or relay, unless you mean it.',
+                'Set POSTVIEWS_DRIVER=amqp or relay, unless this is intended.',
             ),
-            default => Finding::warning('driver', "$driver, a driver of your own", 'What follows is of the driver amqp.'),
+            default => Finding::warning('driver', "$driver, a driver of your own", 'The checks below are for the driver amqp.'),
         };
     }
 
     /**
-     * Each node of the cluster. Where one of them answers, publishing works.
+     * Checks each node of the cluster. Publishing works if one of them answers.
      *
      * @return list<Finding>
      */
@@ -109,7 +109,7 @@ final class BrokerChecks
     /** @throws PublishFailed */
     public function publish(EncodedView $view): void
     {
-        // One of its own: that of the pages may have found the broker away a moment ago, and would not try.
+        // A new transport: the pages' transport may have found the broker away a moment ago, and would not try again.
         $transport = new AmqpTransport(
             $this->url,
             connectSeconds: self::CONNECT_SECONDS,
@@ -136,7 +136,7 @@ final class BrokerChecks
 
     /**
      * @param non-empty-list<Broker> $brokers
-     * @throws Throwable of the last of them
+     * @throws Throwable the last failure
      */
     private function connectToOneOf(array $brokers): EagerConnection
     {
@@ -172,7 +172,7 @@ final class BrokerChecks
                 => 'Check user and password in POSTVIEWS_AMQP_URL. ' . self::SPECIAL_CHARACTERS,
             preg_match('/NOT_ALLOWED|\b530\b|vhost/', $message) === 1
                 => 'Check the virtual host in POSTVIEWS_AMQP_URL, and whether the user may use it (rabbitmqctl list_permissions).',
-            default => 'Is RabbitMQ running there, on that port, and may this machine reach it? amqps:// is for TLS alone.',
+            default => 'Is RabbitMQ running there, on that port, and may this machine reach it? Use amqps:// only with TLS.',
         };
     }
 
@@ -185,7 +185,7 @@ final class BrokerChecks
             'exchange',
             "the exchange $name",
             static fn (AMQPChannel $on) => $on->exchange_declare($name, 'topic', passive: true),
-            static fn (): Finding => Finding::ok('exchange', "$name is there"),
+            static fn (): Finding => Finding::ok('exchange', "$name exists"),
         );
     }
 
@@ -199,7 +199,7 @@ final class BrokerChecks
             static fn (array $answer): Finding => $needsConsumers && $answer[2] === 0
                 ? Finding::failed(
                     'queue',
-                    "$name: " . self::many($answer[1], 'message') . ', and nobody takes them',
+                    "$name: " . self::many($answer[1], 'message') . ', but no consumer',
                     'Start the service (postviews serve, or consume) with the AMQP_URL of this broker and virtual host.',
                 )
                 : Finding::ok('queue', "$name: " . self::many($answer[1], 'message')
@@ -212,7 +212,7 @@ final class BrokerChecks
         return $count . ' ' . Str::plural($what, $count);
     }
 
-    /** On a channel of its own: what is not there closes it. */
+    /** Uses a new channel, because asking for something that does not exist closes it. */
     private function look(
         EagerConnection $connection,
         string $name,
@@ -230,10 +230,10 @@ final class BrokerChecks
             return match ($error->getCode()) {
                 404 => Finding::warning(
                     $name,
-                    "$what is not there yet",
-                    'Start the service: it declares it. The first view that is published does so as well.',
+                    "$what does not exist yet",
+                    'Start the service, which declares it. Publishing the first view declares it too.',
                 ),
-                403 => Finding::warning($name, "the user may not look at $what", 'Publishing may work nevertheless: see the test view.'),
+                403 => Finding::warning($name, "the user may not inspect $what", 'Publishing may work nevertheless: see the test view.'),
                 default => Finding::warning($name, "$what: {$error->getMessage()}", 'See the log of RabbitMQ.'),
             };
         } catch (Throwable $error) {

@@ -9,14 +9,14 @@ use Postviews\Publishing\EncodedView;
 use Symfony\Component\Console\Formatter\OutputFormatter;
 
 /**
- * Looks at everything that a view passes on its way, and says what to do about what is wrong. Exit code 1 if something is.
+ * Checks everything that a view passes on its way, and says how to fix problems. Exit code 1 if there is a problem.
  *
- * Its test view is one of the post `postviews-doctor`, so that it is told from those of readers for ever: no post of yours gains
- * one. It counts in the sums of the whole site; `--without-view` leaves it out.
+ * Its test view is of the post `postviews-doctor`, so it can always be told from readers' views, and no post of yours gains one.
+ * It counts in the sums of the whole site; `--without-view` leaves it out.
  */
 final class DoctorCommand extends Command
 {
-    /** The post whose views are all the doctor's. */
+    /** Only the doctor's views are of this post. */
     public const POST = 'postviews-doctor';
 
     private const STYLES = ['ok' => 'info', 'warning' => 'comment', 'failed' => 'error', 'skipped' => 'fg=gray'];
@@ -48,7 +48,7 @@ final class DoctorCommand extends Command
         return $isOk ? self::SUCCESS : self::FAILURE;
     }
 
-    /** @return iterable<Finding> one after the other, as some take a while */
+    /** @return iterable<Finding> one after the other, because some take a while */
     private function findings(
         RelayChecks $relay,
         BrokerChecks $broker,
@@ -89,7 +89,7 @@ final class DoctorCommand extends Command
         }
     }
 
-    /** What stands in < > is no style. */
+    /** Escapes `<…>`, so that the console does not take it for a style. */
     private static function plain(string $text): string
     {
         return OutputFormatter::escape($text);

@@ -4,15 +4,15 @@ declare(strict_types=1);
 
 namespace Postviews\Laravel\Console;
 
-/** What the doctor says of one thing. */
+/** The result of one check. */
 final readonly class Finding
 {
     private function __construct(
         public string $name,
-        /** `ok`, `warning`, `failed`, or `skipped`: something that it needs has failed, or is not known. */
+        /** `ok`, `warning`, `failed`; `skipped` if a check that this one depends on has failed or was skipped. */
         public string $status,
         public string $detail,
-        /** What to do; null if nothing is to be done. */
+        /** How to fix it; null if there is nothing to fix. */
         public ?string $todo,
     ) {
     }
@@ -22,7 +22,7 @@ final readonly class Finding
         return new self($name, 'ok', $detail, null);
     }
 
-    /** It may be meant so; the exit code stays 0. */
+    /** It may be intended, so the exit code stays 0. */
     public static function warning(string $name, string $detail, string $todo): self
     {
         return new self($name, 'warning', $detail, $todo);
@@ -33,7 +33,7 @@ final readonly class Finding
         return new self($name, 'failed', $detail, $todo);
     }
 
-    /** Of what works without it. */
+    /** For an optional feature: a failure is only a warning. */
     public function orWarning(): self
     {
         return $this->status === 'failed' ? self::warning($this->name, $this->detail, (string) $this->todo) : $this;

@@ -6,27 +6,27 @@ namespace Postviews\Laravel\Console;
 
 use Illuminate\Console\Command;
 
-/** Publishes the configuration and names the settings in `.env`. Running it again changes nothing. */
+/** Publishes the configuration and adds the settings to `.env`. Running it again changes nothing. */
 final class InstallCommand extends Command
 {
-    /** What a developer's own machine has; the broker's are RabbitMQ's defaults. */
+    /** Values for a developer's machine; the broker's are RabbitMQ's defaults. */
     private const SETTINGS = [
         'POSTVIEWS_AMQP_URL' => 'amqp://guest:guest@127.0.0.1:5672',
         'POSTVIEWS_API_URL' => 'http://127.0.0.1:3100',
         'POSTVIEWS_API_KEY' => '',
     ];
-    /** Settings that say the same. */
+    /** Other names of the same settings. */
     private const OTHER_NAMES = ['POSTVIEWS_AMQP_URL' => 'ANALYTICS_AMQP_URL'];
 
     protected $signature = 'postviews:install {--force : Overwrite config/postviews.php}';
 
-    protected $description = 'Publish the configuration of postviews and name its settings in .env';
+    protected $description = 'Publish the configuration of postviews and add its settings to .env';
 
     public function handle(): int
     {
         $config = $this->laravel->configPath('postviews.php');
         if (is_file($config) && !$this->option('force')) {
-            $this->components->twoColumnDetail('config/postviews.php', 'is there already');
+            $this->components->twoColumnDetail('config/postviews.php', 'already exists');
         } else {
             $this->callSilently('vendor:publish', ['--tag' => 'postviews-config', '--force' => true]);
             $this->components->twoColumnDetail('config/postviews.php', 'published');
@@ -44,7 +44,7 @@ final class InstallCommand extends Command
     {
         $file = $name === '.env' ? $this->laravel->environmentFilePath() : $this->laravel->basePath($name);
         if (!is_file($file)) {
-            $this->components->twoColumnDetail($name, 'is not there; left out');
+            $this->components->twoColumnDetail($name, 'does not exist; skipped');
 
             return true;
         }
@@ -73,7 +73,7 @@ final class InstallCommand extends Command
         return true;
     }
 
-    /** Also one that is commented out: somebody has decided about it. */
+    /** A commented-out setting counts, because somebody has decided about it. */
     private static function has(string $text, string $setting): bool
     {
         return preg_match('/^\s*#?\s*(?:export\s+)?' . $setting . '\s*=/m', $text) === 1;
@@ -87,7 +87,7 @@ final class InstallCommand extends Command
             'Set POSTVIEWS_AMQP_URL, POSTVIEWS_API_URL and POSTVIEWS_API_KEY in .env (then config:cache, if you cache it).',
             'Put the middleware on the route that shows a post: ->middleware(\'track.view:post\')',
             'Show the count: <x-postviews-count :post="$post" />',
-            'Let everything be checked: php artisan postviews:doctor',
+            'Check everything: php artisan postviews:doctor',
         ]);
     }
 }

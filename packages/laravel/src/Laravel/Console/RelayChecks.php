@@ -10,10 +10,10 @@ use Postviews\Publishing\PublishFailed;
 use Postviews\Publishing\RelayLost;
 use Postviews\Publishing\RelayTransport;
 
-/** The relay of the driver `relay`, and where views go while it is away. */
+/** Checks the relay of the driver `relay`, and its fallback. */
 final class RelayChecks
 {
-    /** More than a page has: the doctor would rather hear what is wrong than how long it took. */
+    /** Longer than for a page, so that the doctor finds the cause instead of a timeout. */
     private const ANSWER_SECONDS = 5.0;
 
     private readonly string $socket;
@@ -47,8 +47,8 @@ final class RelayChecks
             return Finding::failed(
                 'relay',
                 $error->getMessage(),
-                'Set POSTVIEWS_RELAY_SOCKET in .env to the RELAY_SOCKET of postviews-relay (then config:cache, if you cache it), and see '
-                    . 'whether it runs.',
+                'Set POSTVIEWS_RELAY_SOCKET in .env to the RELAY_SOCKET of postviews-relay (then config:cache, if you cache it), and check '
+                    . 'that it runs.',
             );
         }
 
@@ -64,7 +64,7 @@ final class RelayChecks
             default => Finding::warning(
                 'fallback',
                 'none: while the relay is away, a page drops its views, and logs how many',
-                'Set POSTVIEWS_AMQP_URL, or POSTVIEWS_QUEUE_CONNECTION, unless you mean it.',
+                'Set POSTVIEWS_AMQP_URL, or POSTVIEWS_QUEUE_CONNECTION, unless this is intended.',
             ),
         };
     }
@@ -75,7 +75,7 @@ final class RelayChecks
         $this->transport()->publish([$view]);
     }
 
-    /** One of its own: that of the pages may have found the relay away a moment ago, and would not try. */
+    /** A new transport: the pages' transport may have found the relay away a moment ago, and would not try again. */
     private function transport(): RelayTransport
     {
         return new RelayTransport(
@@ -85,7 +85,7 @@ final class RelayChecks
         );
     }
 
-    /** The user of this command is seldom that of the pages, and may be root, who may do all. */
+    /** This command seldom runs as the pages' user, and may run as root, who may write to any socket. */
     private static function whoMayWrite(string $socket): string
     {
         $mode = (int) @fileperms($socket);
@@ -94,8 +94,8 @@ final class RelayChecks
 
         return match (true) {
             ($mode & 0002) !== 0 => 'all users may write to it',
-            ($mode & 0020) !== 0 => "PHP has to run as the user $user or in the group $group",
-            default => "PHP has to run as the user $user",
+            ($mode & 0020) !== 0 => "PHP must run as the user $user or in the group $group",
+            default => "PHP must run as the user $user",
         };
     }
 

@@ -25,7 +25,7 @@ use Postviews\Laravel\Testing\AnalyticsFake;
  */
 final class AnalyticsApi extends Facade
 {
-    /** From here on tracked views are only remembered, for the assertions of a test. */
+    /** From now on, tracked views are only remembered, for a test's assertions. */
     public static function fake(): AnalyticsFake
     {
         $fake = new AnalyticsFake();

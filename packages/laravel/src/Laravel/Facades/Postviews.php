@@ -23,16 +23,16 @@ use Postviews\Laravel\Testing\FakeCounts;
 final class Postviews extends Facade
 {
     /**
-     * From here on these are the counts, all of them of today.
+     * From now on, reads get these counts, all of them as of today.
      *
      *     Postviews::fake(); // all have 0
      *     Postviews::fake()->views($post, 1234); // and all others 0
-     *     Postviews::fake([42 => 1234]); // to read another is an error of the test
+     *     Postviews::fake([42 => 1234]); // reading another fails the test
      *     Postviews::fake([42 => 1234], others: 0);
      *     Postviews::fake(null); // none can be read
      *
-     * @param ?array<array-key, int> $views by the id of the post, as it is counted: a model with a uuid by its uuid
-     * @param ?int $others how many all posts have that are not named
+     * @param ?array<array-key, int> $views by the id under which the post is counted: for a model with a uuid, that uuid
+     * @param ?int $others the count of all posts that are not named
      */
     public static function fake(?array $views = [], ?int $others = null): FakeCounts
     {

@@ -14,8 +14,9 @@ use Postviews\Laravel\Reading\CanonicalPost;
 use Throwable;
 
 /**
- * Binds what a query compares with as postviews stores it, or refuses what would silently find other rows. Times are stored in
- * UTC on MariaDB and MySQL and as Unix seconds on SQLite, where Laravel binds the digits of a clock in the time's own zone.
+ * Binds a query's values in the form in which postviews stores them, or refuses those that would silently find other rows. Times
+ * are stored in UTC on MariaDB and MySQL, and as Unix seconds on SQLite. Laravel would bind the clock time in the value's own
+ * zone.
  *
  * | column | compared with | is bound as |
  * |---|---|---|
@@ -98,7 +99,7 @@ trait BindsAsStored
         return parent::addDateBasedWhere($type, $column, $operator, $value, $boolean);
     }
 
-    /** @return array{operator: mixed, value: mixed} as three arguments have them, of which two may be given */
+    /** @return array{operator: mixed, value: mixed} the normalized arguments, of which the caller may have passed only two */
     private function comparison(string $column, mixed $operator, mixed $value, bool $hasTwo): array
     {
         [$value, $operator] = $this->prepareValueAndOperator($value, $operator, $hasTwo);
@@ -109,7 +110,7 @@ trait BindsAsStored
         return ['operator' => $operator, 'value' => $this->bound($column, $value)];
     }
 
-    /** Of a period (PHP's or Carbon's) its first time and its last, not all of those between. */
+    /** The first and the last time of a period (PHP's or Carbon's), instead of all times in it. */
     private static function ends(iterable $values): iterable
     {
         return is_object($values) && method_exists($values, 'getStartDate')
@@ -135,13 +136,13 @@ trait BindsAsStored
                 => throw new InvalidArgumentException('event_id holds the bytes of a UUID: use withEventId($uuid)'),
             !$value instanceof DateTimeInterface => $value,
             in_array($name, self::DAYS, true) => $value->format('Y-m-d'),
-            // Of another table, whose times are as the application writes them.
+            // A column of another table, whose times are as the application writes them.
             $name === null => $value->format($this->grammar->getDateFormat()),
             default => $this->moment($value),
         };
     }
 
-    /** The name without the table's; null if it is a column of another table, which a join has. */
+    /** The column without its table's name; null for a column of another, joined table. */
     private function ownColumn(mixed $column): ?string
     {
         if (!is_string($column)) {
@@ -167,13 +168,13 @@ trait BindsAsStored
             };
         } catch (Throwable) {
             throw new InvalidArgumentException(
-                "what $column is compared with is no time: give a DateTimeInterface (now()->subHour()), a text YYYY-MM-DD HH:MM:SS "
+                "$column is compared with something that is not a time: use a DateTimeInterface (now()->subHour()), a text YYYY-MM-DD HH:MM:SS "
                     . 'in UTC, or Unix seconds',
             );
         }
     }
 
-    /** A time as the database has it; anything else as it is. */
+    /** Converts a time to the database's form; returns anything else unchanged. */
     private function moment(mixed $value): mixed
     {
         return match (true) {

@@ -20,7 +20,7 @@ use Postviews\Laravel\Reading\CanonicalPost;
  *
  * @property-read int $id
  * @property-read string $post_uuid
- * @property-read int|string|null $user_id digits above PHP_INT_MAX
+ * @property-read int|string|null $user_id a string of digits above PHP_INT_MAX
  * @property-read ?string $ip
  * @property-read ?string $user_agent
  * @property-read ?string $referer
@@ -31,7 +31,7 @@ use Postviews\Laravel\Reading\CanonicalPost;
  * @property-read ?int $slice the UNIQUE_WINDOW within the day
  * @property-read ?bool $logged_in
  * @property-read ?bool $bot
- * @property-read ?string $visitor a keyed hash of the day, in hexadecimal digits; not part of JSON
+ * @property-read ?string $visitor a hash of the reader with the key of the day, in hexadecimal digits; not part of JSON
  * @property-read ?string $referer_host
  *
  * @method static Builder<static> forPost(mixed $post)
@@ -66,11 +66,11 @@ class PostView extends Model
     /** @param mixed $post a model, its id or its UUID */
     public function scopeForPost(Builder $query, mixed $post): void
     {
-        // As text: compared with a number, MySQL reads every row, and 42 is '42abc'.
+        // As text: for a number, MySQL would read every row, and '42abc' would equal 42.
         $query->where($query->qualifyColumn('post_uuid'), CanonicalPost::of($post));
     }
 
-    /** The column holds the UUID's bytes, so it is not found by its text. */
+    /** The column holds the UUID's bytes, so its text does not find it. */
     public function scopeWithEventId(Builder $query, string $uuid): void
     {
         $bytes = $query->getConnection()->getDriverName() === 'sqlite' ? 'CAST(? AS BLOB)' : 'CAST(? AS BINARY(16))';

@@ -20,7 +20,7 @@ use Postviews\Laravel\Reading\CanonicalPost;
  * @property-read CarbonImmutable $date in STATS_TIMEZONE
  * @property-read int $view_count
  * @property-read int $baseline what `view_count` was when postviews took the table over
- * @property-read ?int $unique_views null, here and below: adopted data do not say
+ * @property-read ?int $unique_views null, here and below: unknown in adopted data
  * @property-read ?int $logged_in
  * @property-read ?int $bots
  * @property-read ?CarbonImmutable $first_viewed_at
@@ -54,7 +54,7 @@ class PostViewAggregate extends Model
     /** @param mixed $post a model, its id or its UUID */
     public function scopeForPost(Builder $query, mixed $post): void
     {
-        // As text: compared with a number, MySQL reads every row, and 42 is '42abc'.
+        // As text: for a number, MySQL would read every row, and '42abc' would equal 42.
         $query->where($query->qualifyColumn('post_uuid'), CanonicalPost::of($post));
     }
 }

@@ -8,10 +8,10 @@ use Illuminate\Database\Query\Builder;
 use LogicException;
 
 /**
- * A query that only reads. postviews writes these tables: a row that is added or changed beside it makes its numbers wrong.
+ * A query that can only read. postviews writes these tables; rows that others add or change make its numbers wrong.
  *
- * Every way of Eloquent to write (`save`, `create`, `increment`, `delete`, quietly or not) ends in one of these methods. They
- * take anything, because their parameters differ between Laravel 11 and 13.
+ * Every write of Eloquent (`save`, `create`, `increment`, `delete`, quietly or not) ends in one of these methods. They accept any
+ * arguments, because their parameters differ between Laravel 11 and 13.
  *
  * @internal
  */

@@ -7,10 +7,10 @@ namespace Postviews\Laravel\Models;
 use Illuminate\Database\Query\Builder;
 
 /**
- * What the models of postviews' tables have in common: where the tables are, and that they are only read.
+ * The common part of the models of postviews' tables: where the tables are, and that they are read-only.
  *
- * MariaDB and MySQL convert a TIMESTAMP to the time zone of the session. So where the connection has not been told
- * `'timezone' => '+00:00'`, the models read on a connection of their own that has.
+ * MariaDB and MySQL convert a TIMESTAMP to the session's time zone. So if the connection is configured without
+ * `'timezone' => '+00:00'`, the models read through a connection of their own with that setting.
  *
  * @internal
  */

@@ -8,14 +8,14 @@ use Carbon\CarbonImmutable;
 use Throwable;
 
 /**
- * One JSON object of the internal API, read field by field. What is not of the kind that the API promises is not made into
- * one: a proxy's error page has no views, not 0 of them.
+ * One JSON object of the internal API, read field by field. A field of the wrong type is an error and is not converted: a proxy's
+ * error page has no views, which is not 0 views.
  */
 final readonly class Answer
 {
     /**
      * @param array<string, mixed> $fields
-     * @param bool $isStale the API could not be asked again: this is what it said the last time
+     * @param bool $isStale the API is unavailable: this is its last answer
      */
     public function __construct(
         public array $fields,
@@ -30,7 +30,7 @@ final readonly class Answer
     }
 
     /**
-     * @return ?int null where the data say nothing of it
+     * @return ?int null if unknown in the data
      * @throws ApiFailed
      */
     public function knownCount(string $name): ?int

@@ -10,22 +10,22 @@ use Illuminate\Support\Facades\Date;
 use Throwable;
 
 /**
- * Answers of the internal API, kept in a cache of Laravel's.
+ * Answers of the internal API, in one of Laravel's caches.
  *
- * | the answer that is kept | the API answers | it does not |
+ * | the cached answer | the API answers | it does not |
  * |---|---|---|
- * | is younger than `freshSeconds` | it is taken; nobody is asked | the same |
- * | is older, up to `staleSeconds` | the new one | the old one, with `isStale` |
- * | is not there | the new one | null |
+ * | is younger than `freshSeconds` | the cached one, without a request | the same |
+ * | is older, up to `staleSeconds` | the new one | the cached one, with `isStale` |
+ * | does not exist | the new one | null |
  *
- * After a failure nobody asks for `restSeconds`; then one process does, and the others go on with what they have. So a page
- * loses a timeout's time once, however many counts it shows. A cache that fails costs a question, never a page.
+ * After a failure, no process sends a request for `restSeconds`. Then one process does, and the others use what they have. So a
+ * page waits for a timeout only once, however many counts it shows. A failing cache costs a request, but never a page.
  */
 final class Answers
 {
-    /** How long one process may take to find out whether the API is back, before another does. */
+    /** How long one process may test whether the API is back, before another one does. */
     private const PROBE_SECONDS = 10;
-    /** The same failure is told once in so long. */
+    /** The same failure is logged once per this time. */
     private const TELL_SECONDS = 60;
 
     private int $restsUntil = 0;
@@ -34,7 +34,7 @@ final class Answers
     private array $told = [];
 
     /**
-     * @param string $scope answers of one service are not those of another
+     * @param string $scope separates the answers of different services
      * @param Closure(string $event, string $detail): void $log
      */
     public function __construct(
@@ -48,9 +48,9 @@ final class Answers
     }
 
     /**
-     * @param list<string> $names of answers, each once
-     * @param callable(list<string>): array<string, Answer> $ask for those of some names, all of them or an ApiFailed
-     * @param positive-int $atOnce how many `$ask` is given
+     * @param list<string> $names of answers, without duplicates
+     * @param callable(list<string>): array<string, Answer> $ask requests some of them: returns all of these, or throws ApiFailed
+     * @param positive-int $atOnce how many names `$ask` gets at most
      * @return array<string, ?Answer> in the order of `$names`
      */
     public function of(array $names, callable $ask, int $atOnce = 1): array
@@ -70,7 +70,7 @@ final class Answers
         ));
     }
 
-    /** Once a minute for the same detail, in all processes that share the cache. Never throws. */
+    /** Logs the same detail once a minute, across all processes that share the cache. Never throws. */
     public function tell(string $event, string $detail): void
     {
         $now = $this->now();
@@ -135,7 +135,8 @@ final class Answers
     {
         $this->restsUntil = $this->now() + $this->restSeconds;
         $this->tryCache(function (): void {
-            // Longer than the rest itself: what is over but there makes one process ask, not all.
+            // Kept longer than the rest lasts: as long as the entry exists, only one process tries after the rest; without it,
+            // all would.
             $this->cache->put($this->key('rest'), $this->restsUntil, $this->restSeconds + self::TELL_SECONDS);
             $this->cache->forget($this->key('probe'));
         });
@@ -166,7 +167,7 @@ final class Answers
         $now = $this->now();
         $values = [];
         foreach ($answers as $name => $answer) {
-            // As arrays: Laravel 13 takes no objects out of a cache.
+            // As arrays, because Laravel 13 does not unserialize objects from a cache.
             $values[$this->key($name)] = ['at' => $now, 'fields' => $answer->fields];
         }
         $this->tryCache(function () use ($values): void {
@@ -178,7 +179,7 @@ final class Answers
         });
     }
 
-    /** Hashed, because ids that differ in case alone are two posts, and one key to a cache in MySQL. */
+    /** Hashed, because ids that differ only in case are two posts, but one key in a MySQL cache. */
     private function key(string $name): string
     {
         return 'postviews:1:' . hash('xxh128', "$this->scope $name");
@@ -195,7 +196,7 @@ final class Answers
         }
     }
 
-    /** Laravel's clock, which a test may move. */
+    /** Laravel's clock, which a test may change. */
     private function now(): int
     {
         return Date::now()->getTimestamp();

@@ -7,43 +7,43 @@ namespace Postviews\Laravel\Reading;
 use RuntimeException;
 
 /**
- * The internal API has not answered the question, so the number is not known.
+ * The internal API has not answered the request, so the number is unknown.
  *
- * It has no previous exception: the request in that one's trace carries the key.
+ * It has no previous exception: the request in that exception's trace holds the key.
  */
 final class ApiFailed extends RuntimeException
 {
     private function __construct(
         string $message,
-        /** Whether another question may be answered at once: only this one was wrong. */
+        /** Whether only this request was wrong, so that another one may succeed at once. */
         public readonly bool $isWrongQuestion = false,
-        /** Whether the key is what is wrong. */
+        /** Whether the API refused the key. */
         public readonly bool $isRefused = false,
-        /** Whether nothing was said in the end because TLS could not be agreed on. */
+        /** Whether the TLS handshake failed. */
         public readonly bool $isTls = false,
     ) {
         parent::__construct($message);
     }
 
-    /** It is down, too slow, or says that it cannot tell: the same question may be answered later. */
+    /** The API is down, too slow, or cannot answer now: the same request may succeed later. */
     public static function unavailable(string $message): self
     {
         return new self($message);
     }
 
-    /** Its address answers in no TLS, or with a certificate that is not trusted. */
+    /** The address does not speak TLS, or its certificate is not trusted. */
     public static function noTls(string $message): self
     {
         return new self($message, isTls: true);
     }
 
-    /** It does not take the key: nothing is answered before somebody changes it. */
+    /** The API refuses the key: no request succeeds until somebody changes it. */
     public static function refused(string $message): self
     {
         return new self($message, isRefused: true);
     }
 
-    /** Asking again is no use. The message says what is allowed. */
+    /** Repeating the request does not help. The message says what is allowed. */
     public static function wrongQuestion(string $message): self
     {
         return new self($message, isWrongQuestion: true);

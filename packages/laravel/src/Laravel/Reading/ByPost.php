@@ -8,13 +8,13 @@ use Illuminate\Support\Collection;
 use Throwable;
 
 /**
- * What was read of many posts, in the order of the posts. Ask it by the post:
+ * The results for many posts, in their order. Look a result up by its post:
  *
  *     $counts = Postviews::many($posts);
  *     $counts->of($post)?->views
  *
- * The keys are the ids by which posts are counted: of a model with a uuid that uuid, in lower case. What is no post is null: under
- * itself if it is a text or an integer, else under its place, `#0`, `#1`, ….
+ * The keys are the ids under which posts are counted: for a model with a uuid, that uuid in lower case. A value that is not a
+ * post has the result null. Its key is itself if it is a text or an integer, otherwise its position: `#0`, `#1`, ….
  *
  * @template TValue
  * @extends Collection<array-key, TValue>
@@ -23,14 +23,14 @@ final class ByPost extends Collection
 {
     /**
      * @param mixed $post a model, its id or its UUID
-     * @return TValue|null null also for what is no post, or was not asked for
+     * @return TValue|null also null for a value that is not a post, or was not requested
      */
     public function of(mixed $post): mixed
     {
         try {
             return $this->get(CanonicalPost::of($post));
         } catch (Throwable) {
-            // Asking for it has told so.
+            // The request for this post has already logged that.
             return null;
         }
     }

@@ -7,12 +7,12 @@ namespace Postviews\Laravel\Reading;
 use Postviews\Laravel\InvalidPost;
 use Postviews\Laravel\PostId;
 
-/** A post as the internal API spells it. */
+/** A post's id in the spelling of the internal API. */
 final class CanonicalPost
 {
     /**
      * @param mixed $post a model, its id or its UUID (see PostId)
-     * @throws InvalidPost with the rule, and without the value
+     * @throws InvalidPost with the rule, but without the value
      */
     public static function of(mixed $post): string
     {
@@ -24,7 +24,7 @@ final class CanonicalPost
         );
     }
 
-    /** A UUID in lower case, any other id as it is; null for what is no id. */
+    /** A UUID in lower case, any other id unchanged; null if it is not an id. */
     public static function spelling(string $id): ?string
     {
         return match (true) {

@@ -15,10 +15,10 @@ use JsonSerializable;
 final readonly class DayStatistics implements Arrayable, JsonSerializable
 {
     private function __construct(
-        /** `YYYY-MM-DD`, a day in the time zone of the service. */
+        /** `YYYY-MM-DD`, a day in the service's time zone. */
         public string $date,
         public int $views,
-        /** Null, here and below: adopted data do not say. */
+        /** Null, here and below: unknown in adopted data. */
         public ?int $uniqueViews,
         public ?int $loggedIn,
         public ?int $anonymous,
@@ -39,7 +39,7 @@ final readonly class DayStatistics implements Arrayable, JsonSerializable
         );
     }
 
-    /** @return array<string, mixed> by the names of the internal API */
+    /** @return array<string, mixed> with the field names of the internal API */
     public function toArray(): array
     {
         return [

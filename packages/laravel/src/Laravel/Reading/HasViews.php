@@ -9,11 +9,11 @@ namespace Postviews\Laravel\Reading;
  *
  *     $post->loadViews()->views   // ?int
  *
- * A collection has `loadViews()` without it.
+ * Collections have `loadViews()` without this trait.
  */
 trait HasViews
 {
-    /** Sets `views` and `unique_views`, or the attributes that `$as` names. Null: not known. */
+    /** Sets `views` and `unique_views`, or the attributes named by `$as`. Null: unknown. */
     public function loadViews(string $as = 'views'): static
     {
         app(LoadsViews::class)->onto([$this], $as);

@@ -18,19 +18,19 @@ use SensitiveParameter;
 use Throwable;
 
 /**
- * Asks the internal API of postviews, through Laravel's `Http`: a test may fake it.
+ * Sends requests to the internal API of postviews, through Laravel's `Http`, so that a test may fake it.
  *
- * The key is put into a request below the events that Laravel raises for it, so that neither a listener (Telescope records
- * headers) nor an exception ever has it.
+ * The key is added to a request after Laravel has raised its events for it, so that neither a listener (Telescope records headers)
+ * nor an exception ever has it.
  */
 final class InternalApi
 {
     public const KEY_HEADER = 'X-Internal-Api-Key';
 
     /**
-     * @param string $url such as `http://analytics:3100`; the `/api/v1` that the service prints may stand behind it
+     * @param string $url such as `http://analytics:3100`; it may end with the `/api/v1` that the service prints
      * @param string $key one of the service's `INTERNAL_API_KEY`s
-     * @param float $timeoutSeconds how long an answer may take, connecting included
+     * @param float $timeoutSeconds for the whole answer, including connecting
      */
     public function __construct(
         private readonly string $url,
@@ -41,7 +41,7 @@ final class InternalApi
     ) {
     }
 
-    /** Why nothing can be asked; null if nothing is wrong with the settings. Never holds the key. */
+    /** Why no request can be sent; null if the settings are right. Never holds the key. */
     public function problem(): ?string
     {
         $at = parse_url($this->url);
@@ -50,15 +50,15 @@ final class InternalApi
             $this->url === '' => 'POSTVIEWS_API_URL is not set',
             !is_array($at) || !in_array($at['scheme'] ?? '', ['http', 'https'], true) || !isset($at['host'])
                 => 'POSTVIEWS_API_URL is not an http:// or https:// URL',
-            isset($at['query']) || isset($at['fragment']) => 'POSTVIEWS_API_URL has a ? or a #, which has no use here',
-            isset($at['user']) || isset($at['pass']) => 'POSTVIEWS_API_URL has a user or a password, which has no use here',
+            isset($at['query']) || isset($at['fragment']) => 'POSTVIEWS_API_URL must not contain a ? or a #',
+            isset($at['user']) || isset($at['pass']) => 'POSTVIEWS_API_URL must not contain a user or a password',
             $this->key === '' => 'POSTVIEWS_API_KEY is not set',
-            preg_match('/^[\x21-\x7e]+$/D', $this->key) !== 1 => 'POSTVIEWS_API_KEY has characters that no header can carry',
+            preg_match('/^[\x21-\x7e]+$/D', $this->key) !== 1 => 'POSTVIEWS_API_KEY has characters that an HTTP header cannot contain',
             default => null,
         };
     }
 
-    /** What all questions are asked below: may be logged, as `problem` keeps users and passwords out. */
+    /** The base URL of all requests. It may be logged, because `problem` rejects URLs with user or password. */
     private function base(): string
     {
         return preg_replace('#(/api/v1)?/*$#D', '', rtrim($this->url, '/')) . '/api/v1';
@@ -76,7 +76,7 @@ final class InternalApi
 
     /**
      * @param string $path below `/api/v1/`
-     * @param array<string, string|int|null> $query null: not asked for
+     * @param array<string, string|int|null> $query null: left out
      * @throws ApiFailed
      */
     public function get(string $path, array $query = []): Answer
@@ -85,7 +85,7 @@ final class InternalApi
     }
 
     /**
-     * The answer as it came.
+     * The answer as received.
      *
      * @param array<string, string|int|null> $query
      * @throws ApiFailed when nobody answers
@@ -99,7 +99,7 @@ final class InternalApi
         try {
             return Http::baseUrl($this->base())
                 ->acceptJson()
-                // Following one would carry the key elsewhere.
+                // Following a redirect would send the key elsewhere.
                 ->withoutRedirecting()
                 ->withOptions(['connect_timeout' => $this->connectSeconds, 'timeout' => $this->timeoutSeconds])
                 ->beforeSending($this->withKey())
@@ -108,11 +108,11 @@ final class InternalApi
         } catch (ConnectionException $error) {
             throw $this->unreachable($error->getMessage());
         } catch (Throwable $error) {
-            // What a test forbids, it sees. Laravel 11 has no class for that.
+            // A request that a test forbids must fail the test. Laravel 11 has no class for that error.
             if ($error instanceof UnnamedPost || str_starts_with($error->getMessage(), 'Attempted request to [')) {
                 throw $error;
             }
-            // Of a listener or a middleware of the application, say: a page does not fail for its count.
+            // For example from a listener or a middleware of the application: a page must not fail because of a count.
             throw ApiFailed::unavailable("the internal API at {$this->origin()} could not be asked: {$error->getMessage()}");
         }
     }
@@ -134,21 +134,21 @@ final class InternalApi
         $detail = is_array($content) && is_string($content['detail'] ?? null) ? ": {$content['detail']}" : '';
         $told = "the internal API at {$this->origin()} answered $status$detail";
         throw match (true) {
-            // The API itself has an answer for every path that is asked for here.
+            // The API itself has an answer for every path that is requested here.
             $status === 404 => ApiFailed::unavailable(
                 "{$this->base()}/$path answered 404: that is not the internal API of postviews; check POSTVIEWS_API_URL",
             ),
             $status === 401 || $status === 403
-                => ApiFailed::refused("$told; POSTVIEWS_API_KEY is none of its INTERNAL_API_KEY"),
+                => ApiFailed::refused("$told; POSTVIEWS_API_KEY is not one of the keys in its INTERNAL_API_KEY"),
             $status >= 300 && $status < 400 => ApiFailed::unavailable("$told, a redirect, which is not followed"),
-            // What may be right at another time is not the question's fault.
+            // These statuses are temporary, so the request is not wrong.
             $status >= 400 && $status < 500 && !in_array($status, [408, 425, 429], true)
                 => ApiFailed::wrongQuestion($told),
             default => ApiFailed::unavailable($told),
         };
     }
 
-    /** @param string $message of cURL, which has the URL behind what it says */
+    /** @param string $message cURL's message, which ends with the URL */
     private function unreachable(string $message): ApiFailed
     {
         $at = "the internal API at {$this->origin()}";
@@ -156,13 +156,13 @@ final class InternalApi
             return ApiFailed::unavailable("$at did not answer within $this->timeoutSeconds s");
         }
         if (preg_match('/cURL error (?:35|5[138]|60|77|8[023]|9[01]): (.*?)(?: \(see |$)/s', $message, $tls) === 1) {
-            return ApiFailed::noTls("$at could not be spoken to by TLS: $tls[1]");
+            return ApiFailed::noTls("the TLS connection to $at failed: $tls[1]");
         }
 
         return ApiFailed::unavailable("$at cannot be reached");
     }
 
-    /** Added after Laravel has raised its event of this request, whose own copy never has it. */
+    /** Runs after Laravel has raised its event for the request, so that the event's copy never has the key. */
     private function withKey(): Closure
     {
         $key = $this->key;
@@ -171,7 +171,7 @@ final class InternalApi
             $request->toPsrRequest()->withHeader(self::KEY_HEADER, $key);
     }
 
-    /** An error carries the request that failed: here it gets the one without the key. */
+    /** An exception carries the failed request; this replaces it with the one without the key. */
     private static function withoutKeyInErrors(): Closure
     {
         return static fn (callable $handler): Closure =>

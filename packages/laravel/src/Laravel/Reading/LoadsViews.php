@@ -7,8 +7,8 @@ namespace Postviews\Laravel\Reading;
 use Illuminate\Database\Eloquent\Model;
 
 /**
- * `$posts->loadViews()` of every Eloquent collection, and of a page of a paginator: sets `views` and `unique_views` of all its
- * models from one call of up to 200. Null: not known. They are no columns: `save` does not write them.
+ * `$posts->loadViews()` for Eloquent collections and for pages of a paginator: sets `views` and `unique_views` on all models,
+ * with one call for up to 200. Null: unknown. They are not columns, so `save` does not write them.
  */
 final class LoadsViews
 {
@@ -18,8 +18,8 @@ final class LoadsViews
 
     /**
      * @param iterable<Model> $models
-     * @param string $as the attribute, where a model has a column `views` already: `reads` makes `reads` and `unique_reads`
-     * @param ?int $days also reads the last days of each, for sparklines: they find them in the cache
+     * @param string $as the attribute, if a model already has a column `views`: `reads` sets `reads` and `unique_reads`
+     * @param ?int $days also reads the last days of each post into the cache, for sparklines
      */
     public function onto(iterable $models, string $as = 'views', ?int $days = null): void
     {

@@ -13,7 +13,7 @@ use JsonSerializable;
 use Traversable;
 
 /**
- * A post's days, oldest first, those without views included. Loop over it, or take its sums.
+ * A post's days, oldest first, including those without views. Iterate over it, or use its sums.
  *
  * @implements Arrayable<string, mixed>
  * @implements IteratorAggregate<int, DayStatistics>
@@ -23,15 +23,15 @@ final readonly class PostDays implements Arrayable, Countable, IteratorAggregate
     /** @param Collection<int, DayStatistics> $days */
     private function __construct(
         public string $post,
-        /** An IANA name: the time zone whose days these are. */
+        /** An IANA name: the days are days in this time zone. */
         public string $timezone,
-        /** The first day and the last, `YYYY-MM-DD`. */
+        /** The first and the last day, `YYYY-MM-DD`. */
         public string $from,
         public string $to,
         public Collection $days,
         /** When the service read the data. */
         public CarbonImmutable $asOf,
-        /** The service cannot be asked at the moment: this is what it said the last time. */
+        /** The service is unavailable: this is its last answer. */
         public bool $isStale,
     ) {
     }
@@ -50,13 +50,13 @@ final readonly class PostDays implements Arrayable, Countable, IteratorAggregate
         );
     }
 
-    /** Of all these days together. */
+    /** The sum of all these days. */
     public function views(): int
     {
         return (int) $this->days->sum('views');
     }
 
-    /** Summed over the days: a reader of two days counts twice. Null if it is not known of one of them. */
+    /** The sum over the days: a reader on two days counts twice. Null if it is unknown for one of them. */
     public function uniqueViews(): ?int
     {
         return $this->days->contains(static fn (DayStatistics $day): bool => $day->uniqueViews === null)
@@ -74,7 +74,7 @@ final readonly class PostDays implements Arrayable, Countable, IteratorAggregate
         return $this->days->getIterator();
     }
 
-    /** @return array<string, mixed> by the names of the internal API */
+    /** @return array<string, mixed> with the field names of the internal API */
     public function toArray(): array
     {
         return [

@@ -9,7 +9,7 @@ use Illuminate\Contracts\Support\Arrayable;
 use JsonSerializable;
 
 /**
- * The counts of one post, of all time. `loggedIn` and `anonymous` add up to `views`; bots are part of all of them, unless the
+ * The counts of one post, over all time. `loggedIn` and `anonymous` add up to `views`; all of them include bots, unless the
  * service runs with `BOTS=exclude`.
  *
  * @implements Arrayable<string, mixed>
@@ -17,22 +17,22 @@ use JsonSerializable;
 final readonly class PostStatistics implements Arrayable, JsonSerializable
 {
     private function __construct(
-        /** As it is counted: a UUID is in lower case. */
+        /** The id under which it is counted: a UUID is in lower case. */
         public string $post,
         public int $views,
-        /** Each reader counts once per day (or shorter UNIQUE_WINDOW). Null, here and below: adopted data do not say. */
+        /** Each reader counts once per day (or shorter UNIQUE_WINDOW). Null, here and below: unknown in adopted data. */
         public ?int $uniqueViews,
         public ?int $loggedIn,
         public ?int $anonymous,
         public ?int $bots,
-        /** In UTC, as all times here. Null without views. */
+        /** In UTC, like all times here. Null without views. */
         public ?CarbonImmutable $firstViewedAt,
         public ?CarbonImmutable $lastViewedAt,
-        /** A day, `YYYY-MM-DD`: all numbers but `views` are sums from it on. Null: of all days. */
+        /** `YYYY-MM-DD`: all numbers except `views` are sums from this day on. Null: sums over all days. */
         public ?string $detailsSince,
         /** When the service read the data. */
         public CarbonImmutable $asOf,
-        /** The service cannot be asked at the moment: this is what it said the last time. */
+        /** The service is unavailable: this is its last answer. */
         public bool $isStale,
     ) {
     }
@@ -55,7 +55,7 @@ final readonly class PostStatistics implements Arrayable, JsonSerializable
         );
     }
 
-    /** @return array<string, mixed> by the names of the internal API */
+    /** @return array<string, mixed> with the field names of the internal API */
     public function toArray(): array
     {
         return [

@@ -9,17 +9,17 @@ use Postviews\Laravel\Tracking\PageViews;
 use Throwable;
 
 /**
- * Reads counts of posts. Never throws: what is not known is null, and why is told in Laravel's log.
+ * Reads counts of posts. Never throws: an unknown count is null, and Laravel's log says why.
  *
  * A post is a model, its id or its UUID (see PostId).
  */
 final class Reader
 {
-    /** What the API takes in one call. */
+    /** The API's limit for one call. */
     private const POSTS_AT_ONCE = 200;
     private const POST_DAYS_AT_ONCE = 20_000;
 
-    /** @param bool $isOff nobody is asked, nor a cache: no count is known */
+    /** @param bool $isOff sends no request and reads no cache: no count is known */
     public function __construct(
         private readonly InternalApi $api,
         private readonly Answers $answers,
@@ -33,7 +33,7 @@ final class Reader
     }
 
     /**
-     * All posts that are not in the cache, in one call of up to 200.
+     * Requests all posts that are not in the cache, with one call for up to 200.
      *
      * @param iterable<mixed> $posts
      * @return ByPost<?PostStatistics>
@@ -44,7 +44,7 @@ final class Reader
     }
 
     /**
-     * The last days of many posts, in one call of up to 200 (posts times days at most 20,000).
+     * The last days of many posts, with one call for up to 200 (posts times days at most 20,000).
      *
      * @param iterable<mixed> $posts
      * @return ByPost<?PostDays>
@@ -56,7 +56,7 @@ final class Reader
         return $this->ofPosts($posts, "days $days", $atOnce, ['days' => $days], PostDays::from(...));
     }
 
-    /** The last `$days` days, today included; or from one day to another, today unless told, up to 800. */
+    /** The last `$days` days, including today; or from one day to another (default today), at most 800 days. */
     public function daily(
         mixed $post,
         ?int $days = null,
@@ -110,7 +110,7 @@ final class Reader
             if ($id !== null) {
                 $ids["$kind $id"] = $id;
             }
-            // In the order of the posts, and null until it is read.
+            // In the order of the posts; null until it is read.
             $found[$id ?? (is_int($post) || is_string($post) ? $post : "#$place")] = null;
             $place++;
         }
@@ -166,7 +166,7 @@ final class Reader
         return $this->isOff ? array_fill_keys($names, null) : $this->answers->of($names, $ask, $atOnce);
     }
 
-    /** What an older release of this package kept may have another shape. */
+    /** An older release of this package may have cached another structure. */
     private function made(?Answer $answer, callable $make): mixed
     {
         try {

@@ -7,34 +7,34 @@ namespace Postviews\Laravel\Reading;
 use DateTimeInterface;
 
 /**
- * What `Postviews` reads. A post is a model, its id or its UUID. Nothing here throws; null means that the number is not known,
- * because the service cannot be asked and has not been in a while. It never is 0 then.
+ * The reading methods of `Postviews`. A post is a model, its id or its UUID. Nothing here throws. Null means that the number is
+ * unknown, because the service has been unavailable for a while; it is never 0 then.
  */
 trait ReadsViews
 {
-    /** All views of a post; some seconds old, older while the service is away (`statistics` says how old). */
+    /** All views of a post, some seconds old; older while the service is unavailable (`statistics` says how old). */
     public function views(mixed $post): ?int
     {
         return $this->statistics($post)?->views;
     }
 
-    /** Each reader of a post counts once per day. Null also where adopted data do not say. */
+    /** Each reader of a post counts once per day. Also null where adopted data lack it. */
     public function uniqueViews(mixed $post): ?int
     {
         return $this->statistics($post)?->uniqueViews;
     }
 
-    /** All counts of a post, with the time they are of. */
+    /** All counts of a post, with their time. */
     public function statistics(mixed $post): ?PostStatistics
     {
         return app(Reader::class)->statistics($post);
     }
 
     /**
-     * The counts of many posts, in one call of up to 200.
+     * The counts of many posts, with one call for up to 200.
      *
      * @param iterable<mixed> $posts
-     * @return ByPost<?PostStatistics> in the order given; ask it by the post: `->of($post)?->views`
+     * @return ByPost<?PostStatistics> in the given order; look one up by its post: `->of($post)?->views`
      */
     public function many(iterable $posts): ByPost
     {
@@ -42,7 +42,7 @@ trait ReadsViews
     }
 
     /**
-     * A post's days, oldest first: the last 30, or `days`, today included; or `from` one day `to` another, up to 800.
+     * A post's days, oldest first: the last 30, or `days`, including today; or `from` one day `to` another, at most 800 days.
      *
      *     Postviews::daily($post, from: '2026-01-01', to: '2026-06-30')?->views()
      */
@@ -56,10 +56,10 @@ trait ReadsViews
     }
 
     /**
-     * The last days of many posts, in one call of up to 200.
+     * The last days of many posts, with one call for up to 200.
      *
      * @param iterable<mixed> $posts
-     * @return ByPost<?PostDays> in the order given; ask it by the post: `->of($post)`
+     * @return ByPost<?PostDays> in the given order; look one up by its post: `->of($post)`
      */
     public function manyDaily(iterable $posts, int $days = 30): ByPost
     {

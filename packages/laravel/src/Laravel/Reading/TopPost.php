@@ -8,7 +8,7 @@ use Illuminate\Contracts\Support\Arrayable;
 use JsonSerializable;
 
 /**
- * A post in the list of those with the most views.
+ * A post in the list of the most viewed posts.
  *
  * @implements Arrayable<string, mixed>
  */
@@ -17,7 +17,7 @@ final readonly class TopPost implements Arrayable, JsonSerializable
     private function __construct(
         public string $post,
         public int $views,
-        /** Null: adopted data do not say. */
+        /** Null: unknown in adopted data. */
         public ?int $uniqueViews,
     ) {
     }
@@ -28,7 +28,7 @@ final readonly class TopPost implements Arrayable, JsonSerializable
         return new self($answer->text('post_uuid'), $answer->count('views'), $answer->knownCount('unique_views'));
     }
 
-    /** @return array<string, mixed> by the names of the internal API */
+    /** @return array<string, mixed> with the field names of the internal API */
     public function toArray(): array
     {
         return ['post_uuid' => $this->post, 'views' => $this->views, 'unique_views' => $this->uniqueViews];

@@ -16,7 +16,7 @@ use JsonSerializable;
 use Traversable;
 
 /**
- * A page of the posts with the most views, most first.
+ * One page of the most viewed posts, most views first.
  *
  * @implements Arrayable<string, mixed>
  * @implements IteratorAggregate<int, TopPost>
@@ -27,12 +27,12 @@ final readonly class TopPosts implements Arrayable, Countable, IteratorAggregate
     private function __construct(
         /** `all`, `today`, `7d`, `30d`, or `FROM/TO`. */
         public string $period,
-        /** How many posts there are to page through. */
+        /** The number of posts on all pages. */
         public int $total,
         public Collection $posts,
         /** When the service read the data. */
         public CarbonImmutable $asOf,
-        /** The service cannot be asked at the moment: this is what it said the last time. */
+        /** The service is unavailable: this is its last answer. */
         public bool $isStale,
     ) {
     }
@@ -50,14 +50,14 @@ final readonly class TopPosts implements Arrayable, Countable, IteratorAggregate
     }
 
     /**
-     * The models of these posts, most viewed first, with `views` and `unique_views` of this period. Posts that the query does
-     * not find (deleted, not published) are left out.
+     * The models of these posts, most viewed first, with `views` and `unique_views` of this period. Posts that the query does not
+     * find (deleted, not published) are left out.
      *
      *     Postviews::top(limit: 10, period: '7d')?->models(Post::published(), by: 'uuid')
      *
      * @template TModel of Model
      * @param Builder<TModel> $query
-     * @param ?string $by the column that holds the id by which they are counted; the primary key by default
+     * @param ?string $by the column with the id under which they are counted; default: the primary key
      * @return Models<int, TModel>
      */
     public function models(Builder $query, ?string $by = null): Models
@@ -87,7 +87,7 @@ final readonly class TopPosts implements Arrayable, Countable, IteratorAggregate
         return $this->posts->getIterator();
     }
 
-    /** @return array<string, mixed> by the names of the internal API */
+    /** @return array<string, mixed> with the field names of the internal API */
     public function toArray(): array
     {
         return [

@@ -12,21 +12,21 @@ use Postviews\Publishing\InvalidView;
 use Postviews\Publishing\View;
 
 /**
- * Takes the place of AnalyticsApi in a test, and sends nothing.
+ * Replaces AnalyticsApi in a test, and sends nothing.
  *
  *     AnalyticsApi::fake();
  *     $this->get('/posts/1');
  *     AnalyticsApi::assertTracked($post);
  *     AnalyticsApi::assertTracked(fn (array $view) => $view['post_uuid'] === $post->uuid && !$view['logged_in']);
  *
- * A view is what would be sent: as `trackView` got it, checked by the contract. One that breaks the contract is not
- * tracked, and failing assertions say why.
+ * A tracked view is what would be sent: the input of `trackView`, validated by the contract. A view that breaks the contract is
+ * not tracked, and failing assertions say why.
  */
 final class AnalyticsFake implements AnalyticsApi
 {
     /** @var list<array<string, mixed>> */
     private array $tracked = [];
-    /** @var list<string> the rules that refused views broke */
+    /** @var list<string> the rules that the refused views broke */
     private array $refused = [];
 
     public function trackView(array $view): void
@@ -49,7 +49,7 @@ final class AnalyticsFake implements AnalyticsApi
     }
 
     /**
-     * The views so far, oldest first, as they would be sent: every id is a text.
+     * The views so far, oldest first, as they would be sent: every id is a string.
      *
      * @return list<array<string, mixed>>
      */

@@ -11,21 +11,21 @@ use Illuminate\Support\Facades\Http;
 use Postviews\Laravel\Reading\CanonicalPost;
 
 /**
- * An internal API for the tests of an application: it has the counts that it is told, all of them of today. It answers through
- * Laravel's `Http`, so everything up to that is as it will be.
+ * An internal API for an application's tests. It has only the given counts, all of them as of today. It answers through Laravel's
+ * `Http`, so everything above that is the same as in production.
  *
- * @see \Postviews\Laravel\Facades\Postviews::fake which makes it
+ * @see \Postviews\Laravel\Facades\Postviews::fake which creates it
  */
 final class FakeCounts
 {
     private const URL = 'http://postviews.fake';
 
-    /** @var ?array<array-key, int> by post, as the API spells it */
+    /** @var ?array<array-key, int> by post, in the API's spelling */
     private ?array $views;
 
     /**
-     * @param ?array<array-key, int> $views by post; null: the API cannot be asked
-     * @param ?int $others how many all other posts have; null: to ask for one is an error of the test, unless none is named
+     * @param ?array<array-key, int> $views by post; null: the API is unavailable
+     * @param ?int $others the count of all other posts; null: reading one fails the test (0 if `$views` is empty)
      */
     public function __construct(?array $views, private ?int $others = null)
     {
@@ -37,7 +37,7 @@ final class FakeCounts
         $this->install();
     }
 
-    /** A further count, of a post as the application has it: a model, its id or its UUID. */
+    /** Adds a count. The post is a model, its id or its UUID. */
     public function views(mixed $post, int $views): self
     {
         $this->views = [CanonicalPost::of($post) => $views] + ($this->views ?? []);
@@ -48,7 +48,7 @@ final class FakeCounts
 
     private function install(): void
     {
-        // Of its own, so that nothing is kept from before, and the application's own fakes answer the rest.
+        // A new URL, so that no cached answers apply and the application's own fakes handle all other requests.
         $url = self::URL . '/' . bin2hex(random_bytes(4));
         config([
             'postviews.api.url' => $url,
@@ -145,7 +145,7 @@ final class FakeCounts
     }
 
     /**
-     * Each view by a reader of its own, who is not logged in.
+     * Each view is by a different reader, who is not logged in.
      *
      * @return array<string, int>
      */

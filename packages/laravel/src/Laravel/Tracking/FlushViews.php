@@ -15,29 +15,28 @@ use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\PublishFailed;
 
 /**
- * Views that the broker did not take when their page was done. `queue:work` tries this job until the broker has them,
- * however long that takes: each view has had its id and its time since it was tracked, so it is counted once, on its
- * own day.
+ * Views that the broker did not take at the end of their page. `queue:work` retries this job until the broker has them, however
+ * long that takes. Each view got its id and its time when it was tracked, so it is counted once, on its own day.
  *
- * The views are encrypted, because they hold readers' addresses: here and not by `ShouldBeEncrypted`, as Telescope keeps
- * what a job has before Laravel encrypts it.
+ * The views are encrypted, because they hold readers' addresses. Not by `ShouldBeEncrypted`: Telescope records a job before Laravel
+ * encrypts it.
  */
 final class FlushViews implements ShouldQueue
 {
     use InteractsWithQueue;
     use Queueable;
 
-    /** Without end: neither `--tries` of a worker nor its default of 1 counts. */
+    /** No limit: neither a worker's `--tries` nor its default of 1 applies. */
     public int $tries = 0;
-    /** Of mistakes, which waiting does not mend: another APP_KEY, a driver that is gone. A broker that is away is none. */
+    /** Limits errors that waiting does not fix: a changed APP_KEY, a missing driver. A broker that is away does not count. */
     public int $maxExceptions = 10;
-    /** @var list<int> seconds, after a mistake */
+    /** @var list<int> seconds, after an error */
     public array $backoff = [5, 15, 30, 60];
 
     private const PAUSES_SECONDS = [5, 10, 20, 30];
-    /** The table of jobs counts to 255. */
+    /** The jobs table counts attempts only to 255. */
     private const MAX_ATTEMPTS = 100;
-    /** So often its views get a job anew after Laravel has given one up. */
+    /** How often its views get a new job after Laravel has failed one. */
     private const MAX_GIVEN_UP = 5;
 
     private function __construct(
@@ -77,8 +76,8 @@ final class FlushViews implements ShouldQueue
     }
 
     /**
-     * Laravel gives a job up that it could not lock, or that ran out of time: another one has its views then. If both
-     * should run (`queue:retry`), each view is still counted once. What fails again and again stays in `failed_jobs`.
+     * Laravel fails a job that it could not lock, or that timed out: its views then get a new job. If both run (`queue:retry`),
+     * each view is still counted once. A job that fails again and again stays in `failed_jobs`.
      */
     public function failed(): void
     {

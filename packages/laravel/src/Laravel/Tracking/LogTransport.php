@@ -8,7 +8,7 @@ use Illuminate\Support\Facades\Log;
 use Postviews\Publishing\EncodedView;
 use Postviews\Publishing\Transport;
 
-/** For development: a line for each view, without what says who the reader is. */
+/** For development: one line per view, without data that identify the reader. */
 final class LogTransport implements Transport
 {
     private const SHOWN = ['event_id', 'post_uuid', 'logged_in', 'timestamp'];

@@ -24,7 +24,7 @@ final class PageViews
     }
 
     /**
-     * By the reader of the current request; in a job or a command, where there is none, by an unknown reader. Never
+     * The reader is that of the current request; a job or a command has none, so the view is by an unknown reader. Never
      * throws.
      */
     public function trackNow(mixed $post): void
@@ -41,7 +41,7 @@ final class PageViews
         }
     }
 
-    /** Never throws: a page does not fail for its count. */
+    /** Never throws: a page must not fail because of a count. */
     public function track(Request $request, mixed $post): void
     {
         try {
@@ -53,7 +53,7 @@ final class PageViews
         }
     }
 
-    /** What may be logged: another's message may hold personal data, or what is bound in a query. */
+    /** A message that may be logged: other exceptions' messages may hold personal data, or the bindings of a query. */
     public static function why(Throwable $error): string
     {
         $isOurs = $error instanceof InvalidPost || $error instanceof InvalidView || $error instanceof PublishFailed;
@@ -68,7 +68,7 @@ final class PageViews
         try {
             Log::channel(config('postviews.log_channel'))->warning("postviews: $event: $detail");
         } catch (Throwable) {
-            // There is nobody to tell: telling is what failed.
+            // Logging itself has failed, so this cannot be logged.
         }
     }
 }

@@ -8,13 +8,13 @@ use Illuminate\Http\Request;
 use Postviews\Laravel\PostId;
 use Postviews\Publishing\PageRequest;
 
-/** What a request says of a view. */
+/** Gets the data of a view from a request. */
 final class RequestView
 {
-    /** False for what shows the post to nobody: HEAD, a page that is fetched or rendered in advance, a preview. */
+    /** False if nobody sees the post: HEAD, a page that is prefetched or prerendered, a preview. */
     public static function isShown(Request $request): bool
     {
-        // Not from `$_SERVER`, which some of Octane's servers do not fill.
+        // Not from `$_SERVER`, which some of Octane's servers do not set.
         return PageRequest::isShown(
             $request->getMethod(),
             static fn (string $name): string => implode(', ', $request->headers->all($name)),
@@ -26,7 +26,7 @@ final class RequestView
      *
      *     $this->analyticsApi->trackView(RequestView::of($request, $post));
      *
-     * `ip` is the reader's only if `TrustProxies` knows the proxies in front of the application.
+     * `ip` is the reader's address only if `TrustProxies` knows the proxies in front of the application.
      *
      * @param mixed $post a model, its id or its UUID (see PostId)
      * @return array{post_uuid: int|string, user_id: int|string|null, logged_in: bool, ip: ?string, user_agent: ?string,

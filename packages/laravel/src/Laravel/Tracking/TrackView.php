@@ -13,8 +13,8 @@ use Symfony\Component\HttpFoundation\Response;
  *
  *     Route::get('/posts/{post}', [PostController::class, 'show'])->middleware('track.view:post');
  *
- * `track.view:post` tracks the post in the route's parameter `post`. A GET that is answered with 2xx or 304 is a
- * view, unless the browser fetches the page in advance or a `Postviews::except` leaves it out.
+ * `track.view:post` tracks the post in the route's parameter `post`. A GET with the answer 2xx or 304 is a view, unless the
+ * browser prefetches the page or a `Postviews::except` leaves the view out.
  */
 final class TrackView
 {
@@ -37,7 +37,7 @@ final class TrackView
         return $response;
     }
 
-    /** With 304 the reader's browser shows the copy that it has. */
+    /** With 304, the reader's browser shows its cached copy. */
     private static function showsPost(Response $response): bool
     {
         return $response->isSuccessful() || $response->getStatusCode() === Response::HTTP_NOT_MODIFIED;

@@ -14,15 +14,14 @@ namespace Postviews\Laravel\Tracking;
  *
  *     $post->trackView();
  *
- * Its views are counted by `getPostviewsId()`, if the model has that method, else by its attribute `uuid`, if it has
- * one, else by its primary key. Whichever it is, it should never change.
+ * Its views are counted by `getPostviewsId()` if the model has that method, otherwise by its attribute `uuid` if it has one,
+ * otherwise by its primary key. This id should never change.
  */
 trait TracksViews
 {
     /**
-     * Tracks a view by the reader of the current request; nothing if it shows the post to nobody, or if a
-     * `Postviews::except` leaves it out. In a job or a command, where there is no reader, the view is one of an unknown
-     * reader. Never throws.
+     * Tracks a view by the reader of the current request; does nothing if nobody sees the post, or if a `Postviews::except` leaves
+     * the view out. A job or a command has no reader, so the view is by an unknown reader. Never throws.
      */
     public function trackView(): void
     {

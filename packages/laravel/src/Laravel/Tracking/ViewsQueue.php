@@ -9,12 +9,12 @@ use Illuminate\Contracts\Container\Container;
 use Postviews\Publishing\EncodedView;
 use Throwable;
 
-/** The queue of `postviews.queue`, which takes the views that the broker does not. */
+/** The queue of `postviews.queue`, for views that the broker does not take. */
 final class ViewsQueue
 {
-    /** Some 90 KB, encrypted: several queues take no more than 256 KB. */
+    /** About 90 KB after encryption: several queues accept at most 256 KB. */
     private const VIEWS_PER_JOB = 100;
-    /** They run a job in this process, at once or a little later. */
+    /** These run a job in this process, at once or a little later. */
     private const KEEPS_NOTHING = ['sync', 'deferred', 'background', 'null'];
 
     public function __construct(private readonly Container $container)
@@ -23,8 +23,8 @@ final class ViewsQueue
 
     /**
      * @param non-empty-list<EncodedView> $views
-     * @return bool false: no queue is named that keeps them
-     * @throws Throwable what the queue says
+     * @return bool false: no queue is configured that keeps them
+     * @throws Throwable any error of the queue
      */
     public function take(string $driver, array $views): bool
     {
@@ -36,7 +36,7 @@ final class ViewsQueue
             $job = FlushViews::of($driver, $some);
             $job->onConnection($connection);
             $job->onQueue($this->setting('postviews.queue.queue') ?: null);
-            // A transaction that is rolled back takes no view back: its page was read.
+            // A rollback must not remove a view: its page was read.
             $job->beforeCommit();
             $this->container->make(Dispatcher::class)->dispatch($job);
         }
@@ -44,7 +44,7 @@ final class ViewsQueue
         return true;
     }
 
-    /** The connection that is named; of one that fails over to a queue that keeps nothing, its first that does. */
+    /** The named connection. If it fails over to a queue that keeps nothing: its first connection that keeps jobs. */
     private function connection(): ?string
     {
         $named = $this->setting('postviews.queue.connection');
@@ -61,7 +61,7 @@ final class ViewsQueue
         return $keeping === $all ? $named : $keeping[0] ?? null;
     }
 
-    /** @return list<string> itself, or those it fails over to */
+    /** @return list<string> the connection itself, or those that it fails over to */
     private function connectionsOf(string $named): array
     {
         $isFailover = $this->setting("queue.connections.$named.driver") === 'failover';
@@ -69,7 +69,7 @@ final class ViewsQueue
         return $isFailover ? array_values($this->setting("queue.connections.$named.connections") ?? []) : [$named];
     }
 
-    /** Whether the table of jobs is part of a transaction that is open, so that its rollback would take jobs away. */
+    /** Whether the jobs table is part of an open transaction, whose rollback would remove the jobs. */
     private function isUndoneByRollback(string $named): bool
     {
         foreach ($this->connectionsOf($named) as $connection) {

@@ -7,7 +7,7 @@ use Illuminate\Http\Request;
 use Illuminate\Support\Facades\Auth;
 use Illuminate\Support\ServiceProvider;
 
-/** Who reads is told by the header X-User, in place of a login: `7`, or a UUID. */
+/** The header X-User names the reader, in place of a login: `7`, or a UUID. */
 class LoginServiceProvider extends ServiceProvider
 {
     public function register(): void

@@ -8,7 +8,7 @@ use Illuminate\Contracts\Database\Eloquent\CastsAttributes;
 use Illuminate\Database\Eloquent\Model;
 
 /**
- * A UUID that is stored as its 16 bytes, which JSON cannot hold.
+ * A UUID that is stored as its 16 bytes, which JSON cannot represent.
  *
  * @implements CastsAttributes<string, string>
  */

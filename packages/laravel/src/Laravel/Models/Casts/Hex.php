@@ -8,7 +8,7 @@ use Illuminate\Contracts\Database\Eloquent\CastsAttributes;
 use Illuminate\Database\Eloquent\Model;
 
 /**
- * Bytes as hexadecimal digits: JSON cannot hold bytes.
+ * Bytes as hexadecimal digits, because JSON cannot represent bytes.
  *
  * @implements CastsAttributes<string, string>
  */

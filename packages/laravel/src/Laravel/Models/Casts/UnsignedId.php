@@ -8,7 +8,8 @@ use Illuminate\Contracts\Database\Eloquent\CastsAttributes;
 use Illuminate\Database\Eloquent\Model;
 
 /**
- * A BIGINT UNSIGNED: an integer where PHP has that number, else its digits. `integer` would make all of the upper half one id.
+ * A BIGINT UNSIGNED: an integer if it fits into PHP's, otherwise its digits. The cast `integer` would map the whole upper half to
+ * one id.
  *
  * @implements CastsAttributes<int|string, int|string>
  */

@@ -10,8 +10,8 @@ use Illuminate\Contracts\Database\Eloquent\CastsAttributes;
 use Illuminate\Database\Eloquent\Model;
 
 /**
- * A time as postviews stores it: in UTC, whatever the time zone of the application is. A TIMESTAMP on MariaDB and MySQL, Unix
- * seconds on SQLite.
+ * A time as postviews stores it: in UTC, whatever the application's time zone. A TIMESTAMP on MariaDB and MySQL, Unix seconds
+ * on SQLite.
  *
  * @implements CastsAttributes<CarbonImmutable, DateTimeInterface>
  */

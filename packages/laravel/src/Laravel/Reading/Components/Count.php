@@ -9,14 +9,14 @@ use Illuminate\View\Component;
 use Postviews\Laravel\Reading\Reader;
 
 /**
- * The number of a post's views, written as the locale of the application writes numbers; with a star that says of when it is
- * while the service cannot be asked; a dash with an explanation while it is not known.
+ * The number of a post's views, formatted for the application's locale. While the service is unavailable, a star tells the time of
+ * the number; while the number is unknown, there is a dash with an explanation.
  *
  *     <x-postviews-count :post="$post" />                  1,234
  *     <x-postviews-count :post="$post" words />            1,234 views
  *     <x-postviews-count :post="$post" unique words />     987 unique views
  *
- * In a list, call `$posts->loadViews()` first: then all of them cost one question.
+ * In a list, call `$posts->loadViews()` first: then all of them need only one request.
  */
 final class Count extends Component
 {

@@ -11,16 +11,16 @@ use Postviews\Laravel\Reading\PostDays;
 use Postviews\Laravel\Reading\Reader;
 
 /**
- * A post's views of the last days as a small line, in the colour of the text around it; dashed while the service cannot be
- * asked; a dash with an explanation while they are not known.
+ * A post's views of the last days as a small line, in the colour of the surrounding text. It is dashed while the service is
+ * unavailable; while the views are unknown, there is a dash with an explanation.
  *
  *     <x-postviews-sparkline :post="$post" :days="30" width="120" height="24" />
  *
- * In a list, call `$posts->loadViews(days: 30)` first: then all of them cost two questions.
+ * In a list, call `$posts->loadViews(days: 30)` first: then all of them need only two requests.
  */
 final class Sparkline extends Component
 {
-    /** Half of the line's width, so that nothing of it is cut off. */
+    /** Half of the line's width, so that it is not cut off. */
     private const MARGIN = 1;
 
     public function __construct(
@@ -57,7 +57,7 @@ final class Sparkline extends Component
         ]);
     }
 
-    /** @return array<string, int|string> attributes, for those that the template does not set */
+    /** @return array<string, int|string> attributes that apply unless the template sets them */
     private function look(string $text, bool $isStale): array
     {
         return [
@@ -88,7 +88,7 @@ final class Sparkline extends Component
         ]);
     }
 
-    /** `x,y x,y …`, from left to right; a single day is a level line. */
+    /** `x,y x,y …`, from left to right; a single day is a horizontal line. */
     private function points(PostDays $days): string
     {
         $views = $days->days->map(static fn (DayStatistics $day): int => $day->views);

@@ -7,12 +7,12 @@ namespace Postviews\Laravel\Reading\Components;
 use Carbon\CarbonImmutable;
 use NumberFormatter;
 
-/** Numbers, days and times as the locale of the application writes them. */
+/** Numbers, days and times in the format of the application's locale. */
 final class Spelling
 {
     public static function number(int $number): string
     {
-        // Without ext-intl in groups of three with narrow spaces between, which no language takes for a decimal sign.
+        // Without ext-intl: narrow spaces between groups of three digits, because no language uses them as a decimal sign.
         return class_exists(NumberFormatter::class)
             ? (string) (new NumberFormatter(app()->getLocale(), NumberFormatter::DECIMAL))->format($number)
             : number_format($number, 0, '', "\u{202f}");

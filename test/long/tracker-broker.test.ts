@@ -5,8 +5,8 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type Rabbitmq, startRabbitmq } from '../tools/stack/rabbitmq.ts'
-import { ownVhost } from './support/own-vhost.ts'
+import { type Rabbitmq, startRabbitmq } from '../../tools/stack/rabbitmq.ts'
+import { ownVhost } from '../support/own-vhost.ts'
 import {
   assertAddsUp,
   assertAllThere,
@@ -14,9 +14,9 @@ import {
   takeNumbered,
   testTracker,
   trackSteadily,
-} from './support/published.ts'
-import { startTcpProxy } from './support/tcp-proxy.ts'
-import { until } from './support/until.ts'
+} from '../support/published.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
 
 // Not the run's shared broker: what is done to this one is felt by all its users.
 let broker: Rabbitmq
@@ -132,7 +132,6 @@ describe('the broker blocks publishers', () => {
     const grownBytes = memoryBytes() - before
     const p99Ms = callsMs.sort((a, b) => a - b)[Math.floor(callsMs.length * 0.99)]!
     t.diagnostic(`trackView p99 ${(p99Ms * 1_000).toFixed(1)} us; memory grew by ${grownBytes >> 20} MiB`)
-    assert.ok(p99Ms < 0.1, `p99 ${p99Ms} ms`)
     // The numbers kept by this test itself, calls and drops, are some 20 MiB of it.
     assert.ok(grownBytes < 2 * maxBufferedBytes + 24 * 1_048_576, `${grownBytes} bytes`)
     const { droppedByReason, pending } = tracker.stats()

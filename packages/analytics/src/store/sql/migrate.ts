@@ -3,14 +3,14 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Postgrator from 'postgrator'
-import { StoreBroken, StoreRefused } from './failures.ts'
-import type { SqlRow } from './sql/sql.ts'
+import { StoreBroken, StoreRefused } from '../failures.ts'
+import type { SqlRow } from './sql.ts'
 
 export const MIGRATIONS_TABLE = 'post_view_migrations'
 
 export interface MigrationTarget {
   engine: 'sqlite' | 'mysql' | 'postgres'
-  /** The database's name, where the engine has several. */
+  /** The database's name, if a server of the engine has several. */
   database?: string
   query(sql: string): Promise<{ rows: SqlRow[] }>
   script(sql: string): Promise<void>
@@ -22,7 +22,7 @@ export async function applyMigrations(target: MigrationTarget): Promise<void> {
   const version = await migrations.getDatabaseVersion()
   const latest = await latestVersion(migrations)
   refuseNewer(version, latest)
-  let step = 'making post_view_migrations'
+  let step = 'creating post_view_migrations'
   migrations.on('migration-started', ({ version, name }) => {
     step = `migration ${version} (${name})`
   })
@@ -34,8 +34,8 @@ export async function applyMigrations(target: MigrationTarget): Promise<void> {
 }
 
 /**
- * @param name what people know the database by, where it can be there without our tables
- * @throws {StoreRefused} unless the database is of just this program's version
+ * @param name the database's name for messages, given if the database can exist without our tables
+ * @throws {StoreRefused} unless the database has exactly this program's version
  */
 export async function checkVersion(target: Omit<MigrationTarget, 'script'>, name?: string): Promise<void> {
   const migrations = migrationsOf({ ...target, script: () => Promise.reject(new Error('only reads')) })
@@ -57,10 +57,10 @@ export function refuseNewer(version: number, latest: number): void {
 export function refuseOlder(version: number, latest: number, name?: string): void {
   if (version >= latest) return
   if (version === 0 && name !== undefined) {
-    throw new StoreRefused(`there are no tables of ours in ${name}: run \`postviews migrate\``)
+    throw new StoreRefused(`${name} has no tables of postviews: run \`postviews migrate\``)
   }
   throw new StoreRefused(
-    `the database has version ${version}, this program needs ${latest}: run \`postviews migrate\``,
+    `the database has version ${version}, but this program needs ${latest}: run \`postviews migrate\``,
   )
 }
 
@@ -71,7 +71,7 @@ async function latestVersion(migrations: Postgrator): Promise<number> {
 
 function migrationsOf({ engine, database, query, script }: MigrationTarget): Postgrator {
   const options = {
-    migrationPattern: join(fileURLToPath(new URL(`./${engine}/migrations`, import.meta.url)), '*'),
+    migrationPattern: join(fileURLToPath(new URL(`../${engine}/migrations`, import.meta.url)), '*'),
     newline: 'LF',
     schemaTable: MIGRATIONS_TABLE,
     execQuery: query,

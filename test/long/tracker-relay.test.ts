@@ -9,8 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { DropReason, Tracker, TrackerOptions, ViewEvent } from '@postviews/client/src/index.ts'
-import { testRabbitmq } from '../tools/stack/for-tests.ts'
-import { atEnd } from './support/at-end.ts'
+import { testRabbitmq } from '../../tools/stack/for-tests.ts'
+import { atEnd } from '../support/at-end.ts'
 import {
   assertAddsUp,
   assertAllThere,
@@ -18,11 +18,11 @@ import {
   takeNumbered,
   testTracker,
   trackSteadily,
-} from './support/published.ts'
-import { type Relay, startRelay } from './support/relay.ts'
-import { declareQueues } from './support/system.ts'
-import { startTcpProxy, type TcpProxy } from './support/tcp-proxy.ts'
-import { until } from './support/until.ts'
+} from '../support/published.ts'
+import { type Relay, startRelay } from '../support/relay.ts'
+import { declareQueues } from '../support/system.ts'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
 
 /** Nothing listens there. */
 const NOWHERE = 'amqp://127.0.0.1:1'
@@ -181,7 +181,7 @@ describe('the relay hangs', () => {
     await until('it is noticed', () => tracker.logged.some(({ event }) => event === 'relay.lost'))
     assert.match(
       tracker.logged.find(({ event }) => event === 'relay.lost')!.detail,
-      /^the relay at .* answered nothing for 300 ms; views go to the broker/,
+      /^the relay at .* has not answered for 300 ms; views go to the broker/,
     )
     const { confirmed } = tracker.stats()
     await until('the broker takes views', () => tracker.stats().confirmed > confirmed + 200)

@@ -517,6 +517,10 @@ export function countingContract(
       '\ufffd',
       ' a ',
       'a',
+      '',
+      'NULL',
+      '{"a\\b", \'c\'}\\',
+      'a\tb\r\nc',
     ]
     const referers = [
       'https://пример.рф/страница?поиск=да',

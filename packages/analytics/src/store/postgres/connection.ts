@@ -5,6 +5,7 @@ import pg from 'pg'
 import { StoreUnavailable } from '../failures.ts'
 import { nameOf, type Server } from '../sql/server-address.ts'
 import type { Dialect, SqlClient, SqlRow, SqlValue } from '../sql/sql.ts'
+import { arrayText } from './array.ts'
 import { isServers, Overtaken, storeError } from './errors.ts'
 
 export interface ConnectionsOptions {
@@ -207,7 +208,11 @@ export class PostgresConnections implements PostgresClient {
     client.on('error', lose)
     const ask = async (sql: string, values: readonly unknown[] = [], rowMode?: 'array') => {
       try {
-        return await client.query({ text: numbered(sql), values: [...values], ...(rowMode && { rowMode }) })
+        return await client.query({
+          text: numbered(sql),
+          values: values.map(bound),
+          ...(rowMode && { rowMode }),
+        })
       } catch (error) {
         // An error that does not come from the server means that the connection is broken.
         if (!isServers(error)) isLost = true
@@ -229,6 +234,10 @@ export class PostgresConnections implements PostgresClient {
       if (this.#inUse.delete(client)) client.release(isLost)
     }
   }
+}
+
+function bound(value: unknown): unknown {
+  return Array.isArray(value) ? arrayText(value) : value
 }
 
 const texts = new Map<string, string>()

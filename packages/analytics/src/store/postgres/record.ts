@@ -135,12 +135,16 @@ const TAKE_TURN = `
   ON CONFLICT (id) DO UPDATE SET
     last_committed_at = excluded.last_committed_at, last_viewed_at = excluded.last_viewed_at`
 
+// Counted by PostgreSQL: most readers of a batch are new, and a row for each would have to be answered and read.
 const INSERT_READERS = `
-  INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-  SELECT day, post_uuid, slice, DECODE(visitor, 'hex')
-  FROM ${rowsOf(['day', 'post_uuid', 'slice', 'visitor'], ['text', 'text', 'smallint', 'text'])}
-  ON CONFLICT DO NOTHING
-  RETURNING day, post_uuid`
+  WITH added AS (
+    INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
+    SELECT day, post_uuid, slice, DECODE(visitor, 'hex')
+    FROM ${rowsOf(['day', 'post_uuid', 'slice', 'visitor'], ['text', 'text', 'smallint', 'text'])}
+    ON CONFLICT DO NOTHING
+    RETURNING day, post_uuid
+  )
+  SELECT day, post_uuid, COUNT(*) AS readers FROM added GROUP BY day, post_uuid`
 
 /** Adds the readers of the batch to the list. Each reader who was not in it before counts as a unique view. */
 async function listReaders(
@@ -158,8 +162,8 @@ async function listReaders(
     }
   }
   if (listed[0].length === 0) return
-  for (const { day, post_uuid } of await client.rows(INSERT_READERS, listed))
-    counts.addUnique(String(post_uuid), String(day), 1)
+  for (const { day, post_uuid, readers } of await client.rows(INSERT_READERS, listed))
+    counts.addUnique(String(post_uuid), String(day), Number(readers))
 }
 
 /** SQL that inserts a row, or adds its numbers to the row with the same key. An unknown number, null, stays unknown. */

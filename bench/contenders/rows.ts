@@ -1,7 +1,7 @@
 /** Views and rows as the service creates them, for contenders that start from there. */
 
 import { decodeMessage } from '@postviews/client/src/index.ts'
-import { BotList } from '../../packages/analytics/src/store/bots.ts'
+import { BotList } from '../../packages/analytics/src/derive/machines.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
 import type { Day } from '../../packages/analytics/src/store/days.ts'
 import type { KeptRow } from '../../packages/analytics/src/store/kept.ts'

@@ -9,7 +9,7 @@ import { createStats, createTracker, decodeMessage, type View } from '@postviews
 import { Answers, Availability } from '../../packages/admin/src/answers.ts'
 import { createLog as createPanelLog } from '../../packages/admin/src/log.ts'
 import { createPosts } from '../../packages/admin/src/posts.ts'
-import { BotList } from '../../packages/analytics/src/store/bots.ts'
+import { BotList } from '../../packages/analytics/src/derive/machines.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
 import { AnswerCache } from '../../packages/analytics/src/store/clickhouse/answer-cache.ts'
 import { toRow } from '../../packages/analytics/src/store/row.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
-import { BotList } from './bots.ts'
+import { BotList } from '../derive/machines.ts'
 import { Calendar } from './calendar.ts'
 import { type RowContext, refererHost, toRow, UNKNOWN_VISITOR, visitorOf } from './row.ts'
 

@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { canonicalIp, type View } from '@postviews/client/src/index.ts'
-import type { BotList } from './bots.ts'
+import type { BotList } from '../derive/machines.ts'
 import type { Calendar } from './calendar.ts'
 import type { Day } from './days.ts'
 import { hostOf, withoutWww } from './hosts.ts'

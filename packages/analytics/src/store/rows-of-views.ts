@@ -6,7 +6,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { decodeMessage } from '@postviews/client/src/index.ts'
-import { BotList } from './bots.ts'
+import { BotList } from '../derive/machines.ts'
 import type { Calendar } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'

@@ -7,7 +7,7 @@
  */
 
 import { canonicalPost } from '@postviews/client/src/index.ts'
-import { BotList } from '../bots.ts'
+import { BotList } from '../../derive/machines.ts'
 import type { Day } from '../days.ts'
 import { type Derived, deriveAgain, type RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'

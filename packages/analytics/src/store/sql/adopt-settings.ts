@@ -1,6 +1,7 @@
 /** Applies other counting settings to data that exists: records them first, then applies them as far back as possible. */
 
 import { randomBytes } from 'node:crypto'
+import { BotList } from '../../derive/machines.ts'
 import {
   type ClockChange,
   clockChange,
@@ -9,7 +10,6 @@ import {
   rulesOf,
   settingsDiffer,
 } from '../agreement.ts'
-import { BotList } from '../bots.ts'
 import { addDays, type Day, latest } from '../days.ts'
 import type { Progress } from '../store.ts'
 import { keptTimes, raiseAgreement, readAgreed, writeRules } from './agreement.ts'

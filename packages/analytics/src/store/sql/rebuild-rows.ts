@@ -1,6 +1,6 @@
 /** Corrects the columns of raw rows that were derived when they were counted. */
 
-import { BotList } from '../bots.ts'
+import { BotList } from '../../derive/machines.ts'
 import type { Day } from '../days.ts'
 import { deriveAgain, type RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'

@@ -4,7 +4,7 @@
  * snapshot is held for long.
  */
 
-import { BotList } from '../bots.ts'
+import { BotList } from '../../derive/machines.ts'
 import type { Day } from '../days.ts'
 import { deriveAgain, type RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'

@@ -2,6 +2,7 @@
 
 import { hash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
+import { ByteCache, entryBytes } from '@postviews/client/src/byte-cache.ts'
 import { canonicalIp, type View } from '@postviews/client/src/index.ts'
 import type { BotList } from '../derive/machines.ts'
 import type { Calendar } from './calendar.ts'
@@ -55,9 +56,26 @@ function networkOf(ip: string): string {
   return `${groups.slice(0, 4).join(':')}::/64`
 }
 
+const knownHosts = new ByteCache<string>(1_048_576)
+
 /** The host of a referer, without `www.`; empty when it names none. */
 export function refererHost(referer: string | null): string {
   if (referer === null || referer === '') return ''
+  // Referers differ in their paths, and a few hosts send most readers. Parsing all of it again took a fifth of the time of a row.
+  const origin = PLAIN_ORIGIN.exec(referer)?.[0]
+  if (origin === undefined) return parsedHost(referer)
+  let host = knownHosts.get(origin)
+  if (host === undefined) {
+    host = parsedHost(origin)
+    knownHosts.set(origin, host, entryBytes(origin, host))
+  }
+  return host
+}
+
+/** What URL parsers read in many ways is not plain: users, backslashes, spaces, other scripts. */
+const PLAIN_ORIGIN = /^https?:\/\/[a-z\d.-]+(?::\d+)?\//
+
+function parsedHost(referer: string): string {
   const { protocol, hostname } = URL.parse(referer) ?? { protocol: '', hostname: '' }
   if (protocol !== 'http:' && protocol !== 'https:' && protocol !== 'android-app:') return ''
   return withoutWww(hostOf(hostname))

@@ -31,7 +31,7 @@ test('every setting but the key has a default that works', () => {
     rawRetentionDays: 90,
     deadRetentionDays: 30,
     deadMaxBytes: 1_073_741_824,
-    batchEvents: 5_000,
+    batchEvents: 10_000,
     batchWaitMs: 100,
     logLevel: 'info',
   } satisfies Config)
@@ -314,7 +314,9 @@ test('how big a batch is, and how long it waits, the engine says, unless somebod
     return [batchEvents, batchWaitMs]
   }
   const DATABASE_URL = 'clickhouse://one:8123/views'
+  assert.deepEqual(batch({}), [10_000, 100])
   assert.deepEqual(batch({ DATABASE_URL: 'mysql://user@one/views' }), [5_000, 100])
+  assert.deepEqual(batch({ DATABASE_URL: 'postgres://user@one/views' }), [5_000, 100])
   assert.deepEqual(batch({ DATABASE_URL }), [10_000, 1_000])
   assert.deepEqual(batch({ DATABASE_URL, BATCH_EVENTS: '500', BATCH_WAIT_MS: '0' }), [500, 0])
 })

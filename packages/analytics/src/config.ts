@@ -155,12 +155,13 @@ const DEAD_MAX_BYTES = setting(
 )
 const BATCH_EVENTS = setting(
   'BATCH_EVENTS',
-  '5000',
-  'most views per commit (approximately); on SQLite also at most half that many messages. Default on ClickHouse: 10000',
+  '10000',
+  'most views per commit (approximately); on SQLite also at most half that many messages. Default on MariaDB, MySQL and PostgreSQL: 5000',
   text => integer(text, 1, 20_000),
 )
-// On ClickHouse a batch of three times the size takes only twice as long.
-const BATCH_EVENTS_ON_CLICKHOUSE = { ...BATCH_EVENTS, fallback: '10000' }
+// A batch locks counters until it is committed, and other consumers wait for that. SQLite has one writer anyway: there a view takes 15 %
+// less CPU in batches twice as big, and the process 15 MB more. On ClickHouse a batch of three times the size takes twice as long.
+const BATCH_EVENTS_WHERE_OTHERS_WAIT = { ...BATCH_EVENTS, fallback: '5000' }
 const BATCH_WAIT_MS = setting(
   'BATCH_WAIT_MS',
   '100',
@@ -224,6 +225,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
   const amqpUrls = read(AMQP_URL)
   const databaseUrl = read(DATABASE_URL)
   const isOnClickhouse = databaseUrl?.startsWith('clickhouse')
+  const isOnSqlite = databaseUrl?.startsWith('sqlite:')
   const config: Config = {
     amqpUrls,
     databaseUrl,
@@ -243,7 +245,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     rawRetentionDays: read(RAW_RETENTION_DAYS),
     deadRetentionDays: read(DEAD_RETENTION_DAYS),
     deadMaxBytes: read(DEAD_MAX_BYTES),
-    batchEvents: read(isOnClickhouse ? BATCH_EVENTS_ON_CLICKHOUSE : BATCH_EVENTS),
+    batchEvents: read(isOnClickhouse || isOnSqlite ? BATCH_EVENTS : BATCH_EVENTS_WHERE_OTHERS_WAIT),
     batchWaitMs: read(isOnClickhouse ? BATCH_WAIT_MS_ON_CLICKHOUSE : BATCH_WAIT_MS),
     logLevel: read(LOG_LEVEL),
   }

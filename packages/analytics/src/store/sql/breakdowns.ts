@@ -1,7 +1,7 @@
 /**
  * How breakdowns are kept. The site's day is a pack that each batch adds to. So is a post's day, if the batch has several views
  * of the post. For posts with few views only the ids of their rows are noted: these rows are added when somebody asks, and packed
- * once there are many. So the many posts with few views cost little, and no post is written for each of its views.
+ * once there are many. So a post with few views costs little, and a post with many is not written again for each view.
  *
  * Whenever a batch is committed, each counted row is in its post's pack, or its id is in `post_view_unpacked`.
  */

@@ -135,8 +135,8 @@ final class Answers
     {
         $this->restsUntil = $this->now() + $this->restSeconds;
         $this->tryCache(function (): void {
-            // Kept longer than the rest lasts: as long as the entry exists, only one process tries after the rest; without it,
-            // all would.
+            // The entry outlives the rest, because while it exists only one process tries Analytics again. Without it, all of
+            // them would try at once.
             $this->cache->put($this->key('rest'), $this->restsUntil, $this->restSeconds + self::TELL_SECONDS);
             $this->cache->forget($this->key('probe'));
         });

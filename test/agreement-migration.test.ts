@@ -14,6 +14,7 @@ import { atEnd } from './support/at-end.ts'
 import { ENGINES, SQLITE, type TestDatabase } from './support/engines.ts'
 import { keepsNumbersOfHosts, undoBreakdowns } from './support/undo-breakdowns.ts'
 import { undoNumbers } from './support/undo-numbers.ts'
+import { knowsReadersFromNowOn } from './support/undo-who.ts'
 import { received, record, view } from './support/views.ts'
 import { RULES_2026C, WINNIPEG } from './support/zone-rules.ts'
 
@@ -102,6 +103,10 @@ for (const engine of ENGINES) {
 
   test(`a database that keeps a row for each host keeps every number, on ${engine.name}`, async t => {
     await keepsNumbersOfHosts(t, await engine.create(t))
+  })
+
+  test(`a database of the version before keeps who read from now on alone, on ${engine.name}`, async t => {
+    await knowsReadersFromNowOn(t, await engine.create(t))
   })
 
   test(`a consumer that knows nothing of days being opened again stops before its next batch, on ${engine.name}`, async t => {

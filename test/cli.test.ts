@@ -103,7 +103,8 @@ test('names every wrong setting in one message, and none of the secrets in them'
   const named = [...stderr.matchAll(/^ {2}- ([A-Z_]+): /gm)].map(([, name]) => name)
   assert.deepEqual(
     named,
-    SETTINGS.map(({ name }) => name).filter(name => name !== 'HOST'),
+    // Any text may be a host, or the path of a file, which is opened later.
+    SETTINGS.map(({ name }) => name).filter(name => name !== 'HOST' && name !== 'GEOIP_DB'),
   )
 })
 

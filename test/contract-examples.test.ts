@@ -5,9 +5,11 @@ import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { decodeMessage, viewFromRequest } from '@postviews/client/src/index.ts'
 import { BotList } from '../packages/analytics/src/derive/machines.ts'
+import { CHANNEL_OF_MEDIUM } from '../packages/analytics/src/derive/sources.ts'
+import { fieldsOf, utmOfUrl, Who } from '../packages/analytics/src/derive/who.ts'
 import { Calendar } from '../packages/analytics/src/store/calendar.ts'
 import { lineOf } from '../packages/analytics/src/store/clickhouse/row.ts'
-import { toRow } from '../packages/analytics/src/store/row.ts'
+import { refererHost, toRow } from '../packages/analytics/src/store/row.ts'
 import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
 
 const contract = await readFile(new URL('../docs/contract.md', import.meta.url), 'utf8')
@@ -60,7 +62,7 @@ function keyOf(event: string, amqp: string, received: string): string {
   const { views } = decodeMessage(Buffer.from(event), { ...properties, messageId: message_id }, options)
   const context = {
     calendar: new Calendar('UTC', 24),
-    bots: new BotList(),
+    who: new Who({ countries: null, ownHosts: [] }),
     uniqueBy: 'network',
     ipStorage: 'full',
     keyOf: () => '5a'.repeat(32),
@@ -106,4 +108,26 @@ test('the examples of user agents are bots, or are not', () => {
     const agents = cell!.startsWith('`') ? codeIn(cell!) : ['', null]
     for (const agent of agents) assert.equal(bots.isBot(agent) ? 'yes' : 'no', expected, cell)
   }
+})
+
+test('the examples of addresses and referers have the source, channel and campaign that they say', () => {
+  const who = new Who({ countries: null, ownHosts: [] })
+  const rows = tableOf('| url | referer | source | channel | campaign |')
+  assert.equal(rows.length, 7)
+  for (const [url, referer, ...told] of rows) {
+    const from = codeIn(referer!)[0] ?? null
+    const origin = who.originOf(from, refererHost(from), utmOfUrl(codeIn(url!)[0]!))
+    const [channel, source, campaign] = fieldsOf(origin).map(field => field || 'none')
+    assert.deepEqual([source, codeIn(told[1]!)[0], campaign], [told[0], channel, told[2]], url)
+  }
+})
+
+test('the words of utm_medium are those that name a channel', () => {
+  const rows = tableOf('| `utm_medium` | Channel |')
+  assert.equal(rows.length, 7)
+  const words = rows.flatMap(([cell, channel]) => codeIn(cell!).map(word => [word, codeIn(channel!)[0]]))
+  assert.deepEqual(
+    new Map(words as [string, string][]),
+    new Map([...CHANNEL_OF_MEDIUM, ['paid', 'campaign']]),
+  )
 })

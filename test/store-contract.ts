@@ -17,6 +17,7 @@ import { settingsContract } from './store-contract-settings.ts'
 import { settledContract } from './store-contract-settled.ts'
 import { topContract } from './store-contract-top.ts'
 import { verifyContract } from './store-contract-verify.ts'
+import { whoContract } from './store-contract-who.ts'
 
 /** @param options `isTwin`: another engine that differs only in where its data lie takes the long parts, unless `FULL=1` */
 export function storeContract(name: string, engine: ContractEngine, { isTwin = false } = {}): void {
@@ -24,6 +25,8 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
   describe(`a store on ${name}`, () => {
     describe('counting', () => countingContract(promises, engine))
     describe('reads', () => readsContract(promises))
+    // ClickHouse keeps of who read a view what the others count, and counts none of it yet.
+    if (engine.countsByRows !== true) describe('who', () => whoContract(promises))
     describe('top posts', () => topContract(promises))
     describe('retention', () => retentionContract(promises, engine))
     describe('days', () => daysContract(promises, engine))

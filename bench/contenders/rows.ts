@@ -1,7 +1,7 @@
 /** Views and rows as the service creates them, for contenders that start from there. */
 
 import { decodeMessage } from '@postviews/client/src/index.ts'
-import { BotList } from '../../packages/analytics/src/derive/machines.ts'
+import { Who } from '../../packages/analytics/src/derive/who.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
 import type { Day } from '../../packages/analytics/src/store/days.ts'
 import type { KeptRow } from '../../packages/analytics/src/store/kept.ts'
@@ -20,7 +20,7 @@ export function viewsOf(event: BenchEvent): ReceivedView[] {
 export function rowMaker(keyOf: (day: Day) => string): (event: BenchEvent) => KeptRow[] {
   const context = {
     calendar: new Calendar('UTC', 24),
-    bots: new BotList(),
+    who: new Who({ countries: null, ownHosts: [] }),
     uniqueBy: 'ip',
     ipStorage: 'full',
     keyOf,

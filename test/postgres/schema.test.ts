@@ -10,6 +10,7 @@ import { testPostgres } from '../../tools/stack/for-tests.ts'
 import { queryPostgres } from '../../tools/stack/postgres.ts'
 import { SETTINGS } from '../support/mysql.ts'
 import { keepsNumbersOfHosts } from '../support/undo-breakdowns.ts'
+import { knowsReadersFromNowOn } from '../support/undo-who.ts'
 import { record, view } from '../support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
@@ -72,4 +73,9 @@ test('verify names keys and triggers of somebody else, and a setting that loses 
 test('a database that keeps a row for each host keeps every number', async t => {
   const { url } = await testPostgres()
   await keepsNumbersOfHosts(t, { url, query: (sql: string) => queryPostgres(url, sql) })
+})
+
+test('a database of the version before keeps who read from now on alone', async t => {
+  const { url } = await testPostgres()
+  await knowsReadersFromNowOn(t, { url, query: (sql: string) => queryPostgres(url, sql) })
 })

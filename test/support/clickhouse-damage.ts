@@ -80,6 +80,8 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
       return change('post_view_rows', 'DELETE', rowsOf(damage))
     case 'rows tampered':
       return change('post_view_rows', `UPDATE ${assignmentsOf(damage.says)}`, rowsOf(damage))
+    case 'rows from before':
+      throw new Error('ClickHouse counts nothing of who read a view')
     case 'rows uncounted': {
       const { post, ip, instead } = damage
       const from = ip === undefined ? 'ip' : quoted([ip])

@@ -20,7 +20,10 @@ export interface Figures {
 export type Figure = 'views' | 'unique_views' | 'logged_in' | 'bots' | 'detailed_views'
 
 /** Columns of a raw row that are derived when it is counted. */
-export type Derived = Pick<KeptRow, 'day' | 'slice' | 'loggedIn' | 'visitor' | 'refererHost'>
+export type Derived = Pick<
+  KeptRow,
+  'day' | 'slice' | 'loggedIn' | 'visitor' | 'refererHost' | 'hour' | 'origin' | 'agent' | 'country'
+>
 
 /** An engine throws when it finds nothing to damage, because a test of undamaged data proves nothing. */
 export type Damage =
@@ -35,6 +38,8 @@ export type Damage =
   | { kind: 'rows missing'; post: string }
   /** The raw rows of the post, or those with the referer, have other derived values. */
   | { kind: 'rows tampered'; post?: string; referer?: string; says: Partial<Derived> }
+  /** The raw rows of the post have nothing of who read it, as rows from before that was kept. */
+  | { kind: 'rows from before'; post: string }
   /**
    * Uncounted copies of the post's raw rows (default: of all posts), as the article's own consumer inserts them when it keeps
    * running beside this service. `ip`: the copies have another address. `instead`: the counted rows are gone.
@@ -57,7 +62,9 @@ export type Damage =
 /** The stored data. */
 export interface Kept {
   /** Every raw row: its post, and its reader's data. */
-  rows(): Promise<Pick<KeptRow, 'postUuid' | 'userId' | 'ip' | 'userAgent' | 'referer' | 'loggedIn'>[]>
+  rows(): Promise<
+    Pick<KeptRow, 'postUuid' | 'userId' | 'ip' | 'userAgent' | 'referer' | 'utm' | 'loggedIn'>[]
+  >
   /** The key of each day that has one, ordered by day. */
   dayKeys(): Promise<Record<Day, string>>
   /** The days with a reader list, in order. */

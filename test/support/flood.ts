@@ -9,7 +9,7 @@ import { createStats, createTracker, decodeMessage, type View } from '@postviews
 import { Answers, Availability } from '../../packages/admin/src/answers.ts'
 import { createLog as createPanelLog } from '../../packages/admin/src/log.ts'
 import { createPosts } from '../../packages/admin/src/posts.ts'
-import { BotList } from '../../packages/analytics/src/derive/machines.ts'
+import { Who } from '../../packages/analytics/src/derive/who.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
 import { AnswerCache } from '../../packages/analytics/src/store/clickhouse/answer-cache.ts'
 import { toRow } from '../../packages/analytics/src/store/row.ts'
@@ -17,16 +17,16 @@ import { toRow } from '../../packages/analytics/src/store/row.ts'
 /** Each returns an object that refers to the flooded part, to keep it alive while the heap is measured. */
 const FLOODS: Record<string, () => unknown> = {
   agents: () => {
-    const bots = new BotList()
-    for (let n = 0; n < 4_000; n++) rowsOf(decodedLong(n), bots)
-    return bots
+    const who = new Who({ countries: null, ownHosts: [] })
+    for (let n = 0; n < 4_000; n++) rowsOf(decodedLong(n), who)
+    return who
   },
 
   'agents as long as real ones': () => {
-    const bots = new BotList()
-    for (let n = 0; n < 200_000; n++)
-      bots.isBot(`Mozilla/5.0 (X11; Linux x86_64) made up, number ${n}`.padEnd(120))
-    return bots
+    const who = new Who({ countries: null, ownHosts: [] })
+    for (let n = 0; n < 40_000; n++)
+      who.agentOf(`Mozilla/5.0 (X11; Linux x86_64) made up, number ${n}`.padEnd(120))
+    return who
   },
 
   'views in hand': () => Array.from({ length: 1_000 }, (_, n) => decodedLong(n)),
@@ -108,8 +108,8 @@ function decodedLong(n: number): View[] {
 
 const calendar = new Calendar('UTC', 24)
 
-function rowsOf(views: View[], bots: BotList) {
-  const context = { calendar, bots, uniqueBy: 'ip', ipStorage: 'full', keyOf: () => 'ab'.repeat(32) } as const
+function rowsOf(views: View[], who: Who) {
+  const context = { calendar, who, uniqueBy: 'ip', ipStorage: 'full', keyOf: () => 'ab'.repeat(32) } as const
   return views.map(view => toRow(view, view.viewedAt, context))
 }
 

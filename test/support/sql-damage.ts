@@ -106,6 +106,10 @@ function statementsOf(damage: Damage, bytes: Bytes): string[] {
       return [
         `UPDATE post_views SET ${assignmentsOf(damage.says, bytes)}, viewed_at = viewed_at ${where({ post_uuid: damage.post, referer: damage.referer })}`,
       ]
+    case 'rows from before':
+      return [
+        `UPDATE post_views SET hour_of_day = NULL, utm = NULL, origin = NULL, agent = NULL, country = NULL, viewed_at = viewed_at ${where({ post_uuid: damage.post })}`,
+      ]
     case 'rows uncounted':
       return [
         `INSERT INTO post_views (post_uuid, user_id, ip, user_agent, referer, viewed_at)
@@ -173,6 +177,10 @@ const DERIVED: Record<string, string> = {
   loggedIn: 'logged_in',
   visitor: 'visitor',
   refererHost: 'referer_host',
+  hour: 'hour_of_day',
+  origin: 'origin',
+  agent: 'agent',
+  country: 'country',
 } satisfies Record<keyof Derived, string>
 
 /** The assignments of an UPDATE. `visitorOf`: the literal of a visitor's 32 hex digits. */

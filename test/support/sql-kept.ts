@@ -22,7 +22,7 @@ export function keptInSql(query: Query): Kept {
   return {
     async rows() {
       const rows = await query(
-        'SELECT post_uuid, user_id, ip, user_agent, referer, logged_in FROM post_views',
+        'SELECT post_uuid, user_id, ip, user_agent, referer, utm, logged_in FROM post_views',
       )
       return rows.map(row => ({
         postUuid: String(row['post_uuid']),
@@ -30,6 +30,7 @@ export function keptInSql(query: Query): Kept {
         ip: textOf(row['ip']),
         userAgent: textOf(row['user_agent']),
         referer: textOf(row['referer']),
+        utm: textOf(row['utm']),
         loggedIn: Number(row['logged_in']) === 1,
       }))
     },

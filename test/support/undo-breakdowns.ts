@@ -15,6 +15,7 @@ import { atEnd } from './at-end.ts'
 import type { TestDatabase } from './engines.ts'
 import { text } from './sql-damage.ts'
 import { undoNumbers } from './undo-numbers.ts'
+import { undoWho } from './undo-who.ts'
 import { POST, record, unix, view } from './views.ts'
 
 const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 6, uniqueBy: 'ip', bots: 'count' }
@@ -72,9 +73,10 @@ export async function keepsNumbersOfHosts(
 const MIGRATION = { sqlite: 5, mysql: 5, postgres: 1 } as const
 
 /** Every raw row must still be there. On days with a remainder, the packs tell which hosts were kept. */
-export async function undoBreakdowns({ url, query }: Pick<TestDatabase, 'url' | 'query'>): Promise<void> {
+export async function undoBreakdowns(database: Pick<TestDatabase, 'url' | 'query'>): Promise<void> {
+  const { url, query } = database
   const engine = url.split(':')[0] as keyof typeof MIGRATION
-  if (engine === 'sqlite') await undoNumbers({ query })
+  await (engine === 'sqlite' ? undoNumbers(database) : undoWho(database))
   for (const table of ['post_view_referrers', 'site_view_referrers']) await query(tableOf(engine, table))
   const hosts = (await query(
     `SELECT day, post_uuid, referer_host, COUNT(*) AS views FROM post_views GROUP BY day, post_uuid, referer_host`,

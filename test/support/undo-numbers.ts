@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { TestDatabase } from './engines.ts'
+import { undoWho } from './undo-who.ts'
 
 const TABLES = [
   { name: 'post_views', behind: 'post_view_rows', migration: '001.do.initial' },
@@ -9,7 +10,9 @@ const TABLES = [
   { name: 'post_view_unpacked', behind: 'post_view_unpacked_rows', migration: '006.do.breakdowns' },
 ]
 
-export async function undoNumbers({ query }: Pick<TestDatabase, 'query'>): Promise<void> {
+export async function undoNumbers(database: Pick<TestDatabase, 'url' | 'query'>): Promise<void> {
+  const { query } = database
+  await undoWho(database)
   const ids = await query("SELECT seq FROM sqlite_sequence WHERE name = 'post_view_rows'")
   for (const { name, behind, migration } of TABLES) {
     const statements = statementsOf(migration, name)

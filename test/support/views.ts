@@ -7,6 +7,7 @@ import type { ReceivedView, Recorded, Store } from '../../packages/analytics/src
 import { uuidv7 } from '../../packages/client/src/uuid.ts'
 
 export const POST = '0f8fad5b-d9cb-469f-a165-70867728950e'
+export const OTHER_POST = '5f0c9a3e-6f0d-4c8e-9b1a-2f7d6f1f8a11'
 export const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
 export const SAFARI =
   'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1'
@@ -29,6 +30,7 @@ export function view(time: string, fields: Partial<View> = {}): View {
     ip: '192.0.2.1',
     userAgent: FIREFOX,
     referer: null,
+    url: null,
     viewedAt: unix(time),
     ownTime: fields.viewedAt ?? unix(time),
     timeSource: 'event',

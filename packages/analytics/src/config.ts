@@ -23,6 +23,8 @@ export interface Config {
   /** Null: whatever the database records. */
   siteHosts: OwnHosts | null
   ipStorage: IpStorage
+  /** A path; `none`; null: the database that comes with us. */
+  geoipDb: string | null
   ownViews: OwnViews
   maxAgeSeconds: number
   rawRetentionDays: number
@@ -117,6 +119,12 @@ const IP_STORAGE = setting(
   '`full` stores addresses in raw rows, `none` stores none',
   text => oneOf<IpStorage>(text, ['full', 'none']),
 )
+const GEOIP_DB = setting(
+  'GEOIP_DB',
+  '',
+  "a country or city database in MaxMind's format, by which addresses get their country; `none`: countries are not kept. If not set, the one that comes with the service (DB-IP, June 2026)",
+  text => text || null,
+)
 const EXCLUDE_USERS = setting(
   'EXCLUDE_USERS',
   '',
@@ -185,6 +193,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   BOTS,
   SITE_HOSTS,
   IP_STORAGE,
+  GEOIP_DB,
   EXCLUDE_USERS,
   EXCLUDE_NETWORKS,
   EVENT_MAX_AGE,
@@ -240,6 +249,7 @@ export function readConfig(env: Record<string, string | undefined>, needs: { api
     },
     siteHosts: read(SITE_HOSTS),
     ipStorage: read(IP_STORAGE),
+    geoipDb: read(GEOIP_DB),
     ownViews: readOwnViews(),
     maxAgeSeconds: read(EVENT_MAX_AGE),
     rawRetentionDays: read(RAW_RETENTION_DAYS),

@@ -6,6 +6,7 @@ import { endOnSignals } from '@postviews/client/src/ending.ts'
 import { LogLines } from '@postviews/client/src/log-lines.ts'
 import { buildServer, type ServerOptions } from './api/server.ts'
 import { type Config, withoutSecrets } from './config.ts'
+import { openCountries } from './derive/countries.ts'
 import { Consumer } from './ingest/consumer.ts'
 import { BrokerWatch } from './ingest/depths.ts'
 import { type Retention, scheduleRetention } from './ingest/retention.ts'
@@ -64,7 +65,10 @@ export async function runService(config: Config, parts: Parts): Promise<never> {
 
   const ends: (() => Promise<unknown>)[] = []
   try {
-    const store = await openStore(config.databaseUrl, config.counting, { ipStorage: config.ipStorage })
+    const { ipStorage, geoipDb } = config
+    // A wrong file ends the start, before anything is asked of the store. Only a consumer derives rows.
+    const countries = parts.consumer && geoipDb !== 'none' ? openCountries(geoipDb ?? undefined) : null
+    const store = await openStore(config.databaseUrl, config.counting, { ipStorage, countries })
     metrics = createMetrics(store.calendar.rules)
     ends.unshift(() => store.close())
 

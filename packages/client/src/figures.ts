@@ -52,9 +52,43 @@ interface Dimension {
 }
 
 export const DIMENSIONS = {
+  hour: {
+    label: 'Hour',
+    meaning: 'Elapsed hours since the day began, `0` to `24`: days on which clocks change have 23 or 25.',
+  },
   referrer: {
     label: 'Referrer',
     meaning: 'The host that the reader came from, without `www.`. None: direct or unknown.',
+  },
+  source: {
+    label: 'Source',
+    meaning:
+      'Where the reader came from, as people call it: `Google`, `Hacker News`, or what a link calls itself. None: direct or internal.',
+  },
+  channel: {
+    label: 'Channel',
+    meaning:
+      '`direct`, `search`, `social`, `ai`, `news`, `email`, `referral`, `campaign`, `internal` or `other`.',
+  },
+  campaign: { label: 'Campaign', meaning: 'The `utm_campaign` of the link. None: it has none.' },
+  country: {
+    label: 'Country',
+    meaning: 'ISO 3166 code of the address, approximate. None: unknown.',
+  },
+  device: {
+    label: 'Device',
+    meaning: '`phone`, `tablet`, `desktop`, `tv`, `console` or `headset`. None: a machine, or unknown.',
+  },
+  browser: {
+    label: 'Browser',
+    meaning: 'The browser, or the app that shows pages. None: a machine, or unknown.',
+  },
+  os: { label: 'System', meaning: 'The operating system. None: a machine, or unknown.' },
+  bot: { label: 'Bot', meaning: 'The name of the machine; `unknown` if no list names it. Of bots alone.' },
+  purpose: {
+    label: 'Purpose',
+    meaning:
+      'Why the machine reads: `search`, `ai_training`, `ai_answer`, `preview`, `feed`, `monitor`, `seo`, `tool` or `other`. Of bots alone.',
   },
 } as const satisfies Record<string, Dimension>
 

@@ -1,4 +1,10 @@
-export type { FigureName, Figures } from './figures.ts'
+export {
+  DIMENSION_NAMES,
+  DIMENSIONS,
+  type DimensionName,
+  type FigureName,
+  type Figures,
+} from './figures.ts'
 export type { LogEntry } from './log.ts'
 export {
   proxyList,
@@ -9,18 +15,26 @@ export {
 } from './request.ts'
 export {
   type AsOf,
+  type BreakdownQuery,
   createStats,
   type Days,
   type DayViews,
+  type HoursQuery,
   type Period,
   type PeriodQuery,
+  type PostBreakdown,
   type PostDays,
+  type PostHours,
   type PostReferrers,
   type PostsViews,
+  type PostValueDays,
   type PostViews,
   type Referrer,
+  type SiteBreakdown,
   type SiteDays,
+  type SiteHours,
   type SiteReferrers,
+  type SiteValueDays,
   type SiteViews,
   type Stats,
   StatsBadRequest,
@@ -32,6 +46,7 @@ export {
   type TopPosts,
   type TopQuery,
   type Totals,
+  type ValueQuery,
 } from './stats.ts'
 export { type PhpDateTime, readMessageTime, type TimeSource, type ZoneTime } from './time.ts'
 export {

@@ -1,7 +1,7 @@
 /** Reads the internal API. Field names are those of its JSON; times are ISO 8601 in UTC, days `YYYY-MM-DD`. */
 
 import { ByteCache, entryBytes, ownCopy } from './byte-cache.ts'
-import type { Figures } from './figures.ts'
+import type { DimensionName, Figures } from './figures.ts'
 import { canonicalPost } from './view.ts'
 import type { ClockOffset } from './zone-time.ts'
 
@@ -51,6 +51,45 @@ export interface SiteReferrers extends AsOf, Period {
   other: { views: number }
 }
 
+export interface SiteBreakdown extends AsOf, Period {
+  dimension: DimensionName
+  /** An IANA name: the zone whose days are counted. */
+  timezone: string
+  /** The day from which on all values are known; null: they all are. */
+  details_since: string | null
+  /** The views of the period; of `bot` and `purpose`, those of bots. Null: people and bots cannot be told apart. */
+  views: number | null
+  /** How many values there are to page through. */
+  total: number
+  /** Most views first. `value` null: the views have none, or nobody told. */
+  values: { value: string | null; views: number; bots: number | null }[]
+  /** What is not listed. `values` null: some were not kept. */
+  other: { values: number | null; views: number | null; bots: number | null }
+  /** Views whose value is not known. */
+  unknown: { views: number | null }
+}
+
+interface Counted {
+  /** Null: nobody knows them. */
+  views: number | null
+  bots: number | null
+}
+
+export interface SiteValueDays extends AsOf, Period {
+  dimension: DimensionName
+  /** Null: the views that have no value. */
+  value: string | null
+  timezone: string
+  /** Oldest first, days without views included. */
+  days: ({ date: string } & Counted)[]
+}
+
+export interface SiteHours extends AsOf, Period {
+  timezone: string
+  /** Oldest first, 23 to 25 a day; `start` in UTC. Hours that have not begun are null. */
+  hours: ({ start: string; hour: number } & Counted)[]
+}
+
 export interface PostViews extends SiteViews {
   post_uuid: string
 }
@@ -58,6 +97,16 @@ export interface PostDays extends SiteDays {
   post_uuid: string
 }
 export interface PostReferrers extends SiteReferrers {
+  post_uuid: string
+}
+
+export interface PostBreakdown extends SiteBreakdown {
+  post_uuid: string
+}
+export interface PostValueDays extends SiteValueDays {
+  post_uuid: string
+}
+export interface PostHours extends SiteHours {
   post_uuid: string
 }
 
@@ -112,17 +161,45 @@ export type ReferrersQuery = PeriodQuery & {
   offset?: number
 }
 
+interface WhoQuery {
+  /** Whose views; by default all that are counted as views. */
+  who?: 'people' | 'bots' | 'all'
+}
+
+export type BreakdownQuery = ReferrersQuery & WhoQuery
+
+export type ValueQuery = PeriodQuery &
+  WhoQuery & {
+    /** Without it, the days of views that have no value. */
+    value?: string
+  }
+
+/** At most 14 days; by default today. */
+export type HoursQuery = PeriodQuery & WhoQuery
+
 /** Every method rejects with a `StatsError` when the number is unknown; none makes one up. */
 export interface Stats {
   postViews(post: string | number): Promise<PostViews>
   postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
   postReferrers(post: string | number, query?: ReferrersQuery): Promise<PostReferrers>
+  /** The views of each country, browser or other value: see `DIMENSIONS`. */
+  postBreakdown(
+    post: string | number,
+    dimension: DimensionName,
+    query?: BreakdownQuery,
+  ): Promise<PostBreakdown>
+  postValueDays(post: string | number, dimension: DimensionName, query?: ValueQuery): Promise<PostValueDays>
+  postHours(post: string | number, query?: HoursQuery): Promise<PostHours>
   /** Up to 200 posts in one call; with `days`, that many last days of each: posts times days at most 20,000. */
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
   siteViews(): Promise<SiteViews>
   siteDays(period?: PeriodQuery): Promise<SiteDays>
   siteReferrers(query?: ReferrersQuery): Promise<SiteReferrers>
+  siteBreakdown(dimension: DimensionName, query?: BreakdownQuery): Promise<SiteBreakdown>
+  /** The days of one value of a dimension. */
+  siteValueDays(dimension: DimensionName, query?: ValueQuery): Promise<SiteValueDays>
+  siteHours(query?: HoursQuery): Promise<SiteHours>
   status(): Promise<Status>
   /** The API's own description, OpenAPI 3.1. */
   openapi(): Promise<Record<string, unknown>>
@@ -176,12 +253,21 @@ export function createStats(options: StatsOptions): Stats {
     postViews: async post => api.get(`posts/${postId(post)}/views`),
     postDays: async (post, period) => api.get(`posts/${postId(post)}/views/daily`, period),
     postReferrers: async (post, query) => api.get(`posts/${postId(post)}/referrers`, query),
+    postBreakdown: async (post, dimension, query) =>
+      api.get(`posts/${postId(post)}/breakdowns/${encodeURIComponent(dimension)}`, query),
+    postValueDays: async (post, dimension, query) =>
+      api.get(`posts/${postId(post)}/breakdowns/${encodeURIComponent(dimension)}/daily`, query),
+    postHours: async (post, query) => api.get(`posts/${postId(post)}/views/hourly`, query),
     postsViews: async (posts, query) =>
       api.get('posts/views', { uuids: posts.map(postId).join(','), ...query }),
     topPosts: async query => api.get('posts/top', query),
     siteViews: async () => api.get('views'),
     siteDays: async period => api.get('views/daily', period),
     siteReferrers: async query => api.get('referrers', query),
+    siteBreakdown: async (dimension, query) => api.get(`breakdowns/${encodeURIComponent(dimension)}`, query),
+    siteValueDays: async (dimension, query) =>
+      api.get(`breakdowns/${encodeURIComponent(dimension)}/daily`, query),
+    siteHours: async query => api.get('views/hourly', query),
     status: async () => api.get('status'),
     openapi: async () => api.get('openapi.json'),
   }

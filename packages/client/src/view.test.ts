@@ -57,6 +57,7 @@ test('reads an event with every field', () => {
     ip: '203.0.113.7',
     user_agent: 'Mozilla/5.0',
     referer: 'https://example.org/a?b=c',
+    url: '/a?utm_source=b',
     timestamp: '2026-03-01T11:59:58.999Z',
     whatever: { else: 'is ignored' },
   }
@@ -70,6 +71,7 @@ test('reads an event with every field', () => {
         ip: '203.0.113.7',
         userAgent: 'Mozilla/5.0',
         referer: 'https://example.org/a?b=c',
+        url: '/a?utm_source=b',
         viewedAt: RECEIVED_AT - 2,
         ownTime: RECEIVED_AT - 2,
         timeSource: 'event',
@@ -91,6 +93,7 @@ test('reads the event of the first article: a post_id, and nothing else that is 
       ip: '::1',
       userAgent: null,
       referer: null,
+      url: null,
       viewedAt: RECEIVED_AT,
       ownTime: null,
       timeSource: 'receipt',

@@ -79,6 +79,8 @@ export interface View {
   ip: string | null
   userAgent: string | null
   referer: string | null
+  /** The address that the reader requested. One that is no text is null: it never makes a view invalid. */
+  url: string | null
   /** Unix time, whole seconds. */
   viewedAt: number
   /**
@@ -297,11 +299,16 @@ function decodeEvent(event: unknown, message: MessageOfEvents, index: number | n
     ip: canonical,
     userAgent: cut(userAgent, MAX_USER_AGENT_CHARACTERS),
     referer: cut(referer, MAX_REFERER_CHARACTERS),
+    url: decodeUrl(fields['url']),
     viewedAt,
     ownTime: own ?? sentTimeOf(message),
     timeSource: isAhead ? 'receipt' : (instead?.source ?? 'event'),
     index,
   }
+}
+
+function decodeUrl(url: unknown): string | null {
+  return typeof url === 'string' && !url.includes('\0') ? cut(url, MAX_URL_CHARACTERS) : null
 }
 
 function sentTimeOf({ properties }: MessageOfEvents): number | null {

@@ -64,6 +64,26 @@ function addViews(
       routes.get('/posts/:uuid/referrers', { schema: schemas.getPostReferrers }, ({ params, query }) =>
         views.postReferrers(params.uuid, query),
       )
+      routes.get(
+        '/posts/:uuid/breakdowns/:dimension',
+        { schema: schemas.getPostBreakdown },
+        ({ params, query }) => views.postBreakdown(params, query),
+      )
+      routes.get('/breakdowns/:dimension', { schema: schemas.getSiteBreakdown }, ({ params, query }) =>
+        views.siteBreakdown(params.dimension, query),
+      )
+      routes.get(
+        '/posts/:uuid/breakdowns/:dimension/daily',
+        { schema: schemas.getPostValueDays },
+        ({ params, query }) => views.postValueDays(params, query),
+      )
+      routes.get('/breakdowns/:dimension/daily', { schema: schemas.getSiteValueDays }, ({ params, query }) =>
+        views.siteValueDays(params.dimension, query),
+      )
+      routes.get('/posts/:uuid/views/hourly', { schema: schemas.getPostHours }, ({ params, query }) =>
+        views.postHours(params.uuid, query),
+      )
+      routes.get('/views/hourly', { schema: schemas.getSiteHours }, ({ query }) => views.siteHours(query))
       routes.get('/posts/views', { schema: schemas.getPostsTotals }, async (request, reply) => {
         const write = (post: schemas.PostEntry) => String(reply.serializeInput(post, POST_ENTRY))
         const answer = await views.postsTotals(request.query, { signal: request.signal, write })

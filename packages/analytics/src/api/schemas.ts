@@ -6,7 +6,13 @@
  * with what is allowed, because a refusal quotes it.
  */
 
-import { FIGURE_NAMES, FIGURES, type FigureName } from '@postviews/client/src/figures.ts'
+import {
+  DIMENSION_NAMES,
+  DIMENSIONS,
+  FIGURE_NAMES,
+  FIGURES,
+  type FigureName,
+} from '@postviews/client/src/figures.ts'
 import { type Static, type TProperties, Type } from 'typebox'
 import { PROBLEM_TYPE } from './problem.ts'
 
@@ -66,6 +72,44 @@ function parameters<T extends TProperties>(properties: T) {
 const PostParameter = parameters({ uuid: Type.String({ description: `${POST_RULE}. The post.` }) })
 const DaysQuery = parameters(period)
 const ReferrersQuery = parameters({ ...period, limit: limit(1_000), offset })
+const DimensionParameter = {
+  dimension: Type.String({
+    description: `one of ${DIMENSION_NAMES.join(', ')}. ${DIMENSION_NAMES.map(name => `\`${name}\`: ${DIMENSIONS[name].meaning}`).join(' ')}`,
+  }),
+}
+const PostBreakdownParameters = parameters({ ...PostParameter.properties, ...DimensionParameter })
+const SiteBreakdownParameters = parameters(DimensionParameter)
+const BreakdownQuery = parameters({
+  ...period,
+  limit: limit(1_000),
+  offset,
+  who: Type.Optional(
+    Type.Enum(['people', 'bots', 'all'], {
+      type: 'string',
+      description:
+        'one of people, bots, all. Whose views are broken down. By default all that are counted as views: under BOTS=exclude, those of people.',
+    }),
+  ),
+})
+const who = BreakdownQuery.properties.who
+const ValueQuery = parameters({
+  ...period,
+  value: Type.Optional(
+    Type.String({
+      maxLength: 300,
+      description:
+        'a value of at most 300 characters. Whose days are answered; without it, those of views that have no value.',
+    }),
+  ),
+  who,
+})
+export const MAX_HOURLY_DAYS = 14
+const HoursQuery = parameters({
+  days: integer(1, MAX_HOURLY_DAYS, 'How many days, ending today, which is included.', 1),
+  from: period.from,
+  to: day(`The last day; today by default. A period has at most ${MAX_HOURLY_DAYS} days here.`),
+  who,
+})
 const PostsQuery = parameters({
   uuids: Type.String({ description: `1 to ${MAX_POSTS} posts, separated by commas, each ${POST_RULE}.` }),
   days: integer(
@@ -91,6 +135,10 @@ const TopQuery = parameters({
 
 export type DaysQuery = Static<typeof DaysQuery>
 export type ReferrersQuery = Static<typeof ReferrersQuery>
+export type BreakdownQuery = Static<typeof BreakdownQuery>
+export type ValueQuery = Static<typeof ValueQuery>
+export type HoursQuery = Static<typeof HoursQuery>
+export type Who = NonNullable<BreakdownQuery['who']>
 export type PostsQuery = Static<typeof PostsQuery>
 export type TopQuery = Static<typeof TopQuery>
 
@@ -181,6 +229,83 @@ const other = Type.Object(
   },
 )
 
+const bots = knownCount('Those of them that were by bots; null where adopted data lack it.')
+const Breakdown = {
+  dimension: text('The dimension.'),
+  timezone,
+  from,
+  to,
+  details_since: knownDate(
+    'The day after the last one on which some views have no value of this dimension, because they were counted before it was kept. Null: all values are known.',
+  ),
+  views: knownCount(
+    'The views of the period. For `bot` and `purpose`, those of bots. Null if bots are to be told from people and adopted data do not tell them.',
+  ),
+  total: count('How many values there are to page through.'),
+  values: Type.Array(
+    Type.Object({
+      value: Type.Unsafe<string | null>({
+        type: ['string', 'null'],
+        description: 'Null: the views have none, or nobody told.',
+      }),
+      views,
+      bots,
+    }),
+    { description: 'Most views first, then by value.' },
+  ),
+  other: Type.Object(
+    {
+      values: knownCount('How many values; null if some were not kept, because a day keeps only so many.'),
+      views: knownCount('Views; null if bots are to be told from people and adopted data do not tell them.'),
+      bots,
+    },
+    { description: 'What `limit` and `offset` leave out, and values that were not kept.' },
+  ),
+  unknown: Type.Object(
+    { views: knownCount('Views; null if `views` is.') },
+    {
+      description:
+        'Views of the period whose value is not known. `values`, `other` and `unknown` add up to `views`.',
+    },
+  ),
+}
+const counted = {
+  views: knownCount('Views; null if nobody knows them.'),
+  bots: knownCount('Those of them that were by bots; null if nobody knows them.'),
+}
+const valueDays = {
+  dimension: text('The dimension.'),
+  value: Type.Unsafe<string | null>({
+    type: ['string', 'null'],
+    description: 'The value; null: views that have none.',
+  }),
+  timezone,
+  from,
+  to,
+  days: Type.Array(Type.Object({ date: date('The day.'), ...counted }), {
+    description: 'Oldest first, days without views included.',
+  }),
+}
+const PostValueDays = Type.Object({ ...asOf, post_uuid: postUuid, ...valueDays })
+const SiteValueDays = Type.Object({ ...asOf, ...valueDays })
+const hours = {
+  timezone,
+  from,
+  to,
+  hours: Type.Array(
+    Type.Object({
+      start: time('The start of the hour, in UTC.'),
+      hour: Type.Integer({ minimum: 0, maximum: 24, description: 'Elapsed hours since the day began.' }),
+      ...counted,
+    }),
+    { description: 'Oldest first, 23 to 25 a day. An hour that has not begun is null.' },
+  ),
+}
+const PostHours = Type.Object({ ...asOf, post_uuid: postUuid, ...hours })
+const SiteHours = Type.Object({ ...asOf, ...hours })
+const PostBreakdown = Type.Object({ ...asOf, post_uuid: postUuid, ...Breakdown })
+const SiteBreakdown = Type.Object({ ...asOf, ...Breakdown })
+
 const PostTotals = Type.Object({ ...asOf, post_uuid: postUuid, ...totals })
 const PostDays = Type.Object({ ...asOf, post_uuid: postUuid, timezone, from, to, days })
 const PostReferrers = Type.Object({ ...asOf, post_uuid: postUuid, from, to, referrers, other })
@@ -248,6 +373,14 @@ export type SiteTotals = Static<typeof SiteTotals>
 export type SiteDays = Static<typeof SiteDays>
 export type SiteReferrers = Static<typeof SiteReferrers>
 export type Status = Static<typeof Status>
+export type PostBreakdown = Static<typeof PostBreakdown>
+export type Breakdown = Static<typeof SiteBreakdown>
+export type PostValueDays = Static<typeof PostValueDays>
+export type SiteValueDays = Static<typeof SiteValueDays>
+export type ValueDay = SiteValueDays['days'][number]
+export type PostHours = Static<typeof PostHours>
+export type SiteHours = Static<typeof SiteHours>
+export type Hour = SiteHours['hours'][number]
 
 const ProblemBody = Type.Object(
   {
@@ -283,6 +416,8 @@ const notModified = {
     description: 'The answer named by `If-None-Match` was still current at `X-As-Of`.',
   } as const,
 }
+
+const NO_DIMENSION = problem('There is no such dimension; `detail` lists those that there are.')
 
 function answers<T extends object>(description: string, answer: T) {
   return {
@@ -321,6 +456,59 @@ export const getPostReferrers = {
   params: PostParameter,
   querystring: ReferrersQuery,
   response: answers('Referring hosts.', PostReferrers),
+} as const
+
+export const getPostBreakdown = {
+  operationId: 'getPostBreakdown',
+  summary: 'The views of a post by the values of a dimension',
+  tags: ['posts'],
+  params: PostBreakdownParameters,
+  querystring: BreakdownQuery,
+  response: { ...answers('The values.', PostBreakdown), 404: NO_DIMENSION },
+} as const
+
+export const getSiteBreakdown = {
+  operationId: 'getSiteBreakdown',
+  summary: 'The views of the whole site by the values of a dimension',
+  tags: ['site'],
+  params: SiteBreakdownParameters,
+  querystring: BreakdownQuery,
+  response: { ...answers('The values.', SiteBreakdown), 404: NO_DIMENSION },
+} as const
+
+export const getPostValueDays = {
+  operationId: 'getPostValueDays',
+  summary: 'The views of one value of a dimension, day by day: of a post',
+  tags: ['posts'],
+  params: PostBreakdownParameters,
+  querystring: ValueQuery,
+  response: { ...answers('The days.', PostValueDays), 404: NO_DIMENSION },
+} as const
+
+export const getSiteValueDays = {
+  operationId: 'getSiteValueDays',
+  summary: 'The views of one value of a dimension, day by day: of the whole site',
+  tags: ['site'],
+  params: SiteBreakdownParameters,
+  querystring: ValueQuery,
+  response: { ...answers('The days.', SiteValueDays), 404: NO_DIMENSION },
+} as const
+
+export const getPostHours = {
+  operationId: 'getPostHours',
+  summary: "A post's views, hour by hour",
+  tags: ['posts'],
+  params: PostParameter,
+  querystring: HoursQuery,
+  response: { ...answers('The hours.', PostHours), 404: NO_DIMENSION },
+} as const
+
+export const getSiteHours = {
+  operationId: 'getSiteHours',
+  summary: "The whole site's views, hour by hour",
+  tags: ['site'],
+  querystring: HoursQuery,
+  response: { ...answers('The hours.', SiteHours), 404: NO_DIMENSION },
 } as const
 
 export const getPostsTotals = {

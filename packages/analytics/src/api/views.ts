@@ -1,12 +1,15 @@
 /** What each route of `/api/v1` answers: the question is read, the store is asked, the days are filled in. */
 
+import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { canonicalPost } from '@postviews/client/src/index.ts'
 import { rulesOf } from '../store/agreement.ts'
+import { NO_VALUE } from '../store/bounds.ts'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/days.ts'
 import { NO_VIEWS } from '../store/figures.ts'
 import type { DayFigures, Store } from '../store/store.ts'
+import { answerOf, daysOfValue, hoursOf } from './breakdowns.ts'
 import type { Health } from './health.ts'
-import { badParameter } from './problem.ts'
+import { badParameter, Problem } from './problem.ts'
 import * as schemas from './schemas.ts'
 import { assertAwaited, Turns } from './turns.ts'
 
@@ -73,6 +76,57 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     return written
   }
 
+  function dimensionOf(name: string): DimensionName {
+    const dimension = store.dimensions.find(known => known === name)
+    if (dimension === undefined) throw noDimension(name, store.dimensions)
+    return dimension
+  }
+
+  async function valueDays(
+    post: string | null,
+    name: string,
+    { value, who, ...dates }: schemas.ValueQuery,
+  ): Promise<schemas.SiteValueDays> {
+    const dimension = dimensionOf(name)
+    const { from, to } = toPeriod(dates, today())
+    const read = await asOf()
+    const asked = value ?? NO_VALUE
+    const found = await store.breakdownDays(dimension, post, from, to, value => value === asked)
+    const days = daysOfValue(found, daysFrom(from, to), asked, { dimension, bots: store.settings.bots, who })
+    return { ...read, dimension, value: value || null, timezone, from, to, days }
+  }
+
+  async function hours(
+    post: string | null,
+    { who, ...dates }: schemas.HoursQuery,
+  ): Promise<schemas.SiteHours> {
+    const dimension = dimensionOf('hour')
+    const { from, to } = toPeriod(dates.from === undefined ? { days: 1, ...dates } : dates, today())
+    if (daysBetween(from, to) >= schemas.MAX_HOURLY_DAYS)
+      throw badParameter(
+        'from',
+        `is too long before to: a period has at most ${schemas.MAX_HOURLY_DAYS} days`,
+      )
+    const read = await asOf()
+    const found = await store.breakdownDays(dimension, post, from, to, () => true)
+    const question = { dimension, bots: store.settings.bots, who }
+    const at = { calendar: store.calendar, now: Math.floor(now() / 1_000) }
+    return { ...read, timezone, from, to, hours: hoursOf(found, daysFrom(from, to), question, at) }
+  }
+
+  async function breakdown(
+    post: string | null,
+    name: string,
+    { limit = schemas.DEFAULT_LIMIT, offset = 0, who, ...dates }: schemas.BreakdownQuery,
+  ): Promise<schemas.Breakdown> {
+    const dimension = dimensionOf(name)
+    const period = toPeriod(dates, today())
+    const read = await asOf()
+    const found = await store.breakdown(dimension, post, period.from, period.to)
+    const { bots } = store.settings
+    return { ...read, timezone, ...period, ...answerOf(found, { dimension, bots, who, limit, offset }) }
+  }
+
   return {
     async postTotals(uuid: string): Promise<schemas.PostTotals> {
       const post = toPost('uuid', uuid)
@@ -96,6 +150,38 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
       const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)
       return { ...read, post_uuid: post, from, to, ...hosts }
     },
+
+    async postBreakdown(
+      { uuid, dimension }: { uuid: string; dimension: string },
+      query: schemas.BreakdownQuery,
+    ): Promise<schemas.PostBreakdown> {
+      const post = toPost('uuid', uuid)
+      const { as_of, ...answer } = await breakdown(post, dimension, query)
+      return { as_of, post_uuid: post, ...answer }
+    },
+
+    siteBreakdown: (dimension: string, query: schemas.BreakdownQuery): Promise<schemas.Breakdown> =>
+      breakdown(null, dimension, query),
+
+    async postValueDays(
+      { uuid, dimension }: { uuid: string; dimension: string },
+      query: schemas.ValueQuery,
+    ): Promise<schemas.PostValueDays> {
+      const post = toPost('uuid', uuid)
+      const { as_of, ...answer } = await valueDays(post, dimension, query)
+      return { as_of, post_uuid: post, ...answer }
+    },
+
+    siteValueDays: (dimension: string, query: schemas.ValueQuery): Promise<schemas.SiteValueDays> =>
+      valueDays(null, dimension, query),
+
+    async postHours(uuid: string, query: schemas.HoursQuery): Promise<schemas.PostHours> {
+      const post = toPost('uuid', uuid)
+      const { as_of, ...answer } = await hours(post, query)
+      return { as_of, post_uuid: post, ...answer }
+    },
+
+    siteHours: (query: schemas.HoursQuery): Promise<schemas.SiteHours> => hours(null, query),
 
     /** As JSON: an answer of this size is not written in one go. */
     async postsTotals({ uuids, days }: schemas.PostsQuery, asker: Asker): Promise<string> {
@@ -191,6 +277,13 @@ function toPost(parameter: string, text: string): string {
   const post = canonicalPost(text)
   if (post !== undefined) return post
   throw badParameter(parameter, `must be ${schemas.POST_RULE}`)
+}
+
+function noDimension(name: string, known: readonly string[]): Problem {
+  const list = known.length === 0 ? 'this store keeps none' : `there are ${known.join(', ')}`
+  return new Problem(404, `there is no dimension ${JSON.stringify(name)}: ${list}`, {
+    parameter: 'dimension',
+  })
 }
 
 function toPosts(uuids: string): string[] {

@@ -44,7 +44,11 @@ interface Machine {
   tokens: readonly string[]
 }
 
-const MACHINES = readMachines(readFileSync(new URL('./machines.tsv', import.meta.url), 'utf8'))
+const LIST = readFileSync(new URL('./machines.tsv', import.meta.url), 'utf8')
+const MACHINES = readMachines(LIST)
+
+/** The version of the list. It rises with every change of the list or of the families, so that old views can be derived again. */
+export const MACHINES_VERSION = Number(/^# version (\d+)\n/.exec(LIST)?.[1])
 
 /** @throws {Error} if a line is not a name, a purpose and tokens */
 export function readMachines(text: string): readonly Machine[] {

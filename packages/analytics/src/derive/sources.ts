@@ -52,7 +52,7 @@ const MEDIUMS: Partial<Record<Channel, string>> = {
   campaign:
     'cpc ppc cpm cpv cpa cpp ad ads display banner affiliate affiliates retargeting sponsored campaign',
 }
-const CHANNEL_OF_MEDIUM = new Map(
+export const CHANNEL_OF_MEDIUM: ReadonlyMap<string, Channel> = new Map(
   Object.entries(MEDIUMS).flatMap(([channel, words]) =>
     words.split(' ').map(word => [word, channel as Channel]),
   ),

@@ -48,8 +48,12 @@ test('a day without a midnight begins at its first instant', () => {
   for (const [timeZone, day, start] of firstInstants) {
     const calendar = new Calendar(timeZone, 1)
     assert.equal(calendar.bounds(day).start, unix(start), timeZone)
-    assert.deepEqual(calendar.locate(unix(start)), { day, slice: 0 }, timeZone)
-    assert.deepEqual(calendar.locate(unix(start) - 1), { day: addDays(day, -1), slice: 23 }, timeZone)
+    assert.deepEqual(calendar.locate(unix(start)), { day, slice: 0, hour: 0 }, timeZone)
+    assert.deepEqual(
+      calendar.locate(unix(start) - 1),
+      { day: addDays(day, -1), slice: 23, hour: 23 },
+      timeZone,
+    )
     assert.equal(hoursOf(timeZone, day), 23, timeZone)
   }
 })
@@ -86,7 +90,7 @@ test('a moment has the same day after many other days were asked for', () => {
   const calendar = new Calendar('Europe/Warsaw', 6)
   for (let day = 0; day < 200; day++) {
     const { start, end } = calendar.bounds(addDays('2026-01-01', day))
-    assert.deepEqual(calendar.locate(start), { day: addDays('2026-01-01', day), slice: 0 })
+    assert.deepEqual(calendar.locate(start), { day: addDays('2026-01-01', day), slice: 0, hour: 0 })
     assert.deepEqual(calendar.locate(end - 1).day, addDays('2026-01-01', day))
   }
 })
@@ -106,19 +110,19 @@ test('a window of 24 hours is the day, however long that is', () => {
   const calendar = new Calendar('Europe/Warsaw', 24)
   for (const day of ['2026-03-29', '2026-10-25']) {
     const { start, end } = calendar.bounds(day)
-    assert.deepEqual(calendar.locate(start), { day, slice: 0 })
-    assert.deepEqual(calendar.locate(end - 1), { day, slice: 0 })
+    assert.deepEqual(calendar.locate(start), { day, slice: 0, hour: 0 })
+    assert.deepEqual(calendar.locate(end - 1), { day, slice: 0, hour: (end - start) / HOUR - 1 })
   }
 })
 
 test('the last window ends with the day', () => {
   const calendar = new Calendar('Europe/Warsaw', 12)
   const long = calendar.bounds('2026-10-25')
-  assert.deepEqual(calendar.locate(long.start + 24 * HOUR), { day: '2026-10-25', slice: 2 })
-  assert.deepEqual(calendar.locate(long.end), { day: '2026-10-26', slice: 0 })
+  assert.deepEqual(calendar.locate(long.start + 24 * HOUR), { day: '2026-10-25', slice: 2, hour: 24 })
+  assert.deepEqual(calendar.locate(long.end), { day: '2026-10-26', slice: 0, hour: 0 })
   const short = calendar.bounds('2026-03-29')
-  assert.deepEqual(calendar.locate(short.end - 1), { day: '2026-03-29', slice: 1 })
-  assert.deepEqual(calendar.locate(short.end), { day: '2026-03-30', slice: 0 })
+  assert.deepEqual(calendar.locate(short.end - 1), { day: '2026-03-29', slice: 1, hour: 22 })
+  assert.deepEqual(calendar.locate(short.end), { day: '2026-03-30', slice: 0, hour: 0 })
 })
 
 test('days are added, counted and listed across months and leap days', () => {

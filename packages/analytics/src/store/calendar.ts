@@ -11,6 +11,8 @@ export interface Moment {
   day: Day
   /** The window's number within the day, from 0. */
   slice: number
+  /** Elapsed hours since the day's first instant: 0 to 24. */
+  hour: number
 }
 
 interface Bounds {
@@ -46,9 +48,8 @@ export class Calendar {
 
   locate(unixSeconds: number): Moment {
     const { day, start } = this.#boundsAt(unixSeconds)
-    const slice =
-      this.windowHours === 24 ? 0 : Math.floor((unixSeconds - start) / (this.windowHours * HOUR_SECONDS))
-    return { day, slice }
+    const hour = Math.floor((unixSeconds - start) / HOUR_SECONDS)
+    return { day, slice: this.windowHours === 24 ? 0 : Math.floor(hour / this.windowHours), hour }
   }
 
   dayOf(unixSeconds: number): Day {

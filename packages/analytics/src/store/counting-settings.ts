@@ -1,5 +1,6 @@
 /** What a store is opened with. */
 
+import type { Countries } from '../derive/countries.ts'
 import type { IpStorage, UniqueBy } from './row.ts'
 import type { ZoneRules } from './zone-rules.ts'
 
@@ -19,6 +20,8 @@ export interface AskedSettings extends Omit<CountingSettings, 'uniqueBy'> {
 export interface StoreOptions {
   /** Whether to keep the addresses of recorded views; by default `full`. */
   ipStorage?: IpStorage
+  /** Tells the country of an address. Null, which is the default: countries are not kept. */
+  countries?: Countries | null
   /** Zone rules other than the newest are only for tests. */
   rules?: ZoneRules
   /** How many bytes lists of posts may keep in memory, on the SQL engines. */

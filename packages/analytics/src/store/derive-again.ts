@@ -23,6 +23,8 @@ export interface Derived {
   post_uuid: string
   day: Day | null
   slice: number | null
+  /** Null also in rows that were kept before their hours were. */
+  hour_of_day: number | null
   logged_in: number | null
   bot: number | null
   /** Hex digits, upper case as SQL gives them. */
@@ -42,12 +44,13 @@ export function deriveAgain(
   isBot: (userAgent: string | null) => boolean,
 ): Derived {
   const { derived } = row
-  const { day, slice } = momentAgain(row.derived, calendar.locate(row.viewedAt), settingsSince)
+  const { day, slice, hour } = momentAgain(row.derived, calendar.locate(row.viewedAt), settingsSince)
   const frozen = isFrozen(row.derived, settingsSince)
   return {
     post_uuid: canonicalPost(row.postUuid) ?? row.postUuid,
     day,
     slice,
+    hour_of_day: derived.hour_of_day === null ? null : hour,
     logged_in: row.userId === null ? (derived.logged_in ?? 0) : 1,
     bot: derived.bot ?? Number(isBot(row.userAgent)),
     visitor: frozen ? derived.visitor : visitorAgain(row, day, settings.uniqueBy, keys),
@@ -61,17 +64,17 @@ function isFrozen({ day }: Pick<Derived, 'day'>, settingsSince: Day | null): boo
   return day !== null && settingsSince !== null && day < settingsSince
 }
 
-/** The day and window of a row according to the moment of its view; `derived` is where it lies now. */
+/** The day, window and hour of a row according to the moment of its view; `derived` is where it lies now. */
 export function momentAgain(
-  derived: Pick<Derived, 'day' | 'slice'>,
+  derived: Pick<Derived, 'day' | 'slice' | 'hour_of_day'>,
   moment: Moment,
   settingsSince: Day | null,
-): { day: Day; slice: number | null } {
-  const { day, slice } = derived
+): { day: Day; slice: number | null; hour: number | null } {
+  const { day, slice, hour_of_day: hour } = derived
   if (day === null || settingsSince === null) return moment
-  if (isFrozen(derived, settingsSince)) return { day, slice }
+  if (isFrozen(derived, settingsSince)) return { day, slice, hour }
   // In the old zone this view was on a day that is now counted again: it must not move to a frozen day.
-  return moment.day < settingsSince ? { day: settingsSince, slice: 0 } : moment
+  return moment.day < settingsSince ? { day: settingsSince, slice: 0, hour: 0 } : moment
 }
 
 function visitorAgain(

@@ -24,6 +24,15 @@ export interface KeptRow {
   visitor: string
   /** The host the reader came from, without `www.`; empty when there was none. */
   refererHost: string
+  /** The hour within the day, from its first instant: 0 to 24. */
+  hour: number
+  /** What the address of the post said about the link: see `utmText`. */
+  utm: string | null
+  /** Source, channel and campaign; device, browser, system or machine; country: see `derive/who.ts`. */
+  origin: string
+  agent: string
+  /** Null: countries are switched off. */
+  country: string | null
 }
 
 /** What of a row is counted: everything except what identifies the view and its reader. */
@@ -60,6 +69,11 @@ export const KEPT: Readonly<Record<keyof KeptRow, KeptColumn>> = {
   bot: { column: 'bot', type: 'flag' },
   visitor: { column: 'visitor', type: 'hash' },
   refererHost: { column: 'referer_host', type: 'text', isRepeated: true },
+  hour: { column: 'hour_of_day', type: 'number', isNullable: true },
+  utm: { column: 'utm', type: 'text', isNullable: true, isPersonal: true },
+  origin: { column: 'origin', type: 'text', isNullable: true, isRepeated: true },
+  agent: { column: 'agent', type: 'text', isNullable: true, isRepeated: true },
+  country: { column: 'country', type: 'text', isNullable: true, isRepeated: true },
 }
 
 export type KeptName = keyof KeptRow

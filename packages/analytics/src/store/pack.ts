@@ -22,7 +22,7 @@ export class Breakdown {
    */
   add(value: string, added: Views, bound: Bound): void {
     const views = this.values.get(value)
-    if (views !== undefined) addTo(views, added)
+    if (views !== undefined) addViews(views, added)
     else if (value === NO_VALUE || (this.others === null && this.#hasRoom(value, bound)))
       this.set(value, added)
     else this.addToOthers(added)
@@ -44,7 +44,7 @@ export class Breakdown {
 
   addToOthers(added: Views): void {
     this.others ??= { views: 0, bots: 0 }
-    addTo(this.others, added)
+    addViews(this.others, added)
   }
 
   merge(other: Breakdown, bound: Bound): void {
@@ -73,7 +73,7 @@ export function byViews([a, { views: ofA }]: [string, Views], [b, { views: ofB }
   return ofB - ofA || (a < b ? -1 : 1)
 }
 
-function addTo(sum: Views, { views, bots }: Views): void {
+export function addViews(sum: Views, { views, bots }: Views): void {
   sum.views += views
   sum.bots = sum.bots === null || bots === null ? null : sum.bots + bots
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
 import { BotList } from '../derive/machines.ts'
+import { Who } from '../derive/who.ts'
 import { Calendar } from './calendar.ts'
 import { type RowContext, refererHost, toRow, UNKNOWN_VISITOR, visitorOf } from './row.ts'
 
@@ -17,6 +18,7 @@ const VIEW: View = {
   ip: '192.0.2.1',
   userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
   referer: 'https://News.Example.org/item?id=1',
+  url: 'https://blog.example/posts/42?utm_source=hn&utm_campaign=Spring%20Sale',
   viewedAt: Date.parse('2026-03-10T23:30:00Z') / 1_000,
   ownTime: null,
   timeSource: 'event',
@@ -26,7 +28,7 @@ const VIEW: View = {
 function context(fields: Partial<RowContext> = {}): RowContext {
   return {
     calendar: new Calendar('Europe/Warsaw', 6),
-    bots: new BotList(),
+    who: new Who({ countries: null, ownHosts: [] }),
     uniqueBy: 'ip',
     ipStorage: 'full',
     keyOf: () => KEY,
@@ -50,6 +52,11 @@ test('a row holds the view, and everything that counting needs', () => {
     bot: false,
     visitor: createHash('sha256').update(`${KEY}192.0.2.1`).digest('hex').slice(0, 32),
     refererHost: 'news.example.org',
+    hour: 0,
+    utm: 'hn\t\tspring sale\t',
+    origin: '1\tnews\tHacker News\tspring sale',
+    agent: '1\tdesktop\tFirefox\tLinux\t\t',
+    country: null,
   })
 })
 

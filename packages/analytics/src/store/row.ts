@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { ByteCache, entryBytes } from '@postviews/client/src/byte-cache.ts'
 import { canonicalIp, type View } from '@postviews/client/src/index.ts'
-import type { BotList } from '../derive/machines.ts'
+import { utmOfUrl, utmText, type Who } from '../derive/who.ts'
 import type { Calendar } from './calendar.ts'
 import type { Day } from './days.ts'
 import { hostOf, withoutWww } from './hosts.ts'
@@ -83,7 +83,7 @@ function parsedHost(referer: string): string {
 
 export interface RowContext {
   calendar: Calendar
-  bots: BotList
+  who: Who
   uniqueBy: UniqueBy
   ipStorage: IpStorage
   /** The key of a day; it must be there already. */
@@ -91,7 +91,10 @@ export interface RowContext {
 }
 
 export function toRow(view: View, receivedAt: number, context: RowContext): KeptRow {
-  const { day, slice } = context.calendar.locate(view.viewedAt)
+  const { day, slice, hour } = context.calendar.locate(view.viewedAt)
+  const agent = context.who.agentOf(view.userAgent)
+  const host = refererHost(view.referer)
+  const utm = utmOfUrl(view.url)
   return {
     eventId: view.eventId,
     postUuid: view.postUuid,
@@ -104,9 +107,14 @@ export function toRow(view: View, receivedAt: number, context: RowContext): Kept
     day,
     slice,
     loggedIn: view.loggedIn,
-    bot: context.bots.isBot(view.userAgent),
+    bot: agent.isBot,
     visitor: visitorOf(context.keyOf(day), context.uniqueBy, view.ip, view.userAgent),
-    refererHost: refererHost(view.referer),
+    refererHost: host,
+    hour,
+    utm: utmText(utm),
+    origin: context.who.originOf(view.referer, host, utm),
+    agent: agent.text,
+    country: context.who.countryOf(view.ip),
   }
 }
 

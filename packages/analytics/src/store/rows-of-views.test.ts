@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { received, view } from '../../../../test/support/views.ts'
+import { Who } from '../derive/who.ts'
 import { Calendar } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
@@ -9,6 +10,7 @@ import { KeyReplaced } from './key-replaced.ts'
 import { visitorOf } from './row.ts'
 import { type DerivedRows, RowsOfViews } from './rows-of-views.ts'
 
+const who = new Who({ countries: null, ownHosts: [] })
 const DAY = '2026-03-10'
 const VIEWS = received([view(`${DAY}T12:00:00Z`), view('2026-03-11T12:00:00Z', { ip: '2001:db8::1' })])
 
@@ -20,6 +22,7 @@ function rows() {
     settings,
     calendar: new Calendar('UTC', 24),
     ipStorage: 'full',
+    who: () => who,
     async askKey(day) {
       asked.push(day)
       return `${day} ${asked.length}`

@@ -6,7 +6,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { decodeMessage } from '@postviews/client/src/index.ts'
-import { BotList } from '../derive/machines.ts'
+import type { Who } from '../derive/who.ts'
 import type { Calendar } from './calendar.ts'
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
@@ -36,13 +36,14 @@ export interface RowsOptions {
   settings: CountingSettings
   calendar: Calendar
   ipStorage: IpStorage
+  /** Read anew for each batch: the site's own hosts are learned after the store was opened. */
+  who(): Who
   /** The recorded key of a day. If there is none, it makes one, and opens the day again if it was closed. */
   askKey(day: Day): Promise<string>
 }
 
 export class RowsOfViews {
   readonly #options: RowsOptions
-  readonly #bots = new BotList()
   readonly #keys = new Map<Day, string>()
   readonly #asked = new Map<Day, Promise<string>>()
   /** Days whose key was replaced since a batch was last recorded. */
@@ -132,10 +133,10 @@ export class RowsOfViews {
   }
 
   #rowsUnder(keys: ReadonlyMap<Day, string>, views: readonly ReceivedView[]): KeptRow[] {
-    const { settings, calendar, ipStorage } = this.#options
+    const { settings, calendar, ipStorage, who } = this.#options
     const context = {
       calendar,
-      bots: this.#bots,
+      who: who(),
       uniqueBy: settings.uniqueBy,
       ipStorage,
       keyOf: (day: Day) => keys.get(day)!,

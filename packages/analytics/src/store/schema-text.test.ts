@@ -26,7 +26,8 @@ for (const engine of ENGINES) {
       return engine === 'sqlite' && isRepeated ? `${column}_number` : column
     })
     for (const column of kept) {
-      assert.match(tables, new RegExp(`^  ${column} `, 'm'))
+      // A column that a migration has added stands where that engine prints it.
+      assert.match(tables, new RegExp(`(?:^  |, |ADD COLUMN IF NOT EXISTS )${column} `, 'm'))
       assert.match(statements[0]!, new RegExp(`\\b${column}\\b`))
     }
     // A post on a day, a post, and the site on a day.

@@ -11,6 +11,7 @@ import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
 import type { Referrer } from './hosts.ts'
 import type { AskedHosts, OwnHosts, OwnHostsInUse } from './own-hosts.ts'
+import type { Views } from './pack.ts'
 
 /** A view, and when its event was received. */
 export interface ReceivedView {
@@ -267,10 +268,22 @@ export interface Referrers {
 
 /** A dimension's values in a period. */
 export interface BreakdownOfPeriod {
-  /** Most views first, then by value. The empty value stands for views without one. */
-  values: { value: string; views: number }[]
-  /** The views of all values that are not listed, including skipped ones. With the list, they add up to the views of the period. */
-  other: { views: number }
+  /** The empty value stands for views without one. */
+  values: Map<string, Views>
+  /** The views of all values that are not kept; null if every value is kept. */
+  others: Views | null
+  /** Days that have views, in any order. If `known` is less than `all`, some views were kept before values of the dimension were. */
+  days: { date: Day; all: Views; known: Views }[]
+}
+
+export interface BreakdownOfDay {
+  date: Day
+  all: Views
+  /** Less than `all` if some views were kept before values of the dimension were. */
+  known: Views
+  values: Map<string, Views>
+  /** Whether some values are not kept, so that nobody knows the views of a value that is missing. */
+  hasOthers: boolean
 }
 
 export interface PostFigures {
@@ -311,15 +324,18 @@ export interface Reads {
   ): Promise<TopPosts>
   /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
   referrers(post: string | null, from: Day, to: Day, limit: number, offset?: number): Promise<Referrers>
-  /** The same for any dimension. */
-  breakdown(
+  /** The dimensions that `breakdown` can be asked for. */
+  readonly dimensions: readonly DimensionName[]
+  /** `post` null is the whole site. */
+  breakdown(dimension: DimensionName, post: string | null, from: Day, to: Day): Promise<BreakdownOfPeriod>
+  /** The same, day by day, of some values: those for which `isAsked` holds. Days without views are left out. */
+  breakdownDays(
     dimension: DimensionName,
     post: string | null,
     from: Day,
     to: Day,
-    limit: number,
-    offset?: number,
-  ): Promise<BreakdownOfPeriod>
+    isAsked: (value: string) => boolean,
+  ): Promise<BreakdownOfDay[]>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

@@ -62,6 +62,7 @@ export interface Derived {
   given: string
   day: string
   slice: string
+  hour_of_day: string
   loggedIn: string
   counts: string
   visitor: string
@@ -96,6 +97,7 @@ export function derivedOf(
     settings.windowHours === 24
       ? '0'
       : `intDiv(toUnixTimestamp(viewed_at) - arrayElement([${days.map(({ start }) => start).join(', ')}], nth), ${windowSeconds})`
+  const inHour = `intDiv(toUnixTimestamp(viewed_at) - arrayElement([${days.map(({ start }) => start).join(', ')}], nth), 3600)`
   return {
     given: [
       `arrayCount(start -> start <= toUnixTimestamp(viewed_at), [${days.map(({ start }) => start).join(', ')}]) AS nth`,
@@ -106,6 +108,8 @@ export function derivedOf(
     ].join(', '),
     day: reached('day', `toDate('${settingsSince}')`, 'own_day'),
     slice: reached('slice', '0', inWindow),
+    // Null in a row that was kept before its hour was.
+    hour_of_day: `if(hour_of_day IS NULL, NULL, ${reached('hour_of_day', '0', inHour)})`,
     loggedIn: 'if(user_id IS NULL, logged_in, 1)',
     counts: `if(${settingsSince === null ? '' : `${frozen} OR `}counts = ${UNEXPLAINED}, counts, ${countsOf(settings.bots)})`,
     visitor: `if(keeps_reader, visitor, ${visitorUnder('secret', settings.uniqueBy)})`,
@@ -131,6 +135,7 @@ type Changed = Partial<
     | 'version'
     | 'day'
     | 'slice'
+    | 'hour_of_day'
     | 'logged_in'
     | 'counts'
     | 'visitor'

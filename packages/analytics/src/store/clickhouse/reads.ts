@@ -168,33 +168,34 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
-    async referrers(post, first, last, limit, offset) {
-      const [{ values, other }, [holds]] = await Promise.all([
-        this.breakdown('referrer', post, first, last, limit, offset),
+    async referrers(post, first, last, limit, offset = 0) {
+      const [views, [holds]] = await Promise.all([
+        cluster.during(async () => {
+          const shards = await cluster.shards()
+          return post === null
+            ? siteHosts(calendar, shards, first, last)
+            : postHosts(calendar, shards[shardOf(post, shards.length)]!, postKey(post), first, last)
+        }),
         recordedLists(cluster),
       ])
       const own = recordedOwnHosts(holds!)
-      return { referrers: values.map(({ value, views }) => referrerOf(own, value, views)), other }
+      const named = [...views].filter(([host, count]) => host !== REMAINDER && count > 0)
+      named.sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
+      const page = named.slice(offset, offset + limit)
+      const sum = (hosts: Iterable<[string, number]>) => [...hosts].reduce((all, [, count]) => all + count, 0)
+      return {
+        referrers: page.map(([host, count]) => referrerOf(own, host, count)),
+        other: { views: sum(views) - sum(page) },
+      }
     },
 
-    breakdown(name, post, first, last, limit, offset = 0) {
-      if (name !== 'referrer') throw new StoreRefused(`ClickHouse has no breakdown by ${name}`)
-      return cluster.during(async () => {
-        const shards = await cluster.shards()
-        const views =
-          post === null
-            ? await siteHosts(calendar, shards, first, last)
-            : await postHosts(calendar, shards[shardOf(post, shards.length)]!, postKey(post), first, last)
-        const named = [...views].filter(([host, count]) => host !== REMAINDER && count > 0)
-        named.sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
-        const page = named.slice(offset, offset + limit)
-        const sum = (hosts: Iterable<[string, number]>) =>
-          [...hosts].reduce((all, [, count]) => all + count, 0)
-        return {
-          values: page.map(([value, count]) => ({ value, views: count })),
-          other: { views: sum(views) - sum(page) },
-        }
-      })
+    // Rows keep what they are made of, but only hosts are counted, and without bots.
+    dimensions: [],
+    async breakdown(name) {
+      throw new StoreRefused(`ClickHouse has no breakdown by ${name}`)
+    },
+    async breakdownDays(name) {
+      throw new StoreRefused(`ClickHouse has no breakdown by ${name}`)
     },
 
     async progress() {

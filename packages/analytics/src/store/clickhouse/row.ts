@@ -32,8 +32,15 @@ export const KEY_NUMBER = 'bitAnd(bitShiftRight(version, 32), 65535)'
 export const RECEIVED = `(${LAST_SECOND} - bitAnd(version, ${LAST_SECOND}))`
 
 /** Columns that are kept as they are. The others are part of a row's key and version, or kept in another form. */
-const PLAIN_TYPES: Partial<Record<ColumnType, string>> = { text: 'String', digits: 'UInt64', flag: 'UInt8' }
-export const PLAIN_NAMES = KEPT_NAMES.filter(name => name !== 'postUuid' && KEPT[name].type in PLAIN_TYPES)
+const PLAIN_TYPES: Partial<Record<ColumnType, string>> = {
+  text: 'String',
+  digits: 'UInt64',
+  flag: 'UInt8',
+  number: 'UInt8',
+}
+export const PLAIN_NAMES = KEPT_NAMES.filter(
+  name => name !== 'postUuid' && name !== 'slice' && KEPT[name].type in PLAIN_TYPES,
+)
 const PLAIN = PLAIN_NAMES.map(name => KEPT[name].column).join(', ')
 
 /** The columns of `post_view_rows`. */
@@ -104,7 +111,7 @@ export function lineOf(row: KeptRow, ownTime: number | null, keyNumber: number):
 function json(value: KeptValue, type: ColumnType): string {
   if (value === null) return 'null'
   if (type === 'flag') return value ? '1' : '0'
-  return type === 'digits' ? String(value) : JSON.stringify(value)
+  return type === 'digits' || type === 'number' ? String(value) : JSON.stringify(value)
 }
 
 function hourOf({ eventId, viewedAt }: KeptRow, ownTime: number | null): number {

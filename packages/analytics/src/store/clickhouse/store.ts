@@ -1,5 +1,6 @@
 /** The store in ClickHouse, on one server or on the shards of a cluster. decisions/0014-clickhouse.md tells how it counts exactly. */
 
+import { Who } from '../../derive/who.ts'
 import { Learned, settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
@@ -44,7 +45,7 @@ async function writeNothing(cluster: Cluster): Promise<void> {
 export async function openClickhouseStore(
   url: string,
   asked: AskedSettings,
-  { ipStorage = 'full', rules = NEWEST_RULES }: StoreOptions = {},
+  { ipStorage = 'full', countries = null, rules = NEWEST_RULES }: StoreOptions = {},
 ): Promise<Store> {
   const address = addressOf(url)
   const own = settingsInUse(asked)
@@ -58,11 +59,13 @@ export async function openClickhouseStore(
   /** The process that rolled last may have died or failed before it was done. */
   let isSiteBehind = true
   let epoch = 0
+  let who = new Who({ countries, ownHosts: [] })
   const learned = new Learned(() =>
     batch(async () => {
       await checkVersion(ingest.cluster)
       const state = await checkedState(ingest)
       epoch = state.epoch
+      who = new Who({ countries, ownHosts: state.ownHosts })
       return state.agreement
     }),
   )
@@ -73,6 +76,7 @@ export async function openClickhouseStore(
     settings,
     calendar,
     ipStorage,
+    who: () => who,
     async askKey(day) {
       const { secret, number } = await long(() =>
         dayKey(ingest.cluster, day, key => openAgain(housekeeping, day, key)),

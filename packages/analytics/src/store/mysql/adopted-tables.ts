@@ -1,4 +1,4 @@
-/** Changes the second article's tables, if they exist, to the shape that 001 gives them. Keeps their data. */
+/** Changes the second article's tables, if they exist, to the shape that new tables have. Keeps their data. */
 
 import { RowRejected, StoreRefused } from '../failures.ts'
 import { MIGRATIONS_TABLE } from '../sql/migrate.ts'
@@ -65,6 +65,11 @@ const TABLES: Record<string, ArticleTable> = {
       bot: 'TINYINT UNSIGNED NULL',
       visitor: 'BINARY(16) NULL',
       referer_host: 'VARCHAR(253) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
+      hour_of_day: 'SMALLINT NULL',
+      utm: 'VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
+      origin: 'VARCHAR(400) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
+      agent: 'VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
+      country: 'VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
     },
     indexes: {
       post_uuid: 'INDEX idx_post_uuid (post_uuid)',

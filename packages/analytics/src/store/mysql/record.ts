@@ -91,7 +91,7 @@ async function recordOn(
   const posts = counts.posts()
   const due = duePosts(posts, await totalsOf(client, posts))
   await noteUnpacked(client, breakdowns.unpacked())
-  await runOn(client, addToPacks(state, breakdowns.packs))
+  await runOn(client, addToPacks(state, breakdowns.packs()))
   await runOn(client, packRows(state, due))
   return { counted: counts.rows, duplicates: rows.length - counts.rows }
 }

@@ -46,7 +46,7 @@ const DAYS_OF_POSTS = `(
 export async function openMysqlStore(
   url: string,
   asked: AskedSettings,
-  { ipStorage, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
+  { ipStorage, countries, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const server = serverOf(url)
   const { database } = server
@@ -118,6 +118,7 @@ export async function openMysqlStore(
     recount,
     rankings,
     ipStorage,
+    countries,
     version: { engine: 'mysql', database, query: async sql => ({ rows: await reader.all(sql) }) },
     name,
 

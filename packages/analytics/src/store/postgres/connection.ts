@@ -45,6 +45,7 @@ const DIALECT: Dialect = {
   unhex: digits => `DECODE(${digits}, 'hex')`,
   post: 'post_uuid',
   postKey: text => text,
+  text: 'TEXT',
 }
 
 /** Counts and sums become numbers: they stay below 2^53. A user id may be greater; then it stays text. */

@@ -55,7 +55,7 @@ async function recordOn(client: PostgresClient, { rows, keys, agreement, now }: 
   const due = await addCounts(client, counts)
   const unpacked = breakdowns.unpacked()
   await client.rows(NOTE_UNPACKED, [unpacked.map(({ row }) => row.postUuid), unpacked.map(({ id }) => id)])
-  await runOn(client, addToPacks(state, breakdowns.packs))
+  await runOn(client, addToPacks(state, breakdowns.packs()))
   await runOn(client, packRows(state, due))
   return { counted: counts.rows, duplicates: rows.length - counts.rows }
 }

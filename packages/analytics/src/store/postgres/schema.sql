@@ -137,6 +137,11 @@ CREATE TABLE post_views (
   bot smallint,
   visitor bytea,
   referer_host character varying(253) COLLATE "C",
+  hour_of_day smallint,
+  utm character varying(500) COLLATE "C",
+  origin character varying(400) COLLATE "C",
+  agent character varying(200) COLLATE "C",
+  country character varying(20) COLLATE "C",
   PRIMARY KEY (id)
 );
 

@@ -35,7 +35,7 @@ const MIGRATION_LOCK = 7_067_834
 export async function openPostgresStore(
   url: string,
   asked: AskedSettings,
-  { ipStorage, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
+  { ipStorage, countries, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const server = serverOf(url)
   const name = `the database ${server.database} on ${nameOf(server)}`
@@ -89,6 +89,7 @@ export async function openPostgresStore(
     recount,
     rankings,
     ipStorage,
+    countries,
     version: { engine: 'postgres', query: async sql => ({ rows: await reader.all(sql) }) },
     name,
 

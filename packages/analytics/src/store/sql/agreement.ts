@@ -141,7 +141,7 @@ async function assertDaysAre(engine: SqlEngine, calendar: Calendar, progress: Pr
       [after, last],
     )
     for (const row of windows) {
-      const window = { day: String(row['day']), slice: figure(row['slice']) }
+      const window = { day: String(row['day']), slice: figure(row['slice']), hour_of_day: null }
       const belongs = (viewedAt: number) => {
         const { day, slice } = momentAgain(window, calendar.locate(viewedAt), settingsSince)
         return day === window.day && slice === window.slice

@@ -1,13 +1,14 @@
-/** The values of a dimension with the most views, as the internal API answers them. */
+/** Reads the values of a dimension in a period. */
 
 import { setImmediate as others } from 'node:timers/promises'
 import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { boundOf, SITE } from '../bounds.ts'
 import { type Day, daysFrom } from '../days.ts'
-import { asValue, columnOf } from '../dimensions.ts'
-import { byViews, Pack, type Views } from '../pack.ts'
-import type { BreakdownOfPeriod } from '../store.ts'
+import { columnOf, valueIn } from '../dimensions.ts'
+import { addViews, type Breakdown, Pack, type Views } from '../pack.ts'
+import type { BreakdownOfDay, BreakdownOfPeriod } from '../store.ts'
 import {
+  figure,
   isSettled,
   placeholders,
   SELECT_STATE,
@@ -18,82 +19,123 @@ import {
   toState,
 } from './sql.ts'
 
-// `NULLIF(0, 0)`: null, but of a type that all parts of the UNION share.
-const PACKS = `
-  SELECT date AS day, counts, NULLIF('', '') AS value, NULLIF(0, 0) AS views, NULLIF(0, 0) AS bots
-  FROM post_view_breakdowns`
 export interface Asked {
   name: DimensionName
+  /** Null: the whole site. */
   post: string | null
   from: Day
   to: Day
-  limit: number
-  offset: number
 }
 
-/** Most views first, then by value. */
+/** What is kept of one day. */
+interface ReadDay {
+  day: Day
+  breakdown: Breakdown
+  /** All views of the day; null if it has none. */
+  all: Views | null
+}
+
 export async function breakdownOf(client: SqlClient, asked: Asked): Promise<BreakdownOfPeriod> {
-  const { name, post, from, to, limit, offset } = asked
+  const read: BreakdownOfPeriod = { values: new Map(), others: null, days: [] }
+  for await (const day of readDays(client, asked)) {
+    for (const [value, views] of day.breakdown.values) {
+      const before = read.values.get(value)
+      if (before === undefined) read.values.set(value, { ...views })
+      else addViews(before, views)
+    }
+    const { others } = day.breakdown
+    if (others !== null) {
+      read.others ??= { views: 0, bots: 0 }
+      addViews(read.others, others)
+    }
+    read.days.push(sumsOf(day))
+  }
+  return read
+}
+
+export async function breakdownDaysOf(
+  client: SqlClient,
+  asked: Asked,
+  isAsked: (value: string) => boolean,
+): Promise<BreakdownOfDay[]> {
+  const days: BreakdownOfDay[] = []
+  for await (const day of readDays(client, asked)) {
+    const { values, others } = day.breakdown
+    days.push({
+      ...sumsOf(day),
+      values: new Map([...values].filter(([value]) => isAsked(value))),
+      hasOthers: others !== null,
+    })
+  }
+  return days
+}
+
+function sumsOf({ day, breakdown: { values, others }, all }: ReadDay): BreakdownOfPeriod['days'][number] {
+  const known: Views = { views: 0, bots: 0 }
+  for (const views of values.values()) addViews(known, views)
+  if (others !== null) addViews(known, others)
+  return { date: day, all: all ?? { views: 0, bots: 0 }, known }
+}
+
+async function* readDays(client: SqlClient, asked: Asked): AsyncGenerator<ReadDay> {
+  const { name, post } = asked
   const state = toState((await client.all(SELECT_STATE))[0]!)
+  const rows = await rowsOf(client, asked, state)
+  for (const [day, some] of Map.groupBy(rows, row => String(row['day']))) {
+    const ofKind = (kind: string) => some.filter(row => row['kind'] === kind)
+    // The pack first, because it decides whether a value that is not packed yet is kept.
+    const [pack] = ofKind('pack')
+    const breakdown = Pack.parse(pack && String(pack['text'])).of(name)
+    const bound = boundOf(post ?? SITE, isSettled(state, day))
+    for (const row of ofKind('row')) {
+      const value = valueIn(row['text'], name)
+      if (value !== null) breakdown.add(value, viewsIn(row), bound)
+    }
+    const [all] = ofKind('day')
+    yield { day, breakdown, all: all === undefined ? null : viewsIn(all) }
+    // A day of the site may have thousands of values: other requests are answered between two days.
+    await others()
+  }
+}
+
+function viewsIn(row: SqlRow): Views {
+  return { views: Number(row['views']), bots: figure(row['bots']) }
+}
+
+/** One statement, so that packs, rows that are not packed, and figures are read at the same moment. */
+function rowsOf(client: SqlClient, { name, post, from, to }: Asked, state: State): Promise<SqlRow[]> {
   const days = daysFrom(from, to)
   const inDays = placeholders(days.length)
+  const place = post === null ? [] : [post]
   const parts: { sql: string; values: SqlValue[] }[] = [
-    { sql: `${PACKS} WHERE post_uuid = ? AND date IN (${inDays})`, values: [post ?? SITE, ...days] },
+    {
+      // `NULLIF(0, 0)`: null, but of a type that all parts of the UNION share.
+      sql: `
+        SELECT 'pack' AS kind, date AS day, counts AS text, NULLIF(0, 0) AS views, NULLIF(0, 0) AS bots
+        FROM post_view_breakdowns WHERE post_uuid = ? AND date IN (${inDays})`,
+      values: [post ?? SITE, ...days],
+    },
+    {
+      sql: `
+        SELECT 'day', date, NULLIF('', ''), view_count, bots
+        FROM ${post === null ? 'site_view_aggregates WHERE' : 'post_view_aggregates WHERE post_uuid = ? AND'} date IN (${inDays})`,
+      values: [...place, ...days],
+    },
   ]
-  // One statement, so that packs and unpacked rows are read at the same moment.
   if (post !== null) {
+    // A text, because all parts of a UNION share their types.
     const counted = state.settings.bots === 'exclude' ? '1 - bot' : '1'
     parts.push({
       sql: `
-        SELECT day, NULLIF('', ''), ${columnOf(name)}, SUM(${counted}), SUM(bot)
+        SELECT 'row', day, CAST(${columnOf(name)} AS ${client.dialect.text}), SUM(${counted}), SUM(bot)
         FROM post_view_unpacked JOIN post_views ON post_views.id = post_view_unpacked.id
         WHERE post_view_unpacked.${client.dialect.post} = ${client.dialect.postKey('?')} AND day IN (${inDays})
         GROUP BY day, ${columnOf(name)}`,
       values: [post, ...days],
     })
   }
-  const rows = await client.all(
+  return client.all(
     parts.map(({ sql }) => sql).join(' UNION ALL '),
     parts.flatMap(({ values }) => values),
   )
-  return pageOf(await summedUp(rows, asked, state), limit, offset)
-}
-
-interface Sum {
-  values: Map<string, Views>
-  others: number
-}
-
-async function summedUp(rows: readonly SqlRow[], { name, post }: Asked, state: State): Promise<Sum> {
-  const sum: Sum = { values: new Map(), others: 0 }
-  for (const [day, some] of Map.groupBy(rows, row => String(row['day']))) {
-    // The pack first, because it decides whether a value that is not packed yet is kept.
-    const text = some.find(row => row['counts'] !== null)?.['counts']
-    const breakdown = Pack.parse(text === undefined ? undefined : String(text)).of(name)
-    const bound = boundOf(post ?? SITE, isSettled(state, day))
-    for (const { counts, value, views, bots } of some) {
-      if (counts !== null) continue
-      breakdown.add(asValue(value), { views: Number(views), bots: Number(bots) }, bound)
-    }
-    for (const [value, { views, bots }] of breakdown.values) {
-      const before = sum.values.get(value)
-      if (before === undefined) sum.values.set(value, { views, bots })
-      else before.views += views
-    }
-    sum.others += breakdown.others?.views ?? 0
-    // A day of the site may have thousands of values: other requests are answered between two days.
-    await others()
-  }
-  return sum
-}
-
-function pageOf({ values, others }: Sum, limit: number, offset: number): BreakdownOfPeriod {
-  const seen = [...values].filter(([, { views }]) => views > 0)
-  const total = seen.reduce((sum, [, { views }]) => sum + views, others)
-  const page = seen.sort(byViews).slice(offset, offset + limit)
-  const listed = page.reduce((sum, [, { views }]) => sum + views, 0)
-  return {
-    values: page.map(([value, { views }]) => ({ value, views })),
-    other: { views: total - listed },
-  }
 }

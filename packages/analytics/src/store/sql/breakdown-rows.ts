@@ -1,10 +1,10 @@
 /** Computes the breakdowns of a day from its raw rows. The values are not held in memory, however many there are. */
 
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { DIMENSION_NAMES, type DimensionName } from '@postviews/client/src/figures.ts'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { SITE } from '../bounds.ts'
 import type { Day } from '../days.ts'
-import { asValue, columnOf, DIMENSION_COLUMNS } from '../dimensions.ts'
+import { DIMENSION_COLUMNS, KEPT_OF_DIMENSIONS, keptOf, valueIn } from '../dimensions.ts'
 import type { Views } from '../pack.ts'
 import { counted, rowsOfDay } from './recount.ts'
 import type { SqlClient, SqlEngine, SqlRow, SqlValue, State } from './sql.ts'
@@ -16,7 +16,8 @@ export interface CountedRow extends Views {
   post: string
   bots: number
   isPacked: boolean
-  values: Record<DimensionName, string>
+  /** What the row keeps, in the order of `KEPT_OF_DIMENSIONS`; null: the row was kept before such values were. */
+  kept: readonly (string | null)[]
 }
 
 /** @param unknown the result of `unknownPosts`: adopted rows of these posts are not counted */
@@ -75,13 +76,12 @@ function select(engine: SqlEngine, { dialect }: SqlClient): string {
 }
 
 function toCountedRow(row: SqlRow): CountedRow {
-  const values = Object.fromEntries(DIMENSION_NAMES.map(name => [name, asValue(row[columnOf(name)])]))
   return {
     post: String(row['post_uuid']),
     views: Number(row['views']),
     bots: Number(row['bot']),
     isPacked: row['unpacked'] === null,
-    values: values as Record<DimensionName, string>,
+    kept: DIMENSION_COLUMNS.map(column => (row[column] === null ? null : String(row[column]))),
   }
 }
 
@@ -116,20 +116,30 @@ const TABLE = `
   PRAGMA synchronous = OFF;
   PRAGMA cache_size = -65536;
   CREATE TABLE seen (
-    post TEXT NOT NULL, dimension TEXT NOT NULL, value TEXT NOT NULL, views INTEGER NOT NULL, bots INTEGER NOT NULL,
-    PRIMARY KEY (post, dimension, value)
+    post TEXT NOT NULL, kept TEXT NOT NULL, text TEXT NOT NULL, views INTEGER NOT NULL, bots INTEGER NOT NULL,
+    PRIMARY KEY (post, kept, text)
   ) WITHOUT ROWID;
   BEGIN;`
 
-/** The values of places (posts and the site), in a temporary SQLite database on disk. */
+const OF_PLACE = `
+  SELECT value, SUM(views) AS views, SUM(bots) AS bots
+  FROM (SELECT value_in(text, ?) AS value, views, bots FROM seen WHERE post = ? AND kept = ?)
+  WHERE value IS NOT NULL
+  GROUP BY value
+  ORDER BY views DESC, value`
+
+/** What the rows of places (posts and the site) keep, in a temporary SQLite database on disk. */
 export class SeenValues {
   readonly #database = new DatabaseSync('')
   readonly #add: StatementSync
 
   constructor() {
     this.#database.exec(TABLE)
+    this.#database.function('value_in', { deterministic: true }, (kept, name) =>
+      valueIn(kept, name as DimensionName),
+    )
     this.#add = this.#database.prepare(
-      `INSERT INTO seen (post, dimension, value, views, bots) VALUES (?, ?, ?, ?, ?)
+      `INSERT INTO seen (post, kept, text, views, bots) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET views = views + excluded.views, bots = bots + excluded.bots`,
     )
   }
@@ -139,29 +149,34 @@ export class SeenValues {
    * @param hasSite whether all rows count for the site as well
    */
   add(rows: readonly CountedRow[], isAsked: (row: CountedRow) => boolean, hasSite: boolean): void {
-    const site = new Map<DimensionName, Map<string, { views: number; bots: number }>>()
-    for (const row of rows) {
-      const { post, views, bots, values } = row
-      for (const name of DIMENSION_NAMES) {
-        const value = values[name]
-        if (isAsked(row)) this.#add.run(post, name, value, views, bots)
-        if (!hasSite) continue
-        let ofSite = site.get(name)
-        if (ofSite === undefined) {
-          ofSite = new Map()
-          site.set(name, ofSite)
-        }
-        const before = ofSite.get(value)
-        if (before === undefined) {
-          ofSite.set(value, { views, bots })
+    const sums = new Map<string, Map<string, { views: number; bots: number }>[]>()
+    const addTo = (place: string, { kept, views, bots }: CountedRow) => {
+      let columns = sums.get(place)
+      if (columns === undefined) {
+        columns = kept.map(() => new Map())
+        sums.set(place, columns)
+      }
+      for (const [at, text] of kept.entries()) {
+        if (text === null) continue
+        const sum = columns[at]!.get(text)
+        if (sum === undefined) {
+          columns[at]!.set(text, { views, bots })
         } else {
-          before.views += views
-          before.bots += bots
+          sum.views += views
+          sum.bots += bots
         }
       }
     }
-    for (const [name, ofSite] of site) {
-      for (const [value, { views, bots }] of ofSite) this.#add.run(SITE, name, value, views, bots)
+    for (const row of rows) {
+      if (isAsked(row)) addTo(row.post, row)
+      if (hasSite) addTo(SITE, row)
+    }
+    for (const [place, columns] of sums) {
+      for (const [at, texts] of columns.entries()) {
+        for (const [text, { views, bots }] of texts) {
+          this.#add.run(place, KEPT_OF_DIMENSIONS[at]!, text, views, bots)
+        }
+      }
     }
   }
 
@@ -174,12 +189,8 @@ export class SeenValues {
 
   /** Most views first, then by value. */
   *of(place: string, name: DimensionName): Generator<[string, Views]> {
-    const rows = this.#database
-      .prepare(
-        'SELECT value, views, bots FROM seen WHERE post = ? AND dimension = ? ORDER BY views DESC, value',
-      )
-      .iterate(place, name)
-    for (const row of rows) {
+    // A statement of its own, because the caller may read another dimension meanwhile.
+    for (const row of this.#database.prepare(OF_PLACE).iterate(name, place, keptOf(name))) {
       yield [String(row['value']), { views: Number(row['views']), bots: Number(row['bots']) }]
     }
   }

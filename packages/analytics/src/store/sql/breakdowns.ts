@@ -6,13 +6,12 @@
  * Whenever a batch is committed, each counted row is in its post's pack, or its id is in `post_view_unpacked`.
  */
 
-import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import { boundOf, NO_BOUND, SITE } from '../bounds.ts'
 import type { PostCount } from '../counts.ts'
 import type { Day } from '../days.ts'
-import { asValue, columnOf, DIMENSION_COLUMNS, valueIn } from '../dimensions.ts'
-import type { CountableRow } from '../kept.ts'
-import { Pack, type Views } from '../pack.ts'
+import { DIMENSION_COLUMNS, KEPT_OF_DIMENSIONS, valuesIn } from '../dimensions.ts'
+import { type CountableRow, KEPT } from '../kept.ts'
+import { addViews, Pack, type Views } from '../pack.ts'
 import { type Dialect, isSettled, placeholders, type SqlRow, type SqlValue, type State } from './sql.ts'
 import { ask, type Statements } from './statements.ts'
 import { groupsOf } from './steps.ts'
@@ -177,7 +176,10 @@ export function* packRows(state: State, posts: readonly string[]): Statements<vo
       if (row['day'] === null) continue
       const pack = packs.of(String(row['post_uuid']), String(row['day']))
       const views = viewsOf(state, Number(row['bot']) === 1)
-      for (const name of DIMENSION_NAMES) pack.of(name).add(asValue(row[columnOf(name)]), views, NO_BOUND)
+      for (const kept of KEPT_OF_DIMENSIONS) {
+        for (const [name, value] of valuesIn(row[KEPT[kept].column], kept))
+          pack.of(name).add(value, views, NO_BOUND)
+      }
     }
     yield* addToPacks(state, packs)
     yield* ask(dialect => `DELETE FROM post_view_unpacked WHERE ${ofThese(dialect)}`, some)
@@ -193,46 +195,83 @@ function viewsOf({ settings }: State, isBot: boolean): Views {
   return settings.bots === 'exclude' ? EXCLUDED_BOT : VIEW_BY_BOT
 }
 
+/**
+ * The views of some rows by what the rows keep. A batch has the same few texts again and again, and some of them hold the values of
+ * several dimensions, so values are counted once for each text and not for each row.
+ */
+class Tally {
+  readonly #kept = KEPT_OF_DIMENSIONS.map(name => ({ name, views: new Map<unknown, Views>() }))
+
+  add(row: CountableRow, added: Views): void {
+    for (const { name, views } of this.#kept) {
+      const kept = row[name]
+      const before = views.get(kept)
+      if (before === undefined) views.set(kept, { ...added })
+      else addViews(before, added)
+    }
+  }
+
+  addTo(pack: Pack): void {
+    for (const { name: of, views } of this.#kept) {
+      for (const [kept, added] of views) {
+        for (const [name, value] of valuesIn(kept, of)) pack.of(name).add(value, added, NO_BOUND)
+      }
+    }
+  }
+}
+
 /** What the new rows of a batch add to breakdowns. */
 export class BatchBreakdowns {
-  readonly packs = new Packs()
   readonly #state: State
-  /** By post; null once they are so many that they are packed directly. */
-  readonly #few = new Map<string, NumberedRow[] | null>()
-  #day: Day | null = null
-  #site = new Pack()
+  readonly #site = new Map<Day, Tally>()
+  /** Of posts with many rows. */
+  readonly #posts = new Map<string, Map<Day, Tally>>()
+  /** The rows of other posts. */
+  readonly #few = new Map<string, NumberedRow[]>()
 
   constructor(state: State) {
     this.#state = state
   }
 
   add(id: number, row: CountableRow): void {
-    const post = row.postUuid
-    // Most rows of a batch are of one day.
-    if (row.day !== this.#day) {
-      this.#day = row.day
-      this.#site = this.packs.of(SITE, row.day)
-    }
     this.#addTo(this.#site, row)
+    const post = row.postUuid
+    const days = this.#posts.get(post)
+    if (days !== undefined) {
+      this.#addTo(days, row)
+      return
+    }
     const rows = this.#few.get(post)
-    if (rows === null) {
-      this.#addTo(this.packs.of(post, row.day), row)
-    } else if (rows === undefined) {
+    if (rows === undefined) {
       this.#few.set(post, [{ id, row }])
     } else if (rows.push({ id, row }) === PACKED_AT_ONCE) {
-      for (const { row } of rows) this.#addTo(this.packs.of(post, row.day), row)
-      this.#few.set(post, null)
+      const days = new Map<Day, Tally>()
+      for (const { row } of rows) this.#addTo(days, row)
+      this.#posts.set(post, days)
+      this.#few.delete(post)
     }
   }
 
-  #addTo(pack: Pack, row: CountableRow): void {
-    const views = viewsOf(this.#state, row.bot)
-    for (const name of DIMENSION_NAMES) pack.of(name).add(valueIn(row, name), views, NO_BOUND)
+  #addTo(days: Map<Day, Tally>, row: CountableRow): void {
+    let tally = days.get(row.day)
+    if (tally === undefined) {
+      tally = new Tally()
+      days.set(row.day, tally)
+    }
+    tally.add(row, viewsOf(this.#state, row.bot))
+  }
+
+  packs(): Packs {
+    const packs = new Packs()
+    for (const [post, days] of [[SITE, this.#site] as const, ...this.#posts]) {
+      for (const [day, tally] of days) tally.addTo(packs.of(post, day))
+    }
+    return packs
   }
 
   /** The rows to note as unpacked; each engine writes them in its own way. */
   unpacked(): NumberedRow[] {
-    return [...this.#few.values()].flatMap(rows => rows ?? [])
+    return [...this.#few.values()].flat()
   }
 }
 

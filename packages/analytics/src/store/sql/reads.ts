@@ -1,11 +1,12 @@
 /** The internal API's reads: plain SQL over the counters. */
 
-import type { Figures } from '@postviews/client/src/figures.ts'
+import { DIMENSION_NAMES, type Figures } from '@postviews/client/src/figures.ts'
 import { addDays, type Day, daysFrom } from '../days.ts'
 import { DETAILS, NO_VIEWS, toFigures } from '../figures.ts'
 import { referrerOf } from '../own-hosts.ts'
+import { byViews } from '../pack.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
-import { breakdownOf } from './breakdown-reads.ts'
+import { breakdownDaysOf, breakdownOf } from './breakdown-reads.ts'
 import { sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { ownHosts } from './own-hosts.ts'
 import { monotonicMs } from './ranking-cache.ts'
@@ -87,15 +88,23 @@ export function createReads(
       rankings.page({ period, limit, offset, askedMs: monotonicMs(), maxAgeMs }),
 
     async referrers(post, from, to, limit, offset = 0) {
-      const [{ values, other }, own] = await Promise.all([
-        breakdownOf(reader, { name: 'referrer', post, from, to, limit, offset }),
+      const [{ values, others }, own] = await Promise.all([
+        breakdownOf(reader, { name: 'referrer', post, from, to }),
         ownHosts(reader),
       ])
-      return { referrers: values.map(({ value, views }) => referrerOf(own, value, views)), other }
+      const seen = [...values].filter(([, { views }]) => views > 0).sort(byViews)
+      const sumOf = (some: typeof seen) => some.reduce((sum, [, { views }]) => sum + views, 0)
+      const page = seen.slice(offset, offset + limit)
+      return {
+        referrers: page.map(([value, { views }]) => referrerOf(own, value, views)),
+        other: { views: sumOf(seen) - sumOf(page) + (others?.views ?? 0) },
+      }
     },
 
-    breakdown: (name, post, from, to, limit, offset = 0) =>
-      breakdownOf(reader, { name, post, from, to, limit, offset }),
+    dimensions: DIMENSION_NAMES,
+    breakdown: (name, post, from, to) => breakdownOf(reader, { name, post, from, to }),
+    breakdownDays: (name, post, from, to, isAsked) =>
+      breakdownDaysOf(reader, { name, post, from, to }, isAsked),
 
     async progress() {
       const [row] = await reader.all(

@@ -10,7 +10,7 @@ const HOUR_SECONDS = 3_600
 
 const selectRows = ({ dialect }: SqlClient) => `
   SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
-         day, slice, logged_in, bot, ${dialect.hex('visitor')} AS visitor, visitor IS NULL AS uncounted, referer_host,
+         day, slice, hour_of_day, logged_in, bot, ${dialect.hex('visitor')} AS visitor, visitor IS NULL AS uncounted, referer_host,
          ${SUMMED_NAMES.map(name => `${SUMMED[name].sql} AS adds_${name}`).join(', ')}
   FROM post_views`
 
@@ -99,6 +99,7 @@ function toRawRow(row: SqlRow, fromTime: SqlEngine['fromTime']): RawRow {
       post_uuid: String(row['post_uuid']),
       day: text('day'),
       slice: figure(row['slice']),
+      hour_of_day: figure(row['hour_of_day']),
       logged_in: figure(row['logged_in']),
       bot: figure(row['bot']),
       visitor: Number(row['uncounted']) === 1 ? null : text('visitor'),
@@ -124,7 +125,7 @@ export function writeDerived(
   const uncounted = row.derived.day === null
   return client.run(
     `UPDATE post_views
-     SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, logged_in = ?, bot = ?,
+     SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, hour_of_day = ?, logged_in = ?, bot = ?,
          visitor = ${derived.visitor === null ? 'NULL' : client.dialect.bytes(derived.visitor)}, referer_host = ?
      WHERE id = ?`,
     [
@@ -136,6 +137,7 @@ export function writeDerived(
           : null,
       derived.day,
       derived.slice,
+      derived.hour_of_day,
       derived.logged_in,
       derived.bot,
       derived.referer_host,

@@ -1,5 +1,6 @@
 /** The parts of a store that are the same for SQLite, MySQL and PostgreSQL. What differs is passed in as `SqlStoreParts`. */
 
+import { Who } from '../../derive/who.ts'
 import { Learned } from '../agreement.ts'
 import type { StoreOptions } from '../counting-settings.ts'
 import { ownHostsInUse } from '../own-hosts.ts'
@@ -10,7 +11,7 @@ import { copySource } from './copy-source.ts'
 import { dayKey } from './day-keys.ts'
 import { forget } from './forget.ts'
 import { checkVersion, type MigrationTarget } from './migrate.ts'
-import { agreeOnHosts, recordedLists } from './own-hosts.ts'
+import { agreeOnHosts, ownHosts, recordedLists } from './own-hosts.ts'
 import { prune } from './prune.ts'
 import type { Rankings } from './rankings.ts'
 import { createReads } from './reads.ts'
@@ -38,6 +39,7 @@ export interface SqlStoreParts
   recount: SqlEngine
   rankings: Rankings
   ipStorage: StoreOptions['ipStorage']
+  countries: StoreOptions['countries']
   version: Omit<MigrationTarget, 'script'>
   /** The database's name for messages. Left out where the database is a file of ours, which cannot exist without our tables. */
   name?: string
@@ -50,20 +52,26 @@ export interface SqlStoreParts
 }
 
 export function createSqlStore(parts: SqlStoreParts): Store {
-  const { ingest, housekeeping, recount, rankings, ipStorage = 'full', version, name, makeTables } = parts
+  const { ingest, housekeeping, recount, rankings, ipStorage = 'full', countries = null } = parts
+  const { version, name, makeTables } = parts
   const { engine, batching, isCutByClose, ping, warnings, close, record, open = async () => {} } = parts
   const { settings, calendar, reader } = ingest
   const keep = (derived: DerivedRows, agreement: number, isRehearsal: boolean) =>
     record({ ...derived, agreement, now: Math.floor(Date.now() / 1_000), isRehearsal })
   const checkVersionOf = () => checkVersion(version, name)
+  let who = new Who({ countries, ownHosts: [] })
   const learned = new Learned(async () => {
     await checkVersionOf()
-    return checkAgreement(ingest)
+    const agreement = await checkAgreement(ingest)
+    // Read after the agreement: a list that is recorded later raises it, and batches under the earlier list are refused.
+    who = new Who({ countries, ownHosts: await ownHosts(reader) })
+    return agreement
   })
   const rowsOfViews = new RowsOfViews({
     settings,
     calendar,
     ipStorage,
+    who: () => who,
     askKey: day => learned.during(agreement => dayKey(whileAgreed(ingest, agreement), day)),
   })
 
@@ -97,11 +105,11 @@ export function createSqlStore(parts: SqlStoreParts): Store {
       return { replaced }
     },
 
-    async checkSettings(ownHosts = null) {
+    async checkSettings(asked = null) {
       await open()
       await learned.check()
       // Read after the agreement is learned: a list that is recorded later raises it, and this process is refused.
-      return ownHostsInUse(ownHosts, await recordedLists(reader))
+      return ownHostsInUse(asked, await recordedLists(reader))
     },
 
     verify: (found, progress) => verify(recount, found, progress),

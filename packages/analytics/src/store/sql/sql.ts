@@ -27,6 +27,8 @@ export interface Dialect {
   post: string
   /** A post's key in that column, from its `post_uuid`. */
   postKey(text: string): string
+  /** The type to which CAST makes a value a text. */
+  text: string
 }
 
 export const MYSQL_DIALECT: Dialect = {
@@ -35,6 +37,7 @@ export const MYSQL_DIALECT: Dialect = {
   unhex: digits => `UNHEX(${digits})`,
   post: 'post_uuid',
   postKey: text => text,
+  text: 'CHAR',
 }
 
 /** Runs single statements with `?` for each value. @throws {StoreUnavailable} and the other errors of a store */

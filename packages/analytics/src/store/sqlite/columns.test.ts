@@ -20,6 +20,11 @@ const ROW: KeptRow = {
   bot: false,
   visitor: '0123456789abcdef'.repeat(2),
   refererHost: '',
+  hour: 24,
+  utm: 'hn\t\t\t',
+  origin: 'news',
+  agent: 'Firefox',
+  country: 'PL',
 }
 const ANONYMOUS: KeptRow = {
   ...ROW,
@@ -47,7 +52,16 @@ test('every row is counted as it went in', () => {
 
 test('every row is bound as it is stored, and each text is handed over once', () => {
   const columns = toColumns(ROWS)
-  assert.deepEqual(columns.texts.toSorted(), ['', '2026-11-21', '42', 'a browser', 'example.com'])
+  assert.deepEqual(columns.texts.toSorted(), [
+    '',
+    '2026-11-21',
+    '42',
+    'Firefox',
+    'PL',
+    'a browser',
+    'example.com',
+    'news',
+  ])
   const bound = boundValues(columns, place => 100 + place)
   const numberOf = (text: string) => 100 + columns.texts.indexOf(text)
   const values = (row: number) => Object.fromEntries(KEPT_NAMES.map((name, at) => [name, bound[at]!(row)]))
@@ -56,6 +70,9 @@ test('every row is bound as it is stored, and each text is handed over once', ()
     postUuid: numberOf('42'),
     userAgent: numberOf('a browser'),
     refererHost: numberOf(''),
+    origin: numberOf('news'),
+    agent: numberOf('Firefox'),
+    country: numberOf('PL'),
     eventId: bytesOf('0197a0c400007000800000000000abcf'),
     visitor: bytesOf(ROW.visitor),
     loggedIn: 1,

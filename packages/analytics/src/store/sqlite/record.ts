@@ -184,6 +184,6 @@ function addBreakdowns(
 ): void {
   for (const { id, row } of breakdowns.unpacked()) prepare(NOTE_UNPACKED).run(numbers.of(row.postUuid), id)
   const rowsOf = (sql: string, values: readonly SqlValue[]) => prepare(sql).all(...values)
-  runNow(rowsOf, SQLITE_DIALECT, addToPacks(state, breakdowns.packs))
+  runNow(rowsOf, SQLITE_DIALECT, addToPacks(state, breakdowns.packs()))
   runNow(rowsOf, SQLITE_DIALECT, packRows(state, due))
 }

@@ -68,7 +68,7 @@ CREATE TABLE post_view_rows (
   bot                 INTEGER,
   visitor             BLOB,
   referer_host_number INTEGER
-) STRICT;
+, hour_of_day INTEGER, utm TEXT, origin_number INTEGER, agent_number INTEGER, country_number INTEGER) STRICT;
 
 CREATE INDEX idx_viewed_at ON post_view_rows (viewed_at);
 
@@ -203,6 +203,11 @@ SELECT id,
        bot,
        visitor,
        (SELECT text FROM post_view_texts WHERE number = referer_host_number) AS referer_host,
+       hour_of_day,
+       utm,
+       (SELECT text FROM post_view_texts WHERE number = origin_number) AS origin,
+       (SELECT text FROM post_view_texts WHERE number = agent_number) AS agent,
+       (SELECT text FROM post_view_texts WHERE number = country_number) AS country,
        post_uuid_number
 FROM post_view_rows;
 
@@ -211,9 +216,12 @@ BEGIN
   INSERT INTO post_view_texts (text) SELECT NEW.post_uuid WHERE NEW.post_uuid IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.post_uuid) IS NULL;
   INSERT INTO post_view_texts (text) SELECT NEW.user_agent WHERE NEW.user_agent IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.user_agent) IS NULL;
   INSERT INTO post_view_texts (text) SELECT NEW.referer_host WHERE NEW.referer_host IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.referer_host) IS NULL;
+  INSERT INTO post_view_texts (text) SELECT NEW.origin WHERE NEW.origin IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.origin) IS NULL;
+  INSERT INTO post_view_texts (text) SELECT NEW.agent WHERE NEW.agent IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.agent) IS NULL;
+  INSERT INTO post_view_texts (text) SELECT NEW.country WHERE NEW.country IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.country) IS NULL;
   UPDATE post_view_text_changes SET by_views = by_views + 1;
-  INSERT INTO post_view_rows (id, post_uuid_number, user_id, ip, user_agent_number, referer, viewed_at, event_id, received_at, day, slice, logged_in, bot, visitor, referer_host_number)
-  VALUES (NEW.id, (SELECT number FROM post_view_texts WHERE text = NEW.post_uuid), NEW.user_id, NEW.ip, (SELECT number FROM post_view_texts WHERE text = NEW.user_agent), NEW.referer, NEW.viewed_at, NEW.event_id, NEW.received_at, NEW.day, NEW.slice, NEW.logged_in, NEW.bot, NEW.visitor, (SELECT number FROM post_view_texts WHERE text = NEW.referer_host));
+  INSERT INTO post_view_rows (id, post_uuid_number, user_id, ip, user_agent_number, referer, viewed_at, event_id, received_at, day, slice, logged_in, bot, visitor, referer_host_number, hour_of_day, utm, origin_number, agent_number, country_number)
+  VALUES (NEW.id, (SELECT number FROM post_view_texts WHERE text = NEW.post_uuid), NEW.user_id, NEW.ip, (SELECT number FROM post_view_texts WHERE text = NEW.user_agent), NEW.referer, NEW.viewed_at, NEW.event_id, NEW.received_at, NEW.day, NEW.slice, NEW.logged_in, NEW.bot, NEW.visitor, (SELECT number FROM post_view_texts WHERE text = NEW.referer_host), NEW.hour_of_day, NEW.utm, (SELECT number FROM post_view_texts WHERE text = NEW.origin), (SELECT number FROM post_view_texts WHERE text = NEW.agent), (SELECT number FROM post_view_texts WHERE text = NEW.country));
 END;
 
 CREATE TRIGGER post_views_update_post_uuid INSTEAD OF UPDATE OF post_uuid ON post_views
@@ -243,6 +251,33 @@ BEGIN
   WHERE id = OLD.id;
 END;
 
+CREATE TRIGGER post_views_update_origin INSTEAD OF UPDATE OF origin ON post_views
+WHEN NEW.origin IS NOT OLD.origin
+BEGIN
+  INSERT INTO post_view_texts (text) SELECT NEW.origin WHERE NEW.origin IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.origin) IS NULL;
+  UPDATE post_view_text_changes SET by_views = by_views + 1;
+  UPDATE post_view_rows SET origin_number = (SELECT number FROM post_view_texts WHERE text = NEW.origin)
+  WHERE id = OLD.id;
+END;
+
+CREATE TRIGGER post_views_update_agent INSTEAD OF UPDATE OF agent ON post_views
+WHEN NEW.agent IS NOT OLD.agent
+BEGIN
+  INSERT INTO post_view_texts (text) SELECT NEW.agent WHERE NEW.agent IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.agent) IS NULL;
+  UPDATE post_view_text_changes SET by_views = by_views + 1;
+  UPDATE post_view_rows SET agent_number = (SELECT number FROM post_view_texts WHERE text = NEW.agent)
+  WHERE id = OLD.id;
+END;
+
+CREATE TRIGGER post_views_update_country INSTEAD OF UPDATE OF country ON post_views
+WHEN NEW.country IS NOT OLD.country
+BEGIN
+  INSERT INTO post_view_texts (text) SELECT NEW.country WHERE NEW.country IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.country) IS NULL;
+  UPDATE post_view_text_changes SET by_views = by_views + 1;
+  UPDATE post_view_rows SET country_number = (SELECT number FROM post_view_texts WHERE text = NEW.country)
+  WHERE id = OLD.id;
+END;
+
 CREATE TRIGGER post_views_update_viewed_at INSTEAD OF UPDATE OF viewed_at ON post_views
 WHEN NEW.viewed_at IS NOT OLD.viewed_at
 BEGIN
@@ -259,9 +294,9 @@ BEGIN
   UPDATE post_view_text_changes SET by_views = by_views + 1;
 END;
 
-CREATE TRIGGER post_views_update INSTEAD OF UPDATE OF user_id, ip, referer, received_at, day, slice, logged_in, bot, visitor ON post_views
+CREATE TRIGGER post_views_update INSTEAD OF UPDATE OF user_id, ip, referer, received_at, day, slice, logged_in, bot, visitor, hour_of_day, utm ON post_views
 BEGIN
-  UPDATE post_view_rows SET user_id = NEW.user_id, ip = NEW.ip, referer = NEW.referer, received_at = NEW.received_at, day = NEW.day, slice = NEW.slice, logged_in = NEW.logged_in, bot = NEW.bot, visitor = NEW.visitor
+  UPDATE post_view_rows SET user_id = NEW.user_id, ip = NEW.ip, referer = NEW.referer, received_at = NEW.received_at, day = NEW.day, slice = NEW.slice, logged_in = NEW.logged_in, bot = NEW.bot, visitor = NEW.visitor, hour_of_day = NEW.hour_of_day, utm = NEW.utm
   WHERE id = OLD.id;
 END;
 

@@ -62,7 +62,7 @@ async function untilLogIsShort(writer: SqliteConnection): Promise<void> {
 export async function openSqliteStore(
   url: string,
   asked: AskedSettings,
-  { ipStorage, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
+  { ipStorage, countries, rules = NEWEST_RULES, rankingBytes }: StoreOptions = {},
 ): Promise<Store> {
   const file = new SqliteFile(resolve(url.slice('sqlite:'.length)))
   const reader: SqlClient = {
@@ -126,6 +126,7 @@ export async function openSqliteStore(
     recount: patient,
     rankings,
     ipStorage,
+    countries,
     version: { engine: 'sqlite', query: query(reader) },
     open: () => file.open(),
 

@@ -39,6 +39,7 @@ export const SQLITE_DIALECT: Dialect = {
   unhex: digits => `UNHEX(${digits})`,
   post: POST,
   postKey: numberOfText,
+  text: 'TEXT',
 }
 
 function numberOfText(text: string): string {

@@ -152,6 +152,55 @@ for (const engine of ENGINES) {
     )
     assert.match(app.log(), /postviews: read\.invalid: .* 400: .*800/)
   })
+
+  test(`PHP reads who read it, as the API says, on ${engine.name}`, async t => {
+    const { app, service } = await startReading(t, await engine.create(t))
+    await php(
+      app,
+      `use Postviews\\Laravel\\Facades\\AnalyticsApi;
+      $post = App\\Models\\Post::find(1);
+      foreach ([['url' => '/p?utm_source=Weekly&utm_medium=email&token=secret'], ['user_agent' => 'GPTBot/1.2']] as $more) {
+          AnalyticsApi::trackView($more + ['post_id' => $post->id, 'ip' => '81.2.69.160', 'user_agent' => '${FIREFOX}']);
+      }
+      AnalyticsApi::flushOrFail();`,
+    )
+    await untilCounted(service, 6)
+    const today = new Date().toISOString().slice(0, 10)
+    const questions = {
+      'Postviews::breakdown($post, "source", days: 7, limit: 1)': 'posts/1/breakdowns/source?days=7&limit=1',
+      'Postviews::breakdown($post, "country", who: "people")': 'posts/1/breakdowns/country?who=people',
+      'Postviews::breakdown("never-read", "os")': 'posts/never-read/breakdowns/os',
+      'Postviews::siteBreakdown("purpose", from: now())': `breakdowns/purpose?from=${today}`,
+      'Postviews::valueDaily($post, "channel", "email", days: 2)':
+        'posts/1/breakdowns/channel/daily?days=2&value=email',
+      'Postviews::siteValueDaily("bot", null, days: 1)': 'breakdowns/bot/daily?days=1',
+      'Postviews::hourly($post, days: 2)': 'posts/1/views/hourly?days=2',
+      'Postviews::siteHourly(who: "bots")': 'views/hourly?who=bots',
+    }
+    const code = `$post = App\\Models\\Post::find(1); echo json_encode([${Object.keys(questions).join(', ')}]);`
+    const answers = (await json(app, code)) as Record<string, unknown>[]
+    for (const [index, path] of Object.values(questions).entries()) {
+      const { as_of, ...expected } = JSON.parse((await service.get(`/api/v1/${path}`)).text)
+      const { as_of: asOf, is_stale, ...answer } = answers[index]!
+      assert.deepEqual(answer, expected, path)
+      assert.equal(is_stale, false)
+    }
+    const [sources, countries] = answers as [Record<string, unknown>, Record<string, unknown>]
+    assert.deepEqual([sources['views'], sources['other']], [5, { values: 1, views: 1, bots: 0 }])
+    assert.ok((countries['values'] as { value: unknown }[]).some(({ value }) => value === 'GB'))
+
+    assert.deepEqual(
+      await json(
+        app,
+        'echo json_encode([Postviews::breakdown(1, "planet"), Postviews::siteHourly(days: 15), Postviews::views(1)]);',
+      ),
+      [null, null, 5],
+    )
+    assert.match(
+      app.log(),
+      /postviews: read\.invalid: .* 404: there is no dimension "planet": there are hour,/,
+    )
+  })
 }
 
 test('a list of posts shows its counts; stale ones, and then none, while the service is away', async t => {

@@ -15,6 +15,7 @@ use Postviews\Publishing\PublishFailed;
  *         'ip'         => request()->ip(),
  *         'user_agent' => request()->userAgent(),
  *         'referer'    => request()->headers->get('referer'),
+ *         'url'        => request()->fullUrl(), // only its campaign is sent
  *     ]);
  *
  * Views are sent after the response has reached its reader, when a job is done, and when a command ends; call `flush` to

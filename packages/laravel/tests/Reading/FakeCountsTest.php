@@ -80,4 +80,35 @@ final class FakeCountsTest extends TestCase
         self::assertNull(Postviews::views(42));
         self::assertNull(Postviews::top());
     }
+
+    public function test_who_read_a_post_is_what_a_test_names_and_the_rest_has_no_value(): void
+    {
+        Http::preventStrayRequests();
+        $this->travelTo('2026-11-21T12:30:00Z');
+        $post = Post::known(12, self::UUID);
+        Postviews::fake()->views($post, 10)
+            ->breakdown($post, 'source', ['Hacker News' => 6, 'Google' => 1])
+            ->breakdown(43, 'source', ['Google' => 2])
+            ->breakdown(43, 'purpose', ['feed' => 1]);
+        $pairs = fn ($breakdown) => $breakdown->values->map(fn ($value) => [$value->value, $value->views])->all();
+        $sources = Postviews::breakdown($post, 'source', limit: 2);
+        self::assertSame([['Hacker News', 6], [null, 3]], $pairs($sources));
+        self::assertSame([10, 3, 1, 0], [$sources->views, $sources->total, $sources->otherViews, $sources->unknownViews]);
+        self::assertSame([['Hacker News', 6], ['Google', 3], [null, 3]], $pairs(Postviews::siteBreakdown('source')));
+        self::assertSame([[null, 10]], $pairs(Postviews::breakdown($post, 'country')));
+        self::assertSame([], $pairs(Postviews::breakdown($post, 'bot')));
+        self::assertSame(1, Postviews::siteBreakdown('purpose')->values[0]->bots);
+        self::assertSame([], $pairs(Postviews::breakdown($post, 'source', from: '2026-11-01', to: '2026-11-20')));
+
+        self::assertSame([0, 6], Postviews::valueDaily($post, 'source', 'Hacker News', days: 2)->days->pluck('views')->all());
+        self::assertSame(3, Postviews::siteValueDaily('source', null, days: 1)->views());
+        $hours = Postviews::hourly($post);
+        self::assertSame([0, 10, null], [$hours->hours[11]->views, $hours->hours[12]->views, $hours->hours[13]->views]);
+        self::assertSame(12, Postviews::siteHourly(days: 2)->hours[36]->views);
+        self::assertSame(2, Postviews::views(43));
+
+        Postviews::fake([42 => 1]);
+        $this->expectException(LogicException::class);
+        Postviews::breakdown(43, 'source');
+    }
 }

@@ -27,6 +27,8 @@ final class UnderTestTest extends TestCase
         self::assertNull(Postviews::daily(42));
         self::assertNull(Postviews::daily(42, from: '2026-11-01'));
         self::assertNull(Postviews::top());
+        self::assertNull(Postviews::breakdown(42, 'source'));
+        self::assertNull(Postviews::siteHourly());
         self::assertSame([null], Postviews::many([42])->values()->all());
         self::assertNull((new Collection([Post::known(42)]))->loadViews()->first()->views);
         self::assertStringContainsString('>–<', Blade::render('<x-postviews-count :post="42" /><x-postviews-sparkline :post="42" />'));

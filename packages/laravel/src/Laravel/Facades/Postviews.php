@@ -17,6 +17,12 @@ use Postviews\Laravel\Testing\FakeCounts;
  * @method static \Postviews\Laravel\Reading\PostDays|null daily(mixed $post, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
  * @method static \Postviews\Laravel\Reading\ByPost manyDaily(iterable $posts, int $days = 30)
  * @method static \Postviews\Laravel\Reading\TopPosts|null top(int $limit = 10, int $offset = 0, string|null $period = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null)
+ * @method static \Postviews\Laravel\Reading\Breakdown|null breakdown(mixed $post, string $dimension, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null, int $limit = 10, int $offset = 0, string|null $who = null)
+ * @method static \Postviews\Laravel\Reading\Breakdown|null siteBreakdown(string $dimension, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null, int $limit = 10, int $offset = 0, string|null $who = null)
+ * @method static \Postviews\Laravel\Reading\ValueDays|null valueDaily(mixed $post, string $dimension, string|null $value, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null, string|null $who = null)
+ * @method static \Postviews\Laravel\Reading\ValueDays|null siteValueDaily(string $dimension, string|null $value, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null, string|null $who = null)
+ * @method static \Postviews\Laravel\Reading\Hours|null hourly(mixed $post, int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null, string|null $who = null)
+ * @method static \Postviews\Laravel\Reading\Hours|null siteHourly(int|null $days = null, \DateTimeInterface|string|null $from = null, \DateTimeInterface|string|null $to = null, string|null $who = null)
  *
  * @see \Postviews\Laravel\Postviews
  */

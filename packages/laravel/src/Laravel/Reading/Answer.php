@@ -51,6 +51,15 @@ final readonly class Answer
         return is_string($value) ? $value : throw ApiFailed::notTheApi();
     }
 
+    /**
+     * @return ?string null if there is none
+     * @throws ApiFailed
+     */
+    public function knownText(string $name): ?string
+    {
+        return $this->field($name) === null ? null : $this->text($name);
+    }
+
     /** @throws ApiFailed */
     public function time(string $name): CarbonImmutable
     {
@@ -70,6 +79,14 @@ final readonly class Answer
     public function has(string $name): bool
     {
         return isset($this->fields[$name]);
+    }
+
+    /** @throws ApiFailed */
+    public function object(string $name): self
+    {
+        $fields = $this->field($name);
+
+        return is_array($fields) && !array_is_list($fields) ? new self($fields, $this->isStale) : throw ApiFailed::notTheApi();
     }
 
     /**

@@ -134,7 +134,10 @@ final class InternalApi
         $detail = is_array($content) && is_string($content['detail'] ?? null) ? ": {$content['detail']}" : '';
         $told = "the internal API at {$this->origin()} answered $status$detail";
         throw match (true) {
-            // The API itself has an answer for every path that is requested here.
+            // A dimension that this service does not count by.
+            $status === 404 && is_array($content) && ($content['parameter'] ?? null) === 'dimension'
+                => ApiFailed::wrongQuestion($told),
+            // The API itself has an answer for every other path that is requested here.
             $status === 404 => ApiFailed::unavailable(
                 "{$this->base()}/$path answered 404: that is not the internal API of postviews; check POSTVIEWS_API_URL",
             ),

@@ -94,6 +94,80 @@ final class Reader
     }
 
     /**
+     * The values of a dimension.
+     *
+     * @param array<string, string|int|DateTimeInterface|null> $query `days` or `from` and `to`, `limit`, `offset`, `who`
+     */
+    public function breakdown(mixed $post, string $dimension, array $query): ?Breakdown
+    {
+        return $this->of($this->pathOf($post), self::breakdownPath($dimension), $query, Breakdown::from(...));
+    }
+
+    /** @param array<string, string|int|DateTimeInterface|null> $query as of `breakdown` */
+    public function siteBreakdown(string $dimension, array $query): ?Breakdown
+    {
+        return $this->of('', self::breakdownPath($dimension), $query, Breakdown::from(...));
+    }
+
+    /**
+     * The days of one value of a dimension.
+     *
+     * @param array<string, string|int|DateTimeInterface|null> $query `value`, `days` or `from` and `to`, `who`
+     */
+    public function valueDaily(mixed $post, string $dimension, array $query): ?ValueDays
+    {
+        return $this->of($this->pathOf($post), self::breakdownPath($dimension, '/daily'), $query, ValueDays::from(...));
+    }
+
+    /** @param array<string, string|int|DateTimeInterface|null> $query as of `valueDaily` */
+    public function siteValueDaily(string $dimension, array $query): ?ValueDays
+    {
+        return $this->of('', self::breakdownPath($dimension, '/daily'), $query, ValueDays::from(...));
+    }
+
+    /** @param array<string, string|int|DateTimeInterface|null> $query `days` or `from` and `to`, `who` */
+    public function hourly(mixed $post, array $query): ?Hours
+    {
+        return $this->of($this->pathOf($post), 'views/hourly', $query, Hours::from(...));
+    }
+
+    /** @param array<string, string|int|DateTimeInterface|null> $query as of `hourly` */
+    public function siteHourly(array $query): ?Hours
+    {
+        return $this->of('', 'views/hourly', $query, Hours::from(...));
+    }
+
+    /**
+     * @template T
+     * @param ?string $of where the path begins; null: it is not a post
+     * @param ?string $path null: nothing that the API could have
+     * @param array<string, string|int|DateTimeInterface|null> $query
+     * @param callable(Answer): T $make
+     * @return ?T
+     */
+    private function of(?string $of, ?string $path, array $query, callable $make): mixed
+    {
+        if ($path === null) {
+            $this->answers->tell('read.invalid', 'the name of a dimension has only small letters and _, such as source');
+        }
+
+        return $of === null || $path === null ? null : $this->one($of . $path, array_map(self::day(...), $query), $make);
+    }
+
+    /** The name may be a reader's input, and cURL resolves `..` in paths: the answer would be that of another request. */
+    private static function breakdownPath(string $dimension, string $rest = ''): ?string
+    {
+        return preg_match('/^[a-z_]+$/D', $dimension) === 1 ? "breakdowns/$dimension$rest" : null;
+    }
+
+    private function pathOf(mixed $post): ?string
+    {
+        $id = $this->idOf($post);
+
+        return $id === null ? null : "posts/$id/";
+    }
+
+    /**
      * @template T
      * @param iterable<mixed> $posts
      * @param array<string, int> $query
@@ -187,8 +261,13 @@ final class Reader
         }
     }
 
-    private static function day(DateTimeInterface|string|null $day): ?string
+    /**
+     * @template T
+     * @param DateTimeInterface|T $value
+     * @return string|T
+     */
+    private static function day(mixed $value): mixed
     {
-        return $day instanceof DateTimeInterface ? $day->format('Y-m-d') : $day;
+        return $value instanceof DateTimeInterface ? $value->format('Y-m-d') : $value;
     }
 }

@@ -80,4 +80,101 @@ trait ReadsViews
     ): ?TopPosts {
         return app(Reader::class)->top($limit, $offset, $period, $from, $to);
     }
+
+    /**
+     * Where the readers of a post came from, on what, or in which country: the values of a dimension, most views first.
+     *
+     *     Postviews::breakdown($post, 'source', days: 7, who: 'people')?->values->pluck('views', 'value')
+     *
+     * @param string $dimension `hour`, `referrer`, `source`, `channel`, `campaign`, `country`, `device`, `browser`, `os`, `bot`
+     *     or `purpose`
+     * @param ?int $days the last days, including today (the default is 30); or give `from` and `to`
+     * @param int $limit up to 1,000
+     * @param ?string $who whose views: `people`, `bots` or `all`; by default all that count as views
+     */
+    public function breakdown(
+        mixed $post,
+        string $dimension,
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+        int $limit = 10,
+        int $offset = 0,
+        ?string $who = null,
+    ): ?Breakdown {
+        $query = compact('days', 'from', 'to', 'limit', 'offset', 'who');
+
+        return app(Reader::class)->breakdown($post, $dimension, $query);
+    }
+
+    /** The same of the whole site. */
+    public function siteBreakdown(
+        string $dimension,
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+        int $limit = 10,
+        int $offset = 0,
+        ?string $who = null,
+    ): ?Breakdown {
+        $query = compact('days', 'from', 'to', 'limit', 'offset', 'who');
+
+        return app(Reader::class)->siteBreakdown($dimension, $query);
+    }
+
+    /**
+     * The days of one value of a dimension, oldest first.
+     *
+     *     Postviews::valueDaily($post, 'source', 'Hacker News', days: 7)?->views()
+     *
+     * @param ?string $value null: of the views that have none
+     */
+    public function valueDaily(
+        mixed $post,
+        string $dimension,
+        ?string $value,
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+        ?string $who = null,
+    ): ?ValueDays {
+        $query = compact('value', 'days', 'from', 'to', 'who');
+
+        return app(Reader::class)->valueDaily($post, $dimension, $query);
+    }
+
+    /** The same of the whole site. */
+    public function siteValueDaily(
+        string $dimension,
+        ?string $value,
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+        ?string $who = null,
+    ): ?ValueDays {
+        $query = compact('value', 'days', 'from', 'to', 'who');
+
+        return app(Reader::class)->siteValueDaily($dimension, $query);
+    }
+
+    /** A post's hours, oldest first: those of today, or of up to 14 days. */
+    public function hourly(
+        mixed $post,
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+        ?string $who = null,
+    ): ?Hours {
+        return app(Reader::class)->hourly($post, compact('days', 'from', 'to', 'who'));
+    }
+
+    /** The same of the whole site. */
+    public function siteHourly(
+        ?int $days = null,
+        DateTimeInterface|string|null $from = null,
+        DateTimeInterface|string|null $to = null,
+        ?string $who = null,
+    ): ?Hours {
+        return app(Reader::class)->siteHourly(compact('days', 'from', 'to', 'who'));
+    }
 }

@@ -22,6 +22,7 @@ final class FakeCounts
 
     /** @var ?array<array-key, int> by post, in the API's spelling */
     private ?array $views;
+    private readonly FakeBreakdowns $breakdowns;
 
     /**
      * @param ?array<array-key, int> $views by post; null: the API is unavailable
@@ -34,6 +35,7 @@ final class FakeCounts
             array_values($views),
         );
         $this->others ??= $views === [] ? 0 : null;
+        $this->breakdowns = new FakeBreakdowns();
         $this->install();
     }
 
@@ -44,6 +46,22 @@ final class FakeCounts
         $this->install();
 
         return $this;
+    }
+
+    /**
+     * Adds the views of some values of a dimension. The post's other views have no value; if it has fewer views than these, it gets
+     * as many. A `bot` and a `purpose` are of bots, all other values of people.
+     *
+     *     Postviews::fake()->views($post, 10)->breakdown($post, 'source', ['Hacker News' => 6]);
+     *
+     * @param array<array-key, int> $values views by value
+     */
+    public function breakdown(mixed $post, string $dimension, array $values): self
+    {
+        $id = CanonicalPost::of($post);
+        $this->breakdowns->set($id, $dimension, $values);
+
+        return $this->views($post, max($this->views[$id] ?? 0, array_sum($values)));
     }
 
     private function install(): void
@@ -76,6 +94,10 @@ final class FakeCounts
         if (preg_match('#/posts/([^/]+)/views/daily$#', $path, $match) === 1) {
             return $this->post($match[1], $period) + $period;
         }
+        $whoRead = '#(?:/posts/([^/]+))?/(?:breakdowns/([a-z_]+)(/daily)?|views/hourly)$#';
+        if (preg_match($whoRead, $path, $match, PREG_UNMATCHED_AS_NULL) === 1) {
+            return $this->whoRead($match[1], $match[2], isDaily: $match[3] !== null, query: $query);
+        }
         $isDaily = isset($query['days']);
 
         return [
@@ -94,24 +116,60 @@ final class FakeCounts
     {
         $views = $this->viewsOf($post);
         $time = $views === 0 ? null : Date::now('UTC')->toIso8601ZuluString();
-        $days = [];
-        for ($day = $period === null ? null : Date::parse($period['from']); $day?->lte($period['to']); $day = $day->addDay()) {
-            $date = $day->format('Y-m-d');
-            $days[] = ['date' => $date] + self::figures($date === Date::now('UTC')->format('Y-m-d') ? $views : 0);
-        }
+        $today = Date::now('UTC')->format('Y-m-d');
+        $days = array_map(
+            static fn (string $date): array => ['date' => $date] + self::figures($date === $today ? $views : 0),
+            $period === null ? [] : self::dates($period),
+        );
 
         return ['post_uuid' => $post, 'first_viewed_at' => $time, 'last_viewed_at' => $time, 'days' => $days]
             + self::figures($views);
     }
 
     /**
+     * @param ?string $post null: the site, which has the views of the named posts
+     * @param ?string $dimension null: the hours of each day
+     * @param array<string, mixed> $query
+     * @return array<string, mixed>
+     */
+    private function whoRead(?string $post, ?string $dimension, bool $isDaily, array $query): array
+    {
+        $period = $this->period($query, $dimension === null ? 1 : 30);
+        $dates = self::dates($period);
+        $posts = $post === null ? $this->views ?? [] : [$post => $this->viewsOf($post)];
+        $isNow = in_array(Date::now('UTC')->format('Y-m-d'), $dates, true);
+        $values = $isNow ? $this->breakdowns->of($posts, $dimension ?? 'hour') : [];
+        $head = array_filter(['post_uuid' => $post, 'dimension' => $dimension], static fn (?string $text): bool => $text !== null);
+
+        return $head + $period + match (true) {
+            $dimension === null => FakeBreakdowns::hours($values, $dates),
+            $isDaily => FakeBreakdowns::days($values, $dimension, $query['value'] ?? null, $dates),
+            default => FakeBreakdowns::page($values, $dimension, (int) $query['limit'], (int) $query['offset']),
+        };
+    }
+
+    /**
+     * @param array<string, string> $period
+     * @return list<string>
+     */
+    private static function dates(array $period): array
+    {
+        $dates = [];
+        for ($day = Date::parse($period['from']); $day->lte($period['to']); $day = $day->addDay()) {
+            $dates[] = $day->format('Y-m-d');
+        }
+
+        return $dates;
+    }
+
+    /**
      * @param array<string, mixed> $query
      * @return array{timezone: string, from: string, to: string}
      */
-    private function period(array $query): array
+    private function period(array $query, int $days = 30): array
     {
         $today = Date::now('UTC');
-        $first = $today->copy()->subDays((int) ($query['days'] ?? 30) - 1);
+        $first = $today->copy()->subDays((int) ($query['days'] ?? $days) - 1);
 
         return [
             'timezone' => 'UTC',

@@ -1,27 +1,12 @@
 /** When people read, and how much a post attracts them over time. */
 
+import { ZONES, type Zone } from './places.ts'
+
 export interface SimulatedPost {
   id: string
   slug: string
   publishedAt: Date
 }
-
-export interface Zone {
-  /** Offset from UTC. Daylight saving time is left out. */
-  offsetHours: number
-  /** Share of all readers. */
-  share: number
-}
-
-export const ZONES: readonly Zone[] = [
-  { offsetHours: 1, share: 0.46 },
-  { offsetHours: 0, share: 0.14 },
-  { offsetHours: -5, share: 0.19 },
-  { offsetHours: -8, share: 0.08 },
-  { offsetHours: 5.5, share: 0.07 },
-  { offsetHours: 9, share: 0.04 },
-  { offsetHours: 11, share: 0.02 },
-]
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -48,9 +33,17 @@ export function activity({ offsetHours }: Zone, atMs: number): number {
   return WEEKDAYS[weekday]! * (hours[hour]! * (1 - part) + hours[(hour + 1) % 24]! * part)
 }
 
+const WEIGHTS = new Map(ZONES.map(zone => [zone, zone.places.reduce((sum, { weight }) => sum + weight, 0)]))
+const WHOLE = WEIGHTS.values().reduce((sum, weight) => sum + weight, 0)
+
+/** The share of all readers who are in a zone. */
+export function shareOf(zone: Zone): number {
+  return WEIGHTS.get(zone)! / WHOLE
+}
+
 /** Of all zones together, by their shares. */
 export function siteActivity(atMs: number): number {
-  return ZONES.reduce((sum, zone) => sum + zone.share * activity(zone, atMs), 0)
+  return ZONES.reduce((sum, zone) => sum + shareOf(zone) * activity(zone, atMs), 0)
 }
 
 /** 0 before publication; then high for some days, lower for some weeks, and a small constant for ever. */

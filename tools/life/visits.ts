@@ -1,13 +1,25 @@
 /** Visits: a reader comes from a site, reads a post, and perhaps some more. The same seed gives the same visits. */
 
-import type { ViewEvent } from '@postviews/client/src/index.ts'
+import { proxyList, type ViewEvent, type ViewRequest, viewFromRequest } from '@postviews/client/src/index.ts'
+import { ASKED, type Machine, type MachineGroup, UNASKED } from './machines.ts'
 import { Random } from './random.ts'
-import { Crowd, type Reader } from './readers.ts'
+import { addressIn, Crowd, type Reader } from './readers.ts'
 import { freshness, popularity, type SimulatedPost, siteActivity } from './rhythm.ts'
+import { BURST_SITES, SOURCES, type Source } from './sources.ts'
 
 export interface TimedView {
   atMs: number
   event: ViewEvent
+}
+
+/** What the blog's server is asked for. Not every request is a view. */
+export interface TimedRequest {
+  atMs: number
+  request: ViewRequest
+  postId: string
+  userId: number | null
+  /** The id of the view, if it is one. */
+  eventId: string
 }
 
 export interface LifeOptions {
@@ -32,7 +44,13 @@ export interface LiveOptions extends LifeOptions {
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 /** Measured, because visits end by chance. */
-const VIEWS_PER_VISIT = 1.5
+const VIEWS_PER_VISIT = 1.52
+/** Share of the views by machines that read whenever they like. */
+const UNASKED_SHARE = 0.18
+/** Share of the visits that a machine makes because somebody has asked it to. */
+const ASKED_SHARE = 0.065
+/** After a view, a browser may fetch in advance what its reader may read next. */
+const PREFETCH_SHARE = 0.12
 
 /** For a day or two, a site sends many readers to one post. */
 interface Burst {
@@ -43,10 +61,14 @@ interface Burst {
 
 const BURSTS = 4
 const BURST_HOURS = 30
-const BURST_SITES = ['https://news.ycombinator.com/', 'https://www.reddit.com/', 'https://lobste.rs/']
 
 /** The views of the last days, oldest first, each with an id: a view that is published again is still counted once. */
-export function historyViews({ untilMs, days, views, ...life }: HistoryOptions): TimedView[] {
+export function historyViews(options: HistoryOptions): TimedView[] {
+  return historyRequests(options).flatMap(request => viewOf(request, request.atMs) ?? [])
+}
+
+/** What the blog was asked for in the last days, oldest first. */
+export function historyRequests({ untilMs, days, views, ...life }: HistoryOptions): TimedRequest[] {
   const random = new Random(`${life.seed} history`)
   const fromMs = untilMs - days * DAY_MS
   const bursts = burstsOf(random, life.posts, fromMs, untilMs)
@@ -58,14 +80,18 @@ export function historyViews({ untilMs, days, views, ...life }: HistoryOptions):
   const weights = hours.map(
     (startMs, hour) => moods[Math.floor(hour / 24)]! * siteActivity(startMs) * visits.attraction(startMs),
   )
-  const perWeight = views / VIEWS_PER_VISIT / weights.reduce((sum, weight) => sum + weight, 0)
+  const sum = weights.reduce((all, weight) => all + weight, 0)
+  const perWeight = (views * (1 - UNASKED_SHARE)) / VIEWS_PER_VISIT / sum
+  const unaskedPerHour = (views * UNASKED_SHARE) / VIEWS_PER_UNASKED / hours.length
 
-  const timed: TimedView[] = []
+  const timed: TimedRequest[] = []
   for (const [hour, startMs] of hours.entries()) {
-    const count = Math.floor(weights[hour]! * perWeight + random.fraction())
-    for (let number = 0; number < count; number++) {
-      timed.push(...visits.visit(startMs + random.below(HOUR_MS)))
+    const add = (count: number, visit: (atMs: number) => TimedRequest[]) => {
+      for (let left = Math.floor(count + random.fraction()); left > 0; left--)
+        timed.push(...visit(startMs + random.below(HOUR_MS)))
     }
+    add(weights[hour]! * perWeight, atMs => visits.visit(atMs))
+    add(unaskedPerHour, atMs => visits.unasked(atMs))
   }
   return timed.filter(({ atMs }) => atMs < untilMs).sort((a, b) => a.atMs - b.atMs)
 }
@@ -75,17 +101,19 @@ const FIRST_RATE = 1.6
 const SETTLED_RATE = 0.06
 const SETTLING_MS = 150_000
 const MIN_GAP_MS = 200
+const UNASKED_VISITS_SHARE = 0.15
 
 /** Views from now on, without end, oldest first; at least 200 ms apart. */
 export function* liveViews({ fromMs, ...life }: LiveOptions): Generator<TimedView, never> {
   const random = new Random(`${life.seed} live ${fromMs}`)
   const visits = new Visits(life, random, [])
-  const upcoming: TimedView[] = []
+  const upcoming: TimedRequest[] = []
   let nextVisitMs = fromMs
   let lastMs = fromMs
   for (;;) {
     while (upcoming.length === 0 || nextVisitMs <= upcoming[0]!.atMs) {
-      upcoming.push(...visits.visit(nextVisitMs))
+      const isUnasked = random.chance(UNASKED_VISITS_SHARE)
+      upcoming.push(...(isUnasked ? visits.unasked(nextVisitMs) : visits.visit(nextVisitMs)))
       upcoming.sort((a, b) => a.atMs - b.atMs)
       const settling = Math.exp(-(nextVisitMs - fromMs) / SETTLING_MS)
       const rate = SETTLED_RATE + (FIRST_RATE - SETTLED_RATE) * settling
@@ -93,10 +121,23 @@ export function* liveViews({ fromMs, ...life }: LiveOptions): Generator<TimedVie
         (VIEWS_PER_VISIT / (rate * (0.4 + siteActivity(nextVisitMs)))) * 1_000,
       )
     }
-    const { event, ...view } = upcoming.shift()!
-    lastMs = Math.max(view.atMs, lastMs + MIN_GAP_MS)
-    yield { atMs: lastMs, event: { ...event, timestamp: isoTime(lastMs) } }
+    const request = upcoming.shift()!
+    const view = viewOf(request, Math.max(request.atMs, lastMs + MIN_GAP_MS))
+    if (view === null) continue
+    lastMs = view.atMs
+    yield view
   }
+}
+
+/** The proxy in front of the blog, which names the reader in `X-Forwarded-For`. */
+const PROXY = '127.0.0.1'
+const TRUSTED_PROXIES = proxyList([PROXY])
+
+/** As a Frontend makes it; null for a request that shows the post to nobody. */
+export function viewOf({ request, postId, userId, eventId }: TimedRequest, atMs: number): TimedView | null {
+  const options = { post_uuid: postId, user_id: userId, trustedProxies: TRUSTED_PROXIES }
+  const event = viewFromRequest(request, options)
+  return event && { atMs, event: { ...event, event_id: eventId, timestamp: isoTime(atMs) } }
 }
 
 function burstsOf(random: Random, posts: readonly SimulatedPost[], fromMs: number, untilMs: number): Burst[] {
@@ -106,6 +147,30 @@ function burstsOf(random: Random, posts: readonly SimulatedPost[], fromMs: numbe
     const out = posts.filter(({ publishedAt }) => publishedAt.getTime() < startMs)
     return { post: random.pick(out.length > 0 ? out : posts), startMs, referer: random.pick(BURST_SITES) }
   })
+}
+
+const VIEWS_PER_UNASKED = mean(
+  UNASKED.map(({ weight, pages, machines }) => {
+    // A HEAD request is no view.
+    const shareOfGet = mean(machines.map(([each, , , method]) => [each, method === 'HEAD' ? 0 : 1]))
+    return [weight, pages * shareOfGet]
+  }),
+)
+
+function mean(weighted: readonly (readonly [weight: number, value: number])[]): number {
+  const sum = weighted.reduce((all, [weight, value]) => all + weight * value, 0)
+  return sum / weighted.reduce((all, [weight]) => all + weight, 0)
+}
+
+interface Asking {
+  ip: string
+  agent: string
+  userId?: number | null
+  referer?: string | null
+  query?: string | undefined
+  method?: string | undefined
+  /** The browser asks in advance. */
+  isPrefetch?: boolean
 }
 
 class Visits {
@@ -132,40 +197,79 @@ class Visits {
     return this.#at(atMs).sum
   }
 
-  visit(atMs: number): TimedView[] {
+  /** By a person, or by a machine that a person has asked. */
+  visit(atMs: number): TimedRequest[] {
     const random = this.#random
-    const { weights } = this.#at(atMs)
-    const pickPost = () => random.pick(this.#posts, post => weights.get(post)!)
+    if (random.chance(ASKED_SHARE)) return this.#byMachine(pickByWeight(random, ASKED), atMs)
     let reader = this.#crowd.someone(atMs)
-    let post = reader.kind === 'bot' ? random.pick(this.#posts.filter(isOut(atMs))) : pickPost()
-    let referer = refererOf(reader, random)
+    let post = this.#pickPost(atMs)
+    let [, referer, query]: Source = sourceOf(reader, random)
     const burst = this.#bursts.find(one => one.post === post && burstWeight(one, atMs) > 0)
-    if (burst !== undefined && reader.kind !== 'bot' && random.chance(0.8)) {
-      reader = this.#crowd.passerBy()
+    if (burst !== undefined && random.chance(0.8)) {
+      reader = this.#crowd.passerBy(atMs)
       referer = burst.referer
+      query = undefined
     }
 
-    const views: TimedView[] = []
+    const requests: TimedRequest[] = []
     for (let viewAtMs = atMs; ; viewAtMs += random.between(25_000, 240_000)) {
-      views.push({ atMs: viewAtMs, event: this.#event(reader, post, referer, viewAtMs) })
-      if (reader.kind === 'bot' || !random.chance(reader.kind === 'regular' ? 0.42 : 0.26)) return views
+      requests.push(this.#request(viewAtMs, post, { ...reader, referer, query }))
+      const next = this.#pickPost(atMs)
+      const from = `${this.#blogUrl}/posts/${post.slug}`
+      if (random.chance(PREFETCH_SHARE))
+        requests.push(this.#request(viewAtMs + 900, next, { ...reader, referer: from, isPrefetch: true }))
+      if (!random.chance(reader.kind === 'regular' ? 0.42 : 0.26)) return requests
       // Some only reload the page.
       if (random.chance(0.3)) continue
-      referer = `${this.#blogUrl}/posts/${post.slug}`
-      post = pickPost()
+      referer = from
+      query = undefined
+      post = next
     }
   }
 
-  #event(reader: Reader, post: SimulatedPost, referer: string | null, atMs: number): ViewEvent {
-    return {
-      event_id: this.#random.uuid(),
-      post_uuid: post.id,
-      user_id: reader.userId,
-      ip: reader.ip,
-      user_agent: reader.agent,
-      referer,
-      timestamp: isoTime(atMs),
+  /** By a machine that nobody has asked. */
+  unasked(atMs: number): TimedRequest[] {
+    return this.#byMachine(pickByWeight(this.#random, UNASKED), atMs)
+  }
+
+  #byMachine({ reads, pages, machines }: MachineGroup, atMs: number): TimedRequest[] {
+    const random = this.#random
+    const [, network, agent, method]: Machine = random.pick(machines, ([weight]) => weight)
+    const ip = addressIn(network, random)
+    const requests: TimedRequest[] = []
+    let readAtMs = atMs
+    for (let left = 1 + random.below(2 * pages - 1); left > 0; left--) {
+      requests.push(this.#request(readAtMs, this.#postFor(reads, atMs), { ip, agent, method }))
+      readAtMs += random.between(2_000, 20_000)
     }
+    return requests
+  }
+
+  #postFor(reads: MachineGroup['reads'], atMs: number): SimulatedPost {
+    if (reads === 'asked') return this.#pickPost(atMs)
+    const out = this.#posts.filter(({ publishedAt }) => publishedAt.getTime() <= atMs)
+    if (reads === 'same') return out[0]!
+    if (reads === 'any') return this.#random.pick(out)
+    const newest = out.sort((a, b) => b.publishedAt.getTime() - a.publishedAt.getTime()).slice(0, 3)
+    return this.#random.pick(newest, post => 1 / (newest.indexOf(post) + 1) ** 2)
+  }
+
+  #pickPost(atMs: number): SimulatedPost {
+    const { weights } = this.#at(atMs)
+    return this.#random.pick(this.#posts, post => weights.get(post)!)
+  }
+
+  #request(atMs: number, post: SimulatedPost, asking: Asking): TimedRequest {
+    const { ip, agent, userId = null, referer, query, method, isPrefetch } = asking
+    const url = `/posts/${post.slug}${query === undefined ? '' : `?${query.replace('{month}', isoTime(atMs).slice(0, 7))}`}`
+    const headers = {
+      'x-forwarded-for': ip,
+      'user-agent': agent,
+      ...(referer == null ? {} : { referer }),
+      ...(isPrefetch ? { 'sec-purpose': 'prefetch;prerender' } : {}),
+    }
+    const request = { method, url, headers, socket: { remoteAddress: PROXY } }
+    return { atMs, request, postId: post.id, userId, eventId: this.#random.uuid() }
   }
 
   #at(atMs: number) {
@@ -185,8 +289,8 @@ class Visits {
   }
 }
 
-function isOut(atMs: number) {
-  return ({ publishedAt }: SimulatedPost) => publishedAt.getTime() <= atMs
+function pickByWeight(random: Random, groups: readonly MachineGroup[]): MachineGroup {
+  return random.pick(groups, ({ weight }) => weight)
 }
 
 /** Rises within three hours, and fades within a day. */
@@ -196,35 +300,10 @@ function burstWeight({ startMs }: Burst, atMs: number): number {
   return 4 * Math.min(1, (hours + 1) / 4) * Math.exp(-hours / 9)
 }
 
-type Source = readonly [weight: number, referer: string | null]
-
-const SOURCES: Record<Reader['kind'], readonly Source[]> = {
-  regular: [
-    [58, null],
-    [20, 'https://letters.example/odd-hours'],
-    [9, 'https://feedly.com/'],
-    [6, 'https://duckduckgo.com/'],
-    [4, 'https://mastodon.social/'],
-    [3, 'https://www.google.com/'],
-  ],
-  'passer-by': [
-    [36, 'https://www.google.com/'],
-    [22, null],
-    [8, 'https://duckduckgo.com/'],
-    [7, 'https://www.bing.com/'],
-    [6, 'https://www.reddit.com/'],
-    [5, 'https://bsky.app/'],
-    [4, 'https://mastodon.social/'],
-    [4, 'https://www.linkedin.com/'],
-    [4, 'https://letters.example/odd-hours'],
-    [3, 'https://news.ycombinator.com/'],
-    [1, 'https://www.ecosia.org/'],
-  ],
-  bot: [[1, null]],
-}
-
-function refererOf({ kind }: Reader, random: Random): string | null {
-  return random.pick(SOURCES[kind], ([weight]) => weight)[1]
+function sourceOf({ kind, agent }: Reader, random: Random): Source {
+  const isPossible = ([, referer]: Source) =>
+    agent.includes('Android') || referer?.startsWith('android-app:') !== true
+  return random.pick(SOURCES[kind].filter(isPossible), ([weight]) => weight)
 }
 
 function isoTime(atMs: number): string {

@@ -14,6 +14,7 @@
  */
 
 import { addDays, type Day, latest } from '../days.ts'
+import { PERSONAL_COLUMNS } from '../kept.ts'
 import type { Progress, PruneOptions } from '../store.ts'
 import { packRows } from './breakdowns.ts'
 import { daysBeingReopened } from './reopen.ts'
@@ -200,8 +201,8 @@ async function eraseFuture(
   progress: Progress,
 ): Promise<void> {
   if (oldUpTo === null) return
-  const columns =
-    'day, CASE WHEN user_id IS NULL AND ip IS NULL AND user_agent IS NULL AND referer IS NULL THEN 1 ELSE 0 END AS erased'
+  const isErased = PERSONAL_COLUMNS.map(name => `${name} IS NULL`).join(' AND ')
+  const columns = `day, CASE WHEN ${isErased} THEN 1 ELSE 0 END AS erased`
   let erased = 0
   for await (const rows of pagesOf(engine, { from, to: null }, columns)) {
     const due = rows.filter(row => Number(row['id']) <= oldUpTo && Number(row['erased']) === 0)
@@ -213,7 +214,7 @@ async function eraseFuture(
           days.length === 0 ? '' : `AND (day IS NULL OR day NOT IN (${placeholders(days.length)}))`
         return client.run(
           `UPDATE post_views
-           SET user_id = NULL, ip = NULL, user_agent = NULL, referer = NULL, viewed_at = viewed_at
+           SET ${PERSONAL_COLUMNS.map(name => `${name} = NULL`).join(', ')}, viewed_at = viewed_at
            WHERE id IN (${placeholders(ids.length)}) ${others}`,
           [...ids, ...days],
         )

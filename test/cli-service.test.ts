@@ -1,7 +1,10 @@
 /** The three commands that go on running: what each needs, what each answers, and how each refuses to start. */
 
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { VIEWS_QUEUE, type ViewEvent } from '@postviews/client/src/index.ts'
 import { testRabbitmq } from '../tools/stack/for-tests.ts'
@@ -142,6 +145,30 @@ test('keeps addresses, or none where IP_STORAGE says so, and knows their readers
   )
   const [figures] = await database.query('SELECT unique_views FROM site_view_aggregates')
   assert.equal(figures?.['unique_views'], 1)
+})
+
+test('ends with 1 where GEOIP_DB names no country database, says what to do, and touches no database', async t => {
+  const { run, folder, database } = await system(t)
+  const notOne = join(folder, 'not-one.mmdb')
+  await writeFile(notOne, 'a text')
+  for (const [GEOIP_DB, problem] of [
+    [join(folder, 'missing.mmdb'), 'cannot be read: ENOENT'],
+    [folder, 'cannot be read: EISDIR'],
+    [notOne, "is damaged, cut short, or no database in MaxMind's format"],
+  ] as const) {
+    for (const args of ['serve', 'consume']) {
+      const { code, stdout, stderr } = await run(args, { GEOIP_DB })
+      assert.deepEqual([code, stderr], [1, ''])
+      const lines = stdout
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line))
+      const { error } = lines.find(({ event }) => event === 'service.failed')
+      assert.ok(error.startsWith(`GEOIP_DB: ${GEOIP_DB} ${problem}`), error)
+      assert.match(error, /; name a country or city database .*, or set none to keep no countries/)
+    }
+  }
+  assert.equal(existsSync(database.url.replace('sqlite:', '')), false)
 })
 
 test('waits for a broker that is not there yet, alive but not ready', async t => {

@@ -123,6 +123,27 @@ export function whoContract(promises: Promises): void {
     },
   )
 
+  promises(
+    'keeps the country and every number where it keeps no address',
+    async ({ open, another, kept }) => {
+      const nameless = { ...OPTIONS, ipStorage: 'none' } as const
+      const store = await openWithHosts(open, {}, nameless)
+      await record(store, VIEWS)
+      for (const { ip } of await kept.rows()) assert.equal(ip, null)
+      for (const name of NAMES) assert.deepEqual(await valuesOf(store, name, POST), OF_POST[name], name)
+      await assertVerified(store)
+      await store.rebuild(KEEP)
+
+      const full = await openWithHosts((await another()).open)
+      await record(full, VIEWS)
+      assert.deepEqual(await store.siteTotals(), await full.siteTotals())
+      assert.deepEqual(await store.postTotals([POST, OTHER_POST]), await full.postTotals([POST, OTHER_POST]))
+      for (const post of [POST, OTHER_POST, null])
+        for (const name of NAMES)
+          assert.deepEqual(await valuesOf(store, name, post), await valuesOf(full, name, post), name)
+    },
+  )
+
   promises('counts what was kept before its values were as unknown', async ({ open, damage }) => {
     const store = await openWithHosts(open)
     await record(store, VIEWS)
@@ -192,8 +213,9 @@ export function whoContract(promises: Promises): void {
 async function openWithHosts(
   open: (settings?: object, options?: object) => Promise<Store>,
   settings: object = {},
+  options: object = OPTIONS,
 ): Promise<Store> {
-  const store = await open(settings, OPTIONS)
+  const store = await open(settings, options)
   await store.migrate(undefined, { ownHosts: ownHostsOf('blog.example'), goesBack: false })
   return store
 }

@@ -11,6 +11,9 @@ const OURS = new URL('../../dbip/country.mmdb', import.meta.url)
 /** What databases have for unknown, and for somewhere in Asia and the Pacific or in Europe. */
 const NO_COUNTRIES = new Set(['ZZ', 'XX', 'AP', 'EU'])
 
+const WHAT_IS_RIGHT =
+  "name a country or city database in MaxMind's format, leave it empty for the one that comes with the service, or set none to keep no countries"
+
 /** A country database has some 250 records. A city database has too many to keep, each with names in eight languages. */
 const MAX_RECORDS_CACHED = 1_000
 
@@ -68,7 +71,7 @@ export class Countries {
  * Reads the whole file into memory.
  *
  * @param path a country or city database in MaxMind's format; without it, ours
- * @throws {Error} that names GEOIP_DB, the file, and what is wrong with it
+ * @throws {Error} that names GEOIP_DB, the file, what is wrong with it, and what would be right
  */
 export function openCountries(path?: string): Countries {
   try {
@@ -76,7 +79,7 @@ export function openCountries(path?: string): Countries {
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     const problem = code?.startsWith('E') && !code.startsWith('ERR_') ? `cannot be read: ${message}` : message
-    throw new Error(`GEOIP_DB: ${path ?? OURS.pathname} ${problem}`, { cause })
+    throw new Error(`GEOIP_DB: ${path ?? OURS.pathname} ${problem}; ${WHAT_IS_RIGHT}`, { cause })
   }
 }
 

@@ -10,6 +10,7 @@ import { SETTINGS } from '../packages/analytics/src/config.ts'
 import { DEAD_REASONS } from '../packages/analytics/src/ingest/dead.ts'
 import { LOG_EVENTS } from '../packages/analytics/src/log.ts'
 import { createMetrics } from '../packages/analytics/src/metrics.ts'
+import { KEPT } from '../packages/analytics/src/store/kept.ts'
 import { commandLine } from './support/command.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -186,6 +187,21 @@ test('operations lists every metric of ours', async () => {
   const rows = rowsOf(sectionOf(await read('docs/operations.md'), 'Metrics'))
   const listed = rows.flatMap(([names]) => bare(names!).split(', '))
   assert.deepEqual(listed.toSorted(), registered.toSorted())
+})
+
+test('privacy lists every column of a raw row, and what IP_STORAGE=none and forget leave of it', async () => {
+  const section = sectionOf(await read('docs/privacy.md'), 'What is kept, and for how long')
+  const rows = rowsOf(section.split('\n### ')[1]!)
+  assert.deepEqual(
+    rows.map(([column, , unstored, forgotten]) => [bare(column!), unstored, forgotten]).toSorted(),
+    Object.values(KEPT)
+      .map(({ column, isPersonal }) => [
+        column,
+        column === 'ip' ? 'none' : 'kept',
+        isPersonal ? 'erased' : 'kept',
+      ])
+      .toSorted(),
+  )
 })
 
 test('every relative link leads to a file, and to a heading where it names one', async () => {

@@ -120,10 +120,6 @@ export const DAMAGES: Named[] = [
     { kind: 'missing', ...SITE_REFERRER },
     /^site_referrer site on 2026-03-28 from a\.example exists$/m,
   ],
-]
-
-/** Where breakdowns say how many of a value's views were by bots. */
-export const DAMAGES_OF_BOTS: Named[] = [
   [
     'a referrer with other bots',
     { kind: 'too high', figure: 'bots', ...REFERRER },

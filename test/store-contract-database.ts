@@ -147,6 +147,8 @@ const READS = [
   'siteDays',
   'topPosts',
   'referrers',
+  'breakdown',
+  'breakdownDays',
   'progress',
 ] as const satisfies (keyof Reads)[]
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import { StoreRefused } from '../packages/analytics/src/store/failures.ts'
 import type { Difference, Store } from '../packages/analytics/src/store/store.ts'
-import { DAMAGES, DAMAGES_OF_BOTS, DAY, POST } from './store-contract-damages.ts'
+import { DAMAGES, DAY, POST } from './store-contract-damages.ts'
 import {
   assertVerified,
   type ContractEngine,
@@ -34,9 +34,7 @@ export function verifyContract(promises: Promises, { countsByRows = false }: Con
     if (countsByRows) await store.prune({ now, rawRetentionDays: 0, maxAgeSeconds: 30 * 86_400 })
   }
 
-  const damages = countsByRows
-    ? DAMAGES.filter(([, { kind }]) => !kind.startsWith('reader'))
-    : [...DAMAGES, ...DAMAGES_OF_BOTS]
+  const damages = countsByRows ? DAMAGES.filter(([, { kind }]) => !kind.startsWith('reader')) : DAMAGES
   for (const [sentence, wrong, named] of damages) {
     promises(`names ${sentence}, and puts it right`, async ({ open, damage }) => {
       const store = await open()

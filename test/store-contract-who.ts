@@ -1,16 +1,22 @@
-/** The contract, thirteenth part: who read it, from where, on what, and when. Engines that keep no breakdowns but hosts have no part in it. */
+/** The contract, thirteenth part: who read it, from where, on what, and when. */
 
 import assert from 'node:assert/strict'
 import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { openCountries } from '../packages/analytics/src/derive/countries.ts'
 import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, differencesIn, type Promises } from './store-contract-database.ts'
-import { OTHER_POST, POST, record, view } from './support/views.ts'
+import {
+  assertVerified,
+  type ContractEngine,
+  differencesIn,
+  type Promises,
+} from './store-contract-database.ts'
+import { OTHER_POST, outcomeOf, POST, record, unix, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
 const NOON = `${DAY}T12:00:00Z`
 const KEEP = { adoptSettings: false } as const
+const SETTLING = { now: unix('2026-03-20T00:00:00Z'), rawRetentionDays: 0, maxAgeSeconds: 30 * 86_400 }
 const GPTBOT =
   'Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)'
 const SAFARI_ON_PHONE =
@@ -51,7 +57,7 @@ const OF_OTHER_POST: Partial<typeof OF_POST> = {
   bot: { GPTBot: 1 },
 }
 
-export function whoContract(promises: Promises): void {
+export function whoContract(promises: Promises, { countsByRows = false }: ContractEngine): void {
   promises('breaks views down by every dimension', async ({ open }) => {
     const store = await openWithHosts(open)
     await record(store, VIEWS)
@@ -159,6 +165,33 @@ export function whoContract(promises: Promises): void {
     assert.deepEqual(await valuesOf(store, 'channel', null), OF_OTHER_POST.channel)
   })
 
+  promises(
+    'keeps the values of a day whose raw rows are gone, and adds late views to them',
+    async ({ open, kept }) => {
+      const store = await openWithHosts(open, { bots: 'exclude' })
+      const receivedAt = unix(`${DAY}T23:59:59Z`)
+      const early = VIEWS.map((one, nth) => ({ ...one, postUuid: nth % 3 === 0 ? OTHER_POST : POST }))
+      await record(store, early, { receivedAt })
+      const everything = async () => {
+        const reads = NAMES.flatMap(name => [POST, OTHER_POST, null].map(post => [name, post] as const))
+        return Promise.all(reads.map(async ([name, post]) => store.breakdown(name, post, DAY, DAY)))
+      }
+      const before = await everything()
+      const now = unix('2026-06-10T00:00:00Z')
+      // First the day is open, then it is settled: what is left of its rows must say the same.
+      for (const rawRetentionDays of [89, 88])
+        await store.prune({ now, rawRetentionDays, maxAgeSeconds: 80 * 86_400 })
+      assert.deepEqual(await kept.rows(), [])
+      assert.deepEqual(await everything(), before)
+      await assertVerified(store)
+      await record(store, VIEWS, { receivedAt: now })
+      const { values } = await store.breakdown('source', null, DAY, DAY)
+      assert.deepEqual(values.get('Google'), { views: 12, bots: 0 })
+      assert.deepEqual(values.get(''), { views: 4, bots: 6 })
+      await assertVerified(store)
+    },
+  )
+
   promises('keeps the longest hosts and utm texts', async ({ open }) => {
     const store = await openWithHosts(open)
     const host = `${`${'x'.repeat(59)}.`.repeat(4)}example`
@@ -170,7 +203,7 @@ export function whoContract(promises: Promises): void {
       }),
       view(NOON, { url: `/?utm_source=${long}` }),
     ]
-    assert.deepEqual(await record(store, views), { counted: 2, duplicates: 0 })
+    assert.deepEqual(await record(store, views), outcomeOf(store, 2, 0))
     assert.ok(host.length > 245)
     assert.deepEqual(
       Object.keys(await valuesOf(store, 'source', POST)).toSorted(),
@@ -182,6 +215,8 @@ export function whoContract(promises: Promises): void {
   promises('names rows with another hour, and derives it again', async ({ open, damage }) => {
     const store = await openWithHosts(open)
     await record(store, VIEWS)
+    // Where a day's values are kept once it is settled.
+    if (countsByRows) await store.prune(SETTLING)
     await damage({ kind: 'rows tampered', post: POST, says: { hour: 3 } })
     const kinds = [...new Set((await differencesIn(store)).map(({ kind }) => kind))].toSorted()
     assert.deepEqual(kinds, ['hour', 'row', 'site_hour'])
@@ -198,6 +233,7 @@ export function whoContract(promises: Promises): void {
     promises(`names rows with another ${field}, and counts them again`, async ({ open, damage }) => {
       const store = await openWithHosts(open)
       await record(store, VIEWS)
+      if (countsByRows) await store.prune(SETTLING)
       await damage({ kind: 'rows tampered', post: POST, says: { [field]: value } })
       const kinds = [...new Set((await differencesIn(store)).map(({ kind }) => kind))].toSorted()
       assert.deepEqual(kinds, [...names, ...names.map(name => `site_${name}`)].toSorted())

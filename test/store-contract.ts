@@ -25,8 +25,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
   describe(`a store on ${name}`, () => {
     describe('counting', () => countingContract(promises, engine))
     describe('reads', () => readsContract(promises))
-    // ClickHouse keeps of who read a view what the others count, and counts none of it yet.
-    if (engine.countsByRows !== true) describe('who', () => whoContract(promises))
+    describe('who', () => whoContract(promises, engine))
     describe('top posts', () => topContract(promises))
     describe('retention', () => retentionContract(promises, engine))
     describe('days', () => daysContract(promises, engine))

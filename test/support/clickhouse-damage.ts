@@ -38,20 +38,19 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
       const isHosts = damage.of === 'referrer' || damage.of === 'site_referrer'
       const value = (column: string) =>
         damage.kind === 'too high' ? `${column} + ${by}` : figure === 'first_viewed_at' ? 'NULL' : '0'
+      const array = figure === 'bots' ? 'value_bots' : 'value_views'
       const changed = isHosts
-        ? `host_views = arrayMap((h, v) -> ${host === undefined ? value('v') : `if(h = ${quoted([host])}, ${value('v')}, v)`}, hosts, host_views)`
+        ? `${array} = arrayMap((d, h, v) -> if(${isHost(host)}, ${value('v')}, v), dimensions, values, ${array})`
         : `${figure} = ${value(figure)}`
       return change(TABLES[damage.of], `UPDATE ${changed}`, whereOf(damage))
     }
     case 'missing': {
       const { host } = damage
       if (host === undefined) return change(TABLES[damage.of], 'DELETE', whereOf(damage))
-      const rest = (array: string) => `arrayFilter((x, h) -> h != ${quoted([host])}, ${array}, hosts)`
-      return change(
-        TABLES[damage.of],
-        `UPDATE hosts = ${rest('hosts')}, host_views = ${rest('host_views')}`,
-        whereOf(damage),
+      const rest = ARRAYS.map(
+        array => `${array} = arrayFilter((x, d, h) -> NOT (${isHost(host)}), ${array}, dimensions, values)`,
       )
+      return change(TABLES[damage.of], `UPDATE ${rest.join(', ')}`, whereOf(damage))
     }
     case 'superfluous': {
       const { of, post, day, host, views } = damage
@@ -65,14 +64,15 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
         )
         return
       }
+      const added = [`'referrer'`, quoted([host]), String(views), '0']
       const { host: _, ...row } = damage
       const found = await everywhere(`SELECT count() AS rows FROM ${TABLES[of]} WHERE ${whereOf(row)}`)
       if (found.flat().some(({ rows }) => Number(rows) > 0)) {
-        const added = `hosts = arrayPushBack(hosts, ${quoted([host])}), host_views = arrayPushBack(host_views, ${views})`
-        return change(TABLES[of], `UPDATE ${added}`, whereOf(row))
+        const pushed = ARRAYS.map((array, nth) => `${array} = arrayPushBack(${array}, ${added[nth]})`)
+        return change(TABLES[of], `UPDATE ${pushed.join(', ')}`, whereOf(row))
       }
       await onFirst(
-        `INSERT INTO ${TABLES[of]} (${columns}, hosts, host_views) VALUES (${key}, [${quoted([host])}], [${views}])`,
+        `INSERT INTO ${TABLES[of]} (${columns}, ${ARRAYS.join(', ')}) VALUES (${key}, ${added.map(one => `[${one}]`).join(', ')})`,
       )
       return
     }
@@ -81,7 +81,11 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
     case 'rows tampered':
       return change('post_view_rows', `UPDATE ${assignmentsOf(damage.says)}`, rowsOf(damage))
     case 'rows from before':
-      throw new Error('ClickHouse counts nothing of who read a view')
+      return change(
+        'post_view_rows',
+        'UPDATE hour_of_day = NULL, utm = NULL, origin = NULL, agent = NULL, country = NULL',
+        rowsOf(damage),
+      )
     case 'rows uncounted': {
       const { post, ip, instead } = damage
       const from = ip === undefined ? 'ip' : quoted([ip])
@@ -112,11 +116,18 @@ export async function damageClickhouse(shards: readonly Run[], damage: Damage): 
   }
 }
 
+const ARRAYS = ['dimensions', 'values', 'value_views', 'value_bots']
+
+/** As SQL: whether dimension `d` and value `h` are the host, or any host. */
+function isHost(host: string | undefined): string {
+  return `d = 'referrer'${host === undefined ? '' : ` AND h = ${quoted([host])}`}`
+}
+
 function whereOf({ post, day, host }: Figures): string {
   const isOf = [
     post === undefined ? [] : [`post = '${postKey(post)}'`],
     day === undefined ? [] : [`day = '${day}'`],
-    host === undefined ? [] : [`has(hosts, ${quoted([host])})`],
+    host === undefined ? [] : [`arrayExists((d, h) -> ${isHost(host)}, dimensions, values)`],
   ].flat()
   return isOf.join(' AND ') || 'true'
 }
@@ -129,13 +140,18 @@ function rowsOf({ post, referer }: { post?: string | undefined; referer?: string
   return isOf.join(' AND ') || 'true'
 }
 
-function assignmentsOf({ day, slice, loggedIn, visitor, refererHost }: Partial<Derived>): string {
+function assignmentsOf(says: Partial<Derived>): string {
+  const { day, slice, loggedIn, visitor, refererHost, hour, origin, agent, country } = says
   return [
     day === undefined ? [] : [`day = '${day}'`],
     slice === undefined ? [] : [`slice = ${slice}`],
     loggedIn === undefined ? [] : [`logged_in = ${Number(loggedIn)}`],
     visitor === undefined ? [] : [`visitor = reinterpretAsUInt64(unhex('${visitor.slice(0, 16)}'))`],
     refererHost === undefined ? [] : [`referer_host = ${quoted([refererHost])}`],
+    hour === undefined ? [] : [`hour_of_day = ${hour}`],
+    origin === undefined ? [] : [`origin = ${quoted([origin])}`],
+    agent === undefined ? [] : [`agent = ${quoted([agent])}`],
+    country === undefined || country === null ? [] : [`country = ${quoted([country])}`],
   ]
     .flat()
     .join(', ')
@@ -163,7 +179,8 @@ export function keptInClickhouse(shards: () => Promise<readonly Run[]>): Kept {
       const isSettled = Number(settled!['days']) > 0
       const rows = `FROM post_view_rows FINAL WHERE day = '${day}' AND counts = 1`
       const kept = (table: string) =>
-        `FROM (SELECT * FROM ${table} FINAL WHERE day = '${day}') ARRAY JOIN hosts AS host, host_views AS views`
+        `FROM (SELECT * FROM ${table} FINAL WHERE day = '${day}')
+         ARRAY JOIN dimensions AS dimension, values AS host, value_views AS views WHERE dimension = 'referrer'`
       const ofPosts = await everywhere(
         `SELECT if(n.name = '', toString(h.post), n.name) AS post, host, views FROM (
            ${isSettled ? `SELECT post, host, views ${kept('post_view_breakdowns')}` : `SELECT post, referer_host AS host, count() AS views ${rows} GROUP BY post, host`}

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
-import { KEPT_OF_POST, REMAINDER, SITE } from '../../packages/analytics/src/store/bounds.ts'
+import { KEPT_OF_POST, SITE } from '../../packages/analytics/src/store/bounds.ts'
 import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
 import { StoreRefused } from '../../packages/analytics/src/store/failures.ts'
 import { openStore } from '../../packages/analytics/src/store/open.ts'
@@ -92,7 +92,7 @@ export async function undoBreakdowns(database: Pick<TestDatabase, 'url' | 'query
   for (const { day, post_uuid, referer_host, views } of hosts) {
     for (const post of [post_uuid, SITE]) {
       const of = kept.get(`${day} ${post}`) ?? null
-      const host = of === null || of.has(referer_host) ? referer_host : REMAINDER
+      const host = of === null || of.has(referer_host) ? referer_host : '<other>'
       const key = JSON.stringify([day, post, host])
       const sum = sums.get(key)
       sums.set(key, { day, post, host, views: (sum?.views ?? 0) + Number(views) })

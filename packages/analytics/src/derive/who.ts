@@ -18,7 +18,7 @@ export const FIELDS = {
   country: ['country'],
 } as const
 
-const SEPARATOR = '\t'
+export const SEPARATOR = '\t'
 
 /** Enough for some 20,000 agents, or origins. Bounded, because readers can invent any number of them. */
 const CACHED_BYTES = 8 * 1_048_576

@@ -33,8 +33,8 @@ export const NO_BOUND: Bound = { values: Number.POSITIVE_INFINITY, bytes: Number
 /** Views without a value are counted under this one: for example, if the reader sent no referer. */
 export const NO_VALUE = ''
 
-/** Stored in place of the hosts that are not kept (ClickHouse). No URL has such a host, so none was ever stored under it. */
-export const REMAINDER = '<other>'
+/** Stored in place of the values that are not kept (ClickHouse). No value has a tab, because rows join values with tabs. */
+export const REMAINDER = '\t'
 
 const SETTLES_AFTER_SECONDS = 86_400
 

@@ -1,9 +1,11 @@
 /** What one store hands over to another, which then keeps and counts the same views. */
 
+import type { DimensionName } from '@postviews/client/src/figures.ts'
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
 import { type DetailName, eachDetail } from './figures.ts'
 import type { KeptRow } from './kept.ts'
+import type { Views } from './pack.ts'
 
 /** A raw row, with the facts that do not follow from its view. */
 export interface CopiedRow {
@@ -19,13 +21,15 @@ export interface CopiedRow {
   isForgotten: boolean
 }
 
-/** The figures of a post's day, or the views from one host on a day of a post or of the site. Times are Unix seconds. */
+/** The figures of a post's day, or the views of one value on a day of a post or of the site. Times are Unix seconds. */
 export interface CopiedFigures extends Record<DetailName, number> {
-  kind: 'post' | 'referrer' | 'site_referrer'
+  kind: 'post' | 'value' | 'site_value'
   /** Empty for the site. */
   post: string
   day: Day
-  host: string
+  /** Both empty for the figures of a post's day. `REMAINDER` stands for the values that are not kept. */
+  dimension: DimensionName | ''
+  value: string
   views: number
   /** Whether the figures other than `views` are known. */
   isDetailed: boolean
@@ -33,13 +37,21 @@ export interface CopiedFigures extends Record<DetailName, number> {
   last_viewed_at: number | null
 }
 
-/** The fields of a host's figures other than its views. */
-export const OF_HOST = {
-  isDetailed: true,
-  ...eachDetail(() => 0),
-  first_viewed_at: null,
-  last_viewed_at: null,
-} as const
+/** The views of a value have no figures but bots. */
+export function copiedValue(
+  of: Pick<CopiedFigures, 'kind' | 'post' | 'day' | 'dimension' | 'value'>,
+  { views, bots }: Views,
+): CopiedFigures {
+  return {
+    ...of,
+    ...eachDetail(() => 0),
+    views,
+    bots: bots ?? 0,
+    isDetailed: bots !== null,
+    first_viewed_at: null,
+    last_viewed_at: null,
+  }
+}
 
 /** A reader of a post on a day that is still open: the same reader may come again. */
 export interface CopiedReader {
@@ -63,7 +75,7 @@ export interface CopySource {
   /** The approximate number of rows. */
   rowsAbout: number
   rows(): AsyncIterable<CopiedRow[]>
-  /** All days of posts; hosts only of days before `rawFrom`. */
+  /** All days of posts; values only of days before `rawFrom`. */
   figures(): AsyncIterable<CopiedFigures[]>
   /** Of days before `rawFrom`. */
   readers(): AsyncIterable<CopiedReader[]>

@@ -49,6 +49,11 @@ export function keptOf(name: DimensionName): keyof CountableRow {
   return PLACES[name].of
 }
 
+/** The number of the field that holds the value, within a text that joins several; undefined: the text is the value. */
+export function fieldOf(name: DimensionName): number | undefined {
+  return PLACES[name].field
+}
+
 /** The column of `post_views` that holds the value. */
 export function columnOf(name: DimensionName): string {
   return KEPT[PLACES[name].of].column

@@ -1,7 +1,7 @@
 /** The breakdowns of one place (a post or the site) on one day, packed as one text: each value of each dimension with its views. */
 
 import type { DimensionName } from '@postviews/client/src/figures.ts'
-import { type Bound, NO_VALUE } from './bounds.ts'
+import { type Bound, NO_VALUE, REMAINDER } from './bounds.ts'
 
 /** `bots`: how many views were by bots, whether these are among the views or excluded; null if unknown. */
 export interface Views {
@@ -45,6 +45,12 @@ export class Breakdown {
   addToOthers(added: Views): void {
     this.others ??= { views: 0, bots: 0 }
     addViews(this.others, added)
+  }
+
+  /** Every value, and the others under `REMAINDER`. */
+  *entries(): Generator<[string, Views]> {
+    yield* this.values
+    if (this.others !== null) yield [REMAINDER, this.others]
   }
 
   merge(other: Breakdown, bound: Bound): void {

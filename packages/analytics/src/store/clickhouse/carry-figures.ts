@@ -1,25 +1,26 @@
 /**
  * Takes over figures that were counted elsewhere, once the rows from there are here. Where a figure is more than its rows
- * add up to, the difference becomes a base. The figures are read from a table, on any shard, with the columns `kind` (post,
- * referrer or site_referrer), `post_uuid`, `day`, `host` and those of `FIGURES`.
+ * add up to, the difference becomes a base. The figures are read from a table, on any shard, whose columns are the fields of
+ * `CopiedFigures`.
  */
 
+import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../days.ts'
 import { DETAILS } from '../figures.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
+import { ADDS, COUNTS, IS_COUNTED, keptCounts, summed, valuesOfRows } from './breakdowns.ts'
 import { type Cluster, overAll, type Shard } from './connection.ts'
-import { addsTo, eachSummed, keptHosts, OF_BASE, READER } from './count.ts'
+import { addsTo, eachSummed, OF_BASE, READER } from './count.ts'
 import { rollAll } from './recount.ts'
 import { countPosts, countSite, countTotals, inSteps, rollingOf } from './roll.ts'
 import { SITE } from './sql.ts'
 import type { Engine } from './state.ts'
 
 export interface CarriedFigures {
+  /** A table, or as SQL what is read in its place. */
   table: string
-  /** As SQL: whether more than the views of a post's day is known. */
-  isDetailed: string
   /** The first day whose rows are complete; 1970-01-01 where none was pruned. */
   rawFrom: Day
   /** All rows here were received since; Unix seconds. */
@@ -100,14 +101,13 @@ function figures(cluster: Cluster, { table }: CarriedFigures, where: string): st
 /** As SQL, the months that have figures, each as a condition. */
 async function monthsOf(cluster: Cluster, { table }: CarriedFigures): Promise<string[]> {
   const rows = await cluster.all(
-    `SELECT DISTINCT month FROM ${fromAll(cluster, `SELECT DISTINCT toYYYYMM(day) AS month FROM ${table} WHERE kind IN ('post', 'site_referrer')`)} AS m
+    `SELECT DISTINCT month FROM ${fromAll(cluster, `SELECT DISTINCT toYYYYMM(day) AS month FROM ${table} WHERE kind IN ('post', 'site_value')`)} AS m
      ORDER BY month`,
   )
   return rows.map(({ month }) => `toYYYYMM(day) = ${month}`)
 }
 
 const NOTHING = `toInt64(0) AS n, false AS is_unknown, toInt64(0) AS uniques, ${eachSummed(name => `toInt64(0) AS adds_${name}`)}, NULL AS first_at, NULL AS last_at`
-const NO_HOST = "'' AS host, toInt64(0) AS host_n"
 const NO_READER = 'toUInt64(0) AS reader, false AS reads, false AS is_listed'
 
 /** As SQL: what the figures of a month have beyond the rows. A day that is still open keeps its known readers. */
@@ -118,54 +118,53 @@ async function basesOf(
   shards: readonly Shard[],
   month: string,
 ): Promise<string> {
-  const { rawFrom, cutoff, isDetailed } = carried
+  const { rawFrom, cutoff } = carried
   const pruned = `${month} AND day < '${rawFrom}'`
   const here = `${pruned} AND ${isOfShard(index, shards)}`
-  const isUnknown = `kind = 'post' AND ${month} AND NOT ${isDetailed}`
+  const isUnknown = `kind = 'post' AND ${month} AND NOT is_detailed`
   const which = `(${pruned} OR day IN (SELECT day FROM ${figures(cluster, carried, isUnknown)} AS u))`
   const based = `kind = 'post' AND ${isOfShard(index, shards)} AND (${pruned} OR ${isUnknown})`
+  const rows = rowsOnce(which)
   const parts = [
-    `SELECT ${POST_KEY} AS post, day, views AS n, NOT ${isDetailed} AS is_unknown, unique_views AS uniques, ${eachSummed(name => `${name} AS adds_${name}`)},
-            first_viewed_at AS first_at, last_viewed_at AS last_at, ${NO_HOST}, ${NO_READER}
+    `SELECT ${POST_KEY} AS post, day, views AS n, NOT is_detailed AS is_unknown, unique_views AS uniques, ${eachSummed(name => `${name} AS adds_${name}`)},
+            first_viewed_at AS first_at, last_viewed_at AS last_at, ${NO_READER}
      FROM ${figures(cluster, carried, based)} AS f`,
-    `SELECT ${POST_KEY}, day, ${NOTHING}, host, views, ${NO_READER} FROM ${figures(cluster, carried, `kind = 'referrer' AND ${here}`)} AS f`,
     `SELECT post, day, -toInt64(counts = 1), false, toInt64(0), ${eachSummed(name => `-toInt64(${addsTo(name)})`)}, NULL, NULL,
-            referer_host, -toInt64(counts = 1), ${READER}, counts = 1, false
-     FROM (${rowsOnce(which)})`,
-    `SELECT ${POST_KEY}, day, ${NOTHING}, ${NO_HOST}, reader, true, true
+            ${READER}, counts = 1, false
+     FROM (${rows})`,
+    `SELECT ${POST_KEY}, day, ${NOTHING}, reader, true, true
      FROM (${await carried.readersOf(here)})`,
   ]
   const atLeastNothing = (sum: string) => `toUInt64(greatest(${sum}, 0))`
+  const values = `SELECT ${POST_KEY} AS post, day, dimension, value, ${CARRIED} FROM ${figures(cluster, carried, `kind = 'value' AND ${here}`)} AS f
+    UNION ALL ${without(valuesOfRows(`SELECT post, day, ${ADDS} FROM (${rows}) WHERE ${pruned} AND ${IS_COUNTED}`, DIMENSION_NAMES))}`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, post, ${cutoff}, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, hosts, host_views
+    SELECT day, post, ${cutoff}, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, ${COUNTS}
     FROM (
       SELECT day, post, ${atLeastNothing('sum(n)')} AS views, max(is_unknown) AS is_unknown_day,
              ${atLeastNothing('sum(uniques) - toInt64(uniqExactIf(reader, reads))')} AS unique_views,
              ${eachSummed(name => `${atLeastNothing(`sum(adds_${name})`)} AS ${name}`)},
-             min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at, groupUniqArrayIf(reader, is_listed) AS readers,
-             ${keptFrom('host', 'host_n', KEPT_OF_POST)}
+             min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at, groupUniqArrayIf(reader, is_listed) AS readers
       FROM (${parts.join(' UNION ALL ')})
       GROUP BY day, post
-      HAVING views + ${DETAILS.join(' + ')} > 0 OR is_unknown_day OR notEmpty(hosts)
-    )`
+    ) AS f
+    LEFT ANY JOIN (${keptOf(values, KEPT_OF_POST)}) AS v ON f.post = v.post AND f.day = v.day
+    WHERE views + ${DETAILS.join(' + ')} > 0 OR is_unknown_day OR notEmpty(dimensions)`
 }
 
-/** The same for the hosts of the site: of all shards, kept on the first. */
+/** The same for the values of the site: of all shards, kept on the first. */
 function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): string {
   const { rawFrom, cutoff } = carried
   const which = `${month} AND day < '${rawFrom}'`
-  const rows = cluster.from(`SELECT day, referer_host AS host, counts FROM (${rowsOnce(which)})`)
+  const rows = cluster.from(
+    `SELECT toUUID('${SITE}') AS post, day, ${ADDS} FROM (${rowsOnce(which)}) WHERE ${IS_COUNTED}`,
+  )
+  const values = `SELECT toUUID('${SITE}') AS post, day, dimension, value, ${CARRIED} FROM ${figures(cluster, carried, `kind = 'site_value' AND ${which}`)} AS f
+    UNION ALL ${without(valuesOfRows(`SELECT * FROM ${rows} AS s`, DIMENSION_NAMES))}`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, '${SITE}', ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], hosts, host_views
-    FROM (
-      SELECT day, ${keptFrom('host', 'n', KEPT_OF_SITE)}
-      FROM (
-        SELECT day, host, views AS n FROM ${figures(cluster, carried, `kind = 'site_referrer' AND ${which}`)} AS f
-        UNION ALL SELECT day, host, -toInt64(counts = 1) FROM ${rows} AS r
-      )
-      GROUP BY day
-      HAVING notEmpty(hosts)
-    )`
+    SELECT day, post, ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
+    FROM (${keptOf(values, KEPT_OF_SITE)})
+    WHERE notEmpty(dimensions)`
 }
 
 /** A row that was inserted twice is there twice until it is merged; FINAL would have to read a month of partitions here. */
@@ -174,13 +173,21 @@ function rowsOnce(where: string): string {
     ORDER BY version DESC LIMIT 1 BY hour, post, id`
 }
 
-/** A host with more views in its rows than in its figures is in their remainder: elsewhere a settled day gets no new hosts. */
-function keptFrom(host: string, views: string, limit: number): string {
-  const isRest = `x.1 = '${REMAINDER}' OR x.2 < 0`
-  const pairs = `arrayMap(x -> (x.1, toUInt64(x.2)),
-    arrayConcat(arrayFilter(x -> NOT (${isRest}), differing), if(rest > 0, [('${REMAINDER}', rest)], [])))`
-  return `sumMapIf([${host}], [${views}], ${views} != 0) AS map, arrayZip(map.1, map.2) AS differing,
-    arraySum(x -> if(${isRest}, x.2, 0), differing) AS rest, ${keptHosts(pairs, limit)}`
+/** As SQL: the views of a value that is carried over. */
+const CARRIED = 'views AS n, if(is_detailed, bots, NULL) AS n_bots'
+
+/** As SQL: values to subtract. */
+function without(values: string): string {
+  return `SELECT post, day, toString(dimension), value, -toInt64(n), -toInt64(n_bots) FROM (${values})`
+}
+
+/** A value with more views in its rows than in its figures is in their remainder: elsewhere a settled day gets no new values. */
+function keptOf(values: string, limit: number): string {
+  const isRest = `value = '${REMAINDER}' OR n < 0 OR ifNull(n_bots, 0) < 0`
+  const differing = `SELECT post, day, dimension, if(${isRest}, '${REMAINDER}', value) AS value, n, n_bots FROM (${summed(values)})`
+  const left = `SELECT post, day, dimension, value, toUInt64(greatest(n, 0)) AS n, toUInt64OrNull(toString(greatest(n_bots, 0))) AS n_bots
+    FROM (${summed(differing)}) WHERE n > 0 OR n_bots > 0 OR n_bots IS NULL`
+  return keptCounts(left, limit)
 }
 
 /** As SQL: for how many days of posts of a month the new figures differ from the old ones. */

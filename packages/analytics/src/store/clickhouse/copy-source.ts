@@ -1,12 +1,20 @@
 /** What a database on ClickHouse hands over to one on another number of shards. */
 
-import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
+import {
+  type CopiedFigures,
+  type CopiedReader,
+  type CopiedRow,
+  type CopySource,
+  copiedValue,
+} from '../copy.ts'
 import type { Day } from '../days.ts'
 import { DETAILS, eachDetail } from '../figures.ts'
 import { KEPT, type KeptName, type KeptRow } from '../kept.ts'
 import { rawFrom } from './adopt-settings.ts'
+import { valuesOf } from './breakdowns.ts'
 import type { Row } from './connection.ts'
-import { FIGURES, hostsOf, SAYS, siteHostsOf } from './count.ts'
+import { FIGURES, SAYS } from './count.ts'
 import { hourGroups } from './derive.ts'
 import { dayKeys } from './keys.ts'
 import { rollAll } from './recount.ts'
@@ -101,7 +109,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     const based = await shard.all('SELECT DISTINCT day FROM post_view_bases')
     const sources = await sourcesOf(engine, shard)
     // On the first shard a day may have only a base of the site.
-    const daysOfHosts = new Set(based.map(row => String(row['day'])))
+    const daysOfValues = new Set(based.map(row => String(row['day'])))
     const first = await rawFrom(engine)
     for (const day of days.map(row => String(row['day']))) {
       const posts = await shard.all(
@@ -113,28 +121,33 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
         kind: 'post',
         post: String(row['name']),
         day,
-        host: '',
+        dimension: '',
+        value: '',
         views: Number(row['views']),
         isDetailed: Number(row['is_unknown']) === 0,
         ...eachDetail(name => Number(row[name])),
         first_viewed_at: row['first'] as number | null,
         last_viewed_at: row['last'] as number | null,
       }))
-      daysOfHosts.add(day)
+      daysOfValues.add(day)
     }
-    for (const day of [...daysOfHosts].filter(day => first !== null && day < first)) {
-      const hosts = await shard.all(
-        `SELECT 'referrer' AS kind, ${NAME}, host, sum(n) AS views FROM (${hostsOf(sources, [day], 'true')}) AS f ${NAMED} GROUP BY name, host
-         UNION ALL SELECT 'site_referrer', '', host, sum(n) FROM (${siteHostsOf(sources, [day])}) GROUP BY host`,
+    for (const day of [...daysOfValues].filter(day => first !== null && day < first)) {
+      const values = await shard.all(
+        `SELECT 'value' AS kind, ${NAME}, dimension, value, n, n_bots FROM (${valuesOf(sources, [day])}) AS f ${NAMED}
+         UNION ALL SELECT 'site_value', '', dimension, value, n, n_bots FROM (${valuesOf(sources, [day], { of: 'site' })})`,
       )
-      yield hosts.map(row => ({
-        ...OF_HOST,
-        kind: row['kind'] as CopiedFigures['kind'],
-        post: String(row['name']),
-        day,
-        host: String(row['host']),
-        views: Number(row['views']),
-      }))
+      yield values.map(row =>
+        copiedValue(
+          {
+            kind: row['kind'] as CopiedFigures['kind'],
+            post: String(row['name']),
+            day,
+            dimension: row['dimension'] as DimensionName,
+            value: String(row['value']),
+          },
+          { views: Number(row['n']), bots: row['n_bots'] === null ? null : Number(row['n_bots']) },
+        ),
+      )
     }
   }
 }

@@ -1,6 +1,5 @@
 /** How figures are counted, as SQL: from the rows of a day, and from the bases that stand for removed ones. */
 
-import { KEPT_OF_POST, NO_VALUE, REMAINDER } from '../bounds.ts'
 import { Calendar } from '../calendar.ts'
 import type { Day } from '../days.ts'
 import { DETAILS, SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
@@ -38,7 +37,7 @@ export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unkno
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
 
 /** The columns of `post_view_bases`. */
-export const OF_BASE = `day, post, cutoff, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, unknown_until, readers, hosts, host_views`
+export const OF_BASE = `day, post, cutoff, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, unknown_until, readers, dimensions, values, value_views, value_bots`
 
 /** As SQL, for each figure that is a sum over rows. */
 export function eachSummed(sqlOf: (name: SummedName) => string): string {
@@ -111,7 +110,7 @@ export function basesOf(days: readonly Day[], posts: string): string {
   return `SELECT * FROM post_view_bases FINAL WHERE ${dayIn(days)} AND ${posts}`
 }
 
-function hasBases({ basedTo }: Sources, days: readonly Day[]): boolean {
+export function hasBases({ basedTo }: Sources, days: readonly Day[]): boolean {
   return basedTo !== null && days.some(day => day <= basedTo)
 }
 
@@ -169,46 +168,6 @@ export function statements(): string[] {
 /** As SQL: each row of a SELECT with each of the days. */
 export function eachDay(rows: string, days: readonly Day[]): string {
   return `SELECT *, day FROM (${rows}) ARRAY JOIN [${days.map(day => `toDate('${day}')`).join(', ')}] AS day`
-}
-
-/** `SELECT post, day, host, n`: views by referring host. */
-export function hostsOf(sources: Sources, days: readonly Day[], posts: string): string {
-  const rows = rowsOf(
-    sources,
-    days,
-    `${posts} AND counts = 1`,
-    `post, day, referer_host AS host, toUInt64(1) AS n`,
-  )
-  if (!hasBases(sources, days)) return rows
-  const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
-  return `${rows} UNION ALL SELECT post, day, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
-}
-
-/** `SELECT day, host, n` of the whole site, of this shard. */
-export function siteHostsOf(sources: Sources, days: readonly Day[]): string {
-  const rows = rowsOf(sources, days, 'counts = 1', 'day, referer_host AS host, toUInt64(1) AS n', 'site')
-  if (!hasBases(sources, days)) return rows
-  const bases = basesOf(days, `post = '${SITE}'`)
-  return `${rows} UNION ALL SELECT day, host, n FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS n`
-}
-
-/** `SELECT post, day, hosts, host_views`: as many hosts as are kept, the rest as one. `also`: as in `figuresOf`. */
-export function breakdownsOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
-  const hosts = `SELECT post, day, host, sum(n) AS views FROM (${hostsOf(sources, days, posts)}) GROUP BY post, day, host`
-  const nothing =
-    also === undefined ? '' : ` UNION ALL SELECT post, day, '', toUInt64(0) FROM (${eachDay(also, days)})`
-  return `SELECT post, day, ${keptHosts('groupArray((host, views))', KEPT_OF_POST)} FROM (${hosts}${nothing}) GROUP BY post, day`
-}
-
-/** As SQL: the pairs (host, views) with the most views, the pair without a host, and the rest as one. */
-export function keptHosts(pairs: string, limit: number): string {
-  const ofHost = (host: string) => `arraySum(x -> if(x.1 = '${host}', x.2, 0), pairs)`
-  const one = (host: string, views: string) => `if(${views} > 0, [('${host}', toUInt64(${views}))], [])`
-  const rest = `(arraySum(x -> x.2, arraySlice(sorted, ${limit + 1})) + ${ofHost(REMAINDER)})`
-  return `${pairs} AS pairs,
-    arraySort(x -> (-toInt64(x.2), x.1), arrayFilter(x -> x.1 NOT IN ('${NO_VALUE}', '${REMAINDER}'), pairs)) AS sorted,
-    arrayConcat(arraySlice(sorted, 1, ${limit}), ${one(NO_VALUE, ofHost(NO_VALUE))}, ${one(REMAINDER, rest)}) AS kept,
-    arrayMap(x -> x.1, kept) AS hosts, arrayMap(x -> toUInt64(x.2), kept) AS host_views`
 }
 
 /** As SQL: posts by their keys. */

@@ -19,10 +19,10 @@ const LINES_AT_ONCE = 50_000
 
 /** The figures of the source, on the first shard, while they are compared. */
 const STAGED = `post_view_copied (
-  kind String, post_uuid String, day Date, host String, views Int64, is_detailed Bool, ${DETAILS.map(name => `${name} Int64`).join(', ')},
+  kind String, post_uuid String, day Date, dimension String, value String, views Int64, is_detailed Bool, ${DETAILS.map(name => `${name} Int64`).join(', ')},
   first_viewed_at Nullable(DateTime('UTC')), last_viewed_at Nullable(DateTime('UTC')), slice Int16, visitor UInt64
 ) ENGINE = MergeTree ORDER BY (kind, day, post_uuid)`
-const COLUMNS_OF_FIGURES = `kind, post_uuid, day, host, views, is_detailed, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at`
+const COLUMNS_OF_FIGURES = `kind, post_uuid, day, dimension, value, views, is_detailed, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at`
 
 /**
  * Consumers of the source may run. What they add while it is copied is copied by the next run.
@@ -53,7 +53,6 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
       engine,
       {
         table: 'post_view_copied',
-        isDetailed: 'is_detailed',
         rawFrom: source.rawFrom ?? '1970-01-01',
         cutoff: source.rawFrom === null ? 0 : await firstReceipt(cluster),
         readersOf: where =>
@@ -185,7 +184,8 @@ function lineOfFigures(of: CopiedFigures): string {
     of.kind,
     of.post,
     of.day,
-    of.host,
+    of.dimension,
+    of.value,
     of.views,
     of.isDetailed,
     ...DETAILS.map(name => of[name]),

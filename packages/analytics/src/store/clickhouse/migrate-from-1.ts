@@ -29,6 +29,9 @@ const VIEWS = [
 
 /** The valid figures of version 1; see there. */
 const SUMS = 'post_view_sums'
+/** The same, as `carryFigures` reads them. Hosts were its only values, without their bots. */
+const FIGURES = `(SELECT * REPLACE (transform(kind, ['referrer', 'site_referrer'], ['value', 'site_value'], kind) AS kind),
+  'referrer' AS dimension, host AS value, kind = 'post' AS is_detailed FROM ${SUMS})`
 
 export async function dropViewsOf1(shards: readonly Shard[]): Promise<void> {
   await drop(shards, 'VIEW', VIEWS)
@@ -69,8 +72,7 @@ export async function carryOver(engine: Engine, progress: Progress): Promise<voi
   await carryAgreed(engine, old)
   await carryRows(cluster, old, progress)
   const carried = {
-    table: SUMS,
-    isDetailed: 'true',
+    table: FIGURES,
     ...old,
     readersOf: (where: string) => readersOf(cluster, old, where),
   }

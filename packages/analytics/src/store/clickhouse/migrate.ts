@@ -52,6 +52,10 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
   for (const server of servers) await server.run(CREATE_MIGRATIONS)
   for (const shard of shards) if (shard.isReplicated) await shard.onEach(CREATE_CLAIMS(shard.database))
   if (version === 1) await dropViewsOf1(shards)
+  const record = (next: number) =>
+    Promise.all(
+      servers.map(server => server.insert('post_view_migrations', 'version', JSON.stringify([next]))),
+    )
   for (const { version: next, statements } of migrations) {
     if (next <= version) continue
     // All shards run a statement before the next one: a view reads from the tables of all.
@@ -59,17 +63,15 @@ export async function migrate(engine: Engine, progress: Progress = () => {}): Pr
       progress('tables', index, statements.length)
       await Promise.all(shards.map(shard => shard.onEach(statement)))
     }
-    const record = () =>
-      Promise.all(
-        servers.map(server => server.insert('post_view_migrations', 'version', JSON.stringify([next]))),
-      )
-    if (version !== 1) await record()
-    else
-      await exclusively(engine, async () => {
-        // Unless somebody else was first.
-        if ((await versionOf(await cluster.first())) === 1) await carryOver(engine, progress)
-        await record()
-      })
+    // Data of version 1 are carried over to tables of the latest version.
+    if (version !== 1) await record(next)
+  }
+  if (version === 1) {
+    await exclusively(engine, async () => {
+      // Unless somebody else was first.
+      if ((await versionOf(await cluster.first())) === 1) await carryOver(engine, progress)
+      for (const { version: next } of migrations) await record(next)
+    })
   }
   await dropTablesOf1(shards)
   if ((await latestEntry(shards[0]!, 'settings')) === null) await recordState(cluster, firstState(engine))

@@ -4,17 +4,19 @@ import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NO_VALUE, REMAINDER } from '..
 import { assertClocksAgree } from '../clocks.ts'
 import { addDays, type Day, daysBetween } from '../days.ts'
 import { DETAILS } from '../figures.ts'
+import type { Pack } from '../pack.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
+import { COUNTS, keptCounts, summed, valuesOf } from './breakdowns.ts'
 import type { Shard } from './connection.ts'
-import { addsTo, basesOf, eachSummed, keptHosts, OF_BASE, READER, rowsOf } from './count.ts'
+import { addsTo, basesOf, eachSummed, OF_BASE, READER, rowsOf } from './count.ts'
 import { isServers } from './errors.ts'
 import { closeDays, dayKeys } from './keys.ts'
 import { underLease } from './lease.ts'
 import { rollAll } from './recount.ts'
 import { AHEAD, breakDown, type Rolling, rollingOf } from './roll.ts'
 import { NO_HOUR } from './row.ts'
-import { siteBreakdowns } from './site-breakdowns.ts'
+import { keptOfSite, siteBreakdowns } from './site-breakdowns.ts'
 import { quoted, SITE } from './sql.ts'
 import { removeOldStamps } from './stamp.ts'
 import { checkedState, type Engine } from './state.ts'
@@ -129,10 +131,8 @@ async function pruneRows(
       // As if every day had a base, so that it is joined from now on.
       const rolling = { ...(await rollingOf(engine, shard)), basedTo: '9999-12-31' }
       await shard.run(baseOf(rolling, day, cutoff, open.has(day)))
-      const [first] = await (await cluster.first()).all(
-        `SELECT hosts FROM post_view_site_breakdowns FINAL WHERE day = '${day}'`,
-      )
-      await shard.run(baseOfSite(rolling, day, cutoff, (first?.['hosts'] as string[] | undefined) ?? null))
+      const kept = await keptOfSite(engine, [day])
+      await shard.run(baseOfSite(rolling, day, cutoff, kept.get(day) ?? null))
       progress('rows', ++done, 2 * total)
     }
   }
@@ -155,52 +155,50 @@ function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): st
     [day],
     'true',
     `r.post AS post, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, counts = 1 AS reads, toUInt64(0) AS known,
-     ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)}, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, referer_host AS host,
-     n AS host_n, ${goes} AS goes, ${goes} AS is_removed, toUInt32(0) AS base_cutoff, false AS has_readers`,
+     ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)}, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at,
+     ${goes} AS goes, ${goes} AS is_removed, toUInt32(0) AS base_cutoff, false AS has_readers`,
   )
   const bases = basesOf([day], `post != '${SITE}'`)
-  const nothing = 'toUInt64(0), toDate(0), toUInt64(0), false'
   const noSums = eachSummed(() => 'toUInt64(0)')
   const union = [
     rows,
-    `SELECT post, views, unknown_until, toUInt64(0), false, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, '', toUInt64(0), true, false, cutoff, notEmpty(readers) FROM (${bases})`,
-    `SELECT post, toUInt64(0), toDate(0), reader, true, toUInt64(0), ${noSums}, NULL, NULL, '', toUInt64(0), true, false, cutoff, true FROM (${bases}) ARRAY JOIN readers AS reader`,
-    `SELECT post, ${nothing}, toUInt64(0), ${noSums}, NULL, NULL, host, host_n, true, false, cutoff, false FROM (${bases}) ARRAY JOIN hosts AS host, host_views AS host_n`,
+    `SELECT post, views, unknown_until, toUInt64(0), false, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, true, false, cutoff, notEmpty(readers) FROM (${bases})`,
+    `SELECT post, toUInt64(0), toDate(0), reader, true, toUInt64(0), ${noSums}, NULL, NULL, true, false, cutoff, true FROM (${bases}) ARRAY JOIN readers AS reader`,
   ].join(' UNION ALL ')
   const uniques = isOpen
     ? 'sum(known) AS unique_of, groupUniqArrayIf(reader, goes AND reads) AS readers_of'
     : 'uniqExactIf(reader, reads) + sum(known) - uniqExactIf(reader, reads AND NOT goes) AS unique_of, emptyArrayUInt64() AS readers_of'
+  const values = valuesOf(rolling, [day], { rows: goesBefore(cutoff) })
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT '${day}', post, cutoff_of, views_of, unique_of, ${eachSummed(name => `${name}_of`)}, first_of, last_of, unknown_of, readers_of, hosts, host_views
+    SELECT '${day}', f.post, cutoff_of, views_of, unique_of, ${eachSummed(name => `${name}_of`)}, first_of, last_of, unknown_of, readers_of, ${COUNTS}
     FROM (
       SELECT post, greatest(if(countIf(is_removed) > 0, toUInt32(${cutoff}), 0), max(base_cutoff)) AS cutoff_of, sumIf(n, goes) AS views_of, max(unknown) AS unknown_of, ${uniques},
-             ${eachSummed(name => `sumIf(adds_${name}, goes) AS ${name}_of`)}, minIf(first_at, goes) AS first_of, maxIf(last_at, goes) AS last_of,
-             sumMapIf([host], [host_n], goes AND host_n > 0) AS map, ${keptHosts('arrayZip(map.1, map.2)', KEPT_OF_POST)}
+             ${eachSummed(name => `sumIf(adds_${name}, goes) AS ${name}_of`)}, minIf(first_at, goes) AS first_of, maxIf(last_at, goes) AS last_of
       FROM (${union})
       GROUP BY post
       HAVING countIf(is_removed) > 0 OR ${isOpen ? 'false' : 'max(has_readers)'}
-    )`
+    ) AS f
+    LEFT ANY JOIN (${keptCounts(values, KEPT_OF_POST)}) AS v ON f.post = v.post`
 }
 
-/** The same for the site's hosts: only those that the settled day keeps. */
-function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: readonly string[] | null): string {
-  const rows = rowsOf(
-    rolling,
-    [day],
-    `counts = 1 AND received_at < toDateTime(${cutoff}, 'UTC')`,
-    'referer_host AS host, toUInt64(1) AS n, true AS is_removed',
-    'site',
-  )
-  const base = `SELECT host, n, false FROM (${basesOf([day], `post = '${SITE}'`)}) ARRAY JOIN hosts AS host, host_views AS n`
-  const keptHost =
-    kept === null ? 'host' : `if(host IN (${quoted([...kept, NO_VALUE])}), host, '${REMAINDER}')`
+function goesBefore(cutoff: number): string {
+  return `received_at < toDateTime(${cutoff}, 'UTC')`
+}
+
+/** The same for the site's values: only those that the settled day keeps. */
+function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: Pack | null): string {
+  const values = valuesOf(rolling, [day], { of: 'site', rows: goesBefore(cutoff) })
+  // Where the day has no others, it keeps every value.
+  const cut = [...(kept?.breakdowns ?? [])]
+    .filter(([, { others }]) => others !== null)
+    .map(
+      ([name, { values }]) =>
+        `dimension = '${name}' AND value NOT IN (${quoted([...values.keys(), NO_VALUE])}), '${REMAINDER}', `,
+    )
+  const ofKept = `SELECT post, day, dimension, multiIf(${cut.join('')}false, '', value) AS value, n, n_bots FROM (${values})`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT '${day}', '${SITE}', ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], hosts, host_views
-    FROM (
-      SELECT sumMap([${keptHost}], [n]) AS map, ${keptHosts('arrayZip(map.1, map.2)', KEPT_OF_SITE)}
-      FROM (${rows} UNION ALL ${base})
-      HAVING max(is_removed)
-    )`
+    SELECT day, post, ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
+    FROM (${keptCounts(cut.length > 0 ? summed(ofKept) : values, KEPT_OF_SITE)})`
 }
 
 const NO_SUCH_DATA_PART = 232

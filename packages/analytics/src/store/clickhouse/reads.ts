@@ -1,18 +1,17 @@
 /** The internal API's reads: figures, each as of the last roll of its shard. */
 
-import type { Figures } from '@postviews/client/src/figures.ts'
-import { REMAINDER } from '../bounds.ts'
+import { DIMENSION_NAMES, type Figures } from '@postviews/client/src/figures.ts'
 import type { Calendar } from '../calendar.ts'
 import { addDays, type Day, latest } from '../days.ts'
-import { StoreRefused } from '../failures.ts'
 import { toFigures } from '../figures.ts'
-import { recordedOwnHosts, referrerOf } from '../own-hosts.ts'
+import { recordedOwnHosts } from '../own-hosts.ts'
+import { daysOf, periodOf, referrersOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
 import { AnswerCache } from './answer-cache.ts'
+import { readDays } from './breakdown-reads.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { dayIn, hostsOf, KNOWN, postIn, SAYS, SUMS, siteHostsOf } from './count.ts'
+import { KNOWN, postIn, SAYS, SUMS } from './count.ts'
 import { shardOf } from './record.ts'
-import { sourcesOf } from './roll.ts'
 import { postKey, within } from './sql.ts'
 import { recordedLists } from './state.ts'
 import { Together } from './together.ts'
@@ -168,35 +167,18 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
-    async referrers(post, first, last, limit, offset = 0) {
-      const [views, [holds]] = await Promise.all([
-        cluster.during(async () => {
-          const shards = await cluster.shards()
-          return post === null
-            ? siteHosts(calendar, shards, first, last)
-            : postHosts(calendar, shards[shardOf(post, shards.length)]!, postKey(post), first, last)
-        }),
+    async referrers(post, from, to, limit, offset = 0) {
+      const [hosts, [holds]] = await Promise.all([
+        periodOf(readDays(cluster, calendar, { name: 'referrer', post, from, to })),
         recordedLists(cluster),
       ])
-      const own = recordedOwnHosts(holds!)
-      const named = [...views].filter(([host, count]) => host !== REMAINDER && count > 0)
-      named.sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
-      const page = named.slice(offset, offset + limit)
-      const sum = (hosts: Iterable<[string, number]>) => [...hosts].reduce((all, [, count]) => all + count, 0)
-      return {
-        referrers: page.map(([host, count]) => referrerOf(own, host, count)),
-        other: { views: sum(views) - sum(page) },
-      }
+      return referrersOf(hosts, recordedOwnHosts(holds!), limit, offset)
     },
 
-    // Rows keep what they are made of, but only hosts are counted, and without bots.
-    dimensions: [],
-    async breakdown(name) {
-      throw new StoreRefused(`ClickHouse has no breakdown by ${name}`)
-    },
-    async breakdownDays(name) {
-      throw new StoreRefused(`ClickHouse has no breakdown by ${name}`)
-    },
+    dimensions: DIMENSION_NAMES,
+    breakdown: (name, post, from, to) => periodOf(readDays(cluster, calendar, { name, post, from, to })),
+    breakdownDays: (name, post, from, to, isAsked) =>
+      daysOf(readDays(cluster, calendar, { name, post, from, to }), isAsked),
 
     async progress() {
       const rows = await onEach(
@@ -238,71 +220,6 @@ async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>
     else known.push(row)
   }
   return rows
-}
-
-type HostViews = Map<string, number>
-
-/** Days that are not broken down yet are counted from their rows: two or three, where retention runs. */
-async function postHosts(
-  calendar: Calendar,
-  shard: Shard,
-  key: string,
-  first: Day,
-  last: Day,
-): Promise<HostViews> {
-  const [post, period] = [postIn([key]), within(first, last)]
-  const sources = await sourcesOf({ calendar }, shard)
-  const closed = sources.closed ?? '1970-01-01'
-  const rows = await shard.all(
-    `SELECT DISTINCT day FROM post_view_days WHERE ${post} AND ${period} AND day > '${closed}'`,
-  )
-  const open = rows.map(row => String(row['day']))
-  const kept = `SELECT host, n FROM (
-    SELECT * FROM post_view_breakdowns FINAL WHERE ${post} AND ${period} AND day <= '${closed}'
-  ) ARRAY JOIN hosts AS host, host_views AS n`
-  const counted = open.length === 0 ? '' : ` UNION ALL SELECT host, n FROM (${hostsOf(sources, open, post)})`
-  return viewsByHost(await shard.all(`SELECT host, sum(n) AS views FROM (${kept}${counted}) GROUP BY host`))
-}
-
-/** When every shard has settled a day, the site's hosts are still read from the shards until they are added up for all of them. */
-async function siteHosts(
-  calendar: Calendar,
-  shards: readonly Shard[],
-  first: Day,
-  last: Day,
-): Promise<HostViews> {
-  const period = within(first, last)
-  const daysIn = async (shard: Shard, table: string) =>
-    (await shard.all(`SELECT DISTINCT day FROM ${table} WHERE ${period}`)).map(row => String(row['day']))
-  const kept = await daysIn(shards[0]!, 'post_view_site_breakdowns')
-  const isKept = new Set(kept)
-  const parts = await Promise.all(
-    shards.map(async shard => {
-      const open = (await daysIn(shard, 'post_view_site_days')).filter(day => !isKept.has(day))
-      if (open.length === 0) return []
-      const counted = siteHostsOf(await sourcesOf({ calendar }, shard), open)
-      return shard.all(`SELECT host, sum(n) AS views FROM (${counted}) GROUP BY host`)
-    }),
-  )
-  if (kept.length > 0) {
-    parts.push(
-      await shards[0]!.all(
-        `SELECT host, sum(n) AS views
-         FROM (SELECT * FROM post_view_site_breakdowns FINAL WHERE ${dayIn(kept)}) ARRAY JOIN hosts AS host, host_views AS n
-         GROUP BY host`,
-      ),
-    )
-  }
-  return viewsByHost(parts.flat())
-}
-
-function viewsByHost(rows: readonly Row[]): HostViews {
-  const views: HostViews = new Map()
-  for (const row of rows) {
-    const host = String(row['host'])
-    views.set(host, (views.get(host) ?? 0) + Number(row['views']))
-  }
-  return views
 }
 
 /** The last day of which only the views are known. */

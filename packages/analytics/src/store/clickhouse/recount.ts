@@ -12,11 +12,11 @@ import {
   dayOfKey,
   differencesOf,
   differingIn,
-  hostsOfPosts,
   postOfKey,
   postsOfDays,
   siteOfDays,
   TOTALS,
+  valuesOfPosts,
 } from './compared.ts'
 import { FIGURES, NOTHING, SAYS, type Sources } from './count.ts'
 import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
@@ -32,7 +32,7 @@ import {
   rollingOf,
   rollShard,
 } from './roll.ts'
-import { differingSiteHosts, siteBreakdowns } from './site-breakdowns.ts'
+import { differingSiteValues, siteBreakdowns } from './site-breakdowns.ts'
 import { checkedState, type Engine, type State } from './state.ts'
 
 /** Settles only after every shard has: retries while one shard is away must not pile up rolls on the others. */
@@ -118,11 +118,11 @@ async function differingOfDays(
         posts,
         sum => part => dayOfKey(part.key) === dayOfKey(sum.key),
       )
-      const hosts = settled.length > 0 ? await differingIn(shard, hostsOfPosts(sources, settled)) : []
-      return [...posts, ...site, ...hosts]
+      const values = settled.length > 0 ? await differingIn(shard, valuesOfPosts(sources, settled)) : []
+      return [...posts, ...site, ...values]
     }),
   )
-  const differing = [...ofShards.flat(), ...(await differingSiteHosts(engine, all, days))]
+  const differing = [...ofShards.flat(), ...(await differingSiteValues(engine, all, days))]
   return differing.sort((a, b) =>
     dayOfKey(a.key) < dayOfKey(b.key) ? -1 : dayOfKey(a.key) > dayOfKey(b.key) ? 1 : 0,
   )
@@ -155,8 +155,8 @@ async function allDays({ cluster }: Engine): Promise<Day[]> {
 
 /** As SQL: whether the derived columns of a row are wrong, and what they should be. */
 function differingColumns(engine: Engine, state: State, keys: ReadonlyMap<Day, DayKey>, group: HourGroup) {
-  const { given, day, slice, loggedIn, visitor, counts } = derivedOf(engine, state, keys, group)
-  const pairs = { day, slice, logged_in: loggedIn, visitor, counts }
+  const { given, loggedIn, key: _, ...derived } = derivedOf(engine, state, keys, group)
+  const pairs = { ...derived, logged_in: loggedIn }
   const differs = Object.entries(pairs).map(([column, other]) => `${column} != ${other}`)
   return { given, pairs, differs: `(${differs.join(' OR ')})` }
 }

@@ -11,9 +11,9 @@
 
 import type { Day } from '../days.ts'
 import { write } from './agreed.ts'
+import { breakdownsOf, COUNTS } from './breakdowns.ts'
 import type { Row, Shard } from './connection.ts'
 import {
-  breakdownsOf,
   dayIn,
   eachDay,
   FIGURES,
@@ -193,8 +193,8 @@ export async function breakDown(
 ): Promise<void> {
   if (days.length === 0) return
   await shard.run(
-    `INSERT INTO post_view_breakdowns (post, day, hosts, host_views, stamp)
-     SELECT post, day, hosts, host_views, ${rolling.stamp} FROM (${breakdownsOf(rolling, days, posts, also)})`,
+    `INSERT INTO post_view_breakdowns (post, day, ${COUNTS}, stamp)
+     SELECT post, day, ${COUNTS}, ${rolling.stamp} FROM (${breakdownsOf(rolling, days, posts, also)})`,
   )
 }
 

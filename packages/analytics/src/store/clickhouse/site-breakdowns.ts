@@ -1,10 +1,13 @@
 /** The site's breakdowns of settled days: counted over all shards, kept on the first. */
 
-import { KEPT_OF_SITE, NO_VALUE, REMAINDER } from '../bounds.ts'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
+import { KEPT_OF_SITE, NO_BOUND, REMAINDER } from '../bounds.ts'
 import type { Day } from '../days.ts'
-import { type Differing, keyOf } from './compared.ts'
+import { addViews, type Breakdown, Pack, type Views } from '../pack.ts'
+import { COUNTS, EACH_VALUE, valuesOf } from './breakdowns.ts'
+import { type Differing, isDifferent, keyOf, toldOfValue, VALUE_FIELDS } from './compared.ts'
 import type { Row } from './connection.ts'
-import { dayIn, type Sources, siteHostsOf } from './count.ts'
+import { dayIn, type Sources } from './count.ts'
 import { allSources, inSteps, isSettled } from './roll.ts'
 import { SITE } from './sql.ts'
 import type { Engine } from './state.ts'
@@ -35,96 +38,102 @@ export async function siteBreakdowns(engine: Engine, days: readonly Day[] = []):
   }
   const settled = [...stale].filter(day => sources.every(each => isSettled(each, day)))
   for (const some of await inSteps(shards[0]!, engine, settled)) {
-    const hostsOfDays = await countHosts(engine, sources, some)
+    const packs = await countDays(engine, sources, some)
     const lines = some.map(day => {
       const stamps = stampsOf.map(stamps => stamps.get(day) ?? '0')
       const weight = stamps.reduce((sum, stamp) => sum + BigInt(stamp), 0n)
-      const hosts = [...(hostsOfDays.get(day) ?? [])]
-      const views = hosts.map(([, views]) => views)
-      return `["${day}",${JSON.stringify(hosts.map(([host]) => host))},[${views.join(', ')}],[${stamps.join(', ')}],${weight}]`
+      const counts = [...(packs.get(day)?.breakdowns ?? [])].flatMap(([dimension, breakdown]) =>
+        [...breakdown.entries()].map(([value, { views, bots }]) => [dimension, value, views, bots]),
+      )
+      const columns = [0, 1, 2, 3].map(column => JSON.stringify(counts.map(count => count[column])))
+      return `["${day}",${columns.join()},[${stamps.join(', ')}],${weight}]`
     })
-    await shards[0]!.insert(
-      'post_view_site_breakdowns',
-      'day, hosts, host_views, stamps, weight',
-      lines.join('\n'),
-    )
+    await shards[0]!.insert('post_view_site_breakdowns', `day, ${COUNTS}, stamps, weight`, lines.join('\n'))
   }
 }
 
-type HostViews = Map<string, number>
-
-/** The hosts of the site that each day keeps, and the views of each. */
-async function countHosts(
+/** What each day keeps of the site. */
+async function countDays(
   engine: Engine,
   sources: readonly Sources[],
   days: readonly Day[],
-): Promise<Map<Day, HostViews>> {
+): Promise<Map<Day, Pack>> {
   const shards = await engine.cluster.shards()
   const parts = await Promise.all(
-    shards.map((shard, index) =>
-      shard.all(
-        `SELECT day, host, sum(n) AS views FROM (${siteHostsOf(sources[index]!, days)}) GROUP BY day, host`,
-      ),
+    shards.map((shard, index) => shard.all(valuesOf(sources[index]!, days, { of: 'site' }))),
+  )
+  const packs = packsOf(parts.flat())
+  for (const pack of packs.values()) pack.cutTo({ ...NO_BOUND, values: KEPT_OF_SITE })
+  return packs
+}
+
+function packsOf(rows: readonly Row[]): Map<Day, Pack> {
+  const packs = new Map<Day, Pack>()
+  for (const row of rows) {
+    const day = String(row['day'])
+    const pack = packs.get(day) ?? new Pack()
+    packs.set(day, pack)
+    const bots = row['n_bots'] === null ? null : Number(row['n_bots'])
+    addValue(pack.of(row['dimension'] as DimensionName), String(row['value']), {
+      views: Number(row['n']),
+      bots,
+    })
+  }
+  return packs
+}
+
+/** What settled days keep of the site. */
+export async function keptOfSite({ cluster }: Engine, days: readonly Day[]): Promise<Map<Day, Pack>> {
+  const first = await cluster.first()
+  return packsOf(
+    await first.all(
+      `SELECT day, dimension, value, n, n_bots
+       FROM (SELECT * FROM post_view_site_breakdowns FINAL WHERE ${dayIn(days)}) ${EACH_VALUE}`,
     ),
   )
-  const all = byDay(parts.flat())
-  return new Map([...all].map(([day, hosts]) => [day, kept(hosts)]))
 }
 
-function byDay(rows: readonly Row[]): Map<Day, HostViews> {
-  const days = new Map<Day, HostViews>()
-  for (const row of rows) {
-    const [day, host] = [String(row['day']), String(row['host'])]
-    const hosts = days.get(day) ?? new Map<string, number>()
-    days.set(day, hosts.set(host, (hosts.get(host) ?? 0) + Number(row['views'])))
-  }
-  return days
+/** Adds what one shard, or one day, has of a value. A new value is kept even if there are others. */
+export function addValue(breakdown: Breakdown, value: string, views: Views): void {
+  const before = breakdown.values.get(value)
+  if (value === REMAINDER) breakdown.addToOthers(views)
+  else if (before === undefined) breakdown.set(value, views)
+  else addViews(before, views)
 }
 
-/** As `keptHosts` of a post. */
-function kept(hosts: HostViews): HostViews {
-  const special = (host: string) => hosts.get(host) ?? 0
-  const named = [...hosts]
-    .filter(([host]) => host !== NO_VALUE && host !== REMAINDER)
-    .sort(([a, viewsA], [b, viewsB]) => viewsB - viewsA || (a < b ? -1 : 1))
-  const rest = named.slice(KEPT_OF_SITE).reduce((sum, [, views]) => sum + views, special(REMAINDER))
-  const others: [string, number][] = [
-    [NO_VALUE, special(NO_VALUE)],
-    [REMAINDER, rest],
-  ]
-  return new Map([...named.slice(0, KEPT_OF_SITE), ...others.filter(([, views]) => views > 0)])
-}
-
-export async function differingSiteHosts(
+export async function differingSiteValues(
   engine: Engine,
   sources: readonly Sources[],
   days: readonly Day[],
 ): Promise<Differing[]> {
   const settled = days.filter(day => isSettled(sources[0]!, day))
   if (settled.length === 0) return []
-  const first = await engine.cluster.first()
-  const [expectedOf, rows] = await Promise.all([
-    countHosts(engine, sources, settled),
-    first.all(
-      `SELECT day, host, views FROM (SELECT * FROM post_view_site_breakdowns FINAL WHERE ${dayIn(settled)})
-       ARRAY JOIN hosts AS host, host_views AS views`,
-    ),
+  const [expectedOf, foundOf] = await Promise.all([
+    countDays(engine, sources, settled),
+    keptOfSite(engine, settled),
   ])
-  const foundOf = byDay(rows)
   return settled.flatMap(day => {
-    const expected = expectedOf.get(day) ?? new Map<string, number>()
-    const found = foundOf.get(day) ?? new Map<string, number>()
-    const listOf = (views: HostViews, host: string) => (views.has(host) ? [views.get(host)!] : [])
-    return [...new Set([...expected.keys(), ...found.keys()])]
-      .sort()
-      .filter(host => expected.get(host) !== found.get(host))
-      .map(host => ({
-        kind: 'site_referrer' as const,
-        fields: ['view_count'],
-        key: keyOf(SITE, day, host),
-        name: `site on ${day} from ${host || 'nowhere'}`,
-        expected: listOf(expected, host),
-        found: listOf(found, host),
-      }))
+    const [expected, found] = [expectedOf.get(day) ?? new Pack(), foundOf.get(day) ?? new Pack()]
+    const dimensions = new Set([...expected.breakdowns.keys(), ...found.breakdowns.keys()])
+    return [...dimensions].flatMap(dimension => {
+      const [of, is] = [expected, found].map(pack => new Map(pack.of(dimension).entries()))
+      return [...new Set([...of!.keys(), ...is!.keys()])].sort().flatMap(value => {
+        const [must, has] = [listOf(of!.get(value)), listOf(is!.get(value))]
+        if (!isDifferent(must, has)) return []
+        const { kind, name } = toldOfValue(`site on ${day}`, dimension, value)
+        return {
+          kind: `site_${kind}` as const,
+          name,
+          fields: VALUE_FIELDS,
+          key: keyOf(SITE, day, dimension, value),
+          expected: must,
+          found: has,
+        }
+      })
+    })
   })
+}
+
+function listOf(views: Views | undefined): (number | null)[] {
+  return views === undefined ? [] : [views.views, views.bots]
 }

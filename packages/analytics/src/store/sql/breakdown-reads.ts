@@ -5,8 +5,8 @@ import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { boundOf, SITE } from '../bounds.ts'
 import { type Day, daysFrom } from '../days.ts'
 import { columnOf, valueIn } from '../dimensions.ts'
-import { addViews, type Breakdown, Pack, type Views } from '../pack.ts'
-import type { BreakdownOfDay, BreakdownOfPeriod } from '../store.ts'
+import { Pack, type Views } from '../pack.ts'
+import type { ReadDay } from '../read-days.ts'
 import {
   figure,
   isSettled,
@@ -27,57 +27,8 @@ export interface Asked {
   to: Day
 }
 
-/** What is kept of one day. */
-interface ReadDay {
-  day: Day
-  breakdown: Breakdown
-  /** All views of the day; null if it has none. */
-  all: Views | null
-}
-
-export async function breakdownOf(client: SqlClient, asked: Asked): Promise<BreakdownOfPeriod> {
-  const read: BreakdownOfPeriod = { values: new Map(), others: null, days: [] }
-  for await (const day of readDays(client, asked)) {
-    for (const [value, views] of day.breakdown.values) {
-      const before = read.values.get(value)
-      if (before === undefined) read.values.set(value, { ...views })
-      else addViews(before, views)
-    }
-    const { others } = day.breakdown
-    if (others !== null) {
-      read.others ??= { views: 0, bots: 0 }
-      addViews(read.others, others)
-    }
-    read.days.push(sumsOf(day))
-  }
-  return read
-}
-
-export async function breakdownDaysOf(
-  client: SqlClient,
-  asked: Asked,
-  isAsked: (value: string) => boolean,
-): Promise<BreakdownOfDay[]> {
-  const days: BreakdownOfDay[] = []
-  for await (const day of readDays(client, asked)) {
-    const { values, others } = day.breakdown
-    days.push({
-      ...sumsOf(day),
-      values: new Map([...values].filter(([value]) => isAsked(value))),
-      hasOthers: others !== null,
-    })
-  }
-  return days
-}
-
-function sumsOf({ day, breakdown: { values, others }, all }: ReadDay): BreakdownOfPeriod['days'][number] {
-  const known: Views = { views: 0, bots: 0 }
-  for (const views of values.values()) addViews(known, views)
-  if (others !== null) addViews(known, others)
-  return { date: day, all: all ?? { views: 0, bots: 0 }, known }
-}
-
-async function* readDays(client: SqlClient, asked: Asked): AsyncGenerator<ReadDay> {
+/** Every day that has any. */
+export async function* readDays(client: SqlClient, asked: Asked): AsyncGenerator<ReadDay> {
   const { name, post } = asked
   const state = toState((await client.all(SELECT_STATE))[0]!)
   const rows = await rowsOf(client, asked, state)

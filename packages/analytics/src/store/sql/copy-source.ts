@@ -1,13 +1,19 @@
 /** What an SQL database hands over to another store. */
 
 import { hash } from 'node:crypto'
-import { REMAINDER, SITE } from '../bounds.ts'
-import { type CopiedFigures, type CopiedReader, type CopiedRow, type CopySource, OF_HOST } from '../copy.ts'
+import { SITE } from '../bounds.ts'
+import {
+  type CopiedFigures,
+  type CopiedReader,
+  type CopiedRow,
+  type CopySource,
+  copiedValue,
+} from '../copy.ts'
 import type { Day } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
 import { eachDetail } from '../figures.ts'
 import { KEPT, KEPT_NAMES, type KeptName, type KeptRow, type KeptValue, PERSONAL_NAMES } from '../kept.ts'
-import type { Pack, Views } from '../pack.ts'
+import type { Pack } from '../pack.ts'
 import { UNKNOWN_VISITOR } from '../row.ts'
 import { packsOfGoneDay } from './breakdown-compare.ts'
 import { DAY_COLUMNS } from './figure-columns.ts'
@@ -130,7 +136,8 @@ async function* figures(engine: SqlEngine, rawFrom: Day | null): AsyncGenerator<
       kind: 'post',
       post: String(row['post_uuid']),
       day,
-      host: '',
+      dimension: '',
+      value: '',
       views: Number(row['view_count']),
       isDetailed: row['unique_views'] !== null,
       ...eachDetail(name => Number(row[name])),
@@ -139,17 +146,18 @@ async function* figures(engine: SqlEngine, rawFrom: Day | null): AsyncGenerator<
     }))
     if (rawFrom === null || day >= rawFrom) continue
     for await (const packs of packsOfGoneDay(engine, day)) {
-      yield packs.flatMap(({ post, pack }) => hostsOf(post, day, pack))
+      yield packs.flatMap(({ post, pack }) => valuesOf(post, day, pack))
     }
   }
 }
 
-function hostsOf(post: string, day: Day, pack: Pack): CopiedFigures[] {
-  const kind = post === SITE ? 'site_referrer' : 'referrer'
-  const { values, others } = pack.of('referrer')
-  const hosts: [string, Views][] = [...values]
-  if (others !== null) hosts.push([REMAINDER, others])
-  return hosts.map(([host, { views }]) => ({ ...OF_HOST, kind, post, day, host, views }))
+function valuesOf(post: string, day: Day, pack: Pack): CopiedFigures[] {
+  const kind = post === SITE ? 'site_value' : 'value'
+  return [...pack.breakdowns].flatMap(([dimension, breakdown]) =>
+    [...breakdown.entries()].map(([value, views]) =>
+      copiedValue({ kind, post, day, dimension, value }, views),
+    ),
+  )
 }
 
 async function* readers(

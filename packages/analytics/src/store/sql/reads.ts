@@ -3,10 +3,9 @@
 import { DIMENSION_NAMES, type Figures } from '@postviews/client/src/figures.ts'
 import { addDays, type Day, daysFrom } from '../days.ts'
 import { DETAILS, NO_VIEWS, toFigures } from '../figures.ts'
-import { referrerOf } from '../own-hosts.ts'
-import { byViews } from '../pack.ts'
+import { daysOf, periodOf, referrersOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
-import { breakdownDaysOf, breakdownOf } from './breakdown-reads.ts'
+import { readDays } from './breakdown-reads.ts'
 import { sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { ownHosts } from './own-hosts.ts'
 import { monotonicMs } from './ranking-cache.ts'
@@ -88,23 +87,17 @@ export function createReads(
       rankings.page({ period, limit, offset, askedMs: monotonicMs(), maxAgeMs }),
 
     async referrers(post, from, to, limit, offset = 0) {
-      const [{ values, others }, own] = await Promise.all([
-        breakdownOf(reader, { name: 'referrer', post, from, to }),
+      const [hosts, own] = await Promise.all([
+        periodOf(readDays(reader, { name: 'referrer', post, from, to })),
         ownHosts(reader),
       ])
-      const seen = [...values].filter(([, { views }]) => views > 0).sort(byViews)
-      const sumOf = (some: typeof seen) => some.reduce((sum, [, { views }]) => sum + views, 0)
-      const page = seen.slice(offset, offset + limit)
-      return {
-        referrers: page.map(([value, { views }]) => referrerOf(own, value, views)),
-        other: { views: sumOf(seen) - sumOf(page) + (others?.views ?? 0) },
-      }
+      return referrersOf(hosts, own, limit, offset)
     },
 
     dimensions: DIMENSION_NAMES,
-    breakdown: (name, post, from, to) => breakdownOf(reader, { name, post, from, to }),
+    breakdown: (name, post, from, to) => periodOf(readDays(reader, { name, post, from, to })),
     breakdownDays: (name, post, from, to, isAsked) =>
-      breakdownDaysOf(reader, { name, post, from, to }, isAsked),
+      daysOf(readDays(reader, { name, post, from, to }), isAsked),
 
     async progress() {
       const [row] = await reader.all(

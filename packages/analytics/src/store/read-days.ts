@@ -1,0 +1,70 @@
+/** What a store's reads of breakdowns answer, from what it keeps of each day. */
+
+import type { Day } from './days.ts'
+import { type OwnHosts, referrerOf } from './own-hosts.ts'
+import { addViews, type Breakdown, byViews, type Views } from './pack.ts'
+import type { BreakdownOfDay, BreakdownOfPeriod, Referrers } from './store.ts'
+
+/** What is kept of one day. */
+export interface ReadDay {
+  day: Day
+  breakdown: Breakdown
+  /** All views of the day; null if it has none. */
+  all: Views | null
+}
+
+export async function periodOf(days: AsyncIterable<ReadDay>): Promise<BreakdownOfPeriod> {
+  const read: BreakdownOfPeriod = { values: new Map(), others: null, days: [] }
+  for await (const day of days) {
+    for (const [value, views] of day.breakdown.values) {
+      const before = read.values.get(value)
+      if (before === undefined) read.values.set(value, { ...views })
+      else addViews(before, views)
+    }
+    const { others } = day.breakdown
+    if (others !== null) {
+      read.others ??= { views: 0, bots: 0 }
+      addViews(read.others, others)
+    }
+    read.days.push(sumsOf(day))
+  }
+  return read
+}
+
+export async function daysOf(
+  days: AsyncIterable<ReadDay>,
+  isAsked: (value: string) => boolean,
+): Promise<BreakdownOfDay[]> {
+  const read: BreakdownOfDay[] = []
+  for await (const day of days) {
+    const { values, others } = day.breakdown
+    read.push({
+      ...sumsOf(day),
+      values: new Map([...values].filter(([value]) => isAsked(value))),
+      hasOthers: others !== null,
+    })
+  }
+  return read
+}
+
+function sumsOf({ day, breakdown, all }: ReadDay): BreakdownOfPeriod['days'][number] {
+  const known: Views = { views: 0, bots: 0 }
+  for (const [, views] of breakdown.entries()) addViews(known, views)
+  return { date: day, all: all ?? { views: 0, bots: 0 }, known }
+}
+
+/** A page of the referring hosts. */
+export function referrersOf(
+  { values, others }: BreakdownOfPeriod,
+  own: OwnHosts,
+  limit: number,
+  offset: number,
+): Referrers {
+  const seen = [...values].filter(([, { views }]) => views > 0).sort(byViews)
+  const sumOf = (some: typeof seen) => some.reduce((sum, [, { views }]) => sum + views, 0)
+  const page = seen.slice(offset, offset + limit)
+  return {
+    referrers: page.map(([value, { views }]) => referrerOf(own, value, views)),
+    other: { views: sumOf(seen) - sumOf(page) + (others?.views ?? 0) },
+  }
+}

@@ -187,7 +187,7 @@ export function whoContract(promises: Promises, { countsByRows = false }: Contra
       await record(store, VIEWS, { receivedAt: now })
       const { values } = await store.breakdown('source', null, DAY, DAY)
       assert.deepEqual(values.get('Google'), { views: 12, bots: 0 })
-      assert.deepEqual(values.get(''), { views: 4, bots: 6 })
+      assert.deepEqual(values.get(''), { views: 2, bots: 6 })
       await assertVerified(store)
     },
   )

@@ -65,9 +65,11 @@ async function readPost(
   { name, from, to }: Asked,
 ): Promise<Read> {
   const [of, period] = [`post = '${postKey(post)}'`, within(from, to)]
-  const sources = await sourcesOf({ calendar }, shard)
+  const [sources, days] = await Promise.all([
+    sourcesOf({ calendar }, shard),
+    shard.all(`SELECT ${DAYS} FROM post_view_days FINAL WHERE ${of} AND ${period}`),
+  ])
   const closed = sources.closed ?? '1970-01-01'
-  const days = await shard.all(`SELECT ${DAYS} FROM post_view_days FINAL WHERE ${of} AND ${period}`)
   const open = days.map(row => String(row['day'])).filter(day => day > closed)
   const parts = [
     `SELECT day, ${keptOf(name)} FROM post_view_breakdowns FINAL WHERE ${of} AND ${period} AND day <= '${closed}'`,

@@ -42,7 +42,7 @@ test('fails, and makes nothing up, when the numbers cannot be read for a reason 
     posts: POSTS,
     tracker: { trackView: () => {} },
     stats: {
-      postsViews: () => Promise.reject(new Error('a mistake in the blog')),
+      postsViews: (): Promise<never> => Promise.reject(new Error('a mistake in the blog')),
       status: () => Promise.reject(new StatsUnavailable('away')),
     },
     trustedProxies: [],

@@ -55,7 +55,7 @@ describe('a server', () => {
         const store = await storeOn(t, way)
         await store.migrate()
         await record(store, [view(NOON)])
-        assert.ok((await store.siteTotals()).views >= times)
+        assert.ok((await store.siteTotals()).views! >= times)
       }
       const wrong = await storeOn(t, way.replace(encodeURIComponent(PASSWORD), 'wrong'))
       await assert.rejects(wrong.ping(), (error: Error) => {

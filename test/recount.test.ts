@@ -12,7 +12,7 @@ import { randomOf } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'
 import { atEnd } from './support/at-end.ts'
 import { ENGINES, SQLITE, type TestEngine } from './support/engines.ts'
-import { record, unix, untilAvailable, view } from './support/views.ts'
+import { FIREFOX, GOOGLEBOT, record, unix, untilAvailable, view } from './support/views.ts'
 
 const SETTINGS = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' } as const
 const POSTVIEWS = join(import.meta.dirname, '../packages/analytics/src/postviews.mjs')
@@ -41,6 +41,7 @@ function viewsOf(posts: readonly string[], seed: number): View[] {
       view(`${DAY}T00:00:00Z`, {
         postUuid,
         ip: `192.0.2.${random(1, 9)}`,
+        userAgent: random(1, 3) === 1 ? GOOGLEBOT : FIREFOX,
         viewedAt: unix(`${DAY}T00:00:00Z`) + random(0, 86_399),
       }),
     ),
@@ -84,9 +85,11 @@ const DAMAGES = [
   'UPDATE post_view_totals SET views = views + 2',
   `DELETE FROM post_view_totals WHERE post_uuid LIKE '%4'`,
   `DELETE FROM post_view_visitors WHERE post_uuid LIKE '%5'`,
-  `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-   SELECT day, post_uuid, slice, MAX(x'00112233445566778899aabbccddeeff')
+  `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor, seen)
+   SELECT day, post_uuid, slice, MAX(x'00112233445566778899aabbccddeeff'), 1
    FROM post_view_visitors WHERE post_uuid LIKE '%6' GROUP BY day, post_uuid, slice`,
+  `UPDATE post_view_aggregates SET bot_unique_views = 9, shared_unique_views = 1, bot_logged_in = 3 WHERE post_uuid LIKE '%7'`,
+  `UPDATE post_view_visitors SET seen = 3 WHERE post_uuid LIKE '%8'`,
 ]
 
 for (const engine of ENGINES) {

@@ -6,6 +6,7 @@ import { canonicalIp } from '@postviews/client/src/index.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
 import { addDays } from '../packages/analytics/src/store/days.ts'
 import { RowRejected } from '../packages/analytics/src/store/failures.ts'
+import type { ChosenFigures } from '../packages/analytics/src/store/figures.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
 import {
   assertVerified,
@@ -234,7 +235,7 @@ export function countingContract(
         referrers.reduce((sum, { views }) => sum + views, 0),
         total!.views,
       )
-      assert.ok(total!.views > 250)
+      assert.ok(total!.views! > 250)
     }
     await assertVerified(store)
   })
@@ -460,6 +461,31 @@ export function countingContract(
     ])
   })
 
+  const figuresOfAll = { views: 5, unique_views: 2, logged_in: 2, anonymous: 3, bots: 2 }
+  const CHOSEN = {
+    people: { views: 3, unique_views: 2, logged_in: 1, anonymous: 2, bots: 0 },
+    bots: { views: 2, unique_views: 1, logged_in: 1, anonymous: 1, bots: 2 },
+    all: figuresOfAll,
+  }
+  for (const bots of ['count', 'exclude'] as const) {
+    counts(`counts a reader once among people, bots and all (${bots})`, { bots }, async store => {
+      // One address is a bot's and a person's, in either order; another one is a person's alone.
+      const known = { userId: '7' }
+      await record(store, [view(NOON, { userAgent: GOOGLEBOT, ...known }), view(NOON, known)])
+      await record(store, [view(NOON, { ip: '192.0.2.9' }), view(NOON)])
+      await record(store, [view(NOON, { userAgent: GOOGLEBOT })])
+      for (const [who, figures] of Object.entries(CHOSEN) as [keyof typeof CHOSEN, ChosenFigures][]) {
+        assert.partialDeepStrictEqual(await store.postTotals([POST], who), [figures], who)
+        assert.partialDeepStrictEqual(await store.siteTotals(who), figures, who)
+        const period = ['2026-03-10', '2026-03-10'] as const
+        assert.partialDeepStrictEqual(await store.siteDays(...period, who), [figures], who)
+        assert.deepEqual((await store.postDays([POST], ...period, who)).get(POST), [
+          { date: '2026-03-10', ...figures },
+        ])
+      }
+    })
+  }
+
   counts('tells the first and the last view by their own times', {}, async store => {
     for (const hour of [12, 9, 15, 11])
       await record(store, [view(`2026-03-10T${String(hour).padStart(2, '0')}:00:30Z`)])
@@ -539,7 +565,7 @@ export function countingContract(
   })
 }
 
-async function viewsOf(store: Store): Promise<number | undefined> {
+async function viewsOf(store: Store): Promise<number | null | undefined> {
   return (await store.postTotals([POST]))[0]?.views
 }
 

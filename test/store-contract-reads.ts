@@ -1,8 +1,9 @@
 /** The contract, second part: what is answered. */
 
 import assert from 'node:assert/strict'
-import { FIGURE_NAMES, type FigureName, type Figures } from '@postviews/client/src/figures.ts'
+import { FIGURE_NAMES, type FigureName } from '@postviews/client/src/figures.ts'
 import { addDays } from '../packages/analytics/src/store/days.ts'
+import type { ChosenFigures } from '../packages/analytics/src/store/figures.ts'
 import { assertVerified, type Promises, topOf } from './store-contract-database.ts'
 import { everythingIn } from './store-contract-recount.ts'
 import { FIREFOX, POST, record, unix, untilAvailable, view } from './support/views.ts'
@@ -29,6 +30,12 @@ export function readsContract(promises: Promises): void {
       topOfAllTime: nobody,
       topOfPeriod: nobody,
       minutes: [],
+      chosen: ['people', 'bots', 'all'].map(() => ({
+        postTotals: [{ post_uuid: POST, ...NOTHING }],
+        postDays: [[]],
+        siteTotals: NOTHING,
+        siteDays: [],
+      })),
     })
     assert.deepEqual(await store.progress(), { lastCommittedAt: null, lastViewedAt: null })
     await assertVerified(store)
@@ -312,7 +319,7 @@ export function readsContract(promises: Promises): void {
     }
     await recording
     assert.deepEqual(
-      [...seen].filter(views => views % 10 !== 0),
+      [...seen].filter(views => views! % 10 !== 0),
       [],
     )
     assert.ok(seen.size >= 6)
@@ -334,10 +341,10 @@ function figuresBy<T>(toValue: (name: FigureName) => T): Record<FigureName, T> {
   return Object.fromEntries(FIGURE_NAMES.map(name => [name, toValue(name)])) as Record<FigureName, T>
 }
 
-function figuresOf(total: Figures): Record<FigureName, number | null> {
+function figuresOf(total: ChosenFigures): Record<FigureName, number | null> {
   return figuresBy(name => total[name])
 }
 
-function sumOf(list: readonly Figures[]): Record<FigureName, number> {
+function sumOf(list: readonly ChosenFigures[]): Record<FigureName, number> {
   return figuresBy(name => list.reduce((total, figures) => total + figures[name]!, 0))
 }

@@ -3,9 +3,10 @@
  * shared with the code under test.
  */
 
-import type { Figures, View } from '@postviews/client/src/index.ts'
+import type { View } from '@postviews/client/src/index.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
 import { type Day, daysFrom } from '../packages/analytics/src/store/days.ts'
+import type { ChosenFigures, Who } from '../packages/analytics/src/store/figures.ts'
 import type { Reads, Totals } from '../packages/analytics/src/store/store.ts'
 import { GOOGLEBOT } from './support/views.ts'
 
@@ -16,7 +17,7 @@ export interface Question {
 }
 
 /** Answers of every read, of posts as lists in the order asked. */
-interface Everything {
+export interface Everything {
   postTotals: unknown[]
   postDays: unknown[]
   postReferrers: unknown[]
@@ -26,8 +27,11 @@ interface Everything {
   topOfAllTime: unknown
   topOfPeriod: unknown
   minutes: unknown[]
+  /** Totals and days of people's views, of bots', and of all. */
+  chosen: unknown[]
 }
 
+const CHOICES = ['people', 'bots', 'all'] as const
 const PAGE = 7
 const ALL = 1_000
 
@@ -45,6 +49,17 @@ export async function everythingIn(store: Reads, { posts, from, to }: Question):
     topOfAllTime: await pagesOf(store, null),
     topOfPeriod: await pagesOf(store, { from, to }),
     minutes: await store.minutes(0),
+    chosen: await Promise.all(
+      CHOICES.map(async who => {
+        const days = await store.postDays(posts, from, to, who)
+        return {
+          postTotals: await store.postTotals(posts, who),
+          postDays: posts.map(post => days.get(post)),
+          siteTotals: await store.siteTotals(who),
+          siteDays: await store.siteDays(from, to, who),
+        }
+      }),
+    ),
   }
 }
 
@@ -68,34 +83,36 @@ export function recount(
   const of = (post: string) => placed.filter(view => view.postUuid === post)
   const inPeriod = (list: typeof placed) => list.filter(view => view.day >= from && view.day <= to)
 
-  function figures(list: typeof placed): Figures {
-    const taken = list.filter(isCounted)
+  function figures(list: typeof placed, who?: Who): ChosenFigures {
+    const taken = list.filter(who === undefined ? isCounted : isChosen(who))
     const readers = taken.map(view => [view.postUuid, view.day, view.window, readerOf(view, settings)])
     return {
       views: taken.length,
       unique_views: new Set(readers.map(reader => JSON.stringify(reader))).size,
       logged_in: taken.filter(view => view.loggedIn).length,
       anonymous: taken.filter(view => !view.loggedIn).length,
-      bots: list.filter(view => view.userAgent === GOOGLEBOT).length,
+      bots: who === 'people' ? 0 : list.filter(view => view.userAgent === GOOGLEBOT).length,
     }
   }
 
-  function totals(list: typeof placed): Totals {
-    const times = list.filter(isCounted).map(view => view.viewedAt)
+  function totals(list: typeof placed, who?: Who): Totals {
+    // The times of other views than those that are counted are not kept.
+    const isKept = who === undefined || placed.every(view => isCounted(view) === isChosen(who)(view))
+    const times = (isKept ? list : []).filter(isCounted).map(view => view.viewedAt)
     const time = (seconds: number) =>
       times.length === 0 ? null : new Date(seconds * 1_000).toISOString().replace('.000Z', 'Z')
     return {
-      ...figures(list),
+      ...figures(list, who),
       first_viewed_at: time(Math.min(...times)),
       last_viewed_at: time(Math.max(...times)),
     }
   }
 
-  function days(list: typeof placed) {
+  function days(list: typeof placed, who?: Who) {
     return daysFrom(from, to)
       .map(date => ({ date, views: list.filter(view => view.day === date) }))
       .filter(day => day.views.length > 0)
-      .map(day => ({ date: day.date, ...figures(day.views) }))
+      .map(day => ({ date: day.date, ...figures(day.views, who) }))
   }
 
   function referrers(list: typeof placed) {
@@ -112,7 +129,7 @@ export function recount(
   function top(list: typeof placed) {
     const ranked = [...new Set(list.filter(isCounted).map(view => view.postUuid))]
       .map(post => ({ post_uuid: post, ...figures(list.filter(view => view.postUuid === post)) }))
-      .map(({ post_uuid, views, unique_views }) => ({ post_uuid, views, unique_views }))
+      .map(({ post_uuid, views, unique_views }) => ({ post_uuid, views: views!, unique_views }))
       .sort((a, b) => b.views - a.views || (a.post_uuid < b.post_uuid ? -1 : 1))
     return { total: ranked.length, posts: ranked }
   }
@@ -135,7 +152,17 @@ export function recount(
     topOfAllTime: top(placed),
     topOfPeriod: top(inPeriod(placed)),
     minutes: minutes(),
+    chosen: CHOICES.map(who => ({
+      postTotals: posts.map(post => ({ post_uuid: post, ...totals(of(post), who) })),
+      postDays: posts.map(post => days(of(post), who)),
+      siteTotals: totals(placed, who),
+      siteDays: days(placed, who),
+    })),
   }
+}
+
+function isChosen(who: Who) {
+  return ({ userAgent }: View) => who === 'all' || (userAgent === GOOGLEBOT) === (who === 'bots')
 }
 
 function readerOf({ ip, userAgent }: View, { uniqueBy }: CountingSettings): unknown {

@@ -123,13 +123,13 @@ function statementsOf(damage: Damage, bytes: Bytes): string[] {
       return [`DELETE FROM post_view_visitors ${where({ post_uuid: damage.post, day: damage.day })}`]
     case 'reader superfluous':
       return [
-        `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-         VALUES (${text(damage.day)}, ${text(damage.post)}, 0, ${bytes(damage.visitor)})`,
+        `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor, seen)
+         VALUES (${text(damage.day)}, ${text(damage.post)}, 0, ${bytes(damage.visitor)}, 1)`,
       ]
     case 'readers left over':
       return [
-        `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-         SELECT DISTINCT day, post_uuid, slice, visitor FROM post_views`,
+        `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor, seen)
+         SELECT DISTINCT day, post_uuid, slice, visitor, 1 FROM post_views`,
       ]
     case 'day keys missing':
       return ['DELETE FROM post_view_day_keys']

@@ -15,7 +15,7 @@ import { atEnd } from './at-end.ts'
 import type { TestDatabase } from './engines.ts'
 import { text } from './sql-damage.ts'
 import { undoNumbers } from './undo-numbers.ts'
-import { undoWho } from './undo-who.ts'
+import { keepsNumbers, undoWho } from './undo-who.ts'
 import { POST, record, unix, view } from './views.ts'
 
 const SETTINGS: CountingSettings = { timeZone: 'UTC', windowHours: 6, uniqueBy: 'ip', bots: 'count' }
@@ -55,10 +55,8 @@ export async function keepsNumbersOfHosts(
   await store.migrate()
   // It would count hosts in tables that are gone.
   await assert.rejects(record(before, [view(IN_SUMMER)]), StoreRefused)
-  assert.deepEqual(await everythingIn(store, QUESTION), answers)
   assert.deepEqual(await store.referrers(...asked), referrers)
-  await assertVerified(store)
-  assert.equal((await store.rebuild({ adoptSettings: false })).fixed, 0)
+  await keepsNumbers(store, QUESTION, answers)
   await record(
     store,
     referers.map(host => view(IN_SUMMER, { referer: `https://${host}/` })),

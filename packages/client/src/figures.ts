@@ -39,9 +39,12 @@ export type FigureName = keyof typeof FIGURES
 
 export const FIGURE_NAMES = Object.keys(FIGURES) as FigureName[]
 
-/** Counts of views. Only `views` is always known: data adopted from an older system may lack the others. */
-export interface Figures extends Record<Exclude<FigureName, 'views'>, number | null> {
-  views: number
+/**
+ * Counts of views. Only `views` is always known: data adopted from an older system may lack the others. Of people or of bots alone
+ * it may be unknown as well (`Figures<number | null>`).
+ */
+export interface Figures<Views = number> extends Record<Exclude<FigureName, 'views'>, number | null> {
+  views: Views
 }
 
 interface Dimension {

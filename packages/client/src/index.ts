@@ -47,6 +47,7 @@ export {
   type TopQuery,
   type Totals,
   type ValueQuery,
+  type Who,
 } from './stats.ts'
 export { type PhpDateTime, readMessageTime, type TimeSource, type ZoneTime } from './time.ts'
 export {

@@ -5,15 +5,15 @@ import type { DimensionName, Figures } from './figures.ts'
 import { canonicalPost } from './view.ts'
 import type { ClockOffset } from './zone-time.ts'
 
-export interface Totals extends Figures {
-  /** Null without views. */
+export interface Totals<Views = number> extends Figures<Views> {
+  /** Null without views, and where people or bots alone are chosen and both are counted. */
   first_viewed_at: string | null
   last_viewed_at: string | null
   /** Present if only `views` is known for older days: all other figures sum the days from this one on. */
   details_since?: string
 }
 
-export interface DayViews extends Figures {
+export interface DayViews<Views = number> extends Figures<Views> {
   date: string
 }
 
@@ -27,11 +27,11 @@ export interface Period {
   to: string
 }
 
-export interface Days extends Period {
+export interface Days<Views = number> extends Period {
   /** An IANA name: the zone whose days are counted. */
   timezone: string
   /** Oldest first, days without views included. */
-  days: DayViews[]
+  days: DayViews<Views>[]
 }
 
 export interface Referrer {
@@ -42,8 +42,8 @@ export interface Referrer {
   internal?: true
 }
 
-export interface SiteViews extends AsOf, Totals {}
-export interface SiteDays extends AsOf, Days {}
+export interface SiteViews<Views = number> extends AsOf, Totals<Views> {}
+export interface SiteDays<Views = number> extends AsOf, Days<Views> {}
 export interface SiteReferrers extends AsOf, Period {
   /** Most views first. */
   referrers: Referrer[]
@@ -90,10 +90,10 @@ export interface SiteHours extends AsOf, Period {
   hours: ({ start: string; hour: number } & Counted)[]
 }
 
-export interface PostViews extends SiteViews {
+export interface PostViews<Views = number> extends SiteViews<Views> {
   post_uuid: string
 }
-export interface PostDays extends SiteDays {
+export interface PostDays<Views = number> extends SiteDays<Views> {
   post_uuid: string
 }
 export interface PostReferrers extends SiteReferrers {
@@ -111,8 +111,8 @@ export interface PostHours extends SiteHours {
 }
 
 /** In the order of the request. With `days`, each post has its own, and the answer has time zone and period. */
-export interface PostsViews extends AsOf, Partial<Period> {
-  posts: (Totals & { post_uuid: string; days?: DayViews[] })[]
+export interface PostsViews<Views = number> extends AsOf, Partial<Period> {
+  posts: (Totals<Views> & { post_uuid: string; days?: DayViews<Views>[] })[]
   timezone?: string
 }
 
@@ -161,10 +161,18 @@ export type ReferrersQuery = PeriodQuery & {
   offset?: number
 }
 
+/** Whose views; by default all that are counted as views. */
+export type Who = 'people' | 'bots' | 'all'
+
 interface WhoQuery {
-  /** Whose views; by default all that are counted as views. */
-  who?: 'people' | 'bots' | 'all'
+  who?: Who
 }
+
+/** With `who`, views may be unknown. */
+interface Chosen {
+  who: Who
+}
+type Unknown = number | null
 
 export type BreakdownQuery = ReferrersQuery & WhoQuery
 
@@ -180,7 +188,9 @@ export type HoursQuery = PeriodQuery & WhoQuery
 /** Every method rejects with a `StatsError` when the number is unknown; none makes one up. */
 export interface Stats {
   postViews(post: string | number): Promise<PostViews>
+  postViews(post: string | number, query: Chosen): Promise<PostViews<Unknown>>
   postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
+  postDays(post: string | number, query: PeriodQuery & Chosen): Promise<PostDays<Unknown>>
   postReferrers(post: string | number, query?: ReferrersQuery): Promise<PostReferrers>
   /** The views of each country, browser or other value: see `DIMENSIONS`. */
   postBreakdown(
@@ -192,9 +202,15 @@ export interface Stats {
   postHours(post: string | number, query?: HoursQuery): Promise<PostHours>
   /** Up to 200 posts in one call; with `days`, that many last days of each: posts times days at most 20,000. */
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
+  postsViews(
+    posts: readonly (string | number)[],
+    query: { days?: number } & Chosen,
+  ): Promise<PostsViews<Unknown>>
   topPosts(query?: TopQuery): Promise<TopPosts>
   siteViews(): Promise<SiteViews>
+  siteViews(query: Chosen): Promise<SiteViews<Unknown>>
   siteDays(period?: PeriodQuery): Promise<SiteDays>
+  siteDays(query: PeriodQuery & Chosen): Promise<SiteDays<Unknown>>
   siteReferrers(query?: ReferrersQuery): Promise<SiteReferrers>
   siteBreakdown(dimension: DimensionName, query?: BreakdownQuery): Promise<SiteBreakdown>
   /** The days of one value of a dimension. */
@@ -250,19 +266,21 @@ export class StatsBadRequest extends StatsError {
 export function createStats(options: StatsOptions): Stats {
   const api = new Api(options)
   return {
-    postViews: async post => api.get(`posts/${postId(post)}/views`),
-    postDays: async (post, period) => api.get(`posts/${postId(post)}/views/daily`, period),
+    postViews: async (post: string | number, query?: WhoQuery) =>
+      api.get<never>(`posts/${postId(post)}/views`, query),
+    postDays: async (post: string | number, query?: PeriodQuery & WhoQuery) =>
+      api.get<never>(`posts/${postId(post)}/views/daily`, query),
     postReferrers: async (post, query) => api.get(`posts/${postId(post)}/referrers`, query),
     postBreakdown: async (post, dimension, query) =>
       api.get(`posts/${postId(post)}/breakdowns/${encodeURIComponent(dimension)}`, query),
     postValueDays: async (post, dimension, query) =>
       api.get(`posts/${postId(post)}/breakdowns/${encodeURIComponent(dimension)}/daily`, query),
     postHours: async (post, query) => api.get(`posts/${postId(post)}/views/hourly`, query),
-    postsViews: async (posts, query) =>
-      api.get('posts/views', { uuids: posts.map(postId).join(','), ...query }),
+    postsViews: async (posts: readonly (string | number)[], query?: { days?: number } & WhoQuery) =>
+      api.get<never>('posts/views', { uuids: posts.map(postId).join(','), ...query }),
     topPosts: async query => api.get('posts/top', query),
-    siteViews: async () => api.get('views'),
-    siteDays: async period => api.get('views/daily', period),
+    siteViews: async (query?: WhoQuery) => api.get<never>('views', query),
+    siteDays: async (query?: PeriodQuery & WhoQuery) => api.get<never>('views/daily', query),
     siteReferrers: async query => api.get('referrers', query),
     siteBreakdown: async (dimension, query) => api.get(`breakdowns/${encodeURIComponent(dimension)}`, query),
     siteValueDays: async (dimension, query) =>

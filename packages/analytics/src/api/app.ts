@@ -55,8 +55,8 @@ function addViews(
       guarded.setNotFoundHandler(noRoute)
 
       const routes = guarded.withTypeProvider<TypeBoxTypeProvider>()
-      routes.get('/posts/:uuid/views', { schema: schemas.getPostTotals }, ({ params }) =>
-        views.postTotals(params.uuid),
+      routes.get('/posts/:uuid/views', { schema: schemas.getPostTotals }, ({ params, query }) =>
+        views.postTotals(params.uuid, query),
       )
       routes.get('/posts/:uuid/views/daily', { schema: schemas.getPostDays }, ({ params, query }) =>
         views.postDays(params.uuid, query),
@@ -90,7 +90,7 @@ function addViews(
         return reply.type(JSON_TYPE).send(answer)
       })
       routes.get('/posts/top', { schema: schemas.getTopPosts }, ({ query }) => views.topPosts(query))
-      routes.get('/views', { schema: schemas.getSiteTotals }, () => views.siteTotals())
+      routes.get('/views', { schema: schemas.getSiteTotals }, ({ query }) => views.siteTotals(query))
       routes.get('/views/daily', { schema: schemas.getSiteDays }, ({ query }) => views.siteDays(query))
       routes.get('/referrers', { schema: schemas.getSiteReferrers }, ({ query }) =>
         views.siteReferrers(query),

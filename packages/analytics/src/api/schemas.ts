@@ -64,13 +64,22 @@ function limit(maximum: number) {
 
 const offset = integer(0, 10_000_000, 'How many entries to skip.', 0)
 
+const who = Type.Optional(
+  Type.Enum(['people', 'bots', 'all'], {
+    type: 'string',
+    description:
+      'one of people, bots, all. Whose views are answered. By default all that are counted as views: under BOTS=exclude, those of people.',
+  }),
+)
+
 /** An object without other members: a misspelt parameter is refused, not ignored. */
 function parameters<T extends TProperties>(properties: T) {
   return Type.Object(properties, { additionalProperties: false })
 }
 
 const PostParameter = parameters({ uuid: Type.String({ description: `${POST_RULE}. The post.` }) })
-const DaysQuery = parameters(period)
+const WhoQuery = parameters({ who })
+const DaysQuery = parameters({ ...period, who })
 const ReferrersQuery = parameters({ ...period, limit: limit(1_000), offset })
 const DimensionParameter = {
   dimension: Type.String({
@@ -83,15 +92,8 @@ const BreakdownQuery = parameters({
   ...period,
   limit: limit(1_000),
   offset,
-  who: Type.Optional(
-    Type.Enum(['people', 'bots', 'all'], {
-      type: 'string',
-      description:
-        'one of people, bots, all. Whose views are broken down. By default all that are counted as views: under BOTS=exclude, those of people.',
-    }),
-  ),
+  who,
 })
-const who = BreakdownQuery.properties.who
 const ValueQuery = parameters({
   ...period,
   value: Type.Optional(
@@ -117,6 +119,7 @@ const PostsQuery = parameters({
     MAX_DAYS,
     `Adds the days of each post: this many, ending today, which is included. Posts times days are at most ${String(MAX_POST_DAYS).replace(/...$/, ',$&')}.`,
   ),
+  who,
 })
 const TopQuery = parameters({
   period: Type.Optional(
@@ -133,6 +136,7 @@ const TopQuery = parameters({
   offset,
 })
 
+export type WhoQuery = Static<typeof WhoQuery>
 export type DaysQuery = Static<typeof DaysQuery>
 export type ReferrersQuery = Static<typeof ReferrersQuery>
 export type BreakdownQuery = Static<typeof BreakdownQuery>
@@ -188,15 +192,19 @@ const postUuid = text('The post; a UUID in lower case.')
 const views = count(FIGURES.views.meaning)
 const uniqueViews = knownCount(FIGURES.unique_views.meaning)
 const figures = {
-  views,
-  ...(Object.fromEntries(
-    FIGURE_NAMES.slice(1).map(name => [name, knownCount(FIGURES[name].meaning)]),
-  ) as Record<Exclude<FigureName, 'views'>, typeof uniqueViews>),
+  ...(Object.fromEntries(FIGURE_NAMES.map(name => [name, knownCount(FIGURES[name].meaning)])) as Record<
+    FigureName,
+    typeof uniqueViews
+  >),
+  views: knownCount(
+    `${FIGURES.views.meaning} Null only if \`who\` is given, and adopted data do not tell people from bots.`,
+  ),
 }
+const ofOthers = 'also if `who` chooses other views than those that are counted'
 const totals = {
   ...figures,
-  first_viewed_at: knownTime('The time of the earliest view; null without views.'),
-  last_viewed_at: knownTime('The time of the latest view; null without views.'),
+  first_viewed_at: knownTime(`The time of the earliest view; null without views, ${ofOthers}.`),
+  last_viewed_at: knownTime(`The time of the latest view; null without views, ${ofOthers}.`),
   details_since: Type.Optional(
     date(
       'Present only if older days of adopted data have nothing but `views`: all other numbers are sums from this day on.',
@@ -436,7 +444,7 @@ export const getPostTotals = {
   summary: "A post's totals; zeros for a post never viewed",
   tags: ['posts'],
   params: PostParameter,
-  querystring: parameters({}),
+  querystring: WhoQuery,
   response: answers('Totals of the post.', PostTotals),
 } as const
 
@@ -534,7 +542,7 @@ export const getSiteTotals = {
   operationId: 'getSiteTotals',
   summary: "The whole site's totals",
   tags: ['site'],
-  querystring: parameters({}),
+  querystring: WhoQuery,
   response: answers('Totals of the site.', SiteTotals),
 } as const
 

@@ -56,16 +56,17 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
   async function postsWithDays(
     posts: readonly string[],
     period: Period,
+    who: schemas.Who | undefined,
     { signal, write }: Asker,
   ): Promise<Map<string, string>> {
-    const totals = await store.postTotals(posts)
+    const totals = await store.postTotals(posts, who)
     const calendarDays = daysOf(period)
     const written = new Map<string, string>()
     const postsInPart = Math.max(1, Math.floor(PART_POST_DAYS / calendarDays.length))
     for (let first = 0; first < totals.length; first += postsInPart) {
       const part = totals.slice(first, first + postsInPart)
       const ids = part.map(post => post.post_uuid)
-      const figures = await store.postDays(ids, period.from, period.to)
+      const figures = await store.postDays(ids, period.from, period.to, who)
       await loopTurn()
       assertAwaited(signal)
       for (const post of part) {
@@ -128,18 +129,18 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
   }
 
   return {
-    async postTotals(uuid: string): Promise<schemas.PostTotals> {
+    async postTotals(uuid: string, { who }: schemas.WhoQuery): Promise<schemas.PostTotals> {
       const post = toPost('uuid', uuid)
       const read = await asOf()
-      const [totals] = await store.postTotals([post])
+      const [totals] = await store.postTotals([post], who)
       return { ...read, ...totals! }
     },
 
-    async postDays(uuid: string, query: schemas.DaysQuery): Promise<schemas.PostDays> {
+    async postDays(uuid: string, { who, ...dates }: schemas.DaysQuery): Promise<schemas.PostDays> {
       const post = toPost('uuid', uuid)
-      const period = toPeriod(query, today())
+      const period = toPeriod(dates, today())
       const read = await asOf()
-      const days = await store.postDays([post], period.from, period.to)
+      const days = await store.postDays([post], period.from, period.to, who)
       return { ...read, post_uuid: post, timezone, ...period, days: fill(days.get(post), daysOf(period)) }
     },
 
@@ -184,13 +185,13 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     siteHours: (query: schemas.HoursQuery): Promise<schemas.SiteHours> => hours(null, query),
 
     /** As JSON: an answer of this size is not written in one go. */
-    async postsTotals({ uuids, days }: schemas.PostsQuery, asker: Asker): Promise<string> {
+    async postsTotals({ uuids, days, who }: schemas.PostsQuery, asker: Asker): Promise<string> {
       const asked = toPosts(uuids)
       // A post that is asked for twice is answered twice, and read once.
       const posts = [...new Set(asked)]
       if (days === undefined) {
         const read = await asOf()
-        const totals = new Map((await store.postTotals(posts)).map(post => [post.post_uuid, post]))
+        const totals = new Map((await store.postTotals(posts, who)).map(post => [post.post_uuid, post]))
         return joinPosts(
           read,
           asked.map(post => asker.write(totals.get(post)!)),
@@ -201,7 +202,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
       const period = lastDays(days, today())
       const answer = async () => {
         const read = await asOf()
-        const written = await postsWithDays(posts, period, asker)
+        const written = await postsWithDays(posts, period, who, asker)
         return joinPosts(
           read,
           asked.map(post => written.get(post)!),
@@ -226,14 +227,14 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
       }
     },
 
-    async siteTotals(): Promise<schemas.SiteTotals> {
-      return { ...(await asOf()), ...(await store.siteTotals()) }
+    async siteTotals({ who }: schemas.WhoQuery): Promise<schemas.SiteTotals> {
+      return { ...(await asOf()), ...(await store.siteTotals(who)) }
     },
 
-    async siteDays(query: schemas.DaysQuery): Promise<schemas.SiteDays> {
-      const period = toPeriod(query, today())
+    async siteDays({ who, ...dates }: schemas.DaysQuery): Promise<schemas.SiteDays> {
+      const period = toPeriod(dates, today())
       const read = await asOf()
-      const days = await store.siteDays(period.from, period.to)
+      const days = await store.siteDays(period.from, period.to, who)
       return { ...read, timezone, ...period, days: fill(days, daysOf(period)) }
     },
 
@@ -310,7 +311,7 @@ function joinPosts(head: { as_of: string }, posts: readonly string[], tail: obje
   return `${before},"posts":[${posts.join()}]${after === '}' ? '' : ','}${after}`
 }
 
-function toPeriod({ days, from, to }: schemas.DaysQuery, today: Day): Period {
+function toPeriod({ days, from, to }: Omit<schemas.DaysQuery, 'who'>, today: Day): Period {
   if (days !== undefined && (from !== undefined || to !== undefined)) {
     throw badParameter('days', 'cannot be combined with from and to')
   }

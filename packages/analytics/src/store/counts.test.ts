@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BatchCounts, latestViewedAt } from './counts.ts'
+import { eachDetail } from './figures.ts'
 import { KEPT_NAMES, type KeptRow } from './kept.ts'
 
+const NONE = eachDetail(() => 0)
 const BLANK = Object.fromEntries(KEPT_NAMES.map(name => [name, null])) as unknown as KeptRow
 
 function row(fields: Partial<KeptRow> = {}): KeptRow {
@@ -23,10 +25,12 @@ function row(fields: Partial<KeptRow> = {}): KeptRow {
 
 test("sums up a post's day", () => {
   const counts = new BatchCounts('count')
-  counts.add(row({ viewedAt: 1_030, loggedIn: true }), true)
-  counts.add(row({ viewedAt: 1_010, bot: true }), false)
-  counts.add(row({ viewedAt: 1_020 }), true)
-  const day = { views: 3, unique_views: 2, logged_in: 1, bots: 1, first: 1_010, last: 1_030 }
+  counts.add(row({ viewedAt: 1_030, loggedIn: true }))
+  counts.add(row({ viewedAt: 1_010, bot: true, loggedIn: true }))
+  counts.add(row({ viewedAt: 1_020 }))
+  counts.addUnique('a', '2026-03-10', { unique_views: 2, bot_unique_views: 1, shared_unique_views: 1 })
+  const unique = { unique_views: 2, bot_unique_views: 1, shared_unique_views: 1 }
+  const day = { views: 3, ...unique, logged_in: 2, bots: 1, bot_logged_in: 1, first: 1_010, last: 1_030 }
   assert.deepEqual(counts.postDays(), [{ postUuid: 'a', day: '2026-03-10', ...day }])
   assert.deepEqual(counts.posts(), [{ postUuid: 'a', detailedViews: 3, ...day }])
   assert.deepEqual(counts.siteDays(), [{ day: '2026-03-10', ...day }])
@@ -35,18 +39,17 @@ test("sums up a post's day", () => {
 
 test('sums posts over days, and the site over posts', () => {
   const counts = new BatchCounts('count')
-  counts.add(row({ postUuid: 'b', day: '2026-03-11', viewedAt: 4_000, refererHost: 'x.org' }), true)
-  counts.add(row({ postUuid: 'b', viewedAt: 3_000 }), true)
-  counts.add(row({ postUuid: 'a', viewedAt: 2_000, refererHost: 'x.org' }), true)
-  counts.add(row({ postUuid: 'a', viewedAt: 1_000, refererHost: 'x.org' }), false)
-  const none = { logged_in: 0, bots: 0 }
+  counts.add(row({ postUuid: 'b', day: '2026-03-11', viewedAt: 4_000, refererHost: 'x.org' }))
+  counts.add(row({ postUuid: 'b', viewedAt: 3_000 }))
+  counts.add(row({ postUuid: 'a', viewedAt: 2_000, refererHost: 'x.org' }))
+  counts.add(row({ postUuid: 'a', viewedAt: 1_000, refererHost: 'x.org' }))
   assert.deepEqual(counts.posts(), [
-    { postUuid: 'a', views: 2, detailedViews: 2, unique_views: 1, first: 1_000, last: 2_000, ...none },
-    { postUuid: 'b', views: 2, detailedViews: 2, unique_views: 2, first: 3_000, last: 4_000, ...none },
+    { postUuid: 'a', views: 2, detailedViews: 2, first: 1_000, last: 2_000, ...NONE },
+    { postUuid: 'b', views: 2, detailedViews: 2, first: 3_000, last: 4_000, ...NONE },
   ])
   assert.deepEqual(counts.siteDays(), [
-    { day: '2026-03-10', views: 3, unique_views: 2, first: 1_000, last: 3_000, ...none },
-    { day: '2026-03-11', views: 1, unique_views: 1, first: 4_000, last: 4_000, ...none },
+    { day: '2026-03-10', views: 3, first: 1_000, last: 3_000, ...NONE },
+    { day: '2026-03-11', views: 1, first: 4_000, last: 4_000, ...NONE },
   ])
   assert.deepEqual(counts.minutes(), [
     { minute: 960, views: 1 },
@@ -60,7 +63,7 @@ test('lists come sorted by key, whatever the order of the rows', () => {
   const counts = new BatchCounts('count')
   const posts = ['b', 'a-1', 'a', 'Ab1', 'aB1', '10', '9']
   for (const postUuid of posts) {
-    for (const day of ['2026-03-11', '2026-03-10']) counts.add(row({ postUuid, day }), true)
+    for (const day of ['2026-03-11', '2026-03-10']) counts.add(row({ postUuid, day }))
   }
   const sorted = posts.toSorted()
   assert.deepEqual(
@@ -78,8 +81,8 @@ test('keeps bots that are excluded out of every number but their own', () => {
   const bot = row({ bot: true, loggedIn: true, refererHost: 'x.org' })
   assert.equal(counts.counts(bot), false)
   assert.equal(counts.counts(row()), true)
-  counts.add(bot, false)
-  const nothing = { views: 0, unique_views: 0, logged_in: 0, first: null, last: null }
+  counts.add(bot)
+  const nothing = { ...NONE, views: 0, bot_logged_in: 1, first: null, last: null }
   assert.deepEqual(counts.postDays(), [{ postUuid: 'a', day: '2026-03-10', ...nothing, bots: 1 }])
   assert.deepEqual(counts.posts(), [{ postUuid: 'a', detailedViews: 0, ...nothing, bots: 1 }])
   assert.deepEqual(counts.siteDays(), [{ day: '2026-03-10', ...nothing, bots: 1 }])
@@ -89,8 +92,8 @@ test('keeps bots that are excluded out of every number but their own', () => {
 
 test('of a day that adopted rows leave unknown, the total takes the views and their times alone', () => {
   const counts = new BatchCounts('count')
-  counts.add(row({ day: '2026-03-09', viewedAt: 500, loggedIn: true, bot: true }), true)
-  counts.add(row({ day: '2026-03-10', viewedAt: 1_000 }), true)
+  counts.add(row({ day: '2026-03-09', viewedAt: 500, loggedIn: true, bot: true }))
+  counts.add(row({ day: '2026-03-10', viewedAt: 1_000 }))
   assert.deepEqual(
     counts.posts(({ day }) => day > '2026-03-09'),
     [
@@ -98,9 +101,7 @@ test('of a day that adopted rows leave unknown, the total takes the views and th
         postUuid: 'a',
         views: 2,
         detailedViews: 1,
-        unique_views: 1,
-        logged_in: 0,
-        bots: 0,
+        ...NONE,
         first: 500,
         last: 1_000,
       },
@@ -110,8 +111,8 @@ test('of a day that adopted rows leave unknown, the total takes the views and th
 
 test("a post's total says where no day of it is known", () => {
   const counts = new BatchCounts('count')
-  counts.add(row({ loggedIn: true }), true)
-  const unknown = { detailedViews: null, unique_views: 0, logged_in: 0, bots: 0 }
+  counts.add(row({ loggedIn: true }))
+  const unknown = { detailedViews: null, ...NONE }
   assert.deepEqual(
     counts.posts(() => false),
     [{ postUuid: 'a', views: 1, ...unknown, first: 1_000, last: 1_000 }],
@@ -120,9 +121,9 @@ test("a post's total says where no day of it is known", () => {
 
 test('takes unique views that are told afterwards', () => {
   const counts = new BatchCounts('count')
-  counts.add(row(), false)
-  counts.add(row({ day: '2026-03-11' }), false)
-  counts.addUnique('a', '2026-03-11', 1)
+  counts.add(row())
+  counts.add(row({ day: '2026-03-11' }))
+  counts.addUnique('a', '2026-03-11', { unique_views: 1, bot_unique_views: 0, shared_unique_views: 0 })
   assert.deepEqual(
     counts.postDays().map(({ unique_views }) => unique_views),
     [0, 1],

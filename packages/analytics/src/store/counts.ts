@@ -2,7 +2,15 @@
 
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
-import { DETAILS, type DetailName, eachDetail, SUMMED, SUMMED_NAMES } from './figures.ts'
+import {
+  DETAILS,
+  type DetailName,
+  eachDetail,
+  SUMMED,
+  SUMMED_NAMES,
+  UNIQUE_NAMES,
+  type UniqueName,
+} from './figures.ts'
 import type { CountableRow, KeptRow } from './kept.ts'
 
 /** What a group of rows adds. */
@@ -52,8 +60,8 @@ export class BatchCounts {
     return !(row.bot && this.#excludesBots)
   }
 
-  /** Adds a new row; `unique`: it is the first of its visitor in the window. */
-  add(row: CountableRow, unique: boolean): void {
+  /** Adds a new row. Whether its reader was unique is told by `addUnique`. */
+  add(row: CountableRow): void {
     this.rows++
     const count = this.#postDayOf(row)
     const isExcluded = !this.counts(row)
@@ -63,7 +71,6 @@ export class BatchCounts {
     }
     if (isExcluded) return
     count.views++
-    if (unique) count.unique_views++
     if (count.first === null || row.viewedAt < count.first) count.first = row.viewedAt
     if (count.last === null || row.viewedAt > count.last) count.last = row.viewedAt
 
@@ -88,9 +95,10 @@ export class BatchCounts {
     return postDay
   }
 
-  /** Counts `count` views of a post on a day as unique, for an engine that learns how many were unique, not which. */
-  addUnique(postUuid: string, day: Day, count: number): void {
-    this.#days.get(day)!.get(postUuid)!.unique_views += count
+  /** Adds readers of a post on a day that were not counted before; it must have rows of that day already. */
+  addUnique(postUuid: string, day: Day, readers: Record<UniqueName, number>): void {
+    const count = this.#days.get(day)!.get(postUuid)!
+    for (const name of UNIQUE_NAMES) count[name] += readers[name]
   }
 
   postDays(): PostDayCount[] {

@@ -3,12 +3,13 @@
  * and passes `test/store-contract.ts` unchanged.
  */
 
-import type { DimensionName, Figures } from '@postviews/client/src/figures.ts'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
 import type { View } from '@postviews/client/src/index.ts'
 import type { Calendar } from './calendar.ts'
 import type { CopySource } from './copy.ts'
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
+import type { ChosenFigures, Who } from './figures.ts'
 import type { Referrer } from './hosts.ts'
 import type { AskedHosts, OwnHosts, OwnHostsInUse } from './own-hosts.ts'
 import type { Views } from './pack.ts'
@@ -247,7 +248,7 @@ export interface Filled {
 
 export type Forget = { userId: string } | { ip: string }
 
-export interface Totals extends Figures {
+export interface Totals extends ChosenFigures {
   /** ISO 8601, UTC, whole seconds. */
   first_viewed_at: string | null
   last_viewed_at: string | null
@@ -255,7 +256,7 @@ export interface Totals extends Figures {
   details_since?: Day
 }
 
-export interface DayFigures extends Figures {
+export interface DayFigures extends ChosenFigures {
   date: Day
 }
 
@@ -304,12 +305,12 @@ export interface TopPosts {
 export interface Reads {
   /** The moment up to which all recorded views are counted in answers from now on. Argument and result are Unix milliseconds. */
   asOf(nowMs: number): Promise<number>
-  /** In the order asked; zeros for a post never viewed. */
-  postTotals(posts: readonly string[]): Promise<(Totals & { post_uuid: string })[]>
+  /** In the order asked; zeros for a post never viewed. Times are null where they are not those of the chosen views. */
+  postTotals(posts: readonly string[], who?: Who): Promise<(Totals & { post_uuid: string })[]>
   /** Oldest first, by post. */
-  postDays(posts: readonly string[], from: Day, to: Day): Promise<Map<string, DayFigures[]>>
-  siteTotals(): Promise<Totals>
-  siteDays(from: Day, to: Day): Promise<DayFigures[]>
+  postDays(posts: readonly string[], from: Day, to: Day, who?: Who): Promise<Map<string, DayFigures[]>>
+  siteTotals(who?: Who): Promise<Totals>
+  siteDays(from: Day, to: Day, who?: Who): Promise<DayFigures[]>
   /**
    * Most views first, then by id; `period` null is all time.
    *

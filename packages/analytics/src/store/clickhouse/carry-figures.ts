@@ -7,7 +7,7 @@
 import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../days.ts'
-import { DETAILS } from '../figures.ts'
+import { OF_COUNTED } from '../figures.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
 import { ADDS, COUNTS, IS_COUNTED, keptCounts, summed, valuesOfRows } from './breakdowns.ts'
@@ -139,7 +139,7 @@ async function basesOf(
   const values = `SELECT ${POST_KEY} AS post, day, dimension, value, ${CARRIED} FROM ${figures(cluster, carried, `kind = 'value' AND ${here}`)} AS f
     UNION ALL ${without(valuesOfRows(`SELECT post, day, ${ADDS} FROM (${rows}) WHERE ${pruned} AND ${IS_COUNTED}`, DIMENSION_NAMES))}`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, post, ${cutoff}, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, ${COUNTS}
+    SELECT day, post, ${cutoff}, views, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, ${COUNTS}
     FROM (
       SELECT day, post, ${atLeastNothing('sum(n)')} AS views, max(is_unknown) AS is_unknown_day,
              ${atLeastNothing('sum(uniques) - toInt64(uniqExactIf(reader, reads))')} AS unique_views,
@@ -149,7 +149,7 @@ async function basesOf(
       GROUP BY day, post
     ) AS f
     LEFT ANY JOIN (${keptOf(values, KEPT_OF_POST)}) AS v ON f.post = v.post AND f.day = v.day
-    WHERE views + ${DETAILS.join(' + ')} > 0 OR is_unknown_day OR notEmpty(dimensions)`
+    WHERE views + ${OF_COUNTED.join(' + ')} > 0 OR is_unknown_day OR notEmpty(dimensions)`
 }
 
 /** The same for the values of the site: of all shards, kept on the first. */
@@ -162,7 +162,7 @@ function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): 
   const values = `SELECT toUUID('${SITE}') AS post, day, dimension, value, ${CARRIED} FROM ${figures(cluster, carried, `kind = 'site_value' AND ${which}`)} AS f
     UNION ALL ${without(valuesOfRows(`SELECT * FROM ${rows} AS s`, DIMENSION_NAMES))}`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, post, ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
+    SELECT day, post, ${cutoff}, 0, ${OF_COUNTED.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
     FROM (${keptOf(values, KEPT_OF_SITE)})
     WHERE notEmpty(dimensions)`
 }
@@ -198,7 +198,7 @@ function differencesOf(
   shards: readonly Shard[],
   month: string,
 ): string {
-  const counts = ['views', ...DETAILS]
+  const counts = ['views', ...OF_COUNTED]
   const old = figures(cluster, carried, `kind = 'post' AND ${month} AND ${isOfShard(index, shards)}`)
   const times = (sign: string) =>
     ['first_viewed_at', 'last_viewed_at']

@@ -9,7 +9,7 @@ import {
   copiedValue,
 } from '../copy.ts'
 import type { Day } from '../days.ts'
-import { DETAILS, eachDetail } from '../figures.ts'
+import { eachDetail, OF_COUNTED } from '../figures.ts'
 import { KEPT, type KeptName, type KeptRow } from '../kept.ts'
 import { rawFrom } from './adopt-settings.ts'
 import { valuesOf } from './breakdowns.ts'
@@ -113,7 +113,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     const first = await rawFrom(engine)
     for (const day of days.map(row => String(row['day']))) {
       const posts = await shard.all(
-        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, ${DETAILS.join(', ')},
+        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, ${OF_COUNTED.join(', ')},
                 toUnixTimestamp(first_viewed_at) AS first, toUnixTimestamp(last_viewed_at) AS last
          FROM (SELECT post, ${FIGURES} FROM post_view_days FINAL WHERE day = '${day}' AND ${SAYS}) AS f ${NAMED}`,
       )

@@ -2,7 +2,7 @@
 
 import { Calendar } from '../calendar.ts'
 import type { Day } from '../days.ts'
-import { DETAILS, SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
+import { OF_COUNTED, SUMMED, SUMMED_OF_COUNTED, type SummedName } from '../figures.ts'
 import { NO_HOUR } from './row.ts'
 import { quoted, SITE } from './sql.ts'
 import type { Engine } from './state.ts'
@@ -14,7 +14,7 @@ const AHEAD_SECONDS = 86_400
 const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
 
 /** The columns that count only days whose details are known. */
-export const KNOWN = ['detailed_views', ...DETAILS]
+export const KNOWN = ['detailed_views', ...OF_COUNTED]
 
 /** The figures of a post and day, in the order of the columns that every table of figures has. */
 export const FIGURES = ['views', ...KNOWN, 'first_viewed_at', 'last_viewed_at', 'unknown_until'].join(', ')
@@ -25,7 +25,7 @@ export const NOTHING = ['views', ...KNOWN]
   .join(', ')
 
 /** As SQL: whether a row of figures is not empty. */
-export const SAYS = `(${['views', ...SUMMED_NAMES.filter(name => SUMMED[name].isOfExcluded)].join(' + ')} > 0 OR unknown_until > toDate(0))`
+export const SAYS = `(${['views', ...SUMMED_OF_COUNTED.filter(name => SUMMED[name].isOfExcluded)].join(' + ')} > 0 OR unknown_until > toDate(0))`
 
 /** Sums of days' figures, under the same names. */
 export const SUMS = `sum(f.views) AS views, ${KNOWN.map(name => `sum(f.${name}) AS ${name}`).join(', ')},
@@ -37,11 +37,11 @@ export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unkno
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
 
 /** The columns of `post_view_bases`. */
-export const OF_BASE = `day, post, cutoff, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, unknown_until, readers, dimensions, values, value_views, value_bots`
+export const OF_BASE = `day, post, cutoff, views, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, unknown_until, readers, dimensions, values, value_views, value_bots`
 
 /** As SQL, for each figure that is a sum over rows. */
 export function eachSummed(sqlOf: (name: SummedName) => string): string {
-  return SUMMED_NAMES.map(sqlOf).join(', ')
+  return SUMMED_OF_COUNTED.map(sqlOf).join(', ')
 }
 
 /** As SQL: what a row adds to a figure. */
@@ -137,7 +137,7 @@ export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true'
   if (hasBases(sources, days)) {
     const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
     parts.push(
-      `SELECT post, day, views, unknown_until, toUInt64(0), ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, false FROM (${bases})`,
+      `SELECT post, day, views, unknown_until, toUInt64(0), ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, false FROM (${bases})`,
       `SELECT post, day, toUInt64(0), toDate(0), reader, toUInt64(0), ${noSums}, NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
     )
   }

@@ -4,7 +4,7 @@ import { differingSettings } from '../agreement.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
 import { type Day, daysBetween } from '../days.ts'
 import { RowRejected, StoreRefused } from '../failures.ts'
-import { DETAILS } from '../figures.ts'
+import { OF_COUNTED } from '../figures.ts'
 import { ownHostsText, recordedOwnHosts } from '../own-hosts.ts'
 import type { Filled, Progress } from '../store.ts'
 import { agree, latestEntry, raise } from './agreed.ts'
@@ -19,10 +19,10 @@ const LINES_AT_ONCE = 50_000
 
 /** The figures of the source, on the first shard, while they are compared. */
 const STAGED = `post_view_copied (
-  kind String, post_uuid String, day Date, dimension String, value String, views Int64, is_detailed Bool, ${DETAILS.map(name => `${name} Int64`).join(', ')},
+  kind String, post_uuid String, day Date, dimension String, value String, views Int64, is_detailed Bool, ${OF_COUNTED.map(name => `${name} Int64`).join(', ')},
   first_viewed_at Nullable(DateTime('UTC')), last_viewed_at Nullable(DateTime('UTC')), slice Int16, visitor UInt64
 ) ENGINE = MergeTree ORDER BY (kind, day, post_uuid)`
-const COLUMNS_OF_FIGURES = `kind, post_uuid, day, dimension, value, views, is_detailed, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at`
+const COLUMNS_OF_FIGURES = `kind, post_uuid, day, dimension, value, views, is_detailed, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at`
 
 /**
  * Consumers of the source may run. What they add while it is copied is copied by the next run.
@@ -188,7 +188,7 @@ function lineOfFigures(of: CopiedFigures): string {
     of.value,
     of.views,
     of.isDetailed,
-    ...DETAILS.map(name => of[name]),
+    ...OF_COUNTED.map(name => of[name]),
     of.first_viewed_at,
     of.last_viewed_at,
   ])

@@ -3,7 +3,7 @@
 import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NO_VALUE, REMAINDER } from '../bounds.ts'
 import { assertClocksAgree } from '../clocks.ts'
 import { addDays, type Day, daysBetween } from '../days.ts'
-import { DETAILS } from '../figures.ts'
+import { OF_COUNTED } from '../figures.ts'
 import type { Pack } from '../pack.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
@@ -162,7 +162,7 @@ function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): st
   const noSums = eachSummed(() => 'toUInt64(0)')
   const union = [
     rows,
-    `SELECT post, views, unknown_until, toUInt64(0), false, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, true, false, cutoff, notEmpty(readers) FROM (${bases})`,
+    `SELECT post, views, unknown_until, toUInt64(0), false, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, true, false, cutoff, notEmpty(readers) FROM (${bases})`,
     `SELECT post, toUInt64(0), toDate(0), reader, true, toUInt64(0), ${noSums}, NULL, NULL, true, false, cutoff, true FROM (${bases}) ARRAY JOIN readers AS reader`,
   ].join(' UNION ALL ')
   const uniques = isOpen
@@ -197,7 +197,7 @@ function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: Pack | nul
     )
   const ofKept = `SELECT post, day, dimension, multiIf(${cut.join('')}false, '', value) AS value, n, n_bots FROM (${values})`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, post, ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
+    SELECT day, post, ${cutoff}, 0, ${OF_COUNTED.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
     FROM (${keptCounts(cut.length > 0 ? summed(ofKept) : values, KEPT_OF_SITE)})`
 }
 

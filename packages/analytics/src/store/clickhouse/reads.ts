@@ -1,9 +1,10 @@
 /** The internal API's reads: figures, each as of the last roll of its shard. */
 
-import { DIMENSION_NAMES, type Figures } from '@postviews/client/src/figures.ts'
+import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import type { Calendar } from '../calendar.ts'
+import type { CountingSettings } from '../counting-settings.ts'
 import { addDays, type Day, latest } from '../days.ts'
-import { toFigures } from '../figures.ts'
+import { type ChosenFigures, isOfBots, isOfCounted, toFigures, type Who } from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
 import { daysOf, periodOf, referrersOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
@@ -23,7 +24,8 @@ const AS_OF_HELD_MS = 1_000
 /** A second thread costs more than it saves, and would be missing elsewhere. */
 const FEW_ROWS = 'SETTINGS max_threads = 1'
 
-export function createReads(cluster: Cluster, calendar: Calendar): Reads {
+export function createReads(cluster: Cluster, calendar: Calendar, settings: CountingSettings): Reads {
+  const { totals, dayFigures } = figuresFor(settings)
   const all = (sql: string) => cluster.during(() => cluster.all(sql))
   const onEach = (sql: string) =>
     cluster.during(async () => {
@@ -120,7 +122,7 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
       return nowMs - (await ageMs) - (performance.now() - askedMs)
     },
 
-    async postTotals(posts) {
+    async postTotals(posts, who) {
       if (posts.length === 0) return []
       const found = await cluster.during(() =>
         ofPosts(
@@ -129,10 +131,10 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
           some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_post_totals FINAL WHERE ${some}`,
         ),
       )
-      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)![0]) }))
+      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)![0], who) }))
     },
 
-    async postDays(posts, first, last) {
+    async postDays(posts, first, last, who) {
       if (posts.length === 0) return new Map()
       const period = within(first, last)
       const found = await cluster.during(() =>
@@ -143,21 +145,21 @@ export function createReads(cluster: Cluster, calendar: Calendar): Reads {
             WHERE ${some} AND ${period} AND ${SAYS} ORDER BY post, day`,
         ),
       )
-      return new Map(posts.map(post => [post, found.get(post)!.map(dayFigures)]))
+      return new Map(posts.map(post => [post, found.get(post)!.map(row => dayFigures(row, who))]))
     },
 
-    async siteTotals() {
+    async siteTotals(who) {
       const sums = await onEach(
         `SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`,
       )
       const sum = sums.reduce(sumOf)
-      if (unknownUntil(sum) === null) return totals(sum)
+      if (unknownUntil(sum) === null) return totals(sum, who)
       // A day that is known on one shard may not be known on another.
-      return totals((await daysOfSite('true')).reduce(sumOf))
+      return totals((await daysOfSite('true')).reduce(sumOf), who)
     },
 
-    async siteDays(first, last) {
-      return (await daysOfSite(within(first, last))).map(dayFigures)
+    async siteDays(first, last, who) {
+      return (await daysOfSite(within(first, last))).map(row => dayFigures(row, who))
     },
 
     async topPosts(period, limit, offset, maxAgeMs = 0) {
@@ -253,24 +255,33 @@ function iso(time: unknown): string | null {
     : new Date(Number(time) * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
-function totals(row: Row = {}): Totals {
-  const unknown = unknownUntil(row)
-  return {
-    ...figures(row),
-    first_viewed_at: iso(row['first_time']),
-    last_viewed_at: iso(row['last_time']),
-    ...(unknown === null ? {} : { details_since: addDays(unknown, 1) }),
+/** Converts what is stored to the figures of the chosen views. */
+function figuresFor(settings: CountingSettings) {
+  function figures(row: Row, who: Who): ChosenFigures {
+    const number = (column: string) => Number(row[column] ?? 0)
+    const isUnknown = number('detailed_views') === 0 && unknownUntil(row) !== null
+    return toFigures(
+      {
+        views: number('views'),
+        detailedViews: isUnknown ? null : number('detailed_views'),
+        detailOf: name => (isUnknown || isOfBots(name) ? null : number(name)),
+      },
+      who,
+      settings,
+    )
   }
-}
 
-function figures(row: Row): Figures {
-  const number = (column: string) => Number(row[column] ?? 0)
-  const isUnknown = number('detailed_views') === 0 && unknownUntil(row) !== null
-  return toFigures(number('views'), isUnknown ? null : number('detailed_views'), name =>
-    isUnknown ? null : number(name),
-  )
-}
-
-function dayFigures(row: Row): DayFigures {
-  return { date: String(row['day']), ...figures(row) }
+  return {
+    totals(row: Row = {}, who?: Who): Totals {
+      const unknown = unknownUntil(row)
+      const hasTimes = isOfCounted(who, settings)
+      return {
+        ...figures(row, who),
+        first_viewed_at: hasTimes ? iso(row['first_time']) : null,
+        last_viewed_at: hasTimes ? iso(row['last_time']) : null,
+        ...(unknown === null ? {} : { details_since: addDays(unknown, 1) }),
+      }
+    },
+    dayFigures: (row: Row, who: Who): DayFigures => ({ date: String(row['day']), ...figures(row, who) }),
+  }
 }

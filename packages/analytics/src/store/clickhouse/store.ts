@@ -92,7 +92,7 @@ export async function openClickhouseStore(
     isCutByClose: true,
     settings,
     calendar,
-    ...createReads(ingest.cluster, calendar),
+    ...createReads(ingest.cluster, calendar, settings),
 
     recordViews: views =>
       learned.during(agreement =>

@@ -4,7 +4,7 @@ import { BatchCounts, latestViewedAt, type PostCount } from '../counts.ts'
 import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow, type KeptValue } from '../kept.ts'
-import { BatchReaders, type Reader, type WindowReaders } from '../readers.ts'
+import { BatchReaders, BOTH, newlyUnique, type Reader, seenAs } from '../readers.ts'
 import { eachIdOnce } from '../row.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { addToPacks, BatchBreakdowns, duePosts, type NumberedRow, packRows, SEEN } from '../sql/breakdowns.ts'
@@ -67,22 +67,32 @@ async function recordOn(
     firstId ||= rows[0]?.id ?? 0
     for (const { id, row } of rows) {
       breakdowns.add(id, row)
-      counts.add(row, false)
-      if (counts.counts(row)) readers.add(row)
+      counts.add(row)
+      readers.add(row, seenAs(row))
     }
   }
   for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
 
   const known = await knownPostDays(client, counts.postDays())
   await client.write(takeTurn(progress))
-  await removeListed(client, readers, firstId)
+  const changed: string[] = []
+  for (const { before, ...reader } of await listed(client, firstId)) {
+    const seen = readers.take(reader)
+    const added = seen === null ? null : newlyUnique(before, seen, state.settings)
+    if (added === null) continue
+    counts.addUnique(reader.postUuid, reader.day, added)
+    changed.push(readerText(reader, BOTH))
+  }
   const fresh: string[] = []
-  for (const window of readers.windows()) {
-    counts.addUnique(window.postUuid, window.day, window.visitors.size)
-    fresh.push(...readerTexts(window))
+  for (const { visitors, ...window } of readers.windows()) {
+    for (const visitor of [...visitors.keys()].sort()) {
+      const seen = visitors.get(visitor)!
+      counts.addUnique(window.postUuid, window.day, newlyUnique(null, seen, state.settings)!)
+      fresh.push(readerText({ ...window, visitor }, seen))
+    }
   }
   // Each statement is built while the server runs the one before.
-  let running: Promise<unknown> = heard(listReaders(client, fresh))
+  let running: Promise<unknown> = heard(listReaders(client, fresh, changed))
   for (const statement of counterStatements(client, counts, known)) {
     await running
     running = heard(client.write(statement))
@@ -213,25 +223,32 @@ async function totalsOf(client: MysqlClient, posts: readonly PostCount[]): Promi
   return found
 }
 
-const INSERT_READERS = 'INSERT INTO post_view_visitors (post_uuid, day, slice, visitor) VALUES '
+const INSERT_READERS = 'INSERT INTO post_view_visitors (post_uuid, day, slice, visitor, seen) VALUES '
+/** Of readers who are listed: each of them was seen as both. */
+const CHANGE_READERS = ` ON DUPLICATE KEY UPDATE seen = ${BOTH}`
 
 // The readers who were listed before, among the readers of all rows from our first one on. A few of these rows may be other
 // batches'.
 const SELECT_LISTED = `
-  SELECT listed.day, listed.post_uuid, listed.slice, LOWER(HEX(listed.visitor)) AS visitor
+  SELECT listed.day, listed.post_uuid, listed.slice, LOWER(HEX(listed.visitor)) AS visitor, listed.seen AS seen
   FROM post_views AS own
   STRAIGHT_JOIN post_view_visitors AS listed
     ON listed.day = own.day AND listed.post_uuid = own.post_uuid
     AND listed.slice = own.slice AND listed.visitor = own.visitor
   WHERE own.id >= ?`
 
-/** Removes the readers who were listed before from those of the batch. */
-async function removeListed(client: MysqlClient, readers: BatchReaders, firstId: number): Promise<void> {
+/** The readers who were listed before, and as what. */
+async function listed(client: MysqlClient, firstId: number): Promise<(Reader & { before: number })[]> {
   // No row was new.
-  if (firstId === 0) return
-  for (const { day, post_uuid, slice, visitor } of await client.all(SELECT_LISTED, [firstId])) {
-    readers.delete({ day, postUuid: post_uuid, slice, visitor } as Reader)
-  }
+  if (firstId === 0) return []
+  const found = await client.all(SELECT_LISTED, [firstId])
+  return found.map(({ day, post_uuid, slice, visitor, seen }) => ({
+    day: String(day),
+    postUuid: String(post_uuid),
+    slice: Number(slice),
+    visitor: String(visitor),
+    before: Number(seen),
+  }))
 }
 
 const NOTE_UNPACKED = 'INSERT INTO post_view_unpacked (post_uuid, id) VALUES '
@@ -247,21 +264,28 @@ async function noteUnpacked(client: MysqlClient, rows: readonly NumberedRow[]): 
 export const STATEMENTS = [
   `${INSERT_VIEWS}…`,
   `${INSERT_READERS}…`,
+  `${INSERT_READERS}…${CHANGE_READERS}`,
   `${NOTE_UNPACKED}…`,
   ...printedCounters({ isMysql: false }),
   takeTurn({ committedAt: 0, viewedAt: 0 }),
 ]
 
-/** In the order in which they are kept. */
-function readerTexts({ day, postUuid, slice, visitors }: WindowReaders): string[] {
-  const window = `${postDay({ postUuid, day })},${slice}`
-  return [...visitors].sort().map(visitor => `(${window},${bytes(visitor)})`)
+function readerText({ visitor, ...window }: Reader, seen: number): string {
+  return `(${postDay(window)},${window.slice},${bytes(visitor)},${seen})`
 }
 
-async function listReaders(client: MysqlClient, readers: readonly string[]): Promise<void> {
+/** @param fresh in the order in which they are kept */
+async function listReaders(
+  client: MysqlClient,
+  fresh: readonly string[],
+  changed: readonly string[],
+): Promise<void> {
   try {
-    for (const { texts } of partsOf(readers, READERS_AT_ONCE, reader => reader)) {
+    for (const { texts } of partsOf(fresh, READERS_AT_ONCE, reader => reader)) {
       await client.write(statement(INSERT_READERS, texts))
+    }
+    for (const { texts } of partsOf(changed, READERS_AT_ONCE, reader => reader)) {
+      await client.write(statement(INSERT_READERS, texts, CHANGE_READERS))
     }
   } catch (error) {
     // They were listed by a consumer of an earlier version, which takes no turns.

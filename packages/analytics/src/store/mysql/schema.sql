@@ -9,6 +9,9 @@ CREATE TABLE post_view_aggregates (
   bots int unsigned NULL,
   first_viewed_at timestamp NULL,
   last_viewed_at timestamp NULL,
+  bot_unique_views int unsigned NULL,
+  shared_unique_views int unsigned NULL,
+  bot_logged_in int unsigned NULL,
   INDEX idx_date (date),
   PRIMARY KEY (id),
   UNIQUE INDEX uq_post_date (post_uuid, date)
@@ -102,6 +105,9 @@ CREATE TABLE post_view_totals (
   first_viewed_at timestamp NULL,
   last_viewed_at timestamp NULL,
   unknown_until date NULL,
+  bot_unique_views bigint unsigned NULL,
+  shared_unique_views bigint unsigned NULL,
+  bot_logged_in bigint unsigned NULL,
   PRIMARY KEY (post_uuid)
 ) ENGINE = InnoDB;
 
@@ -116,6 +122,7 @@ CREATE TABLE post_view_visitors (
   post_uuid char(36) COLLATE utf8mb4_bin NOT NULL,
   slice tinyint unsigned NOT NULL,
   visitor binary(16) NOT NULL,
+  seen tinyint unsigned NOT NULL DEFAULT 0,
   PRIMARY KEY (day, post_uuid, slice, visitor)
 ) ENGINE = InnoDB;
 
@@ -154,6 +161,9 @@ CREATE TABLE site_view_aggregates (
   bots bigint unsigned NULL,
   first_viewed_at timestamp NULL,
   last_viewed_at timestamp NULL,
+  bot_unique_views bigint unsigned NULL,
+  shared_unique_views bigint unsigned NULL,
+  bot_logged_in bigint unsigned NULL,
   PRIMARY KEY (date)
 ) ENGINE = InnoDB;
 

@@ -6,14 +6,15 @@
 import { BatchCounts, latestViewedAt } from '../counts.ts'
 import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
+import { UNIQUE_NAMES } from '../figures.ts'
 import { type ColumnType, KEPT, KEPT_COLUMNS, KEPT_NAMES, type KeptRow } from '../kept.ts'
-import { BatchReaders } from '../readers.ts'
+import { BatchReaders, BOT, BOTH, NOT_NOTED, newlyUnique, PERSON, seenAs } from '../readers.ts'
 import { eachIdOnce } from '../row.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { addToPacks, BatchBreakdowns, duePosts, type NumberedRow, packRows, SEEN } from '../sql/breakdowns.ts'
 import { DAY_COLUMNS, dayValues, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
 import { rehearse } from '../sql/rehearsal.ts'
-import { SELECT_STATE, toState } from '../sql/sql.ts'
+import { SELECT_STATE, type State, toState } from '../sql/sql.ts'
 import type { Batch } from '../sql/sql-store.ts'
 import { runOn } from '../sql/statements.ts'
 import type { Recorded } from '../store.ts'
@@ -45,13 +46,13 @@ async function recordOn(client: PostgresClient, { rows, keys, agreement, now }: 
   const breakdowns = new BatchBreakdowns(state)
   for (const { id, row } of inserted) {
     breakdowns.add(id, row)
-    counts.add(row, false)
-    if (counts.counts(row)) readers.add(row)
+    counts.add(row)
+    readers.add(row, seenAs(row))
   }
   for (const day of await daysNotListed(client, counts, keys)) readers.deleteDay(day)
   // Locks the counters: every batch updates this one row first, and holds its lock until the transaction ends.
   await client.run(TAKE_TURN, [now, latestViewedAt(rows)])
-  await listReaders(client, readers, counts)
+  await listReaders(client, readers, counts, state)
   const due = await addCounts(client, counts)
   const unpacked = breakdowns.unpacked()
   await client.rows(NOTE_UNPACKED, [unpacked.map(({ row }) => row.postUuid), unpacked.map(({ id }) => id)])
@@ -136,34 +137,42 @@ const TAKE_TURN = `
     last_committed_at = excluded.last_committed_at, last_viewed_at = excluded.last_viewed_at`
 
 // Counted by PostgreSQL: most readers of a batch are new, and a row for each would have to be answered and read.
-const INSERT_READERS = `
+const LIST_READERS = `
   WITH added AS (
-    INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-    SELECT day, post_uuid, slice, DECODE(visitor, 'hex')
+    INSERT INTO post_view_visitors AS listed (day, post_uuid, slice, visitor, seen)
+    SELECT day, post_uuid, slice, DECODE(visitor, 'hex'), ?
     FROM ${rowsOf(['day', 'post_uuid', 'slice', 'visitor'], ['text', 'text', 'smallint', 'text'])}
-    ON CONFLICT DO NOTHING
-    RETURNING day, post_uuid
+    ON CONFLICT (day, post_uuid, slice, visitor) DO UPDATE SET seen = ${BOTH}
+      WHERE listed.seen <> ${NOT_NOTED} AND listed.seen & excluded.seen = 0
+    RETURNING day, post_uuid, seen
   )
-  SELECT day, post_uuid, COUNT(*) AS readers FROM added GROUP BY day, post_uuid`
+  SELECT day, post_uuid, seen, COUNT(*) AS readers FROM added GROUP BY day, post_uuid, seen`
 
-/** Adds the readers of the batch to the list. Each reader who was not in it before counts as a unique view. */
+/** Adds the readers of the batch to the list, first those who were people, and counts what is new of each. */
 async function listReaders(
   client: PostgresClient,
   readers: BatchReaders,
   counts: BatchCounts,
+  { settings }: State,
 ): Promise<void> {
-  const listed: [Day[], string[], number[], string[]] = [[], [], [], []]
-  for (const { day, postUuid, slice, visitors } of readers.windows()) {
-    for (const visitor of visitors) {
-      listed[0].push(day)
-      listed[1].push(postUuid)
-      listed[2].push(slice)
-      listed[3].push(visitor)
+  for (const kind of [PERSON, BOT]) {
+    const listed: [Day[], string[], number[], string[]] = [[], [], [], []]
+    for (const { day, postUuid, slice, visitors } of readers.windows()) {
+      for (const [visitor, seen] of visitors) {
+        if ((seen & kind) === 0) continue
+        listed[0].push(day)
+        listed[1].push(postUuid)
+        listed[2].push(slice)
+        listed[3].push(visitor)
+      }
+    }
+    if (listed[0].length === 0) continue
+    for (const { day, post_uuid, seen, readers } of await client.rows(LIST_READERS, [kind, ...listed])) {
+      const added = newlyUnique(Number(seen) === kind ? null : BOTH - kind, kind, settings)!
+      for (const name of UNIQUE_NAMES) added[name] *= Number(readers)
+      counts.addUnique(String(post_uuid), String(day), added)
     }
   }
-  if (listed[0].length === 0) return
-  for (const { day, post_uuid, readers } of await client.rows(INSERT_READERS, listed))
-    counts.addUnique(String(post_uuid), String(day), Number(readers))
 }
 
 /** SQL that inserts a row, or adds its numbers to the row with the same key. An unknown number, null, stays unknown. */
@@ -222,7 +231,7 @@ async function addCounts(client: PostgresClient, counts: BatchCounts): Promise<s
 /** The statements of a batch, which `postviews schema` prints. */
 export const STATEMENTS = [
   INSERT_VIEWS,
-  INSERT_READERS,
+  LIST_READERS,
   ADD_TO_POST_DAYS,
   ADD_TO_POSTS,
   ADD_TO_SITE_DAYS,

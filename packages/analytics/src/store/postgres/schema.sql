@@ -8,6 +8,9 @@ CREATE TABLE post_view_aggregates (
   bots bigint,
   first_viewed_at bigint,
   last_viewed_at bigint,
+  bot_unique_views bigint,
+  shared_unique_views bigint,
+  bot_logged_in bigint,
   PRIMARY KEY (post_uuid, date)
 );
 
@@ -104,6 +107,9 @@ CREATE TABLE post_view_totals (
   first_viewed_at bigint,
   last_viewed_at bigint,
   unknown_until text COLLATE "C",
+  bot_unique_views bigint,
+  shared_unique_views bigint,
+  bot_logged_in bigint,
   PRIMARY KEY (post_uuid)
 );
 
@@ -118,6 +124,7 @@ CREATE TABLE post_view_visitors (
   post_uuid character varying(36) COLLATE "C" NOT NULL,
   slice smallint NOT NULL,
   visitor bytea NOT NULL,
+  seen smallint NOT NULL DEFAULT 0,
   PRIMARY KEY (day, post_uuid, slice, visitor)
 );
 
@@ -157,6 +164,9 @@ CREATE TABLE site_view_aggregates (
   bots bigint,
   first_viewed_at bigint,
   last_viewed_at bigint,
+  bot_unique_views bigint,
+  shared_unique_views bigint,
+  bot_logged_in bigint,
   PRIMARY KEY (date)
 );
 

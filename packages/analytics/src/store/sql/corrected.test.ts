@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { randomOf } from '../../../../../test/store-contract-random.ts'
+import { eachDetail } from '../figures.ts'
 import { corrected } from './corrected.ts'
 import type { Aggregate } from './recount.ts'
 
 const RIGHT: Aggregate = {
+  ...eachDetail(() => 0),
   view_count: 10,
   unique_views: 7,
   logged_in: 3,
@@ -15,6 +17,7 @@ const RIGHT: Aggregate = {
 
 /** Two more views: one before all others. */
 const BATCH: Aggregate = {
+  ...eachDetail(() => 0),
   view_count: 2,
   unique_views: 1,
   logged_in: 1,
@@ -98,9 +101,7 @@ function added(to: Aggregate | null, batch: Aggregate): Aggregate {
     of(...times.filter(time => time !== null).map(Number))
   return {
     view_count: to.view_count + batch.view_count,
-    unique_views: sum(to.unique_views, batch.unique_views),
-    logged_in: sum(to.logged_in, batch.logged_in),
-    bots: sum(to.bots, batch.bots),
+    ...eachDetail(name => sum(to[name], batch[name])),
     first_viewed_at: extreme(Math.min, to.first_viewed_at, batch.first_viewed_at),
     last_viewed_at: extreme(Math.max, to.last_viewed_at, batch.last_viewed_at),
   }

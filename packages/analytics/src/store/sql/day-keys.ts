@@ -3,8 +3,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Day } from '../days.ts'
 import { RowRejected, StoreUnavailable } from '../failures.ts'
+import { BOT, PERSON } from '../readers.ts'
 import { UNKNOWN_VISITOR } from '../row.ts'
-import { counted, rowsOfDay } from './recount.ts'
+import { rowsOfDay } from './recount.ts'
 import { beginReopening, reopenIfSmall } from './reopen.ts'
 import { secretOf } from './rows.ts'
 import type { SqlClient, SqlEngine, State } from './sql.ts'
@@ -50,8 +51,9 @@ export async function listVisitors(engine: SqlEngine, client: SqlClient, day: Da
   const { where, values } = rowsOfDay(engine, day)
   await client.run('DELETE FROM post_view_visitors WHERE day = ?', [day])
   await client.run(
-    `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor)
-     SELECT DISTINCT day, post_uuid, slice, visitor FROM post_views WHERE ${where} AND ${counted(engine)} = 1`,
+    `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor, seen)
+     SELECT day, post_uuid, slice, visitor, MAX(1 - bot) * ${PERSON} + MAX(bot) * ${BOT}
+     FROM post_views WHERE ${where} GROUP BY day, post_uuid, slice, visitor`,
     values,
   )
 }

@@ -6,9 +6,18 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate as others } from 'node:timers/promises'
 import type { Day } from '../days.ts'
-import type { RawRow } from '../derive-again.ts'
+import type { Derived, RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'
-import { DETAILS, type DetailName, eachDetail, SUMMED, SUMMED_NAMES } from '../figures.ts'
+import {
+  DETAILS,
+  type DetailName,
+  eachDetail,
+  isOfBots,
+  SUMMED,
+  SUMMED_NAMES,
+  UNIQUE_NAMES,
+} from '../figures.ts'
+import { BOT, BOTH, NOT_NOTED, newlyUnique, PERSON } from '../readers.ts'
 import { DAY_COLUMNS, isTime } from './figure-columns.ts'
 import {
   boundsOf,
@@ -38,18 +47,23 @@ const TABLES = `
   ) WITHOUT ROWID;
   CREATE TABLE readers (
     post TEXT NOT NULL, slice INTEGER NOT NULL, visitor BLOB NOT NULL,
-    is_seen INTEGER NOT NULL, is_listed INTEGER NOT NULL,
+    seen INTEGER NOT NULL, listed INTEGER,
     PRIMARY KEY (post, slice, visitor)
   ) WITHOUT ROWID;
   BEGIN;`
 
+// Answers as what the reader was seen so far; nothing, if that is not new.
 const SEE_READER = `
-  INSERT INTO readers (post, slice, visitor, is_seen, is_listed) VALUES (?, ?, ?, 1, 0)
-  ON CONFLICT DO NOTHING`
+  INSERT INTO readers (post, slice, visitor, seen) VALUES (?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET seen = ${BOTH} WHERE seen & excluded.seen = 0
+  RETURNING seen`
 
 const LIST_READER = `
-  INSERT INTO readers (post, slice, visitor, is_seen, is_listed) VALUES (?, ?, ?, 0, 1)
-  ON CONFLICT DO UPDATE SET is_listed = 1`
+  INSERT INTO readers (post, slice, visitor, seen, listed) VALUES (?, ?, ?, 0, ?)
+  ON CONFLICT DO UPDATE SET listed = excluded.listed`
+
+/** As SQL: whether bots are told from people in what is stored of the post; if not, it was counted before they were. */
+const IS_TOLD = 'posts.unique_views IS NULL OR posts.bot_unique_views IS NOT NULL'
 
 const SUMS = ['own_views', 'adopted_rows', ...DETAILS.map(name => `seen_${name}`)]
 
@@ -69,6 +83,11 @@ const STORE_POST = `
   ON CONFLICT DO UPDATE SET
     is_stored = 1, ${STORED.map(column => `${column} = excluded.${column}`).join(', ')}`
 
+/** As what a reader is listed: see readers.ts. */
+export interface Listed {
+  seen: number
+}
+
 /** What some rows of a post add. */
 interface Seen extends Record<DetailName, number> {
   own: number
@@ -79,18 +98,21 @@ interface Seen extends Record<DetailName, number> {
 
 export class DayRecount {
   readonly #engine: SqlEngine
+  readonly #countsAnew: boolean
   readonly #database = new DatabaseSync('')
-  readonly #seeReader: StatementSync
+  readonly #see: StatementSync
   readonly #listReader: StatementSync
   readonly #addPost: StatementSync
   readonly #storePost: StatementSync
   /** Whether the day that was read is being opened again: then its unique views are taken as stored. */
   isBeingReopened = false
 
-  constructor(engine: SqlEngine) {
+  /** @param countsAnew whether figures that were not counted with the day are to be counted now */
+  constructor(engine: SqlEngine, countsAnew: boolean) {
     this.#engine = engine
+    this.#countsAnew = countsAnew
     this.#database.exec(TABLES)
-    this.#seeReader = this.#database.prepare(SEE_READER)
+    this.#see = this.#database.prepare(SEE_READER)
     this.#listReader = this.#database.prepare(LIST_READER)
     this.#addPost = this.#database.prepare(ADD_POST)
     this.#storePost = this.#database.prepare(STORE_POST)
@@ -135,8 +157,8 @@ export class DayRecount {
     }
     if (!readersAreListed) return
     for await (const rows of listedReaders(client, day)) {
-      for (const { post, slice, visitor } of rows) {
-        this.#listReader.run(post, slice, Buffer.from(visitor, 'hex'))
+      for (const { post, slice, visitor, seen } of rows) {
+        this.#listReader.run(post, slice, Buffer.from(visitor, 'hex'), seen)
       }
       look([])
     }
@@ -156,19 +178,26 @@ export class DayRecount {
       for (const name of SUMMED_NAMES) {
         if (!isExcluded || SUMMED[name].isOfExcluded) seen[name] += adds[name]
       }
+      this.#seeReader(seen, postUuid, derived)
       if (isExcluded) continue
       if (receivedAt !== null) seen.own++
       if (seen.first === null || viewedAt < seen.first) seen.first = viewedAt
       if (seen.last === null || viewedAt > seen.last) seen.last = viewedAt
-      // A row without a visitor or window has no reader; the missing column is reported as a difference of the row.
-      if (derived.visitor === null || derived.slice === null) continue
-      const visitor = Buffer.from(derived.visitor, 'hex')
-      seen.unique_views += Number(this.#seeReader.run(postUuid, derived.slice, visitor).changes)
     }
     for (const [post, seen] of posts) {
       const { own, adopted, first, last } = seen
       this.#addPost.run(post, own, adopted, ...DETAILS.map(name => seen[name]), first, last)
     }
+  }
+
+  #seeReader(sum: Seen, post: string, { visitor, slice, bot }: Derived): void {
+    // A row without a visitor or window has no reader; the missing column is reported as a difference of the row.
+    if (visitor === null || slice === null) return
+    const seen = bot === 1 ? BOT : PERSON
+    const now = this.#see.get(post, slice, Buffer.from(visitor, 'hex'), seen)
+    if (now === undefined) return
+    const added = newlyUnique(now['seen'] === seen ? null : BOTH - seen, seen, this.#engine.settings)!
+    for (const name of UNIQUE_NAMES) sum[name] += added[name]
   }
 
   /** Every post of the day, in the order of their ids. */
@@ -187,16 +216,19 @@ export class DayRecount {
   #pairOf(row: SqlRow): Pair<string, StoredAggregate> {
     const found = row['is_stored'] === 1 ? toStored(row) : null
     const baseline = found?.baseline ?? 0
-    return { key: String(row['post']), expected: this.#expectedOf(row, baseline), found }
+    return { key: String(row['post']), expected: this.#expectedOf(row, baseline, found), found }
   }
 
-  #expectedOf(row: SqlRow, baseline: number): StoredAggregate | null {
+  #expectedOf(row: SqlRow, baseline: number, found: StoredAggregate | null): StoredAggregate | null {
     if (row['has_rows'] === 0 && baseline === 0) return null
     // If the adopted rows do not explain the adopted views, all figures but the views stay unknown.
     const isKnown = Number(row['adopted_rows']) === baseline
+    // What was counted before bots were told from people is no mistake, and stays unless it is to be counted again.
+    const isLeft =
+      !this.#countsAnew && found !== null && found.unique_views !== null && found.bot_unique_views === null
     // While the day is being opened again, rows of one reader may be hashed under two keys, so the stored value is used.
     const isAsStored = (name: DetailName) =>
-      name === 'unique_views' && this.isBeingReopened && row['unique_views'] !== null
+      this.isBeingReopened && row[name] !== null && UNIQUE_NAMES.some(unique => unique === name)
     const time = (column: string) => {
       const seconds = figure(row[column])
       return seconds === null ? null : this.#engine.toTime(seconds)
@@ -204,7 +236,10 @@ export class DayRecount {
     return {
       view_count: baseline + Number(row['own_views']),
       baseline,
-      ...eachDetail(name => (isKnown ? Number(row[isAsStored(name) ? name : `seen_${name}`]) : null)),
+      ...eachDetail(name => {
+        if (!isKnown || (isLeft && isOfBots(name))) return null
+        return Number(row[isAsStored(name) ? name : `seen_${name}`])
+      }),
       first_viewed_at: time('first_seen'),
       last_viewed_at: time('last_seen'),
     }
@@ -221,12 +256,18 @@ export class DayRecount {
     }
   }
 
-  /** Readers that appear only in the day's rows, or only in its list. */
-  async *wrongReaders(): AsyncGenerator<Pair<VisitorKey, 1>> {
+  /** Readers who are not listed as what the day's rows saw them. */
+  async *wrongReaders(): AsyncGenerator<Pair<VisitorKey, Listed>> {
+    const isExcluded = this.#engine.settings.bots === 'exclude'
+    const isCounted = isExcluded ? `seen & ${PERSON} <> 0` : 'seen <> 0'
+    const isListed = isExcluded ? `(listed = ${NOT_NOTED} OR listed & ${PERSON} <> 0)` : 'listed IS NOT NULL'
+    const isStrict = this.#countsAnew ? '1 = 1' : IS_TOLD
     const select = this.#database.prepare(
-      `SELECT post, slice, HEX(visitor) AS visitor, is_seen, is_listed
-       FROM readers
-       WHERE (post, slice, visitor) > (?, ?, ?) AND is_seen <> is_listed
+      `SELECT post, slice, HEX(visitor) AS visitor, seen, listed
+       FROM readers LEFT JOIN posts USING (post)
+       WHERE (post, slice, visitor) > (?, ?, ?)
+         AND CASE WHEN ${isStrict} THEN COALESCE(listed, 0) <> seen OR (listed = 0 AND seen = 0)
+             ELSE (${isCounted}) <> COALESCE(${isListed}, 0) END
        ORDER BY post, slice, visitor
        LIMIT ${AT_ONCE}`,
     )
@@ -236,8 +277,8 @@ export class DayRecount {
       for (const row of rows) {
         yield {
           key: toVisitorKey(row['post'], row),
-          expected: row['is_seen'] === 1 ? 1 : null,
-          found: row['is_listed'] === 1 ? 1 : null,
+          expected: row['seen'] === 0 ? null : { seen: Number(row['seen']) },
+          found: row['listed'] === null ? null : { seen: Number(row['listed']) },
         }
       }
       const { post, slice, visitor } = toVisitorKey(rows.at(-1)!['post'], rows.at(-1)!)
@@ -257,7 +298,7 @@ export async function aggregatesOfDay(
   client: SqlClient,
   day: Day,
 ): Promise<Pair<string, StoredAggregate>[]> {
-  const recount = new DayRecount(engine)
+  const recount = new DayRecount(engine, true)
   try {
     await recount.read(client, day, { readersAreListed: false, look: () => {} })
     const pairs: Pair<string, StoredAggregate>[] = []
@@ -294,28 +335,32 @@ async function* storedAggregates(
 }
 
 /** `place`: the key of the post. */
-type Listed = VisitorKey & { place: SqlValue }
+type ListedReader = VisitorKey & Listed & { place: SqlValue }
 
 /** The day's list of readers, some at a time. A post with more readers than that is continued, window by window. */
-async function* listedReaders(client: SqlClient, day: Day): AsyncGenerator<VisitorKey[]> {
+async function* listedReaders(client: SqlClient, day: Day): AsyncGenerator<ListedReader[]> {
   const { post: key, bytes, hex } = client.dialect
   const select = async (where: string, values: SqlValue[]) => {
     const rows = await client.all(
-      `SELECT post_uuid, ${key} AS place, slice, ${hex('visitor')} AS visitor
+      `SELECT post_uuid, ${key} AS place, slice, ${hex('visitor')} AS visitor, seen
        FROM post_view_visitors
        WHERE day = ? AND ${where}
        ORDER BY ${key}, slice, visitor
        LIMIT ${AT_ONCE}`,
       [day, ...values],
     )
-    return rows.map(row => ({ ...toVisitorKey(row['post_uuid'], row), place: row['place'] as SqlValue }))
+    return rows.map(row => ({
+      ...toVisitorKey(row['post_uuid'], row),
+      place: row['place'] as SqlValue,
+      seen: Number(row['seen']),
+    }))
   }
   // What is left of the window, of the post, of the day.
   const rest = [
-    ({ place, slice, visitor }: Listed) =>
+    ({ place, slice, visitor }: ListedReader) =>
       select(`${key} = ? AND slice = ? AND visitor > ${bytes(visitor)}`, [place, slice]),
-    ({ place, slice }: Listed) => select(`${key} = ? AND slice > ?`, [place, slice]),
-    ({ place }: Listed) => select(`${key} > ?`, [place]),
+    ({ place, slice }: ListedReader) => select(`${key} = ? AND slice > ?`, [place, slice]),
+    ({ place }: ListedReader) => select(`${key} > ?`, [place]),
   ]
   let readers = await select('1 = 1', [])
   let last = readers.at(-1)

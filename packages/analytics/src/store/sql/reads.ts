@@ -1,8 +1,8 @@
 /** The internal API's reads: plain SQL over the counters. */
 
-import { DIMENSION_NAMES, type Figures } from '@postviews/client/src/figures.ts'
+import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import { addDays, type Day, daysFrom } from '../days.ts'
-import { DETAILS, NO_VIEWS, toFigures } from '../figures.ts'
+import { type ChosenFigures, DETAILS, isOfCounted, NO_VIEWS, toFigures, type Who } from '../figures.ts'
 import { daysOf, periodOf, referrersOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
 import { readDays } from './breakdown-reads.ts'
@@ -12,8 +12,10 @@ import { monotonicMs } from './ranking-cache.ts'
 import type { Rankings } from './rankings.ts'
 import { figure, placeholders, type SqlEngine, type SqlRow } from './sql.ts'
 
+const KNOWN_VIEWS = 'CASE WHEN unique_views IS NOT NULL THEN view_count END AS detailed_views'
+
 export function createReads(
-  { reader, fromTime }: Pick<SqlEngine, 'reader' | 'fromTime'>,
+  { reader, fromTime, settings }: Pick<SqlEngine, 'reader' | 'fromTime' | 'settings'>,
   rankings: Rankings,
 ): Reads {
   const iso = (time: unknown): string | null =>
@@ -21,18 +23,35 @@ export function createReads(
       ? null
       : new Date(fromTime(time) * 1_000).toISOString().replace('.000Z', 'Z')
 
-  const totals = (row: SqlRow | undefined): Totals => ({
-    ...(row === undefined || row['views'] === null ? NO_VIEWS : figures(row)),
-    first_viewed_at: iso(row?.['first_viewed_at']),
-    last_viewed_at: iso(row?.['last_viewed_at']),
+  const figures = (row: SqlRow, who: Who): ChosenFigures =>
+    toFigures(
+      {
+        views: Number(row['views']),
+        detailedViews: figure(row['detailed_views']),
+        detailOf: name => figure(row[name]),
+      },
+      who,
+      settings,
+    )
+
+  const totals = (row: SqlRow | undefined, who: Who): Totals => ({
+    ...(row === undefined || row['views'] === null ? NO_VIEWS : figures(row, who)),
+    first_viewed_at: isOfCounted(who, settings) ? iso(row?.['first_viewed_at']) : null,
+    last_viewed_at: isOfCounted(who, settings) ? iso(row?.['last_viewed_at']) : null,
     ...(row?.['unknown_until'] ? { details_since: addDays(String(row['unknown_until']), 1) } : {}),
+  })
+
+  /** `detailed_views` is null where the details of the day are not known. */
+  const dayFigures = (row: SqlRow, who: Who): DayFigures => ({
+    date: row['date'] as Day,
+    ...figures(row, who),
   })
 
   return {
     // Views are counted with their batch.
     asOf: async nowMs => nowMs,
 
-    async postTotals(posts) {
+    async postTotals(posts, who) {
       if (posts.length === 0) return []
       const rows = await reader.all(
         `SELECT post_uuid, ${TOTAL_COLUMNS.join(', ')}, unknown_until
@@ -41,26 +60,26 @@ export function createReads(
         posts,
       )
       const found = new Map(rows.map(row => [row['post_uuid'], row]))
-      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)) }))
+      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post), who) }))
     },
 
-    async postDays(posts, from, to) {
+    async postDays(posts, from, to, who) {
       const figures = new Map<string, DayFigures[]>(posts.map(post => [post, []]))
       if (posts.length === 0) return figures
       // The days are named one by one, so that each is looked up by the key: rows are stored by day, not by post.
       const days = daysFrom(from, to)
       const rows = await reader.all(
-        `SELECT post_uuid, date, view_count AS views, view_count AS detailed_views, ${DETAILS.join(', ')}
+        `SELECT post_uuid, date, view_count AS views, ${KNOWN_VIEWS}, ${DETAILS.join(', ')}
          FROM post_view_aggregates
          WHERE post_uuid IN (${placeholders(posts.length)}) AND date IN (${placeholders(days.length)})
          ORDER BY date`,
         [...posts, ...days],
       )
-      for (const row of rows) figures.get(String(row['post_uuid']))?.push(dayFigures(row))
+      for (const row of rows) figures.get(String(row['post_uuid']))?.push(dayFigures(row, who))
       return figures
     },
 
-    async siteTotals() {
+    async siteTotals(who) {
       const [row] = await reader.all(
         `SELECT SUM(view_count) AS views,
                 SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
@@ -69,18 +88,18 @@ export function createReads(
                 MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until
          FROM site_view_aggregates`,
       )
-      return totals(row)
+      return totals(row, who)
     },
 
-    async siteDays(from, to) {
+    async siteDays(from, to, who) {
       const rows = await reader.all(
-        `SELECT date, view_count AS views, view_count AS detailed_views, ${DETAILS.join(', ')}
+        `SELECT date, view_count AS views, ${KNOWN_VIEWS}, ${DETAILS.join(', ')}
          FROM site_view_aggregates
          WHERE date BETWEEN ? AND ?
          ORDER BY date`,
         [from, to],
       )
-      return rows.map(dayFigures)
+      return rows.map(row => dayFigures(row, who))
     },
 
     topPosts: (period, limit, offset, maxAgeMs = 0) =>
@@ -123,12 +142,4 @@ export function createReads(
       }))
     },
   }
-}
-
-function figures(row: SqlRow): Figures {
-  return toFigures(Number(row['views']), figure(row['detailed_views']), name => figure(row[name]))
-}
-
-function dayFigures(row: SqlRow): DayFigures {
-  return { date: row['date'] as Day, ...figures(row) }
 }

@@ -7,7 +7,7 @@
 import type { Day } from '../days.ts'
 import { differences } from '../differences.ts'
 import { corrected } from './corrected.ts'
-import type { DayRecount } from './day-recount.ts'
+import type { DayRecount, Listed } from './day-recount.ts'
 import { DAY_COLUMNS } from './figure-columns.ts'
 import {
   type Aggregate,
@@ -138,7 +138,7 @@ async function rebuildReaders(
 async function writeReader(
   client: SqlClient,
   day: Day,
-  { key, expected }: Pair<VisitorKey, 1>,
+  { key, expected }: Pair<VisitorKey, Listed>,
 ): Promise<void> {
   const { post, postKey } = client.dialect
   const visitor = client.dialect.bytes(key.visitor)
@@ -148,7 +148,7 @@ async function writeReader(
   )
   if (expected === null) return
   await client.run(
-    `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor) VALUES (?, ?, ?, ${visitor})`,
+    `INSERT INTO post_view_visitors (day, post_uuid, slice, visitor, seen) VALUES (?, ?, ?, ${visitor}, ${expected.seen})`,
     [day, key.post, key.slice],
   )
 }

@@ -72,7 +72,7 @@ async function rebuildDays(
   untilOpen: (() => Promise<void>) | null,
   progress: Progress,
 ): Promise<number> {
-  const recount = new DayRecount(engine)
+  const recount = new DayRecount(engine, true)
   let fixed = 0
   try {
     for (const [index, day] of days.entries()) {

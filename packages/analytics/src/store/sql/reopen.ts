@@ -25,7 +25,7 @@ import type { Day } from '../days.ts'
 import { UNKNOWN_VISITOR, visitorOf } from '../row.ts'
 import type { Progress, Reopened } from '../store.ts'
 import { giveUpLease, holdLease } from './lease.ts'
-import { AROUND_SECONDS, counted } from './recount.ts'
+import { AROUND_SECONDS } from './recount.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
 import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type State } from './sql.ts'
 import { groupsOf, Pace } from './steps.ts'
@@ -197,7 +197,7 @@ async function step(
       return walk(engine, client, state, at, rows, {
         async work(ids) {
           if (!isFrozen) await hashAgain(engine, client, at, ids)
-          await listReaders(client, counted(engine), ids)
+          await listReaders(client, engine.settings, at.day, ids)
         },
         next: async () => ((await anyNoted(client, day)) ? 'noted' : 'late'),
       })
@@ -361,7 +361,7 @@ async function listLate(
   )
   const ids = rows.filter(isOf(at.day)).map(row => Number(row['id']))
   for (const some of groupsOf(ids, IDS_AT_ONCE)) {
-    await listAndCountReaders(client, counted(engine), at.day, some)
+    await listAndCountReaders(client, engine.settings, at.day, some)
   }
   if (rows.length === count) return moveTo(client, at, { time: 0, id: Number(rows.at(-1)!['id']) })
   await client.run(

@@ -57,7 +57,7 @@ function count(store: Store, views: number) {
   )
 }
 
-async function viewsIn(t: TestContext, path: string): Promise<number> {
+async function viewsIn(t: TestContext, path: string): Promise<number | null> {
   const store = await opened(t, path)
   await store.checkSettings()
   await assertVerified(store)

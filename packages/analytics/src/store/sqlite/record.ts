@@ -5,6 +5,7 @@ import { BatchCounts } from '../counts.ts'
 import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import { KEPT, KEPT_NAMES } from '../kept.ts'
+import { BOTH, NOT_NOTED, newlyUnique, seenAs } from '../readers.ts'
 import { KEY_COLUMNS, listsReaders } from '../sql/batch-keys.ts'
 import { addToPacks, BatchBreakdowns, isDue, packRows, SEEN } from '../sql/breakdowns.ts'
 import { DAY_COLUMNS, dayValues, TOTAL_COLUMNS, totalValues } from '../sql/figure-columns.ts'
@@ -78,10 +79,12 @@ const VISITOR = KEPT_NAMES.indexOf('visitor')
 
 const SELECT_DAY_KEY = `SELECT ${KEY_COLUMNS} FROM post_view_day_keys WHERE day = ?`
 
-const INSERT_VISITOR = `
-  INSERT INTO ${VISITOR_ROWS} (day, ${POST}, slice, visitor)
-  VALUES (?, ?, ?, ?)
-  ON CONFLICT DO NOTHING`
+/** Answers as what the reader is listed now; nothing, if that is not new. */
+const LIST_READER = `
+  INSERT INTO ${VISITOR_ROWS} (day, ${POST}, slice, visitor, seen)
+  VALUES (?, ?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET seen = ${BOTH} WHERE seen <> ${NOT_NOTED} AND seen & excluded.seen = 0
+  RETURNING seen`
 
 function insertRows(
   prepare: Prepare,
@@ -106,11 +109,13 @@ function insertRows(
       isListed = listsReaders(prepare(SELECT_DAY_KEY).get(row.day), row.day, keys.get(row.day))
       lists.set(row.day, isListed)
     }
-    const unique =
-      isListed &&
-      counts.counts(row) &&
-      prepare(INSERT_VISITOR).run(row.day, values[POST_NUMBER]!, row.slice, values[VISITOR]!).changes === 1
-    counts.add(row, unique)
+    counts.add(row)
+    if (!isListed) continue
+    const seen = seenAs(row)
+    const listed = prepare(LIST_READER).get(row.day, values[POST_NUMBER]!, row.slice, values[VISITOR]!, seen)
+    if (listed === undefined) continue
+    const before = listed['seen'] === seen ? null : BOTH - seen
+    counts.addUnique(row.postUuid, row.day, newlyUnique(before, seen, state.settings)!)
   }
   return { counts, breakdowns }
 }
@@ -151,7 +156,7 @@ export const STATEMENTS = [
   INSERT_VIEW,
   SELECT_NUMBER,
   INSERT_TEXT,
-  INSERT_VISITOR,
+  LIST_READER,
   ADD_TO_POST_DAY,
   ADD_TO_POST,
   ADD_TO_SITE_DAY,

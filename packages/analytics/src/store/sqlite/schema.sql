@@ -7,7 +7,7 @@ CREATE TABLE post_view_aggregates (
   logged_in       INTEGER,
   bots            INTEGER,
   first_viewed_at INTEGER,
-  last_viewed_at  INTEGER,
+  last_viewed_at  INTEGER, bot_unique_views INTEGER, shared_unique_views INTEGER, bot_logged_in INTEGER,
   PRIMARY KEY (date, post_uuid)
 ) STRICT, WITHOUT ROWID;
 
@@ -130,7 +130,7 @@ CREATE TABLE post_view_totals (
   first_viewed_at INTEGER,
   last_viewed_at  INTEGER,
   unknown_until   TEXT
-) STRICT, WITHOUT ROWID;
+, bot_unique_views INTEGER, shared_unique_views INTEGER, bot_logged_in INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE VIEW post_view_unpacked AS
 SELECT (SELECT text FROM post_view_texts WHERE number = post_uuid_number) AS post_uuid,
@@ -161,7 +161,7 @@ CREATE TABLE post_view_visitor_rows (
   day              TEXT    NOT NULL,
   post_uuid_number INTEGER NOT NULL,
   slice            INTEGER NOT NULL,
-  visitor          BLOB    NOT NULL,
+  visitor          BLOB    NOT NULL, seen INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (day, post_uuid_number, slice, visitor)
 ) STRICT, WITHOUT ROWID;
 
@@ -170,6 +170,7 @@ SELECT day,
        (SELECT text FROM post_view_texts WHERE number = post_uuid_number) AS post_uuid,
        slice,
        visitor,
+       seen,
        post_uuid_number
 FROM post_view_visitor_rows;
 
@@ -177,8 +178,38 @@ CREATE TRIGGER post_view_visitors_insert INSTEAD OF INSERT ON post_view_visitors
 BEGIN
   INSERT INTO post_view_texts (text) SELECT NEW.post_uuid WHERE NEW.post_uuid IS NOT NULL AND (SELECT number FROM post_view_texts WHERE text = NEW.post_uuid) IS NULL;
   UPDATE post_view_text_changes SET by_views = by_views + 1;
-  INSERT INTO post_view_visitor_rows (day, post_uuid_number, slice, visitor)
-  VALUES (NEW.day, (SELECT number FROM post_view_texts WHERE text = NEW.post_uuid), NEW.slice, NEW.visitor);
+  INSERT INTO post_view_visitor_rows (day, post_uuid_number, slice, visitor, seen)
+  VALUES (NEW.day, (SELECT number FROM post_view_texts WHERE text = NEW.post_uuid), NEW.slice, NEW.visitor, NEW.seen);
+END;
+
+CREATE TRIGGER post_view_visitors_update_seen INSTEAD OF UPDATE OF seen ON post_view_visitors
+BEGIN
+  UPDATE post_view_visitor_rows SET seen = NEW.seen
+  WHERE day = OLD.day AND post_uuid_number = OLD.post_uuid_number AND slice = OLD.slice AND visitor = OLD.visitor;
+END;
+
+CREATE TRIGGER post_view_visitors_update_day INSTEAD OF UPDATE OF day ON post_view_visitors
+WHEN NEW.day IS NOT OLD.day
+BEGIN
+  SELECT RAISE(ABORT, 'day of post_view_visitors cannot be changed');
+END;
+
+CREATE TRIGGER post_view_visitors_update_post_uuid_number INSTEAD OF UPDATE OF post_uuid_number ON post_view_visitors
+WHEN NEW.post_uuid_number IS NOT OLD.post_uuid_number
+BEGIN
+  SELECT RAISE(ABORT, 'post_uuid_number of post_view_visitors cannot be changed');
+END;
+
+CREATE TRIGGER post_view_visitors_update_slice INSTEAD OF UPDATE OF slice ON post_view_visitors
+WHEN NEW.slice IS NOT OLD.slice
+BEGIN
+  SELECT RAISE(ABORT, 'slice of post_view_visitors cannot be changed');
+END;
+
+CREATE TRIGGER post_view_visitors_update_visitor INSTEAD OF UPDATE OF visitor ON post_view_visitors
+WHEN NEW.visitor IS NOT OLD.visitor
+BEGIN
+  SELECT RAISE(ABORT, 'visitor of post_view_visitors cannot be changed');
 END;
 
 CREATE TRIGGER post_view_visitors_delete INSTEAD OF DELETE ON post_view_visitors
@@ -326,7 +357,7 @@ CREATE TABLE site_view_aggregates (
   bots            INTEGER,
   first_viewed_at INTEGER,
   last_viewed_at  INTEGER
-) STRICT, WITHOUT ROWID;
+, bot_unique_views INTEGER, shared_unique_views INTEGER, bot_logged_in INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE site_view_minutes (
   minute     INTEGER PRIMARY KEY,

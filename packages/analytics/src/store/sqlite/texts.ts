@@ -78,7 +78,7 @@ export const VIEWS: readonly View[] = [
     name: 'post_view_visitors',
     of: VISITOR_ROWS,
     key: ['day', POST, 'slice', 'visitor'],
-    columns: [plain('day'), repeated('post_uuid'), plain('slice'), plain('visitor')],
+    columns: [plain('day'), repeated('post_uuid'), plain('slice'), plain('visitor'), plain('seen')],
   },
   {
     name: 'post_view_unpacked',

@@ -140,7 +140,7 @@ const TAKE_TURN = `
 const LIST_READERS = `
   WITH added AS (
     INSERT INTO post_view_visitors AS listed (day, post_uuid, slice, visitor, seen)
-    SELECT day, post_uuid, slice, DECODE(visitor, 'hex'), ?
+    SELECT day, post_uuid, slice, DECODE(visitor, 'hex'), ?::smallint
     FROM ${rowsOf(['day', 'post_uuid', 'slice', 'visitor'], ['text', 'text', 'smallint', 'text'])}
     ON CONFLICT (day, post_uuid, slice, visitor) DO UPDATE SET seen = ${BOTH}
       WHERE listed.seen <> ${NOT_NOTED} AND listed.seen & excluded.seen = 0

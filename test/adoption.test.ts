@@ -7,6 +7,7 @@ import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, topOf } from './store-contract-database.ts'
 import { POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-sql.ts'
 import { migratedStore, OLD, oldTables, RECENT, TODAY } from './support/article-tables.ts'
+import { referrersIn } from './support/referrers.ts'
 import { GOOGLEBOT, POST, record, SAFARI, view } from './support/views.ts'
 
 const KEEP = { adoptSettings: false } as const
@@ -33,7 +34,7 @@ test('a day whose rows explain its count has all its numbers', async t => {
   })
   assert.deepEqual((await store.postDays([POST], OLD, OLD)).get(POST), [{ date: OLD, ...figures }])
   assert.deepEqual(await store.siteDays(OLD, TODAY), [{ date: OLD, ...figures }])
-  assert.deepEqual((await store.referrers(POST, OLD, OLD, 10)).referrers, [
+  assert.deepEqual((await referrersIn(store, POST, OLD, OLD, 10)).referrers, [
     { host: null, views: 3 },
     { host: 'news.example', views: 1 },
   ])
@@ -64,7 +65,9 @@ test('a backlog counted after midnight leaves both days known by their counts al
   const times = { first_viewed_at: `${OLD}T23:58:00Z`, last_viewed_at: `${later}T12:00:00Z` }
   assert.deepEqual(await totalOf(store), { post_uuid: POST, ...total, ...times })
   assert.deepEqual(await store.siteTotals(), { ...total, ...times })
-  assert.deepEqual((await store.referrers(null, OLD, TODAY, 10)).referrers, [{ host: 'a.example', views: 1 }])
+  assert.deepEqual((await referrersIn(store, null, OLD, TODAY, 10)).referrers, [
+    { host: 'a.example', views: 1 },
+  ])
   await assertVerified(store)
 })
 
@@ -222,7 +225,7 @@ test('new views count on adopted days: readers as before, and unknown numbers st
     details_since: since,
     last_viewed_at: `${since}T13:00:00Z`,
   })
-  assert.deepEqual((await store.referrers('unknown-alone', RECENT, RECENT, 10)).referrers, [
+  assert.deepEqual((await referrersIn(store, 'unknown-alone', RECENT, RECENT, 10)).referrers, [
     { host: 'a.example', views: 1 },
   ])
   const [site] = await store.siteDays(RECENT, RECENT)

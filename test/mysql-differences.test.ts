@@ -7,6 +7,7 @@ import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified } from './store-contract-database.ts'
 import { migratedStore, OLD, oldConsumer } from './support/article-tables.ts'
 import { type OtherSession, otherSession, storeOn } from './support/mysql.ts'
+import { referrersIn } from './support/referrers.ts'
 import { POST, received, record, view } from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
@@ -57,7 +58,7 @@ describe('a server', () => {
     await store.prune({ now, rawRetentionDays: 90, maxAgeSeconds: 86_400 })
     await store.topPosts(null, 10, 0)
     await store.siteTotals()
-    await store.referrers(null, OLD, OLD, 10)
+    await referrersIn(store, null, OLD, OLD, 10)
     await assertVerified(store)
     // Of tables that are there already it says so.
     const warned = await root.sql(

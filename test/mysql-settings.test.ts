@@ -8,6 +8,7 @@ import { type Mysql, startMysql } from '../tools/stack/mysql.ts'
 import { assertVerified, differencesIn } from './store-contract-database.ts'
 import { mysqlDatabase, type TestDatabase } from './support/engines.ts'
 import { storeOn } from './support/mysql.ts'
+import { referrersIn } from './support/referrers.ts'
 import { record, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
@@ -51,7 +52,7 @@ describe('a server', () => {
       ),
     )
     await record(store, views)
-    const { referrers } = await store.referrers('of-turns-1', DAY, DAY, 10)
+    const { referrers } = await referrersIn(store, 'of-turns-1', DAY, DAY, 10)
     assert.deepEqual(
       referrers,
       hosts.map(host => ({ host, views: 1 })),
@@ -103,7 +104,7 @@ async function packsTheLongest(store: Store): Promise<void> {
     view('2027-03-09T12:00:00Z', { postUuid: `long-${index % 5}`, referer: `https://${hostOf(index)}/` }),
   )
   assert.equal((await record(store, views)).counted, views.length)
-  const { referrers, other } = await store.referrers('long-1', '2027-03-09', '2027-03-09', 1_000)
+  const { referrers, other } = await referrersIn(store, 'long-1', '2027-03-09', '2027-03-09', 1_000)
   assert.equal(
     referrers.reduce((sum, { views }) => sum + views, other.views),
     1_000,

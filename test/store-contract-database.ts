@@ -146,7 +146,6 @@ const READS = [
   'siteTotals',
   'siteDays',
   'topPosts',
-  'referrers',
   'breakdown',
   'breakdownDays',
   'progress',

@@ -12,6 +12,7 @@ import {
   type Promises,
   type TestDatabase,
 } from './store-contract-database.ts'
+import { referrersIn } from './support/referrers.ts'
 import { outcomeOf, POST, received, record, unix, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
@@ -205,5 +206,5 @@ async function recordBefore(store: Store, { damage }: TestDatabase): Promise<voi
 }
 
 async function referrers(store: Store, post: string | null = null) {
-  return (await store.referrers(post, DAY, DAY, 10)).referrers
+  return (await referrersIn(store, post, DAY, DAY, 10)).referrers
 }

@@ -7,7 +7,8 @@ import type { View } from '@postviews/client/src/index.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
 import { type Day, daysFrom } from '../packages/analytics/src/store/days.ts'
 import type { ChosenFigures, Who } from '../packages/analytics/src/store/figures.ts'
-import type { Reads, Totals } from '../packages/analytics/src/store/store.ts'
+import type { Store, Totals } from '../packages/analytics/src/store/store.ts'
+import { referrersIn } from './support/referrers.ts'
 import { GOOGLEBOT } from './support/views.ts'
 
 export interface Question {
@@ -35,17 +36,17 @@ const CHOICES = ['people', 'bots', 'all'] as const
 const PAGE = 7
 const ALL = 1_000
 
-export async function everythingIn(store: Reads, { posts, from, to }: Question): Promise<Everything> {
+export async function everythingIn(store: Store, { posts, from, to }: Question): Promise<Everything> {
   const days = await store.postDays(posts, from, to)
   return {
     postTotals: await store.postTotals(posts),
     postDays: posts.map(post => days.get(post)),
     postReferrers: await Promise.all(
-      posts.map(async post => (await store.referrers(post, from, to, ALL)).referrers),
+      posts.map(async post => (await referrersIn(store, post, from, to, ALL)).referrers),
     ),
     siteTotals: await store.siteTotals(),
     siteDays: await store.siteDays(from, to),
-    siteReferrers: (await store.referrers(null, from, to, ALL)).referrers,
+    siteReferrers: (await referrersIn(store, null, from, to, ALL)).referrers,
     topOfAllTime: await pagesOf(store, null),
     topOfPeriod: await pagesOf(store, { from, to }),
     minutes: await store.minutes(0),
@@ -63,7 +64,7 @@ export async function everythingIn(store: Reads, { posts, from, to }: Question):
   }
 }
 
-async function pagesOf(store: Reads, period: { from: Day; to: Day } | null) {
+async function pagesOf(store: Store, period: { from: Day; to: Day } | null) {
   const { total, posts } = await store.topPosts(period, PAGE, 0)
   for (let page = posts; page.length > 0; ) {
     page = (await store.topPosts(period, PAGE, posts.length)).posts

@@ -12,6 +12,7 @@ import {
   type Promises,
 } from './store-contract-database.ts'
 import type { Damage, Figures, Kept } from './support/damage.ts'
+import { referrersIn } from './support/referrers.ts'
 import { GOOGLEBOT, POST, record, unix, untilAvailable, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
@@ -51,7 +52,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       const gone = (await keptOfPost()).filter(host => host >= hostOf(KEPT_OF_POST) && host !== REMAINDER)
       assert.deepEqual(gone, [])
 
-      const { referrers, other } = await store.referrers(POST, DAY, DAY, 100)
+      const { referrers, other } = await referrersIn(store, POST, DAY, DAY, 100)
       assert.deepEqual(
         referrers.slice(0, 12),
         [null, ...Array.from({ length: 11 }, (_, nth) => hostOf(nth))].map((host, nth) => ({
@@ -61,7 +62,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       )
       assert.ok(referrers.every(({ host }) => host !== REMAINDER))
       assert.equal(sum(referrers) + other.views, HOSTS_OF_POST + 10 + 3)
-      const site = await store.referrers(null, DAY, DAY, 5)
+      const site = await referrersIn(store, null, DAY, DAY, 5)
       assert.equal(sum(site.referrers) + site.other.views, days[0]!.views)
       assert.deepEqual(await store.siteDays(DAY, DAY), days)
       await assertVerified(store)
@@ -73,7 +74,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       const [last, lastKept] = [hostOf(HOSTS_OF_POST - 1), hostOf(KEPT_OF_POST - 1)]
       await record(store, viewsFrom(...Array.from({ length: 5 }, () => last)))
       if (!countsByRows) {
-        const { referrers, other } = await store.referrers(POST, DAY, DAY, KEPT_OF_POST + 1)
+        const { referrers, other } = await referrersIn(store, POST, DAY, DAY, KEPT_OF_POST + 1)
         assert.ok(referrers.every(({ host }) => host !== last))
         assert.deepEqual(other, { views: 25 })
       }
@@ -85,7 +86,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
         assert.ok((await store.rebuild(KEEP)).fixed > 0)
       }
       assert.deepEqual(await storedHosts(kept, POST), { hosts: KEPT_OF_POST, rest: 20 })
-      const [first, second] = (await store.referrers(POST, DAY, DAY, 2)).referrers
+      const [first, second] = (await referrersIn(store, POST, DAY, DAY, 2)).referrers
       assert.deepEqual(
         [first, second],
         [
@@ -109,7 +110,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
     for (const more of [[], arrivals]) {
       await record(store, viewsFrom(...more))
       for (const post of [POST, null]) {
-        const { referrers, other } = await store.referrers(post, DAY, DAY, 10)
+        const { referrers, other } = await referrersIn(store, post, DAY, DAY, 10)
         const hosts = [
           { host: 'a.example', views: 2 },
           { host: 'b.example', views: 2 },
@@ -138,7 +139,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
     )
     const [first, last] = [hostOf(300), hostOf(1)]
     const views = HOSTS_OF_SITE + 10 + 3
-    assert.deepEqual(await store.referrers(null, DAY, NEXT_DAY, 5), {
+    assert.deepEqual(await referrersIn(store, null, DAY, NEXT_DAY, 5), {
       referrers: [
         { host: first, views: 5 },
         { host: last, views: 5 },
@@ -148,27 +149,27 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       ].toSorted((a, b) => b.views - a.views || byHost(a, b)),
       other: { views: views + 10 - 17 },
     })
-    const all = await store.referrers(null, DAY, NEXT_DAY, 10_000)
+    const all = await referrersIn(store, null, DAY, NEXT_DAY, 10_000)
     assert.equal(all.referrers.length, HOSTS_OF_SITE + 2)
     assert.deepEqual(all.other, { views: 0 })
     // A page further down is of the same list, though it is read without the shortcut of the first.
     const sum = all.referrers.reduce((total, { views }) => total + views, 0)
     for (const offset of [3, 4_000, HOSTS_OF_SITE, HOSTS_OF_SITE + 2]) {
-      const { referrers, other } = await store.referrers(null, DAY, NEXT_DAY, 10, offset)
+      const { referrers, other } = await referrersIn(store, null, DAY, NEXT_DAY, 10, offset)
       assert.deepEqual(referrers, all.referrers.slice(offset, offset + 10), `from ${offset}`)
       assert.equal(other.views, sum - referrers.reduce((total, { views }) => total + views, 0))
     }
     // As many as have two views or more, one fewer and one more; and those who all have one.
     for (const limit of [1, 4, 10, 11, 12, 13, 14, 15, 600]) {
       for (const last of [DAY, NEXT_DAY]) {
-        const long = await store.referrers(null, DAY, last, 10_000)
-        const { referrers, other } = await store.referrers(null, DAY, last, limit)
+        const long = await referrersIn(store, null, DAY, last, 10_000)
+        const { referrers, other } = await referrersIn(store, null, DAY, last, limit)
         assert.deepEqual(referrers, long.referrers.slice(0, limit), `${limit} until ${last}`)
         const listed = referrers.reduce((total, { views }) => total + views, 0)
         assert.equal(other.views, (last === DAY ? views : views + 10) - listed)
       }
     }
-    assert.deepEqual(await store.referrers(null, DAY, DAY, 1), {
+    assert.deepEqual(await referrersIn(store, null, DAY, DAY, 1), {
       referrers: [{ host: null, views: 3 }],
       other: { views: views - 3 },
     })
@@ -187,7 +188,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       for (const prune of [false, true]) {
         if (prune) await store.prune(KEEPING)
         assert.deepEqual(await storedHosts(kept, null), { hosts: 1_000, rest: 200 })
-        const { referrers, other } = await store.referrers(null, DAY, DAY, 10)
+        const { referrers, other } = await referrersIn(store, null, DAY, DAY, 10)
         assert.equal(sum(referrers) + other.views, 1_200)
         await assertVerified(store)
         assert.equal((await store.rebuild(KEEP)).fixed, 0)
@@ -203,7 +204,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       const most = 4 * KEPT_OF_POST
       await record(store, viewsFrom(...Array.from({ length: most + 50 }, (_, nth) => hostOf(nth))))
       await record(store, viewsFrom(...Array.from({ length: 10 }, () => 'late.example')))
-      const first = async () => (await store.referrers(POST, DAY, DAY, 1)).referrers[0]
+      const first = async () => (await referrersIn(store, POST, DAY, DAY, 1)).referrers[0]
       assert.deepEqual(await first(), { host: hostOf(0), views: 1 })
       for (const now of [SETTLES - DAY_SECONDS, SETTLES]) {
         await store.prune({ ...KEEPING, now })
@@ -211,7 +212,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
         await assertVerified(store)
         assert.equal((await store.rebuild(KEEP)).fixed, 0)
       }
-      const { referrers, other } = await store.referrers(POST, DAY, DAY, 1_000)
+      const { referrers, other } = await referrersIn(store, POST, DAY, DAY, 1_000)
       assert.equal(referrers.length, KEPT_OF_POST)
       assert.equal(sum(referrers) + other.views, most + 60)
     },
@@ -221,7 +222,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
     const store = await open()
     await store.prune(KEEPING)
     await record(store, [view(`${NEXT_DAY}T00:00:00Z`, { referer: 'https://new.example/' })])
-    assert.deepEqual(await store.referrers(POST, DAY, NEXT_DAY, 10), {
+    assert.deepEqual(await referrersIn(store, POST, DAY, NEXT_DAY, 10), {
       referrers: [{ host: 'new.example', views: 1 }],
       other: { views: 0 },
     })
@@ -268,7 +269,10 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
     await record(store, viewsFrom('c.example', 'd.example'))
     await assertVerified(store)
     const sums = async () => {
-      const answers = [await store.referrers(POST, DAY, DAY, 10), await store.referrers(null, DAY, DAY, 10)]
+      const answers = [
+        await referrersIn(store, POST, DAY, DAY, 10),
+        await referrersIn(store, null, DAY, DAY, 10),
+      ]
       return answers.map(({ referrers, other }) => sum(referrers) + other.views)
     }
     const wrongs: ((from: (host: string) => Figures) => Damage[])[] = [
@@ -358,9 +362,9 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
       store,
       hosts.map(host => view(today, { referer: `https://${host}/` })),
     )
-    const { other } = await store.referrers(POST, '2026-03-13', '2026-03-13', KEPT_OF_POST)
+    const { other } = await referrersIn(store, POST, '2026-03-13', '2026-03-13', KEPT_OF_POST)
     assert.deepEqual(other, { views: 20 })
-    const more = await store.referrers(POST, '2026-03-13', '2026-03-13', 1_000)
+    const more = await referrersIn(store, POST, '2026-03-13', '2026-03-13', 1_000)
     assert.deepEqual(more.other, { views: 20 })
 
     // Ended before the hosts of those days are counted anew, they are no differences.
@@ -375,7 +379,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
     // A clock that is a little behind changes nothing about a day that is settled.
     await store.prune({ ...KEEPING, now: unix(today) })
     await record(store, [view(today, { referer: 'https://c.example/' })])
-    const { referrers, other: rest } = await store.referrers(POST, '2026-03-13', '2026-03-13', 1_000)
+    const { referrers, other: rest } = await referrersIn(store, POST, '2026-03-13', '2026-03-13', 1_000)
     assert.equal(sum(referrers) + rest.views, HOSTS_OF_POST + 1)
     // ClickHouse keeps the day settled; by which hosts it chooses by each view that comes.
     if (!countsByRows) {
@@ -424,7 +428,7 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
     await untilAvailable(() => store.rebuild(KEEP))
     isOver = true
     await consuming
-    const { referrers, other } = await store.referrers(null, DAY, DAY, 10)
+    const { referrers, other } = await referrersIn(store, null, DAY, DAY, 10)
     assert.equal(sum(referrers) + other.views, HOSTS_OF_SITE + 10 + 3 + counted)
     await assertVerified(store)
   })
@@ -472,7 +476,7 @@ function viewsOf(store: Store): Promise<number[]> {
   const posts = [POST, ...Array.from({ length: OTHER_POSTS }, (_, nth) => `post-${nth}`), null]
   return Promise.all(
     posts.map(async post => {
-      const { referrers, other } = await store.referrers(post, DAY, DAY, 1_000)
+      const { referrers, other } = await referrersIn(store, post, DAY, DAY, 1_000)
       return sum(referrers) + other.views
     }),
   )

@@ -16,6 +16,7 @@ import { assertVerified } from '../store-contract-database.ts'
 import { randomOf, shuffled } from '../store-contract-random.ts'
 import { atEnd } from '../support/at-end.ts'
 import { clickhouseUrl, queryShard } from '../support/clickhouse.ts'
+import { referrersIn } from '../support/referrers.ts'
 import { postviews } from '../support/service.ts'
 import { startTlsFront } from '../support/tls-front.ts'
 import { onceSaid, opened, SETTINGS, twoShards } from '../support/two-shards.ts'
@@ -132,7 +133,7 @@ describe('ClickHouse on two shards', () => {
         },
       ])
       await store.roll!()
-      assert.deepEqual(await store.referrers(null, TODAY, TODAY, 10), {
+      assert.deepEqual(await referrersIn(store, null, TODAY, TODAY, 10), {
         referrers: [
           { host: 'b.example', views: 7 },
           { host: 'a.example', views: 1 },
@@ -155,7 +156,7 @@ describe('ClickHouse on two shards', () => {
     await store.rebuild({ adoptSettings: false })
     const [totals] = await store.postTotals([postUuid])
     assert.equal(totals!.views, 5)
-    assert.deepEqual((await store.referrers(postUuid, TODAY, TODAY, 10)).referrers, [
+    assert.deepEqual((await referrersIn(store, postUuid, TODAY, TODAY, 10)).referrers, [
       { host: 'a.example', views: 5 },
     ])
     await assertCounts(store, 12)
@@ -179,7 +180,7 @@ describe('ClickHouse on two shards', () => {
     try {
       for (let time = 0; time < 3; time++) await record(store, batch)
       await assertCounts(store, 40, 40)
-      const { referrers } = await store.referrers(null, TODAY, TODAY, 10)
+      const { referrers } = await referrersIn(store, null, TODAY, TODAY, 10)
       assert.deepEqual(referrers, [{ host: 'a.example', views: 40 }])
       assert.equal((await store.minutes(unix(NOON)))[0]?.views, 40)
     } finally {
@@ -232,7 +233,7 @@ describe('ClickHouse on two shards', () => {
     assert.equal(await store.roll!(), true)
     assert.equal(await viewsOn(store, TODAY), 140)
     assert.equal((await store.siteTotals()).views, 210)
-    const { referrers } = await store.referrers(null, TODAY, TODAY, 10)
+    const { referrers } = await referrersIn(store, null, TODAY, TODAY, 10)
     assert.deepEqual(referrers, [
       { host: null, views: 70 },
       { host: 'late.example', views: 70 },

@@ -5,7 +5,7 @@ import { describe, type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
 import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
 import { addDays } from '../../packages/analytics/src/store/days.ts'
-import type { Referrers, Store } from '../../packages/analytics/src/store/store.ts'
+import type { Store } from '../../packages/analytics/src/store/store.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from '../store-contract-random.ts'
 import { everythingIn, type Question } from '../store-contract-recount.ts'
@@ -13,6 +13,7 @@ import { OLD, oldTables, RECENT, TODAY } from '../support/article-tables.ts'
 import { clickhouseUrl, ownCluster } from '../support/clickhouse.ts'
 import { commandLine } from '../support/command.ts'
 import { MYSQL, SQLITE } from '../support/engines.ts'
+import { referrersIn } from '../support/referrers.ts'
 import { opened } from '../support/two-shards.ts'
 import { POST, received, record, unix, view } from '../support/views.ts'
 
@@ -75,8 +76,10 @@ async function assertSameHosts(
   post: string | null,
   { from, to }: Question,
 ): Promise<void> {
-  const [was, is] = await Promise.all([source, target].map(store => store.referrers(post, from, to, 1_000)))
-  const sum = ({ referrers, other }: Referrers) =>
+  const [was, is] = await Promise.all(
+    [source, target].map(store => referrersIn(store, post, from, to, 1_000)),
+  )
+  const sum = ({ referrers, other }: Awaited<ReturnType<typeof referrersIn>>) =>
     referrers.reduce((all, { views }) => all + views, other.views)
   assert.equal(sum(is!), sum(was!), `hosts of ${post}`)
   if (source.engine === 'clickhouse') assert.deepEqual(is, was)

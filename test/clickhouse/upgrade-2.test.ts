@@ -7,6 +7,7 @@ import type { Store } from '../../packages/analytics/src/store/store.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { everythingIn } from '../store-contract-recount.ts'
 import { clickhouseUrl, ownCluster, queryShard } from '../support/clickhouse.ts'
+import { referrersIn } from '../support/referrers.ts'
 import { opened } from '../support/two-shards.ts'
 import { GOOGLEBOT, OTHER_POST, POST, record, unix, view } from '../support/views.ts'
 
@@ -113,7 +114,7 @@ for (const shards of clusters.keys()) {
       ])
       await record(store, late, { receivedAt: NOW })
       await store.roll!()
-      const often = await store.referrers(POST, GONE, GONE, 1)
+      const often = await referrersIn(store, POST, GONE, GONE, 1)
       assert.deepEqual(often.referrers, [{ host: null, views: 4 }])
       for (const post of [POST, null]) {
         const found = await store.breakdown('source', post, GONE, GONE)

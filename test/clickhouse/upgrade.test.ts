@@ -13,6 +13,7 @@ import type { Store } from '../../packages/analytics/src/store/store.ts'
 import { assertVerified } from '../store-contract-database.ts'
 import { everythingIn, type Question } from '../store-contract-recount.ts'
 import { clickhouseUrl, ownCluster, queryShard } from '../support/clickhouse.ts'
+import { referrersIn } from '../support/referrers.ts'
 import { opened } from '../support/two-shards.ts'
 import { record, unix, view } from '../support/views.ts'
 
@@ -86,7 +87,7 @@ async function assertAnswers(store: Store, { isSameMoment = true } = {}): Promis
   const { minutes: _, ...everything } = await everythingIn(store, answers.question)
   assert.deepEqual(everything, answers.everything)
   for (const { date, hosts } of answers.daily)
-    assert.deepEqual((await store.referrers(null, date, date, 100)).referrers, hosts, date)
+    assert.deepEqual((await referrersIn(store, null, date, date, 100)).referrers, hosts, date)
   if (isSameMoment) assert.deepEqual(await store.progress(), answers.progress)
 }
 

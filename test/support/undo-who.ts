@@ -13,6 +13,7 @@ import { assertVerified } from '../store-contract-database.ts'
 import { type Everything, everythingIn, type Question } from '../store-contract-recount.ts'
 import { atEnd } from './at-end.ts'
 import type { TestDatabase } from './engines.ts'
+import { referrersIn } from './referrers.ts'
 import { text } from './sql-damage.ts'
 import { OTHER_POST, POST, record, view } from './views.ts'
 
@@ -125,6 +126,6 @@ export async function knowsReadersFromNowOn(
   })
   const [site] = (await sourcesOf(null)).days
   assert.deepEqual([site?.all.views, site?.known.views], [12, 1])
-  assert.equal((await store.referrers(POST, DAY, DAY, 10)).referrers[0]?.views, 11)
+  assert.equal((await referrersIn(store, POST, DAY, DAY, 10)).referrers[0]?.views, 11)
   await assertVerified(store)
 }

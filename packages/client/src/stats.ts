@@ -44,11 +44,11 @@ export interface Referrer {
 
 export interface SiteViews<Views = number> extends AsOf, Totals<Views> {}
 export interface SiteDays<Views = number> extends AsOf, Days<Views> {}
-export interface SiteReferrers extends AsOf, Period {
+export interface SiteReferrers<Views = number> extends AsOf, Period {
   /** Most views first. */
   referrers: Referrer[]
   /** The views of the hosts that are not listed, including those that `offset` skips. */
-  other: { views: number }
+  other: { views: Views }
 }
 
 export interface SiteBreakdown extends AsOf, Period {
@@ -62,7 +62,7 @@ export interface SiteBreakdown extends AsOf, Period {
   /** How many values there are to page through. */
   total: number
   /** Most views first. `value` null: the views have none, or nobody told. */
-  values: { value: string | null; views: number; bots: number | null }[]
+  values: { value: string | null; views: number; bots: number | null; internal?: true }[]
   /** What is not listed. `values` null: some were not kept. */
   other: { values: number | null; views: number | null; bots: number | null }
   /** Views whose value is not known. */
@@ -96,7 +96,7 @@ export interface PostViews<Views = number> extends SiteViews<Views> {
 export interface PostDays<Views = number> extends SiteDays<Views> {
   post_uuid: string
 }
-export interface PostReferrers extends SiteReferrers {
+export interface PostReferrers<Views = number> extends SiteReferrers<Views> {
   post_uuid: string
 }
 
@@ -187,10 +187,11 @@ export type HoursQuery = PeriodQuery & WhoQuery
 
 /** Every method rejects with a `StatsError` when the number is unknown; none makes one up. */
 export interface Stats {
-  postViews(post: string | number): Promise<PostViews>
   postViews(post: string | number, query: Chosen): Promise<PostViews<Unknown>>
-  postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
+  postViews(post: string | number): Promise<PostViews>
   postDays(post: string | number, query: PeriodQuery & Chosen): Promise<PostDays<Unknown>>
+  postDays(post: string | number, period?: PeriodQuery): Promise<PostDays>
+  postReferrers(post: string | number, query: ReferrersQuery & Chosen): Promise<PostReferrers<Unknown>>
   postReferrers(post: string | number, query?: ReferrersQuery): Promise<PostReferrers>
   /** The views of each country, browser or other value: see `DIMENSIONS`. */
   postBreakdown(
@@ -201,16 +202,17 @@ export interface Stats {
   postValueDays(post: string | number, dimension: DimensionName, query?: ValueQuery): Promise<PostValueDays>
   postHours(post: string | number, query?: HoursQuery): Promise<PostHours>
   /** Up to 200 posts in one call; with `days`, that many last days of each: posts times days at most 20,000. */
-  postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   postsViews(
     posts: readonly (string | number)[],
     query: { days?: number } & Chosen,
   ): Promise<PostsViews<Unknown>>
+  postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
-  siteViews(): Promise<SiteViews>
   siteViews(query: Chosen): Promise<SiteViews<Unknown>>
-  siteDays(period?: PeriodQuery): Promise<SiteDays>
+  siteViews(): Promise<SiteViews>
   siteDays(query: PeriodQuery & Chosen): Promise<SiteDays<Unknown>>
+  siteDays(period?: PeriodQuery): Promise<SiteDays>
+  siteReferrers(query: ReferrersQuery & Chosen): Promise<SiteReferrers<Unknown>>
   siteReferrers(query?: ReferrersQuery): Promise<SiteReferrers>
   siteBreakdown(dimension: DimensionName, query?: BreakdownQuery): Promise<SiteBreakdown>
   /** The days of one value of a dimension. */
@@ -270,7 +272,8 @@ export function createStats(options: StatsOptions): Stats {
       api.get<never>(`posts/${postId(post)}/views`, query),
     postDays: async (post: string | number, query?: PeriodQuery & WhoQuery) =>
       api.get<never>(`posts/${postId(post)}/views/daily`, query),
-    postReferrers: async (post, query) => api.get(`posts/${postId(post)}/referrers`, query),
+    postReferrers: async (post: string | number, query?: ReferrersQuery & WhoQuery) =>
+      api.get<never>(`posts/${postId(post)}/referrers`, query),
     postBreakdown: async (post, dimension, query) =>
       api.get(`posts/${postId(post)}/breakdowns/${encodeURIComponent(dimension)}`, query),
     postValueDays: async (post, dimension, query) =>
@@ -281,7 +284,7 @@ export function createStats(options: StatsOptions): Stats {
     topPosts: async query => api.get('posts/top', query),
     siteViews: async (query?: WhoQuery) => api.get<never>('views', query),
     siteDays: async (query?: PeriodQuery & WhoQuery) => api.get<never>('views/daily', query),
-    siteReferrers: async query => api.get('referrers', query),
+    siteReferrers: async (query?: ReferrersQuery & WhoQuery) => api.get<never>('referrers', query),
     siteBreakdown: async (dimension, query) => api.get(`breakdowns/${encodeURIComponent(dimension)}`, query),
     siteValueDays: async (dimension, query) =>
       api.get(`breakdowns/${encodeURIComponent(dimension)}/daily`, query),

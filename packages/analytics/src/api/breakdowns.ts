@@ -1,10 +1,12 @@
 /** What the routes of breakdowns answer: which views are chosen, and which values of them are listed. */
 
 import type { DimensionName } from '@postviews/client/src/figures.ts'
+import { NO_VALUE } from '../store/bounds.ts'
 import type { Calendar } from '../store/calendar.ts'
 import type { CountingSettings } from '../store/counting-settings.ts'
 import { addDays, type Day } from '../store/days.ts'
 import { isOfBots } from '../store/dimensions.ts'
+import { isOwnHost, type OwnHosts } from '../store/own-hosts.ts'
 import { byViews, type Views } from '../store/pack.ts'
 import type { BreakdownOfDay, BreakdownOfPeriod } from '../store/store.ts'
 import type * as schemas from './schemas.ts'
@@ -19,12 +21,13 @@ export interface Chosen {
 export interface Question extends Chosen {
   limit: number
   offset: number
+  ownHosts: OwnHosts
 }
 
 type Answer = Omit<schemas.Breakdown, 'as_of' | 'timezone' | 'from' | 'to'>
 
 export function answerOf({ values, others, days }: BreakdownOfPeriod, question: Question): Answer {
-  const { dimension, limit, offset } = question
+  const { dimension, limit, offset, ownHosts } = question
   const seen = [...values]
     .map(([value, views]): [string, Views] => [value, chosen(views, question)])
     .filter(([, { views }]) => views > 0)
@@ -49,9 +52,26 @@ export function answerOf({ values, others, days }: BreakdownOfPeriod, question: 
     details_since: lastUnknown === undefined ? null : addDays(lastUnknown, 1),
     views,
     total: seen.length,
-    values: page.map(([value, { views, bots }]) => ({ value: value === '' ? null : value, views, bots })),
+    values: page.map(([value, { views, bots }]) => ({
+      value: value === NO_VALUE ? null : value,
+      views,
+      bots,
+      ...(dimension === 'referrer' && isOwnHost(ownHosts, value) && { internal: true as const }),
+    })),
     other: { values: others === null ? left.length : null, views: known(other.views), bots: other.bots },
     unknown: { views: views === null ? null : known(views - listed) },
+  }
+}
+
+/** The referring hosts in the words of `/referrers`. */
+export function referrersOf({ values, other }: Answer): Pick<schemas.SiteReferrers, 'referrers' | 'other'> {
+  return {
+    referrers: values.map(({ value, views, internal }) => ({
+      host: value,
+      views,
+      ...(internal && { internal }),
+    })),
+    other: { views: other.views },
   }
 }
 

@@ -80,7 +80,7 @@ function parameters<T extends TProperties>(properties: T) {
 const PostParameter = parameters({ uuid: Type.String({ description: `${POST_RULE}. The post.` }) })
 const WhoQuery = parameters({ who })
 const DaysQuery = parameters({ ...period, who })
-const ReferrersQuery = parameters({ ...period, limit: limit(1_000), offset })
+const ReferrersQuery = parameters({ ...period, limit: limit(1_000), offset, who })
 const DimensionParameter = {
   dimension: Type.String({
     description: `one of ${DIMENSION_NAMES.join(', ')}. ${DIMENSION_NAMES.map(name => `\`${name}\`: ${DIMENSIONS[name].meaning}`).join(' ')}`,
@@ -88,12 +88,7 @@ const DimensionParameter = {
 }
 const PostBreakdownParameters = parameters({ ...PostParameter.properties, ...DimensionParameter })
 const SiteBreakdownParameters = parameters(DimensionParameter)
-const BreakdownQuery = parameters({
-  ...period,
-  limit: limit(1_000),
-  offset,
-  who,
-})
+const BreakdownQuery = ReferrersQuery
 const ValueQuery = parameters({
   ...period,
   value: Type.Optional(
@@ -213,6 +208,12 @@ const totals = {
 }
 const DayEntry = Type.Object({ date: date('A day.'), ...figures })
 const days = Type.Array(DayEntry, { description: 'Oldest first, days without views included.' })
+const internal = Type.Optional(
+  Type.Literal(true, {
+    description:
+      "Present only if the host is one of the site's own (SITE_HOSTS): readers who went from one of its pages to another. Decided by the list recorded now, for earlier days too.",
+  }),
+)
 const referrers = Type.Array(
   Type.Object({
     host: Type.Unsafe<string | null>({
@@ -220,17 +221,12 @@ const referrers = Type.Array(
       description: 'The host of the referer; null for direct or unknown.',
     }),
     views,
-    internal: Type.Optional(
-      Type.Literal(true, {
-        description:
-          "Present only if the host is one of the site's own (SITE_HOSTS): readers who went from one of its pages to another. Decided by the list recorded now, for earlier days too.",
-      }),
-    ),
+    internal,
   }),
   { description: 'Most views first.' },
 )
 const other = Type.Object(
-  { views: count('Views.') },
+  { views: knownCount('Views; null only if `who` is given, and adopted data do not tell people from bots.') },
   {
     description:
       'Views that the list leaves out: those from hosts skipped by `offset` or beyond `limit`, and, on days that ended more than a day ago, from hosts beyond the 500 with the most views of a post (5,000 of the site). List and `other` add up to the views of the period whose hosts are known.',
@@ -258,6 +254,7 @@ const Breakdown = {
       }),
       views,
       bots,
+      internal,
     }),
     { description: 'Most views first, then by value.' },
   ),

@@ -7,7 +7,7 @@ import { NO_VALUE } from '../store/bounds.ts'
 import { addDays, type Day, daysBetween, daysFrom } from '../store/days.ts'
 import { NO_VIEWS } from '../store/figures.ts'
 import type { DayFigures, Store } from '../store/store.ts'
-import { answerOf, daysOfValue, hoursOf } from './breakdowns.ts'
+import { answerOf, daysOfValue, hoursOf, referrersOf } from './breakdowns.ts'
 import type { Health } from './health.ts'
 import { badParameter, Problem } from './problem.ts'
 import * as schemas from './schemas.ts'
@@ -123,9 +123,21 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     const dimension = dimensionOf(name)
     const period = toPeriod(dates, today())
     const read = await asOf()
-    const found = await store.breakdown(dimension, post, period.from, period.to)
+    const [found, ownHosts] = await Promise.all([
+      store.breakdown(dimension, post, period.from, period.to),
+      dimension === 'referrer' ? store.ownHosts() : [],
+    ])
     const { bots } = store.settings
-    return { ...read, timezone, ...period, ...answerOf(found, { dimension, bots, who, limit, offset }) }
+    const question = { dimension, bots, who, limit, offset, ownHosts }
+    return { ...read, timezone, ...period, ...answerOf(found, question) }
+  }
+
+  async function referrers(
+    post: string | null,
+    query: schemas.ReferrersQuery,
+  ): Promise<schemas.SiteReferrers> {
+    const { as_of, from, to, ...answer } = await breakdown(post, 'referrer', query)
+    return { as_of, from, to, ...referrersOf(answer) }
   }
 
   return {
@@ -146,10 +158,8 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
 
     async postReferrers(uuid: string, query: schemas.ReferrersQuery): Promise<schemas.PostReferrers> {
       const post = toPost('uuid', uuid)
-      const { from, to } = toPeriod(query, today())
-      const read = await asOf()
-      const hosts = await store.referrers(post, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)
-      return { ...read, post_uuid: post, from, to, ...hosts }
+      const { as_of, ...answer } = await referrers(post, query)
+      return { as_of, post_uuid: post, ...answer }
     },
 
     async postBreakdown(
@@ -238,16 +248,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
       return { ...read, timezone, ...period, days: fill(days, daysOf(period)) }
     },
 
-    async siteReferrers(query: schemas.ReferrersQuery): Promise<schemas.SiteReferrers> {
-      const { from, to } = toPeriod(query, today())
-      const read = await asOf()
-      return {
-        ...read,
-        from,
-        to,
-        ...(await store.referrers(null, from, to, query.limit ?? schemas.DEFAULT_LIMIT, query.offset)),
-      }
-    },
+    siteReferrers: (query: schemas.ReferrersQuery): Promise<schemas.SiteReferrers> => referrers(null, query),
 
     async status(): Promise<schemas.Status> {
       const read = await asOf()

@@ -19,12 +19,3 @@ export function hostOf(hostname: string): string {
 export function withoutWww(host: string): string {
   return host.replace(/^(?:www\.)+(?=.)/, '')
 }
-
-/** Views that came from a host, as the API answers it. */
-export interface Referrer {
-  /** Null: the views have no referring host. */
-  host: string | null
-  views: number
-  /** Present only if the host is one of the site's own, according to the list recorded now. */
-  internal?: true
-}

@@ -2,7 +2,6 @@
 
 import { isIP, isIPv6 } from 'node:net'
 import { StoreRefused } from './failures.ts'
-import type { Referrer } from './hosts.ts'
 import { hostOf, withoutWww } from './hosts.ts'
 
 /** Hosts in their one spelling, sorted, without duplicates; `*.x` matches every host below `x`, but not `x`. */
@@ -73,11 +72,6 @@ function isAddress(host: string): boolean {
 export function isOwnHost(own: OwnHosts, host: string): boolean {
   const name = withoutWww(host)
   return own.some(entry => (entry.startsWith('*.') ? name.endsWith(entry.slice(1)) : name === entry))
-}
-
-/** A row of `/referrers`; `host` is empty for views without a referring host. */
-export function referrerOf(own: OwnHosts, host: string, views: number): Referrer {
-  return { host: host || null, views, ...(isOwnHost(own, host) && { internal: true as const }) }
 }
 
 /** The list as a text, for the database and for messages; `ownHostsOf` turns it back into the same list. */

@@ -1,9 +1,8 @@
 /** What a store's reads of breakdowns answer, from what it keeps of each day. */
 
 import type { Day } from './days.ts'
-import { type OwnHosts, referrerOf } from './own-hosts.ts'
-import { addViews, type Breakdown, byViews, type Views } from './pack.ts'
-import type { BreakdownOfDay, BreakdownOfPeriod, Referrers } from './store.ts'
+import { addViews, type Breakdown, type Views } from './pack.ts'
+import type { BreakdownOfDay, BreakdownOfPeriod } from './store.ts'
 
 /** What is kept of one day. */
 export interface ReadDay {
@@ -51,20 +50,4 @@ function sumsOf({ day, breakdown, all }: ReadDay): BreakdownOfPeriod['days'][num
   const known: Views = { views: 0, bots: 0 }
   for (const [, views] of breakdown.entries()) addViews(known, views)
   return { date: day, all: all ?? { views: 0, bots: 0 }, known }
-}
-
-/** A page of the referring hosts. */
-export function referrersOf(
-  { values, others }: BreakdownOfPeriod,
-  own: OwnHosts,
-  limit: number,
-  offset: number,
-): Referrers {
-  const seen = [...values].filter(([, { views }]) => views > 0).sort(byViews)
-  const sumOf = (some: typeof seen) => some.reduce((sum, [, { views }]) => sum + views, 0)
-  const page = seen.slice(offset, offset + limit)
-  return {
-    referrers: page.map(([value, { views }]) => referrerOf(own, value, views)),
-    other: { views: sumOf(seen) - sumOf(page) + (others?.views ?? 0) },
-  }
 }

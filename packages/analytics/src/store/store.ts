@@ -10,7 +10,6 @@ import type { CopySource } from './copy.ts'
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
 import type { ChosenFigures, Who } from './figures.ts'
-import type { Referrer } from './hosts.ts'
 import type { AskedHosts, OwnHosts, OwnHostsInUse } from './own-hosts.ts'
 import type { Views } from './pack.ts'
 
@@ -260,13 +259,6 @@ export interface DayFigures extends ChosenFigures {
   date: Day
 }
 
-export interface Referrers {
-  /** Most views first, then by host. */
-  referrers: Referrer[]
-  /** The views of all hosts that are not listed, including skipped ones. With the list, they add up to the views of the period. */
-  other: { views: number }
-}
-
 /** A dimension's values in a period. */
 export interface BreakdownOfPeriod {
   /** The empty value stands for views without one. */
@@ -323,11 +315,11 @@ export interface Reads {
     offset: number,
     maxAgeMs?: number,
   ): Promise<TopPosts>
-  /** `post` null is the whole site. Of a settled day (see bounds.ts) only the hosts that are kept can be listed. */
-  referrers(post: string | null, from: Day, to: Day, limit: number, offset?: number): Promise<Referrers>
+  /** The site's own hosts, as recorded now. */
+  ownHosts(): Promise<OwnHosts>
   /** The dimensions that `breakdown` can be asked for. */
   readonly dimensions: readonly DimensionName[]
-  /** `post` null is the whole site. */
+  /** `post` null is the whole site. Of a settled day (see bounds.ts) only the values that are kept can be listed. */
   breakdown(dimension: DimensionName, post: string | null, from: Day, to: Day): Promise<BreakdownOfPeriod>
   /** The same, day by day, of some values: those for which `isAsked` holds. Days without views are left out. */
   breakdownDays(

@@ -6,7 +6,7 @@ import type { CountingSettings } from '../counting-settings.ts'
 import { addDays, type Day, latest } from '../days.ts'
 import { type ChosenFigures, isOfBots, isOfCounted, toFigures, type Who } from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
-import { daysOf, periodOf, referrersOf } from '../read-days.ts'
+import { daysOf, periodOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
 import { AnswerCache } from './answer-cache.ts'
 import { readDays } from './breakdown-reads.ts'
@@ -169,13 +169,7 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
       return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
-    async referrers(post, from, to, limit, offset = 0) {
-      const [hosts, [holds]] = await Promise.all([
-        periodOf(readDays(cluster, calendar, { name: 'referrer', post, from, to })),
-        recordedLists(cluster),
-      ])
-      return referrersOf(hosts, recordedOwnHosts(holds!), limit, offset)
-    },
+    ownHosts: async () => recordedOwnHosts((await recordedLists(cluster))[0]!),
 
     dimensions: DIMENSION_NAMES,
     breakdown: (name, post, from, to) => periodOf(readDays(cluster, calendar, { name, post, from, to })),

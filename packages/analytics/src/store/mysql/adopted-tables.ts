@@ -25,7 +25,10 @@ interface Wanted {
 interface ArticleTable {
   needed: Record<string, Needed>
   texts: Record<string, Wanted>
+  /** What 001 gives a new table. */
   own: Record<string, string>
+  /** What later migrations add: here as well, so that one statement is all that a user without privileges must ask for. */
+  later: Record<string, string>
   /** Created unless there is one that begins with the column. */
   indexes: Record<string, string>
 }
@@ -65,6 +68,8 @@ const TABLES: Record<string, ArticleTable> = {
       bot: 'TINYINT UNSIGNED NULL',
       visitor: 'BINARY(16) NULL',
       referer_host: 'VARCHAR(253) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
+    },
+    later: {
       hour_of_day: 'SMALLINT NULL',
       utm: 'VARCHAR(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
       origin: 'VARCHAR(400) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
@@ -90,11 +95,13 @@ const TABLES: Record<string, ArticleTable> = {
       unique_views: 'INT UNSIGNED NULL',
       logged_in: 'INT UNSIGNED NULL',
       bots: 'INT UNSIGNED NULL',
+      first_viewed_at: 'TIMESTAMP NULL DEFAULT NULL',
+      last_viewed_at: 'TIMESTAMP NULL DEFAULT NULL',
+    },
+    later: {
       bot_unique_views: 'INT UNSIGNED NULL',
       shared_unique_views: 'INT UNSIGNED NULL',
       bot_logged_in: 'INT UNSIGNED NULL',
-      first_viewed_at: 'TIMESTAMP NULL DEFAULT NULL',
-      last_viewed_at: 'TIMESTAMP NULL DEFAULT NULL',
     },
     indexes: { date: 'INDEX idx_date (date)' },
   },
@@ -220,7 +227,7 @@ function toColumn(row: Record<string, unknown>): Column {
 }
 
 function problemsOf(name: string, { columns, indexes }: Table): string[] {
-  const { needed, own } = TABLES[name]!
+  const { needed, own, later } = TABLES[name]!
   const problems: string[] = []
   for (const [column, { types, isNullable }] of Object.entries(needed)) {
     const found = columns.get(column)
@@ -229,13 +236,13 @@ function problemsOf(name: string, { columns, indexes }: Table): string[] {
     else if (isNullable === false && found.isNullable) problems.push(`${name}.${column} may be null`)
     else if (found.precision > 0) problems.push(`${name}.${column} keeps fractions of a second`)
   }
-  const ownThere = Object.keys(own).filter(column => columns.has(column))
-  // If all of them are there, an earlier run made them, in one statement.
-  if (ownThere.length > 0 && ownThere.length < Object.keys(own).length) {
+  const ownThere = Object.keys({ ...own, ...later }).filter(column => columns.has(column))
+  // If all of 001 are there, an earlier run made them, in one statement.
+  if (ownThere.length > 0 && !Object.keys(own).every(column => columns.has(column))) {
     problems.push(`${name} already has other columns named ${ownThere.join(', ')}`)
   }
   for (const [column, { isNullable, hasDefault, extra }] of columns) {
-    const isOthers = needed[column] === undefined && own[column] === undefined
+    const isOthers = [needed, own, later].every(names => names[column] === undefined)
     if (isOthers && !isNullable && !hasDefault && !/auto_increment|generated/.test(extra)) {
       problems.push(`${name}.${column} is NOT NULL without a default, so rows cannot be inserted without it`)
     }
@@ -262,7 +269,7 @@ async function impossibleTimes(client: MysqlClient, name: string): Promise<strin
 }
 
 function changesTo(name: string, { engine, columns, indexes }: Table): string[] {
-  const { texts, own, indexes: wantedIndexes } = TABLES[name]!
+  const { texts, own, later, indexes: wantedIndexes } = TABLES[name]!
   const changes: string[] = []
   if (engine !== 'InnoDB') changes.push('ENGINE = InnoDB')
   for (const [column, wanted] of Object.entries(texts)) {
@@ -273,7 +280,7 @@ function changesTo(name: string, { engine, columns, indexes }: Table): string[] 
   if (userId !== undefined && !(userId.fullType === 'bigint unsigned' && userId.isNullable)) {
     changes.push('MODIFY user_id BIGINT UNSIGNED NULL')
   }
-  for (const [column, definition] of Object.entries(own)) {
+  for (const [column, definition] of Object.entries({ ...own, ...later })) {
     if (!columns.has(column)) changes.push(`ADD COLUMN ${column} ${definition}`)
   }
   for (const [column, definition] of Object.entries(wantedIndexes)) {

@@ -3,7 +3,7 @@
 import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import { addDays, type Day, daysFrom } from '../days.ts'
 import { type ChosenFigures, DETAILS, isOfCounted, NO_VIEWS, toFigures, type Who } from '../figures.ts'
-import { daysOf, periodOf, referrersOf } from '../read-days.ts'
+import { daysOf, periodOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
 import { readDays } from './breakdown-reads.ts'
 import { sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
@@ -105,13 +105,7 @@ export function createReads(
     topPosts: (period, limit, offset, maxAgeMs = 0) =>
       rankings.page({ period, limit, offset, askedMs: monotonicMs(), maxAgeMs }),
 
-    async referrers(post, from, to, limit, offset = 0) {
-      const [hosts, own] = await Promise.all([
-        periodOf(readDays(reader, { name: 'referrer', post, from, to })),
-        ownHosts(reader),
-      ])
-      return referrersOf(hosts, own, limit, offset)
-    },
+    ownHosts: () => ownHosts(reader),
 
     dimensions: DIMENSION_NAMES,
     breakdown: (name, post, from, to) => periodOf(readDays(reader, { name, post, from, to })),

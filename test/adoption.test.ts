@@ -1,12 +1,18 @@
 /** The second article's counts and rows become a store of ours: what is told of them, and what stays unknown. */
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
+import { openCountries } from '../packages/analytics/src/derive/countries.ts'
 import { addDays } from '../packages/analytics/src/store/days.ts'
+import { openStore } from '../packages/analytics/src/store/open.ts'
+import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
+import { LISTED_DIMENSIONS } from '../packages/analytics/src/store/who-again.ts'
 import { assertVerified, topOf } from './store-contract-database.ts'
 import { POST_VIEW_AGGREGATES, POST_VIEWS } from './support/article-sql.ts'
-import { migratedStore, OLD, oldTables, RECENT, TODAY } from './support/article-tables.ts'
+import { migratedStore, OLD, type OldConsumer, oldTables, RECENT, TODAY } from './support/article-tables.ts'
+import { SETTINGS } from './support/mysql.ts'
 import { referrersIn } from './support/referrers.ts'
 import { GOOGLEBOT, POST, record, SAFARI, view } from './support/views.ts'
 
@@ -286,6 +292,63 @@ test('excluded bots are in the adopted counts, and in no number that is told ane
   assert.deepEqual([total?.views, total?.unique_views, total?.bots], [3, 1, 2])
   await assertVerified(store)
 })
+
+test('who read adopted rows is known at once, where they explain the count', async t => {
+  const { old, database } = await oldTables(t)
+  const store = await consumeAndAdopt(t, old, database.url)
+  for (const [name, values] of Object.entries(WHO)) {
+    assert.deepEqual(await valuesOf(store, name as DimensionName, POST), values, name)
+    const { days } = await store.breakdown(name as DimensionName, 'kept-only', OLD, OLD)
+    assert.deepEqual(days, [{ date: OLD, all: { views: 0, bots: null }, known: { views: 0, bots: 0 } }], name)
+  }
+  await assertVerified(store)
+  assert.equal((await store.rebuild({ ...KEEP, derive: LISTED_DIMENSIONS })).derived, 0)
+})
+
+test('adopted rows that an earlier version derived nothing of become known by rebuild', async t => {
+  const { old, database } = await oldTables(t)
+  const store = await consumeAndAdopt(t, old, database.url)
+  const total = await totalOf(store)
+  await old.sql(
+    'UPDATE post_views SET hour_of_day = NULL, origin = NULL, agent = NULL, country = NULL, viewed_at = viewed_at',
+  )
+  await store.rebuild(KEEP)
+  assert.deepEqual(await valuesOf(store, 'device', POST), {})
+  await store.rebuild({ ...KEEP, derive: LISTED_DIMENSIONS })
+  // The row without an agent keeps nothing else of its reader, so the agent may have been forgotten since.
+  const known = { ...WHO, device: { desktop: 1, '': 1 } }
+  for (const [name, values] of Object.entries(known))
+    assert.deepEqual(await valuesOf(store, name as DimensionName, POST), values, name)
+  assert.deepEqual(await totalOf(store), total)
+  await assertVerified(store)
+})
+
+const WHO: Partial<Record<DimensionName, Record<string, number>>> = {
+  hour: { 9: 1, 10: 1, 11: 1 },
+  source: { Google: 1, '': 2 },
+  channel: { search: 1, internal: 1, direct: 1 },
+  country: { US: 1, '': 2 },
+  device: { desktop: 1, '': 2 },
+  bot: { Googlebot: 1 },
+}
+
+/** Views that an earlier consumer counted, and a row without its count. */
+async function consumeAndAdopt(t: TestContext, old: OldConsumer, url: string): Promise<Store> {
+  await old.consume({ timestamp: `${OLD} 09:00:00`, ip: '8.8.8.8', referer: 'https://www.google.com/' })
+  await old.consume({ timestamp: `${OLD} 10:00:00`, user_agent: GOOGLEBOT, referer: 'https://blog.example/' })
+  await old.consume({ timestamp: `${OLD} 11:00:00`, ip: null, user_agent: null })
+  await old.keep({ timestamp: `${OLD} 12:00:00`, post_uuid: 'kept-only' })
+  const store = await openStore(url, SETTINGS, { countries: openCountries() })
+  t.after(() => store.close())
+  await store.migrate(undefined, { ownHosts: ownHostsOf('blog.example'), goesBack: false })
+  await store.checkSettings()
+  return store
+}
+
+async function valuesOf(store: Store, name: DimensionName, post: string): Promise<Record<string, number>> {
+  const { values } = await store.breakdown(name, post, OLD, OLD)
+  return Object.fromEntries([...values].map(([value, { views }]) => [value, views]))
+}
 
 test('several processes that start at once adopt the tables once', async t => {
   const { old, database } = await oldTables(t)

@@ -8,7 +8,7 @@ import type { View } from '@postviews/client/src/index.ts'
 import { openStore } from '../packages/analytics/src/store/open.ts'
 import { commandLine } from './support/command.ts'
 import { SQLITE } from './support/engines.ts'
-import { POST, record, view } from './support/views.ts'
+import { GOOGLEBOT, POST, record, view } from './support/views.ts'
 
 const DAY_MS = 86_400_000
 const ESCAPE = '\u001b'
@@ -84,6 +84,47 @@ test('verify names what was tampered with and ends with 1; rebuild puts it right
   assert.equal((await run('verify')).code, 0)
   assert.deepEqual({ ...(await total()) }, { views: 3, uniques: 2 })
   assert.deepEqual(JSON.parse((await run('rebuild --json')).stdout), { fixed: 0, days: 1, first_day: null })
+})
+
+test('rebuild --derive applies the lists, and says what it has derived', async t => {
+  const { run, database } = await system(t, [view(noon(2)), view(noon(1), { userAgent: GOOGLEBOT })])
+  const bots = async () => Number((await database.query('SELECT bots FROM post_view_totals'))[0]?.['bots'])
+  await database.query(`UPDATE post_views SET agent = '0\tdesktop\t\t\t\t', bot = 0`)
+  await run('rebuild')
+  assert.equal(await bots(), 0)
+
+  const day = noon(2).slice(0, 10)
+  const agent = 'derived device, browser, os, bot, purpose'
+  const first = await run(`rebuild --derive browser --to ${day}`)
+  assert.deepEqual(first, {
+    code: 0,
+    stdout: `${agent} of 1 raw row again, recounted 1 day, corrected 8 records\n`,
+    stderr: '',
+  })
+  const all = JSON.parse((await run('rebuild --derive all --json')).stdout)
+  assert.deepEqual([all.derived, all.days], [2, 2])
+  assert.equal(await bots(), 1)
+  assert.equal((await run('verify')).code, 0)
+  assert.match(
+    (await run('rebuild --derive bot')).stdout,
+    /^derived .* of 0 raw rows again, recounted 2 days, /,
+  )
+})
+
+test('rebuild --derive derives no country where there are none to derive', async t => {
+  const { run } = await system(t, [view(noon(1), { ip: '8.8.8.8' })])
+  const off = { GEOIP_DB: 'none' }
+  const { code, stdout, stderr } = await run('rebuild --derive country', off)
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(stderr, /^postviews: countries are switched off by GEOIP_DB=none: /)
+  const all = await run('rebuild --derive all', off)
+  assert.equal(all.code, 0)
+  assert.match(
+    all.stdout,
+    /^derived channel, source, campaign, device, browser, os, bot, purpose of 0 raw rows/,
+  )
+  // Counted without a database, it gets its country by the one that comes with the service.
+  assert.match((await run('rebuild --derive country')).stdout, /^derived country of 1 raw row again, /)
 })
 
 test('rebuild refuses days whose raw rows are gone, and says where to begin', async t => {

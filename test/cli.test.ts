@@ -48,6 +48,7 @@ test('ends with 2 and says what is wrong when it is not used as it is meant', as
     ['dead purge --older-than-days -1', /'-1' is invalid\. It is not a whole number from 0 to/],
     ['rebuild --from 2026-03-02 --to 2026-03-01', /--from 2026-03-02 is after --to 2026-03-01/],
     ['rebuild --adopt-settings --to 2026-03-01', /applies to every day: leave out --from and --to/],
+    ['rebuild --derive bot,hour', /"hour" is derived by no list\. These are: channel, source, .*; or all\./],
     ['dead replay --reason badip', /'badip' is invalid\. Allowed choices are .*\bbad_ip\b/],
     ['dead purge', /say what to purge: --reason, --older-than-days or --all/],
     ['forget', /say whom to forget: either --user or --ip/],

@@ -64,7 +64,7 @@ export function endingContract(promises: Promises): void {
 }
 
 /** Interrupts the work at its first step, another run at its second, and so on, until one comes to its end. */
-async function interruptedAtEachStep<T>(work: (progress: Progress) => Promise<T>): Promise<T> {
+export async function interruptedAtEachStep<T>(work: (progress: Progress) => Promise<T>): Promise<T> {
   for (let last = 1; last < MOST_STEPS; last++) {
     const interrupted = new Error(`interrupted at step ${last}`)
     let steps = 0

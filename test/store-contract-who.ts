@@ -17,14 +17,14 @@ const DAY = '2026-03-10'
 const NOON = `${DAY}T12:00:00Z`
 const KEEP = { adoptSettings: false } as const
 const SETTLING = { now: unix('2026-03-20T00:00:00Z'), rawRetentionDays: 0, maxAgeSeconds: 30 * 86_400 }
-const GPTBOT =
+export const GPTBOT =
   'Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)'
-const SAFARI_ON_PHONE =
+export const SAFARI_ON_PHONE =
   'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1'
-const OPTIONS = { countries: openCountries() }
+export const OPTIONS = { countries: openCountries() }
 
 /** Ten of a post, so that it is packed at once, and two of another, which is not. */
-const VIEWS = [
+export const VIEWS = [
   ...Array.from({ length: 6 }, () => view(NOON, { referer: 'https://www.google.com/', ip: '8.8.8.8' })),
   view(NOON, { userAgent: GPTBOT, ip: '2a02:a31f::1' }),
   view(NOON, { userAgent: 'made up by nobody, crawler', ip: null }),
@@ -246,7 +246,7 @@ export function whoContract(promises: Promises, { countsByRows = false }: Contra
   }
 }
 
-async function openWithHosts(
+export async function openWithHosts(
   open: (settings?: object, options?: object) => Promise<Store>,
   settings: object = {},
   options: object = OPTIONS,
@@ -257,7 +257,7 @@ async function openWithHosts(
 }
 
 /** The views of each value, of bots for what only they have. */
-async function valuesOf(
+export async function valuesOf(
   store: Store,
   name: DimensionName,
   post: string | null,

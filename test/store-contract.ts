@@ -7,6 +7,7 @@ import { describe } from 'node:test'
 import { countingContract } from './store-contract-counting.ts'
 import { type ContractEngine, promisesOf } from './store-contract-database.ts'
 import { daysContract } from './store-contract-days.ts'
+import { deriveContract } from './store-contract-derive.ts'
 import { endingContract } from './store-contract-ending.ts'
 import { hostsContract } from './store-contract-hosts.ts'
 import { randomContract } from './store-contract-random.ts'
@@ -33,6 +34,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     if (isTwin && process.env['FULL'] !== '1') return
     describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('ending', () => endingContract(promises))
+    describe('deriving again', () => deriveContract(promises, engine))
     describe('hosts', () => hostsContract(promises, engine))
     describe('settled days', () => settledContract(promises, engine))
     describe('version and settings', () => settingsContract(promises))

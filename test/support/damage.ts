@@ -22,7 +22,7 @@ export type Figure = 'views' | 'unique_views' | 'logged_in' | 'bots' | 'detailed
 /** Columns of a raw row that are derived when it is counted. */
 export type Derived = Pick<
   KeptRow,
-  'day' | 'slice' | 'loggedIn' | 'visitor' | 'refererHost' | 'hour' | 'origin' | 'agent' | 'country'
+  'day' | 'slice' | 'loggedIn' | 'bot' | 'visitor' | 'refererHost' | 'hour' | 'origin' | 'agent' | 'country'
 >
 
 /** An engine throws when it finds nothing to damage, because a test of undamaged data proves nothing. */

@@ -175,6 +175,7 @@ const DERIVED: Record<string, string> = {
   day: 'day',
   slice: 'slice',
   loggedIn: 'logged_in',
+  bot: 'bot',
   visitor: 'visitor',
   refererHost: 'referer_host',
   hour: 'hour_of_day',

@@ -2,10 +2,12 @@
 
 import { isUtf8 } from 'node:buffer'
 import { endBy, Interrupted } from '@postviews/client/src/ending.ts'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { canonicalIp } from '@postviews/client/src/index.ts'
 import { isUserId } from '@postviews/client/src/view.ts'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type Config, ConfigError, databaseUrl, readConfig, SETTINGS } from './config.ts'
+import { openCountries } from './derive/countries.ts'
 import {
   DEAD_REASONS,
   type DeadMessage,
@@ -22,6 +24,7 @@ import { StoreRefused } from './store/failures.ts'
 import { openStore } from './store/open.ts'
 import { ENGINES, printed, schemaText } from './store/schema-text.ts'
 import type { Difference, Progress, Store } from './store/store.ts'
+import { derivedWith, LISTED_DIMENSIONS } from './store/who-again.ts'
 import { INTERRUPTED, type Print, untilSignal } from './until-signal.ts'
 
 const DAY_MS = 86_400_000
@@ -74,7 +77,7 @@ program
     'upgrade the database to this version, adopting existing post_views tables, and record SITE_HOSTS',
   )
   .action(() =>
-    withStore({ checked: false }, async (store, progress, _print, { siteHosts }) => {
+    withStore({ checked: false, derives: true }, async (store, progress, _print, { siteHosts }) => {
       const { replaced } = await store.migrate(progress, { ownHosts: siteHosts, goesBack: true })
       return [...replaced.map(what => `replaced ${what}`), 'the database is up to date'].join('\n')
     }),
@@ -123,25 +126,38 @@ program
   )
   .option('--from <day>', 'first day to recount (YYYY-MM-DD)', parseDay)
   .option('--to <day>', 'last day to recount', parseDay)
+  .option(
+    '--derive <dimensions>',
+    'first apply the lists of this version to what the raw rows of these days keep: bot,source for example, or all',
+    parseDimensions,
+  )
   .option('--json', 'print the outcome as JSON')
-  .action((options: { adoptSettings?: true; from?: Day; to?: Day; json?: true }, command: Command) => {
-    const { adoptSettings, from, to, json } = options
+  .action((options: RebuildArguments, command: Command) => {
+    const { adoptSettings, from, to, derive, json } = options
     if (from !== undefined && to !== undefined && from > to) {
       command.error(`--from ${from} is after --to ${to}: there is no day between them`)
     }
     if (adoptSettings && (from ?? to) !== undefined) {
       command.error('--adopt-settings applies to every day: leave out --from and --to')
     }
-    return withStore({ checked: false }, async (store, progress) => {
+    return withStore({ checked: false, derives: true }, async (store, progress, _print, { geoipDb }) => {
+      const all = LISTED_DIMENSIONS.filter(name => name !== 'country' || geoipDb !== 'none')
+      const names = derive === 'all' ? all : derive
       const rebuilt = await store.rebuild(
-        { adoptSettings: adoptSettings === true, ...(from && { from }), ...(to && { to }) },
+        {
+          adoptSettings: adoptSettings === true,
+          ...(from && { from }),
+          ...(to && { to }),
+          ...(names && { derive: names }),
+        },
         progress,
       )
-      const { fixed, days, firstDay } = rebuilt
-      if (json) return JSON.stringify({ fixed, days, first_day: firstDay })
+      const { fixed, derived, days, firstDay } = rebuilt
+      if (json) return JSON.stringify({ fixed, ...(names && { derived }), days, first_day: firstDay })
       if (days + fixed === 0) return 'there are no days to recount'
       const since = firstDay === null ? '' : `; days before ${firstDay} cannot be recounted`
-      return `recounted ${some(days, 'day')}, corrected ${some(fixed, 'record')}${since}`
+      const again = names && `derived ${derivedWith(names).join(', ')} of ${some(derived, 'raw row')} again, `
+      return `${again ?? ''}recounted ${some(days, 'day')}, corrected ${some(fixed, 'record')}${since}`
     })
   })
 
@@ -299,14 +315,27 @@ program
     })
   })
 
-/** Runs a command on the store; what it returns is printed at the end. */
+interface RebuildArguments {
+  adoptSettings?: true
+  from?: Day
+  to?: Day
+  derive?: readonly DimensionName[] | 'all'
+  json?: true
+}
+
+/**
+ * Runs a command on the store; what it returns is printed at the end.
+ *
+ * @param needs `derives`: the command may derive the country of a row
+ */
 function withStore(
-  { checked = true }: { checked?: boolean },
+  { checked = true, derives = false }: { checked?: boolean; derives?: boolean },
   work: (store: Store, progress: Progress, print: Print, config: Config) => Promise<string>,
 ): Promise<void> {
   const config = configFor({ apiKey: false })
   return untilSignal(async ({ progress, print, cut }) => {
-    const store = await openStore(config.databaseUrl, config.counting)
+    const countries = derives && config.geoipDb !== 'none' ? openCountries(config.geoipDb ?? undefined) : null
+    const store = await openStore(config.databaseUrl, config.counting, { countries })
     if (store.isCutByClose) cut.addEventListener('abort', () => void store.close(), { once: true })
     try {
       if (checked) await store.checkSettings()
@@ -401,6 +430,17 @@ function settingsHelp(): string {
 function parseDay(text: string): Day {
   if (!isDay(text)) throw new InvalidArgumentError('It is not a day such as 2026-11-21.')
   return text
+}
+
+function parseDimensions(text: string): readonly DimensionName[] | 'all' {
+  if (text === 'all') return text
+  const names = text.split(',').map(name => name.trim())
+  const wrong = names.find(name => !LISTED_DIMENSIONS.includes(name as DimensionName))
+  if (wrong !== undefined)
+    throw new InvalidArgumentError(
+      `"${wrong}" is derived by no list. These are: ${LISTED_DIMENSIONS.join(', ')}; or all.`,
+    )
+  return names as DimensionName[]
 }
 
 function parseCount(text: string): number {

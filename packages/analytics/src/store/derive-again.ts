@@ -9,7 +9,7 @@ import type { KeptRow } from './kept.ts'
 import { refererHost, UNKNOWN_VISITOR, visitorOf } from './row.ts'
 
 export interface RawRow
-  extends Pick<KeptRow, 'postUuid' | 'userId' | 'ip' | 'userAgent' | 'referer' | 'viewedAt'> {
+  extends Pick<KeptRow, 'postUuid' | 'userId' | 'ip' | 'userAgent' | 'referer' | 'utm' | 'viewedAt'> {
   id: number
   /** Null in a row that this service did not write: an adopted row, or one of another program. */
   receivedAt: number | null
@@ -23,7 +23,7 @@ export interface Derived {
   post_uuid: string
   day: Day | null
   slice: number | null
-  /** Null also in rows that were kept before their hours were. */
+  /** Null also in rows that were counted before their hours were kept. */
   hour_of_day: number | null
   logged_in: number | null
   bot: number | null
@@ -50,7 +50,7 @@ export function deriveAgain(
     post_uuid: canonicalPost(row.postUuid) ?? row.postUuid,
     day,
     slice,
-    hour_of_day: derived.hour_of_day === null ? null : hour,
+    hour_of_day: derived.day !== null && derived.hour_of_day === null ? null : hour,
     logged_in: row.userId === null ? (derived.logged_in ?? 0) : 1,
     bot: derived.bot ?? Number(isBot(row.userAgent)),
     visitor: frozen ? derived.visitor : visitorAgain(row, day, settings.uniqueBy, keys),

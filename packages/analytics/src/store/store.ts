@@ -205,11 +205,18 @@ export interface RebuildOptions {
   /** Only these days. By default, and if settings are adopted, all days. Days whose raw rows are gone are refused. */
   from?: Day
   to?: Day
+  /**
+   * Apply this version's lists to the rows of these days, for the texts that have these dimensions as a field; see
+   * who-again.ts. Rows without an hour get it as well. Refused on ClickHouse.
+   */
+  derive?: readonly DimensionName[]
 }
 
 export interface Rebuilt {
   /** How many values were corrected. */
   fixed: number
+  /** How many raw rows got another text, by `derive`. */
+  derived: number
   /** How many days were counted again from their raw rows. */
   days: number
   /** The first day whose raw rows are complete; earlier days were not changed. Null if the raw rows of all days are complete. */

@@ -229,6 +229,9 @@ export async function rebuild(
   options: RebuildOptions,
   progress: Progress = () => {},
 ): Promise<Rebuilt> {
+  if (options.derive !== undefined) {
+    throw new StoreRefused('ClickHouse: rows cannot be derived again yet, so leave out --derive')
+  }
   const from = await rawFrom(engine)
   const gone = [options.from, options.to].find(day => day !== undefined && from !== null && day < from)
   if (gone !== undefined) {
@@ -269,6 +272,7 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   const from = await rawFrom(engine)
   return {
     fixed,
+    derived: 0,
     days: days.filter(day => from === null || day >= from).length,
     firstDay: latest(from, state.settingsSince),
   }

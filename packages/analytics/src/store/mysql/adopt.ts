@@ -7,7 +7,7 @@
  */
 
 import { canonicalPost } from '@postviews/client/src/index.ts'
-import { BotList } from '../../derive/machines.ts'
+import type { Who } from '../../derive/who.ts'
 import type { Day } from '../days.ts'
 import { type Derived, deriveAgain, type RawRow } from '../derive-again.ts'
 import { differences } from '../differences.ts'
@@ -22,6 +22,7 @@ import { dayKeys, rawRows } from '../sql/rows.ts'
 import type { SqlEngine } from '../sql/sql.ts'
 import { insertTotals } from '../sql/totals.ts'
 import type { Progress } from '../store.ts'
+import { firstTexts, type WhoText } from '../who-again.ts'
 import { type MysqlClient, transactionOn } from './connection.ts'
 import { bytes, partsOf, quoted, statement } from './text.ts'
 import { spelling, upsert } from './upsert.ts'
@@ -31,7 +32,12 @@ const TEXTS_AT_ONCE = 5_000
 // Days that retention leaves open by default. With other settings, retention closes more of them later, or opens some again.
 const OPEN_SECONDS = 31 * 86_400
 
-export async function adopt(client: MysqlClient, engine: SqlEngine, progress: Progress): Promise<void> {
+export async function adopt(
+  client: MysqlClient,
+  engine: SqlEngine,
+  who: Who,
+  progress: Progress,
+): Promise<void> {
   const [tables] = await client.all(
     'SELECT EXISTS (SELECT 1 FROM post_views) OR EXISTS (SELECT 1 FROM post_view_aggregates) AS hold_data',
   )
@@ -39,7 +45,7 @@ export async function adopt(client: MysqlClient, engine: SqlEngine, progress: Pr
   const openFrom = engine.calendar.dayOf(now - OPEN_SECONDS)
   await mergeSpellings(client)
   await takeBaselines(client, progress)
-  await adoptRows(client, engine, progress)
+  await adoptRows(client, engine, who, progress)
   await adoptDays(client, engine, openFrom, progress)
   await finish(client, engine, openFrom, Number(tables!['hold_data']) === 1 ? now : null)
 }
@@ -109,12 +115,17 @@ async function takeBaselines(client: MysqlClient, progress: Progress): Promise<v
 }
 
 /** Derives the columns of the rows that have none yet. The keys of all days stay until the end, so that one reader is one visitor. */
-async function adoptRows(client: MysqlClient, engine: SqlEngine, progress: Progress): Promise<void> {
+async function adoptRows(
+  client: MysqlClient,
+  engine: SqlEngine,
+  who: Who,
+  progress: Progress,
+): Promise<void> {
   const [count] = await client.all('SELECT COUNT(*) AS total, COUNT(day) AS done FROM post_views')
   const total = Number(count!['total'])
   let done = Number(count!['done'])
   const keys = await dayKeys(client)
-  const bots = new BotList()
+  const isBot = (agent: string | null) => who.agentOf(agent).isBot
   for await (const rows of rawRows(engine, client, { where: 'day IS NULL' })) {
     const days = new Set(rows.map(({ viewedAt }) => engine.calendar.dayOf(viewedAt)))
     for (const day of days) {
@@ -122,7 +133,10 @@ async function adoptRows(client: MysqlClient, engine: SqlEngine, progress: Progr
     }
     const derivedRows = rows.map(row => ({
       row,
-      derived: deriveAgain(row, engine, { settingsSince: null }, keys, agent => bots.isBot(agent)),
+      derived: {
+        ...deriveAgain(row, engine, { settingsSince: null }, keys, isBot),
+        ...firstTexts(row, who),
+      },
     }))
     await transactionOn(client, () => writeRows(client, derivedRows))
     done += rows.length
@@ -130,7 +144,22 @@ async function adoptRows(client: MysqlClient, engine: SqlEngine, progress: Progr
   }
 }
 
-const DERIVED = ['post_uuid', 'day', 'slice', 'logged_in', 'bot', 'visitor', 'referer_host']
+/** An adopted row keeps what it must be derived from, so all of it is known at once. */
+type Adopted = Derived & Record<WhoText, string | null>
+
+const DERIVED = [
+  'post_uuid',
+  'day',
+  'slice',
+  'logged_in',
+  'bot',
+  'visitor',
+  'referer_host',
+  'hour_of_day',
+  'origin',
+  'agent',
+  'country',
+]
 // `viewed_at = viewed_at`: the users' own declaration may move that time on with every change.
 const WRITE_ROWS = upsert(
   'post_views',
@@ -140,11 +169,12 @@ const WRITE_ROWS = upsert(
 
 async function writeRows(
   client: MysqlClient,
-  rows: readonly { row: RawRow; derived: Derived }[],
+  rows: readonly { row: RawRow; derived: Adopted }[],
 ): Promise<void> {
-  const rowText = ({ row, derived }: { row: RawRow; derived: Derived }) => {
-    const { post_uuid, day, slice, logged_in, bot, visitor, referer_host } = derived
-    return `(${row.id},${quoted(post_uuid)},'${day}',${slice},${logged_in},${bot},${bytes(visitor!)},${quoted(referer_host)})`
+  const rowText = ({ row, derived }: { row: RawRow; derived: Adopted }) => {
+    const { post_uuid, day, slice, logged_in, bot, visitor, referer_host, hour_of_day } = derived
+    const who = [derived.origin, derived.agent, derived.country].map(quoted).join()
+    return `(${row.id},${quoted(post_uuid)},'${day}',${slice},${logged_in},${bot},${bytes(visitor!)},${quoted(referer_host)},${hour_of_day},${who})`
   }
   const { insert, update } = spelling(WRITE_ROWS, client)
   for (const { items, texts } of partsOf(rows, TEXTS_AT_ONCE, rowText)) {

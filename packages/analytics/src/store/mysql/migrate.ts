@@ -1,6 +1,7 @@
 /** Migrates a database to this version, from nothing or from the second article's tables; one process at a time. */
 
 import { createHash } from 'node:crypto'
+import type { Who } from '../../derive/who.ts'
 import { StoreBroken } from '../failures.ts'
 import { applyMigrations } from '../sql/migrate.ts'
 import { SELECT_STATE, type SqlEngine } from '../sql/sql.ts'
@@ -15,12 +16,14 @@ const LOCK_WAIT_SECONDS = 2
  * May be interrupted at any moment, and run again: each step finds out by itself what is left to do.
  *
  * @param client one session: the lock is its own
+ * @param who derives what adopted rows say of their readers
  * @throws {StoreRefused} for a newer database, and for tables that cannot be adopted
  */
 export async function migrate(
   client: MysqlClient,
   database: string,
   engine: SqlEngine,
+  who: Who,
   progress: Progress = () => {},
 ): Promise<void> {
   await takeLock(client, database, progress)
@@ -33,7 +36,7 @@ export async function migrate(
   })
   await dropReplaced(client)
   const [state] = await client.all(SELECT_STATE)
-  if (state === undefined) await adopt(client, engine, progress)
+  if (state === undefined) await adopt(client, engine, who, progress)
 }
 
 /**

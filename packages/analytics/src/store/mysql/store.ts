@@ -1,5 +1,6 @@
 /** The store in MySQL or MariaDB: tables that the articles' own queries go on reading, and several consumers. */
 
+import { Who } from '../../derive/who.ts'
 import { settingsInUse } from '../agreement.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
@@ -125,7 +126,10 @@ export async function openMysqlStore(
     record: batch => recordViews(writer, batch),
 
     // All of it in one session: the lock ends with the session.
-    makeTables: progress => onOwnConnection(MIGRATION, client => migrate(client, database, ingest, progress)),
+    makeTables: (progress, hosts) => {
+      const who = new Who({ countries: countries ?? null, ownHosts: hosts ?? [] })
+      return onOwnConnection(MIGRATION, client => migrate(client, database, ingest, who, progress))
+    },
 
     // A read-only server refuses this, and no batch waits for it.
     async ping() {

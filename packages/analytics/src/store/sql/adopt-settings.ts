@@ -1,7 +1,7 @@
 /** Applies other counting settings to data that exists: records them first, then applies them as far back as possible. */
 
 import { randomBytes } from 'node:crypto'
-import { BotList } from '../../derive/machines.ts'
+import type { Who } from '../../derive/who.ts'
 import {
   type ClockChange,
   clockChange,
@@ -29,7 +29,7 @@ const ROWS_LEFT = 20_000
  * Once the settings are recorded, consumers with the old ones are refused and those with the new ones may run. If interrupted,
  * run it again: it then processes every day that it covers again.
  */
-export async function adoptSettings(engine: SqlEngine, progress: Progress): Promise<void> {
+export async function adoptSettings(engine: SqlEngine, who: Who, progress: Progress): Promise<void> {
   const looked = await lookForAddresses(engine, () => progress('settings', 0, 1))
   const firstDay = await untilNoneIsReopened(engine, progress, async (client, state) => {
     const { calendar, settings } = engine
@@ -54,7 +54,7 @@ export async function adoptSettings(engine: SqlEngine, progress: Progress): Prom
   const first = firstDay === null ? '' : addDays(firstDay, -2)
   const days = (await daysOfRows(engine, engine.reader)).filter(day => day >= first)
   for (const [index, day] of days.entries()) {
-    await applyToDay(engine, day, progress, () => progress('settings', index, days.length))
+    await applyToDay(engine, who, day, progress, () => progress('settings', index, days.length))
     progress('settings', index + 1, days.length)
   }
 }
@@ -113,8 +113,14 @@ function firstDayToApply(
   return latest(reachable, isBefore ? null : addDays(lastWithoutAddress, 1))
 }
 
-async function applyToDay(engine: SqlEngine, day: Day, progress: Progress, step: () => void): Promise<void> {
-  while (!(await applyUnderOneKey(engine, day, progress, step))) {
+async function applyToDay(
+  engine: SqlEngine,
+  who: Who,
+  day: Day,
+  progress: Progress,
+  step: () => void,
+): Promise<void> {
+  while (!(await applyUnderOneKey(engine, who, day, progress, step))) {
     // The day was closed or opened again meanwhile: some of its readers are hashed under the old key.
   }
 }
@@ -122,6 +128,7 @@ async function applyToDay(engine: SqlEngine, day: Day, progress: Progress, step:
 /** False if the day's key was replaced meanwhile: then the whole day must be done again under the new key. */
 async function applyUnderOneKey(
   engine: SqlEngine,
+  who: Who,
   day: Day,
   progress: Progress,
   step: () => void,
@@ -147,15 +154,14 @@ async function applyUnderOneKey(
     if ((await lacking.next()).done) ownKeys.set(day, randomBytes(32).toString('hex'))
     step()
   }
-  const bots = new BotList()
   for await (const rows of rowsBetween(engine, reader, start, end, { where, values })) {
     const state = toState((await reader.all(SELECT_STATE))[0]!)
     const keys = new Map([...(await dayKeys(reader)), ...ownKeys])
     if (recorded !== null) keys.set(day, recorded)
-    for (const wrong of groupsOf(wrongAmong(rows, engine, state, keys, bots), WRONG_AT_ONCE)) {
+    for (const wrong of groupsOf(wrongAmong(rows, engine, state, keys, who), WRONG_AT_ONCE)) {
       const isSame = await untilNoneIsReopened(engine, progress, async (client, now) => {
         if ((await secretOf(client, day)) !== recorded) return false
-        await fixRows(engine, client, now, wrong, { bots, ownKeys })
+        await fixRows(engine, client, now, wrong, { who, ownKeys })
         return true
       })
       step()

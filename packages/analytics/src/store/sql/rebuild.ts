@@ -1,16 +1,21 @@
 /** Corrects the counters to match a recount, while consumers run: raw rows first, then each day, then the totals. */
 
+import type { Countries } from '../../derive/countries.ts'
+import { Who } from '../../derive/who.ts'
 import { isAsked, refuseNoDays } from '../asked-days.ts'
 import { type Day, latest } from '../days.ts'
 import { differences } from '../differences.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import type { Progress, RebuildOptions, Rebuilt } from '../store.ts'
+import { textsOf } from '../who-again.ts'
 import { adoptSettings } from './adopt-settings.ts'
 import { checkAgreement } from './agreement.ts'
 import { rebuildBreakdowns } from './breakdown-rebuild.ts'
 import { DayRecount } from './day-recount.ts'
-import { rebuildDay } from './rebuild-days.ts'
+import { ownHosts } from './own-hosts.ts'
+import { type DayRebuild, rebuildDay } from './rebuild-days.ts'
 import { rebuildRows } from './rebuild-rows.ts'
+import { type Derivation, rebuildWho } from './rebuild-who.ts'
 import { allDays, hasRows } from './recount.ts'
 import { reopenDays, untilNoneIsReopened } from './reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
@@ -20,9 +25,14 @@ import { raiseRebuilds } from './turn.ts'
 
 const TOTALS_AT_ONCE = 100
 
-/** @throws {StoreRefused} for other settings or zone rules than recorded, unless they are adopted; for days whose raw rows are gone */
+/**
+ * @param countries null: they are switched off
+ * @throws {StoreRefused} for other settings or zone rules than recorded, unless they are adopted; for days whose raw rows are
+ *   gone; for countries to derive where they are switched off
+ */
 export async function rebuild(
   given: SqlEngine,
+  countries: Countries | null,
   options: RebuildOptions,
   progress: Progress = () => {},
 ): Promise<Rebuilt> {
@@ -33,22 +43,33 @@ export async function rebuild(
       `raw rows before ${rawFrom} are gone, so ${gone} cannot be counted again: begin with --from ${rawFrom}`,
     )
   }
+  const texts = textsOf(options.derive ?? [])
+  if (texts.has('country') && countries === null) {
+    throw new StoreRefused('countries are switched off by GEOIP_DB=none: there is nothing to derive them by')
+  }
   refuseNoDays(options, await allDays(given, given.reader))
-  if (options.adoptSettings) await adoptSettings(given, progress)
+  const whoNow = async () => new Who({ countries, ownHosts: await ownHosts(given.reader) })
+  if (options.adoptSettings) await adoptSettings(given, await whoNow(), progress)
   const engine = whileAgreed(given, await checkAgreement(given))
   const state = toState((await engine.reader.all(SELECT_STATE))[0]!)
   await reopenDays(engine, progress)
 
-  let fixed = await rebuildRows(engine, progress)
+  // Read after the agreement: a list of own hosts that is recorded later ends this.
+  const who = await whoNow()
+  let fixed = await rebuildRows(engine, who, progress)
   const asked = options.adoptSettings ? {} : options
   const days = (await allDays(engine, engine.reader)).filter(day => isAsked(asked, day))
   // While a day is being opened again, its unique views cannot be compared with its rows, so a plain rebuild leaves them. After
-  // other settings were adopted it waits for the day: its unique views would otherwise stay those of the old settings.
-  const untilOpen = options.adoptSettings ? () => untilNoneIsReopened(engine, progress, async () => {}) : null
-  fixed += await rebuildDays(engine, days, untilOpen, progress)
+  // other settings were adopted, or bots derived again, it waits for the day: its unique views would otherwise stay those of before.
+  const changesReaders = options.adoptSettings || texts.has('agent')
+  const untilOpen = changesReaders ? () => untilNoneIsReopened(engine, progress, async () => {}) : null
+  const derivation = options.derive === undefined ? null : { who, texts }
+  const counted = await rebuildDays(engine, days, { untilOpen, derivation }, progress)
+  fixed += counted.fixed
   fixed += await rebuildTotals(engine, progress)
   return {
     fixed,
+    derived: counted.derived,
     days: days.filter(day => hasRows(state, day)).length,
     firstDay: latest(state.rawFrom, state.settingsSince),
   }
@@ -69,14 +90,17 @@ export function whileAgreed(engine: SqlEngine, agreement: number): SqlEngine {
 async function rebuildDays(
   engine: SqlEngine,
   days: readonly Day[],
-  untilOpen: (() => Promise<void>) | null,
+  { untilOpen, derivation }: Pick<DayRebuild, 'untilOpen'> & { derivation: Derivation | null },
   progress: Progress,
-): Promise<number> {
+): Promise<Pick<Rebuilt, 'fixed' | 'derived'>> {
   const recount = new DayRecount(engine, true)
   let fixed = 0
+  let derived = 0
   try {
     for (const [index, day] of days.entries()) {
       const step = () => progress('days', index, days.length)
+      // Day by day, so that an interruption leaves at most one day to be counted again.
+      if (derivation !== null) derived += await rebuildWho(engine, derivation, day, step)
       fixed += await rebuildDay({ engine, recount, step, untilOpen }, day)
       fixed += await rebuildBreakdowns(engine, day, step)
       progress('days', index + 1, days.length)
@@ -84,7 +108,7 @@ async function rebuildDays(
   } finally {
     recount.close()
   }
-  return fixed
+  return { fixed, derived }
 }
 
 async function rebuildTotals(engine: SqlEngine, progress: Progress): Promise<number> {

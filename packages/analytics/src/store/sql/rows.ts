@@ -3,13 +3,15 @@
 import type { Day } from '../days.ts'
 import type { Derived, RawRow } from '../derive-again.ts'
 import { SUMMED, SUMMED_NAMES, type SummedName } from '../figures.ts'
+import { KEPT } from '../kept.ts'
+import { WHO_TEXTS, type WhoText } from '../who-again.ts'
 import { figure, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
 
 const ROWS_AT_ONCE = 5_000
 const HOUR_SECONDS = 3_600
 
 const selectRows = ({ dialect }: SqlClient) => `
-  SELECT id, post_uuid, user_id, ip, user_agent, referer, viewed_at, received_at,
+  SELECT id, post_uuid, user_id, ip, user_agent, referer, utm, viewed_at, received_at,
          day, slice, hour_of_day, logged_in, bot, ${dialect.hex('visitor')} AS visitor, visitor IS NULL AS uncounted, referer_host,
          ${SUMMED_NAMES.map(name => `${SUMMED[name].sql} AS adds_${name}`).join(', ')}
   FROM post_views`
@@ -93,6 +95,7 @@ function toRawRow(row: SqlRow, fromTime: SqlEngine['fromTime']): RawRow {
     ip: text('ip'),
     userAgent: text('user_agent'),
     referer: text('referer'),
+    utm: text('utm'),
     viewedAt: fromTime(row['viewed_at']),
     receivedAt: row['received_at'] === null ? null : fromTime(row['received_at']),
     derived: {
@@ -115,18 +118,25 @@ function addsOf(row: SqlRow): Record<SummedName, number> {
   return adds as Record<SummedName, number>
 }
 
-/** Writes the derived columns of one row. A row that was neither counted nor adopted counts from now on. */
+/**
+ * Writes the derived columns of one row. A row that was neither counted nor adopted counts from now on.
+ *
+ * @param texts of such a row; null: what the row says of its reader stays
+ */
 export function writeDerived(
   engine: SqlEngine,
   client: SqlClient,
   row: RawRow,
   derived: Derived,
+  texts: Record<WhoText, string | null> | null,
 ): Promise<number> {
   const uncounted = row.derived.day === null
+  const who = texts === null ? [] : WHO_TEXTS
   return client.run(
     `UPDATE post_views
      SET post_uuid = ?, viewed_at = viewed_at, received_at = ?, day = ?, slice = ?, hour_of_day = ?, logged_in = ?, bot = ?,
          visitor = ${derived.visitor === null ? 'NULL' : client.dialect.bytes(derived.visitor)}, referer_host = ?
+         ${who.map(name => `, ${KEPT[name].column} = ?`).join('')}
      WHERE id = ?`,
     [
       derived.post_uuid,
@@ -141,6 +151,7 @@ export function writeDerived(
       derived.logged_in,
       derived.bot,
       derived.referer_host,
+      ...who.map(name => texts![name]),
       row.id,
     ],
   )

@@ -3,7 +3,7 @@
 import { Who } from '../../derive/who.ts'
 import { Learned } from '../agreement.ts'
 import type { StoreOptions } from '../counting-settings.ts'
-import { ownHostsInUse } from '../own-hosts.ts'
+import { type OwnHosts, ownHostsInUse } from '../own-hosts.ts'
 import { type DerivedRows, RowsOfViews } from '../rows-of-views.ts'
 import type { Progress, Recorded, Store } from '../store.ts'
 import { agreeOnRules, checkAgreement } from './agreement.ts'
@@ -47,8 +47,12 @@ export interface SqlStoreParts
   open?(): Promise<void>
   /** Writes a batch. A rehearsal does the same work and rolls it back. */
   record(batch: Batch): Promise<Recorded>
-  /** Creates or migrates the tables, and writes the first row of the state. */
-  makeTables(progress?: Progress): Promise<void>
+  /**
+   * Creates or migrates the tables, and writes the first row of the state.
+   *
+   * @param hosts the site's own hosts by which adopted rows are derived; null: there are none
+   */
+  makeTables(progress: Progress | undefined, hosts: OwnHosts | null): Promise<void>
 }
 
 export function createSqlStore(parts: SqlStoreParts): Store {
@@ -98,7 +102,7 @@ export function createSqlStore(parts: SqlStoreParts): Store {
 
     ping,
     async migrate(progress, hosts) {
-      await makeTables(progress)
+      await makeTables(progress, hosts?.ownHosts ?? null)
       const { replaced } = await agreeOnRules(ingest, progress)
       if (hosts !== undefined) replaced.push(...(await agreeOnHosts(ingest, hosts)))
       await learned.checkAfterMigration()
@@ -117,7 +121,7 @@ export function createSqlStore(parts: SqlStoreParts): Store {
       await open()
       await checkVersionOf()
       if (options.adoptSettings) learned.forget()
-      return rebuild(recount, options, progress)
+      return rebuild(recount, countries, options, progress)
     },
     prune: (options, progress) => prune(housekeeping, options, progress),
     copySource: () => copySource(recount),

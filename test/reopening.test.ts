@@ -12,7 +12,7 @@ import { assertVerified } from './store-contract-database.ts'
 import { atEnd } from './support/at-end.ts'
 import { ENGINES, SQLITE, type TestDatabase, type TestEngine } from './support/engines.ts'
 import { until } from './support/until.ts'
-import { record, SAFARI, unix, view } from './support/views.ts'
+import { GOOGLEBOT, record, SAFARI, unix, view } from './support/views.ts'
 
 const DAY = '2026-05-01'
 const NOON = `${DAY}T12:00:00Z`
@@ -148,17 +148,47 @@ test('a day that begins to be opened again while other settings are applied is c
   await other.rebuild({ adoptSettings: true }, step => {
     if (step !== 'rows' || isClosed) return
     isClosed = true
-    // As somebody prunes, and a consumer then has a view of the day.
-    void database.query(
-      `UPDATE post_view_day_keys
-       SET secret = '${'0'.repeat(64)}', reopening = 'visitors', rows_until = (SELECT MAX(id) FROM post_views)`,
-    )
-    void database.query('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1')
+    beginReopening(database)
   })
   assert.equal(isClosed, true)
   assert.equal((await other.siteTotals()).unique_views, 2 * few.length)
   await assertVerified(other)
 })
+
+test('a day that begins to be opened again while bots are derived again is counted without them', async t => {
+  const database = await SQLITE.create(t)
+  const store = await openStore(database.url, { ...COUNTING, bots: 'exclude' })
+  atEnd(t, () => store.close())
+  await store.migrate()
+  const people = views().slice(0, 300)
+  const bots = Array.from({ length: 300 }, (_, n) =>
+    view(NOON, { ip: `192.0.${n >> 7}.${n & 127}`, userAgent: GOOGLEBOT }),
+  )
+  await record(store, [...people, ...bots])
+  const before = await store.siteTotals()
+  await database.query(`UPDATE post_views SET agent = '0\t\t\t\t\t', bot = 0`)
+  await store.rebuild({ adoptSettings: false })
+  assert.equal((await store.siteTotals()).unique_views, people.length + bots.length)
+  let isClosed = false
+  await store.rebuild({ adoptSettings: false, derive: ['bot'] }, step => {
+    if (step !== 'rows' || isClosed) return
+    isClosed = true
+    beginReopening(database)
+  })
+  assert.equal(isClosed, true)
+  assert.deepEqual(await store.siteTotals(), before)
+  await store.reopenDays()
+  await assertVerified(store)
+})
+
+/** As somebody prunes, and a consumer then has a view of the day. Statements of this engine are done at once. */
+function beginReopening(database: TestDatabase): void {
+  void database.query(
+    `UPDATE post_view_day_keys
+     SET secret = '${'0'.repeat(64)}', reopening = 'visitors', rows_until = (SELECT MAX(id) FROM post_views)`,
+  )
+  void database.query('UPDATE post_view_rebuilds SET rebuilds = rebuilds + 1')
+}
 
 test('a row of before that cannot be changed is no fault of the rows that come', async t => {
   const database = await SQLITE.create(t)

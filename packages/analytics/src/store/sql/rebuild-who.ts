@@ -24,12 +24,12 @@ import {
   toState,
 } from './sql.ts'
 import { runOn } from './statements.ts'
-import { groupsOf } from './steps.ts'
+import { Pace } from './steps.ts'
 import { raiseRebuilds } from './turn.ts'
 
 const ROWS_READ_AT_ONCE = 5_000
-/** One step changes at most this many rows. */
-const ROWS_AT_ONCE = 200
+/** One step changes at most this many rows, fewer where that takes long: each of their posts may have rows to pack first. */
+const ROWS_AT_ONCE = 500
 
 export interface Derivation {
   who: Who
@@ -43,6 +43,7 @@ export async function rebuildWho(
   day: Day,
   afterStep: () => void,
 ): Promise<number> {
+  const pace = new Pace()
   let derived = 0
   const { from, to } = rowsOfDay(engine, day)
   for (let after: Place | null = null; ; ) {
@@ -56,14 +57,16 @@ export async function rebuildWho(
     // Without all of its rows, the day cannot be counted again.
     if (!hasRows(state, day)) return derived
     const ids = rows.filter(row => row['day'] === day).map(row => Number(row['id']))
-    for (const some of groupsOf(ids, ROWS_AT_ONCE)) {
+    for (let done = 0; done < ids.length; ) {
+      const some = ids.slice(done, done + Math.min(pace.rows, ROWS_AT_ONCE))
       const changed = await changesOf(engine, engine.reader, state, derivation, some)
       if (changed.length > 0) {
         const those = changed.map(({ id }) => id)
         derived += await engine.exclusive((client, now) =>
-          deriveRows(engine, client, now, derivation, day, those),
+          pace.step(() => deriveRows(engine, client, now, derivation, day, those)),
         )
       }
+      done += some.length
       afterStep()
     }
     if (rows.length < ROWS_READ_AT_ONCE) return derived

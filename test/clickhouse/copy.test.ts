@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
+import { DIMENSION_NAMES, type DimensionName } from '@postviews/client/src/figures.ts'
 import type { View } from '@postviews/client/src/index.ts'
 import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
 import { addDays } from '../../packages/analytics/src/store/days.ts'
@@ -65,6 +66,9 @@ async function assertSame(source: Store, target: Store, question: Question): Pro
   }
   assert.deepEqual(await everything(target), await everything(source))
   for (const post of [...question.posts, null]) await assertSameHosts(source, target, post, question)
+  for (const post of [question.posts[0]!, null]) {
+    for (const name of DIMENSION_NAMES) await assertSameValues(source, target, name, post, question)
+  }
   await assertVerified(source)
   await assertVerified(target)
 }
@@ -86,6 +90,24 @@ async function assertSameHosts(
   const viewsOf = new Map(is!.referrers.map(({ host, views }) => [host, views]))
   for (const { host, views } of was!.referrers) assert.ok(viewsOf.get(host)! >= views, `${post} from ${host}`)
   assert.ok(is!.other.views <= was!.other.views, `others of ${post}`)
+}
+
+/** The same of every dimension: between two on ClickHouse every value, otherwise what each day's values add up to. */
+async function assertSameValues(
+  source: Store,
+  target: Store,
+  name: DimensionName,
+  post: string | null,
+  { from, to }: Question,
+): Promise<void> {
+  const reads = [source, target].map(async store => {
+    const { values, others, days } = await store.breakdown(name, post, from, to)
+    const ofDays = days.filter(({ all }) => all.views !== 0 || all.bots !== 0)
+    const sorted = ofDays.toSorted((a, b) => (a.date < b.date ? -1 : 1))
+    return source.engine === 'clickhouse' ? { values, others, days: sorted } : { days: sorted }
+  })
+  const [was, is] = await Promise.all(reads)
+  assert.deepEqual(is, was, `${name} of ${post}`)
 }
 
 const SOURCES: { name: string; shards: number; source(t: TestContext): Promise<string> }[] = [

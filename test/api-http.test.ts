@@ -44,6 +44,8 @@ test('says which parameter is wrong, and what is allowed', async t => {
     ['posts/top?limit=1001', 'limit', 'limit must be a whole number from 1 to 1000'],
     ['posts/top?offset=-1', 'offset', 'offset must be a whole number from 0 to 10000000'],
     ['posts/top?period=year', 'period', 'period must be one of all, today, 7d, 30d'],
+    ['posts/top?sort=age', 'sort', 'sort must be one of views, unique_views, change'],
+    ['posts/top?order=up', 'order', 'order must be one of desc, asc'],
     ['posts/top?period=7d&from=2026-11-01', 'period', 'period cannot be combined with from and to'],
     ['referrers?limit=ten', 'limit', 'limit must be a whole number from 1 to 1000'],
     ['referrers?offset=-1', 'offset', 'offset must be a whole number from 0 to 10000000'],

@@ -56,7 +56,7 @@ describe('a server', () => {
     await store.forget({ userId: '7' })
     const now = Math.floor(Date.now() / 1_000)
     await store.prune({ now, rawRetentionDays: 90, maxAgeSeconds: 86_400 })
-    await store.topPosts(null, 10, 0)
+    await store.topPosts({ period: null, limit: 10 })
     await store.siteTotals()
     await referrersIn(store, null, OLD, OLD, 10)
     await assertVerified(store)

@@ -112,7 +112,8 @@ async function doesEverything(store: Store, before: number): Promise<void> {
   await record(store, [view(NOON, { userId: '7' }), view(NOON)])
   assert.equal((await store.siteTotals()).views, before + 2)
   assert.equal(
-    (await store.topPosts({ from: '2026-03-10', to: '2026-03-10' }, 10, 0)).posts[0]?.post_uuid,
+    (await store.topPosts({ period: { from: '2026-03-10', to: '2026-03-10' }, limit: 10 })).posts[0]
+      ?.post_uuid,
     POST,
   )
   await assertVerified(store)

@@ -12,6 +12,7 @@ import type {
   ReceivedView,
   Store,
   TopPosts,
+  TopQuestion,
 } from '../packages/analytics/src/store/store.ts'
 import type { Damage, Kept } from './support/damage.ts'
 
@@ -158,7 +159,12 @@ export async function topOf(
   limit: number,
   offset: number,
 ): Promise<Omit<TopPosts, 'ageMs'>> {
-  const { ageMs: _, ...page } = await store.topPosts(period, limit, offset)
+  return listOf(store, { period, limit, offset })
+}
+
+/** The same for any list. */
+export async function listOf(store: Reads, question: TopQuestion): Promise<Omit<TopPosts, 'ageMs'>> {
+  const { ageMs: _, ...page } = await store.topPosts(question)
   return page
 }
 

@@ -65,9 +65,9 @@ export async function everythingIn(store: Store, { posts, from, to }: Question):
 }
 
 async function pagesOf(store: Store, period: { from: Day; to: Day } | null) {
-  const { total, posts } = await store.topPosts(period, PAGE, 0)
+  const { total, posts } = await store.topPosts({ period, limit: PAGE })
   for (let page = posts; page.length > 0; ) {
-    page = (await store.topPosts(period, PAGE, posts.length)).posts
+    page = (await store.topPosts({ period, limit: PAGE, offset: posts.length })).posts
     posts.push(...page)
   }
   return { total, posts }

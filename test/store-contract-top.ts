@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { addDays } from '../packages/analytics/src/store/days.ts'
 import type { PostFigures } from '../packages/analytics/src/store/store.ts'
-import { type Promises, topOf } from './store-contract-database.ts'
+import { listOf, type Promises, topOf } from './store-contract-database.ts'
 import { record, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
@@ -55,6 +55,82 @@ export function topContract(promises: Promises): void {
     }
   })
 
+  promises('lists posts by any figure, from either end, equals by id', async ({ open }) => {
+    const store = await open()
+    const counts: Record<string, readonly [before: number, views: number, readers: number]> = {
+      b: [0, 4, 1],
+      aB: [6, 2, 2],
+      Ab: [6, 2, 2],
+      lost: [5, 0, 0],
+      'lost-2': [5, 0, 0],
+      same: [3, 3, 3],
+      '42': [1, 9, 1],
+      old: [0, 0, 0],
+    }
+    await record(store, [
+      view('2026-03-05T23:59:59Z', { postUuid: 'old' }),
+      ...Object.entries(counts).flatMap(([postUuid, [before, views, readers]]) => [
+        ...Array.from({ length: before }, (_, index) =>
+          view(index % 2 === 0 ? '2026-03-06T00:00:00Z' : '2026-03-07T23:59:59Z', { postUuid }),
+        ),
+        ...Array.from({ length: views }, (_, index) =>
+          view(index % 2 === 0 ? '2026-03-08T00:00:00Z' : '2026-03-08T23:59:59Z', {
+            postUuid,
+            ip: `192.0.2.${index % readers}`,
+          }),
+        ),
+      ]),
+    ])
+    const period = { from: '2026-03-08', to: '2026-03-09' }
+    for (const [sort, desc, asc] of [
+      ['views', '42 b same Ab aB', 'Ab aB same b 42'],
+      ['unique_views', 'same Ab aB 42 b', '42 b Ab aB same'],
+      ['change', '42 b same Ab aB lost lost-2', 'lost lost-2 Ab aB same b 42'],
+    ] as const) {
+      for (const [order, ids] of [
+        ['desc', desc.split(' ')],
+        ['asc', asc.split(' ')],
+      ] as const) {
+        for (const offset of [0, 1, 3, ids.length]) {
+          const { total, posts } = await listOf(store, { period, sort, order, limit: 3, offset })
+          assert.deepEqual(
+            [total, posts.map(post => post.post_uuid)],
+            [ids.length, ids.slice(offset, offset + 3)],
+            `${sort} ${order} ${offset}`,
+          )
+        }
+      }
+    }
+    const least = { period, sort: 'change', order: 'asc', limit: 3 } as const
+    assert.deepEqual((await listOf(store, least)).posts, [
+      { post_uuid: 'lost', views: 0, unique_views: 0, previous_views: 5, change: -5 },
+      { post_uuid: 'lost-2', views: 0, unique_views: 0, previous_views: 5, change: -5 },
+      { post_uuid: 'Ab', views: 2, unique_views: 2, previous_views: 6, change: -4 },
+    ])
+    const fewest = await listOf(store, { period: null, sort: 'unique_views', order: 'asc', limit: 2 })
+    assert.deepEqual(
+      fewest.posts.map(post => post.post_uuid),
+      ['b', 'old'],
+    )
+  })
+
+  promises(
+    'lists what came later in a list by change, also on a day of the period before',
+    async ({ open }) => {
+      const [store, another] = [await open(), await open()]
+      const question = { period: { from: DAY, to: DAY }, sort: 'change', limit: 10 } as const
+      const changes = async () =>
+        (await listOf(store, question)).posts.map(({ post_uuid, change }) => [post_uuid, change])
+      await record(another, [view(`${DAY}T12:00:00Z`, { postUuid: 'a' })])
+      assert.deepEqual(await changes(), [['a', 1]])
+      const late = Array.from({ length: 2 }, () => view(`${addDays(DAY, -1)}T12:00:00Z`, { postUuid: 'a' }))
+      await record(another, late)
+      assert.deepEqual(await changes(), [['a', -1]])
+      await record(another, [view(`${addDays(DAY, -2)}T12:00:00Z`, { postUuid: 'a' })])
+      assert.deepEqual(await changes(), [['a', -1]])
+    },
+  )
+
   promises('lists a post that was not known before in its place', async ({ open }) => {
     const [store, another] = [await open(), await open()]
     const idsOf = async () => {
@@ -86,6 +162,9 @@ export function topContract(promises: Promises): void {
         ),
       ),
     )
+    const moved = { period: { from: days[20]!, to: days[3]! }, sort: 'change', limit: 1_000 } as const
+    const changed = await listOf(store, moved)
+    assert.equal(changed.total, 46)
     const pages = [
       null,
       { from: days.at(-1)!, to: DAY },
@@ -104,6 +183,7 @@ export function topContract(promises: Promises): void {
         for (const [index, period] of pages.entries()) {
           assert.deepEqual((await topOf(small, period, 20, 2)).posts, all[index]!.posts.slice(2, 22))
         }
+        assert.deepEqual(await listOf(small, moved), changed)
       }
     }
     const asked = await Promise.all([...pages, ...pages].map(period => topOf(store, period, 1_000, 0)))
@@ -116,12 +196,12 @@ export function topContract(promises: Promises): void {
     for (let counted = 0; counted < 6; ) {
       await record(another, [view(`${DAY}T12:00:00Z`)])
       counted++
-      const { ageMs, posts } = await store.topPosts(period, 10, 0)
+      const { ageMs, posts } = await store.topPosts({ period, limit: 10 })
       assert.deepEqual([ageMs, posts[0]?.views], [0, counted])
       await record(another, [view(`${DAY}T12:00:00Z`)])
       counted++
       // What it says of its age is true: read before, it lacks what was counted since.
-      const older = await store.topPosts(period, 10, 0, 60_000)
+      const older = await store.topPosts({ period, limit: 10, maxAgeMs: 60_000 })
       assert.equal(older.posts[0]?.views, older.ageMs === 0 ? counted : counted - 1)
     }
   })

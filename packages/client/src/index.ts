@@ -43,6 +43,7 @@ export {
   StatsRefused,
   StatsUnavailable,
   type Status,
+  type TopPost,
   type TopPosts,
   type TopQuery,
   type Totals,

@@ -116,6 +116,16 @@ export interface PostsViews<Views = number> extends AsOf, Partial<Period> {
   timezone?: string
 }
 
+export interface TopPost {
+  post_uuid: string
+  views: number
+  unique_views: number | null
+  /** Only with `sort: 'change'`: the views of as many days before the period. */
+  previous_views?: number | null
+  /** Only with `sort: 'change'`: `views` minus `previous_views`; null: one of them is not known. */
+  change?: number | null
+}
+
 export interface TopPosts extends AsOf {
   /** `all`, `today`, `7d`, `30d`, or `FROM/TO`. */
   period: string
@@ -124,8 +134,8 @@ export interface TopPosts extends AsOf {
   to: string | null
   /** How many posts there are to page through. */
   total: number
-  /** Most views first. */
-  posts: { post_uuid: string; views: number; unique_views: number | null }[]
+  /** In the order asked for; by default most views first. */
+  posts: TopPost[]
 }
 
 export interface Status extends AsOf {
@@ -150,6 +160,10 @@ export interface Status extends AsOf {
 export type PeriodQuery = { days?: number } | { from: string; to?: string }
 
 export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: string; to?: string }) & {
+  /** `views` by default. `change`: against as many days before the period, which cannot be `all`. */
+  sort?: 'views' | 'unique_views' | 'change'
+  /** `desc` by default: the greatest first. */
+  order?: 'desc' | 'asc'
   /** 1 to 1,000; default 10. */
   limit?: number
   offset?: number

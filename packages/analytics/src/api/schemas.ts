@@ -127,6 +127,22 @@ const TopQuery = parameters({
   ),
   from: period.from,
   to: period.to,
+  sort: Type.Optional(
+    Type.Enum(['views', 'unique_views', 'change'], {
+      type: 'string',
+      default: 'views',
+      description:
+        'one of views, unique_views, change. The figure that decides the order. `change` compares the views with those of as many days before the period, and needs one: not `period=all`.',
+    }),
+  ),
+  order: Type.Optional(
+    Type.Enum(['desc', 'asc'], {
+      type: 'string',
+      default: 'desc',
+      description:
+        'one of desc, asc. The greatest figure first, or the least. Equals are in the order of their ids, and posts of which the figure is not known come last, either way.',
+    }),
+  ),
   limit: limit(1_000),
   offset,
 })
@@ -328,9 +344,26 @@ const TopPosts = Type.Object({
   from: knownDate('The first day; null for `all`.'),
   to: knownDate('The last day; null for `all`.'),
   total: count('How many posts there are to page through.'),
-  posts: Type.Array(Type.Object({ post_uuid: postUuid, views, unique_views: uniqueViews }), {
-    description: 'Most views first, then by id.',
-  }),
+  posts: Type.Array(
+    Type.Object({
+      post_uuid: postUuid,
+      views,
+      unique_views: uniqueViews,
+      previous_views: Type.Optional(
+        knownCount(
+          'Views in as many days before the period; null if nobody knows them. Only with `sort=change`.',
+        ),
+      ),
+      change: Type.Optional(
+        Type.Unsafe<number | null>({
+          type: ['integer', 'null'],
+          description:
+            '`views` minus `previous_views`; null if one of them is. Only with `sort=change`, which also lists posts that have views only in the days before.',
+        }),
+      ),
+    }),
+    { description: 'In the order of `sort` and `order`, then by id.' },
+  ),
 })
 const SiteTotals = Type.Object({ ...asOf, ...totals })
 const SiteDays = Type.Object({ ...asOf, timezone, from, to, days })
@@ -529,7 +562,7 @@ export const getPostsTotals = {
 
 export const getTopPosts = {
   operationId: 'getTopPosts',
-  summary: 'The posts with the most views',
+  summary: 'Posts in the order of their views, unique views, or change against as many days before',
   tags: ['posts'],
   querystring: TopQuery,
   response: answers('A page of posts.', TopPosts),

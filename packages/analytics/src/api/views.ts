@@ -4,7 +4,7 @@ import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { canonicalPost } from '@postviews/client/src/index.ts'
 import { rulesOf } from '../store/agreement.ts'
 import { NO_VALUE } from '../store/bounds.ts'
-import { addDays, type Day, daysBetween, daysFrom } from '../store/days.ts'
+import { addDays, type Day, daysBetween, daysFrom, type Period } from '../store/days.ts'
 import { NO_VIEWS } from '../store/figures.ts'
 import type { DayFigures, Store } from '../store/store.ts'
 import { answerOf, daysOfValue, hoursOf, referrersOf } from './breakdowns.ts'
@@ -38,12 +38,6 @@ const DEAR_AT_ONCE = 2
 const DEAR_WAITING = 100
 /** An answer may take 15 s: the rest is enough to make it. */
 const DEAR_WAIT_MS = 10_000
-
-/** From one day to another, both included. */
-interface Period {
-  from: Day
-  to: Day
-}
 
 export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: ViewsOptions) {
   // Asked before the figures are read, so they cannot be older.
@@ -224,10 +218,12 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     },
 
     async topPosts(query: schemas.TopQuery): Promise<schemas.TopPosts> {
-      const { name, period } = toTopPeriod(query, today())
-      const { limit = schemas.DEFAULT_LIMIT, offset = 0 } = query
+      const { limit = schemas.DEFAULT_LIMIT, offset = 0, sort = 'views', order = 'desc', ...dates } = query
+      const { name, period } = toTopPeriod(dates, today())
+      if (sort === 'change' && period === null) throw badParameter('sort', CHANGE_OF_ALL)
       const askedMs = await store.asOf(now())
-      const { ageMs, ...page } = await store.topPosts(period, limit, offset, listMaxAgeMs)
+      const question = { period, sort, order, limit, offset, maxAgeMs: listMaxAgeMs }
+      const { ageMs, ...page } = await store.topPosts(question)
       return {
         as_of: new Date(askedMs - ageMs).toISOString(),
         period: name,
@@ -337,10 +333,13 @@ function lastDays(count: number, today: Day): Period {
   return { from: addDays(today, 1 - count), to: today }
 }
 
+const CHANGE_OF_ALL =
+  'cannot be change for period=all, which has no days before it: ask for period=today, 7d or 30d, or for from and to'
+
 const TOP_DAYS = { today: 1, '7d': 7, '30d': 30 } as const
 
 function toTopPeriod(
-  { period, ...dates }: schemas.TopQuery,
+  { period, ...dates }: Pick<schemas.TopQuery, 'period' | 'from' | 'to'>,
   today: Day,
 ): { name: string; period: Period | null } {
   if (dates.from === undefined && dates.to === undefined) {

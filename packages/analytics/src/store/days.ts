@@ -25,6 +25,23 @@ export function daysFrom(from: Day, to: Day): Day[] {
   return Array.from({ length: Math.max(0, daysBetween(from, to) + 1) }, (_, index) => addDays(from, index))
 }
 
+/** From one day to another, both included. */
+export interface Period {
+  from: Day
+  to: Day
+}
+
+/**
+ * As many days, just before the period.
+ *
+ * @throws {RangeError} for all time, which nothing is before
+ */
+export function periodBefore(period: Period | null): Period {
+  if (period === null) throw new RangeError('there is no period before all time')
+  const { from, to } = period
+  return { from: addDays(from, -1 - daysBetween(from, to)), to: addDays(from, -1) }
+}
+
 /** The later of two days; null stands for the beginning of time. */
 export function latest(a: Day | null, b: Day | null): Day | null {
   return a === null || (b !== null && b > a) ? b : a

@@ -8,7 +8,7 @@ import type { View } from '@postviews/client/src/index.ts'
 import type { Calendar } from './calendar.ts'
 import type { CopySource } from './copy.ts'
 import type { CountingSettings } from './counting-settings.ts'
-import type { Day } from './days.ts'
+import type { Day, Period } from './days.ts'
 import type { ChosenFigures, Who } from './figures.ts'
 import type { AskedHosts, OwnHosts, OwnHostsInUse } from './own-hosts.ts'
 import type { Views } from './pack.ts'
@@ -286,10 +286,33 @@ export interface BreakdownOfDay {
   hasOthers: boolean
 }
 
+export type TopSort = 'views' | 'unique_views' | 'change'
+export type TopOrder = 'desc' | 'asc'
+
+/** Which list of posts, and which page of it. */
+export interface TopQuestion {
+  /** Null: all time, which `change` cannot be asked for. */
+  period: Period | null
+  /** The figure that decides the order; `views` by default. `change`: the views beyond those of as many days before. */
+  sort?: TopSort
+  /** `desc` by default: the greatest figure first. Either way equals are in the order of their ids, and posts without the figure last. */
+  order?: TopOrder
+  limit: number
+  offset?: number
+  /**
+   * How old the answer may be if it takes a while to read; 0, the default: it includes everything that was committed before the
+   * call.
+   */
+  maxAgeMs?: number
+}
+
 export interface PostFigures {
   post_uuid: string
   views: number
   unique_views: number | null
+  /** Both only in a list by `change`, which also has the posts with views in the period before alone; null if not known. */
+  previous_views?: number | null
+  change?: number | null
 }
 
 export interface TopPosts {
@@ -310,18 +333,7 @@ export interface Reads {
   postDays(posts: readonly string[], from: Day, to: Day, who?: Who): Promise<Map<string, DayFigures[]>>
   siteTotals(who?: Who): Promise<Totals>
   siteDays(from: Day, to: Day, who?: Who): Promise<DayFigures[]>
-  /**
-   * Most views first, then by id; `period` null is all time.
-   *
-   * @param maxAgeMs how old the answer may be if it takes a while to read; 0: it includes everything that was committed before
-   *   the call
-   */
-  topPosts(
-    period: { from: Day; to: Day } | null,
-    limit: number,
-    offset: number,
-    maxAgeMs?: number,
-  ): Promise<TopPosts>
+  topPosts(question: TopQuestion): Promise<TopPosts>
   /** The site's own hosts, as recorded now. */
   ownHosts(): Promise<OwnHosts>
   /** The dimensions that `breakdown` can be asked for. */

@@ -3,11 +3,11 @@
 import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import type { Calendar } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
-import { addDays, type Day, latest } from '../days.ts'
+import { addDays, type Day, latest, type Period, periodBefore } from '../days.ts'
 import { type ChosenFigures, isOfBots, isOfCounted, toFigures, type Who } from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
 import { daysOf, periodOf } from '../read-days.ts'
-import type { DayFigures, Reads, Totals } from '../store.ts'
+import type { DayFigures, Reads, TopQuestion, TopSort, Totals } from '../store.ts'
 import { AnswerCache } from './answer-cache.ts'
 import { readDays } from './breakdown-reads.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
@@ -71,22 +71,17 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
   }
 
   const held = new AnswerCache()
-  const topPosts = async (period: { from: Day; to: Day } | null, limit: number, offset: number) => {
+  const topPosts = async ({ period, sort, order, limit, offset }: Required<TopQuestion>) => {
     const readMs = performance.now()
-    const figures =
-      period === null
-        ? 'SELECT post, views, detailed_views, unique_views, unknown_until FROM post_view_post_totals FINAL WHERE views > 0'
-        : `SELECT post, sum(d.views) AS views, sum(d.detailed_views) AS detailed_views, sum(d.unique_views) AS unique_views,
-                  max(d.unknown_until) AS unknown_until
-           FROM (SELECT * FROM post_view_days FINAL WHERE ${within(period.from, period.to)}) AS d GROUP BY post HAVING views > 0`
     const posts = cluster.from(
-      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views,
+      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views, f.previous_views AS previous_views,
+              toInt64(f.views) - toInt64(f.previous_views) AS change,
               if(f.detailed_views = 0 AND f.unknown_until > toDate(0), NULL, f.unique_views) AS unique_views
-       FROM (${figures}) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
+       FROM (${figuresOf(period, sort)}) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
     )
     const rows = await all(
-      `SELECT text, views, unique_views, count() OVER () AS posts FROM ${posts} AS posts_of_all
-       ORDER BY views DESC, text LIMIT ${limit} OFFSET ${offset}`,
+      `SELECT text, views, unique_views, previous_views, change, count() OVER () AS posts FROM ${posts} AS posts_of_all
+       ORDER BY ${sort} ${order === 'asc' ? 'ASC' : 'DESC'} NULLS LAST, text LIMIT ${limit} OFFSET ${offset}`,
     )
     const [counted] =
       rows.length > 0 ? rows : await all(`SELECT count() AS posts FROM ${posts} AS posts_of_all`)
@@ -97,6 +92,10 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
         post_uuid: String(row['text']),
         views: Number(row['views']),
         unique_views: row['unique_views'] === null ? null : Number(row['unique_views']),
+        ...(sort === 'change' && {
+          previous_views: Number(row['previous_views']),
+          change: Number(row['change']),
+        }),
       })),
     }
   }
@@ -162,10 +161,12 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
       return (await daysOfSite(within(first, last))).map(row => dayFigures(row, who))
     },
 
-    async topPosts(period, limit, offset, maxAgeMs = 0) {
+    async topPosts(asked) {
+      const question = { ...TOP_DEFAULTS, ...asked }
+      const { period, sort, order, limit, offset, maxAgeMs } = question
       const askedMs = performance.now()
-      const question = [period?.from, period?.to, limit, offset].join(' ')
-      const { readMs, ...page } = await held.get(question, maxAgeMs, () => topPosts(period, limit, offset))
+      const key = [period?.from, period?.to, sort, order, limit, offset].join(' ')
+      const { readMs, ...page } = await held.get(key, maxAgeMs, () => topPosts(question))
       return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
@@ -205,6 +206,23 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
       return [...minutes].sort(([a], [b]) => a - b).map(([time, views]) => ({ minute: iso(time)!, views }))
     },
   }
+}
+
+const TOP_DEFAULTS = { sort: 'views', order: 'desc', offset: 0, maxAgeMs: 0 } as const
+
+/** As SQL: the figures of each post in a period, and for `change` its views in the period before. */
+function figuresOf(period: Period | null, sort: TopSort): string {
+  const before = sort === 'change' ? periodBefore(period) : null
+  if (period === null)
+    return `SELECT post, views, 0 AS previous_views, detailed_views, unique_views, unknown_until
+            FROM post_view_post_totals FINAL WHERE views > 0`
+  const inPeriod = within(period.from, period.to)
+  return `SELECT post, sumIf(d.views, ${inPeriod}) AS views,
+                 ${before === null ? '0' : `sumIf(d.views, ${within(before.from, before.to)})`} AS previous_views,
+                 sumIf(d.detailed_views, ${inPeriod}) AS detailed_views, sumIf(d.unique_views, ${inPeriod}) AS unique_views,
+                 maxIf(d.unknown_until, ${inPeriod}) AS unknown_until
+          FROM (SELECT * FROM post_view_days FINAL WHERE ${within(before?.from ?? period.from, period.to)}) AS d
+          GROUP BY post HAVING views > 0 OR previous_views > 0`
 }
 
 async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>> {

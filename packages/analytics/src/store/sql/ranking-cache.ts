@@ -1,12 +1,13 @@
 /**
- * The posts of a period in the order of their views, kept in memory so that any page is a slice of it. Runs in a thread of its
- * own: a day may have a million rows, which no other thread should hold as objects.
+ * The posts of a period in the order of a figure, kept in memory so that any page is a slice of it, from either end. Runs in a
+ * thread of its own: a day may have a million rows, which no other thread should hold as objects.
  */
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { addDays, type Day, daysFrom } from '../days.ts'
+import { addDays, type Day, daysFrom, type Period, periodBefore } from '../days.ts'
+import type { PostFigures, TopSort } from '../store.ts'
 import { PostNumbers } from './post-numbers.ts'
-import { bytesOf, type Column, pageOf, type RankedPost, Sums } from './ranking.ts'
+import { bytesOf, type Column, type Page, pageOf, type Ranking, Sums } from './ranking.ts'
 import type { SqlValue } from './sql.ts'
 
 /** This many days at the end of a period are kept one by one: views are still counted on them. Older ones are kept by month. */
@@ -20,17 +21,14 @@ const ENTRY_BYTES = 2_500
 /** A ranking is reused for this many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
 const TIMES_AS_LONG = 10
 
-/** From one day to another, both included. */
-export interface Period {
-  from: Day
-  to: Day
-}
-
-export interface RankingQuestion {
+/** Which list. */
+interface ListName {
   /** Null: all time. */
   period: Period | null
-  limit: number
-  offset: number
+  sort: TopSort
+}
+
+export interface RankingQuestion extends ListName, Page {
   /** By `monotonicMs`. */
   askedMs: number
   /** How old the answer may be; 0: it includes everything that was committed before the question. */
@@ -43,10 +41,9 @@ export interface RankingPage {
    * after, because reading took long.
    */
   ageMs: number
-  /** The posts with views. */
+  /** The posts of the list. */
   total: number
-  /** Most views first, then by id. */
-  posts: RankedPost[]
+  posts: PostFigures[]
 }
 
 /** Post, views and unique views of each. */
@@ -86,7 +83,7 @@ interface HeldColumn {
 
 interface HeldRanking {
   versions: string
-  ranking: Column
+  ranking: Ranking
   numbers: PostNumbers
   bytes: number
   /** Whether its days were still cached when it was complete. */
@@ -132,56 +129,58 @@ export class RankingCache {
   /** @throws {StoreUnavailable} */
   async page(question: RankingQuestion): Promise<RankingPage> {
     this.#source.check()
-    const { limit, offset, askedMs, maxAgeMs } = question
+    const { askedMs, maxAgeMs } = question
     const { ranking, numbers, readMs } = await this.#ranking(question)
     const ageMs = askedMs - readMs
     const isLate = maxAgeMs > 0 && ageMs < -maxAgeMs
     return {
       ageMs: isLate ? ageMs : Math.max(0, ageMs),
       total: ranking.posts.length,
-      posts: pageOf(ranking, numbers, limit, offset),
+      posts: pageOf(ranking, numbers, question),
     }
   }
 
-  async #ranking({ period, askedMs, maxAgeMs }: RankingQuestion): Promise<HeldRanking> {
-    const key = keyOf(period)
+  async #ranking({ period, sort, askedMs, maxAgeMs }: RankingQuestion): Promise<HeldRanking> {
+    const list: ListName = { period, sort }
+    // The same list is read from both ends.
+    const key = `${sort} ${keyOf(period)}`
     const oldestMs = askedMs - maxAgeMs
     const held = this.#rankings.get(key)
     if (held !== undefined && held.readMs >= oldestMs) {
       this.#use(key, held)
-      if (held.readingMs <= WAITED_FOR_MS) return this.#renew(key, period)
+      if (held.readingMs <= WAITED_FOR_MS) return this.#renew(key, list)
       if (askedMs - held.readMs <= renewedAfterMs(held.tookMs, maxAgeMs)) return held
-      const renewed = this.#renew(key, period)
+      const renewed = this.#renew(key, list)
       // A failure is not lost: a caller for whom this list is too old waits for a new one, and gets the error.
       renewed.catch(() => {})
       return held
     }
-    let renewed = await this.#renew(key, period)
+    let renewed = await this.#renew(key, list)
     // Another caller may have started it before a view was counted that this caller must not miss.
-    while (renewed.readMs < oldestMs) renewed = await this.#renew(key, period)
+    while (renewed.readMs < oldestMs) renewed = await this.#renew(key, list)
     // Reading took longer than the list may be old: read it again, which reads only what was counted meanwhile.
     const isOld = maxAgeMs > 0 && monotonicMs() - renewed.readMs > maxAgeMs
-    return isOld && renewed.isKept ? this.#renew(key, period) : renewed
+    return isOld && renewed.isKept ? this.#renew(key, list) : renewed
   }
 
   /** Reads it once for all callers that ask meanwhile. */
-  #renew(key: string, period: Period | null): Promise<HeldRanking> {
+  #renew(key: string, list: ListName): Promise<HeldRanking> {
     const renewing = this.#renewing.get(key)
     if (renewing !== undefined) return renewing
-    const begun = this.#renewed(key, period).finally(() => this.#renewing.delete(key))
+    const begun = this.#renewed(key, list).finally(() => this.#renewing.delete(key))
     this.#renewing.set(key, begun)
     return begun
   }
 
-  async #renewed(key: string, period: Period | null): Promise<HeldRanking> {
-    const look = await this.#look(key, period)
+  async #renewed(key: string, list: ListName): Promise<HeldRanking> {
+    const look = await this.#look(key, list)
     const isQuick = (this.#rankings.get(key)?.readingMs ?? Infinity) <= WAITED_FOR_MS
     // A list that is quick to read does not wait for slow ones.
-    if (look.found !== undefined || isQuick) return look.found ?? this.#read(key, period, look)
+    if (look.found !== undefined || isQuick) return look.found ?? this.#read(key, list, look)
     const mustWait = this.#reading >= READ_AT_ONCE
     return this.#inTurn(async () => {
-      const now = mustWait ? await this.#look(key, period) : look
-      return now.found ?? this.#read(key, period, now)
+      const now = mustWait ? await this.#look(key, list) : look
+      return now.found ?? this.#read(key, list, now)
     })
   }
 
@@ -199,9 +198,9 @@ export class RankingCache {
   }
 
   /** Reads the present versions, and finds the cached list if it is up to date. */
-  async #look(key: string, period: Period | null): Promise<Look> {
+  async #look(key: string, list: ListName): Promise<Look> {
     const readMs = monotonicMs()
-    const versions = await this.#source.snapshot(moment => versionsIn(moment, period))
+    const versions = await this.#source.snapshot(moment => versionsIn(moment, daysOf(list)))
     const held = this.#rankings.get(key)
     if (held?.versions !== versions.join()) return { readMs, versions, found: undefined }
     const found = { ...held, readMs, tookMs: monotonicMs() - readMs }
@@ -209,21 +208,29 @@ export class RankingCache {
     return { readMs, versions, found }
   }
 
-  async #read(key: string, period: Period | null, { readMs, versions }: Look): Promise<HeldRanking> {
+  async #read(key: string, list: ListName, { readMs, versions }: Look): Promise<HeldRanking> {
+    const { period, sort } = list
     const asking = ++this.#askings
     const numbers = this.#numbers
-    const sums = new Sums()
     const read: string[] = []
     const columns = new Map<string, Column>()
-    for (const span of spansOf(period)) {
-      const wanted = period === null ? versions : versions.filter(version => isWithin(version, span.period!))
-      if (wanted.length === 0) continue
-      const { version, column } = await this.#column(span, wanted.join(), numbers, asking)
-      if (version !== '') read.push(version)
-      columns.set(span.key, column)
-      await sums.addColumn(column, turn)
+    const sumsOf = async (some: Period | null) => {
+      const sums = new Sums()
+      for (const span of spansOf(some)) {
+        const wanted = some === null ? versions : versions.filter(version => isWithin(version, span.period!))
+        if (wanted.length === 0) continue
+        const { version, column } = await this.#column(span, wanted.join(), numbers, asking)
+        if (version !== '') read.push(version)
+        columns.set(span.key, column)
+        await sums.addColumn(column, turn)
+      }
+      return sums
     }
-    const ranking = await sums.toRanking(numbers, turn)
+    const before = comparedWith(list)
+    // The days before come first: what was read is in the order of the versions.
+    const previous = before === null ? null : await sumsOf(before)
+    const sums = await sumsOf(period)
+    const ranking = await sums.toRanking(numbers, turn, sort, previous)
     const tookMs = monotonicMs() - readMs
     const readVersions = read.join()
     const renewed: HeldRanking = {
@@ -334,6 +341,17 @@ export function monotonicMs(): number {
 
 function entryBytes(column: Column, versions: string): number {
   return bytesOf(column) + versions.length + ENTRY_BYTES
+}
+
+/** The period that the list compares with; null if it compares with none. */
+function comparedWith({ period, sort }: ListName): Period | null {
+  return sort === 'change' ? periodBefore(period) : null
+}
+
+/** All days that the list is made of. */
+function daysOf(list: ListName): Period | null {
+  const before = comparedWith(list)
+  return before === null ? list.period : { from: before.from, to: list.period!.to }
 }
 
 function keyOf(period: Period | null): string {

@@ -79,10 +79,10 @@ test('ranks posts by any number of views there can be', async () => {
   sums.add(numbers.numberOf('nobody'), 0, 0)
   const ranking = await sums.toRanking(numbers, turn)
   assert.deepEqual(
-    pageOf(ranking, numbers, 100, 0).map(post => post.views),
+    pageOf(ranking, numbers, { order: 'desc', limit: 100, offset: 0 }).map(post => post.views),
     views.toReversed(),
   )
-  assert.deepEqual(pageOf(ranking, numbers, 1, views.length - 1), [
+  assert.deepEqual(pageOf(ranking, numbers, { order: 'desc', limit: 1, offset: views.length - 1 }), [
     { post_uuid: 'post-0-0', views: 1, unique_views: null },
   ])
 })
@@ -101,12 +101,48 @@ test('adds up days, and what is unknown of one adds nothing to what is known of 
     await total.addColumn(await sums.toColumn(turn), turn)
   }
   const ranking = await total.toRanking(numbers, turn)
-  assert.deepEqual(pageOf(ranking, numbers, 10, 0), [
+  assert.deepEqual(pageOf(ranking, numbers, { order: 'desc', limit: 10, offset: 0 }), [
     { post_uuid: 'a', views: 70_010, unique_views: 5 },
     { post_uuid: 'c', views: 300, unique_views: 300 },
     { post_uuid: 'b', views: 3, unique_views: 0 },
     { post_uuid: 'd', views: 2, unique_views: 0 },
   ])
+})
+
+test('reads a list from either end, equals by id and unknown figures last', async () => {
+  const numbers = new PostNumbers()
+  const [sums, before] = [new Sums(), new Sums()]
+  const now = { e: [3, 2], d: [3, null], c: [7, 1], b: [3, 2], a: [1, null] } as Record<
+    string,
+    [number, number | null]
+  >
+  for (const [id, [views, unique]] of Object.entries(now)) sums.add(numbers.numberOf(id), views, unique)
+  for (const [id, views] of Object.entries({ g: 4, c: 7, e: 1, f: 4 }))
+    before.add(numbers.numberOf(id), views, null)
+  const orders = {
+    views: { desc: 'c b d e a', asc: 'a b d e c' },
+    unique_views: { desc: 'b e c a d', asc: 'c b e a d' },
+    change: { desc: 'b d e a c f g', asc: 'f g c a e b d' },
+  } as const
+  for (const sort of ['views', 'unique_views', 'change'] as const) {
+    const ranking = await sums.toRanking(numbers, turn, sort, sort === 'change' ? before : null)
+    for (const order of ['desc', 'asc'] as const) {
+      const ids = orders[sort][order].split(' ')
+      for (let offset = 0; offset <= ids.length + 1; offset++) {
+        for (let limit = 1; limit <= ids.length + 1; limit++) {
+          assert.deepEqual(
+            pageOf(ranking, numbers, { order, limit, offset }).map(post => post.post_uuid),
+            ids.slice(offset, offset + limit),
+          )
+        }
+      }
+    }
+    if (sort !== 'change') continue
+    assert.deepEqual(pageOf(ranking, numbers, { order: 'asc', limit: 2, offset: 1 }), [
+      { post_uuid: 'g', views: 0, unique_views: 0, previous_views: 4, change: -4 },
+      { post_uuid: 'c', views: 7, unique_views: 1, previous_views: 7, change: 0 },
+    ])
+  }
 })
 
 test('takes 64 bytes for a post at most, and 6 for each of its days while it has few views', async () => {

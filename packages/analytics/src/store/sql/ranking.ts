@@ -1,5 +1,6 @@
-/** Posts by their views: days are columns of numbers, which are added up and put in order. */
+/** Posts in order: days are columns of numbers, which are added up and sorted. */
 
+import type { PostFigures, TopOrder, TopSort } from '../store.ts'
 import { inSteps, type LoopTurn } from './loop-steps.ts'
 import type { PostNumbers } from './post-numbers.ts'
 
@@ -15,16 +16,17 @@ export interface Column {
   unique: Counts
 }
 
-export interface RankedPost {
-  post_uuid: string
-  views: number
-  unique_views: number | null
+/** Posts in the order of one figure: the greatest first, then by id; posts of which it is not known come last. */
+export interface Ranking extends Column {
+  by: TopSort
+  /** The views of each post in the period before; null unless `by` is `change`. */
+  previous: Counts | null
 }
 
 const DIGIT = 65_536
 
-export function bytesOf({ posts, views, unique }: Column): number {
-  return posts.byteLength + views.byteLength + unique.byteLength
+export function bytesOf({ posts, views, unique, previous }: Column & { previous?: Counts | null }): number {
+  return posts.byteLength + views.byteLength + unique.byteLength + (previous?.byteLength ?? 0)
 }
 
 /** What posts add up to, by their numbers. */
@@ -69,62 +71,79 @@ export class Sums {
   async toColumn(turn: LoopTurn): Promise<Column> {
     const posts = new Uint32Array(this.#end)
     for (let post = 0; post < this.#end; post++) posts[post] = post
-    return this.#columnOf(posts, turn)
+    return this.#columnOf(await this.#viewed(posts, turn), turn)
   }
 
-  /** The posts with views, most views first, then by id. */
-  async toRanking(numbers: PostNumbers, turn: LoopTurn): Promise<Column> {
-    const inOrder = await numbers.inOrder(turn)
-    return this.#columnOf(await this.#mostFirst(inOrder, turn), turn)
+  /**
+   * The posts with views, in the order of a figure.
+   *
+   * @param previous of the period before, for `change`: posts that have views in that period alone are listed as well
+   */
+  async toRanking(
+    numbers: PostNumbers,
+    turn: LoopTurn,
+    by: TopSort = 'views',
+    previous: Sums | null = null,
+  ): Promise<Ranking> {
+    if (previous !== null) {
+      // Both have a number of each post that the other has.
+      this.#makeRoom(previous.#end - 1)
+      previous.#makeRoom(this.#end - 1)
+    }
+    const posts = await this.#viewed(await numbers.inOrder(turn), turn, previous)
+    const figures =
+      by === 'change' && previous !== null
+        ? await this.#changes(posts, previous, turn)
+        : by === 'unique_views'
+          ? this.#unique
+          : this.#views
+    const column = await this.#columnOf(await greatestFirst(posts, figures, turn), turn)
+    return {
+      ...column,
+      by,
+      previous: previous === null ? null : compact(await takenFrom(previous.#views, column.posts, turn)),
+    }
   }
 
-  async #columnOf(candidates: Uint32Array, turn: LoopTurn): Promise<Column> {
-    const posts = await this.#viewed(candidates, turn)
+  async #columnOf(posts: Uint32Array, turn: LoopTurn): Promise<Column> {
     const views = await takenFrom(this.#views, posts, turn)
     const unique = await takenFrom(this.#unique, posts, turn)
+    for (let at = 0; at < posts.length; at++) {
+      // Without views there are no unique views: that is known.
+      if (views[at] === 0 && unique[at] === 0) unique[at] = 1
+    }
     return { posts, views: compact(views), unique: compact(unique) }
   }
 
-  async #viewed(candidates: Uint32Array, turn: LoopTurn): Promise<Uint32Array> {
-    const [end, viewsOf] = [this.#end, this.#views]
+  /** The candidates that have views here or in `other`. */
+  async #viewed(candidates: Uint32Array, turn: LoopTurn, other: Sums | null = null): Promise<Uint32Array> {
+    const [end, viewsOf, othersOf] = [this.#end, this.#views, (other ?? this).#views]
     const viewed = new Uint32Array(candidates.length)
     let count = 0
     await inSteps(candidates.length, turn, (from, to) => {
       for (let at = from; at < to; at++) {
         const post = candidates[at]!
-        if (post < end && viewsOf[post]! > 0) viewed[count++] = post
+        if (post < end && (viewsOf[post]! > 0 || othersOf[post]! > 0)) viewed[count++] = post
       }
     })
     return viewed.slice(0, count)
   }
 
-  /** Sorts by views, the lowest digit first: each pass keeps the order of the one before, and the first one the order of ids. */
-  async #mostFirst(inOrder: Uint32Array, turn: LoopTurn): Promise<Uint32Array> {
-    let posts = await this.#viewed(inOrder, turn)
-    let sorted: Uint32Array = new Uint32Array(posts.length)
-    const views = await takenFrom(this.#views, posts, turn)
-    const most = greatest(views)
-    const digits = new Uint16Array(posts.length)
-    const starts = new Uint32Array(DIGIT + 1)
-    for (let unit = 1; unit <= most; unit *= DIGIT) {
-      const viewsOf = unit === 1 ? views : await takenFrom(this.#views, posts, turn)
-      starts.fill(0)
-      await inSteps(posts.length, turn, (from, to) => {
-        for (let at = from; at < to; at++) {
-          // The greatest digit first.
-          const digit = DIGIT - 1 - (Math.floor(viewsOf[at]! / unit) % DIGIT)
-          digits[at] = digit
-          starts[digit + 1]!++
-        }
-      })
-      for (let value = 0; value < DIGIT; value++) starts[value + 1]! += starts[value]!
-      const [before, after] = [posts, sorted]
-      await inSteps(posts.length, turn, (from, to) => {
-        for (let at = from; at < to; at++) after[starts[digits[at]!]!++] = before[at]!
-      })
-      ;[posts, sorted] = [after, before]
-    }
-    return posts
+  /** How much each post has gained, by its number, from 0 on: so much more than the one that has lost most. */
+  async #changes(posts: Uint32Array, previous: Sums, turn: LoopTurn): Promise<Float64Array> {
+    const [now, before] = [this.#views, previous.#views]
+    const changes = new Float64Array(this.#end)
+    let least = 0
+    await inSteps(posts.length, turn, (from, to) => {
+      for (let at = from; at < to; at++) {
+        const post = posts[at]!
+        const change = now[post]! - before[post]!
+        changes[post] = change
+        if (change < least) least = change
+      }
+    })
+    for (let post = 0; post < changes.length; post++) changes[post]! -= least
+    return changes
   }
 
   #makeRoom(post: number): void {
@@ -138,6 +157,44 @@ export class Sums {
     this.#views = views
     this.#unique = unique
   }
+}
+
+/**
+ * Sorts posts by their figures, the lowest digit first: each pass keeps the order of the one before, and the first one the order
+ * that they come in.
+ *
+ * @param figures whole numbers from 0 on, by the numbers of the posts
+ */
+async function greatestFirst(
+  inOrder: Uint32Array,
+  figures: Float64Array,
+  turn: LoopTurn,
+): Promise<Uint32Array> {
+  let posts = inOrder
+  let sorted: Uint32Array = new Uint32Array(posts.length)
+  const first = await takenFrom(figures, posts, turn)
+  const most = greatest(first)
+  const digits = new Uint16Array(posts.length)
+  const starts = new Uint32Array(DIGIT + 1)
+  for (let unit = 1; unit <= most; unit *= DIGIT) {
+    const figuresOf = unit === 1 ? first : await takenFrom(figures, posts, turn)
+    starts.fill(0)
+    await inSteps(posts.length, turn, (from, to) => {
+      for (let at = from; at < to; at++) {
+        // The greatest digit first.
+        const digit = DIGIT - 1 - (Math.floor(figuresOf[at]! / unit) % DIGIT)
+        digits[at] = digit
+        starts[digit + 1]!++
+      }
+    })
+    for (let value = 0; value < DIGIT; value++) starts[value + 1]! += starts[value]!
+    const [before, after] = [posts, sorted]
+    await inSteps(posts.length, turn, (from, to) => {
+      for (let at = from; at < to; at++) after[starts[digits[at]!]!++] = before[at]!
+    })
+    ;[posts, sorted] = [after, before]
+  }
+  return posts
 }
 
 async function takenFrom(values: Float64Array, posts: Uint32Array, turn: LoopTurn): Promise<Float64Array> {
@@ -161,15 +218,58 @@ function compact(values: Float64Array): Counts {
   return most < 2 ** 32 ? new Uint32Array(values) : values
 }
 
+/** Which part of a list, and from which end it is read. */
+export interface Page {
+  order: TopOrder
+  limit: number
+  offset: number
+}
+
 /** A page of what `toRanking` has put in order. */
-export function pageOf(ranking: Column, numbers: PostNumbers, limit: number, offset: number): RankedPost[] {
-  const { posts, views, unique } = ranking
-  return Array.from(posts.subarray(offset, offset + limit), (post, index) => {
-    const known = unique[offset + index]!
+export function pageOf(ranking: Ranking, numbers: PostNumbers, page: Page): PostFigures[] {
+  const { posts, views, unique, previous } = ranking
+  return Array.from(placesOf(ranking, page), at => {
+    const known = unique[at]!
     return {
-      post_uuid: numbers.idOf(post),
-      views: views[offset + index]!,
+      post_uuid: numbers.idOf(posts[at]!),
+      views: views[at]!,
       unique_views: known === 0 ? null : known - 1,
+      ...(previous && { previous_views: previous[at]!, change: views[at]! - previous[at]! }),
     }
   })
+}
+
+/** Where the posts of the page stand in the list. */
+function* placesOf(ranking: Ranking, { order, limit, offset }: Page): Generator<number> {
+  const { length } = ranking.posts
+  const end = Math.min(length, offset + limit)
+  let at = offset
+  if (order === 'asc') {
+    // Read backwards, except that equals stay in the order of their ids, and what is not known stays last.
+    const known = firstPlace(length, place => figureAt(ranking, place) === null)
+    while (at < Math.min(end, known)) {
+      const figure = figureAt(ranking, known - 1 - at)!
+      const first = firstPlace(known, place => figureAt(ranking, place)! <= figure)
+      const next = firstPlace(known, place => figureAt(ranking, place)! < figure)
+      for (; at < Math.min(end, known - first); at++) yield first + at - (known - next)
+    }
+  }
+  for (; at < end; at++) yield at
+}
+
+/** The figure by which the list is in order; null: it is not known. */
+function figureAt({ by, views, unique, previous }: Ranking, at: number): number | null {
+  if (by === 'unique_views') return unique[at] === 0 ? null : unique[at]! - 1
+  return views[at]! - (by === 'change' ? previous![at]! : 0)
+}
+
+/** The first place from which on `isThere` holds; `length` if it holds nowhere. */
+function firstPlace(length: number, isThere: (place: number) => boolean): number {
+  let [low, high] = [0, length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (isThere(middle)) high = middle
+    else low = middle + 1
+  }
+  return low
 }

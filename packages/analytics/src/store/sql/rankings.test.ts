@@ -7,15 +7,15 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { until } from '../../../../../test/support/until.ts'
-import { addDays, type Day, daysFrom } from '../days.ts'
+import { addDays, type Day, daysFrom, type Period } from '../days.ts'
 import { StoreUnavailable } from '../failures.ts'
 import { openRankingSource } from '../sqlite/ranking-source.ts'
 import { openSqliteStore } from '../sqlite/store.ts'
 import {
   monotonicMs,
-  type Period,
   RankingCache,
   type RankingMoment,
+  type RankingQuestion,
   type RankingSource,
 } from './ranking-cache.ts'
 import { Rankings } from './rankings.ts'
@@ -55,8 +55,10 @@ async function bigStore(t: TestContext, posts: number, days = daysFrom(MONTH.fro
   return { store, file: { path, headerOf } }
 }
 
-const asked = (period: Period | null, limit = 10, offset = 0) => ({
+const asked = (period: Period | null, limit = 10, offset = 0): RankingQuestion => ({
   period,
+  sort: 'views',
+  order: 'desc',
   limit,
   offset,
   askedMs: monotonicMs(),
@@ -67,9 +69,13 @@ test('reads and ranks a day in another thread', async t => {
   const posts = 100_000
   const { store } = await bigStore(t, posts, [TODAY])
   // Starts the thread.
-  await store.topPosts({ from: '2025-01-01', to: '2025-01-01' }, 1, 0)
+  await store.topPosts({ period: { from: '2025-01-01', to: '2025-01-01' }, limit: 1 })
   const before = process.threadCpuUsage()
-  const { total, posts: page } = await store.topPosts({ from: TODAY, to: TODAY }, 100, 90_000)
+  const { total, posts: page } = await store.topPosts({
+    period: { from: TODAY, to: TODAY },
+    limit: 100,
+    offset: 90_000,
+  })
   const { user, system } = process.threadCpuUsage(before)
   assert.deepEqual([total, page.length], [posts, 100])
   // The CPU time of this thread only, so the load of the machine does not matter. Reading the rows here would take 100 ms or
@@ -328,7 +334,7 @@ test('says of what cannot be read which file it is in, and at what', async t => 
     database.exec('ALTER TABLE post_view_aggregates RENAME TO gone')
   }
   await assert.rejects(
-    store.topPosts({ from: TODAY, to: TODAY }, 1, 0),
+    store.topPosts({ period: { from: TODAY, to: TODAY }, limit: 1 }),
     error =>
       error instanceof StoreUnavailable &&
       /^SQLite at \/.*\/views\.db: no such table: .*, at SELECT FROM post_view_aggregates$/.test(

@@ -13,6 +13,7 @@ import type { Rankings } from './rankings.ts'
 import { figure, placeholders, type SqlEngine, type SqlRow } from './sql.ts'
 
 const KNOWN_VIEWS = 'CASE WHEN unique_views IS NOT NULL THEN view_count END AS detailed_views'
+const TOP_DEFAULTS = { sort: 'views', order: 'desc', offset: 0, maxAgeMs: 0 } as const
 
 export function createReads(
   { reader, fromTime, settings }: Pick<SqlEngine, 'reader' | 'fromTime' | 'settings'>,
@@ -102,8 +103,7 @@ export function createReads(
       return rows.map(row => dayFigures(row, who))
     },
 
-    topPosts: (period, limit, offset, maxAgeMs = 0) =>
-      rankings.page({ period, limit, offset, askedMs: monotonicMs(), maxAgeMs }),
+    topPosts: question => rankings.page({ ...TOP_DEFAULTS, ...question, askedMs: monotonicMs() }),
 
     ownHosts: () => ownHosts(reader),
 

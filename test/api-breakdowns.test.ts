@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
+import { ownHostsOf } from '../packages/analytics/src/store/own-hosts.ts'
 import { startApi } from './support/api.ts'
 
 const GPTBOT = 'Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)'
@@ -45,6 +46,55 @@ test('answers the values of a dimension, most views first, and what is not liste
   assert.deepEqual(second.values, [{ value: null, views: 2, bots: 2 }])
   assert.deepEqual(second.other, { values: 2, views: 5, bots: 1 })
   assert.equal(second.post_uuid, undefined)
+})
+
+test('answers hours by hour, and marks own hosts among the referrers', async t => {
+  const { get, count, store } = await startApi(t)
+  await store.migrate(undefined, { ownHosts: ownHostsOf('blog.example'), goesBack: false })
+  await store.checkSettings()
+  const at = (hour: string, referer: string) => FROM(referer, { timestamp: `2026-11-21T${hour}:00:00Z` })
+  await count([
+    at('10', 'https://blog.example/'),
+    at('02', 'https://blog.example/'),
+    at('10', 'https://a.example/'),
+  ])
+  const hours = (await get('/api/v1/breakdowns/hour?days=1')).json()
+  assert.deepEqual(
+    hours.values.map(({ value, views }: { value: string; views: number }) => [value, views]),
+    [
+      ['2', 1],
+      ['10', 2],
+    ],
+  )
+  const { values } = (await get('/api/v1/breakdowns/referrer?days=1')).json()
+  assert.deepEqual(values, [
+    { value: 'blog.example', views: 2, bots: 0, internal: true },
+    { value: 'a.example', views: 1, bots: 0 },
+  ])
+})
+
+test('answers the referring hosts of people, of bots and of all', async t => {
+  const { get, count } = await startApi(t)
+  await count(EVENTS)
+  const hostsOf = async (query: string) => {
+    const { referrers, other } = (await get(`/api/v1/posts/42/referrers?days=1&limit=2&${query}`)).json()
+    return [referrers, other]
+  }
+  assert.deepEqual(await hostsOf('who=people'), [
+    [
+      { host: 'google.com', views: 1 },
+      { host: 'google.de', views: 1 },
+    ],
+    { views: 2 },
+  ])
+  assert.deepEqual(await hostsOf('who=bots'), [
+    [
+      { host: null, views: 2 },
+      { host: 'old.reddit.com', views: 1 },
+    ],
+    { views: 0 },
+  ])
+  assert.deepEqual(await hostsOf(''), await hostsOf('who=all'))
 })
 
 for (const [who, views, values] of [

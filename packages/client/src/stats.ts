@@ -61,7 +61,7 @@ export interface SiteBreakdown extends AsOf, Period {
   views: number | null
   /** How many values there are to page through. */
   total: number
-  /** Most views first. `value` null: the views have none, or nobody told. */
+  /** Most views first, hours by hour. `value` null: the views have none, or nobody told. */
   values: { value: string | null; views: number; bots: number | null; internal?: true }[]
   /** What is not listed. `values` null: some were not kept. */
   other: { values: number | null; views: number | null; bots: number | null }

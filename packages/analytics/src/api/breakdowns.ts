@@ -31,7 +31,7 @@ export function answerOf({ values, others, days }: BreakdownOfPeriod, question: 
   const seen = [...values]
     .map(([value, views]): [string, Views] => [value, chosen(views, question)])
     .filter(([, { views }]) => views > 0)
-    .sort(byViews)
+    .sort(dimension === 'hour' ? byHour : byViews)
   const page = seen.slice(offset, offset + limit)
   const left = [...seen.slice(0, offset), ...seen.slice(offset + limit)].map(([, views]) => views)
   const beyond = others === null ? [] : [chosen(others, question)]
@@ -61,6 +61,10 @@ export function answerOf({ values, others, days }: BreakdownOfPeriod, question: 
     other: { values: others === null ? left.length : null, views: known(other.views), bots: other.bots },
     unknown: { views: views === null ? null : known(views - listed) },
   }
+}
+
+function byHour([a]: [string, Views], [b]: [string, Views]): number {
+  return Number(a) - Number(b)
 }
 
 /** The referring hosts in the words of `/referrers`. */

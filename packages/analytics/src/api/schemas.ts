@@ -272,7 +272,7 @@ const Breakdown = {
       bots,
       internal,
     }),
-    { description: 'Most views first, then by value.' },
+    { description: 'Most views first, then by value; hours by hour.' },
   ),
   other: Type.Object(
     {

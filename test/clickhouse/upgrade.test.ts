@@ -84,7 +84,7 @@ async function readAnswers(): Promise<Answers> {
 
 async function assertAnswers(store: Store, { isSameMoment = true } = {}): Promise<void> {
   const answers = await readAnswers()
-  const { minutes: _, ...everything } = await everythingIn(store, answers.question)
+  const { minutes: _, chosen: __, ...everything } = await everythingIn(store, answers.question)
   assert.deepEqual(everything, answers.everything)
   for (const { date, hosts } of answers.daily)
     assert.deepEqual((await referrersIn(store, null, date, date, 100)).referrers, hosts, date)

@@ -21,8 +21,11 @@ export interface CopiedRow {
   isForgotten: boolean
 }
 
-/** The figures of a post's day, or the views of one value on a day of a post or of the site. Times are Unix seconds. */
-export interface CopiedFigures extends Record<DetailName, number> {
+/**
+ * The figures of a post's day, or the views of one value on a day of a post or of the site. Details that are not known are null.
+ * Times are Unix seconds.
+ */
+export interface CopiedFigures extends Record<DetailName, number | null> {
   kind: 'post' | 'value' | 'site_value'
   /** Empty for the site. */
   post: string
@@ -61,6 +64,8 @@ export interface CopiedReader {
   slice: number | null
   /** The first 16 hex digits. */
   visitor: string
+  /** As what the reader was seen: see readers.ts. */
+  seen: number
 }
 
 export interface CopySource {

@@ -65,10 +65,6 @@ export function isOfBots(name: DetailName): boolean {
   return name === 'shared_unique_views' || name.startsWith('bot_')
 }
 
-/** The details of the views that count. ClickHouse keeps these alone. */
-export const OF_COUNTED = DETAILS.filter(name => !isOfBots(name))
-export const SUMMED_OF_COUNTED = SUMMED_NAMES.filter(name => !isOfBots(name))
-
 /** Whose views are chosen; undefined: those that count as views, which are all of them or those of people (`BOTS`). */
 export type Who = 'people' | 'bots' | 'all' | undefined
 

@@ -7,12 +7,12 @@
 import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import { KEPT_OF_POST, KEPT_OF_SITE, REMAINDER } from '../bounds.ts'
 import type { Day } from '../days.ts'
-import { OF_COUNTED } from '../figures.ts'
+import { DETAILS } from '../figures.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
 import { ADDS, COUNTS, IS_COUNTED, keptCounts, summed, valuesOfRows } from './breakdowns.ts'
 import { type Cluster, overAll, type Shard } from './connection.ts'
-import { addsTo, eachSummed, OF_BASE, READER } from './count.ts'
+import { addsTo, eachSummed, eachUnique, KIND, OF_BASE, READER, sumOf, uniquesOf } from './count.ts'
 import { rollAll } from './recount.ts'
 import { countPosts, countSite, countTotals, inSteps, rollingOf } from './roll.ts'
 import { SITE } from './sql.ts'
@@ -25,7 +25,7 @@ export interface CarriedFigures {
   rawFrom: Day
   /** All rows here were received since; Unix seconds. */
   cutoff: number
-  /** As SQL, `SELECT post_uuid, day, reader`: the known readers of days that are still open. */
+  /** As SQL, `SELECT post_uuid, day, reader, reader_kind`: the known readers of days that are still open, see `KIND`. */
   readersOf(where: string): string | Promise<string>
 }
 
@@ -107,8 +107,8 @@ async function monthsOf(cluster: Cluster, { table }: CarriedFigures): Promise<st
   return rows.map(({ month }) => `toYYYYMM(day) = ${month}`)
 }
 
-const NOTHING = `toInt64(0) AS n, false AS is_unknown, toInt64(0) AS uniques, ${eachSummed(name => `toInt64(0) AS adds_${name}`)}, NULL AS first_at, NULL AS last_at`
-const NO_READER = 'toUInt64(0) AS reader, false AS reads, false AS is_listed'
+const NOTHING = `toInt64(0) AS n, false AS is_unknown, ${DETAILS.map(name => `toInt64(0) AS adds_${name}`).join(', ')}, NULL AS first_at, NULL AS last_at`
+const NO_READER = 'toUInt64(0) AS reader, toUInt8(0) AS kind, false AS is_listed'
 
 /** As SQL: what the figures of a month have beyond the rows. A day that is still open keeps its known readers. */
 async function basesOf(
@@ -126,30 +126,33 @@ async function basesOf(
   const based = `kind = 'post' AND ${isOfShard(index, shards)} AND (${pruned} OR ${isUnknown})`
   const rows = rowsOnce(which)
   const parts = [
-    `SELECT ${POST_KEY} AS post, day, views AS n, NOT is_detailed AS is_unknown, unique_views AS uniques, ${eachSummed(name => `${name} AS adds_${name}`)},
+    `SELECT ${POST_KEY} AS post, day, views AS n, NOT is_detailed AS is_unknown, ${DETAILS.map(name => `${name} AS adds_${name}`).join(', ')},
             first_viewed_at AS first_at, last_viewed_at AS last_at, ${NO_READER}
      FROM ${figures(cluster, carried, based)} AS f`,
-    `SELECT post, day, -toInt64(counts = 1), false, toInt64(0), ${eachSummed(name => `-toInt64(${addsTo(name)})`)}, NULL, NULL,
-            ${READER}, counts = 1, false
+    `SELECT post, day, -toInt64(counts = 1), false, ${eachUnique(() => 'toInt64(0)')}, ${eachSummed(name => `-toInt64(${addsTo(name)})`)}, NULL, NULL,
+            ${READER}, ${KIND}, false
      FROM (${rows})`,
-    `SELECT ${POST_KEY}, day, ${NOTHING}, reader, true, true
+    `SELECT ${POST_KEY}, day, ${NOTHING}, reader, reader_kind, true
      FROM (${await carried.readersOf(here)})`,
   ]
-  const atLeastNothing = (sum: string) => `toUInt64(greatest(${sum}, 0))`
+  const uniques = uniquesOf()
+  // What is not known stays so. Of a day that is not known as a whole, the rest says nothing.
+  const rest = (sum: string) => `if(is_unknown_day, 0, if(${sum} < 0, 0, toUInt64(${sum})))`
   const values = `SELECT ${POST_KEY} AS post, day, dimension, value, ${CARRIED} FROM ${figures(cluster, carried, `kind = 'value' AND ${here}`)} AS f
     UNION ALL ${without(valuesOfRows(`SELECT post, day, ${ADDS} FROM (${rows}) WHERE ${pruned} AND ${IS_COUNTED}`, DIMENSION_NAMES))}`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, post, ${cutoff}, views, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)), readers, ${COUNTS}
+    SELECT day, post, ${cutoff}, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, if(is_unknown_day, day, toDate(0)),
+           arrayMap(r -> r.1, readers), arrayMap(r -> r.2, readers), ${COUNTS}
     FROM (
-      SELECT day, post, ${atLeastNothing('sum(n)')} AS views, max(is_unknown) AS is_unknown_day,
-             ${atLeastNothing('sum(uniques) - toInt64(uniqExactIf(reader, reads))')} AS unique_views,
-             ${eachSummed(name => `${atLeastNothing(`sum(adds_${name})`)} AS ${name}`)},
-             min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at, groupUniqArrayIf(reader, is_listed) AS readers
+      SELECT day, post, toUInt64(greatest(sum(n), 0)) AS views, max(is_unknown) AS is_unknown_day,
+             ${eachUnique(name => `${rest(`${sumOf(`adds_${name}`)} - toInt64(${uniques[name]})`)} AS ${name}`)},
+             ${eachSummed(name => `${rest(sumOf(`adds_${name}`))} AS ${name}`)},
+             min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at, groupUniqArrayIf((reader, kind), is_listed) AS readers
       FROM (${parts.join(' UNION ALL ')})
       GROUP BY day, post
     ) AS f
     LEFT ANY JOIN (${keptOf(values, KEPT_OF_POST)}) AS v ON f.post = v.post AND f.day = v.day
-    WHERE views + ${OF_COUNTED.join(' + ')} > 0 OR is_unknown_day OR notEmpty(dimensions)`
+    WHERE views + ${DETAILS.map(name => `ifNull(${name}, 0)`).join(' + ')} > 0 OR is_unknown_day OR notEmpty(dimensions)`
 }
 
 /** The same for the values of the site: of all shards, kept on the first. */
@@ -162,7 +165,7 @@ function basesOfSite(cluster: Cluster, carried: CarriedFigures, month: string): 
   const values = `SELECT toUUID('${SITE}') AS post, day, dimension, value, ${CARRIED} FROM ${figures(cluster, carried, `kind = 'site_value' AND ${which}`)} AS f
     UNION ALL ${without(valuesOfRows(`SELECT * FROM ${rows} AS s`, DIMENSION_NAMES))}`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, post, ${cutoff}, 0, ${OF_COUNTED.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
+    SELECT day, post, ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], [], ${COUNTS}
     FROM (${keptOf(values, KEPT_OF_SITE)})
     WHERE notEmpty(dimensions)`
 }
@@ -198,13 +201,16 @@ function differencesOf(
   shards: readonly Shard[],
   month: string,
 ): string {
-  const counts = ['views', ...OF_COUNTED]
+  const counts = ['views', ...DETAILS]
   const old = figures(cluster, carried, `kind = 'post' AND ${month} AND ${isOfShard(index, shards)}`)
   const times = (sign: string) =>
     ['first_viewed_at', 'last_viewed_at']
       .map(time => `${sign}toInt64(ifNull(toUnixTimestamp(${time}), 0))`)
       .join(', ')
-  const sums = `min(first_viewed_at) AS first_viewed_at, max(last_viewed_at) AS last_viewed_at, ${counts.map(count => `sum(f.${count}) AS ${count}`).join(', ')}`
+  const sums = `min(first_viewed_at) AS first_viewed_at, max(last_viewed_at) AS last_viewed_at, sum(f.views) AS views, ${DETAILS.map(name => `${sumOf(`f.${name}`)} AS ${name}`).join(', ')}`
+  // A detail that one of the two does not know is no difference.
+  const known =
+    'arrayMap((x, unknown) -> if(unknown > 0, 0, x), sumForEach(arrayMap(x -> ifNull(x, 0), v)), sumForEach(arrayMap(x -> isNull(x), v)))'
   return `SELECT count() AS differing FROM (
       SELECT post, day FROM (
         SELECT post, day, [${counts.join(', ')}, ${times('')}] AS v
@@ -214,6 +220,6 @@ function differencesOf(
         FROM (SELECT * FROM post_view_days FINAL WHERE ${month})
       )
       GROUP BY post, day
-      HAVING arrayExists(x -> x != 0, sumForEach(v))
+      HAVING arrayExists(x -> x != 0, ${known})
     )`
 }

@@ -59,6 +59,14 @@ export function isDifferent(expected: Differing['expected'], found: Differing['f
 const IS_DIFFERENT =
   'length(expected) != length(found) OR arrayExists((value, nth) -> value != found[nth], expected, arrayEnumerate(expected))'
 
+/** As SQL: whether what is stored lacks a number that is known, because it was not counted then. */
+const IS_LACKING = `arrayExists((value, nth) -> isNotNull(value) AND isNull(found[nth]), expected, arrayEnumerate(expected))`
+
+/** The fields that what is stored lacks. */
+export function lackingFields({ fields, expected, found }: Differing): readonly string[] {
+  return fields.filter((_, nth) => found[nth] === null && typeof expected[nth] === 'number')
+}
+
 /** Times as Unix seconds, 0 for none. */
 const VALUES = `[views, ${KNOWN.join(', ')},
   toUInt64(ifNull(toUnixTimestamp(first_viewed_at), 0)), toUInt64(ifNull(toUnixTimestamp(last_viewed_at), 0)),
@@ -113,9 +121,11 @@ export const TOTALS: Counted = {
   toldOf: post => ({ kind: 'total', name: `post ${post}` }),
 }
 
+/** @param countsAnew whether numbers that were not counted when they should have been differ as well */
 export async function differingIn(
   shard: Shard,
   { fields, expected, found, toldOf }: Counted,
+  countsAnew = false,
 ): Promise<Differing[]> {
   const rows = await shard.all(
     `SELECT key, expected, found, if(n.name = '', toString(d.post), n.name) AS of
@@ -124,7 +134,7 @@ export async function differingIn(
               anyIf(v, side = 0) AS expected, anyIf(v, side = 1) AS found
        FROM (SELECT key, v, 0 AS side FROM (${expected}) UNION ALL SELECT key, v, 1 AS side FROM (${found}))
        GROUP BY key
-       HAVING ${IS_DIFFERENT}
+       HAVING ${IS_DIFFERENT}${countsAnew ? ` OR ${IS_LACKING}` : ''}
      ) AS d
      LEFT ANY JOIN post_view_names AS n ON n.post = d.post
      ORDER BY key`,
@@ -154,15 +164,16 @@ export function corrected(
     const wrong = parts.filter(of(sum))
     const expected = sum.fields.map((_, field) => {
       if (field >= FIRST_TIME) return wrong.length > 0 ? (sum.found[field] ?? 0) : (sum.expected[field] ?? 0)
-      const missing = wrong.reduce(
-        (total, part) => total + (part.expected[field] ?? 0) - (part.found[field] ?? 0),
-        0,
-      )
+      if (sum.expected[field] === null) return null
+      const missing = wrong.reduce((total, { expected, found }) => {
+        const isKnown = expected[field] !== null && found[field] !== null
+        return isKnown ? total + (expected[field] ?? 0) - (found[field] ?? 0) : total
+      }, 0)
       return (sum.expected[field] ?? 0) + missing
     })
-    const isNothing = expected.every((value, field) => field >= FIRST_TIME || value === 0)
+    const isNothing = expected.every((value, field) => field >= FIRST_TIME || !value)
     const right = { ...sum, expected: isNothing ? [] : expected }
-    return differencesOf(right).length === 0 ? [] : [right]
+    return differencesOf(right).length + lackingFields(right).length === 0 ? [] : [right]
   })
 }
 

@@ -9,12 +9,13 @@ import {
   copiedValue,
 } from '../copy.ts'
 import type { Day } from '../days.ts'
-import { eachDetail, OF_COUNTED } from '../figures.ts'
+import { DETAILS, eachDetail } from '../figures.ts'
 import { KEPT, type KeptName, type KeptRow } from '../kept.ts'
+import { BOT, PERSON } from '../readers.ts'
 import { rawFrom } from './adopt-settings.ts'
 import { valuesOf } from './breakdowns.ts'
 import type { Row } from './connection.ts'
-import { FIGURES, SAYS } from './count.ts'
+import { EACH_READER, FIGURES, PERSON_KIND, SAYS } from './count.ts'
 import { hourGroups } from './derive.ts'
 import { dayKeys } from './keys.ts'
 import { rollAll } from './recount.ts'
@@ -113,7 +114,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
     const first = await rawFrom(engine)
     for (const day of days.map(row => String(row['day']))) {
       const posts = await shard.all(
-        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, ${OF_COUNTED.join(', ')},
+        `SELECT ${NAME}, views, unknown_until > toDate(0) AS is_unknown, ${DETAILS.join(', ')},
                 toUnixTimestamp(first_viewed_at) AS first, toUnixTimestamp(last_viewed_at) AS last
          FROM (SELECT post, ${FIGURES} FROM post_view_days FINAL WHERE day = '${day}' AND ${SAYS}) AS f ${NAMED}`,
       )
@@ -125,7 +126,7 @@ async function* figures(engine: Engine): AsyncGenerator<CopiedFigures[]> {
         value: '',
         views: Number(row['views']),
         isDetailed: Number(row['is_unknown']) === 0,
-        ...eachDetail(name => Number(row[name])),
+        ...eachDetail(name => (row[name] === null ? null : Number(row[name]))),
         first_viewed_at: row['first'] as number | null,
         last_viewed_at: row['last'] as number | null,
       }))
@@ -156,8 +157,8 @@ async function* readers({ cluster }: Engine): AsyncGenerator<CopiedReader[]> {
   const open: Day[] = [...(await dayKeys(cluster)).keys()]
   for (const shard of await cluster.shards()) {
     const found = await shard.all(
-      `SELECT ${NAME}, day, lower(hex(reinterpretAsFixedString(reader))) AS visitor
-       FROM (SELECT post, day, reader FROM post_view_bases FINAL ARRAY JOIN readers AS reader WHERE post != '${SITE}') AS f ${NAMED}`,
+      `SELECT ${NAME}, day, kind, lower(hex(reinterpretAsFixedString(reader))) AS visitor
+       FROM (SELECT post, day, reader, kind FROM post_view_bases FINAL ${EACH_READER} WHERE post != '${SITE}') AS f ${NAMED}`,
     )
     yield found
       .map(row => ({
@@ -165,6 +166,7 @@ async function* readers({ cluster }: Engine): AsyncGenerator<CopiedReader[]> {
         day: String(row['day']),
         slice: null,
         visitor: String(row['visitor']),
+        seen: Number(row['kind']) === PERSON_KIND ? PERSON : BOT,
       }))
       .filter(({ day }) => open.includes(day))
   }

@@ -2,8 +2,8 @@
 
 import { Calendar } from '../calendar.ts'
 import type { Day } from '../days.ts'
-import { OF_COUNTED, SUMMED, SUMMED_OF_COUNTED, type SummedName } from '../figures.ts'
-import { NO_HOUR } from './row.ts'
+import { DETAILS, SUMMED, SUMMED_NAMES, type SummedName, UNIQUE_NAMES, type UniqueName } from '../figures.ts'
+import { NO_HOUR, UNEXPLAINED } from './row.ts'
 import { quoted, SITE } from './sql.ts'
 import type { Engine } from './state.ts'
 
@@ -14,7 +14,7 @@ const AHEAD_SECONDS = 86_400
 const OTHER_ZONE_SECONDS = 26 * HOUR_SECONDS
 
 /** The columns that count only days whose details are known. */
-export const KNOWN = ['detailed_views', ...OF_COUNTED]
+export const KNOWN = ['detailed_views', ...DETAILS]
 
 /** The figures of a post and day, in the order of the columns that every table of figures has. */
 export const FIGURES = ['views', ...KNOWN, 'first_viewed_at', 'last_viewed_at', 'unknown_until'].join(', ')
@@ -24,24 +24,34 @@ export const NOTHING = ['views', ...KNOWN]
   .concat('NULL', 'NULL', 'toDate(0)')
   .join(', ')
 
-/** As SQL: whether a row of figures is not empty. */
-export const SAYS = `(${['views', ...SUMMED_OF_COUNTED.filter(name => SUMMED[name].isOfExcluded)].join(' + ')} > 0 OR unknown_until > toDate(0))`
+/** As SQL: whether a row of figures is not empty. What is kept of bots that are left out is kept of the views in `bots`. */
+export const SAYS = '(views + bots > 0 OR unknown_until > toDate(0))'
+
+/** As SQL: a sum over rows, or over those `where`. Null: one of them does not know the number, which was not counted then. */
+export function sumOf(column: string, where = 'true'): string {
+  return `if(countIf(isNull(${column}) AND ${where}) > 0, NULL, ifNull(sumIf(${column}, ${where}), 0))`
+}
 
 /** Sums of days' figures, under the same names. */
-export const SUMS = `sum(f.views) AS views, ${KNOWN.map(name => `sum(f.${name}) AS ${name}`).join(', ')},
+export const SUMS = `sum(f.views) AS views, sum(f.detailed_views) AS detailed_views, ${DETAILS.map(name => `${sumOf(`f.${name}`)} AS ${name}`).join(', ')},
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at, max(f.unknown_until) AS unknown_until`
 
 /** Sums of posts' figures of one day: a figure that is unknown of one post is unknown of the site. */
 export const SUMS_OF_DAY = `sum(f.views) AS views, max(f.unknown_until) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
-  ${KNOWN.map(name => `if(is_unknown, 0, sum(f.${name})) AS ${name}`).join(', ')},
+  ${KNOWN.map(name => `if(is_unknown, 0, ${sumOf(`f.${name}`)}) AS ${name}`).join(', ')},
   min(f.first_viewed_at) AS first_viewed_at, max(f.last_viewed_at) AS last_viewed_at`
 
 /** The columns of `post_view_bases`. */
-export const OF_BASE = `day, post, cutoff, views, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, unknown_until, readers, dimensions, values, value_views, value_bots`
+export const OF_BASE = `day, post, cutoff, views, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, unknown_until, readers, reader_kinds, dimensions, values, value_views, value_bots`
 
 /** As SQL, for each figure that is a sum over rows. */
 export function eachSummed(sqlOf: (name: SummedName) => string): string {
-  return SUMMED_OF_COUNTED.map(sqlOf).join(', ')
+  return SUMMED_NAMES.map(sqlOf).join(', ')
+}
+
+/** As SQL, for each number of readers. */
+export function eachUnique(sqlOf: (name: UniqueName) => string): string {
+  return UNIQUE_NAMES.map(sqlOf).join(', ')
 }
 
 /** As SQL: what a row adds to a figure. */
@@ -117,39 +127,66 @@ export function hasBases({ basedTo }: Sources, days: readonly Day[]): boolean {
 /** A row's reader within its window, in one number. */
 export const READER = 'bitXor(visitor, intHash64(slice))'
 
+/** As what a reader was seen: a bot may be among the readers of the views that count, or left out of them. */
+export const PERSON_KIND = 1
+export const LEFT_OUT_BOT_KIND = 2
+export const BOT_KIND = 3
+
+/** As SQL: as what a row's reader was seen; 0: the row is used nowhere. */
+export const KIND = `toUInt8(if(counts = ${UNEXPLAINED}, 0, 2 * bot + counts))`
+
+/** As SQL: how many readers some rows have, each once. @param where which of the rows */
+export function uniquesOf(where = 'true'): Record<UniqueName, string> {
+  const readers = (...kinds: number[]) => `uniqExactIf(reader, kind IN (${kinds.join(', ')}) AND ${where})`
+  const counted = readers(PERSON_KIND, BOT_KIND)
+  const bots = readers(LEFT_OUT_BOT_KIND, BOT_KIND)
+  // Where bots count, `counted` are all readers and these are the people. Where they are left out, it is the other way round.
+  const others = readers(PERSON_KIND, LEFT_OUT_BOT_KIND)
+  const botsAlone = `abs(${counted} - ${others})`
+  return {
+    unique_views: counted,
+    bot_unique_views: bots,
+    shared_unique_views: `(${bots} - ${botsAlone})`,
+  }
+}
+
+/** As SQL: each reader whom a base keeps, with its kind. */
+export const EACH_READER = 'ARRAY JOIN readers AS reader, reader_kinds AS kind'
+
 /**
  * `SELECT post, day, figures`, counted anew.
  *
  * @param also as SQL: `SELECT post` of posts that get a row for each day even if they have no views
  */
 export function figuresOf(sources: Sources, days: readonly Day[], posts = 'true', also?: string): string {
-  const noSums = eachSummed(() => 'toUInt64(0)')
+  const noDetails = DETAILS.map(() => 'toUInt64(0)').join(', ')
   const parts = [
     rowsOf(
       sources,
       days,
       posts,
-      `post, day, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, toUInt64(0) AS known,
-       ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)},
-       if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at, counts = 1 AS reads`,
+      `post, day, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, ${KIND} AS kind,
+       ${eachUnique(name => `toUInt64(0) AS known_${name}`)}, ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)},
+       if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at`,
     ),
   ]
   if (hasBases(sources, days)) {
     const bases = basesOf(days, `post != '${SITE}' AND ${posts}`)
     parts.push(
-      `SELECT post, day, views, unknown_until, toUInt64(0), ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, false FROM (${bases})`,
-      `SELECT post, day, toUInt64(0), toDate(0), reader, toUInt64(0), ${noSums}, NULL, NULL, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+      `SELECT post, day, views, unknown_until, toUInt64(0), toUInt8(0), ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at FROM (${bases})`,
+      `SELECT post, day, toUInt64(0), toDate(0), reader, kind, ${noDetails}, NULL, NULL FROM (${bases}) ${EACH_READER}`,
     )
   }
   if (also !== undefined) {
     parts.push(
-      `SELECT post, day, toUInt64(0), toDate(0), toUInt64(0), toUInt64(0), ${noSums}, NULL, NULL, false FROM (${eachDay(also, days)})`,
+      `SELECT post, day, toUInt64(0), toDate(0), toUInt64(0), toUInt8(0), ${noDetails}, NULL, NULL FROM (${eachDay(also, days)})`,
     )
   }
+  const uniques = uniquesOf()
   return `SELECT post, day, sum(n) AS views, max(unknown) AS unknown_until, unknown_until > toDate(0) AS is_unknown,
       if(is_unknown, 0, views) AS detailed_views,
-      if(is_unknown, 0, uniqExactIf(reader, reads) + sum(known)) AS unique_views,
-      ${eachSummed(name => `if(is_unknown, 0, sum(adds_${name})) AS ${name}`)}, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
+      ${eachUnique(name => `if(is_unknown, 0, toUInt64(${uniques[name]}) + ${sumOf(`known_${name}`)}) AS ${name}`)},
+      ${eachSummed(name => `if(is_unknown, 0, ${sumOf(`adds_${name}`)}) AS ${name}`)}, min(first_at) AS first_viewed_at, max(last_at) AS last_viewed_at
     FROM (${parts.join(' UNION ALL ')})
     GROUP BY post, day`
 }

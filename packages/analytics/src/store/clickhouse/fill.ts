@@ -2,14 +2,17 @@
 
 import { differingSettings } from '../agreement.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
+import type { CountingSettings } from '../counting-settings.ts'
 import { type Day, daysBetween } from '../days.ts'
 import { RowRejected, StoreRefused } from '../failures.ts'
-import { OF_COUNTED } from '../figures.ts'
+import { DETAILS } from '../figures.ts'
 import { ownHostsText, recordedOwnHosts } from '../own-hosts.ts'
+import { BOT, NOT_NOTED, PERSON } from '../readers.ts'
 import type { Filled, Progress } from '../store.ts'
 import { agree, latestEntry, raise } from './agreed.ts'
 import { carryFigures } from './carry-figures.ts'
 import type { Cluster, Shard } from './connection.ts'
+import { BOT_KIND, LEFT_OUT_BOT_KIND, PERSON_KIND } from './count.ts'
 import { exclusively } from './lease.ts'
 import { shardOf } from './record.ts'
 import { insertOfCopied, lineOf, UNEXPLAINED } from './row.ts'
@@ -19,10 +22,11 @@ const LINES_AT_ONCE = 50_000
 
 /** The figures of the source, on the first shard, while they are compared. */
 const STAGED = `post_view_copied (
-  kind String, post_uuid String, day Date, dimension String, value String, views Int64, is_detailed Bool, ${OF_COUNTED.map(name => `${name} Int64`).join(', ')},
-  first_viewed_at Nullable(DateTime('UTC')), last_viewed_at Nullable(DateTime('UTC')), slice Int16, visitor UInt64
+  kind String, post_uuid String, day Date, dimension String, value String, views Int64, is_detailed Bool, ${DETAILS.map(name => `${name} Nullable(Int64)`).join(', ')},
+  first_viewed_at Nullable(DateTime('UTC')), last_viewed_at Nullable(DateTime('UTC')), slice Int16, visitor UInt64, reader_kind UInt8
 ) ENGINE = MergeTree ORDER BY (kind, day, post_uuid)`
-const COLUMNS_OF_FIGURES = `kind, post_uuid, day, dimension, value, views, is_detailed, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at`
+const COLUMNS_OF_READERS = 'kind, post_uuid, day, slice, visitor, reader_kind'
+const COLUMNS_OF_FIGURES = `kind, post_uuid, day, dimension, value, views, is_detailed, ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at`
 
 /**
  * Consumers of the source may run. What they add while it is copied is copied by the next run.
@@ -44,7 +48,11 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
     for await (const page of source.figures())
       await stage(shards[0]!, page.map(lineOfFigures), COLUMNS_OF_FIGURES)
     for await (const page of source.readers())
-      await stage(shards[0]!, page.map(lineOfReader), 'kind, post_uuid, day, slice, visitor')
+      await stage(
+        shards[0]!,
+        page.flatMap(reader => linesOfReader(reader, source.settings)),
+        COLUMNS_OF_READERS,
+      )
     for (const shard of shards) {
       await shard.catchUpAll()
       await shard.catchUpAll(['post_view_copied'])
@@ -56,7 +64,7 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
         rawFrom: source.rawFrom ?? '1970-01-01',
         cutoff: source.rawFrom === null ? 0 : await firstReceipt(cluster),
         readersOf: where =>
-          `SELECT post_uuid, day, if(slice < 0, visitor, bitXor(visitor, intHash64(toUInt8(slice)))) AS reader
+          `SELECT post_uuid, day, if(slice < 0, visitor, bitXor(visitor, intHash64(toUInt8(slice)))) AS reader, reader_kind
            FROM ${cluster.from(`SELECT * FROM post_view_copied WHERE kind = 'reader' AND ${where}`)} AS v`,
       },
       progress,
@@ -188,15 +196,24 @@ function lineOfFigures(of: CopiedFigures): string {
     of.value,
     of.views,
     of.isDetailed,
-    ...OF_COUNTED.map(name => of[name]),
+    ...DETAILS.map(name => of[name]),
     of.first_viewed_at,
     of.last_viewed_at,
   ])
 }
 
-function lineOfReader({ post, day, slice, visitor }: CopiedReader): string {
+/** A reader who was a person and a bot is listed as both. */
+function linesOfReader(
+  { post, day, slice, visitor, seen }: CopiedReader,
+  { bots }: Pick<CountingSettings, 'bots'>,
+): string[] {
   const number = Buffer.from(visitor.padEnd(16, '0'), 'hex').readBigUInt64LE()
-  return `["reader",${JSON.stringify(post)},"${day}",${slice ?? -1},${number}]`
+  const kinds = [
+    // What a day says of bots is not known if this was not noted.
+    seen === NOT_NOTED || (seen & PERSON) !== 0 ? [PERSON_KIND] : [],
+    (seen & BOT) !== 0 ? [bots === 'exclude' ? LEFT_OUT_BOT_KIND : BOT_KIND] : [],
+  ].flat()
+  return kinds.map(kind => `["reader",${JSON.stringify(post)},"${day}",${slice ?? -1},${number},${kind}]`)
 }
 
 /** Unix seconds; now where there are no rows. */

@@ -11,11 +11,13 @@ import { changesFrom } from '../agreement.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import { type Day, daysBetween } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
+import { DETAILS, type DetailName, isOfBots } from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
 import type { Progress } from '../store.ts'
 import { agree, raise } from './agreed.ts'
 import { carryFigures, fromAll, IS_UUID, isOfShard, POST_KEY } from './carry-figures.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
+import { PERSON_KIND } from './count.ts'
 import { countsOf, versionOf } from './row.ts'
 import { quoted } from './sql.ts'
 import { type Engine, recordState } from './state.ts'
@@ -29,9 +31,15 @@ const VIEWS = [
 
 /** The valid figures of version 1; see there. */
 const SUMS = 'post_view_sums'
+/** What version 1 counted. */
+const DETAILS_OF_1: readonly DetailName[] = ['unique_views', 'logged_in', 'bots']
+/** What it did not count is known only of bots, where there were none. */
+const OTHER_DETAILS = DETAILS.filter(name => !DETAILS_OF_1.includes(name)).map(
+  name => `${isOfBots(name) ? 'if(bots = 0, 0, NULL)' : 'NULL'} AS ${name}`,
+)
 /** The same, as `carryFigures` reads them. Hosts were its only values, without their bots. */
 const FIGURES = `(SELECT * REPLACE (transform(kind, ['referrer', 'site_referrer'], ['value', 'site_value'], kind) AS kind),
-  'referrer' AS dimension, host AS value, kind = 'post' AS is_detailed FROM ${SUMS})`
+  'referrer' AS dimension, host AS value, kind = 'post' AS is_detailed, ${OTHER_DETAILS.join(', ')} FROM ${SUMS})`
 
 export async function dropViewsOf1(shards: readonly Shard[]): Promise<void> {
   await drop(shards, 'VIEW', VIEWS)
@@ -215,7 +223,7 @@ async function carryRows(cluster: Cluster, { agreements }: Old, progress: Progre
 /** As SQL: the known readers of days that are still open. */
 async function readersOf(cluster: Cluster, { epoch, keys }: Old, where: string): Promise<string> {
   const open = `${where} AND epoch = ${epoch} AND day IN (${quoted(['1970-01-01', ...keys.keys()])})`
-  return `SELECT post_uuid, day, bitXor(reinterpretAsUInt64(unhex(substring(hex(visitor), 1, 16))), intHash64(slice)) AS reader
+  return `SELECT post_uuid, day, bitXor(reinterpretAsUInt64(unhex(substring(hex(visitor), 1, 16))), intHash64(slice)) AS reader, toUInt8(${PERSON_KIND}) AS reader_kind
     FROM ${fromAll(cluster, `SELECT * FROM post_view_visitors WHERE ${open}`)} AS v
     WHERE batch IN ${await countedBatches(cluster, 'post_view_visitors', open)}`
 }

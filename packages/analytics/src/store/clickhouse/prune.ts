@@ -3,13 +3,25 @@
 import { KEPT_OF_POST, KEPT_OF_SITE, lastSettled, NO_VALUE, REMAINDER } from '../bounds.ts'
 import { assertClocksAgree } from '../clocks.ts'
 import { addDays, type Day, daysBetween } from '../days.ts'
-import { OF_COUNTED } from '../figures.ts'
+import { DETAILS, type UniqueName } from '../figures.ts'
 import type { Pack } from '../pack.ts'
 import type { Progress, Pruned, PruneOptions } from '../store.ts'
 import { raise } from './agreed.ts'
 import { COUNTS, keptCounts, summed, valuesOf } from './breakdowns.ts'
 import type { Shard } from './connection.ts'
-import { addsTo, basesOf, eachSummed, OF_BASE, READER, rowsOf } from './count.ts'
+import {
+  addsTo,
+  basesOf,
+  EACH_READER,
+  eachSummed,
+  eachUnique,
+  KIND,
+  OF_BASE,
+  READER,
+  rowsOf,
+  sumOf,
+  uniquesOf,
+} from './count.ts'
 import { isServers } from './errors.ts'
 import { closeDays, dayKeys } from './keys.ts'
 import { underLease } from './lease.ts'
@@ -154,26 +166,31 @@ function baseOf(rolling: Rolling, day: Day, cutoff: number, isOpen: boolean): st
     rolling,
     [day],
     'true',
-    `r.post AS post, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, counts = 1 AS reads, toUInt64(0) AS known,
-     ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)}, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at,
+    `r.post AS post, toUInt64(counts = 1) AS n, toDate(0) AS unknown, ${READER} AS reader, ${KIND} AS kind,
+     ${eachUnique(name => `toUInt64(0) AS known_${name}`)}, ${eachSummed(name => `toUInt64(${addsTo(name)}) AS adds_${name}`)}, if(counts = 1, viewed_at, NULL) AS first_at, if(counts = 1, viewed_at, NULL) AS last_at,
      ${goes} AS goes, ${goes} AS is_removed, toUInt32(0) AS base_cutoff, false AS has_readers`,
   )
   const bases = basesOf([day], `post != '${SITE}'`)
-  const noSums = eachSummed(() => 'toUInt64(0)')
+  const noDetails = DETAILS.map(() => 'toUInt64(0)').join(', ')
   const union = [
     rows,
-    `SELECT post, views, unknown_until, toUInt64(0), false, ${OF_COUNTED.join(', ')}, first_viewed_at, last_viewed_at, true, false, cutoff, notEmpty(readers) FROM (${bases})`,
-    `SELECT post, toUInt64(0), toDate(0), reader, true, toUInt64(0), ${noSums}, NULL, NULL, true, false, cutoff, true FROM (${bases}) ARRAY JOIN readers AS reader`,
+    `SELECT post, views, unknown_until, toUInt64(0), toUInt8(0), ${DETAILS.join(', ')}, first_viewed_at, last_viewed_at, true, false, cutoff, notEmpty(readers) FROM (${bases})`,
+    `SELECT post, toUInt64(0), toDate(0), reader, kind, ${noDetails}, NULL, NULL, true, false, cutoff, true FROM (${bases}) ${EACH_READER}`,
   ].join(' UNION ALL ')
-  const uniques = isOpen
-    ? 'sum(known) AS unique_of, groupUniqArrayIf(reader, goes AND reads) AS readers_of'
-    : 'uniqExactIf(reader, reads) + sum(known) - uniqExactIf(reader, reads AND NOT goes) AS unique_of, emptyArrayUInt64() AS readers_of'
+  const [all, left] = [uniquesOf(), uniquesOf('NOT goes')]
+  // Those of an open day follow from its readers.
+  const uniqueOf = isOpen
+    ? () => 'toUInt64(0)'
+    : (name: UniqueName) => `toUInt64(${all[name]} - ${left[name]})`
+  const readers = `groupUniqArrayIf((reader, kind), ${isOpen ? 'goes AND kind > 0' : 'false'})`
   const values = valuesOf(rolling, [day], { rows: goesBefore(cutoff) })
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT '${day}', f.post, cutoff_of, views_of, unique_of, ${eachSummed(name => `${name}_of`)}, first_of, last_of, unknown_of, readers_of, ${COUNTS}
+    SELECT '${day}', f.post, cutoff_of, views_of, ${DETAILS.map(name => `${name}_of`).join(', ')}, first_of, last_of, unknown_of,
+           arrayMap(r -> r.1, readers_of), arrayMap(r -> r.2, readers_of), ${COUNTS}
     FROM (
-      SELECT post, greatest(if(countIf(is_removed) > 0, toUInt32(${cutoff}), 0), max(base_cutoff)) AS cutoff_of, sumIf(n, goes) AS views_of, max(unknown) AS unknown_of, ${uniques},
-             ${eachSummed(name => `sumIf(adds_${name}, goes) AS ${name}_of`)}, minIf(first_at, goes) AS first_of, maxIf(last_at, goes) AS last_of
+      SELECT post, greatest(if(countIf(is_removed) > 0, toUInt32(${cutoff}), 0), max(base_cutoff)) AS cutoff_of, sumIf(n, goes) AS views_of, max(unknown) AS unknown_of,
+             ${eachUnique(name => `${uniqueOf(name)} + ${sumOf(`known_${name}`)} AS ${name}_of`)}, ${readers} AS readers_of,
+             ${eachSummed(name => `${sumOf(`adds_${name}`, 'goes')} AS ${name}_of`)}, minIf(first_at, goes) AS first_of, maxIf(last_at, goes) AS last_of
       FROM (${union})
       GROUP BY post
       HAVING countIf(is_removed) > 0 OR ${isOpen ? 'false' : 'max(has_readers)'}
@@ -197,7 +214,7 @@ function baseOfSite(rolling: Rolling, day: Day, cutoff: number, kept: Pack | nul
     )
   const ofKept = `SELECT post, day, dimension, multiIf(${cut.join('')}false, '', value) AS value, n, n_bots FROM (${values})`
   return `INSERT INTO post_view_bases (${OF_BASE})
-    SELECT day, post, ${cutoff}, 0, ${OF_COUNTED.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], ${COUNTS}
+    SELECT day, post, ${cutoff}, 0, ${DETAILS.map(() => 0).join(', ')}, NULL, NULL, toDate(0), [], [], ${COUNTS}
     FROM (${keptCounts(cut.length > 0 ? summed(ofKept) : values, KEPT_OF_SITE)})`
 }
 

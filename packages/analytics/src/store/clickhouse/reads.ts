@@ -4,7 +4,7 @@ import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import type { Calendar } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import { addDays, type Day, latest, type Period, periodBefore } from '../days.ts'
-import { type ChosenFigures, isOfBots, isOfCounted, toFigures, type Who } from '../figures.ts'
+import { type ChosenFigures, DETAILS, isOfCounted, toFigures, type Who } from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
 import { daysOf, periodOf } from '../read-days.ts'
 import type { DayFigures, Reads, TopQuestion, TopSort, Totals } from '../store.ts'
@@ -252,7 +252,9 @@ function sumOfDay(a: Row, b: Row): Row {
 
 function sumOf(a: Row, b: Row): Row {
   const sum: Row = { ...a }
-  for (const column of ['views', ...KNOWN]) sum[column] = Number(a[column]) + Number(b[column])
+  for (const column of ['views', 'detailed_views']) sum[column] = Number(a[column]) + Number(b[column])
+  for (const name of DETAILS)
+    sum[name] = a[name] === null || b[name] === null ? null : Number(a[name]) + Number(b[name])
   const times = (column: string) =>
     [a[column], b[column]].filter(time => time !== null && time !== undefined).map(Number)
   sum['first_time'] = times('first_time').length === 0 ? null : Math.min(...times('first_time'))
@@ -276,7 +278,7 @@ function figuresFor(settings: CountingSettings) {
       {
         views: number('views'),
         detailedViews: isUnknown ? null : number('detailed_views'),
-        detailOf: name => (isUnknown || isOfBots(name) ? null : number(name)),
+        detailOf: name => (isUnknown || row[name] === null ? null : number(name)),
       },
       who,
       settings,

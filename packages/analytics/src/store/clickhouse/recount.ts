@@ -12,6 +12,7 @@ import {
   dayOfKey,
   differencesOf,
   differingIn,
+  lackingFields,
   postOfKey,
   postsOfDays,
   siteOfDays,
@@ -106,15 +107,16 @@ async function differingOfDays(
   engine: Engine,
   all: readonly Sources[],
   days: readonly Day[],
+  countsAnew = false,
 ): Promise<Differing[]> {
   const shards = await engine.cluster.shards()
   const settled = days.filter(day => isSettled(all[0]!, day))
   const ofShards = await Promise.all(
     shards.map(async (shard, index) => {
       const sources = all[index]!
-      const posts = await differingIn(shard, postsOfDays(sources, days))
+      const posts = await differingIn(shard, postsOfDays(sources, days), countsAnew)
       const site = corrected(
-        await differingIn(shard, siteOfDays(days)),
+        await differingIn(shard, siteOfDays(days), countsAnew),
         posts,
         sum => part => dayOfKey(part.key) === dayOfKey(sum.key),
       )
@@ -129,9 +131,14 @@ async function differingOfDays(
 }
 
 /** @param days the differences of the days that the totals add up */
-async function differingTotals({ cluster }: Engine, days: readonly Differing[]): Promise<Differing[]> {
+async function differingTotals(
+  { cluster }: Engine,
+  days: readonly Differing[],
+  countsAnew = false,
+): Promise<Differing[]> {
   const parts = days.filter(({ kind }) => kind === 'aggregate')
-  const lists = await Promise.all((await cluster.shards()).map(shard => differingIn(shard, TOTALS)))
+  const shards = await cluster.shards()
+  const lists = await Promise.all(shards.map(shard => differingIn(shard, TOTALS, countsAnew)))
   return corrected(lists.flat(), parts, sum => part => postOfKey(part.key) === sum.key)
 }
 
@@ -255,12 +262,15 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   const wrongDays: Differing[] = []
   let done = 0
   for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
-    wrongDays.push(...(await certain(engine, sources, now => differingOfDays(engine, now, some))))
+    wrongDays.push(...(await certain(engine, sources, now => differingOfDays(engine, now, some, true))))
     done += some.length
     progress('days', done, 2 * days.length)
   }
-  const wrongTotals = await certain(engine, sources, () => differingTotals(engine, wrongDays))
-  fixed += [...wrongDays, ...wrongTotals].flatMap(differencesOf).length
+  const wrongTotals = await certain(engine, sources, () => differingTotals(engine, wrongDays, true))
+  fixed += [...wrongDays, ...wrongTotals].flatMap(one => [
+    ...differencesOf(one),
+    ...lackingFields(one),
+  ]).length
   const isWrong = new Set(wrongDays.map(({ key }) => dayOfKey(key)))
   for (const day of days) {
     if (isWrong.has(day)) await countAgain(engine, day)

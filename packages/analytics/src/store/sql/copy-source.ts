@@ -21,6 +21,7 @@ import { recordedLists } from './own-hosts.ts'
 import { dayKeys, rowsAbout } from './rows.ts'
 import {
   type Dialect,
+  figure,
   placeholders,
   SELECT_STATE,
   type SqlEngine,
@@ -140,7 +141,7 @@ async function* figures(engine: SqlEngine, rawFrom: Day | null): AsyncGenerator<
       value: '',
       views: Number(row['view_count']),
       isDetailed: row['unique_views'] !== null,
-      ...eachDetail(name => Number(row[name])),
+      ...eachDetail(name => figure(row[name])),
       first_viewed_at: time(row['first_viewed_at']),
       last_viewed_at: time(row['last_viewed_at']),
     }))
@@ -168,7 +169,7 @@ async function* readers(
   const days = open.filter(day => rawFrom !== null && day < rawFrom)
   if (days.length === 0) return
   const rows = await reader.all(
-    `SELECT post_uuid, day, slice, ${reader.dialect.hex('visitor')} AS visitor FROM post_view_visitors WHERE day IN (${placeholders(days.length)})`,
+    `SELECT post_uuid, day, slice, seen, ${reader.dialect.hex('visitor')} AS visitor FROM post_view_visitors WHERE day IN (${placeholders(days.length)})`,
     days,
   )
   yield rows.map(row => ({
@@ -176,5 +177,6 @@ async function* readers(
     day: String(row['day']),
     slice: Number(row['slice']),
     visitor: String(row['visitor']).slice(0, 16),
+    seen: Number(row['seen']),
   }))
 }

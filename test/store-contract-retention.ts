@@ -8,7 +8,7 @@ import {
   type Promises,
   type TestDatabase,
 } from './store-contract-database.ts'
-import { everythingIn } from './store-contract-recount.ts'
+import { everythingIn, recount } from './store-contract-recount.ts'
 import {
   GOOGLEBOT,
   outcomeOf,
@@ -66,6 +66,47 @@ export function retentionContract(promises: Promises, { countsByRows = false }: 
     await assertVerified(store)
     assert.deepEqual(await store.prune(OPTIONS), { ran: true, rows: 0, days: 0 })
   })
+
+  for (const bots of ['count', 'exclude'] as const) {
+    promises(`knows a person and a bot again when their rows are removed (${bots})`, async ({ open }) => {
+      const settings = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots } as const
+      const store = await open(settings)
+      const day = '2026-06-28'
+      const of = (hour: number, ip: string, userAgent = SAFARI) =>
+        view(`${day}T${hour}:00:00Z`, { ip, userAgent, userId: ip.endsWith('1') ? '7' : null })
+      const question = { posts: [POST], from: day, to: day }
+      const views = [
+        of(10, '192.0.2.1'),
+        of(10, '192.0.2.2', GOOGLEBOT),
+        of(10, '192.0.2.3'),
+        of(10, '192.0.2.3', GOOGLEBOT),
+      ]
+      const assertChosen = async () =>
+        assert.deepEqual(
+          (await everythingIn(store, question)).chosen,
+          recount(views, settings, question).chosen,
+        )
+      await record(store, views, { receivedAt: unix(`${day}T11:00:00Z`) })
+      const retention = { now: NOW, rawRetentionDays: 1, maxAgeSeconds: DAY_SECONDS }
+      assert.deepEqual(await store.prune(retention), { ran: true, rows: 4, days: 0 })
+      await assertChosen()
+      // Each of them comes as both, and one who was not there before.
+      const later = ['1', '2', '3', '4'].flatMap(host => [
+        of(11, `192.0.2.${host}`),
+        of(11, `192.0.2.${host}`, GOOGLEBOT),
+      ])
+      views.push(...later.slice(1))
+      await record(store, later.slice(1), { receivedAt: NOW })
+      await assertChosen()
+      await assertVerified(store)
+      // The day is closed, and its last rows go.
+      await store.prune({ ...retention, now: NOW + DAY_SECONDS })
+      await assertChosen()
+      await store.prune({ ...retention, now: NOW + 3 * DAY_SECONDS })
+      await assertChosen()
+      await assertVerified(store)
+    })
+  }
 
   promises('removes more raw rows than fit into one transaction', async ({ open, kept }) => {
     const store = await open()

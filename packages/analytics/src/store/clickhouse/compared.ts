@@ -60,7 +60,8 @@ const IS_DIFFERENT =
   'length(expected) != length(found) OR arrayExists((value, nth) -> value != found[nth], expected, arrayEnumerate(expected))'
 
 /** As SQL: whether what is stored lacks a number that is known, because it was not counted then. */
-const IS_LACKING = `arrayExists((value, nth) -> isNotNull(value) AND isNull(found[nth]), expected, arrayEnumerate(expected))`
+const IS_LACKING =
+  'arrayExists((value, nth) -> isNotNull(value) AND isNull(found[nth]), expected, arrayEnumerate(expected))'
 
 /** The fields that what is stored lacks. */
 export function lackingFields({ fields, expected, found }: Differing): readonly string[] {

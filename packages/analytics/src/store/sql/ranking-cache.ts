@@ -105,6 +105,7 @@ interface Look {
 
 export class RankingCache {
   readonly #source: RankingSource
+  readonly #waitedForMs: number
   readonly #maxBytes: number
   #numbers = new PostNumbers()
   #columns = new Map<string, HeldColumn>()
@@ -116,9 +117,11 @@ export class RankingCache {
   readonly #waiting: (() => void)[] = []
 
   /** @param maxBytes most memory kept from one answer to the next; what one answer needs in addition is not bounded */
-  constructor(source: RankingSource, maxBytes: number) {
+  /** @param waitedForMs how long a list may take to read for callers to wait for it, and for it to wait for no other */
+  constructor(source: RankingSource, maxBytes: number, waitedForMs = WAITED_FOR_MS) {
     this.#source = source
     this.#maxBytes = maxBytes
+    this.#waitedForMs = waitedForMs
   }
 
   get bytes(): number {
@@ -148,7 +151,7 @@ export class RankingCache {
     const held = this.#rankings.get(key)
     if (held !== undefined && held.readMs >= oldestMs) {
       this.#use(key, held)
-      if (held.readingMs <= WAITED_FOR_MS) return this.#renew(key, list)
+      if (held.readingMs <= this.#waitedForMs) return this.#renew(key, list)
       if (askedMs - held.readMs <= renewedAfterMs(held.tookMs, maxAgeMs)) return held
       const renewed = this.#renew(key, list)
       // A failure is not lost: a caller for whom this list is too old waits for a new one, and gets the error.
@@ -174,7 +177,7 @@ export class RankingCache {
 
   async #renewed(key: string, list: ListName): Promise<HeldRanking> {
     const look = await this.#look(key, list)
-    const isQuick = (this.#rankings.get(key)?.readingMs ?? Infinity) <= WAITED_FOR_MS
+    const isQuick = (this.#rankings.get(key)?.readingMs ?? Infinity) <= this.#waitedForMs
     // A list that is quick to read does not wait for slow ones.
     if (look.found !== undefined || isQuick) return look.found ?? this.#read(key, list, look)
     const mustWait = this.#reading >= READ_AT_ONCE

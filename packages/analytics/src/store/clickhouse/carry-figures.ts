@@ -213,7 +213,7 @@ function differencesOf(
     'arrayMap((x, unknown) -> if(unknown > 0, 0, x), sumForEach(arrayMap(x -> ifNull(x, 0), v)), sumForEach(arrayMap(x -> isNull(x), v)))'
   return `SELECT count() AS differing FROM (
       SELECT post, day FROM (
-        SELECT post, day, [${counts.join(', ')}, ${times('')}] AS v
+        SELECT post, day, [${counts.map(count => `toInt64(${count})`).join(', ')}, ${times('')}] AS v
         FROM (SELECT ${POST_KEY} AS post, day, ${sums} FROM ${old} AS f GROUP BY post, day)
         UNION ALL
         SELECT post, day, [${counts.map(count => `-toInt64(${count})`).join(', ')}, ${times('-')}]

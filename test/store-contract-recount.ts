@@ -98,7 +98,7 @@ export function recount(
 
   function totals(list: typeof placed, who?: Who): Totals {
     // The times of other views than those that are counted are not kept.
-    const isKept = who === undefined || placed.every(view => isCounted(view) === isChosen(who)(view))
+    const isKept = who === undefined || who === (settings.bots === 'exclude' ? 'people' : 'all')
     const times = (isKept ? list : []).filter(isCounted).map(view => view.viewedAt)
     const time = (seconds: number) =>
       times.length === 0 ? null : new Date(seconds * 1_000).toISOString().replace('.000Z', 'Z')

@@ -260,63 +260,79 @@ export function settledContract(promises: Promises, { countsByRows = false }: Co
     })
   })
 
-  promises('names what is wrong of a settled day, and puts it right', async ({ open, damage }) => {
-    const store = await open()
-    await fill(store)
+  /** A settled day with these hosts, and some that came after it was settled. */
+  async function settledDay(store: Store, hosts: number) {
+    await fill(store, { hosts })
     const some = Array.from({ length: 40 }, () => null)
     await record(store, viewsFrom('a.example', 'a.example', 'b.example', 'b.example', ...some))
     await store.prune(KEEPING)
     await record(store, viewsFrom('c.example', 'd.example'))
     await assertVerified(store)
-    const sums = async () => {
-      const answers = [
-        await referrersIn(store, POST, DAY, DAY, 10),
-        await referrersIn(store, null, DAY, DAY, 10),
-      ]
-      return answers.map(({ referrers, other }) => sum(referrers) + other.views)
+  }
+
+  type Wrong = (from: (host: string) => Figures) => Damage[]
+  /** Damages such a day, sees that it is named, and puts it right; with each of these. */
+  async function putsRight(
+    { open, damage }: Pick<Parameters<Parameters<Promises>[1]>[0], 'open' | 'damage'>,
+    { kind, hosts, wrongs }: { kind: 'referrer' | 'site_referrer'; hosts: number; wrongs: readonly Wrong[] },
+  ) {
+    const store = await open()
+    await settledDay(store, hosts)
+    const post = kind === 'referrer' ? POST : null
+    const viewsOf = async () => {
+      const { referrers, other } = await referrersIn(store, post, DAY, DAY, 10)
+      return sum(referrers) + other.views
     }
-    const wrongs: ((from: (host: string) => Figures) => Damage[])[] = [
-      from => [{ kind: 'too high', figure: 'views', ...from('a.example') }],
-      from => [{ kind: 'too high', figure: 'views', ...from(REMAINDER) }],
-      from => [{ kind: 'missing', ...from(REMAINDER) }],
-      from => [{ kind: 'missing', ...from('') }],
-      // That it was kept nobody can tell: its views are not in the remainder.
-      from => [{ kind: 'missing', ...from('b.example') }],
-      from => [
-        { kind: 'missing', ...from('a.example') },
-        { kind: 'superfluous', views: 1, ...from('never.example') },
-      ],
-    ]
-    for (const kind of ['referrer', 'site_referrer'] as const) {
-      const from = (host: string): Figures => ({
-        of: kind,
-        day: DAY,
-        host,
-        ...(kind === 'referrer' ? { post: POST } : {}),
-      })
-      for (const [nth, wrong] of wrongs.entries()) {
-        // Where hosts are chosen anew, there are none but those that are kept.
-        if (countsByRows && wrong(from).some(damage => 'host' in damage && damage.host === REMAINDER))
-          continue
-        await record(store, viewsFrom(`${kind.replace('_', '-')}-${nth}.example`))
-        const before = await sums()
-        const damages = wrong(from)
-        const differences = damages.length
-        await damage(...damages)
-        const kinds = (await differencesIn(store)).map(difference => difference.kind)
-        // Without the remainder, each host that is in it is missing.
-        const isWhole = !damages.some(
-          ({ kind, ...of }) => kind === 'missing' && 'host' in of && of.host === REMAINDER,
-        )
-        const found = isWhole ? differences : kinds.length
-        assert.ok(found > 0)
-        assert.deepEqual(kinds, Array(found).fill(kind), JSON.stringify(damages))
-        assert.ok((await store.rebuild(KEEP)).fixed >= differences)
-        await assertVerified(store)
-        assert.deepEqual(await sums(), before)
-      }
+    const from = (host: string): Figures => ({ of: kind, day: DAY, host, ...(post !== null && { post }) })
+    for (const [nth, wrong] of wrongs.entries()) {
+      await record(store, viewsFrom(`another-${nth}.example`))
+      const before = await viewsOf()
+      const damages = wrong(from)
+      await damage(...damages)
+      const kinds = (await differencesIn(store)).map(difference => difference.kind)
+      // Without the remainder, each host that is in it is missing.
+      const isWhole = !damages.some(
+        ({ kind, ...of }) => kind === 'missing' && 'host' in of && of.host === REMAINDER,
+      )
+      const found = isWhole ? damages.length : kinds.length
+      assert.ok(found > 0)
+      assert.deepEqual(kinds, Array(found).fill(kind), JSON.stringify(damages))
+      assert.ok((await store.rebuild(KEEP)).fixed >= damages.length)
+      await assertVerified(store)
+      assert.equal(await viewsOf(), before)
     }
-  })
+  }
+
+  const OF_HOSTS: Wrong[] = [
+    from => [{ kind: 'too high', figure: 'views', ...from('a.example') }],
+    from => [{ kind: 'missing', ...from('') }],
+    // That it was kept nobody can tell: its views are not in the remainder.
+    from => [{ kind: 'missing', ...from('b.example') }],
+    from => [
+      { kind: 'missing', ...from('a.example') },
+      { kind: 'superfluous', views: 1, ...from('never.example') },
+    ],
+  ]
+  const OF_REMAINDER: Wrong[] = [
+    from => [{ kind: 'too high', figure: 'views', ...from(REMAINDER) }],
+    from => [{ kind: 'missing', ...from(REMAINDER) }],
+  ]
+  // Where hosts are chosen anew, there are none but those that are kept.
+  const wrongsOfPost = countsByRows ? OF_HOSTS : [...OF_HOSTS, ...OF_REMAINDER]
+
+  promises('names what is wrong of a settled day of a post, and puts it right', database =>
+    putsRight(database, { kind: 'referrer', hosts: HOSTS_OF_POST, wrongs: wrongsOfPost }),
+  )
+
+  promises('names what is wrong of a settled day of the site, and puts it right', database =>
+    putsRight(database, { kind: 'site_referrer', hosts: HOSTS_OF_POST, wrongs: OF_HOSTS }),
+  )
+
+  if (!countsByRows) {
+    promises('names what is wrong of the hosts that the site left out, and puts it right', database =>
+      putsRight(database, { kind: 'site_referrer', hosts: HOSTS_OF_SITE, wrongs: OF_REMAINDER }),
+    )
+  }
 
   promises('settles days whose raw rows are gone, and proves their sums', async ({ open, damage, kept }) => {
     const store = await open()
@@ -444,8 +460,13 @@ function viewsFrom(...hosts: (string | null)[]): View[] {
 }
 
 /** The first ten hosts of the post have two views, three views tell none. */
-async function fill(store: Store, reception?: { receivedAt: number }): Promise<void> {
-  const hosts = Array.from({ length: HOSTS_OF_SITE }, (_, nth) => hostOf(nth))
+/** The day with as many hosts, those of the first post first. */
+async function fill(
+  store: Store,
+  { hosts: count = HOSTS_OF_SITE, receivedAt }: { hosts?: number; receivedAt?: number } = {},
+): Promise<void> {
+  const reception = receivedAt === undefined ? undefined : { receivedAt }
+  const hosts = Array.from({ length: count }, (_, nth) => hostOf(nth))
   const views = hosts.map((host, nth) =>
     view(`${DAY}T12:00:00Z`, {
       referer: `https://${host}/`,

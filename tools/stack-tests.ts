@@ -8,7 +8,8 @@ export const VERSIONS = ['test/stacks/versions.test.ts']
 export const ASKS_SERVER = [
   ...VERSIONS,
   'tools/stack/{mysql,rabbitmq}.test.ts',
-  'test/{store-mysql,store-schema,store-broken,mysql*,adoption*,agreement-migration}.test.ts',
+  'test/mysql/contract.test.ts',
+  'test/{store-schema,store-broken,mysql*,adoption*,agreement-migration}.test.ts',
   'test/{delivery-limits,message-sizes,rabbitmq-metrics,queues-left-alone}.test.ts',
   'test/long/faults-broker.test.ts',
   'test/long/faults-queues.test.ts',
@@ -18,6 +19,7 @@ export const NEEDS_SERVER = [
   'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
   'test/long/faults-{backlog,clocks,consumers,dead-bytes,ending,input,killed,messages,store}.test.ts',
   'test/long/{adoption-killed,faults-network,faults-releases,faults-restarted}.test.ts',
+  'test/mysql/system.test.ts',
   'test/{cli-dead,cli-service,publishers,laravel,laravel-load,system,life}.test.ts',
   'test/tracker*.test.ts',
   'test/{relay,long/faults-relay-full}.test.ts',

@@ -6,10 +6,10 @@ import { onStopSignal } from './stack/stop-signals.ts'
 import { spawnWatched } from './stack/watched.ts'
 
 /**
- * `npm test`: the suite, on its own RabbitMQ and MariaDB. `npm run test:long` and `npm run test:clickhouse`: the rest, in
- * `test/long` and `test/clickhouse`. `npm test -- test/relay.test.ts` runs that file alone. Options of `node --test`
- * (`--name=value`) are passed on. `--stack=debian-13` uses the servers of that stack (stack/stacks.ts). With KEEP=1, a failed run
- * keeps the servers' files.
+ * `npm test`: the suite, on its own RabbitMQ and MariaDB. `npm run test:long`, `test:mysql`, `test:postgres` and
+ * `test:clickhouse`: the rest, in the folders of these names. `npm test -- test/relay.test.ts` runs that file alone. Options of
+ * `node --test` (`--name=value`) are passed on. `--stack=debian-13` uses the servers of that stack (stack/stacks.ts). With KEEP=1,
+ * a failed run keeps the servers' files.
  */
 const ROOT = join(import.meta.dirname, '..')
 const ALL_TESTS = ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'tools/**/*.test.ts']

@@ -1,10 +1,10 @@
-import { testMysql } from '../tools/stack/for-tests.ts'
-import { storeContract } from './store-contract.ts'
-import { MYSQL, mysqlDatabase } from './support/engines.ts'
-import { rowsChanged } from './support/mysql.ts'
-import { damageSql } from './support/sql-damage.ts'
-import { keptInSql, SQL_COUNTERS } from './support/sql-kept.ts'
-import { unix } from './support/views.ts'
+import { testMysql } from '../../tools/stack/for-tests.ts'
+import { storeContract } from '../store-contract.ts'
+import { MYSQL, mysqlDatabase } from '../support/engines.ts'
+import { rowsChanged } from '../support/mysql.ts'
+import { damageSql } from '../support/sql-damage.ts'
+import { keptInSql, SQL_COUNTERS } from '../support/sql-kept.ts'
+import { unix } from '../support/views.ts'
 
 storeContract(MYSQL.name, {
   async create() {

@@ -10,6 +10,7 @@ import { fieldsOf, utmOfUrl, Who } from '../packages/analytics/src/derive/who.ts
 import { Calendar } from '../packages/analytics/src/store/calendar.ts'
 import { lineOf } from '../packages/analytics/src/store/clickhouse/row.ts'
 import { refererHost, toRow } from '../packages/analytics/src/store/row.ts'
+import { expectedOf, scoreOf } from '../packages/analytics/src/store/trending.ts'
 import { PHP_ABBREVIATIONS } from '../packages/client/src/time.ts'
 
 const contract = await readFile(new URL('../docs/contract.md', import.meta.url), 'utf8')
@@ -70,6 +71,24 @@ function keyOf(event: string, amqp: string, received: string): string {
   const line = JSON.parse(lineOf(toRow(views[0]!, receivedAt, context), views[0]!.ownTime, 1))
   return line.slice(0, 3).join()
 }
+
+test('the examples of posts that stand out have the scores that they say', () => {
+  const rows = tableOf('| last_24h | usual_24h | site_last_24h | site_usual_24h | expected | score | |')
+  assert.equal(rows.length, 6)
+  for (const [last, usual, siteLast, siteUsual, expected, score, why] of rows) {
+    const [, posts, each] = /(\d+) posts usually have (\d+) each/.exec(why!) ?? []
+    const isNew = usual === 'null'
+    if (isNew) assert.equal(Number(posts) * Number(each), Number(siteUsual))
+    const compared = {
+      last: Number(last),
+      usual: Number(isNew ? each : usual),
+      part: isNew ? 0 : Number(usual),
+      siteLast: Number(siteLast),
+      siteUsual: Number(siteUsual),
+    }
+    assert.deepEqual([expectedOf(compared).toFixed(2), scoreOf(compared).toFixed(2)], [expected, score], why)
+  }
+})
 
 test('every abbreviation that is known is listed, with its offset', () => {
   const listed = tableOf('| Abbreviations | Offset |').flatMap(([names, offset]) => {

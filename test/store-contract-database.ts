@@ -147,8 +147,10 @@ const READS = [
   'siteTotals',
   'siteDays',
   'topPosts',
+  'risingPosts',
   'breakdown',
   'breakdownDays',
+  'breakdownDaysOfPosts',
   'progress',
 ] as const satisfies (keyof Reads)[]
 

@@ -17,6 +17,7 @@ import { zoneRulesContract } from './store-contract-rules.ts'
 import { settingsContract } from './store-contract-settings.ts'
 import { settledContract } from './store-contract-settled.ts'
 import { topContract } from './store-contract-top.ts'
+import { trendingContract } from './store-contract-trending.ts'
 import { verifyContract } from './store-contract-verify.ts'
 import { whoContract } from './store-contract-who.ts'
 
@@ -28,6 +29,7 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
     describe('reads', () => readsContract(promises))
     describe('who', () => whoContract(promises, engine))
     describe('top posts', () => topContract(promises))
+    describe('trending', () => trendingContract(promises))
     describe('retention', () => retentionContract(promises, engine))
     describe('days', () => daysContract(promises, engine))
     describe('against chance', () => randomContract(promises))

@@ -12,6 +12,8 @@ const ROUTES = [
   '/posts/top?limit=100',
   '/posts/top?period=7d',
   '/posts/top?period=30d&offset=2',
+  '/posts/trending',
+  '/posts/trending?who=all',
   `/posts/views?days=60&uuids=${POSTS.map(({ id }) => id).join()},never-read`,
   `/posts/${POST.id}/referrers`,
 ]
@@ -26,7 +28,9 @@ const PAGES = [
 ]
 
 test('the API and the panel show the same on two shards of ClickHouse as on SQLite', async t => {
-  const views = pastViews()
+  const risenAt = Date.now() - 2 * 3_600_000
+  const [view] = pastViews()
+  const views = [...pastViews(), ...Array.from({ length: 30 }, () => ({ ...view!, timestamp: risenAt }))]
   const sqlite = await startPanel(t, { views })
   const { database } = await ownClickhouse(t)
   const clickhouse = await startPanel(t, { views, database })
@@ -41,6 +45,11 @@ test('the API and the panel show the same on two shards of ClickHouse as on SQLi
     )
   const expected = await answers(sqlite)
   assert.equal(expected[0]!.answer.views, views.length)
+  const trending = expected.find(({ route }) => route === '/posts/trending')!
+  assert.deepEqual(
+    trending.answer.posts.map((post: { post_uuid: string }) => post.post_uuid),
+    [POST.id],
+  )
   assert.deepEqual(await answers(clickhouse), expected)
 
   const pages = [await sqlite.page(), await clickhouse.page()] as const

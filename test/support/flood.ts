@@ -10,8 +10,8 @@ import { Answers, Availability } from '../../packages/admin/src/answers.ts'
 import { createLog as createPanelLog } from '../../packages/admin/src/log.ts'
 import { createPosts } from '../../packages/admin/src/posts.ts'
 import { Who } from '../../packages/analytics/src/derive/who.ts'
+import { AnswerCache } from '../../packages/analytics/src/store/answer-cache.ts'
 import { Calendar } from '../../packages/analytics/src/store/calendar.ts'
-import { AnswerCache } from '../../packages/analytics/src/store/clickhouse/answer-cache.ts'
 import { toRow } from '../../packages/analytics/src/store/row.ts'
 
 /** Each returns an object that refers to the flooded part, to keep it alive while the heap is measured. */

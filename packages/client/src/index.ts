@@ -47,6 +47,9 @@ export {
   type TopPosts,
   type TopQuery,
   type Totals,
+  type TrendingPost,
+  type TrendingPosts,
+  type TrendingQuery,
   type ValueQuery,
   type Who,
 } from './stats.ts'

@@ -87,6 +87,11 @@ describe('each question is asked under its route, with the key', () => {
       stats => stats.topPosts({ period: '7d', sort: 'change', order: 'asc' }),
       '/api/v1/posts/top?period=7d&sort=change&order=asc',
     ],
+    [
+      'trendingPosts',
+      stats => stats.trendingPosts({ limit: 5, who: 'all' }),
+      '/api/v1/posts/trending?limit=5&who=all',
+    ],
     ['siteViews', stats => stats.siteViews(), '/api/v1/views'],
     ['siteDays', stats => stats.siteDays({ from: '2026-01-01' }), '/api/v1/views/daily?from=2026-01-01'],
     ['siteReferrers', stats => stats.siteReferrers(), '/api/v1/referrers'],

@@ -138,6 +138,28 @@ export interface TopPosts extends AsOf {
   posts: TopPost[]
 }
 
+export interface TrendingPost {
+  post_uuid: string
+  /** How far the last 24 hours are above what was expected, in standard deviations of chance: from 3 on it is hardly chance. */
+  score: number
+  last_24h: number
+  /** Null: the post is new, so nobody knows what is usual for it. */
+  usual_24h: number | null
+  site_last_24h: number
+  /** Null: the site is new. */
+  site_usual_24h: number | null
+}
+
+export interface TrendingPosts extends AsOf {
+  /**
+   * The day from which on all is known that is compared; null: it all is. If it is one of the days of the last 24 hours, nobody
+   * knows which posts stand out, and `posts` is empty.
+   */
+  details_since: string | null
+  /** The greatest score first. */
+  posts: TrendingPost[]
+}
+
 export interface Status extends AsOf {
   /** Messages in the queues, without those that a consumer has not acknowledged yet; null: the broker cannot be asked. */
   queued: number | null
@@ -167,6 +189,13 @@ export type TopQuery = ({ period?: 'all' | 'today' | '7d' | '30d' } | { from: st
   /** 1 to 1,000; default 10. */
   limit?: number
   offset?: number
+}
+
+export interface TrendingQuery {
+  /** 1 to 1,000; default 10. */
+  limit?: number
+  /** Whose views are compared; `people` by default. */
+  who?: Who
 }
 
 export type ReferrersQuery = PeriodQuery & {
@@ -222,6 +251,8 @@ export interface Stats {
   ): Promise<PostsViews<Unknown>>
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
   topPosts(query?: TopQuery): Promise<TopPosts>
+  /** Posts whose last 24 full hours stand out against their own 28 days before, and against the site. */
+  trendingPosts(query?: TrendingQuery): Promise<TrendingPosts>
   siteViews(query: Chosen): Promise<SiteViews<Unknown>>
   siteViews(): Promise<SiteViews>
   siteDays(query: PeriodQuery & Chosen): Promise<SiteDays<Unknown>>
@@ -296,6 +327,7 @@ export function createStats(options: StatsOptions): Stats {
     postsViews: async (posts: readonly (string | number)[], query?: { days?: number } & WhoQuery) =>
       api.get<never>('posts/views', { uuids: posts.map(postId).join(','), ...query }),
     topPosts: async query => api.get('posts/top', query),
+    trendingPosts: async query => api.get('posts/trending', query),
     siteViews: async (query?: WhoQuery) => api.get<never>('views', query),
     siteDays: async (query?: PeriodQuery & WhoQuery) => api.get<never>('views/daily', query),
     siteReferrers: async (query?: ReferrersQuery & WhoQuery) => api.get<never>('referrers', query),

@@ -90,6 +90,9 @@ function addViews(
         return reply.type(JSON_TYPE).send(answer)
       })
       routes.get('/posts/top', { schema: schemas.getTopPosts }, ({ query }) => views.topPosts(query))
+      routes.get('/posts/trending', { schema: schemas.getTrendingPosts }, ({ query }) =>
+        views.trendingPosts(query),
+      )
       routes.get('/views', { schema: schemas.getSiteTotals }, ({ query }) => views.siteTotals(query))
       routes.get('/views/daily', { schema: schemas.getSiteDays }, ({ query }) => views.siteDays(query))
       routes.get('/referrers', { schema: schemas.getSiteReferrers }, ({ query }) =>

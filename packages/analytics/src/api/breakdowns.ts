@@ -80,7 +80,7 @@ export function referrersOf({ values, other }: Answer): Pick<schemas.SiteReferre
 }
 
 /** The views of a value on a day; null if nobody knows them. */
-function ofValue(day: BreakdownOfDay | undefined, value: string, question: Chosen): Counted {
+export function ofValue(day: BreakdownOfDay | undefined, value: string, question: Chosen): Counted {
   if (day === undefined) return NO_VIEWS
   const isKnown = chosen(day.known, question).views === chosen(day.all, question).views
   const found = day.values.get(value)
@@ -130,7 +130,7 @@ export function hoursOf(
 }
 
 /** Those of the views that are asked for; NaN if nobody knows how many. */
-function chosen({ views, bots }: Views, { dimension, bots: setting, who }: Chosen): Views {
+export function chosen({ views, bots }: Views, { dimension, bots: setting, who }: Chosen): Views {
   const ofBots = { views: bots ?? Number.NaN, bots }
   if (isOfBots(dimension)) return who === 'people' ? NOTHING : ofBots
   // With BOTS=exclude, `views` are people's, and bots come on top of them.

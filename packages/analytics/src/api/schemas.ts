@@ -147,6 +147,17 @@ const TopQuery = parameters({
   offset,
 })
 
+const TrendingQuery = parameters({
+  limit: limit(1_000),
+  who: Type.Optional(
+    Type.Enum(['people', 'bots', 'all'], {
+      type: 'string',
+      default: 'people',
+      description: 'one of people, bots, all. Whose views are compared.',
+    }),
+  ),
+})
+
 export type WhoQuery = Static<typeof WhoQuery>
 export type DaysQuery = Static<typeof DaysQuery>
 export type ReferrersQuery = Static<typeof ReferrersQuery>
@@ -156,6 +167,7 @@ export type HoursQuery = Static<typeof HoursQuery>
 export type Who = NonNullable<BreakdownQuery['who']>
 export type PostsQuery = Static<typeof PostsQuery>
 export type TopQuery = Static<typeof TopQuery>
+export type TrendingQuery = Static<typeof TrendingQuery>
 
 // What an answer is made of. `type: [.., 'null']` rather than a union: it is written several times as fast.
 
@@ -365,6 +377,32 @@ const TopPosts = Type.Object({
     { description: 'In the order of `sort` and `order`, then by id.' },
   ),
 })
+function knownNumber(description: string) {
+  return Type.Unsafe<number | null>({ type: ['number', 'null'], minimum: 0, description })
+}
+
+const TrendingPost = Type.Object({
+  post_uuid: postUuid,
+  score: Type.Number({
+    description:
+      'How far `last_24h` is above what was expected, in standard deviations of chance: from 3 on it is hardly chance.',
+  }),
+  last_24h: count('Views in the last 24 full hours.'),
+  usual_24h: knownNumber(
+    'Views in as many hours, on average, over those of the 28 days before on which the post existed; null for a post that is new.',
+  ),
+  site_last_24h: count('Views of the whole site in the last 24 full hours.'),
+  site_usual_24h: knownNumber(
+    'Views of the whole site in as many hours, on average over the 28 days before; null for a site that is new.',
+  ),
+})
+const TrendingPosts = Type.Object({
+  ...asOf,
+  details_since: knownDate(
+    'The day after the last one of which the views that are compared, or their hours, are not known; null: all are. Days before it are not compared. If it is one of the days of the last 24 hours, nobody knows which posts stand out, and `posts` is empty.',
+  ),
+  posts: Type.Array(TrendingPost, { description: 'The greatest score first, then by id; none below 0.01.' }),
+})
 const SiteTotals = Type.Object({ ...asOf, ...totals })
 const SiteDays = Type.Object({ ...asOf, timezone, from, to, days })
 const SiteReferrers = Type.Object({ ...asOf, from, to, referrers, other })
@@ -407,6 +445,8 @@ export type PostReferrers = Static<typeof PostReferrers>
 export type PostsTotals = Static<typeof PostsTotals>
 export type PostEntry = Static<typeof PostEntry>
 export type TopPosts = Static<typeof TopPosts>
+export type TrendingPost = Static<typeof TrendingPost>
+export type TrendingPosts = Static<typeof TrendingPosts>
 export type SiteTotals = Static<typeof SiteTotals>
 export type SiteDays = Static<typeof SiteDays>
 export type SiteReferrers = Static<typeof SiteReferrers>
@@ -566,6 +606,14 @@ export const getTopPosts = {
   tags: ['posts'],
   querystring: TopQuery,
   response: answers('A page of posts.', TopPosts),
+} as const
+
+export const getTrendingPosts = {
+  operationId: 'getTrendingPosts',
+  summary: 'Posts whose last 24 full hours stand out against their own 28 days before, and against the site',
+  tags: ['posts'],
+  querystring: TrendingQuery,
+  response: answers('The posts.', TrendingPosts),
 } as const
 
 export const getSiteTotals = {

@@ -3,6 +3,7 @@
 import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { canonicalPost } from '@postviews/client/src/index.ts'
 import { rulesOf } from '../store/agreement.ts'
+import { AnswerCache } from '../store/answer-cache.ts'
 import { NO_VALUE } from '../store/bounds.ts'
 import { addDays, type Day, daysBetween, daysFrom, type Period } from '../store/days.ts'
 import { NO_VIEWS } from '../store/figures.ts'
@@ -11,6 +12,7 @@ import { answerOf, daysOfValue, hoursOf, referrersOf } from './breakdowns.ts'
 import type { Health } from './health.ts'
 import { badParameter, Problem } from './problem.ts'
 import * as schemas from './schemas.ts'
+import { createTrending } from './trending.ts'
 import { assertAwaited, Turns } from './turns.ts'
 
 export interface ViewsOptions {
@@ -44,6 +46,8 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
   const asOf = async () => ({ as_of: new Date(await store.asOf(now())).toISOString() })
   const today = () => store.calendar.dayOf(Math.floor(now() / 1_000))
   const timezone = store.calendar.timeZone
+  const trending = new AnswerCache()
+  const trendingOf = createTrending(store)
   const turns = new Turns({ atOnce: DEAR_AT_ONCE, maxWaiting: DEAR_WAITING, maxWaitMs: DEAR_WAIT_MS })
 
   /** Reads and writes in parts, so that neither the store nor the event loop is blocked for long. */
@@ -231,6 +235,26 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
         to: period?.to ?? null,
         ...page,
       }
+    },
+
+    async trendingPosts({
+      limit = schemas.DEFAULT_LIMIT,
+      who = 'people',
+    }: schemas.TrendingQuery): Promise<schemas.TrendingPosts> {
+      // Both ages together are no more than that of a list.
+      const keptMs = listMaxAgeMs / 4
+      const maxAgeMs = listMaxAgeMs - keptMs
+      return trending.get(`${who} ${limit}`, keptMs, async () => {
+        const nowMs = now()
+        const askedMs = await store.asOf(nowMs)
+        const { ageMs, ...answer } = await trendingOf({
+          limit,
+          who,
+          now: Math.floor(nowMs / 1_000),
+          maxAgeMs,
+        })
+        return { as_of: new Date(askedMs - ageMs).toISOString(), ...answer }
+      })
     },
 
     async siteTotals({ who }: schemas.WhoQuery): Promise<schemas.SiteTotals> {

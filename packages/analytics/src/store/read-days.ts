@@ -1,11 +1,22 @@
 /** What a store's reads of breakdowns answer, from what it keeps of each day. */
 
+import type { DimensionName } from '@postviews/client/src/figures.ts'
 import type { Day } from './days.ts'
 import { addViews, type Breakdown, type Views } from './pack.ts'
 import type { BreakdownOfDay, BreakdownOfPeriod } from './store.ts'
 
+export interface Asked {
+  name: DimensionName
+  /** Null: the whole site. */
+  posts: readonly string[] | null
+  from: Day
+  to: Day
+}
+
 /** What is kept of one day. */
 export interface ReadDay {
+  /** Which of those that were asked for. */
+  post: string
   day: Day
   breakdown: Breakdown
   /** All views of the day; null if it has none. */
@@ -35,15 +46,28 @@ export async function daysOf(
   isAsked: (value: string) => boolean,
 ): Promise<BreakdownOfDay[]> {
   const read: BreakdownOfDay[] = []
-  for await (const day of days) {
-    const { values, others } = day.breakdown
-    read.push({
-      ...sumsOf(day),
-      values: new Map([...values].filter(([value]) => isAsked(value))),
-      hasOthers: others !== null,
-    })
-  }
+  for await (const day of days) read.push(dayOf(day, isAsked))
   return read
+}
+
+/** The same by post, for each of `posts`. */
+export async function daysOfPosts(
+  posts: readonly string[],
+  days: AsyncIterable<ReadDay>,
+  isAsked: (value: string) => boolean,
+): Promise<Map<string, BreakdownOfDay[]>> {
+  const read = new Map<string, BreakdownOfDay[]>(posts.map(post => [post, []]))
+  for await (const day of days) read.get(day.post)?.push(dayOf(day, isAsked))
+  return read
+}
+
+function dayOf(day: ReadDay, isAsked: (value: string) => boolean): BreakdownOfDay {
+  const { values, others } = day.breakdown
+  return {
+    ...sumsOf(day),
+    values: new Map([...values].filter(([value]) => isAsked(value))),
+    hasOthers: others !== null,
+  }
 }
 
 function sumsOf({ day, breakdown, all }: ReadDay): BreakdownOfPeriod['days'][number] {

@@ -12,6 +12,7 @@ import type { Day, Period } from './days.ts'
 import type { ChosenFigures, Who } from './figures.ts'
 import type { AskedHosts, OwnHosts, OwnHostsInUse } from './own-hosts.ts'
 import type { Views } from './pack.ts'
+import type { SiteCompared } from './trending.ts'
 
 /** A view, and when its event was received. */
 export interface ReceivedView {
@@ -323,6 +324,42 @@ export interface TopPosts {
   posts: PostFigures[]
 }
 
+/** Which posts may stand out on some days against days before. */
+export interface RisingQuestion {
+  who: Who
+  days: Period
+  /** Null: there are no days before. */
+  before: Period | null
+  site: SiteCompared
+  limit: number
+  offset: number
+  /** As of a `TopQuestion`. */
+  maxAgeMs?: number
+}
+
+export interface RisingPost {
+  post_uuid: string
+  /** Of the days, and of the days before. */
+  views: number
+  viewsBefore: number
+  /** The score that the post has at most, in hundredths. */
+  bound: number
+}
+
+export interface RisingPosts {
+  /** As of `TopPosts`. */
+  ageMs: number
+  /** The greatest bound first. */
+  posts: RisingPost[]
+  /** How many posts have views in the days before. */
+  postsBefore: number
+  /**
+   * Another text once figures were corrected by something else than views that came. Null: nobody can tell, so nothing that was
+   * read before may be relied on.
+   */
+  revision: string | null
+}
+
 /** What the internal API reads. Days without views are left out; the route fills them in. */
 export interface Reads {
   /** The moment up to which all recorded views are counted in answers from now on. Argument and result are Unix milliseconds. */
@@ -334,6 +371,8 @@ export interface Reads {
   siteTotals(who?: Who): Promise<Totals>
   siteDays(from: Day, to: Day, who?: Who): Promise<DayFigures[]>
   topPosts(question: TopQuestion): Promise<TopPosts>
+  /** The posts with at least `LEAST_VIEWS` views on the days that may stand out. Views of bots that nobody knows are left out. */
+  risingPosts(question: RisingQuestion): Promise<RisingPosts>
   /** The site's own hosts, as recorded now. */
   ownHosts(): Promise<OwnHosts>
   /** The dimensions that `breakdown` can be asked for. */
@@ -348,6 +387,14 @@ export interface Reads {
     to: Day,
     isAsked: (value: string) => boolean,
   ): Promise<BreakdownOfDay[]>
+  /** The same of many posts. */
+  breakdownDaysOfPosts(
+    dimension: DimensionName,
+    posts: readonly string[],
+    from: Day,
+    to: Day,
+    isAsked: (value: string) => boolean,
+  ): Promise<Map<string, BreakdownOfDay[]>>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */
   minutes(from: number): Promise<{ minute: string; views: number }[]>

@@ -112,10 +112,10 @@ export function keptOf(name: DimensionName): string {
 /** As SQL: the same, from the result of `valuesOf` for this dimension and `ALL`. */
 export function countedOf(name: DimensionName, values: string): string {
   const of = (column: string) => `groupArrayIf(c.${column}, dimension = '${name}')`
-  return `SELECT day, ${of('value')} AS told, ${of('n')} AS views_of, ${of('n_bots')} AS bots_of,
+  return `SELECT post, day, ${of('value')} AS told, ${of('n')} AS views_of, ${of('n_bots')} AS bots_of,
       sumIf(c.n, dimension = '${ALL}') AS all_views,
       if(max(c.n_bots IS NULL AND dimension = '${ALL}'), NULL, sumIf(ifNull(c.n_bots, 0), dimension = '${ALL}')) AS all_bots
-    FROM (${values}) AS c GROUP BY day`
+    FROM (${values}) AS c GROUP BY post, day`
 }
 
 /** `SELECT post, day` and `COUNTS`: as many values as are kept. `also`: as in `figuresOf`. */

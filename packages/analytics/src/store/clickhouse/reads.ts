@@ -1,14 +1,15 @@
 /** The internal API's reads: figures, each as of the last roll of its shard. */
 
 import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
+import { AnswerCache } from '../answer-cache.ts'
 import type { Calendar } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import { addDays, type Day, latest, type Period, periodBefore } from '../days.ts'
 import { type ChosenFigures, DETAILS, isOfCounted, toFigures, type Who } from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
-import { daysOf, periodOf } from '../read-days.ts'
+import { daysOf, daysOfPosts, periodOf } from '../read-days.ts'
 import type { DayFigures, Reads, TopQuestion, TopSort, Totals } from '../store.ts'
-import { AnswerCache } from './answer-cache.ts'
+import { boundSql, LEAST_VIEWS } from '../trending.ts'
 import { readDays } from './breakdown-reads.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { KNOWN, postIn, SAYS, SUMS } from './count.ts'
@@ -170,12 +171,46 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
       return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
+    async risingPosts({ who, days, before, site, limit, offset }) {
+      const counted = countedOf(who, settings)
+      const inDays = within(days.from, days.to)
+      const posts = cluster.from(
+        `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views, f.previous_views AS previous_views
+         FROM (
+           SELECT post, sumIf(${counted}, ${inDays}) AS views, sumIf(${counted}, NOT (${inDays})) AS previous_views
+           FROM (SELECT * FROM post_view_days FINAL WHERE ${within(before?.from ?? days.from, days.to)}) AS d
+           GROUP BY post HAVING views > 0 OR previous_views > 0
+         ) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
+      )
+      const rows = await all(
+        `SELECT text, views, previous_views, posts_before,
+                ${boundSql('toFloat64(views)', 'toFloat64(previous_views)', site)} AS bound
+         FROM (SELECT *, countIf(previous_views > 0) OVER () AS posts_before FROM ${posts} AS posts_of_all)
+         WHERE views >= ${LEAST_VIEWS} AND bound > 0
+         ORDER BY bound DESC, text LIMIT ${limit} OFFSET ${offset}`,
+      )
+      return {
+        ageMs: 0,
+        posts: rows.map(row => ({
+          post_uuid: String(row['text']),
+          views: Number(row['views']),
+          viewsBefore: Number(row['previous_views']),
+          bound: Number(row['bound']),
+        })),
+        postsBefore: Number(rows[0]?.['posts_before'] ?? 0),
+        revision: null,
+      }
+    },
+
     ownHosts: async () => recordedOwnHosts((await recordedLists(cluster))[0]!),
 
     dimensions: DIMENSION_NAMES,
-    breakdown: (name, post, from, to) => periodOf(readDays(cluster, calendar, { name, post, from, to })),
+    breakdown: (name, post, from, to) =>
+      periodOf(readDays(cluster, calendar, { name, posts: post === null ? null : [post], from, to })),
     breakdownDays: (name, post, from, to, isAsked) =>
-      daysOf(readDays(cluster, calendar, { name, post, from, to }), isAsked),
+      daysOf(readDays(cluster, calendar, { name, posts: post === null ? null : [post], from, to }), isAsked),
+    breakdownDaysOfPosts: (name, posts, from, to, isAsked) =>
+      daysOfPosts(posts, readDays(cluster, calendar, { name, posts, from, to }), isAsked),
 
     async progress() {
       const rows = await onEach(
@@ -209,6 +244,13 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
 }
 
 const TOP_DEFAULTS = { sort: 'views', order: 'desc', offset: 0, maxAgeMs: 0 } as const
+
+/** As SQL: the views of a day that count. With `BOTS=exclude` the stored views are people's, and bots come on top of them. */
+function countedOf(who: Who, settings: CountingSettings): string {
+  if (isOfCounted(who, settings)) return 'd.views'
+  if (who === 'bots') return 'd.bots'
+  return who === 'people' ? 'toInt64(d.views) - toInt64(d.bots)' : 'd.views + d.bots'
+}
 
 /** As SQL: the figures of each post in a period, and for `change` its views in the period before. */
 function figuresOf(period: Period | null, sort: TopSort): string {

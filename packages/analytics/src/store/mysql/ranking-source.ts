@@ -9,9 +9,11 @@ const READ = { statementLimitMs: 60_000 }
 
 // Rows are read as they arrive, each packet in its own turn of the event loop. For pages by `id`, the server would read a day's
 // index from the beginning for each page.
-const DAY =
-  'SELECT post_uuid, view_count, unique_views FROM post_view_aggregates WHERE date = ? AND view_count > 0'
-const TOTALS = 'SELECT post_uuid, views, unique_views FROM post_view_totals WHERE views > 0'
+const DAY = `
+  SELECT post_uuid, view_count, unique_views, bots
+  FROM post_view_aggregates
+  WHERE date = ? AND (view_count > 0 OR bots > 0)`
+const TOTALS = 'SELECT post_uuid, views, unique_views, bots FROM post_view_totals WHERE views > 0 OR bots > 0'
 
 export function openRankingSource(server: Server): RankingSource {
   const connection = new MysqlConnection(server, READ)

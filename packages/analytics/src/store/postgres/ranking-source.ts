@@ -7,9 +7,11 @@ import { PostgresConnections } from './connection.ts'
 /** Enough to read a million posts. */
 const READ = { most: 1, statementLimitMs: 60_000 }
 
-const DAY =
-  'SELECT post_uuid, view_count, unique_views FROM post_view_aggregates WHERE date = ? AND view_count > 0'
-const TOTALS = 'SELECT post_uuid, views, unique_views FROM post_view_totals WHERE views > 0'
+const DAY = `
+  SELECT post_uuid, view_count, unique_views, bots
+  FROM post_view_aggregates
+  WHERE date = ? AND (view_count > 0 OR bots > 0)`
+const TOTALS = 'SELECT post_uuid, views, unique_views, bots FROM post_view_totals WHERE views > 0 OR bots > 0'
 const POSTS_AT_ONCE = 10_000
 
 export function openRankingSource(server: Server): RankingSource {

@@ -5,9 +5,9 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { addDays, type Day, daysFrom, type Period, periodBefore } from '../days.ts'
-import type { PostFigures, TopSort } from '../store.ts'
+import type { PostFigures, RisingPosts, RisingQuestion, TopSort } from '../store.ts'
 import { PostNumbers } from './post-numbers.ts'
-import { bytesOf, type Column, type Page, pageOf, type Ranking, Sums } from './ranking.ts'
+import { bytesOf, type Column, type Page, pageOf, type Ranking, risingOf, Sums } from './ranking.ts'
 import type { SqlValue } from './sql.ts'
 
 /** This many days at the end of a period are kept one by one: views are still counted on them. Older ones are kept by month. */
@@ -21,11 +21,24 @@ const ENTRY_BYTES = 2_500
 /** A ranking is reused for this many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
 const TIMES_AS_LONG = 10
 
+/** Which views count in a list: the stored ones, or with the help of the bots among them or beside them. */
+export type Counted = 'views' | 'views - bots' | 'bots' | 'views + bots'
+
 /** Which list. */
 interface ListName {
   /** Null: all time. */
   period: Period | null
   sort: TopSort
+  /** By default the stored views. */
+  counted?: Counted
+  /** The period that `change` compares with: by default as many days, just before. */
+  before?: Period
+}
+
+export interface RisingRankingQuestion extends Omit<RisingQuestion, 'who' | 'maxAgeMs'> {
+  counted: Counted
+  askedMs: number
+  maxAgeMs: number
 }
 
 export interface RankingQuestion extends ListName, Page {
@@ -46,7 +59,7 @@ export interface RankingPage {
   posts: PostFigures[]
 }
 
-/** Post, views and unique views of each. */
+/** Post, views, unique views and bots of each. */
 export type UsePosts = (rows: readonly unknown[][]) => void
 
 /** Reads that all see one snapshot. */
@@ -143,10 +156,30 @@ export class RankingCache {
     }
   }
 
-  async #ranking({ period, sort, askedMs, maxAgeMs }: RankingQuestion): Promise<HeldRanking> {
-    const list: ListName = { period, sort }
+  /** Posts that may stand out. @throws {StoreUnavailable} */
+  async rising(question: RisingRankingQuestion): Promise<RisingPosts> {
+    this.#source.check()
+    const { days, before, counted, askedMs, maxAgeMs } = question
+    const list: ListName =
+      before === null
+        ? { period: days, sort: 'views', counted }
+        : { period: days, sort: 'change', counted, before }
+    const { ranking, numbers, readMs, versions } = await this.#ranking({ ...list, askedMs, maxAgeMs })
+    return {
+      ageMs: Math.max(0, askedMs - readMs),
+      revision: rebuildsIn(versions),
+      ...(await risingOf(ranking, numbers, question, turn)),
+    }
+  }
+
+  async #ranking({
+    askedMs,
+    maxAgeMs,
+    ...list
+  }: ListName & Pick<RankingQuestion, 'askedMs' | 'maxAgeMs'>): Promise<HeldRanking> {
+    const { period, sort, counted = 'views', before } = list
     // The same list is read from both ends.
-    const key = `${sort} ${keyOf(period)}`
+    const key = `${sort} ${counted} ${keyOf(period)} ${before === undefined ? '' : keyOf(before)}`
     const oldestMs = askedMs - maxAgeMs
     const held = this.#rankings.get(key)
     if (held !== undefined && held.readMs >= oldestMs) {
@@ -212,7 +245,7 @@ export class RankingCache {
   }
 
   async #read(key: string, list: ListName, { readMs, versions }: Look): Promise<HeldRanking> {
-    const { period, sort } = list
+    const { period, sort, counted = 'views' } = list
     const asking = ++this.#askings
     const numbers = this.#numbers
     const read: string[] = []
@@ -222,9 +255,14 @@ export class RankingCache {
       for (const span of spansOf(some)) {
         const wanted = some === null ? versions : versions.filter(version => isWithin(version, span.period!))
         if (wanted.length === 0) continue
-        const { version, column } = await this.#column(span, wanted.join(), numbers, asking)
+        const { version, column } = await this.#column(
+          { ...span, key: `${counted} ${span.key}` },
+          { version: wanted.join(), counted },
+          numbers,
+          asking,
+        )
         if (version !== '') read.push(version)
-        columns.set(span.key, column)
+        columns.set(`${counted} ${span.key}`, column)
         await sums.addColumn(column, turn)
       }
       return sums
@@ -254,7 +292,7 @@ export class RankingCache {
 
   async #column(
     { key, period }: Span,
-    version: string,
+    { version, counted }: { version: string; counted: Counted },
     numbers: PostNumbers,
     asking: number,
   ): Promise<Pick<HeldColumn, 'version' | 'column'>> {
@@ -268,8 +306,10 @@ export class RankingCache {
     }
     const sums = new Sums()
     const use: UsePosts = rows => {
-      for (const [post, views, unique] of rows)
-        sums.add(numbers.numberOf(String(post)), Number(views), unique === null ? null : Number(unique))
+      for (const row of rows) {
+        const figures = countedIn(row, counted)
+        if (figures !== null) sums.add(numbers.numberOf(String(row[0])), ...figures)
+      }
     }
     const versionsRead: string[] = []
     // One day after the other, even for a month, so that another list waits for one day at most. (In one statement, a month takes
@@ -347,8 +387,20 @@ function entryBytes(column: Column, versions: string): number {
 }
 
 /** The period that the list compares with; null if it compares with none. */
-function comparedWith({ period, sort }: ListName): Period | null {
-  return sort === 'change' ? periodBefore(period) : null
+function comparedWith({ period, sort, before }: ListName): Period | null {
+  return sort === 'change' ? (before ?? periodBefore(period)) : null
+}
+
+/** What a row of a post counts; null if nobody knows it. */
+function countedIn(
+  [, views, unique, bots]: readonly unknown[],
+  counted: Counted,
+): [views: number, unique: number | null] | null {
+  if (counted === 'views') return [Number(views), unique === null ? null : Number(unique)]
+  if (bots === null) return null
+  if (counted === 'bots') return [Number(bots), null]
+  const sign = counted === 'views - bots' ? -1 : 1
+  return [Number(views) + sign * Number(bots), null]
 }
 
 /** All days that the list is made of. */
@@ -369,18 +421,23 @@ async function versionsIn(moment: RankingMoment, period: Period | null): Promise
   const found =
     period === null
       ? await moment.rows(
-          `SELECT 'all', COUNT(*), SUM(view_count), SUM(unique_views), MAX(rebuilds)
+          `SELECT 'all', COUNT(*), SUM(view_count), SUM(unique_views), SUM(bots), MAX(rebuilds)
            FROM site_view_aggregates, post_view_rebuilds`,
           [],
         )
       : await moment.rows(
-          `SELECT date, view_count, unique_views, rebuilds
+          `SELECT date, view_count, unique_views, bots, rebuilds
            FROM site_view_aggregates, post_view_rebuilds
            WHERE date BETWEEN ? AND ?
            ORDER BY date`,
           [period.from, period.to],
         )
   return found.map(row => row.join(' '))
+}
+
+/** The rebuilds of the latest of the versions. */
+function rebuildsIn(versions: string): string {
+  return versions.slice(versions.lastIndexOf(' ') + 1)
 }
 
 function isWithin(version: string, { from, to }: Period): boolean {

@@ -1,6 +1,7 @@
 /** Posts in order: days are columns of numbers, which are added up and sorted. */
 
-import type { PostFigures, TopOrder, TopSort } from '../store.ts'
+import type { PostFigures, RisingPosts, RisingQuestion, TopOrder, TopSort } from '../store.ts'
+import { boundOf, LEAST_VIEWS } from '../trending.ts'
 import { inSteps, type LoopTurn } from './loop-steps.ts'
 import type { PostNumbers } from './post-numbers.ts'
 
@@ -272,4 +273,36 @@ function firstPlace(length: number, isThere: (place: number) => boolean): number
     else low = middle + 1
   }
   return low
+}
+
+/** The posts of the list that may stand out, the greatest bound first. */
+export async function risingOf(
+  { posts, views, previous }: Ranking,
+  numbers: PostNumbers,
+  { site, limit, offset }: Pick<RisingQuestion, 'site' | 'limit' | 'offset'>,
+  turn: LoopTurn,
+): Promise<Pick<RisingPosts, 'posts' | 'postsBefore'>> {
+  const before = previous ?? new Uint8Array(posts.length)
+  const bounds = new Float64Array(posts.length)
+  const places = new Uint32Array(posts.length)
+  let [found, postsBefore] = [0, 0]
+  await inSteps(posts.length, turn, (from, to) => {
+    for (let at = from; at < to; at++) {
+      if (before[at]! > 0) postsBefore++
+      if (views[at]! < LEAST_VIEWS) continue
+      const bound = boundOf(views[at]!, before[at]!, site)
+      bounds[at] = bound
+      if (bound > 0) places[found++] = at
+    }
+  })
+  const sorted = await greatestFirst(places.slice(0, found), bounds, turn)
+  return {
+    posts: Array.from(sorted.subarray(offset, offset + limit), at => ({
+      post_uuid: numbers.idOf(posts[at]!),
+      views: views[at]!,
+      viewsBefore: before[at]!,
+      bound: bounds[at]!,
+    })),
+    postsBefore,
+  }
 }

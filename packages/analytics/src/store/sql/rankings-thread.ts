@@ -2,7 +2,14 @@
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { StoreMisplaced } from '../failures.ts'
-import { RankingCache, type RankingPage, type RankingQuestion, type RankingSource } from './ranking-cache.ts'
+import type { RisingPosts } from '../store.ts'
+import {
+  RankingCache,
+  type RankingPage,
+  type RankingQuestion,
+  type RankingSource,
+  type RisingRankingQuestion,
+} from './ranking-cache.ts'
 
 /** How the thread reaches the database: a module that exports `openRankingSource`, and the argument for it. */
 export interface RankingPlace {
@@ -18,11 +25,11 @@ export interface RankingThreadData extends RankingPlace {
 
 export interface RankingRequest {
   id: number
-  question: RankingQuestion | 'close'
+  question: RankingQuestion | RisingRankingQuestion | 'close'
 }
 
 export type RankingReply = { id: number } & (
-  | { page: RankingPage }
+  | { answer: RankingPage | RisingPosts }
   | { error: { isMisplaced: boolean; message: string } }
 )
 
@@ -44,7 +51,8 @@ port.on('message', async ({ id, question }: RankingRequest) => {
   }
   let reply: RankingReply
   try {
-    reply = { id, page: await rankings.page(question) }
+    const answer = 'site' in question ? await rankings.rising(question) : await rankings.page(question)
+    reply = { id, answer }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     reply = { id, error: { isMisplaced: error instanceof StoreMisplaced, message } }

@@ -2,7 +2,8 @@
 
 import { Worker } from 'node:worker_threads'
 import { StoreMisplaced, StoreUnavailable } from '../failures.ts'
-import type { RankingPage, RankingQuestion } from './ranking-cache.ts'
+import type { RisingPosts } from '../store.ts'
+import type { RankingPage, RankingQuestion, RisingRankingQuestion } from './ranking-cache.ts'
 import type { RankingPlace, RankingReply, RankingRequest, RankingThreadData } from './rankings-thread.ts'
 
 /** Bytes that rankings keep in memory by default. */
@@ -13,7 +14,7 @@ const CLOSE_LIMIT_MS = 5_000
 const CLOSED = 'the store is closed'
 
 interface Waiting {
-  resolve(page: RankingPage): void
+  resolve(answer: RankingPage | RisingPosts): void
   reject(error: Error): void
 }
 
@@ -31,6 +32,15 @@ export class Rankings {
 
   /** @throws {StoreUnavailable} */
   async page(question: RankingQuestion): Promise<RankingPage> {
+    return (await this.#ask(question)) as RankingPage
+  }
+
+  /** @throws {StoreUnavailable} */
+  async rising(question: RisingRankingQuestion): Promise<RisingPosts> {
+    return (await this.#ask(question)) as RisingPosts
+  }
+
+  async #ask(question: RankingQuestion | RisingRankingQuestion): Promise<RankingPage | RisingPosts> {
     if (this.#closing !== undefined) throw new StoreUnavailable(CLOSED)
     this.#thread ??= this.#start()
     const thread = await this.#thread
@@ -74,7 +84,7 @@ class RankingThread {
     this.#worker.on('message', (reply: RankingReply) => {
       const waiting = this.#waiting.get(reply.id)
       this.#waiting.delete(reply.id)
-      if ('page' in reply) waiting?.resolve(reply.page)
+      if ('answer' in reply) waiting?.resolve(reply.answer)
       else waiting?.reject(errorOf(reply.error))
     })
     // Callers get the error only when the thread is gone: one that asks again at once starts a new thread, which the end of this
@@ -90,7 +100,7 @@ class RankingThread {
     })
   }
 
-  ask(question: RankingQuestion): Promise<RankingPage> {
+  ask(question: RankingQuestion | RisingRankingQuestion): Promise<RankingPage | RisingPosts> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended)
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId

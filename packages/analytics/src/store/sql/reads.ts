@@ -1,14 +1,15 @@
 /** The internal API's reads: plain SQL over the counters. */
 
 import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
+import type { CountingSettings } from '../counting-settings.ts'
 import { addDays, type Day, daysFrom } from '../days.ts'
 import { type ChosenFigures, DETAILS, isOfCounted, NO_VIEWS, toFigures, type Who } from '../figures.ts'
-import { daysOf, periodOf } from '../read-days.ts'
+import { daysOf, daysOfPosts, periodOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
 import { readDays } from './breakdown-reads.ts'
 import { sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { ownHosts } from './own-hosts.ts'
-import { monotonicMs } from './ranking-cache.ts'
+import { type Counted, monotonicMs } from './ranking-cache.ts'
 import type { Rankings } from './rankings.ts'
 import { figure, placeholders, type SqlEngine, type SqlRow } from './sql.ts'
 
@@ -105,12 +106,19 @@ export function createReads(
 
     topPosts: question => rankings.page({ ...TOP_DEFAULTS, ...question, askedMs: monotonicMs() }),
 
+    risingPosts: ({ who, maxAgeMs = 0, ...question }) =>
+      rankings.rising({ ...question, counted: countedOf(who, settings), askedMs: monotonicMs(), maxAgeMs }),
+
     ownHosts: () => ownHosts(reader),
 
     dimensions: DIMENSION_NAMES,
-    breakdown: (name, post, from, to) => periodOf(readDays(reader, { name, post, from, to })),
+    breakdown: (name, post, from, to) =>
+      periodOf(readDays(reader, { name, posts: post === null ? null : [post], from, to })),
     breakdownDays: (name, post, from, to, isAsked) =>
-      daysOf(readDays(reader, { name, post, from, to }), isAsked),
+      daysOf(readDays(reader, { name, posts: post === null ? null : [post], from, to }), isAsked),
+
+    breakdownDaysOfPosts: (name, posts, from, to, isAsked) =>
+      daysOfPosts(posts, readDays(reader, { name, posts, from, to }), isAsked),
 
     async progress() {
       const [row] = await reader.all(
@@ -136,4 +144,11 @@ export function createReads(
       }))
     },
   }
+}
+
+/** With `BOTS=exclude` the stored views are people's, and bots come on top of them. */
+function countedOf(who: Who, settings: CountingSettings): Counted {
+  if (isOfCounted(who, settings)) return 'views'
+  if (who === 'bots') return 'bots'
+  return who === 'people' ? 'views - bots' : 'views + bots'
 }

@@ -21,16 +21,16 @@ export interface FileInUse {
 const ROWS_AT_ONCE = 5_000
 
 const DAY_PAGE = `
-  SELECT post_uuid, view_count, unique_views
+  SELECT post_uuid, view_count, unique_views, bots
   FROM post_view_aggregates
-  WHERE date = ? AND post_uuid > ? AND view_count > 0
+  WHERE date = ? AND post_uuid > ? AND (view_count > 0 OR bots > 0)
   ORDER BY post_uuid
   LIMIT ${ROWS_AT_ONCE}`
 
 const TOTALS_PAGE = `
-  SELECT post_uuid, views, unique_views
+  SELECT post_uuid, views, unique_views, bots
   FROM post_view_totals
-  WHERE post_uuid > ? AND views > 0
+  WHERE post_uuid > ? AND (views > 0 OR bots > 0)
   ORDER BY post_uuid
   LIMIT ${ROWS_AT_ONCE}`
 

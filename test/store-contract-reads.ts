@@ -36,6 +36,8 @@ export function readsContract(promises: Promises): void {
         postDays: [[]],
         siteTotals: NOTHING,
         siteDays: [],
+        topOfAllTime: nobody,
+        topOfPeriod: nobody,
       })),
     })
     assert.deepEqual(await store.progress(), { lastCommittedAt: null, lastViewedAt: null })

@@ -8,6 +8,7 @@ import type { CountingSettings } from '../packages/analytics/src/store/counting-
 import { type Day, daysFrom } from '../packages/analytics/src/store/days.ts'
 import type { ChosenFigures, Who } from '../packages/analytics/src/store/figures.ts'
 import type { Store, Totals } from '../packages/analytics/src/store/store.ts'
+import { listOf } from './store-contract-database.ts'
 import { referrersIn } from './support/referrers.ts'
 import { GOOGLEBOT } from './support/views.ts'
 
@@ -28,7 +29,7 @@ export interface Everything {
   topOfAllTime: unknown
   topOfPeriod: unknown
   minutes: unknown[]
-  /** Totals and days of people's views, of bots', and of all. */
+  /** Totals, days and lists of people's views, of bots', and of all. */
   chosen: unknown[]
 }
 
@@ -58,6 +59,8 @@ export async function everythingIn(store: Store, { posts, from, to }: Question):
           postDays: posts.map(post => days.get(post)),
           siteTotals: await store.siteTotals(who),
           siteDays: await store.siteDays(from, to, who),
+          topOfAllTime: await listOf(store, { period: null, who, limit: ALL }),
+          topOfPeriod: await listOf(store, { period: { from, to }, who, limit: ALL }),
         }
       }),
     ),
@@ -127,9 +130,16 @@ export function recount(
       .sort((a, b) => b.views - a.views || ((a.host ?? '') < (b.host ?? '') ? -1 : 1))
   }
 
-  function top(list: typeof placed) {
-    const ranked = [...new Set(list.filter(isCounted).map(view => view.postUuid))]
-      .map(post => ({ post_uuid: post, ...figures(list.filter(view => view.postUuid === post)) }))
+  function top(list: typeof placed, who?: Who) {
+    const listed = list.filter(who === undefined ? isCounted : isChosen(who))
+    const ranked = [...new Set(listed.map(view => view.postUuid))]
+      .map(post => ({
+        post_uuid: post,
+        ...figures(
+          list.filter(view => view.postUuid === post),
+          who,
+        ),
+      }))
       .map(({ post_uuid, views, unique_views }) => ({ post_uuid, views: views!, unique_views }))
       .sort((a, b) => b.views - a.views || (a.post_uuid < b.post_uuid ? -1 : 1))
     return { total: ranked.length, posts: ranked }
@@ -158,6 +168,8 @@ export function recount(
       postDays: posts.map(post => days(of(post), who)),
       siteTotals: totals(placed, who),
       siteDays: days(placed, who),
+      topOfAllTime: top(placed, who),
+      topOfPeriod: top(inPeriod(placed), who),
     })),
   }
 }

@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { addDays } from '../packages/analytics/src/store/days.ts'
+import type { Who } from '../packages/analytics/src/store/figures.ts'
 import type { PostFigures } from '../packages/analytics/src/store/store.ts'
 import { listOf, type Promises, topOf } from './store-contract-database.ts'
-import { record, view } from './support/views.ts'
+import { GOOGLEBOT, record, view } from './support/views.ts'
 
 const DAY = '2026-03-10'
 const PERIODS = [null, { from: DAY, to: DAY }, { from: '2025-11-03', to: DAY }] as const
@@ -35,7 +36,9 @@ export function topContract(promises: Promises): void {
     )
     const ranked = [...views]
       .map(([post_uuid, count]): PostFigures => ({ post_uuid, views: count, unique_views: count }))
-      .sort((a, b) => b.views - a.views || Buffer.compare(Buffer.from(a.post_uuid), Buffer.from(b.post_uuid)))
+      .sort(
+        (a, b) => b.views! - a.views! || Buffer.compare(Buffer.from(a.post_uuid), Buffer.from(b.post_uuid)),
+      )
     const total = ranked.length
     for (const period of PERIODS) {
       for (const [limit, offset] of [
@@ -113,6 +116,75 @@ export function topContract(promises: Promises): void {
       ['b', 'old'],
     )
   })
+
+  for (const bots of ['count', 'exclude'] as const) {
+    promises(`lists posts by the views of people, of bots or of all (${bots})`, async ({ open }) => {
+      const store = await open({ bots })
+      // Readers who are a person, a bot, or both, and posts that have one kind alone.
+      const kinds = { p: [{}], b: [{ userAgent: GOOGLEBOT }], x: [{}, { userAgent: GOOGLEBOT }] } as const
+      const days = {
+        '2026-03-06': ['p', 'bb', 'xx', '', 'ppppx'],
+        '2026-03-08': ['ppbb', 'bbb', 'xp', 'pb', 'b'],
+      }
+      await record(
+        store,
+        Object.entries(days).flatMap(([day, readers]) =>
+          readers.flatMap((each, post) =>
+            [...each].flatMap((kind, reader) =>
+              // The first reader twice, so that views are not unique views.
+              Array.from({ length: reader === 0 ? 2 : 1 }).flatMap(() =>
+                kinds[kind as keyof typeof kinds].map(agent =>
+                  view(`${day}T12:00:00Z`, { postUuid: `post-${post}`, ip: `192.0.2.${reader}`, ...agent }),
+                ),
+              ),
+            ),
+          ),
+        ),
+      )
+      const ids = days['2026-03-06'].map((_, post) => `post-${post}`)
+      const [before, now] = await Promise.all(
+        ['2026-03-06', '2026-03-08'].map(
+          day => async (who: Who) =>
+            new Map([...(await store.postDays(ids, day, day, who))].map(([id, [found]]) => [id, found])),
+        ),
+      )
+      const week = { from: '2026-03-08', to: '2026-03-09' }
+      for (const who of ['people', 'bots', 'all', undefined] as const) {
+        const totals = new Map((await store.postTotals(ids, who)).map(post => [post.post_uuid, post]))
+        const [earlier, later] = [await before!(who), await now!(who)]
+        for (const period of [null, week, { from: '2026-03-06', to: '2026-03-08' }]) {
+          const counted = period === week ? later : totals
+          for (const sort of ['views', 'unique_views', 'change'] as const) {
+            if (period !== week && sort === 'change') continue
+            const expected = ids
+              .map((post_uuid): PostFigures => {
+                const { views, unique_views } = counted.get(post_uuid) ?? { views: 0, unique_views: 0 }
+                const previous_views = earlier.get(post_uuid)?.views ?? 0
+                const change = { previous_views, change: views! - previous_views }
+                return { post_uuid, views, unique_views, ...(sort === 'change' && change) }
+              })
+              .filter(post => post.views! > 0 || (post.previous_views ?? 0) > 0)
+            for (const [order, sign] of [
+              ['desc', -1],
+              ['asc', 1],
+            ] as const)
+              assert.deepEqual(
+                await listOf(store, { period, who, sort, order, limit: 10 }),
+                {
+                  total: expected.length,
+                  posts: expected.toSorted((a, b) => sign * (a[sort]! - b[sort]!)),
+                },
+                `${who} ${period?.from} ${sort} ${order}`,
+              )
+          }
+        }
+      }
+      const { posts } = await listOf(store, { period: week, who: 'people', limit: 1 })
+      assert.deepEqual(posts, [{ post_uuid: 'post-0', views: 3, unique_views: 2 }])
+      const { posts: crawled } = await listOf(store, { period: week, who: 'bots', limit: 1 })
+      assert.deepEqual(crawled, [{ post_uuid: 'post-1', views: 4, unique_views: 3 }])
+    })
+  }
 
   promises(
     'lists what came later in a list by change, also on a day of the period before',

@@ -88,6 +88,11 @@ describe('each question is asked under its route, with the key', () => {
       '/api/v1/posts/top?period=7d&sort=change&order=asc',
     ],
     [
+      'topPosts',
+      stats => stats.topPosts({ sort: 'unique_views', who: 'people' }),
+      '/api/v1/posts/top?sort=unique_views&who=people',
+    ],
+    [
       'trendingPosts',
       stats => stats.trendingPosts({ limit: 5, who: 'all' }),
       '/api/v1/posts/trending?limit=5&who=all',

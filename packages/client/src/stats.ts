@@ -116,9 +116,9 @@ export interface PostsViews<Views = number> extends AsOf, Partial<Period> {
   timezone?: string
 }
 
-export interface TopPost {
+export interface TopPost<Views = number> {
   post_uuid: string
-  views: number
+  views: Views
   unique_views: number | null
   /** Only with `sort: 'change'`: the views of as many days before the period. */
   previous_views?: number | null
@@ -126,7 +126,7 @@ export interface TopPost {
   change?: number | null
 }
 
-export interface TopPosts extends AsOf {
+export interface TopPosts<Views = number> extends AsOf {
   /** `all`, `today`, `7d`, `30d`, or `FROM/TO`. */
   period: string
   /** Null for `all`. */
@@ -135,7 +135,7 @@ export interface TopPosts extends AsOf {
   /** How many posts there are to page through. */
   total: number
   /** In the order asked for; by default most views first. */
-  posts: TopPost[]
+  posts: TopPost<Views>[]
 }
 
 export interface TrendingPost {
@@ -250,6 +250,7 @@ export interface Stats {
     query: { days?: number } & Chosen,
   ): Promise<PostsViews<Unknown>>
   postsViews(posts: readonly (string | number)[], query?: { days?: number }): Promise<PostsViews>
+  topPosts(query: TopQuery & Chosen): Promise<TopPosts<Unknown>>
   topPosts(query?: TopQuery): Promise<TopPosts>
   /** Posts whose last 24 full hours stand out against their own 28 days before, and against the site. */
   trendingPosts(query?: TrendingQuery): Promise<TrendingPosts>
@@ -326,7 +327,7 @@ export function createStats(options: StatsOptions): Stats {
     postHours: async (post, query) => api.get(`posts/${postId(post)}/views/hourly`, query),
     postsViews: async (posts: readonly (string | number)[], query?: { days?: number } & WhoQuery) =>
       api.get<never>('posts/views', { uuids: posts.map(postId).join(','), ...query }),
-    topPosts: async query => api.get('posts/top', query),
+    topPosts: async (query?: TopQuery & WhoQuery) => api.get<never>('posts/top', query),
     trendingPosts: async query => api.get('posts/trending', query),
     siteViews: async (query?: WhoQuery) => api.get<never>('views', query),
     siteDays: async (query?: PeriodQuery & WhoQuery) => api.get<never>('views/daily', query),

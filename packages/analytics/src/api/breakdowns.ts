@@ -6,6 +6,7 @@ import type { Calendar } from '../store/calendar.ts'
 import type { CountingSettings } from '../store/counting-settings.ts'
 import { addDays, type Day } from '../store/days.ts'
 import { isOfBots } from '../store/dimensions.ts'
+import { known } from '../store/figures.ts'
 import { isOwnHost, type OwnHosts } from '../store/own-hosts.ts'
 import { byViews, type Views } from '../store/pack.ts'
 import type { BreakdownOfDay, BreakdownOfPeriod } from '../store/store.ts'
@@ -139,10 +140,6 @@ export function chosen({ views, bots }: Views, { dimension, bots: setting, who }
   if (who === 'people') return { views: isExcluded ? views : views - (bots ?? Number.NaN), bots: 0 }
   if (!isExcluded) return { views, bots }
   return who === 'all' ? { views: views + (bots ?? Number.NaN), bots } : { views, bots: 0 }
-}
-
-function known(count: number): number | null {
-  return Number.isNaN(count) ? null : count
 }
 
 const NOTHING: Views = { views: 0, bots: 0 }

@@ -145,6 +145,7 @@ const TopQuery = parameters({
   ),
   limit: limit(1_000),
   offset,
+  who,
 })
 
 const TrendingQuery = parameters({
@@ -359,7 +360,7 @@ const TopPosts = Type.Object({
   posts: Type.Array(
     Type.Object({
       post_uuid: postUuid,
-      views,
+      views: figures.views,
       unique_views: uniqueViews,
       previous_views: Type.Optional(
         knownCount(

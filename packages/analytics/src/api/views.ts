@@ -222,11 +222,18 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     },
 
     async topPosts(query: schemas.TopQuery): Promise<schemas.TopPosts> {
-      const { limit = schemas.DEFAULT_LIMIT, offset = 0, sort = 'views', order = 'desc', ...dates } = query
+      const {
+        limit = schemas.DEFAULT_LIMIT,
+        offset = 0,
+        sort = 'views',
+        order = 'desc',
+        who,
+        ...dates
+      } = query
       const { name, period } = toTopPeriod(dates, today())
       if (sort === 'change' && period === null) throw badParameter('sort', CHANGE_OF_ALL)
       const askedMs = await store.asOf(now())
-      const question = { period, sort, order, limit, offset, maxAgeMs: listMaxAgeMs }
+      const question = { period, who, sort, order, limit, offset, maxAgeMs: listMaxAgeMs }
       const { ageMs, ...page } = await store.topPosts(question)
       return {
         as_of: new Date(askedMs - ageMs).toISOString(),

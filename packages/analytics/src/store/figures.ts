@@ -137,7 +137,8 @@ function figures(
   return of as ChosenFigures
 }
 
-function known(value: number): number | null {
+/** Null for NaN, which stands for what is not known. */
+export function known(value: number): number | null {
   return Number.isNaN(value) ? null : value
 }
 

@@ -294,6 +294,7 @@ export type TopOrder = 'desc' | 'asc'
 export interface TopQuestion {
   /** Null: all time, which `change` cannot be asked for. */
   period: Period | null
+  who?: Who
   /** The figure that decides the order; `views` by default. `change`: the views beyond those of as many days before. */
   sort?: TopSort
   /** `desc` by default: the greatest figure first. Either way equals are in the order of their ids, and posts without the figure last. */
@@ -309,7 +310,8 @@ export interface TopQuestion {
 
 export interface PostFigures {
   post_uuid: string
-  views: number
+  /** Null if not known, which it may be of people or of bots alone. */
+  views: number | null
   unique_views: number | null
   /** Both only in a list by `change`, which also has the posts with views in the period before alone; null if not known. */
   previous_views?: number | null
@@ -371,7 +373,7 @@ export interface Reads {
   siteTotals(who?: Who): Promise<Totals>
   siteDays(from: Day, to: Day, who?: Who): Promise<DayFigures[]>
   topPosts(question: TopQuestion): Promise<TopPosts>
-  /** The posts with at least `LEAST_VIEWS` views on the days that may stand out. Views of bots that nobody knows are left out. */
+  /** The posts with at least `LEAST_VIEWS` views on the days that may stand out; none whose views are not known. */
   risingPosts(question: RisingQuestion): Promise<RisingPosts>
   /** The site's own hosts, as recorded now. */
   ownHosts(): Promise<OwnHosts>

@@ -5,14 +5,14 @@ import { AnswerCache } from '../answer-cache.ts'
 import type { Calendar } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import { addDays, type Day, latest, type Period, periodBefore } from '../days.ts'
-import { type ChosenFigures, DETAILS, isOfCounted, toFigures, type Who } from '../figures.ts'
+import { type ChosenFigures, DETAILS, type DetailName, isOfCounted, toFigures, type Who } from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
 import { daysOf, daysOfPosts, periodOf } from '../read-days.ts'
-import type { DayFigures, Reads, TopQuestion, TopSort, Totals } from '../store.ts'
+import type { DayFigures, Reads, TopQuestion, Totals } from '../store.ts'
 import { boundSql, LEAST_VIEWS } from '../trending.ts'
 import { readDays } from './breakdown-reads.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
-import { KNOWN, postIn, SAYS, SUMS } from './count.ts'
+import { KNOWN, postIn, SAYS, SUMS, sumOf } from './count.ts'
 import { shardOf } from './record.ts'
 import { postKey, within } from './sql.ts'
 import { recordedLists } from './state.ts'
@@ -72,14 +72,17 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
   }
 
   const held = new AnswerCache()
-  const topPosts = async ({ period, sort, order, limit, offset }: Required<TopQuestion>) => {
-    const readMs = performance.now()
-    const posts = cluster.from(
-      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views, f.previous_views AS previous_views,
-              toInt64(f.views) - toInt64(f.previous_views) AS change,
-              if(f.detailed_views = 0 AND f.unknown_until > toDate(0), NULL, f.unique_views) AS unique_views
-       FROM (${figuresOf(period, sort)}) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
+  /** As SQL: the posts with views in a period, or in the one before. */
+  const listOf = (period: Period | null, before: Period | null, who: Who) =>
+    cluster.from(
+      `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.now_views AS views, f.unique_of_now AS unique_views,
+              f.views_before AS previous_views, toInt64(f.now_views) - toInt64(f.views_before) AS change
+       FROM (${figuresOf(period, before, countedSql(who, settings))}) AS f
+       LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
     )
+  const topPosts = async ({ period, who, sort, order, limit, offset }: Question) => {
+    const readMs = performance.now()
+    const posts = listOf(period, sort === 'change' ? periodBefore(period) : null, who)
     const rows = await all(
       `SELECT text, views, unique_views, previous_views, change, count() OVER () AS posts FROM ${posts} AS posts_of_all
        ORDER BY ${sort} ${order === 'asc' ? 'ASC' : 'DESC'} NULLS LAST, text LIMIT ${limit} OFFSET ${offset}`,
@@ -91,11 +94,11 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
       total: Number(counted!['posts']),
       posts: rows.map(row => ({
         post_uuid: String(row['text']),
-        views: Number(row['views']),
-        unique_views: row['unique_views'] === null ? null : Number(row['unique_views']),
+        views: numberOf(row['views']),
+        unique_views: numberOf(row['unique_views']),
         ...(sort === 'change' && {
-          previous_views: Number(row['previous_views']),
-          change: Number(row['change']),
+          previous_views: numberOf(row['previous_views']),
+          change: numberOf(row['change']),
         }),
       })),
     }
@@ -152,10 +155,10 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
       const sums = await onEach(
         `SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`,
       )
-      const sum = sums.reduce(sumOf)
+      const sum = sums.reduce(added)
       if (unknownUntil(sum) === null) return totals(sum, who)
       // A day that is known on one shard may not be known on another.
-      return totals((await daysOfSite('true')).reduce(sumOf), who)
+      return totals((await daysOfSite('true')).reduce(added), who)
     },
 
     async siteDays(first, last, who) {
@@ -164,24 +167,15 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
 
     async topPosts(asked) {
       const question = { ...TOP_DEFAULTS, ...asked }
-      const { period, sort, order, limit, offset, maxAgeMs } = question
+      const { period, who, sort, order, limit, offset, maxAgeMs } = question
       const askedMs = performance.now()
-      const key = [period?.from, period?.to, sort, order, limit, offset].join(' ')
+      const key = [period?.from, period?.to, who, sort, order, limit, offset].join(' ')
       const { readMs, ...page } = await held.get(key, maxAgeMs, () => topPosts(question))
       return { ageMs: Math.max(0, askedMs - readMs), ...page }
     },
 
     async risingPosts({ who, days, before, site, limit, offset }) {
-      const counted = countedOf(who, settings)
-      const inDays = within(days.from, days.to)
-      const posts = cluster.from(
-        `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.views AS views, f.previous_views AS previous_views
-         FROM (
-           SELECT post, sumIf(${counted}, ${inDays}) AS views, sumIf(${counted}, NOT (${inDays})) AS previous_views
-           FROM (SELECT * FROM post_view_days FINAL WHERE ${within(before?.from ?? days.from, days.to)}) AS d
-           GROUP BY post HAVING views > 0 OR previous_views > 0
-         ) AS f LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
-      )
+      const posts = listOf(days, before, who)
       const rows = await all(
         `SELECT text, views, previous_views, posts_before,
                 ${boundSql('toFloat64(views)', 'toFloat64(previous_views)', site)} AS bound
@@ -243,28 +237,57 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
   }
 }
 
+type Question = Required<Omit<TopQuestion, 'who'>> & { who?: Who }
 const TOP_DEFAULTS = { sort: 'views', order: 'desc', offset: 0, maxAgeMs: 0 } as const
 
-/** As SQL: the views of a day that count. With `BOTS=exclude` the stored views are people's, and bots come on top of them. */
-function countedOf(who: Who, settings: CountingSettings): string {
-  if (isOfCounted(who, settings)) return 'd.views'
-  if (who === 'bots') return 'd.bots'
-  return who === 'people' ? 'toInt64(d.views) - toInt64(d.bots)' : 'd.views + d.bots'
+/** As SQL: whose views count in a list. With `BOTS=exclude` the stored views are people's, and bots come on top of them. */
+interface CountedSql {
+  /** From the sums of stored figures whose names begin with `prefix`; null: not known. */
+  views(prefix: string): string
+  unique: string
+  /** The columns that this takes, beside those of the views that count. */
+  columns: readonly DetailName[]
 }
 
-/** As SQL: the figures of each post in a period, and for `change` its views in the period before. */
-function figuresOf(period: Period | null, sort: TopSort): string {
-  const before = sort === 'change' ? periodBefore(period) : null
-  if (period === null)
-    return `SELECT post, views, 0 AS previous_views, detailed_views, unique_views, unknown_until
-            FROM post_view_post_totals FINAL WHERE views > 0`
-  const inPeriod = within(period.from, period.to)
-  return `SELECT post, sumIf(d.views, ${inPeriod}) AS views,
-                 ${before === null ? '0' : `sumIf(d.views, ${within(before.from, before.to)})`} AS previous_views,
-                 sumIf(d.detailed_views, ${inPeriod}) AS detailed_views, sumIf(d.unique_views, ${inPeriod}) AS unique_views,
-                 maxIf(d.unknown_until, ${inPeriod}) AS unknown_until
+/** As `toFigures` has them. */
+function countedSql(who: Who, settings: CountingSettings): CountedSql {
+  if (isOfCounted(who, settings))
+    return { views: prefix => `${prefix}views`, unique: 'f.unique_views', columns: [] }
+  const columns = ['bots', 'bot_unique_views', 'shared_unique_views'] as const
+  const allBots = (f: string) => `if(${f}detailed_views = ${f}views OR ${f}views = 0, ${f}bots, NULL)`
+  if (who === 'bots') return { views: allBots, unique: 'f.bot_unique_views', columns }
+  const [sign, opposite] = who === 'people' ? ['-', '+'] : ['+', '-']
+  return {
+    views: prefix => `toInt64(${prefix}views) ${sign} ${allBots(prefix)}`,
+    unique: `toInt64(f.unique_views) ${sign} f.bot_unique_views ${opposite} f.shared_unique_views`,
+    columns,
+  }
+}
+
+/** As SQL: the views of each post in a period, its unique views, and its views in the period before; null: not known. */
+function figuresOf(period: Period | null, before: Period | null, counted: CountedSql): string {
+  // Where no views are known, 0 unique views would say that there are none.
+  return `SELECT f.post AS post, ${counted.views('f.')} AS now_views,
+                 ${before === null ? 'toUInt64(0)' : counted.views('f.before_')} AS views_before,
+                 ${counted.unique} AS known_unique,
+                 if(f.unknown_until > toDate(0) AND (f.detailed_views = 0 OR now_views IS NULL AND known_unique = 0), NULL, known_unique) AS unique_of_now
+          FROM (${storedOf(period, before, counted)}) AS f
+          WHERE ifNull(now_views, 1) > 0 OR ifNull(views_before, 1) > 0`
+}
+
+/** As SQL: what is stored of each post in a period, and of the one before. */
+function storedOf(period: Period | null, before: Period | null, { columns }: CountedSql): string {
+  if (period === null) return 'SELECT * FROM post_view_post_totals FINAL'
+  const sumsIn = ({ from, to }: Period, names: readonly string[], prefix = '') =>
+    names.map(name => `${sumOf(`d.${name}`, within(from, to))} AS ${prefix}${name}`)
+  const sums = [
+    ...sumsIn(period, ['views', 'detailed_views', 'unique_views', ...columns]),
+    `maxIf(d.unknown_until, ${within(period.from, period.to)}) AS unknown_until`,
+    ...(before === null ? [] : sumsIn(before, ['views', 'detailed_views', ...columns], 'before_')),
+  ]
+  return `SELECT post, ${sums.join(', ')}
           FROM (SELECT * FROM post_view_days FINAL WHERE ${within(before?.from ?? period.from, period.to)}) AS d
-          GROUP BY post HAVING views > 0 OR previous_views > 0`
+          GROUP BY post`
 }
 
 async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>> {
@@ -286,13 +309,13 @@ function unknownUntil(row: Row): Day | null {
 
 /** A figure that is unknown in one row is unknown in the sum. */
 function sumOfDay(a: Row, b: Row): Row {
-  const sum = sumOf(a, b)
+  const sum = added(a, b)
   return unknownUntil(sum) === null
     ? sum
     : { ...sum, ...Object.fromEntries(KNOWN.map(column => [column, 0])) }
 }
 
-function sumOf(a: Row, b: Row): Row {
+function added(a: Row, b: Row): Row {
   const sum: Row = { ...a }
   for (const column of ['views', 'detailed_views']) sum[column] = Number(a[column]) + Number(b[column])
   for (const name of DETAILS)
@@ -303,6 +326,10 @@ function sumOf(a: Row, b: Row): Row {
   sum['unknown_until'] = latest(unknownUntil(a), unknownUntil(b)) ?? '1970-01-01'
   sum['last_time'] = times('last_time').length === 0 ? null : Math.max(...times('last_time'))
   return sum
+}
+
+function numberOf(value: unknown): number | null {
+  return value === null ? null : Number(value)
 }
 
 function iso(time: unknown): string | null {

@@ -1,19 +1,11 @@
 /** The source of rankings on a server: a connection in their own thread, so that no other thread reads their rows. */
 
-import type { RankingSource } from '../sql/ranking-cache.ts'
+import { type RankingSource, rowsOfPosts } from '../sql/ranking-cache.ts'
 import type { Server } from '../sql/server-address.ts'
 import { MysqlConnection } from './connection.ts'
 
 /** Enough to read a million posts. */
 const READ = { statementLimitMs: 60_000 }
-
-// Rows are read as they arrive, each packet in its own turn of the event loop. For pages by `id`, the server would read a day's
-// index from the beginning for each page.
-const DAY = `
-  SELECT post_uuid, view_count, unique_views, bots
-  FROM post_view_aggregates
-  WHERE date = ? AND (view_count > 0 OR bots > 0)`
-const TOTALS = 'SELECT post_uuid, views, unique_views, bots FROM post_view_totals WHERE views > 0 OR bots > 0'
 
 export function openRankingSource(server: Server): RankingSource {
   const connection = new MysqlConnection(server, READ)
@@ -31,7 +23,10 @@ export function openRankingSource(server: Server): RankingSource {
               await client.each(sql, values, some => rows.push(...some))
               return rows
             },
-            posts: (day, use) => client.each(day === null ? TOTALS : DAY, day === null ? [] : [day], use),
+            // Read as they arrive, each packet in its own turn of the event loop. For pages by `id`, the server would read a day's
+            // index from the beginning for each page.
+            posts: (day, counted, use) =>
+              client.each(rowsOfPosts(day, counted), day === null ? [] : [day], use),
           })
           await client.write('COMMIT')
           return result

@@ -1,17 +1,12 @@
 /** The source of rankings on a server: a connection in their own thread, so that no other thread reads their rows. */
 
-import type { RankingSource } from '../sql/ranking-cache.ts'
+import { type RankingSource, rowsOfPosts } from '../sql/ranking-cache.ts'
 import type { Server } from '../sql/server-address.ts'
 import { PostgresConnections } from './connection.ts'
 
 /** Enough to read a million posts. */
 const READ = { most: 1, statementLimitMs: 60_000 }
 
-const DAY = `
-  SELECT post_uuid, view_count, unique_views, bots
-  FROM post_view_aggregates
-  WHERE date = ? AND (view_count > 0 OR bots > 0)`
-const TOTALS = 'SELECT post_uuid, views, unique_views, bots FROM post_view_totals WHERE views > 0 OR bots > 0'
 const POSTS_AT_ONCE = 10_000
 
 export function openRankingSource(server: Server): RankingSource {
@@ -23,8 +18,8 @@ export function openRankingSource(server: Server): RankingSource {
       connections.transaction(async client => {
         return work({
           rows: (sql, values) => client.arrays(sql, values),
-          posts: async (day, use) => {
-            const rows = await client.arrays(day === null ? TOTALS : DAY, day === null ? [] : [day])
+          posts: async (day, counted, use) => {
+            const rows = await client.arrays(rowsOfPosts(day, counted), day === null ? [] : [day])
             for (let from = 0; from < rows.length; from += POSTS_AT_ONCE)
               use(rows.slice(from, from + POSTS_AT_ONCE))
           },

@@ -28,6 +28,9 @@ export function sumOfKnown(name: DetailName): string {
   return `CASE WHEN COUNT(${name}) = COUNT(unique_views) THEN SUM(${name}) END AS ${name}`
 }
 
+/** As SQL: the views of a day whose details are known. */
+export const KNOWN_VIEWS = 'CASE WHEN unique_views IS NOT NULL THEN view_count END'
+
 type Value = number | null
 
 /** In the order of `DAY_COLUMNS`; times as Unix seconds. */

@@ -6,6 +6,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { addDays, type Day, daysFrom, type Period, periodBefore } from '../days.ts'
 import type { PostFigures, RisingPosts, RisingQuestion, TopSort } from '../store.ts'
+import { KNOWN_VIEWS } from './figure-columns.ts'
 import { PostNumbers } from './post-numbers.ts'
 import { bytesOf, type Column, type Page, pageOf, type Ranking, risingOf, Sums } from './ranking.ts'
 import type { SqlValue } from './sql.ts'
@@ -21,7 +22,7 @@ const ENTRY_BYTES = 2_500
 /** A ranking is reused for this many times as long as it took to read, unless it gets too old: reading takes a tenth of one core. */
 const TIMES_AS_LONG = 10
 
-/** Which views count in a list: the stored ones, or with the help of the bots among them or beside them. */
+/** Whose views a list is of: the stored ones, or from these and the bots among them or beside them. */
 export type Counted = 'views' | 'views - bots' | 'bots' | 'views + bots'
 
 /** Which list. */
@@ -29,8 +30,7 @@ interface ListName {
   /** Null: all time. */
   period: Period | null
   sort: TopSort
-  /** By default the stored views. */
-  counted?: Counted
+  counted: Counted
   /** The period that `change` compares with: by default as many days, just before. */
   before?: Period
 }
@@ -59,7 +59,7 @@ export interface RankingPage {
   posts: PostFigures[]
 }
 
-/** Post, views, unique views and bots of each. */
+/** The rows of `rowsOfPosts`. */
 export type UsePosts = (rows: readonly unknown[][]) => void
 
 /** Reads that all see one snapshot. */
@@ -67,7 +67,7 @@ export interface RankingMoment {
   /** A few rows, as arrays of their columns. */
   rows(sql: string, values: readonly SqlValue[]): Promise<unknown[][]>
   /** The posts with views of a day, or of all time, some thousand at a time, with turns of the event loop between them. */
-  posts(day: Day | null, use: UsePosts): Promise<void>
+  posts(day: Day | null, counted: Counted, use: UsePosts): Promise<void>
 }
 
 /** Where rankings are read from: a connection of the thread's own. */
@@ -177,7 +177,7 @@ export class RankingCache {
     maxAgeMs,
     ...list
   }: ListName & Pick<RankingQuestion, 'askedMs' | 'maxAgeMs'>): Promise<HeldRanking> {
-    const { period, sort, counted = 'views', before } = list
+    const { period, sort, counted, before } = list
     // The same list is read from both ends.
     const key = `${sort} ${counted} ${keyOf(period)} ${before === undefined ? '' : keyOf(before)}`
     const oldestMs = askedMs - maxAgeMs
@@ -245,7 +245,7 @@ export class RankingCache {
   }
 
   async #read(key: string, list: ListName, { readMs, versions }: Look): Promise<HeldRanking> {
-    const { period, sort, counted = 'views' } = list
+    const { period, sort, counted } = list
     const asking = ++this.#askings
     const numbers = this.#numbers
     const read: string[] = []
@@ -306,10 +306,7 @@ export class RankingCache {
     }
     const sums = new Sums()
     const use: UsePosts = rows => {
-      for (const row of rows) {
-        const figures = countedIn(row, counted)
-        if (figures !== null) sums.add(numbers.numberOf(String(row[0])), ...figures)
-      }
+      for (const row of rows) sums.add(numbers.numberOf(String(row[0])), ...figuresIn(row, counted))
     }
     const versionsRead: string[] = []
     // One day after the other, even for a month, so that another list waits for one day at most. (In one statement, a month takes
@@ -324,7 +321,7 @@ export class RankingCache {
         if (other?.version === (days.length === 1 ? versionRead : version)) return other
         if (versionRead === undefined) return undefined
         versionsRead.push(versionRead)
-        await moment.posts(day, use)
+        await moment.posts(day, counted, use)
         return undefined
       })
       if (meanwhile !== undefined) return meanwhile
@@ -391,16 +388,36 @@ function comparedWith({ period, sort, before }: ListName): Period | null {
   return sort === 'change' ? (before ?? periodBefore(period)) : null
 }
 
-/** What a row of a post counts; null if nobody knows it. */
-function countedIn(
-  [, views, unique, bots]: readonly unknown[],
-  counted: Counted,
-): [views: number, unique: number | null] | null {
-  if (counted === 'views') return [Number(views), unique === null ? null : Number(unique)]
-  if (bots === null) return null
-  if (counted === 'bots') return [Number(bots), null]
+/** As SQL: the rows of posts of a day, its only parameter, or of all time. */
+export function rowsOfPosts(day: Day | null, counted: Counted): string {
+  const [views, detailed, from] =
+    day === null
+      ? ['views', 'detailed_views', 'post_view_totals WHERE']
+      : ['view_count', KNOWN_VIEWS, 'post_view_aggregates WHERE date = ? AND']
+  return counted === 'views'
+    ? `SELECT post_uuid, ${views}, unique_views FROM ${from} ${views} > 0`
+    : `SELECT post_uuid, ${views}, unique_views, ${detailed}, bots, bot_unique_views, shared_unique_views
+       FROM ${from} (${views} > 0 OR bots > 0)`
+}
+
+/** The figures of a row, as `toFigures` has them. Unique views are null where no details are known, and NaN where theirs are not. */
+function figuresIn(row: readonly unknown[], counted: Counted): [views: number, unique: number | null] {
+  const [views, unique] = [Number(row[1]), row[2] === null ? null : Number(row[2])]
+  if (counted === 'views') return [views, unique]
+  const [detailed, bots, botUnique, sharedUnique] = [at(row, 3), at(row, 4), at(row, 5), at(row, 6)]
+  const allBots = detailed === views || views === 0 ? bots : Number.NaN
   const sign = counted === 'views - bots' ? -1 : 1
-  return [Number(views) + sign * Number(bots), null]
+  const [ofViews, ofUnique] =
+    counted === 'bots'
+      ? [allBots, botUnique]
+      : [views + sign * allBots, unique! + sign * (botUnique - sharedUnique)]
+  // Where no views are known, 0 would say that there are none.
+  const hasUnique = unique !== null && !(Number.isNaN(ofViews) && ofUnique === 0)
+  return [ofViews, hasUnique ? ofUnique : null]
+}
+
+function at(row: readonly unknown[], column: number): number {
+  return row[column] === null ? Number.NaN : Number(row[column])
 }
 
 /** All days that the list is made of. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { TopOrder, TopSort } from '../store.ts'
 import { PostNumbers } from './post-numbers.ts'
 import { bytesOf, pageOf, Sums } from './ranking.ts'
 
@@ -107,6 +108,48 @@ test('adds up days, and what is unknown of one adds nothing to what is known of 
     { post_uuid: 'b', views: 3, unique_views: 0 },
     { post_uuid: 'd', views: 2, unique_views: 0 },
   ])
+})
+
+test('what is not known of one day is not known of the sum, and comes last', async () => {
+  const numbers = new PostNumbers()
+  for (const most of [5, 254, 255, 65_534, 65_535, 2 ** 32 - 2, 2 ** 32 - 1, 2 ** 48]) {
+    const [total, before] = [new Sums(), new Sums()]
+    const days = [
+      { unknown: [Number.NaN, Number.NaN], known: [2, 1], most: [most, most - 1], half: [1, Number.NaN] },
+      { unknown: [2, 2], 'known-2': [Number.NaN, null], known: [1, 1], half: [1, 1] },
+    ] as Record<string, [number, number | null]>[]
+    for (const day of days) {
+      const sums = new Sums()
+      for (const [id, [views, unique]] of Object.entries(day)) sums.add(numbers.numberOf(id), views, unique)
+      await total.addColumn(await sums.toColumn(turn), turn)
+    }
+    before.add(numbers.numberOf('half'), Number.NaN, null)
+    before.add(numbers.numberOf('most'), 1, 1)
+    const listed = async (sort: TopSort, order: TopOrder) => {
+      const ranking = await total.toRanking(numbers, turn, sort, sort === 'change' ? before : null)
+      return pageOf(ranking, numbers, { order, limit: 10, offset: 0 })
+    }
+    const [first, ...others] = await listed('views', 'desc')
+    assert.deepEqual(first, { post_uuid: 'most', views: most, unique_views: most - 1 })
+    assert.deepEqual(
+      others.filter(({ post_uuid }) => post_uuid !== 'known'),
+      [
+        { post_uuid: 'half', views: 2, unique_views: null },
+        { post_uuid: 'known-2', views: null, unique_views: null },
+        { post_uuid: 'unknown', views: null, unique_views: null },
+      ],
+    )
+    for (const [sort, unknown] of [
+      ['views', 2],
+      ['unique_views', 3],
+      ['change', 3],
+    ] as const) {
+      const [desc, asc] = await Promise.all([listed(sort, 'desc'), listed(sort, 'asc')])
+      assert.deepEqual(desc.slice(-unknown), asc.slice(-unknown))
+      assert.ok(desc.slice(0, -unknown).every(post => post[sort] !== null))
+      assert.deepEqual(desc.slice(0, -unknown).toReversed(), asc.slice(0, -unknown))
+    }
+  }
 })
 
 test('reads a list from either end, equals by id and unknown figures last', async () => {

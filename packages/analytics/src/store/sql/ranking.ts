@@ -1,11 +1,12 @@
 /** Posts in order: days are columns of numbers, which are added up and sorted. */
 
+import { known } from '../figures.ts'
 import type { PostFigures, RisingPosts, RisingQuestion, TopOrder, TopSort } from '../store.ts'
 import { boundOf, LEAST_VIEWS } from '../trending.ts'
 import { inSteps, type LoopTurn } from './loop-steps.ts'
 import type { PostNumbers } from './post-numbers.ts'
 
-/** The narrowest array that holds the numbers. */
+/** The narrowest array that holds the numbers. What is not known is the greatest number that fits; among 64-bit numbers, NaN. */
 type Counts = Uint8Array | Uint16Array | Uint32Array | Float64Array
 
 /** Figures of posts, in all three arrays at the same index. */
@@ -13,7 +14,7 @@ export interface Column {
   /** Numbers of posts, each once. */
   posts: Uint32Array
   views: Counts
-  /** Unique views plus one; 0 if they are unknown. */
+  /** Unique views plus one; 0 if no details are known. */
   unique: Counts
 }
 
@@ -38,7 +39,7 @@ export class Sums {
   /** One above the greatest number of a post that was added. */
   #end = 0
 
-  /** `unique` null: unknown. What is unknown adds nothing to what is known. */
+  /** `unique` null: no details are known, which adds nothing to what is known. NaN: not known, and so the sum is not either. */
   add(post: number, views: number, unique: number | null): void {
     this.#makeRoom(post)
     this.#views[post]! += views
@@ -50,11 +51,7 @@ export class Sums {
       const posts = column.posts.subarray(from, to)
       this.#makeRoom(greatest(posts))
       // Always in the same type, so that the loop is compiled for one type.
-      this.#addAll(
-        posts,
-        new Float64Array(column.views.subarray(from, to)),
-        new Float64Array(column.unique.subarray(from, to)),
-      )
+      this.#addAll(posts, widened(column.views.subarray(from, to)), widened(column.unique.subarray(from, to)))
     })
   }
 
@@ -64,7 +61,7 @@ export class Sums {
       const post = posts[at]!
       viewsOf[post]! += views[at]!
       const more = unique[at]!
-      if (more > 0) uniqueOf[post]! += uniqueOf[post] === 0 ? more : more - 1
+      if (more !== 0) uniqueOf[post]! += uniqueOf[post] === 0 ? more : more - 1
     }
   }
 
@@ -116,7 +113,7 @@ export class Sums {
     return { posts, views: compact(views), unique: compact(unique) }
   }
 
-  /** The candidates that have views here or in `other`. */
+  /** The candidates that have views here or in `other`, or may have some. */
   async #viewed(candidates: Uint32Array, turn: LoopTurn, other: Sums | null = null): Promise<Uint32Array> {
     const [end, viewsOf, othersOf] = [this.#end, this.#views, (other ?? this).#views]
     const viewed = new Uint32Array(candidates.length)
@@ -124,13 +121,13 @@ export class Sums {
     await inSteps(candidates.length, turn, (from, to) => {
       for (let at = from; at < to; at++) {
         const post = candidates[at]!
-        if (post < end && (viewsOf[post]! > 0 || othersOf[post]! > 0)) viewed[count++] = post
+        if (post < end && (viewsOf[post] !== 0 || othersOf[post] !== 0)) viewed[count++] = post
       }
     })
     return viewed.slice(0, count)
   }
 
-  /** How much each post has gained, by its number, from 0 on: so much more than the one that has lost most. */
+  /** How much each post has gained, by its number, from 1 on: so much more than the one that has lost most. */
   async #changes(posts: Uint32Array, previous: Sums, turn: LoopTurn): Promise<Float64Array> {
     const [now, before] = [this.#views, previous.#views]
     const changes = new Float64Array(this.#end)
@@ -143,7 +140,7 @@ export class Sums {
         if (change < least) least = change
       }
     })
-    for (let post = 0; post < changes.length; post++) changes[post]! -= least
+    for (let post = 0; post < changes.length; post++) changes[post]! += 1 - least
     return changes
   }
 
@@ -164,7 +161,7 @@ export class Sums {
  * Sorts posts by their figures, the lowest digit first: each pass keeps the order of the one before, and the first one the order
  * that they come in.
  *
- * @param figures whole numbers from 0 on, by the numbers of the posts
+ * @param figures whole numbers from 0 on, by the numbers of the posts; what is not known (NaN) goes with 0
  */
 async function greatestFirst(
   inOrder: Uint32Array,
@@ -183,7 +180,7 @@ async function greatestFirst(
     await inSteps(posts.length, turn, (from, to) => {
       for (let at = from; at < to; at++) {
         // The greatest digit first.
-        const digit = DIGIT - 1 - (Math.floor(figuresOf[at]! / unit) % DIGIT)
+        const digit = DIGIT - 1 - (Math.floor(figuresOf[at]! / unit) % DIGIT || 0)
         digits[at] = digit
         starts[digit + 1]!++
       }
@@ -214,9 +211,32 @@ function greatest(values: ArrayLike<number>): number {
 
 function compact(values: Float64Array): Counts {
   const most = greatest(values)
-  if (most < 2 ** 8) return new Uint8Array(values)
-  if (most < 2 ** 16) return new Uint16Array(values)
-  return most < 2 ** 32 ? new Uint32Array(values) : values
+  const Narrow = [Uint8Array, Uint16Array, Uint32Array].find(
+    ({ BYTES_PER_ELEMENT }) => most < 2 ** (8 * BYTES_PER_ELEMENT) - 1,
+  )
+  if (Narrow === undefined) return values
+  const counts = new Narrow(values)
+  const unknown = unknownIn(counts)
+  for (let at = 0; at < values.length; at++) if (Number.isNaN(values[at])) counts[at] = unknown
+  return counts
+}
+
+/** NaN where it is not known. */
+function widened(counts: Counts): Float64Array {
+  const values = new Float64Array(counts)
+  const unknown = unknownIn(counts)
+  for (let at = 0; at < values.length; at++) if (values[at] === unknown) values[at] = Number.NaN
+  return values
+}
+
+/** NaN if it is not known. */
+function countAt(counts: Counts, at: number): number {
+  const count = counts[at]!
+  return count === unknownIn(counts) ? Number.NaN : count
+}
+
+function unknownIn(counts: Counts): number {
+  return counts instanceof Float64Array ? Number.NaN : 2 ** (8 * counts.BYTES_PER_ELEMENT) - 1
 }
 
 /** Which part of a list, and from which end it is read. */
@@ -228,14 +248,14 @@ export interface Page {
 
 /** A page of what `toRanking` has put in order. */
 export function pageOf(ranking: Ranking, numbers: PostNumbers, page: Page): PostFigures[] {
-  const { posts, views, unique, previous } = ranking
+  const { posts, views, previous } = ranking
   return Array.from(placesOf(ranking, page), at => {
-    const known = unique[at]!
+    const [now, before] = [countAt(views, at), previous === null ? 0 : countAt(previous, at)]
     return {
       post_uuid: numbers.idOf(posts[at]!),
-      views: views[at]!,
-      unique_views: known === 0 ? null : known - 1,
-      ...(previous && { previous_views: previous[at]!, change: views[at]! - previous[at]! }),
+      views: known(now),
+      unique_views: uniqueAt(ranking, at),
+      ...(previous && { previous_views: known(before), change: known(now - before) }),
     }
   })
 }
@@ -259,9 +279,15 @@ function* placesOf(ranking: Ranking, { order, limit, offset }: Page): Generator<
 }
 
 /** The figure by which the list is in order; null: it is not known. */
-function figureAt({ by, views, unique, previous }: Ranking, at: number): number | null {
-  if (by === 'unique_views') return unique[at] === 0 ? null : unique[at]! - 1
-  return views[at]! - (by === 'change' ? previous![at]! : 0)
+function figureAt(ranking: Ranking, at: number): number | null {
+  const { by, views, previous } = ranking
+  if (by === 'unique_views') return uniqueAt(ranking, at)
+  return known(countAt(views, at) - (by === 'change' ? countAt(previous!, at) : 0))
+}
+
+function uniqueAt({ unique }: Ranking, at: number): number | null {
+  const stored = countAt(unique, at)
+  return stored === 0 ? null : known(stored - 1)
 }
 
 /** The first place from which on `isThere` holds; `length` if it holds nowhere. */
@@ -288,9 +314,11 @@ export async function risingOf(
   let [found, postsBefore] = [0, 0]
   await inSteps(posts.length, turn, (from, to) => {
     for (let at = from; at < to; at++) {
-      if (before[at]! > 0) postsBefore++
-      if (views[at]! < LEAST_VIEWS) continue
-      const bound = boundOf(views[at]!, before[at]!, site)
+      const [now, then] = [countAt(views, at), countAt(before, at)]
+      if (then > 0) postsBefore++
+      // Nor is what is not known.
+      if (!(now >= LEAST_VIEWS)) continue
+      const bound = boundOf(now, then, site)
       bounds[at] = bound
       if (bound > 0) places[found++] = at
     }

@@ -58,6 +58,7 @@ async function bigStore(t: TestContext, posts: number, days = daysFrom(MONTH.fro
 const asked = (period: Period | null, limit = 10, offset = 0): RankingQuestion => ({
   period,
   sort: 'views',
+  counted: 'views',
   order: 'desc',
   limit,
   offset,
@@ -179,7 +180,7 @@ function smallSource({ meanwhile, isInLine = true }: SmallSource = {}) {
   const moment: RankingMoment = {
     rows: async (_sql, [from, to]) =>
       daysFrom(String(from), String(to)).map(day => [day, found.views, 50, 0]),
-    async posts(day, use) {
+    async posts(day, _counted, use) {
       found.daysRead++
       found.mostInHand = Math.max(found.mostInHand, ++found.inHand)
       await meanwhile?.(day)

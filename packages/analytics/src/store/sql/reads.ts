@@ -7,13 +7,12 @@ import { type ChosenFigures, DETAILS, isOfCounted, NO_VIEWS, toFigures, type Who
 import { daysOf, daysOfPosts, periodOf } from '../read-days.ts'
 import type { DayFigures, Reads, Totals } from '../store.ts'
 import { readDays } from './breakdown-reads.ts'
-import { sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
+import { KNOWN_VIEWS, sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { ownHosts } from './own-hosts.ts'
 import { type Counted, monotonicMs } from './ranking-cache.ts'
 import type { Rankings } from './rankings.ts'
 import { figure, placeholders, type SqlEngine, type SqlRow } from './sql.ts'
 
-const KNOWN_VIEWS = 'CASE WHEN unique_views IS NOT NULL THEN view_count END AS detailed_views'
 const TOP_DEFAULTS = { sort: 'views', order: 'desc', offset: 0, maxAgeMs: 0 } as const
 
 export function createReads(
@@ -71,7 +70,7 @@ export function createReads(
       // The days are named one by one, so that each is looked up by the key: rows are stored by day, not by post.
       const days = daysFrom(from, to)
       const rows = await reader.all(
-        `SELECT post_uuid, date, view_count AS views, ${KNOWN_VIEWS}, ${DETAILS.join(', ')}
+        `SELECT post_uuid, date, view_count AS views, ${KNOWN_VIEWS} AS detailed_views, ${DETAILS.join(', ')}
          FROM post_view_aggregates
          WHERE post_uuid IN (${placeholders(posts.length)}) AND date IN (${placeholders(days.length)})
          ORDER BY date`,
@@ -84,7 +83,7 @@ export function createReads(
     async siteTotals(who) {
       const [row] = await reader.all(
         `SELECT SUM(view_count) AS views,
-                SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
+                SUM(${KNOWN_VIEWS}) AS detailed_views,
                 ${DETAILS.map(sumOfKnown).join(', ')},
                 MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at,
                 MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until
@@ -95,7 +94,7 @@ export function createReads(
 
     async siteDays(from, to, who) {
       const rows = await reader.all(
-        `SELECT date, view_count AS views, ${KNOWN_VIEWS}, ${DETAILS.join(', ')}
+        `SELECT date, view_count AS views, ${KNOWN_VIEWS} AS detailed_views, ${DETAILS.join(', ')}
          FROM site_view_aggregates
          WHERE date BETWEEN ? AND ?
          ORDER BY date`,
@@ -104,7 +103,13 @@ export function createReads(
       return rows.map(row => dayFigures(row, who))
     },
 
-    topPosts: question => rankings.page({ ...TOP_DEFAULTS, ...question, askedMs: monotonicMs() }),
+    topPosts: ({ who, ...question }) =>
+      rankings.page({
+        ...TOP_DEFAULTS,
+        ...question,
+        counted: countedOf(who, settings),
+        askedMs: monotonicMs(),
+      }),
 
     risingPosts: ({ who, maxAgeMs = 0, ...question }) =>
       rankings.rising({ ...question, counted: countedOf(who, settings), askedMs: monotonicMs(), maxAgeMs }),

@@ -3,7 +3,7 @@
 import type { Day } from '../days.ts'
 import { DETAILS, type DetailName, eachDetail } from '../figures.ts'
 import { corrected } from './corrected.ts'
-import { DAY_COLUMNS, sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
+import { DAY_COLUMNS, KNOWN_VIEWS, sumOfKnown, TOTAL_COLUMNS } from './figure-columns.ts'
 import { type Pair, type StoredAggregate, sumOf, toStored } from './recount.ts'
 import { figure, placeholders, type SqlClient, type SqlEngine, type SqlRow, type SqlValue } from './sql.ts'
 import { groupsOf } from './steps.ts'
@@ -25,7 +25,7 @@ export interface Total extends Record<DetailName, number | null> {
 function selectTotals(where: string, from: string): string {
   return `
     SELECT post_uuid, SUM(view_count) AS views,
-           SUM(CASE WHEN unique_views IS NOT NULL THEN view_count END) AS detailed_views,
+           SUM(${KNOWN_VIEWS}) AS detailed_views,
            ${DETAILS.map(sumOfKnown).join(', ')},
            MIN(first_viewed_at) AS first_viewed_at, MAX(last_viewed_at) AS last_viewed_at,
            MAX(CASE WHEN unique_views IS NULL THEN date END) AS unknown_until

@@ -3,7 +3,13 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Day } from '../days.ts'
-import type { RankingMoment, RankingSource, UsePosts } from '../sql/ranking-cache.ts'
+import {
+  type Counted,
+  type RankingMoment,
+  type RankingSource,
+  rowsOfPosts,
+  type UsePosts,
+} from '../sql/ranking-cache.ts'
 import type { SqlValue } from '../sql/sql.ts'
 import { stepOf } from '../step.ts'
 import { storeError } from './errors.ts'
@@ -19,20 +25,6 @@ export interface FileInUse {
 
 /** Takes some milliseconds, in which the thread can do nothing else. Page by page takes half the time of row by row. */
 const ROWS_AT_ONCE = 5_000
-
-const DAY_PAGE = `
-  SELECT post_uuid, view_count, unique_views, bots
-  FROM post_view_aggregates
-  WHERE date = ? AND post_uuid > ? AND (view_count > 0 OR bots > 0)
-  ORDER BY post_uuid
-  LIMIT ${ROWS_AT_ONCE}`
-
-const TOTALS_PAGE = `
-  SELECT post_uuid, views, unique_views, bots
-  FROM post_view_totals
-  WHERE post_uuid > ? AND (views > 0 OR bots > 0)
-  ORDER BY post_uuid
-  LIMIT ${ROWS_AT_ONCE}`
 
 export function openRankingSource(file: FileInUse): RankingSource {
   return new SqliteRankingSource(file)
@@ -75,7 +67,7 @@ class SqliteRankingSource implements RankingSource {
     try {
       result = await work({
         rows: async (sql, values) => this.#told(() => this.#rows(database, sql, values)),
-        posts: (day, use) => this.#posts(database, day, use),
+        posts: (day, counted, use) => this.#posts(database, { day, counted }, use),
       })
     } catch (error) {
       // The caller gets the first error. SQLite may have rolled back by itself.
@@ -108,10 +100,14 @@ class SqliteRankingSource implements RankingSource {
     return this.#database
   }
 
-  async #posts(database: DatabaseSync, day: Day | null, use: UsePosts): Promise<void> {
+  async #posts(
+    database: DatabaseSync,
+    { day, counted }: { day: Day | null; counted: Counted },
+    use: UsePosts,
+  ): Promise<void> {
+    const sql = `${rowsOfPosts(day, counted)} AND post_uuid > ? ORDER BY post_uuid LIMIT ${ROWS_AT_ONCE}`
     for (let after = ''; ; ) {
-      const [sql, values] = day === null ? [TOTALS_PAGE, [after]] : [DAY_PAGE, [day, after]]
-      const rows = this.#told(() => this.#rows(database, sql, values))
+      const rows = this.#told(() => this.#rows(database, sql, day === null ? [after] : [day, after]))
       use(rows)
       if (rows.length < ROWS_AT_ONCE) return
       after = String(rows.at(-1)![0])

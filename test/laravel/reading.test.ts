@@ -120,6 +120,26 @@ for (const engine of ENGINES) {
       assert.deepEqual(without(days), without(await answer(`posts/1/views/daily?${path}`)))
     }
 
+    for (const who of ['people', 'bots']) {
+      const [statistics, days] = (await json(
+        app,
+        `echo json_encode([Postviews::statistics(1, who: "${who}"), Postviews::daily(1, days: 2, who: "${who}")]);`,
+      )) as Record<string, unknown>[]
+      assert.deepEqual(
+        [statistics!['views'], statistics!['unique_views']],
+        who === 'people' ? [3, 2] : [0, 0],
+      )
+      assert.deepEqual(without(statistics!), without(await answer(`posts/1/views?who=${who}`)))
+      assert.deepEqual(without(days!), without(await answer(`posts/1/views/daily?days=2&who=${who}`)))
+    }
+    assert.deepEqual(
+      await json(
+        app,
+        'echo json_encode([Postviews::top(who: "people")->total, Postviews::top(who: "bots")->total]);',
+      ),
+      [2, 0],
+    )
+
     const { from, to, ...top } = await answer('posts/top?limit=2&period=7d')
     assert.deepEqual(
       without(

@@ -89,6 +89,66 @@ final class WhoReadTest extends ReadingTestCase
         Http::assertSentCount(count($questions));
     }
 
+    public function test_whose_views_are_counted(): void
+    {
+        $this->fake(fn (Request $request) => str_contains($request->url(), '/top')
+            ? Http::response(['period' => 'all', 'total' => 1, 'posts' => $this->posts([7 => 3])] + self::HEAD)
+            : (str_contains($request->url(), '/daily')
+                ? Http::response($this->days(7, [1, 2]))
+                : $this->answer([7 => 3], explode(',', $request['uuids']), isset($request['days']) ? (int) $request['days'] : null)));
+        $site = 'http://analytics.test:3100/blog/api/v1/posts/';
+        $questions = [
+            [fn () => Postviews::views(7, 'people'), 'views?uuids=7&who=people'],
+            [fn () => Postviews::uniqueViews(7, who: 'bots'), 'views?uuids=7&who=bots'],
+            [fn () => Postviews::statistics(7, who: 'all'), 'views?uuids=7&who=all'],
+            [fn () => Postviews::statistics(7), 'views?uuids=7'],
+            [fn () => Postviews::many([8, 9], who: 'people')->of(9), 'views?uuids=8%2C9&who=people'],
+            [fn () => Postviews::daily(7, days: 3, who: 'people'), 'views?uuids=7&days=3&who=people'],
+            [fn () => Postviews::daily(7, days: 3), 'views?uuids=7&days=3'],
+            [fn () => Postviews::daily(7, from: '2026-11-20', who: 'bots'), '7/views/daily?from=2026-11-20&who=bots'],
+            [fn () => Postviews::manyDaily([8, 9], 2, 'bots')->of(8), 'views?uuids=8%2C9&days=2&who=bots'],
+            [fn () => Postviews::top(limit: 5, who: 'people'), 'top?limit=5&offset=0&who=people'],
+        ];
+        foreach ($questions as $nth => [$ask, $url]) {
+            self::assertNotNull($ask(), $url);
+            self::assertSame($site . $url, Http::recorded()->last()[0]->url());
+            Http::assertSentCount($nth + 1);
+        }
+        // The cache has the answer to each, and takes none for another.
+        foreach ($questions as [$ask]) {
+            self::assertNotNull($ask());
+        }
+        Http::assertSentCount(count($questions));
+    }
+
+    public function test_views_of_people_that_nobody_knows_are_null_and_those_of_all_are_always_known(): void
+    {
+        $unknown = ['views' => null, 'unique_views' => 1] + $this->posts([7 => 3])[0];
+        $this->fake(fn () => Http::response(['posts' => [$unknown]] + self::HEAD));
+        $statistics = Postviews::statistics(7, who: 'people');
+        self::assertSame([null, 1], [$statistics->views, $statistics->uniqueViews]);
+        self::assertNull(Postviews::views(7, who: 'people'));
+        self::assertNull(Postviews::statistics(7));
+        Http::assertSentCount(2);
+        // After such an answer nobody asks for a while.
+        $this->travel(1)->minutes();
+
+        $days = $this->days(7, [1, 2]);
+        $days['days'][0]['views'] = null;
+        $this->fake(fn () => Http::response($days));
+        $people = Postviews::daily(7, from: '2026-11-20', who: 'people');
+        self::assertSame([null, 2], $people->days->pluck('views')->all());
+        self::assertSame([null, 2], [$people->views(), $people->uniqueViews()]);
+        self::assertNull(Postviews::daily(7, from: '2026-11-20'));
+        $this->travel(1)->minutes();
+
+        $this->fake(fn () => Http::response(['period' => 'all', 'total' => 1, 'posts' => [$unknown]] + self::HEAD));
+        $top = Postviews::top(who: 'people');
+        self::assertNull($top->posts[0]->views);
+        self::assertNull(json_decode((string) json_encode($top), true)['posts'][0]['views']);
+        self::assertNull(Postviews::top());
+    }
+
     public function test_days_and_hours_that_are_not_known_are_null_and_have_no_sum(): void
     {
         $this->fake(fn () => Http::response(self::DAYS));

@@ -17,7 +17,8 @@ final readonly class DayStatistics implements Arrayable, JsonSerializable
     private function __construct(
         /** `YYYY-MM-DD`, a day in the service's time zone. */
         public string $date,
-        public int $views,
+        /** Null: `who` was given, and adopted data do not tell people from bots. */
+        public ?int $views,
         /** Null, here and below: unknown in adopted data. */
         public ?int $uniqueViews,
         public ?int $loggedIn,
@@ -26,12 +27,15 @@ final readonly class DayStatistics implements Arrayable, JsonSerializable
     ) {
     }
 
-    /** @throws ApiFailed */
-    public static function from(Answer $answer): self
+    /**
+     * @param bool $isChosen whether `who` was given: then the views may be unknown
+     * @throws ApiFailed
+     */
+    public static function from(Answer $answer, bool $isChosen): self
     {
         return new self(
             date: $answer->text('date'),
-            views: $answer->count('views'),
+            views: $isChosen ? $answer->knownCount('views') : $answer->count('views'),
             uniqueViews: $answer->knownCount('unique_views'),
             loggedIn: $answer->knownCount('logged_in'),
             anonymous: $answer->knownCount('anonymous'),

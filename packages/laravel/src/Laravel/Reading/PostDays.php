@@ -36,32 +36,42 @@ final readonly class PostDays implements Arrayable, Countable, IteratorAggregate
     ) {
     }
 
-    /** @throws ApiFailed */
-    public static function from(Answer $answer): self
+    /**
+     * @param bool $isChosen whether `who` was given: then the views may be unknown
+     * @throws ApiFailed
+     */
+    public static function from(Answer $answer, bool $isChosen): self
     {
+        $day = static fn (Answer $day): DayStatistics => DayStatistics::from($day, $isChosen);
+
         return new self(
             post: $answer->text('post_uuid'),
             timezone: $answer->text('timezone'),
             from: $answer->text('from'),
             to: $answer->text('to'),
-            days: new Collection(array_map(DayStatistics::from(...), $answer->list('days'))),
+            days: new Collection(array_map($day, $answer->list('days'))),
             asOf: $answer->time('as_of'),
             isStale: $answer->isStale,
         );
     }
 
-    /** The sum of all these days. */
-    public function views(): int
+    /** The sum of all these days. Null if it is unknown for one of them, which it may be with `who`. */
+    public function views(): ?int
     {
-        return (int) $this->days->sum('views');
+        return $this->sum('views');
     }
 
     /** The sum over the days: a reader on two days counts twice. Null if it is unknown for one of them. */
     public function uniqueViews(): ?int
     {
-        return $this->days->contains(static fn (DayStatistics $day): bool => $day->uniqueViews === null)
-            ? null
-            : (int) $this->days->sum('uniqueViews');
+        return $this->sum('uniqueViews');
+    }
+
+    private function sum(string $figure): ?int
+    {
+        $figures = $this->days->pluck($figure);
+
+        return $figures->containsStrict(null) ? null : (int) $figures->sum();
     }
 
     public function count(): int

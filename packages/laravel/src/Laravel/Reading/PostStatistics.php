@@ -10,7 +10,7 @@ use JsonSerializable;
 
 /**
  * The counts of one post, over all time. `loggedIn` and `anonymous` add up to `views`; all of them include bots, unless the
- * service runs with `BOTS=exclude`.
+ * service runs with `BOTS=exclude`, or `who` chooses other views.
  *
  * @implements Arrayable<string, mixed>
  */
@@ -19,13 +19,14 @@ final readonly class PostStatistics implements Arrayable, JsonSerializable
     private function __construct(
         /** The id under which it is counted: a UUID is in lower case. */
         public string $post,
-        public int $views,
+        /** Null: `who` was given, and adopted data do not tell people from bots. */
+        public ?int $views,
         /** Each reader counts once per day (or shorter UNIQUE_WINDOW). Null, here and below: unknown in adopted data. */
         public ?int $uniqueViews,
         public ?int $loggedIn,
         public ?int $anonymous,
         public ?int $bots,
-        /** In UTC, like all times here. Null without views. */
+        /** In UTC, like all times here. Null without views, and if `who` chooses other views than those that count. */
         public ?CarbonImmutable $firstViewedAt,
         public ?CarbonImmutable $lastViewedAt,
         /** `YYYY-MM-DD`: all numbers except `views` are sums from this day on. Null: sums over all days. */
@@ -37,12 +38,15 @@ final readonly class PostStatistics implements Arrayable, JsonSerializable
     ) {
     }
 
-    /** @throws ApiFailed */
-    public static function from(Answer $answer): self
+    /**
+     * @param bool $isChosen whether `who` was given: then the views may be unknown
+     * @throws ApiFailed
+     */
+    public static function from(Answer $answer, bool $isChosen): self
     {
         return new self(
             post: $answer->text('post_uuid'),
-            views: $answer->count('views'),
+            views: $isChosen ? $answer->knownCount('views') : $answer->count('views'),
             uniqueViews: $answer->knownCount('unique_views'),
             loggedIn: $answer->knownCount('logged_in'),
             anonymous: $answer->knownCount('anonymous'),

@@ -27,9 +27,10 @@ final class Reader
     ) {
     }
 
-    public function statistics(mixed $post): ?PostStatistics
+    /** @param ?string $who whose views, here and below: `people`, `bots` or `all`; by default all that count as views */
+    public function statistics(mixed $post, ?string $who = null): ?PostStatistics
     {
-        return $this->many([$post])->first();
+        return $this->many([$post], $who)->first();
     }
 
     /**
@@ -38,9 +39,11 @@ final class Reader
      * @param iterable<mixed> $posts
      * @return ByPost<?PostStatistics>
      */
-    public function many(iterable $posts): ByPost
+    public function many(iterable $posts, ?string $who = null): ByPost
     {
-        return $this->ofPosts($posts, 'views', self::POSTS_AT_ONCE, [], PostStatistics::from(...));
+        $make = static fn (Answer $answer): PostStatistics => PostStatistics::from($answer, $who !== null);
+
+        return $this->ofPosts($posts, trim("views $who"), self::POSTS_AT_ONCE, ['who' => $who], $make);
     }
 
     /**
@@ -49,11 +52,11 @@ final class Reader
      * @param iterable<mixed> $posts
      * @return ByPost<?PostDays>
      */
-    public function manyDaily(iterable $posts, int $days = 30): ByPost
+    public function manyDaily(iterable $posts, int $days = 30, ?string $who = null): ByPost
     {
         $atOnce = max(1, min(self::POSTS_AT_ONCE, intdiv(self::POST_DAYS_AT_ONCE, max(1, $days))));
 
-        return $this->ofPosts($posts, "days $days", $atOnce, ['days' => $days], PostDays::from(...));
+        return $this->ofPosts($posts, trim("days $days $who"), $atOnce, compact('days', 'who'), self::daysOf($who));
     }
 
     /** The last `$days` days, including today; or from one day to another (default today), at most 800 days. */
@@ -62,17 +65,24 @@ final class Reader
         ?int $days = null,
         DateTimeInterface|string|null $from = null,
         DateTimeInterface|string|null $to = null,
+        ?string $who = null,
     ): ?PostDays {
         if ($from === null && $to === null) {
-            return $this->manyDaily([$post], $days ?? 30)->first();
+            return $this->manyDaily([$post], $days ?? 30, $who)->first();
         }
         $id = $this->idOf($post);
         if ($id === null) {
             return null;
         }
-        $query = ['days' => $days, 'from' => self::day($from), 'to' => self::day($to)];
+        $query = ['days' => $days, 'from' => self::day($from), 'to' => self::day($to), 'who' => $who];
 
-        return $this->one("posts/$id/views/daily", $query, PostDays::from(...));
+        return $this->one("posts/$id/views/daily", $query, self::daysOf($who));
+    }
+
+    /** @return callable(Answer): PostDays */
+    private static function daysOf(?string $who): callable
+    {
+        return static fn (Answer $answer): PostDays => PostDays::from($answer, $who !== null);
     }
 
     /**
@@ -87,10 +97,12 @@ final class Reader
         ?string $period = null,
         DateTimeInterface|string|null $from = null,
         DateTimeInterface|string|null $to = null,
+        ?string $who = null,
     ): ?TopPosts {
         $query = ['period' => $period, 'from' => self::day($from), 'to' => self::day($to)];
+        $make = static fn (Answer $answer): TopPosts => TopPosts::from($answer, $who !== null);
 
-        return $this->one('posts/top', $query + ['limit' => $limit, 'offset' => $offset], TopPosts::from(...));
+        return $this->one('posts/top', $query + compact('limit', 'offset', 'who'), $make);
     }
 
     /**
@@ -170,7 +182,7 @@ final class Reader
     /**
      * @template T
      * @param iterable<mixed> $posts
-     * @param array<string, int> $query
+     * @param array<string, string|int|null> $query
      * @param callable(Answer): T $make
      * @return ByPost<?T>
      */

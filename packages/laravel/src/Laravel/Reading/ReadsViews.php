@@ -9,25 +9,28 @@ use DateTimeInterface;
 /**
  * The reading methods of `Postviews`. A post is a model, its id or its UUID. Nothing here throws. Null means that the number is
  * unknown, because the service has been unavailable for a while; it is never 0 then.
+ *
+ * `who` chooses whose views are answered: `people`, `bots` or `all`; by default all that count as views. With it, a number of views is
+ * also null where adopted data do not tell people from bots.
  */
 trait ReadsViews
 {
     /** All views of a post, some seconds old; older while the service is unavailable (`statistics` says how old). */
-    public function views(mixed $post): ?int
+    public function views(mixed $post, ?string $who = null): ?int
     {
-        return $this->statistics($post)?->views;
+        return $this->statistics($post, $who)?->views;
     }
 
     /** Each reader of a post counts once per day. Also null where adopted data lack it. */
-    public function uniqueViews(mixed $post): ?int
+    public function uniqueViews(mixed $post, ?string $who = null): ?int
     {
-        return $this->statistics($post)?->uniqueViews;
+        return $this->statistics($post, $who)?->uniqueViews;
     }
 
     /** All counts of a post, with their time. */
-    public function statistics(mixed $post): ?PostStatistics
+    public function statistics(mixed $post, ?string $who = null): ?PostStatistics
     {
-        return app(Reader::class)->statistics($post);
+        return app(Reader::class)->statistics($post, $who);
     }
 
     /**
@@ -36,9 +39,9 @@ trait ReadsViews
      * @param iterable<mixed> $posts
      * @return ByPost<?PostStatistics> in the given order; look one up by its post: `->of($post)?->views`
      */
-    public function many(iterable $posts): ByPost
+    public function many(iterable $posts, ?string $who = null): ByPost
     {
-        return app(Reader::class)->many($posts);
+        return app(Reader::class)->many($posts, $who);
     }
 
     /**
@@ -51,8 +54,9 @@ trait ReadsViews
         ?int $days = null,
         DateTimeInterface|string|null $from = null,
         DateTimeInterface|string|null $to = null,
+        ?string $who = null,
     ): ?PostDays {
-        return app(Reader::class)->daily($post, $days, $from, $to);
+        return app(Reader::class)->daily($post, $days, $from, $to, $who);
     }
 
     /**
@@ -61,9 +65,9 @@ trait ReadsViews
      * @param iterable<mixed> $posts
      * @return ByPost<?PostDays> in the given order; look one up by its post: `->of($post)`
      */
-    public function manyDaily(iterable $posts, int $days = 30): ByPost
+    public function manyDaily(iterable $posts, int $days = 30, ?string $who = null): ByPost
     {
-        return app(Reader::class)->manyDaily($posts, $days);
+        return app(Reader::class)->manyDaily($posts, $days, $who);
     }
 
     /**
@@ -77,8 +81,9 @@ trait ReadsViews
         ?string $period = null,
         DateTimeInterface|string|null $from = null,
         DateTimeInterface|string|null $to = null,
+        ?string $who = null,
     ): ?TopPosts {
-        return app(Reader::class)->top($limit, $offset, $period, $from, $to);
+        return app(Reader::class)->top($limit, $offset, $period, $from, $to, $who);
     }
 
     /**
@@ -90,7 +95,6 @@ trait ReadsViews
      *     or `purpose`
      * @param ?int $days the last days, including today (the default is 30); or give `from` and `to`
      * @param int $limit up to 1,000
-     * @param ?string $who whose views: `people`, `bots` or `all`; by default all that count as views
      */
     public function breakdown(
         mixed $post,

@@ -16,16 +16,22 @@ final readonly class TopPost implements Arrayable, JsonSerializable
 {
     private function __construct(
         public string $post,
-        public int $views,
+        /** Null: `who` was given, and adopted data do not tell people from bots. */
+        public ?int $views,
         /** Null: unknown in adopted data. */
         public ?int $uniqueViews,
     ) {
     }
 
-    /** @throws ApiFailed */
-    public static function from(Answer $answer): self
+    /**
+     * @param bool $isChosen whether `who` was given: then the views may be unknown
+     * @throws ApiFailed
+     */
+    public static function from(Answer $answer, bool $isChosen): self
     {
-        return new self($answer->text('post_uuid'), $answer->count('views'), $answer->knownCount('unique_views'));
+        $views = $isChosen ? $answer->knownCount('views') : $answer->count('views');
+
+        return new self($answer->text('post_uuid'), $views, $answer->knownCount('unique_views'));
     }
 
     /** @return array<string, mixed> with the field names of the internal API */

@@ -37,13 +37,18 @@ final readonly class TopPosts implements Arrayable, Countable, IteratorAggregate
     ) {
     }
 
-    /** @throws ApiFailed */
-    public static function from(Answer $answer): self
+    /**
+     * @param bool $isChosen whether `who` was given: then the views may be unknown
+     * @throws ApiFailed
+     */
+    public static function from(Answer $answer, bool $isChosen): self
     {
+        $post = static fn (Answer $post): TopPost => TopPost::from($post, $isChosen);
+
         return new self(
             period: $answer->text('period'),
             total: $answer->count('total'),
-            posts: new Collection(array_map(TopPost::from(...), $answer->list('posts'))),
+            posts: new Collection(array_map($post, $answer->list('posts'))),
             asOf: $answer->time('as_of'),
             isStale: $answer->isStale,
         );

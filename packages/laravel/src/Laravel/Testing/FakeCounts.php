@@ -11,8 +11,8 @@ use Illuminate\Support\Facades\Http;
 use Postviews\Laravel\Reading\CanonicalPost;
 
 /**
- * An internal API for an application's tests. It has only the given counts, all of them as of today. It answers through Laravel's
- * `Http`, so everything above that is the same as in production.
+ * An internal API for an application's tests. It has only the given counts, all of them as of today, whatever `who` is asked for. It
+ * answers through Laravel's `Http`, so everything above that is the same as in production.
  *
  * @see \Postviews\Laravel\Facades\Postviews::fake which creates it
  */

@@ -34,6 +34,7 @@ final class Sparkline extends Component
 
     public function render(): View
     {
+        // Of all that count as views: their numbers are known.
         $days = $this->reader->daily($this->post, $this->days);
         if ($days === null || $days->count() === 0) {
             $explanation = trans('postviews::postviews.sparkline.unknown');
@@ -81,17 +82,17 @@ final class Sparkline extends Component
 
         return trans('postviews::postviews.sparkline.' . ($days->views() === 0 ? 'none' : 'text'), [
             'title' => $title,
-            'views' => Count::inWords($days->views()),
+            'views' => Count::inWords((int) $days->views()),
             'date' => Spelling::day($most->date),
-            'most' => Spelling::number($most->views),
-            'today' => Spelling::number($days->days->last()->views),
+            'most' => Spelling::number((int) $most->views),
+            'today' => Spelling::number((int) $days->days->last()->views),
         ]);
     }
 
     /** `x,y x,y …`, from left to right; a single day is a horizontal line. */
     private function points(PostDays $days): string
     {
-        $views = $days->days->map(static fn (DayStatistics $day): int => $day->views);
+        $views = $days->days->map(static fn (DayStatistics $day): int => (int) $day->views);
         $views = $views->count() === 1 ? $views->concat($views) : $views;
         $most = max(1, $views->max());
         $step = ($this->width - 2 * self::MARGIN) / ($views->count() - 1);

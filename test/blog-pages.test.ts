@@ -183,7 +183,7 @@ test('signs in and out by its own forms alone, and leads on to its own pages alo
   assert.deepEqual([out.headers.location, out.cookies[0]?.value], ['/', ''])
 })
 
-test('tells the panel title, author and address of posts, by id and by text', async t => {
+test('tells the panel title, author, address and time of posts, by id, by text and by day', async t => {
   const { get } = await startAlone(t, { publicUrl: 'https://blog.example' })
   const posts = async (query: string) =>
     (await get(`/posts.json?${query}`)).json<{ posts: { id: string; url: string }[] }>().posts
@@ -196,12 +196,14 @@ test('tells the panel title, author and address of posts, by id and by text', as
         title: second.title,
         author: second.author.name,
         url: `https://blog.example/posts/${second.slug}`,
+        published_at: second.publishedAt.toISOString(),
       },
       {
         id: first.id,
         title: first.title,
         author: first.author.name,
         url: `https://blog.example/posts/${first.slug}`,
+        published_at: first.publishedAt.toISOString(),
       },
     ],
   )
@@ -215,8 +217,15 @@ test('tells the panel title, author and address of posts, by id and by text', as
   )
   assert.deepEqual(await found('search=a&limit=1'), [POSTS[0]!.title])
   assert.deepEqual(await found('search=no-such-title'), [])
+  const day = second.publishedAt.toISOString().slice(0, 10)
+  const ofDay = POSTS.filter(({ publishedAt }) => publishedAt.toISOString().startsWith(day))
+  assert.deepEqual(
+    await found(`published_from=${day}&published_to=${day}`),
+    ofDay.map(({ title }) => title),
+  )
+  assert.deepEqual(await found('published_to=1999-12-31'), [])
   for (const limit of ['-1', 'many', '', '1e9']) assert.ok((await found(`limit=${limit}`)).length >= 1, limit)
-  for (const query of ['ids=a&ids=b', 'search=a&search=b']) {
+  for (const query of ['ids=a&ids=b', 'search=a&search=b', 'published_to=a&published_to=b']) {
     assert.equal((await get(`/posts.json?${query}`)).statusCode, 400, query)
   }
 })

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { createStats, type ViewEvent } from '@postviews/client/src/index.ts'
 import { buildPanel } from '../packages/admin/src/app.ts'
 import { createLog } from '../packages/admin/src/log.ts'
-import type { Overview, OverviewAnswer } from '../packages/admin/src/pages/model.ts'
+import type { Overview, OverviewAnswer, Sums } from '../packages/admin/src/pages/model.ts'
 import { createPosts } from '../packages/admin/src/posts.ts'
 import { startApi } from './support/api.ts'
 import { KEY, PASSWORD, startPanel } from './support/panel-server.ts'
@@ -34,23 +34,33 @@ test('tells the numbers of the period beside those of the period before', async 
   ])
   const { trend } = await overview('?period=7d')
   assert.deepEqual(trend.period, { from: '2026-11-15', to: '2026-11-21' })
-  assert.deepEqual(
-    Object.entries(trend.sums).map(([name, { value }]) => [name, value]),
-    [
-      ['views', 3],
-      ['unique_views', 2],
-      ['logged_in', 1],
-      ['anonymous', 2],
-      ['bots', 1],
-    ],
-  )
+  const valuesOf = (sums: Sums) => Object.entries(sums).map(([name, { value }]) => [name, value])
+  assert.deepEqual(valuesOf(trend.sums), [
+    ['views', 2],
+    ['unique_views', 2],
+    ['logged_in', 1],
+    ['anonymous', 1],
+    ['bots', 0],
+  ])
+  assert.deepEqual(trend.rest.sum, { value: 1, since: null })
+  const all = (await overview('?period=7d&who=all')).trend
+  assert.deepEqual(valuesOf(all.sums), [
+    ['views', 3],
+    ['unique_views', 2],
+    ['logged_in', 1],
+    ['anonymous', 2],
+    ['bots', 1],
+  ])
+  assert.equal(all.before?.over?.views.value, 2)
+  assert.equal((await overview('?period=7d&who=bots')).trend.sums.views.value, 1)
   assert.equal(trend.before?.sums.views.value, 2)
-  assert.equal(trend.before?.over?.views.value, 2)
+  assert.equal(trend.before?.over?.views.value, 1)
   assert.equal(trend.daysBefore, null)
   const ofPost = await post('a', '?period=7d&compare=1')
   assert.equal(ofPost.trend.before?.sums.views.value, 1)
   assert.equal(ofPost.trend.daysBefore?.length, 7)
-  assert.equal(ofPost.total.views, 6)
+  assert.equal(ofPost.total.views, 5)
+  assert.equal((await post('a', '?who=all')).total.views, 6)
   assert.equal(ofPost.total.first_viewed_at, '2026-11-07T10:00:00Z')
 })
 
@@ -62,7 +72,7 @@ test('shows times by the clocks that Analytics counts by, whatever rules it has 
   const { total, trend, zone } = await post('a')
   assert.equal(total.views, 3)
   assert.deepEqual(
-    trend.days.filter(({ views }) => views > 0).map(({ date }) => date),
+    trend.days.filter(({ views }) => views !== 0).map(({ date }) => date),
     ['2026-11-15', '2026-11-21'],
   )
   // What the browser draws with.
@@ -165,16 +175,21 @@ test('shows unknown, never 0, where adopted data do not tell, and from which day
     )
   }
   const { trend } = await post('a', '?period=30d')
-  assert.deepEqual(trend.sums.views, { value: 3, since: null })
+  // Nobody knows how many of the views of that day were by people.
+  assert.deepEqual(trend.sums.views, { value: 2, since: '2026-11-11' })
+  assert.deepEqual((await post('a', '?period=30d&who=all')).trend.sums.views, { value: 3, since: null })
   assert.deepEqual(trend.sums.unique_views, { value: 2, since: '2026-11-11' })
   assert.equal(trend.days.find(({ date }) => date === '2026-11-10')?.unique_views, null)
 
-  const page = (await get('/posts/b?from=2026-11-10&to=2026-11-10')).body
+  const page = (await get('/posts/b?from=2026-11-10&to=2026-11-10&who=all')).body
   assert.match(page, /<dt>Views<\/dt><dd class="value">1<\/dd>/)
   assert.match(page, /<dt>Unique views<\/dt><dd class="value"><span title="Unknown">/)
   assert.match(page, /Logged-in views are unknown for these days/)
-  assert.match((await get('/posts/a')).body, /2 <small>since 11 Nov 2026; earlier is unknown<\/small>/)
-  const csv = (await get('/posts/a/days.csv')).body
+  assert.match(
+    (await get('/posts/a?who=all')).body,
+    /2 <small>since 11 Nov 2026; earlier is unknown<\/small>/,
+  )
+  const csv = (await get('/posts/a/days.csv?who=all')).body
   assert.match(csv, /\r\n2026-11-10,1,,,,,yes\r\n/)
   assert.match(csv, /\r\n2026-11-18,1,1,1,0,0,yes\r\n/)
 })

@@ -8,6 +8,7 @@ import type { ViewEvent } from '@postviews/client/src/index.ts'
 import type { PostName } from '../packages/admin/src/pages/model.ts'
 import { KEY, startPanel } from './support/panel-server.ts'
 import { until } from './support/until.ts'
+import { FIREFOX } from './support/views.ts'
 
 const DAY = '2026-11-19'
 const NAME_END = '-2026-10-23-to-2026-11-21-UTC.csv'
@@ -52,7 +53,7 @@ function downloadInHttp10(port: number, cookie: string): Promise<string> {
 }
 
 function namesOf(ids: readonly string[]): Map<string, PostName> {
-  return new Map(ids.map(id => [id, { title: `Title of ${id}`, author: null, url: null }]))
+  return new Map(ids.map(id => [id, { title: `Title of ${id}`, author: null, url: null, publishedAt: null }]))
 }
 
 test('a list of posts adds up on every page, is ranked as a whole and measured by its first', async t => {
@@ -68,7 +69,7 @@ test('a list of posts adds up on every page, is ranked as a whole and measured b
     )
     assert.equal(mostViews, 29)
     assert.equal(others?.posts, 29 - posts.length)
-    assert.equal(posts.reduce((sum, post) => sum + post.views, 0) + others!.views, views)
+    assert.equal(posts.reduce((sum, post) => sum + post.views!, 0) + others!.views!, views)
     assert.equal(posts.reduce((sum, post) => sum + post.unique_views!, 0) + others!.unique_views!, 29)
   }
   const page = (await get('/?page=2')).body
@@ -88,7 +89,7 @@ test('a search keeps the rank of the whole list, and tells what it leaves out', 
   await countAll(count, ranked(60))
   const { posts, others, mostViews, mayBeMore } = await overview('?q=some')
   assert.deepEqual(
-    posts.filter(({ views }) => views > 0).map(({ id, rank, views }) => [id, rank, views]),
+    posts.filter(({ views }) => views !== 0).map(({ id, rank, views }) => [id, rank, views]),
     [
       ['p007', 7, 54],
       ['p021', 21, 40],
@@ -136,7 +137,7 @@ test('a post that was first viewed today has a line that rises', async t => {
   ])
   const { posts } = await overview('?period=7d')
   const { spark } = posts.find(({ id }) => id === 'new')!
-  assert.deepEqual(spark, { points: [0, 0, 0, 0, 0, 0, 2], isUnfinished: true })
+  assert.deepEqual(spark, { points: [...Array(13).fill(0), 2], isUnfinished: true })
 })
 
 test('a period that is still to come has no numbers, on the page or as a file', async t => {
@@ -147,7 +148,7 @@ test('a period that is still to come has no numbers, on the page or as a file', 
     const page = (await get(`${path}${query}`)).body
     assert.match(page, /<dd class="value"><span title="Unknown">.*These days are still to come/s)
     assert.doesNotMatch(page, /<dd class="value">0|No views on these days|Download CSV/)
-    for (const file of ['days.csv', 'referrers.csv']) {
+    for (const file of ['days.csv', 'lists/referrer/values.csv']) {
       assert.equal((await get(`${path === '/' ? '' : path}/${file}${query}`)).statusCode, 400, file)
     }
   }
@@ -155,6 +156,108 @@ test('a period that is still to come has no numbers, on the page or as a file', 
   assert.deepEqual((await overview(query)).trend.sums.views, { value: null, since: null })
   // What has begun is told up to today.
   assert.equal((await overview('?from=2026-11-19&to=2026-11-30')).trend.sums.views.value, 2)
+})
+
+test('a whole list is read page by page, and its rows add up on the last', async t => {
+  const { count, get } = await startPanel(t)
+  const hosts = Array.from({ length: 250 }, (_, index) => `${1_000 + index}.example`)
+  await countAll(count, [
+    ...hosts.map(host => view('a', { referer: `https://${host}/` })),
+    ...hosts.slice(0, 5).map(host => view('a', { referer: `https://${host}/` })),
+    view('a', { user_agent: 'Googlebot/2.1', referer: 'https://1000.example/' }),
+  ])
+  const list = async (query: string) => (await get(`/posts/a/lists/referrer/data${query}`)).json().data
+  const first = await list('')
+  assert.deepEqual(
+    [first.list.rows.length, first.list.total, first.list.views, first.mostViews],
+    [101, 250, 255, 2],
+  )
+  assert.deepEqual(first.list.rows.at(-1), {
+    kind: 'other',
+    value: null,
+    views: 150,
+    values: { count: 150, isMore: false },
+  })
+  const last = await list('?page=3')
+  assert.equal(last.list.rows[0].value, '1200.example')
+  assert.equal(last.mostViews, 2)
+  assert.equal((await list('?who=all')).list.views, 256)
+  assert.equal((await get('/lists/hour')).statusCode, 404)
+  assert.equal((await get('/posts/a/lists/nothing/data')).statusCode, 404)
+})
+
+test('tells machines by name, what they are for, and what AI sends', async t => {
+  const { count, get } = await startPanel(t)
+  await count([
+    view('a', { user_agent: 'Mozilla/5.0 (compatible; ChatGPT-User/1.0; +https://openai.com/bot)' }),
+    view('a', { user_agent: 'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)' }),
+    view('b', { referer: 'https://chatgpt.com/', user_agent: FIREFOX }),
+  ])
+  const { data } = (await get('/machines/data?period=7d&who=people')).json()
+  assert.deepEqual(
+    data.lists.machines.rows.map(({ value }: { value: string }) => value),
+    ['ChatGPT-User', 'Googlebot'],
+  )
+  assert.equal(data.trend.sums.views.value, 2)
+  assert.deepEqual([data.trend.rest.who, data.trend.rest.sum.value], ['people', 1])
+  const onDay = (days: { date: string; views: number }[]) => days.find(({ date }) => date === DAY)?.views
+  assert.deepEqual([onDay(data.ai.answers), onDay(data.ai.readers)], [1, 1])
+  assert.deepEqual(
+    data.posts.map(({ id, views }: { id: string; views: number }) => [id, views]),
+    [['a', 2]],
+  )
+})
+
+test('tells the change of posts, unless not all of the days before were counted', async t => {
+  const { count, overview, get } = await startPanel(t)
+  await count([
+    view('first', { timestamp: '2026-11-01T10:00:00Z' }),
+    view('rose', { timestamp: '2026-11-10T10:00:00Z' }),
+    view('rose', { timestamp: '2026-11-16T10:00:00Z' }),
+    view('rose', { timestamp: '2026-11-17T10:00:00Z' }),
+    view('fell', { timestamp: '2026-11-11T10:00:00Z' }),
+    view('fell', { timestamp: '2026-11-12T10:00:00Z' }),
+    view('fell', { timestamp: '2026-11-19T10:00:00Z' }),
+  ])
+  const changes = async (query: string) => (await overview(query)).posts.map(({ id, change }) => [id, change])
+  assert.deepEqual(await changes('?period=7d'), [
+    ['rose', 1],
+    ['fell', -1],
+  ])
+  assert.deepEqual(await changes('?period=7d&sort=change&order=asc'), [
+    ['fell', -1],
+    ['rose', 1],
+  ])
+  assert.equal((await overview('?period=7d&sort=change')).others, null)
+  assert.match((await get('/posts.csv?period=7d&sort=change')).body, /,change\r\nrose,,,2,2,1\r\n/)
+  const all = await overview('?period=90d&sort=change')
+  assert.equal(all.hasChange, false)
+  assert.deepEqual(
+    all.posts.map(({ id, change }) => [id, change]),
+    [
+      ['fell', null],
+      ['rose', null],
+      ['first', null],
+    ],
+  )
+})
+
+test('all time begins with the first view, also where that is longer ago than one answer reaches', async t => {
+  const { count, overview } = await startPanel(t)
+  await count([view('old', { timestamp: '2024-03-10T10:00:00Z' }), view('a'), view('a')])
+  const { trend, posts, lists } = await overview('?period=all')
+  assert.deepEqual(trend.period, { from: '2024-03-10', to: '2026-11-21' })
+  assert.equal(trend.days.length, 987)
+  assert.equal(trend.sums.views.value, 3)
+  assert.equal(trend.before, null)
+  assert.deepEqual(
+    posts.map(({ id, views }) => [id, views]),
+    [
+      ['a', 2],
+      ['old', 1],
+    ],
+  )
+  assert.deepEqual([lists.sources?.since, lists.sources?.views], ['2024-09-13', 2])
 })
 
 test('compares with nothing that nobody counted', async t => {
@@ -182,16 +285,16 @@ test('files hold the whole list, whatever the page shows, and say in their name 
   assert.equal(linesOf(posts.body).length, 29)
   assert.equal(sumOf(linesOf(posts.body), 3), views)
 
-  const ofSite = await get('/referrers.csv')
-  assert.equal(ofSite.headers['content-disposition'], `attachment; filename="postviews-referrers${NAME_END}"`)
+  const ofSite = await get('/lists/referrer/values.csv')
+  assert.equal(ofSite.headers['content-disposition'], `attachment; filename="postviews-referrer${NAME_END}"`)
   assert.equal(linesOf(ofSite.body).length, 15, 'hosts, and those that told none')
   assert.equal(sumOf(linesOf(ofSite.body), 1), views)
-  assert.match((await get('/')).body, /4 other hosts/)
+  assert.match((await get('/?sources=referrer')).body, /4 other sites/)
 
-  const ofPost = await get('/posts/p001/referrers.csv?period=7d')
+  const ofPost = await get('/posts/p001/lists/referrer/values.csv?period=7d')
   assert.equal(
     ofPost.headers['content-disposition'],
-    'attachment; filename="postviews-post-p001-referrers-2026-11-15-to-2026-11-21-UTC.csv"',
+    'attachment; filename="postviews-post-p001-referrer-2026-11-15-to-2026-11-21-UTC.csv"',
   )
   assert.deepEqual(
     linesOf(ofPost.body)
@@ -200,15 +303,21 @@ test('files hold the whole list, whatever the page shows, and say in their name 
     ['', ...hosts],
   )
   // A short period is shown, and told, with some days before it.
-  const days = await get('/days.csv?period=today')
+  const days = await get('/days.csv?from=2026-11-20&to=2026-11-21')
   assert.equal(
     days.headers['content-disposition'],
     'attachment; filename="postviews-days-2026-11-08-to-2026-11-21-UTC.csv"',
   )
   assert.equal(linesOf(days.body).length, 14)
+  const hours = await get('/days.csv?period=today&who=all')
+  assert.equal(
+    hours.headers['content-disposition'],
+    'attachment; filename="postviews-hours-of-all-2026-11-21-to-2026-11-21-UTC.csv"',
+  )
+  assert.equal(linesOf(hours.body).length, 24)
   const found = await get('/posts.csv?q=p00')
   // What Excel knows UTF-8 by, once.
-  for (const { body } of [posts, ofSite, ofPost, days, found]) assert.match(body, /^\uFEFF[^\uFEFF]+$/)
+  for (const { body } of [posts, ofSite, ofPost, days, hours, found]) assert.match(body, /^\uFEFF[^\uFEFF]+$/)
 })
 
 test('reads a long list page by page, each row once although others rise meanwhile, and adds up', async t => {
@@ -262,15 +371,13 @@ test('reads a long list of hosts page by page', async t => {
     count,
     hosts.map(host => view('a', { referer: `https://${host}/` })),
   )
-  const { body } = await get('/posts/a/referrers.csv')
+  const { body } = await get('/posts/a/lists/referrer/values.csv')
   assert.deepEqual(
     linesOf(body).map(([host]) => host),
     hosts,
   )
   assert.ok(asked.some(({ path }) => path.includes('offset=1000')))
-  const { referrers } = (await get('/data')).json().data
-  assert.deepEqual(referrers.at(-1).hosts, { count: 991, isMore: true })
-  assert.match((await get('/')).body, /991\+ other hosts/)
+  assert.match((await get('/?sources=referrer')).body, /1,190 other sites/)
 })
 
 test('what breaks in the middle of a file ends the connection, so that it does not look whole', async t => {
@@ -342,7 +449,12 @@ test('makes no file where not even its beginning can be read', async t => {
   await count([view('a')])
   assert.equal((await get('/posts.csv')).statusCode, 200)
   await closeStore()
-  for (const path of ['/posts.csv', '/referrers.csv', '/posts/a/referrers.csv', '/days.csv']) {
+  for (const path of [
+    '/posts.csv',
+    '/lists/referrer/values.csv',
+    '/posts/a/lists/referrer/values.csv',
+    '/days.csv',
+  ]) {
     assert.equal((await get(path)).statusCode, 503, path)
   }
 })

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import type { Locator, Page } from 'playwright-core'
-import { PASSWORD, POST, POSTS, signIn, startPanel, viewsOf } from './support/panel.ts'
+import { PASSWORD, POST, POSTS, peopleOf, signIn, startPanel, viewsOf } from './support/panel.ts'
 import { until } from './support/until.ts'
 import { FIREFOX } from './support/views.ts'
 
 /** Of the first post, over the last days without today. */
 function viewsInDays(days: number, from = 1): number {
-  return Array.from({ length: days }, (_, index) => viewsOf(0, from + index)).reduce((a, b) => a + b, 0)
+  return Array.from({ length: days }, (_, index) => peopleOf(0, from + index)).reduce((a, b) => a + b, 0)
 }
 
 function figure(page: Page, name: string): Locator {
@@ -83,7 +83,7 @@ test('the panel, in a browser', async t => {
   await t.test('shows another period, and the same one to whoever follows its link', async () => {
     const page = await panel.page()
     await page.goto(`/posts/${POST.id}`)
-    await page.getByRole('link', { name: '7 days' }).click()
+    await page.getByRole('link', { name: '7 days', exact: true }).click()
     await page.waitForURL('**/posts/post-01?period=7d')
     // Six days of the past, and today's one view.
     await hasText(figure(page, 'Views').locator('.value'), String(viewsInDays(6) + 1))
@@ -106,7 +106,7 @@ test('the panel, in a browser', async t => {
     await page.getByLabel('Last day').fill(iso)
     await page.getByRole('button', { name: 'Show' }).click()
     await page.waitForURL(`**/posts/post-01?from=${iso}&to=${iso}`)
-    await hasText(figure(page, 'Views').locator('.value'), String(viewsOf(0, 2)))
+    await hasText(figure(page, 'Views').locator('.value'), String(peopleOf(0, 2)))
     await page.context().close()
   })
 
@@ -119,8 +119,8 @@ test('the panel, in a browser', async t => {
     assert.equal(await page.locator('#trend .legend li').count(), 3)
     await page.getByText('Table of days').click()
     const yesterday = await page.locator('.days tbody tr').nth(1).locator('td').allTextContents()
-    assert.equal(yesterday[0], String(viewsOf(0, 1)))
-    assert.equal(yesterday[6], String(viewsOf(0, 8)))
+    assert.equal(yesterday[0], String(peopleOf(0, 1)))
+    assert.equal(yesterday[6], String(peopleOf(0, 8)))
     await page.context().close()
   })
 
@@ -133,9 +133,9 @@ test('the panel, in a browser', async t => {
     await page.keyboard.press('ArrowLeft')
     await hasText(voice, /, so far; Views: 1; Unique views: 1$/)
     await page.keyboard.press('ArrowLeft')
-    await hasText(voice, new RegExp(`; Views: ${viewsOf(0, 1)}; Unique views: \\d+$`))
+    await hasText(voice, new RegExp(`; Views: ${peopleOf(0, 1)}; Unique views: \\d+$`))
     await page.keyboard.press('Home')
-    await hasText(voice, new RegExp(`; Views: ${viewsOf(0, 29)}; `))
+    await hasText(voice, new RegExp(`; Views: ${peopleOf(0, 29)}; `))
     assert.equal(await chart.locator('.tip').isVisible(), true)
     await page.keyboard.press('Escape')
     assert.equal(await chart.locator('.tip').isVisible(), false)
@@ -149,7 +149,7 @@ test('the panel, in a browser', async t => {
     assert.equal(await table.locator('tbody tr').count(), 30)
     assert.equal(
       await table.locator('tbody tr').nth(1).locator('td').first().textContent(),
-      String(viewsOf(0, 1)),
+      String(peopleOf(0, 1)),
     )
     await page.context().close()
   })
@@ -159,7 +159,7 @@ test('the panel, in a browser', async t => {
     await page.goto(`/posts/${POST.id}?period=7d`)
     const chart = trendOf(page)
     const box = (await chart.boundingBox())!
-    await page.mouse.move(box.x + box.width - 24, box.y + 80)
+    await page.mouse.move(box.x + box.width - 34, box.y + 80)
     await hasText(chart.locator('.tip'), /, so farViews1Unique views1$/)
     await page.mouse.move(box.x + box.width / 2, box.y - 60)
     await chart.locator('.tip').waitFor({ state: 'hidden' })
@@ -171,12 +171,11 @@ test('the panel, in a browser', async t => {
     async () => {
       const page = await panel.page()
       for (const path of ['/', `/posts/${POST.id}`]) {
-        await page.goto(path)
-        const rows = page.locator('#referrers tbody tr')
+        await page.goto(`${path}?sources=referrer`)
+        const rows = page.locator('#sources tbody tr')
         const names = await rows.locator('th').allTextContents()
         assert.deepEqual(names.at(-1)?.trim(), 'This site’s own pages')
         assert.ok(names.every(name => !name.includes('blog.example')))
-        assert.equal(await page.locator('#referrers tbody a').count(), 0)
         // Every view came from somewhere.
         const views = (await rows.locator('td:last-child').allTextContents()).map(Number)
         const all = Number((await figure(page, 'Views').locator('.value').textContent())?.replaceAll(',', ''))
@@ -189,6 +188,91 @@ test('the panel, in a browser', async t => {
     },
   )
 
+  await t.test('shows people first, and machines and all views to who asks for them', async () => {
+    const page = await panel.page()
+    const yesterday = '/posts/post-03?period=yesterday'
+    await page.goto(yesterday)
+    await hasText(figure(page, 'Views').locator('.value'), String(peopleOf(2, 1)))
+    await hasText(figure(page, 'Machines').locator('.note'), /33\.3 % of all views$/)
+    await page.getByRole('link', { name: 'All', exact: true }).click()
+    await page.waitForURL(`**${yesterday}&who=all`)
+    await hasText(figure(page, 'Views').locator('.value'), String(viewsOf(2, 1)))
+    await hasText(figure(page, 'Machines').locator('.value'), String(viewsOf(2, 1) / 3))
+    await page.getByRole('link', { name: 'Machines', exact: true }).last().click()
+    await page.waitForURL(`**${yesterday}&who=bots`)
+    await hasText(figure(page, 'People').locator('.value'), String(peopleOf(2, 1)))
+
+    await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Machines' }).click()
+    await page.getByRole('heading', { name: 'Machines', exact: true }).waitFor()
+    await hasText(page.locator('#machines tbody th').first(), 'Googlebot')
+    await hasText(page.locator('#purposes tbody th').first(), 'Search engines')
+    await page.context().close()
+  })
+
+  await t.test('shows the days of a value, and the whole list it is of', async () => {
+    const page = await panel.page()
+    await page.goto(`/posts/${POST.id}?period=7d&sources=referrer`)
+    await page.locator('#sources').getByRole('link', { name: 'news.example' }).click()
+    await page.waitForURL('**by=referrer&value=news.example**')
+    await hasText(page.locator('#trend h2'), /^Trend of news\.example/)
+    await page.getByText('Table of days').click()
+    const cells = await page.locator('.days tbody tr').nth(1).locator('td').allTextContents()
+    assert.ok(Number(cells[0]) > 0 && Number(cells[0]) < Number(cells[1]), cells.join())
+    const file = await download(page, page.getByRole('link', { name: 'Download CSV of days' }))
+    assert.equal(file.lines.at(-2)?.split(',')[1], cells[0])
+    await page.getByRole('link', { name: 'Show all views' }).click()
+    await hasText(page.locator('#trend h2'), /^Trend( the|$)/)
+
+    await page.getByRole('link', { name: 'Whole list of sites' }).click()
+    await page.getByRole('heading', { name: 'Sites', level: 1 }).waitFor()
+    const names = await page.locator('#list tbody th').allTextContents()
+    assert.ok(names.some(name => name.includes('shop.blog.example, this site')))
+    await page.getByRole('link', { name: 'news.example' }).click()
+    await page.waitForURL(`**/posts/${POST.id}?*value=news.example**`)
+    await page.context().close()
+  })
+
+  await t.test('shows a day by the hour, and sorts posts by what one asks for', async () => {
+    const page = await panel.page()
+    await page.goto('/?period=yesterday')
+    await page.getByText('Table of hours').click()
+    const hours = (await page.locator('.days tbody td.number').allTextContents()).map(Number)
+    assert.equal(hours.length, 24)
+    const day = hours.reduce((a, b) => a + b, 0)
+    await hasText(figure(page, 'Views').locator('.value'), String(day))
+
+    await page.goto('/?period=7d')
+    await page.getByRole('link', { name: 'Change', exact: true }).click()
+    await page.waitForURL('**?period=7d&sort=change#posts')
+    const changes = (await page.locator('.row-change').allTextContents()).map(text =>
+      Number(text.replace('−', '-')),
+    )
+    assert.deepEqual(
+      changes,
+      changes.toSorted((a, b) => b - a),
+    )
+    await page.getByRole('link', { name: /^Change/ }).click()
+    await page.waitForURL('**sort=change&order=asc#posts')
+    await page.getByRole('link', { name: 'Hours', exact: true }).click()
+    await page.getByRole('application', { name: /^Views of the site by the hour/ }).waitFor()
+    await page.context().close()
+  })
+
+  await t.test('closes the menu of periods on Escape, and when something else is pressed', async () => {
+    const page = await panel.page()
+    await page.goto('/')
+    const menu = page.locator('.own-period')
+    const isOpen = () => menu.evaluate(details => details.hasAttribute('open'))
+    await page.getByText('Custom').click()
+    assert.equal(await isOpen(), true)
+    await page.keyboard.press('Escape')
+    assert.equal(await isOpen(), false)
+    await page.getByText('Custom').click()
+    await page.getByRole('heading', { name: 'Overview' }).click()
+    assert.equal(await isOpen(), false)
+    await page.context().close()
+  })
+
   await t.test('gives what it shows as CSV, with nothing in it that a spreadsheet would run', async () => {
     const page = await panel.page()
     await page.goto(`/posts/${POST.id}?period=7d&compare=1`)
@@ -198,12 +282,16 @@ test('the panel, in a browser', async t => {
       /^postviews-post-post-01-days-20\d\d-\d\d-\d\d-to-20\d\d-\d\d-\d\d-Etc-GMT[+-]\d+\.csv$/,
     )
     assert.equal(days.lines.length, 8)
-    assert.match(days.lines[6]!, new RegExp(`^20\\d\\d-\\d\\d-\\d\\d,${viewsOf(0, 1)},.*,${viewsOf(0, 8)},`))
-    const referrers = await download(page, page.getByRole('link', { name: 'Download CSV of where' }))
+    assert.match(
+      days.lines[6]!,
+      new RegExp(`^20\\d\\d-\\d\\d-\\d\\d,${peopleOf(0, 1)},.*,${peopleOf(0, 8)},`),
+    )
+    await page.goto(`/posts/${POST.id}?sources=referrer`)
+    const referrers = await download(page, page.getByRole('link', { name: 'Download CSV of sites' }))
     assert.deepEqual(referrers.lines.map(line => line.split(',')[0]).toSorted(), [
       '',
-      'host',
       'news.example',
+      'referrer',
       "this site's own pages",
     ])
 

@@ -15,12 +15,12 @@ import { Server } from './stack/server.ts'
 
 /**
  * `node tools/pictures.ts` draws the README's pictures again, in docs/pictures: it runs the whole system in a temporary folder,
- * with 90 days of simulated readers, and takes the panel and the author dashboard in light and dark mode. They look best where
- * the font Inter is installed.
+ * with 90 days of simulated readers, and takes the panel and the author dashboard in light and dark mode. They look best where the
+ * fonts Inter and Noto Color Emoji are installed, which has the flags (Debian: fonts-inter, fonts-noto-color-emoji).
  */
 const ROOT = join(import.meta.dirname, '..')
 const PICTURES = join(ROOT, 'docs/pictures')
-const SIZE = { width: 1_280, height: 860 }
+const SIZE = { width: 1_280, height: 1_320 }
 const KEY = 'the-key-of-the-pictures'
 const PASSWORD = 'the password of the pictures'
 /** The blog's public URL in the pictures. */

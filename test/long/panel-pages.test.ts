@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import type { BrowserContext, Page } from 'playwright-core'
-import { PASSWORD, POST, startPanel, startPanelProcess, viewsOf } from '../support/panel.ts'
+import { PASSWORD, POST, peopleOf, startPanel, startPanelProcess } from '../support/panel.ts'
 import { startPathProxy } from '../support/path-proxy.ts'
 import { API_KEY } from '../support/service.ts'
 import { until } from '../support/until.ts'
@@ -27,6 +27,10 @@ const PAGES = {
   'a post': COMPARED,
   'a year of a post, compared': `/posts/${POST.id}?period=365d&compare=1`,
   'a post that nobody read': '/posts/never-read',
+  'a day of all views by the hour': '/?period=yesterday&who=all&compare=year',
+  'the days of a source': '/?by=referrer&value=news.example&sources=referrer',
+  machines: '/machines?compare=1',
+  'a whole list': `/posts/${POST.id}/lists/referrer?who=all`,
   'a page that is not there': '/nowhere',
   'signing in': '/sign-in',
 }
@@ -132,7 +136,7 @@ test('every page of the panel', async t => {
     await page.keyboard.press('Tab')
     assert.equal(await page.evaluate('document.activeElement.textContent'), 'Skip to the numbers')
     const reached = new Set<string>()
-    for (let presses = 0; presses < 60; presses++) {
+    for (let presses = 0; presses < 80; presses++) {
       await page.keyboard.press('Tab')
       reached.add(
         await page.evaluate('document.activeElement.ariaLabel ?? document.activeElement.textContent.trim()'),
@@ -153,7 +157,7 @@ test('every page of the panel', async t => {
     await page.getByText('Table of days').click()
     assert.equal(
       await page.locator('.days tbody tr').nth(1).locator('td').first().textContent(),
-      String(viewsOf(0, 1)),
+      String(peopleOf(0, 1)),
     )
     assert.equal(await page.locator('.chart').first().isVisible(), false)
     await page.context().close()
@@ -205,7 +209,7 @@ test('every page of the panel', async t => {
           page.getByRole('link', { name: 'Download CSV of days' }).click(),
         ])
         assert.match(file.suggestedFilename(), /^postviews-post-post-07-days-/)
-        await page.getByRole('link', { name: 'Overview' }).click()
+        await page.locator('.crumbs').getByRole('link', { name: 'Overview' }).click()
         await page.waitForURL(`**${root}`)
         await page.getByText('Custom').click()
         await page.getByRole('button', { name: 'Show' }).click()

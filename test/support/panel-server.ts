@@ -14,7 +14,7 @@ export const PASSWORD = 'correct horse battery staple'
 interface TestPanelOptions {
   broker?: boolean
   timeZone?: string
-  posts?: Posts
+  posts?: Pick<Posts, 'names' | 'search'>
   /** Called before each request to Analytics. If it throws, the connection fails. */
   beforeAsked?: (path: string) => void | Promise<void>
 }
@@ -49,7 +49,7 @@ export async function startPanel(
   const log = createLog('silent')
   const app = buildPanel({
     stats,
-    posts: posts ?? createPosts({ url: null, log }),
+    posts: { ...createPosts({ url: null, log }), ...posts },
     adminPassword: PASSWORD,
     sessionHours: 1,
     trustedProxies: [],

@@ -42,6 +42,11 @@ export function viewsOf(post: number, daysAgo: number): number {
   return 3 * Math.max(0, 6 - post - (daysAgo % 5 === 0 ? 1 : 0)) + (daysAgo === 1 ? 3 : 0)
 }
 
+/** How many of them were by people. */
+export function peopleOf(post: number, daysAgo: number): number {
+  return (viewsOf(post, daysAgo) / 3) * 2
+}
+
 /** On SQLite and with some weeks of views, by default. */
 export async function startPanel(
   t: TestContext,

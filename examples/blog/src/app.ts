@@ -61,7 +61,13 @@ const CLOSE_TIMEOUT_MS = 3_000
 /** A parameter that occurs twice is parsed as a list, and none of these may be one. */
 const ONE_OF_EACH = {
   type: 'object',
-  properties: { ids: { type: 'string' }, search: { type: 'string' }, limit: { type: 'string' } },
+  properties: {
+    ids: { type: 'string' },
+    search: { type: 'string' },
+    published_from: { type: 'string' },
+    published_to: { type: 'string' },
+    limit: { type: 'string' },
+  },
 }
 
 export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> {
@@ -153,11 +159,12 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
 
   // The posts service from which the admin panel gets titles, authors and links.
   app.get<{ Querystring: PostsQuery }>('/posts.json', { schema: { querystring: ONE_OF_EACH } }, request => ({
-    posts: findPosts(posts, request.query).map(({ id, title, author, slug }) => ({
+    posts: findPosts(posts, request.query).map(({ id, title, author, slug, publishedAt }) => ({
       id,
       title,
       author: author.name,
       url: `${options.publicUrl ?? ''}/posts/${slug}`,
+      published_at: publishedAt.toISOString(),
     })),
   }))
 

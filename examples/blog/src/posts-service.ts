@@ -5,6 +5,9 @@ export interface PostsQuery {
   ids?: string
   /** Text that the title, author or id contains. */
   search?: string
+  /** Days in UTC, `2026-11-21`: only posts that were published on these and between them. */
+  published_from?: string
+  published_to?: string
   /** 1 to 200. Default 50. */
   limit?: string
 }
@@ -13,7 +16,10 @@ const MAX_POSTS = 200
 const DEFAULT_POSTS = 50
 
 /** The requested posts, in the order of their ids, without unknown ones; or the posts found, newest first. */
-export function findPosts(posts: readonly Post[], { ids, search = '', limit }: PostsQuery): Post[] {
+export function findPosts(
+  posts: readonly Post[],
+  { ids, search = '', published_from: from = '', published_to: to = '9999', limit }: PostsQuery,
+): Post[] {
   if (ids !== undefined) {
     const asked = ids.split(',').slice(0, MAX_POSTS)
     return asked.flatMap(id => posts.find(post => post.id === id.trim().toLowerCase()) ?? [])
@@ -22,6 +28,10 @@ export function findPosts(posts: readonly Post[], { ids, search = '', limit }: P
   const wanted = plain(search.trim())
   return posts
     .filter(({ id, title, author }) => [id, title, author.name].some(text => plain(text).includes(wanted)))
+    .filter(({ publishedAt }) => {
+      const day = publishedAt.toISOString().slice(0, 10)
+      return day >= from && day <= to
+    })
     .slice(0, count)
 }
 

@@ -44,6 +44,10 @@ class Chart implements DrawnChart {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#plot.redraw(), {
       signal: this.#ending.signal,
     })
+    // Paper has the light colours, and another width.
+    matchMedia('print').addEventListener('change', () => this.#plot.setSize(sizeOf(place)), {
+      signal: this.#ending.signal,
+    })
   }
 
   update(spec: ChartSpec): void {
@@ -83,6 +87,7 @@ class Chart implements DrawnChart {
     const readout = this.#readout
     if (readout === null) return {}
     return {
+      draw: [plot => drawNotes(plot, this.#spec, this.#place)],
       setCursor: [
         ({ cursor, over }) =>
           readout.show(
@@ -99,7 +104,7 @@ function hasShapeOf(spec: ChartSpec, old: ChartSpec): boolean {
   return (
     spec.points.length === old.points.length &&
     spec.series.length === old.series.length &&
-    spec.isUnfinished === old.isUnfinished
+    spec.unfinished === old.unfinished
   )
 }
 
@@ -108,18 +113,21 @@ function sizeOf(place: HTMLElement) {
 }
 
 /**
- * If the last day is unfinished, each series is split: a solid line up to the day before, and a dashed line from there to the last
- * day so far.
+ * If a point is unfinished, each series is split: a solid line up to the point before, and a dashed line from there to the
+ * unfinished one.
  */
-function dataOf({ points, series, isUnfinished }: ChartSpec): uPlot.AlignedData {
-  const last = points.length - 1
-  const parts = isUnfinished
-    ? [(index: number) => index < last, (index: number) => index >= last - 1]
-    : [() => true]
+function dataOf({ points, series, unfinished }: ChartSpec): uPlot.AlignedData {
+  const parts =
+    unfinished === null
+      ? [() => true]
+      : [(index: number) => index < unfinished, (index: number) => index >= unfinished - 1]
   return [
     points.map((_, index) => index),
     ...parts.flatMap(isIn =>
-      series.map(({ values }) => values.map((value, index) => (isIn(index) ? value : null))),
+      // What it is compared with is over.
+      series.map(({ tone, values }) =>
+        values.map((value, index) => (isIn(index) || tone === 'before' ? value : null)),
+      ),
     ),
   ]
 }
@@ -130,8 +138,8 @@ function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'w
   const last = spec.points.length - 1
   return {
     legend: { show: false },
-    // Half of the label `28 Nov` is right of the last day.
-    padding: isSpark ? [2, 1, 1, 1] : [8, 22, 0, 0],
+    // Half of the label `28 Nov`, or `Nov 2026`, is right of the last day.
+    padding: isSpark ? [2, 1, 1, 1] : [8, 30, 0, 0],
     scales: {
       x: { time: false, range: () => (isBars ? [-0.5, last + 0.5] : [0, Math.max(1, last)]) },
       y: { range: (_plot, _min, max) => [0, Math.max(isSpark ? 1 : LEAST_TOP, (max ?? 0) * 1.06)] },
@@ -140,7 +148,7 @@ function optionsFor(spec: ChartSpec, place: HTMLElement): Omit<uPlot.Options, 'w
     series: [
       {},
       ...spec.series.map(series => seriesOf(series, place, isSpark)),
-      ...(spec.isUnfinished ? spec.series.map(series => unfinishedOf(series, place, isSpark)) : []),
+      ...(spec.unfinished !== null ? spec.series.map(series => unfinishedOf(series, place, isSpark)) : []),
     ],
     cursor: isSpark
       ? { show: false }
@@ -169,7 +177,7 @@ function axesOf(spec: ChartSpec, place: HTMLElement): uPlot.Axis[] {
       gap: 8,
       grid: { show: false },
       ticks: { show: false },
-      splits: plot => ticksOf(spec.points.length, plot.over.clientWidth || place.clientWidth),
+      splits: plot => ticksOf(spec.points, plot.over.clientWidth || place.clientWidth),
       values: (_plot, splits) => splits.map(index => spec.points[index]?.tick ?? ''),
     },
     {
@@ -185,11 +193,31 @@ function axesOf(spec: ChartSpec, place: HTMLElement): uPlot.Axis[] {
   ]
 }
 
-/** The points with a label: as many as there is room for, evenly spaced, with one near the end. */
-function ticksOf(points: number, width: number): number[] {
-  const step = Math.max(1, Math.ceil(points / Math.max(1, Math.floor(width / TICK_SPACE))))
-  const first = (points - 1 - Math.floor(step / 2)) % step
-  return Array.from({ length: Math.ceil((points - first) / step) }, (_, index) => first + index * step)
+/** The points with a label: of those that have one, as many as there is room for, evenly spaced, with one near the end. */
+function ticksOf(points: ChartSpec['points'], width: number): number[] {
+  const named = points.flatMap(({ tick }, index) => (tick === '' ? [] : [index]))
+  const step = Math.max(1, Math.ceil(named.length / Math.max(1, Math.floor(width / TICK_SPACE))))
+  const first = (named.length - 1 - Math.floor(step / 2)) % step
+  return named.filter((_, nth) => nth % step === Math.max(0, first))
+}
+
+/** A dashed line and a dot for whatever happened at a point. */
+function drawNotes({ ctx, bbox, valToPos }: uPlot, { notes = [] }: ChartSpec, place: HTMLElement): void {
+  ctx.save()
+  ctx.strokeStyle = ctx.fillStyle = colour(place, '--chart-note')
+  ctx.lineWidth = devicePixelRatio
+  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio])
+  for (const { index } of notes) {
+    const x = valToPos(index, 'x', true)
+    ctx.beginPath()
+    ctx.moveTo(x, bbox.top)
+    ctx.lineTo(x, bbox.top + bbox.height)
+    ctx.stroke()
+    ctx.beginPath()
+    ctx.arc(x, bbox.top + 4 * devicePixelRatio, 3.5 * devicePixelRatio, 0, 2 * Math.PI)
+    ctx.fill()
+  }
+  ctx.restore()
 }
 
 function seriesOf({ tone, shape }: Series, place: HTMLElement, isSpark: boolean): uPlot.Series {

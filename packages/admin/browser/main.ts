@@ -1,7 +1,7 @@
 /** Makes the page interactive: draws its charts, and refreshes its numbers. */
 
 import { hydrate, render } from 'preact'
-import { App, dataPath, titleOf } from '../src/pages/app.ts'
+import { App, titleOf } from '../src/pages/app.ts'
 import type { Answer } from '../src/pages/model.ts'
 import { drawChart } from './draw-chart.ts'
 
@@ -26,7 +26,7 @@ function page() {
 
 async function refresh(): Promise<void> {
   try {
-    const response = await fetch(dataPath(answer) + location.search, {
+    const response = await fetch(`${location.pathname.replace(/\/$/, '')}/data${location.search}`, {
       headers: etag === null ? {} : { 'If-None-Match': etag },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
@@ -62,7 +62,20 @@ async function refreshForEver(): Promise<void> {
   if (!document.hidden) timer = setTimeout(refreshForEver, REFRESH_MS)
 }
 
+/** A menu closes as menus do. */
+function closeMenus(except: Node | null): void {
+  for (const menu of document.querySelectorAll<HTMLDetailsElement>('details.own-period[open]'))
+    if (except === null || !menu.contains(except)) menu.open = false
+}
+
 hydrate(page(), place)
+document.addEventListener('pointerdown', ({ target }) => closeMenus(target as Node))
+document.addEventListener('keydown', ({ key }) => {
+  if (key !== 'Escape') return
+  const menu = document.activeElement?.closest('details.own-period[open]')
+  closeMenus(null)
+  menu?.querySelector('summary')?.focus()
+})
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) void refreshForEver()
 })

@@ -65,6 +65,7 @@ export class Readout {
         line.append(element('b', '', number(values[index] ?? null)))
         return line
       }),
+      ...this.#notes(index).map(text => element('p', 'note', text)),
     )
     const { offsetWidth: width } = this.#card
     const isRight = left + 14 + width > right
@@ -84,7 +85,8 @@ export class Readout {
   #step(step: number): void {
     const last = this.#spec.points.length - 1
     // Without a selection, any key selects the newest point, except the key for the beginning.
-    const from = this.#index ?? (step === Number.NEGATIVE_INFINITY ? 0 : last - step)
+    const newest = this.#spec.unfinished ?? last
+    const from = this.#index ?? (step === Number.NEGATIVE_INFINITY ? 0 : newest - step)
     const index = Math.min(last, Math.max(0, from + step))
     this.#point(index)
     this.#voice.textContent = this.#text(index)
@@ -95,12 +97,16 @@ export class Readout {
       const value = values[index] ?? null
       return `${valueNames?.[index] ?? name}: ${value === null ? 'unknown' : number(value)}`
     })
-    return [this.#name(index), ...values].join('; ')
+    return [this.#name(index), ...values, ...this.#notes(index)].join('; ')
+  }
+
+  #notes(index: number): string[] {
+    return (this.#spec.notes ?? []).filter(note => note.index === index).map(({ text }) => text)
   }
 
   #name(index: number): string {
-    const { points, isUnfinished } = this.#spec
-    return `${points[index]?.name}${isUnfinished && index === points.length - 1 ? ', so far' : ''}`
+    const { points, unfinished } = this.#spec
+    return `${points[index]?.name}${index === unfinished ? ', so far' : ''}`
   }
 
   #table(): HTMLDetailsElement | null {

@@ -8,6 +8,7 @@ import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
 import { boundConnections } from '@postviews/client/src/connections.ts'
 import { etagOf, isFresh } from '@postviews/client/src/etag.ts'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
 import { canonicalPost, type Stats, StatsBadRequest } from '@postviews/client/src/index.ts'
 import { createLoopTurns } from '@postviews/client/src/loop-turns.ts'
 import { type StatsZone, UTC } from '@postviews/client/src/zone-time.ts'
@@ -18,24 +19,38 @@ import {
   type FastifyRequest,
   fastify,
 } from 'fastify'
-import { Answers, Availability } from './answers.ts'
+import { Answers, Availability, type Loaded } from './answers.ts'
 import { loadAssets } from './assets.ts'
 import { clocksFrom } from './clocks.ts'
-import { daysCsv } from './csv.ts'
-import { type Download, fileName, postsDownload, referrersDownload, StillToCome } from './downloads.ts'
+import { chosenCsv, daysCsv, hoursCsv } from './csv.ts'
+import { type Download, fileName, ofWho, postsDownload, StillToCome, valuesDownload } from './downloads.ts'
 import { securityHeaders } from './headers.ts'
 import { hostCheck } from './hosts.ts'
 import { createHtml } from './html.ts'
 import { describeError, type Log } from './log.ts'
+import { readMachines } from './machines.ts'
 import { createRefusals } from './odd-requests.ts'
 import { readOverview } from './overview.ts'
-import type { Answer, Overview, OverviewAnswer, Post, PostAnswer } from './pages/model.ts'
-import { readQuestion, toAddress } from './pages/question.ts'
+import type {
+  Answer,
+  Known,
+  ListAnswer,
+  Machines,
+  MachinesAnswer,
+  Overview,
+  OverviewAnswer,
+  Panel,
+  Post,
+  PostAnswer,
+  WholeList,
+} from './pages/model.ts'
+import { isListed, type Question, readQuestion, toAddress } from './pages/question.ts'
 import { readPost } from './post.ts'
 import type { Posts } from './posts.ts'
 import { belowRoot } from './root.ts'
 import { signIn } from './sign-in.ts'
 import { MessagePage } from './sign-in-page.ts'
+import { readWholeList } from './whole-list.ts'
 
 export interface PanelOptions {
   stats: Stats
@@ -99,6 +114,8 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
   const availability = new Availability(log)
   const overviews = new Answers<Overview>(availability)
   const postPages = new Answers<Post>(availability)
+  const machinePages = new Answers<Machines>(availability)
+  const listPages = new Answers<WholeList>(availability)
   const headers = securityHeaders(html.scriptHash)
   const messagePage = (title: string, text: string) =>
     html.plainPage(title, MessagePage({ root, title, text }))
@@ -181,21 +198,44 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
       .send(messagePage(title, text))
   }
 
-  async function overview({ query }: FastifyRequest): Promise<OverviewAnswer> {
-    const question = readQuestion(query as Query)
-    const known = await overviews.ask(toAddress('/', question), () => readOverview(stats, posts, question))
+  /** The last known answer, or nothing, if Analytics is away. */
+  async function ask<Data extends { zone: StatsZone }>(
+    answers: Answers<Data>,
+    key: string,
+    load: () => Promise<Loaded<Data>>,
+  ): Promise<Panel & Known<Data>> {
+    const known = await answers.ask(key, load)
     await loopTurn()
     zone = known.data?.zone ?? zone
-    return { page: 'overview', question, root, zone, ...known }
+    return { root, zone, ...known }
+  }
+
+  async function overview({ query }: FastifyRequest): Promise<OverviewAnswer> {
+    const question = readQuestion(query as Query)
+    const read = () => readOverview(stats, posts, question)
+    return { page: 'overview', question, ...(await ask(overviews, toAddress('/', question), read)) }
   }
 
   async function post(request: FastifyRequest): Promise<PostAnswer> {
     const id = postOf(request)
-    const question = { ...readQuestion(request.query as Query), search: '', page: 1 }
-    const known = await postPages.ask(toAddress(id, question), () => readPost(stats, posts, id, question))
-    await loopTurn()
-    zone = known.data?.zone ?? zone
-    return { page: 'post', id, question, root, zone, ...known }
+    const question: Question = { ...readQuestion(request.query as Query), search: '', page: 1 }
+    const read = () => readPost(stats, posts, id, question)
+    return { page: 'post', id, question, ...(await ask(postPages, toAddress(id, question), read)) }
+  }
+
+  async function machines({ query }: FastifyRequest): Promise<MachinesAnswer> {
+    const question: Question = { ...readQuestion(query as Query), who: 'bots', search: '' }
+    const read = () => readMachines(stats, posts, question)
+    return { page: 'machines', question, ...(await ask(machinePages, toAddress('/', question), read)) }
+  }
+
+  async function wholeList(request: FastifyRequest): Promise<ListAnswer> {
+    const dimension = dimensionOf(request)
+    const id = hasPost(request) ? postOf(request) : null
+    const question: Question = { ...readQuestion(request.query as Query), search: '', chosen: null }
+    const read = () => readWholeList(stats, posts, { id, dimension }, question)
+    const key = toAddress(`${id ?? ''}/${dimension}`, question)
+    return { page: 'list', id, dimension, question, ...(await ask(listPages, key, read)) }
   }
 
   /** Sends nothing before the first page is there; if a later page fails, the connection ends. */
@@ -247,26 +287,37 @@ export function buildPanel(options: PanelOptions): FastifyInstance {
     scope.register(async guarded => {
       guarded.addHook('onRequest', guard)
       guarded.addHook('onRequest', async ({ raw }) => connections.know(raw.socket))
-      for (const [path, ask] of [
+      const page = (path: string, read: (request: FastifyRequest) => Promise<Answer>) => {
+        guarded.get(path, async (request, reply) =>
+          reply.type(HTML).send(html.answerPage(await read(request))),
+        )
+        const below = path === '/' ? '' : path
+        guarded.get(`${below}/data`, async (request, reply) =>
+          sendAnswer(request, reply, await read(request)),
+        )
+      }
+      page('/', overview)
+      page('/posts/:id', post)
+      page('/machines', machines)
+      page('/lists/:dimension', wholeList)
+      page('/posts/:id/lists/:dimension', wholeList)
+
+      for (const [path, read] of [
         ['', overview],
         ['/posts/:id', post],
+        ['/machines', machines],
       ] as const) {
-        guarded.get(path === '' ? '/' : path, async (request, reply) =>
-          reply.type(HTML).send(html.answerPage(await ask(request))),
-        )
-        guarded.get(`${path}/data`, async (request, reply) => sendAnswer(request, reply, await ask(request)))
         guarded.get(`${path}/days.csv`, async (request, reply) => {
-          const { data, post } = forFile(await ask(request))
-          const { days } = data.trend
-          if (days.length === 0) throw new StillToCome()
-          const range = { from: days[0]!.date, to: days.at(-1)!.date }
-          const name = fileName(post, 'days', range, data.trend.timezone)
-          return asCsv(reply, name).send(UTF8_MARK + daysCsv(data.trend))
+          const { name, text } = daysFile(await read(request))
+          return asCsv(reply, name).send(UTF8_MARK + text)
         })
-        guarded.get(`${path}/referrers.csv`, STREAMED, async (request, reply) => {
-          const post = path === '' ? null : postOf(request)
+      }
+      for (const path of ['/lists/:dimension', '/posts/:id/lists/:dimension']) {
+        guarded.get(`${path}/values.csv`, STREAMED, async (request, reply) => {
+          const dimension = dimensionOf(request)
+          const post = hasPost(request) ? postOf(request) : null
           const question = readQuestion(request.query as Query)
-          return sendDownload(request, reply, () => referrersDownload(stats, post, question))
+          return sendDownload(request, reply, () => valuesDownload(stats, { post, dimension }, question))
         })
       }
       guarded.get('/posts.csv', STREAMED, async (request, reply) => {
@@ -305,11 +356,19 @@ function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: Answer
   return reply.send(answer)
 }
 
-/** Old or unknown numbers are not made a file: there, nothing would mark them as old. */
-function forFile<A extends Answer>(answer: A): { data: NonNullable<A['data']>; post: string | null } {
-  const { data, unavailable } = answer
+/** What the chart shows, as a file. Old or unknown numbers are not made one: there, nothing would mark them as old. */
+function daysFile(answer: OverviewAnswer | PostAnswer | MachinesAnswer): { name: string; text: string } {
+  const { data, unavailable, question } = answer
   if (data === null || unavailable !== null) throw unavailableFile()
-  return { data, post: answer.page === 'post' ? answer.id : null }
+  const { trend, zone } = data
+  const { days, hours, chosen, timezone } = trend
+  if (days.length === 0) throw new StillToCome()
+  const range = { from: days[0]!.date, to: days.at(-1)!.date }
+  const post = answer.page === 'post' ? answer.id : null
+  const nameOf = (list: string) => fileName(post, list + ofWho(question), range, timezone)
+  if (hours !== null) return { name: nameOf('hours'), text: hoursCsv(trend, zone) }
+  if (chosen !== null) return { name: nameOf(`days-of-one-${chosen.dimension}`), text: chosenCsv(chosen) }
+  return { name: nameOf('days'), text: daysCsv(trend) }
 }
 
 function unavailableFile(): Refusal {
@@ -330,6 +389,16 @@ function postOf({ params }: FastifyRequest): string {
   const id = canonicalPost((params as { id: string }).id)
   if (id === undefined) throw new Refusal(404, 'No such post', 'This is not a valid post id.')
   return id
+}
+
+function hasPost({ params }: FastifyRequest): boolean {
+  return (params as { id?: string }).id !== undefined
+}
+
+function dimensionOf({ params }: FastifyRequest): DimensionName {
+  const { dimension } = params as { dimension: string }
+  if (!isListed(dimension)) throw new Refusal(404, 'No such list', 'There is no list at this address.')
+  return dimension
 }
 
 function encodingFor(accepted = ''): 'br' | 'gzip' | null {

@@ -1,7 +1,16 @@
 /** Lines of CSV (RFC 4180), for spreadsheets: plain numbers; unknown is empty. */
 
-import { FIGURE_NAMES } from '@postviews/client/src/figures.ts'
-import type { DayFigures, OtherPosts, PostRow, ReferrerRow, Trend } from './pages/model.ts'
+import { type DimensionName, FIGURE_NAMES } from '@postviews/client/src/figures.ts'
+import { type StatsZone, zoneMinute } from '@postviews/client/src/zone-time.ts'
+import type {
+  ChosenDays,
+  DayFigures,
+  HourViews,
+  OtherPosts,
+  PostRow,
+  Trend,
+  ValueRow,
+} from './pages/model.ts'
 
 type Cell = string | number | null
 
@@ -10,6 +19,22 @@ type Cell = string | number | null
 const FORMULAS = /(^|[;|\t\r\n])(?=["\s]*[=+\-@\t\r＝＋－＠])/g
 
 /** Marks a day that was not over when the file was made, because the file outlives it. */
+export function hoursCsv(
+  { hours, hoursBefore }: Pick<Trend, 'hours' | 'hoursBefore'>,
+  zone: StatsZone,
+): string {
+  const cells = ({ start, views }: HourViews): Cell[] => [start, zoneMinute(start, zone), views]
+  const columns = ['start', 'local_time', 'views']
+  const isCompared = hoursBefore !== null
+  return toCsv([
+    [...columns, ...(isCompared ? columns.map(column => `${column}_before`) : [])],
+    ...(hours ?? []).map((hour, index) => [
+      ...cells(hour),
+      ...(isCompared ? cells(hoursBefore[index]!) : []),
+    ]),
+  ])
+}
+
 export function daysCsv({ days, daysBefore, today }: Pick<Trend, 'days' | 'daysBefore' | 'today'>): string {
   const columns = ['date', ...FIGURE_NAMES, 'is_whole_day']
   const cells = (day: DayFigures): Cell[] => [
@@ -24,16 +49,25 @@ export function daysCsv({ days, daysBefore, today }: Pick<Trend, 'days' | 'daysB
   ])
 }
 
-export const POSTS_HEAD = toCsv([['id', 'title', 'author', 'views', 'unique_views']])
+/** The days of one value. */
+export function chosenCsv({ days }: ChosenDays): string {
+  return toCsv([['date', 'views'], ...days.map(({ date, views }) => [date, views])])
+}
 
-export function postsCsv(posts: readonly Pick<PostRow, 'id' | 'name' | 'views' | 'unique_views'>[]): string {
+/** @param hasChange also the change against as many days before, where the list is sorted by it */
+export function postsHead(hasChange: boolean): string {
+  return toCsv([['id', 'title', 'author', 'views', 'unique_views', ...(hasChange ? ['change'] : [])]])
+}
+
+export function postsCsv(posts: readonly Omit<PostRow, 'rank' | 'spark'>[], hasChange: boolean): string {
   return toCsv(
-    posts.map(({ id, name, views, unique_views }) => [
+    posts.map(({ id, name, views, unique_views, change }) => [
       id,
       name?.title ?? null,
       name?.author ?? null,
       views,
       unique_views,
+      ...(hasChange ? [change] : []),
     ]),
   )
 }
@@ -45,16 +79,19 @@ export function otherPostsCsv({ posts, views, unique_views }: OtherPosts): strin
   return toCsv([[null, title, null, views, unique_views]])
 }
 
-export const REFERRERS_HEAD = toCsv([['host', 'views']])
-
-export function referrersCsv(referrers: readonly ReferrerRow[]): string {
-  return toCsv(referrers.map(row => [nameOf(row), row.views]))
+export function valuesHead(dimension: DimensionName): string {
+  return toCsv([[dimension, 'views']])
 }
 
-function nameOf({ kind, host }: ReferrerRow): string | null {
-  if (kind === 'host' || kind === 'direct') return host
+export function valuesCsv(rows: readonly ValueRow[]): string {
+  return toCsv(rows.map(row => [nameOf(row), row.views]))
+}
+
+/** Without a value the cell is empty, as no value is. */
+function nameOf({ kind, value }: ValueRow): string | null {
+  if (kind === 'value' || kind === 'none') return value
   if (kind === 'internal') return "this site's own pages"
-  return kind === 'unknown' ? 'not recorded' : 'other hosts'
+  return kind === 'unknown' ? 'not recorded' : 'others'
 }
 
 function toCsv(rows: readonly (readonly Cell[])[]): string {

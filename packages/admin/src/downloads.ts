@@ -3,14 +3,17 @@
  * page by page. A page that cannot be read ends the connection, so that nobody takes a part for the whole.
  */
 
-import type { Stats, TopPosts } from '@postviews/client/src/index.ts'
-import { otherPostsCsv, POSTS_HEAD, postsCsv, REFERRERS_HEAD, referrersCsv } from './csv.ts'
-import { foundRows, type ListQuestion, otherPosts, viewsLeft } from './lists.ts'
-import type { PostName, Sums } from './pages/model.ts'
-import type { DayRange, Question } from './pages/question.ts'
+import type { DimensionName } from '@postviews/client/src/figures.ts'
+import type { SiteBreakdown, Stats, TopPosts } from '@postviews/client/src/index.ts'
+import { rowOf, rowsOf } from './breakdowns.ts'
+import { otherPostsCsv, postsCsv, postsHead, valuesCsv, valuesHead } from './csv.ts'
+import { foundRows, type ListQuestion, otherPosts, sortOf, topPeriod, viewsLeft } from './lists.ts'
+import { readCalendar } from './numbers.ts'
+import type { PostName, Sums, ValueRow } from './pages/model.ts'
+import { type DayRange, isOfMachines, type Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
-import { referrerRow, rowOf, unknownViews } from './referrers.ts'
-import { rangesOf, sumsOf } from './trend.ts'
+import { inOneCall, subjectOf } from './subject.ts'
+import { type Ranges, rangesOf, sumsOf } from './trend.ts'
 
 export interface Download {
   /** The file's name: `postviews-referrers-2026-11-01-to-2026-11-28-Europe-Warsaw.csv`. */
@@ -42,36 +45,51 @@ export function fileName(
 const PAGE_ROWS = 1_000
 
 /**
- * All posts that were viewed in the period, or those that a search found, most views first.
+ * All posts that were viewed in the period, or those that a search found, in the order of the page.
  *
  * @throws {StatsError} when not even the first page is there
  * @throws {StillToCome}
  */
 export async function postsDownload(stats: Stats, posts: Posts, question: Question): Promise<Download> {
-  const asked = await askedOf(stats, null, question)
-  const { period, timezone } = asked
+  const asked = await askedOf(stats, question)
+  const { period } = asked.ranges
+  const site = subjectOf(stats, null)
+  const sums = async () => sumsOf((await site.days(period, question.who)).days)
+  const nameOf = (list: string) => fileName(null, list + ofWho(question), period, asked.timezone)
   if (question.search === '') {
-    const first = await stats.topPosts({ ...period, limit: PAGE_ROWS })
-    return { name: fileName(null, 'posts', period, timezone), parts: allPosts(stats, posts, period, first) }
+    const sort = sortOf(asked)
+    const ask = (offset: number) =>
+      stats.topPosts({
+        ...topPeriod(asked),
+        who: question.who,
+        sort,
+        order: question.order,
+        limit: PAGE_ROWS,
+        offset,
+      })
+    const first = await ask(0)
+    return { name: nameOf('posts'), parts: allPosts(posts, ask, first, sums, sort === 'change') }
   }
   const found = await foundRows(stats, posts, asked, question.search)
-  const other = otherPosts(found.posts, found.viewedPosts, await sumsOfDays(stats, null, period))
-  const text = POSTS_HEAD + postsCsv(found.posts) + (other === null ? '' : otherPostsCsv(other))
-  return { name: fileName(null, 'found-posts', period, timezone), parts: inOnePart(text) }
+  const other = otherPosts(found.posts, found.viewedPosts, await sums())
+  const text = postsHead(false) + postsCsv(found.posts, false) + (other === null ? '' : otherPostsCsv(other))
+  return { name: nameOf('found-posts'), parts: inOnePart(text) }
 }
 
 async function* allPosts(
-  stats: Stats,
   posts: Posts,
-  period: DayRange,
-  first: TopPosts,
+  ask: (offset: number) => Promise<TopPosts<number | null>>,
+  first: TopPosts<number | null>,
+  sums: () => Promise<Sums>,
+  hasChange: boolean,
 ): AsyncGenerator<string> {
-  yield POSTS_HEAD
-  const newOf = rowsOnce<TopPosts['posts'][number]>(({ post_uuid }) => post_uuid)
+  yield postsHead(hasChange)
+  const newOf = rowsOnce<TopPosts<number | null>['posts'][number]>(({ post_uuid }) => post_uuid)
   // Sums of the rows so far, as if they were one post: the rows themselves are not kept.
-  const written = { count: 0, views: 0, unique_views: 0 as number | null }
+  const written = { count: 0, views: 0 as number | null, unique_views: 0 as number | null }
+  const add = (a: number | null, b: number | null) => (a === null || b === null ? null : a + b)
   let hasNames = true
-  for (let page = first, offset = 0; ; page = await stats.topPosts({ ...period, limit: PAGE_ROWS, offset })) {
+  for (let page = first, offset = 0; ; page = await ask(offset)) {
     const rows = newOf(page.posts)
     let names = new Map<string, PostName>()
     if (hasNames) {
@@ -81,72 +99,70 @@ async function* allPosts(
       hasNames = told.from === 'known'
       if (hasNames) names = told.names
     }
-    yield postsCsv(rows.map(row => ({ ...row, id: row.post_uuid, name: names.get(row.post_uuid) ?? null })))
+    yield postsCsv(
+      rows.map(({ post_uuid: id, views, unique_views, change = null }) => ({
+        ...{ id, views, unique_views, change },
+        name: names.get(id) ?? null,
+      })),
+      hasChange,
+    )
     for (const { views, unique_views } of rows) {
       written.count++
-      written.views += views
-      written.unique_views =
-        unique_views === null || written.unique_views === null ? null : written.unique_views + unique_views
+      written.views = add(written.views, views)
+      written.unique_views = add(written.unique_views, unique_views)
     }
     offset += page.posts.length
     if (page.posts.length === PAGE_ROWS) continue
-    const left = viewsLeft([written], await sumsOfDays(stats, null, period))
+    const left = viewsLeft([written], await sums())
     const others = Math.max(0, page.total - written.count)
-    if (others > 0 || left.views > 0) yield otherPostsCsv({ posts: others, ...left })
+    if (others > 0 || left.views !== 0) yield otherPostsCsv({ posts: others, ...left })
     return
   }
 }
 
 /**
- * All hosts that readers came from, of the site or of a post, most views first; then a line for each other kind.
+ * All values of a dimension, of the site or of a post, most views first; then a line for each other kind.
  *
  * @throws {StatsError} when not even the first page is there
  * @throws {StillToCome}
  */
-export async function referrersDownload(
+export async function valuesDownload(
   stats: Stats,
-  post: string | null,
+  { post, dimension }: { post: string | null; dimension: DimensionName },
   question: Question,
 ): Promise<Download> {
-  const { period, timezone } = await askedOf(stats, post, question)
-  const ask = (offset: number) => {
-    const query = { ...period, limit: PAGE_ROWS, offset }
-    return post === null ? stats.siteReferrers(query) : stats.postReferrers(post, query)
-  }
+  const { ranges, timezone } = await askedOf(stats, question)
+  const range = inOneCall(ranges.period)
+  const who = isOfMachines(dimension) ? 'bots' : question.who
+  const subject = subjectOf(stats, post)
+  const ask = (offset: number) => subject.breakdown(dimension, { ...range, who, limit: PAGE_ROWS, offset })
   const first = await ask(0)
-  return {
-    name: fileName(post, 'referrers', period, timezone),
-    parts: allReferrers(stats, post, period, ask, first),
-  }
+  const list = dimension + (isOfMachines(dimension) ? '' : ofWho(question))
+  return { name: fileName(post, list, range, timezone), parts: allValues(ask, first) }
 }
 
-type ReferrersPage = Awaited<ReturnType<Stats['siteReferrers']>>
-
-async function* allReferrers(
-  stats: Stats,
-  post: string | null,
-  period: DayRange,
-  ask: (offset: number) => Promise<ReferrersPage>,
-  first: ReferrersPage,
+async function* allValues(
+  ask: (offset: number) => Promise<SiteBreakdown>,
+  first: SiteBreakdown,
 ): AsyncGenerator<string> {
-  yield REFERRERS_HEAD
-  const newOf = rowsOnce<ReferrersPage['referrers'][number]>(({ host }) => host ?? '')
+  yield valuesHead(first.dimension)
+  const newOf = rowsOnce<ValueRow>(({ kind, value }) => `${kind} ${value ?? ''}`)
   let listedViews = 0
   let ownViews = 0
   for (let page = first, offset = 0; ; page = await ask(offset)) {
-    const rows = newOf(page.referrers).map(referrerRow)
+    const rows = newOf(rowsOf(page))
     const own = rows.filter(({ kind }) => kind === 'internal')
     listedViews += sumViews(rows)
     ownViews += sumViews(own)
-    yield referrersCsv(rows.filter(({ kind }) => kind !== 'internal'))
-    offset += page.referrers.length
-    if (page.referrers.length === PAGE_ROWS) continue
-    // A page and its `other` are all views of the period, so views that no page lists are of hosts that were not kept.
-    const knownViews = sumViews(page.referrers) + page.other.views
-    yield referrersCsv([
-      ...rowOf('other', Math.max(0, knownViews - listedViews)),
+    yield valuesCsv(rows.filter(({ kind }) => kind !== 'internal'))
+    offset += page.values.length
+    if (page.values.length === PAGE_ROWS) continue
+    // A page and its `other` are all views of the period, so views that no page lists are of values that were not kept.
+    const known = page.other.views === null ? null : sumViews(page.values) + page.other.views
+    yield valuesCsv([
+      ...rowOf('other', known === null ? null : Math.max(0, known - listedViews)),
       ...rowOf('internal', ownViews),
-      ...rowOf('unknown', unknownViews(knownViews, await sumsOfDays(stats, post, period))),
+      ...rowOf('unknown', page.unknown.views),
     ])
     return
   }
@@ -155,21 +171,17 @@ async function* allReferrers(
 /** What day it is depends on the time zone that Analytics counts in. */
 async function askedOf(
   stats: Stats,
-  post: string | null,
   question: Question,
-): Promise<ListQuestion & { timezone: string }> {
-  const { timezone, to: today } = await daysOf(stats, post, { days: 1 })
-  const { period, shown } = rangesOf(question.period, today)
-  if (period.from > today) throw new StillToCome('these days are still to come')
-  return { period, shown, today, timezone }
+): Promise<ListQuestion & { timezone: string; ranges: Ranges }> {
+  const { timezone, today, firstDay } = await readCalendar(stats, question)
+  const ranges = rangesOf(question, today, firstDay)
+  if (ranges.period.from > today) throw new StillToCome('these days are still to come')
+  return { ...question, ranges, today, timezone }
 }
 
-async function sumsOfDays(stats: Stats, post: string | null, period: DayRange): Promise<Sums> {
-  return sumsOf((await daysOf(stats, post, period)).days)
-}
-
-function daysOf(stats: Stats, post: string | null, period: { days: number } | DayRange) {
-  return post === null ? stats.siteDays(period) : stats.postDays(post, period)
+/** In the name of a file: whose views it counts, if not those of people. */
+export function ofWho({ who }: Question): string {
+  return { people: '', all: '-of-all', bots: '-of-machines' }[who]
 }
 
 /**
@@ -185,8 +197,8 @@ function rowsOnce<Row>(keyOf: (row: Row) => string): (page: readonly Row[]) => R
   }
 }
 
-function sumViews(rows: readonly { views: number }[]): number {
-  return rows.reduce((sum, { views }) => sum + views, 0)
+function sumViews(rows: readonly { views: number | null }[]): number {
+  return rows.reduce((sum, { views }) => sum + (views ?? 0), 0)
 }
 
 async function* inOnePart(text: string): AsyncGenerator<string> {

@@ -2,56 +2,72 @@
 
 import { canonicalPost, type Stats } from '@postviews/client/src/index.ts'
 import { idsWith } from './ids.ts'
-import type { DayFigures, Names, OtherPosts, PostRow, Sum, Sums } from './pages/model.ts'
+import type { DayFigures, Names, OtherPosts, PostName, PostRow, Sum, Sums } from './pages/model.ts'
 import { RANKED_POSTS, ROWS_PER_PAGE } from './pages/model.ts'
-import { type Day, type DayRange, daysBetween, MAX_PERIOD_DAYS } from './pages/question.ts'
+import {
+  type Day,
+  type DayRange,
+  daysBetween,
+  MAX_PERIOD_DAYS,
+  type Question,
+  type Who,
+} from './pages/question.ts'
 import { MAX_FOUND, type Posts } from './posts.ts'
-import { sparkOf, sumOf, within } from './trend.ts'
+import { lengthOf, type Ranges, rightBefore, sparkOf, sumOf, within } from './trend.ts'
 
 export interface List {
   posts: PostRow[]
   /** How many posts the list has on all its pages, or the search has found. */
   totalPosts: number
-  /** How many posts were viewed in the period, whatever the search. */
-  viewedPosts: number
+  /** How many posts were viewed in the period, whatever the search; null: the list has others, too. */
+  viewedPosts: number | null
   mayBeMore: boolean
   mostViews: number
   names: Names
   asOf: string
 }
 
-export interface ListQuestion {
-  period: DayRange
-  /** The days of the sparklines. */
-  shown: DayRange
+export type ListQuestion = Pick<Question, 'period' | 'who' | 'sort' | 'order'> & {
+  ranges: Pick<Ranges, 'period' | 'sparks' | 'hasChange'>
   today: Day
 }
 
+/** Analytics lists the posts of any number of days only if these are all days. */
+export function topPeriod({ period, ranges }: Pick<ListQuestion, 'period' | 'ranges'>) {
+  return period === 'all' ? { period } : ranges.period
+}
+
+/** Where nothing is before the period, there is no change to sort by. */
+export function sortOf({ ranges, sort }: Pick<ListQuestion, 'ranges' | 'sort'>): Question['sort'] {
+  return sort === 'change' && !ranges.hasChange ? 'views' : sort
+}
+
 /** @throws {StatsError} */
-export async function topRows(
-  stats: Stats,
-  posts: Posts,
-  { period, shown, today }: ListQuestion,
-  page: number,
-): Promise<List> {
+export async function topRows(stats: Stats, posts: Posts, asked: ListQuestion, page: number): Promise<List> {
+  const { who, order, today } = asked
+  const sort = sortOf(asked)
   const offset = (page - 1) * ROWS_PER_PAGE
+  const hasMost = page === 1 && sort === 'views' && order === 'desc'
   const [top, first] = await Promise.all([
-    stats.topPosts({ ...period, limit: ROWS_PER_PAGE, offset }),
-    page === 1 ? null : stats.topPosts({ ...period, limit: 1 }),
+    stats.topPosts({ ...topPeriod(asked), who, sort, order, limit: ROWS_PER_PAGE, offset }),
+    hasMost ? null : stats.topPosts({ ...topPeriod(asked), who, limit: 1 }),
   ])
   const ids = top.posts.map(post => post.post_uuid)
-  const [days, { names, from }] = await Promise.all([daysOfPosts(stats, ids, shown, today), posts.names(ids)])
+  const [days, { names, from }] = await Promise.all([
+    daysOfPosts(stats, ids, daysOfRows(asked.ranges), who, today),
+    posts.names(ids),
+  ])
   return {
-    posts: top.posts.map(({ post_uuid: id, views, unique_views }, index) => ({
-      id,
+    posts: top.posts.map((post, index) => ({
+      ...rowOf(post.post_uuid, days.get(post.post_uuid) ?? [], names, asked),
       rank: offset + index + 1,
-      name: names.get(id) ?? null,
-      views,
-      unique_views,
-      spark: sparkOf(days.get(id) ?? [], today),
+      views: post.views,
+      unique_views: post.unique_views,
+      ...(sort === 'change' && { change: post.change ?? null }),
     })),
     totalPosts: top.total,
-    viewedPosts: top.total,
+    // Sorted by change, the list has the posts of the days before, too.
+    viewedPosts: sort === 'change' ? (first?.total ?? null) : top.total,
     mayBeMore: false,
     mostViews: (first ?? top).posts[0]?.views ?? 0,
     names: from,
@@ -67,12 +83,13 @@ export async function topRows(
 export async function foundRows(
   stats: Stats,
   posts: Posts,
-  { period, shown, today }: ListQuestion,
+  asked: ListQuestion,
   search: string,
 ): Promise<List> {
+  const { who, today } = asked
   const [found, top] = await Promise.all([
     posts.search(search),
-    stats.topPosts({ ...period, limit: RANKED_POSTS }),
+    stats.topPosts({ ...topPeriod(asked), who, limit: RANKED_POSTS }),
   ])
   const typedId = canonicalPost(search)
   const withId = idsWith(
@@ -89,27 +106,25 @@ export async function foundRows(
     return { ...common, posts: [], totalPosts: 0, names: found.from, asOf: top.as_of }
   }
   const [totals, days, { names, from }] = await Promise.all([
-    stats.postsViews(ids),
-    daysOfPosts(stats, ids, shown, today),
+    stats.postsViews(ids, { who: 'all' }),
+    daysOfPosts(stats, ids, daysOfRows(asked.ranges), who, today),
     posts.names(ids),
   ])
   const ranks = new Map(top.posts.map(({ post_uuid }, index) => [post_uuid, index + 1]))
   const rows = totals.posts
     // Any word may be an id. Without views and without a title, it is just a word.
-    .filter(({ post_uuid: id, views }) => views > 0 || names.has(id))
+    .filter(({ post_uuid: id, views }) => views !== 0 || names.has(id))
     .map(({ post_uuid: id }) => {
       const ofPost = days.get(id) ?? []
-      const inPeriod = within(ofPost, period)
+      const inPeriod = within(ofPost, asked.ranges.period)
       return {
-        id,
+        ...rowOf(id, ofPost, names, asked),
         rank: ranks.get(id) ?? null,
-        name: names.get(id) ?? null,
-        views: sumOf(inPeriod, 'views').value ?? 0,
+        views: wholeOf(sumOf(inPeriod, 'views')),
         unique_views: wholeOf(sumOf(inPeriod, 'unique_views')),
-        spark: sparkOf(ofPost, today),
       }
     })
-    .toSorted((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1))
+    .toSorted((a, b) => (b.views ?? -1) - (a.views ?? -1) || (a.id < b.id ? -1 : 1))
   return {
     ...common,
     posts: rows,
@@ -119,45 +134,68 @@ export async function foundRows(
   }
 }
 
+/** The days of a row's line, and of its change, if Analytics gives that many at once. */
+function daysOfRows({ period, sparks, hasChange }: ListQuestion['ranges']): DayRange {
+  const { from } = rightBefore(period)
+  const all = { from: from < sparks.from ? from : sparks.from, to: sparks.to }
+  return hasChange && lengthOf(all) <= MAX_PERIOD_DAYS ? all : sparks
+}
+
+function rowOf(
+  id: string,
+  days: readonly DayFigures[],
+  names: ReadonlyMap<string, PostName>,
+  { ranges: { period, sparks, hasChange }, today }: ListQuestion,
+) {
+  const viewsIn = (range: DayRange) => {
+    const found = within(days, range)
+    return found.length < lengthOf(range) ? null : wholeOf(sumOf(found, 'views'))
+  }
+  const [now, before] = hasChange ? [viewsIn(period), viewsIn(rightBefore(period))] : [null, null]
+  return {
+    id,
+    name: names.get(id) ?? null,
+    change: now === null || before === null ? null : now - before,
+    spark: sparkOf(within(days, sparks), today),
+  }
+}
+
 /** Null if the sum covers only a part of the period. */
 function wholeOf({ value, since }: Sum): number | null {
   return since === null ? value : null
 }
 
-/** The posts that the rows leave out, with their views; null if there are none. */
+type Counts = Pick<PostRow, 'views' | 'unique_views'>
+
+/** The posts that the rows leave out, with their views; null if there are none, or nobody knows how many. */
 export function otherPosts(
-  rows: readonly Pick<PostRow, 'views' | 'unique_views'>[],
-  viewedPosts: number,
+  rows: readonly Counts[],
+  viewedPosts: number | null,
   sums: Pick<Sums, 'views' | 'unique_views'>,
 ): OtherPosts | null {
-  const posts = viewedPosts - rows.filter(({ views }) => views > 0).length
+  if (viewedPosts === null) return null
+  const posts = viewedPosts - rows.filter(({ views }) => views !== 0).length
   return posts <= 0 ? null : { posts, ...viewsLeft(rows, sums) }
 }
 
-/** The sums without the rows. */
-export function viewsLeft(
-  rows: readonly Pick<PostRow, 'views' | 'unique_views'>[],
-  sums: Pick<Sums, 'views' | 'unique_views'>,
-): Pick<OtherPosts, 'views' | 'unique_views'> {
-  return {
-    // The rows may be a moment newer than the sums.
-    views: Math.max(0, (sums.views.value ?? 0) - rows.reduce((sum, { views }) => sum + views, 0)),
-    unique_views: uniqueViewsLeft(rows, sums),
-  }
+/** The sums without the rows; null where any of it is unknown. */
+export function viewsLeft(rows: readonly Counts[], sums: Pick<Sums, 'views' | 'unique_views'>): Counts {
+  return { views: left(rows, sums, 'views'), unique_views: left(rows, sums, 'unique_views') }
 }
 
-/** Null where any of it is unknown. */
-function uniqueViewsLeft(
-  rows: readonly Pick<PostRow, 'unique_views'>[],
-  { unique_views: all }: Pick<Sums, 'unique_views'>,
+function left(
+  rows: readonly Counts[],
+  sums: Pick<Sums, 'views' | 'unique_views'>,
+  name: keyof Counts,
 ): number | null {
-  let rest = wholeOf(all)
-  if (rest === null) return null
-  for (const { unique_views } of rows) {
-    if (unique_views === null) return null
-    rest -= unique_views
+  let rest = wholeOf(sums[name])
+  for (const row of rows) {
+    const count = row[name]
+    if (rest === null || count === null) return null
+    rest -= count
   }
-  return Math.max(0, rest)
+  // The rows may be a moment newer than the sums.
+  return rest === null ? null : Math.max(0, rest)
 }
 
 /** Posts times days in one call: less than Analytics allows, so that it reads them within some milliseconds. */
@@ -168,6 +206,7 @@ async function daysOfPosts(
   stats: Stats,
   ids: readonly string[],
   { from, to }: DayRange,
+  who: Who,
   today: Day,
 ): Promise<Map<string, DayFigures[]>> {
   if (ids.length === 0) return new Map()
@@ -177,11 +216,14 @@ async function daysOfPosts(
     const told = new Map<string, DayFigures[]>()
     // One after the other: two at once would be read in one turn of the event loop.
     for (let first = 0; first < ids.length; first += inCall) {
-      const { posts } = await stats.postsViews(ids.slice(first, first + inCall), { days: count })
+      const { posts } = await stats.postsViews(ids.slice(first, first + inCall), {
+        days: count,
+        who,
+      })
       for (const { post_uuid, days = [] } of posts) told.set(post_uuid, within(days, { from, to }))
     }
     return told
   }
-  const answers = await Promise.all(ids.map(id => stats.postDays(id, { from, to })))
+  const answers = await Promise.all(ids.map(id => stats.postDays(id, { from, to, who })))
   return new Map(answers.map(({ post_uuid, days }) => [post_uuid, days]))
 }

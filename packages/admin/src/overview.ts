@@ -1,14 +1,15 @@
 /** Reads what the overview shows. */
 
-import type { SiteDays, SiteReferrers, Stats } from '@postviews/client/src/index.ts'
+import type { Stats } from '@postviews/client/src/index.ts'
 import type { Loaded } from './answers.ts'
-import { clocksFrom } from './clocks.ts'
 import { foundRows, type List, otherPosts, topRows } from './lists.ts'
-import type { Overview } from './pages/model.ts'
+import { countingOf, oldest, readCalendar, readNumbers } from './numbers.ts'
+import type { Overview, TrendingRow } from './pages/model.ts'
 import type { Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
-import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
-import { dayOf, rangesOf, trendOf, trendToCome } from './trend.ts'
+import { rangesOf } from './trend.ts'
+
+const MAX_TRENDING = 5
 
 /** @throws {StatsError} */
 export async function readOverview(
@@ -16,48 +17,50 @@ export async function readOverview(
   posts: Posts,
   question: Question,
 ): Promise<Loaded<Overview>> {
-  // What day it is depends on the time zone that Analytics counts in.
-  const [{ timezone, to: today }, status, site] = await Promise.all([
-    stats.siteDays({ days: 1 }),
-    stats.status(),
-    stats.siteViews(),
+  const calendar = await readCalendar(stats, question)
+  const ranges = rangesOf(question, calendar.today, calendar.firstDay)
+  const asked = { ...question, ranges, today: calendar.today }
+  const [numbers, list, trending] = await Promise.all([
+    readNumbers(stats, posts, calendar, { post: null, question, cards: ['sources', 'places', 'devices'] }),
+    ranges.period.from > calendar.today
+      ? emptyList(posts, calendar.asOf)
+      : question.search === ''
+        ? topRows(stats, posts, asked, question.page)
+        : foundRows(stats, posts, asked, question.search),
+    readTrending(stats, posts, question),
   ])
-  const ranges = rangesOf(question.period, today)
-  const { period, shown } = ranges
-  const isToCome = period.from > today
-  const [days, referrers, list]: [Pick<SiteDays, 'days' | 'as_of'>, SiteReferrers | null, List] = isToCome
-    ? [{ days: [], as_of: status.as_of }, null, await emptyList(posts, status.as_of)]
-    : await Promise.all([
-        stats.siteDays(ranges.asked),
-        stats.siteReferrers({ ...period, limit: ASKED_REFERRERS }),
-        question.search === ''
-          ? topRows(stats, posts, { period, shown, today }, question.page)
-          : foundRows(stats, posts, { period, shown, today }, question.search),
-      ])
-  const { as_of: countedAt, offsets, timezone: zoneName, zone_rules: _rules, ...counting } = status
+  const { trend, lists } = numbers
   const { asOf: listedAt, viewedPosts, ...listed } = list
-  const firstDay = site.first_viewed_at === null ? null : dayOf(site.first_viewed_at, offsets)
-  const place = { timezone, today, firstDay }
-  const trend = isToCome ? trendToCome(ranges, place) : trendOf(days.days, ranges, place, question.compare)
   return {
-    asOf: oldest(countedAt, site.as_of, days.as_of, referrers?.as_of ?? countedAt, listedAt),
+    asOf: oldest(numbers.asOf, listedAt, trending.asOf),
     data: {
       ...listed,
+      hasChange: ranges.hasChange,
       others: otherPosts(listed.posts, viewedPosts, trend.sums),
       trend,
-      zone: {
-        timezone: zoneName,
-        offsets: clocksFrom(offsets, oldest(countedAt, ...counting.minutes.map(({ minute }) => minute))),
-      },
-      counting,
-      referrers: referrers === null ? [] : shownReferrers(referrers, trend.sums),
+      lists,
+      trending: trending.rows,
+      ...countingOf(calendar, trend),
     },
   }
 }
 
-/** Compares the times as texts: Analytics writes them so that both orders are the same. */
-export function oldest(...times: string[]): string {
-  return times.reduce((a, b) => (b < a ? b : a))
+async function readTrending(
+  stats: Stats,
+  posts: Posts,
+  { who }: Question,
+): Promise<{ rows: TrendingRow[] | null; asOf: string }> {
+  const told = await stats.trendingPosts({ who, limit: MAX_TRENDING })
+  const { names } = await posts.names(told.posts.map(({ post_uuid }) => post_uuid))
+  const rows = told.posts.map(({ post_uuid: id, last_24h, usual_24h }) => ({
+    id,
+    name: names.get(id) ?? null,
+    last_24h,
+    usual_24h,
+  }))
+  // Where the hours of today are not known, nobody can tell.
+  const isUnknown = rows.length === 0 && told.details_since !== null
+  return { rows: isUnknown ? null : rows, asOf: told.as_of }
 }
 
 async function emptyList(posts: Posts, asOf: string): Promise<List> {

@@ -2,13 +2,10 @@
 
 import type { Stats } from '@postviews/client/src/index.ts'
 import type { Loaded } from './answers.ts'
-import { clocksFrom } from './clocks.ts'
-import { oldest } from './overview.ts'
+import { countingOf, oldest, readCalendar, readNumbers } from './numbers.ts'
 import type { Post } from './pages/model.ts'
 import type { Question } from './pages/question.ts'
 import type { Posts } from './posts.ts'
-import { ASKED_REFERRERS, shownReferrers } from './referrers.ts'
-import { dayOf, rangesOf, trendOf, trendToCome } from './trend.ts'
 
 /**
  * @param id as `canonicalPost` gives it
@@ -20,45 +17,28 @@ export async function readPost(
   id: string,
   question: Question,
 ): Promise<Loaded<Post>> {
-  const [{ timezone, to: today }, status, site, total, { names, from }] = await Promise.all([
-    stats.postDays(id, { days: 1 }),
-    stats.status(),
-    stats.siteViews(),
+  const [calendar, total, chosen, { names, from }] = await Promise.all([
+    readCalendar(stats, question),
     stats.postViews(id),
+    stats.postViews(id, { who: question.who }),
     posts.names([id]),
   ])
-  const ranges = rangesOf(question.period, today)
-  const isToCome = ranges.period.from > today
-  const [days, referrers] = isToCome
-    ? [null, null]
-    : await Promise.all([
-        stats.postDays(id, ranges.asked),
-        stats.postReferrers(id, { ...ranges.period, limit: ASKED_REFERRERS }),
-      ])
-  const { as_of: countedAt, offsets, timezone: zoneName, zone_rules: _rules, ...counting } = status
-  // Before the site's first view nothing was counted. After it, a post without views had none.
-  const firstDay = site.first_viewed_at === null ? null : dayOf(site.first_viewed_at, offsets)
-  const place = { timezone, today, firstDay }
-  const trend =
-    days === null ? trendToCome(ranges, place) : trendOf(days.days, ranges, place, question.compare)
-  const minutes = counting.minutes.map(({ minute }) => minute)
+  const { trend, lists, asOf } = await readNumbers(stats, posts, calendar, {
+    post: id,
+    question,
+    cards: ['sources', 'places', 'devices'],
+  })
+  const { first_viewed_at, last_viewed_at } = total
   return {
-    asOf: oldest(countedAt, site.as_of, total.as_of, days?.as_of ?? countedAt, referrers?.as_of ?? countedAt),
+    asOf: oldest(total.as_of, chosen.as_of, asOf),
     data: {
       name: names.get(id) ?? null,
       names: from,
-      total: {
-        views: total.views,
-        first_viewed_at: total.first_viewed_at,
-        last_viewed_at: total.last_viewed_at,
-      },
+      // Times are kept of all views alone.
+      total: { views: chosen.views, first_viewed_at, last_viewed_at },
       trend,
-      zone: {
-        timezone: zoneName,
-        offsets: clocksFrom(offsets, oldest(countedAt, total.first_viewed_at ?? countedAt, ...minutes)),
-      },
-      counting,
-      referrers: referrers === null ? [] : shownReferrers(referrers, trend.sums),
+      lists,
+      ...countingOf(calendar, trend, first_viewed_at),
     },
   }
 }

@@ -38,6 +38,7 @@ test('tells titles, authors and links, and asks once a minute for each', async t
     title: 'Bread that forgives',
     author: 'Inês',
     url: 'https://blog.example/bread',
+    publishedAt: null,
   })
   assert.ok(!names.has('c'))
   assert.deepEqual(asked, ['/posts.json?ids=a,b,c'])
@@ -141,4 +142,25 @@ test('logs nothing of what it was sent', async t => {
 test('knows no names without a service', async () => {
   assert.deepEqual(await testPosts(null).names(['a']), { names: new Map(), from: 'none' })
   assert.deepEqual(await testPosts(null).search('a'), { ids: [], from: 'none' })
+})
+
+test('tells which posts were published on some days, asks once a minute, and believes no time that is none', async t => {
+  const told = [
+    { ...POSTS[0], published_at: '2026-11-20T22:30:00+01:00' },
+    { ...POSTS[1], published_at: 'yesterday' },
+  ]
+  const { asked, url } = await startService(t, () => ({ body: JSON.stringify({ posts: told }) }))
+  let now = 0
+  const posts = testPosts(url, () => now)
+  const days = { from: '2026-11-01', to: '2026-11-21' }
+  const published = [{ id: 'a', title: 'Bread that forgives', publishedAt: '2026-11-20T21:30:00.000Z' }]
+  assert.deepEqual(await posts.published(null, days), published)
+  assert.deepEqual(await posts.published(null, days), published)
+  // The service may have the days of another zone.
+  assert.deepEqual(asked, ['/posts.json?published_from=2026-10-31&published_to=2026-11-22&limit=50'])
+  now = 61_000
+  await posts.published(null, days)
+  assert.equal(asked.length, 2)
+  assert.deepEqual(await posts.published('a', days), published)
+  assert.deepEqual(await posts.published('c', days), [])
 })

@@ -2,7 +2,8 @@
  * Titles, authors and links of posts, from a posts service that answers
  *
  *     GET POSTS_URL?ids=a,b,c   and   GET POSTS_URL?search=text&limit=50
- *     {"posts": [{"id", "title", "author", "url"}]}
+ *     and   GET POSTS_URL?published_from=2026-11-01&published_to=2026-11-28&limit=50
+ *     {"posts": [{"id", "title", "author", "url", "published_at"}]}
  *
  * Nothing here ever rejects: a panel without titles shows ids.
  */
@@ -11,12 +12,26 @@ import { ByteCache, entryBytes, ownCopy } from '@postviews/client/src/byte-cache
 import { canonicalPost } from '@postviews/client/src/index.ts'
 import { describeError, type Log } from './log.ts'
 import type { Names, PostName } from './pages/model.ts'
+import { addDays, type DayRange } from './pages/question.ts'
 
 export interface Posts {
   /** Those that are known, by id. */
   names(ids: readonly string[]): Promise<{ names: Map<string, PostName>; from: Names }>
   /** Posts whose title, or whatever else the service searches, has this text; none if no service answers. */
   search(text: string): Promise<{ ids: string[]; from: Names }>
+  /**
+   * Posts that were published on these days, or some hours before or after; oldest first. Empty if the service does not tell.
+   *
+   * @param post null: any
+   */
+  published(post: string | null, days: DayRange): Promise<PublishedPost[]>
+}
+
+export interface PublishedPost {
+  id: string
+  title: string
+  /** ISO 8601. */
+  publishedAt: string
 }
 
 export interface PostsOptions {
@@ -49,6 +64,7 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
     return {
       names: async () => ({ names: new Map(), from: 'none' }),
       search: async () => ({ ids: [], from: 'none' }),
+      published: async () => [],
     }
   }
   /** Also the posts that it does not know: null. */
@@ -83,28 +99,54 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
   }
 
   function keep(id: string, name: PostName | null): void {
-    const texts = name === null ? [] : [name.title, name.author ?? '', name.url ?? '']
-    known.set(id, { name, at: now() }, entryBytes(id, ...texts))
+    known.set(id, { name, at: now() }, entryBytes(id, ...(name === null ? [] : textsOf(name))))
+  }
+
+  /** By the days: a chart asks for the same ones all the time. */
+  const knownDays = new ByteCache<{ posts: NamedPost[]; at: number }>(KNOWN_BYTES)
+
+  async function publishedOn({ from, to }: DayRange): Promise<NamedPost[]> {
+    const key = `${from} ${to}`
+    const kept = knownDays.get(key)
+    if (kept !== undefined && now() - kept.at <= NAME_HOLDS_MS) return kept.posts
+    // The days of the service may be those of another zone.
+    const range = { published_from: addDays(from, -1), published_to: addDays(to, 1) }
+    const told = await ask({ ...range, limit: String(MAX_FOUND) })
+    if (told === null) return kept?.posts ?? []
+    const posts = told.slice(0, MAX_FOUND)
+    knownDays.set(
+      key,
+      { posts, at: now() },
+      entryBytes(key, ...posts.flatMap(({ id, name }) => [id, ...textsOf(name)])),
+    )
+    return posts
+  }
+
+  async function named(id: string): Promise<NamedPost[]> {
+    const name = (await names([id])).names.get(id)
+    return name === undefined ? [] : [{ id, name }]
+  }
+
+  async function names(ids: readonly string[]) {
+    const wanted = ids.filter(id => now() - (known.get(id)?.at ?? Number.NEGATIVE_INFINITY) > NAME_HOLDS_MS)
+    let isAway = false
+    for (let first = 0; first < wanted.length && !isAway; first += IDS_OF_CALL) {
+      const group = wanted.slice(first, first + IDS_OF_CALL)
+      const told = await ask({ ids: group.join(',') })
+      isAway = told === null
+      const byId = new Map(told?.map(({ id, name }) => [id, name]))
+      if (told !== null) for (const id of group) keep(id, byId.get(id) ?? null)
+    }
+    const found = new Map<string, PostName>()
+    for (const id of ids) {
+      const name = known.get(id)?.name
+      if (name) found.set(id, name)
+    }
+    return { names: found, from: isAway ? ('away' as const) : ('known' as const) }
   }
 
   return {
-    async names(ids) {
-      const wanted = ids.filter(id => now() - (known.get(id)?.at ?? Number.NEGATIVE_INFINITY) > NAME_HOLDS_MS)
-      let isAway = false
-      for (let first = 0; first < wanted.length && !isAway; first += IDS_OF_CALL) {
-        const group = wanted.slice(first, first + IDS_OF_CALL)
-        const told = await ask({ ids: group.join(',') })
-        isAway = told === null
-        const byId = new Map(told?.map(({ id, name }) => [id, name]))
-        if (told !== null) for (const id of group) keep(id, byId.get(id) ?? null)
-      }
-      const names = new Map<string, PostName>()
-      for (const id of ids) {
-        const name = known.get(id)?.name
-        if (name) names.set(id, name)
-      }
-      return { names, from: isAway ? 'away' : 'known' }
-    },
+    names,
 
     async search(text) {
       const found = await ask({ search: text, limit: String(MAX_FOUND) })
@@ -112,7 +154,20 @@ export function createPosts({ url, log, timeoutMs = TIMEOUT_MS, now = Date.now }
       for (const { id, name } of found.slice(0, MAX_FOUND)) keep(id, name)
       return { ids: found.slice(0, MAX_FOUND).map(({ id }) => id), from: 'known' }
     },
+
+    async published(post, days) {
+      const posts = post === null ? await publishedOn(days) : await named(post)
+      return posts
+        .flatMap(({ id, name: { title, publishedAt } }) =>
+          publishedAt === null ? [] : [{ id, title, publishedAt }],
+        )
+        .toSorted((a, b) => (a.publishedAt < b.publishedAt ? -1 : 1))
+    },
   }
+}
+
+function textsOf({ title, author, url, publishedAt }: PostName): string[] {
+  return [title, author ?? '', url ?? '', publishedAt ?? '']
 }
 
 function redirects({ status }: Response): string {
@@ -148,7 +203,13 @@ function readPosts(answer: unknown): NamedPost[] {
   const { posts } = (answer ?? {}) as { posts?: unknown }
   if (!Array.isArray(posts)) throw new Error('the posts service sent no posts')
   return posts.flatMap((post: unknown) => {
-    const { id: told, title, author, url } = (post ?? {}) as Record<string, unknown>
+    const {
+      id: told,
+      title,
+      author,
+      url,
+      published_at: publishedAt,
+    } = (post ?? {}) as Record<string, unknown>
     // Analytics refuses a whole request because of one invalid id.
     const id = typeof told === 'string' ? canonicalPost(told) : undefined
     if (id === undefined || typeof title !== 'string' || title.trim() === '') return []
@@ -157,9 +218,16 @@ function readPosts(answer: unknown): NamedPost[] {
       title: ownCopy(title.trim().slice(0, MAX_TEXT_CHARACTERS)),
       author: typeof author === 'string' ? ownCopy(author.slice(0, MAX_TEXT_CHARACTERS)) : null,
       url: typeof url === 'string' && isLink(url) ? url : null,
+      publishedAt: timeOf(publishedAt),
     }
     return [{ id, name }]
   })
+}
+
+/** ISO 8601 in UTC; null: that is no time. */
+function timeOf(told: unknown): string | null {
+  const time = typeof told === 'string' ? Date.parse(told) : Number.NaN
+  return Number.isNaN(time) ? null : new Date(time).toISOString()
 }
 
 /** A link with another scheme could run a script on the panel's page. */

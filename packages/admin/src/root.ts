@@ -6,7 +6,7 @@
 
 /** The first part of the address of each page and file. */
 export const OWN_PARTS: readonly string[] =
-  'assets data days.csv livez posts posts.csv referrers.csv sign-in sign-out'.split(' ')
+  'assets data days.csv lists livez machines posts posts.csv sign-in sign-out'.split(' ')
 
 /**
  * Reads a root from what somebody typed: `stats`, `/stats` and `/stats/` are one.

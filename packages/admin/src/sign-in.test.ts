@@ -288,10 +288,17 @@ test('nothing is shown to who is not signed in', async t => {
     '/data',
     '/days.csv',
     '/posts.csv',
-    '/referrers.csv',
+    '/machines',
+    '/machines/data',
+    '/machines/days.csv',
+    '/lists/source',
+    '/lists/source/data',
+    '/lists/source/values.csv',
     '/posts/42',
     '/posts/42/data',
     '/posts/42/days.csv',
+    '/posts/42/lists/source',
+    '/posts/42/lists/source/values.csv',
   ]) {
     assert.equal((await get(url)).statusCode, 303, url)
     const answer = await get(url, {})

@@ -1,15 +1,24 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { DayFigures } from './pages/model.ts'
-import { addDays } from './pages/question.ts'
-import { dayOf, rangesOf, sparkOf, sumOf, trendOf, trendToCome } from './trend.ts'
+import { addDays, type Question } from './pages/question.ts'
+import { dayOf, rangesOf as rangesOfQuestion, sparkOf, sumOf, trendOf, trendToCome } from './trend.ts'
 
 const TODAY = '2026-11-21'
+const FIRST = '2020-01-01'
+
+function rangesOf(
+  period: Question['period'],
+  asked: Partial<Question> = {},
+  firstDay: string | null = FIRST,
+) {
+  return rangesOfQuestion({ compare: null, hours: false, chosen: null, ...asked, period }, TODAY, firstDay)
+}
 
 function days(from: string, views: (number | null)[]): DayFigures[] {
   return views.map((count, index) => ({
     date: addDays(from, index),
-    views: count ?? 0,
+    views: count,
     unique_views: count,
     logged_in: count,
     anonymous: count,
@@ -19,35 +28,76 @@ function days(from: string, views: (number | null)[]): DayFigures[] {
 
 describe('the days a question is about', () => {
   test('are the last so many, today included, and as many before', () => {
-    assert.deepEqual(rangesOf('7d', TODAY), {
+    assert.deepEqual(rangesOf('7d'), {
       period: { from: '2026-11-15', to: TODAY },
       before: { from: '2026-11-08', to: '2026-11-14' },
       shown: { from: '2026-11-15', to: TODAY },
       shownBefore: { from: '2026-11-08', to: '2026-11-14' },
       asked: { from: '2026-11-08', to: TODAY },
+      sparks: { from: '2026-11-08', to: TODAY },
+      hasChange: true,
+      isByHour: false,
     })
   })
 
   test('are shown with some days before them where they are few', () => {
-    const ranges = rangesOf('today', TODAY)
-    assert.deepEqual(ranges.period, { from: TODAY, to: TODAY })
-    assert.deepEqual(ranges.before, { from: '2026-11-20', to: '2026-11-20' })
-    assert.deepEqual(ranges.shown, { from: '2026-11-08', to: TODAY })
-    assert.equal(ranges.asked.from, '2026-10-25')
+    const day = { from: '2026-11-19', to: '2026-11-20' }
+    const ranges = rangesOf(day)
+    assert.deepEqual(ranges.period, day)
+    assert.deepEqual(ranges.before, { from: '2026-11-17', to: '2026-11-18' })
+    assert.deepEqual(ranges.shown, { from: '2026-11-07', to: '2026-11-20' })
+    assert.equal(ranges.asked.from, '2026-10-24')
+  })
+
+  test('are shown by the hour where they are one, or where that is asked for and Analytics gives so many', () => {
+    const today = rangesOf('today')
+    assert.equal(today.isByHour, true)
+    assert.deepEqual(today.shown, { from: TODAY, to: TODAY })
+    assert.equal(rangesOf('7d').isByHour, false)
+    assert.equal(rangesOf('7d', { hours: true }).isByHour, true)
+    assert.equal(rangesOf({ from: '2026-11-01', to: '2026-11-14' }, { hours: true }).isByHour, true)
+    assert.equal(rangesOf({ from: '2026-11-01', to: '2026-11-15' }, { hours: true }).isByHour, false)
+    const chosen = { dimension: 'source', value: 'Google' } as const
+    assert.equal(rangesOf('today', { chosen }).isByHour, false, 'values are known by day')
+  })
+
+  for (const [name, from, to] of [
+    ['yesterday', '2026-11-20', '2026-11-20'],
+    ['month', '2026-11-01', TODAY],
+    ['last-month', '2026-10-01', '2026-10-31'],
+    ['year', '2026-01-01', TODAY],
+    ['all', FIRST, TODAY],
+  ] as const) {
+    test(`are those of ${name}`, () => assert.deepEqual(rangesOf(name).period, { from, to }))
+  }
+
+  test('are compared with the same days of the year before when that is asked for', () => {
+    const { before, asked } = rangesOf('7d', { compare: 'year' })
+    assert.deepEqual(before, { from: '2025-11-15', to: '2025-11-21' })
+    assert.equal(asked.from, '2025-11-15')
+    const leap = rangesOf({ from: '2024-02-28', to: '2024-02-29' }, { compare: 'year' })
+    assert.deepEqual(leap.before, { from: '2023-02-27', to: '2023-02-28' })
+  })
+
+  test('tell no change of a post where not all days before were counted', () => {
+    assert.equal(rangesOf('7d', {}, '2026-11-08').hasChange, true)
+    assert.equal(rangesOf('7d', {}, '2026-11-09').hasChange, false)
+    assert.equal(rangesOf('7d', {}, null).hasChange, false)
+    assert.equal(rangesOf('all').hasChange, false)
   })
 
   test('end today: days to come are not days without views', () => {
-    const { period, before } = rangesOf({ from: '2026-11-20', to: '2026-12-31' }, TODAY)
+    const { period, before } = rangesOf({ from: '2026-11-20', to: '2026-12-31' })
     assert.deepEqual(period, { from: '2026-11-20', to: TODAY })
     assert.deepEqual(before, { from: '2026-11-18', to: '2026-11-19' })
   })
 
   test('are not compared where Analytics does not tell so many days at once', () => {
-    assert.notEqual(rangesOf({ from: '2025-10-18', to: TODAY }, TODAY).before, null)
-    const ranges = rangesOf({ from: '2025-10-17', to: TODAY }, TODAY)
+    assert.notEqual(rangesOf({ from: '2025-10-18', to: TODAY }).before, null)
+    const ranges = rangesOf({ from: '2025-10-17', to: TODAY })
     assert.equal(ranges.before, null)
     assert.deepEqual(ranges.asked, ranges.period)
-    assert.equal(rangesOf({ from: '1970-01-02', to: '1970-02-02' }, TODAY).before, null)
+    assert.equal(rangesOf({ from: '1970-01-02', to: '1970-02-02' }).before, null)
   })
 })
 
@@ -70,22 +120,22 @@ describe('a sum', () => {
 test('sums the period and the one before, and shows the days of both side by side when asked', () => {
   const asked = days('2026-11-08', [1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2])
   const place = { timezone: 'UTC', today: TODAY, firstDay: '2026-01-01' }
-  const trend = trendOf(asked, rangesOf('7d', TODAY), place, true)
+  const trend = trendOf(asked, rangesOf('7d'), place, true)
   assert.equal(trend.sums.views.value, 14)
   assert.equal(trend.before?.sums.views.value, 6, 'without the day that would stand beside today')
   assert.deepEqual(
     trend.days.map(({ views }, index) => [views, trend.daysBefore?.[index]?.views]),
     Array.from({ length: 7 }, () => [2, 1]),
   )
-  assert.equal(trendOf(asked, rangesOf('7d', TODAY), place, false).daysBefore, null)
+  assert.equal(trendOf(asked, rangesOf('7d'), place, false).daysBefore, null)
 })
 
 describe('a comparison', () => {
   const place = { timezone: 'UTC', today: TODAY, firstDay: '2026-01-01' }
   const views = days('2026-11-08', [1, 1, 1, 1, 1, 1, 90, 2, 2, 2, 2, 2, 2, 5])
 
-  function compared(period: Parameters<typeof rangesOf>[0], firstDay: string | null = place.firstDay) {
-    return trendOf(views, rangesOf(period, TODAY), { ...place, firstDay }, false).before!
+  function compared(period: Question['period'], firstDay: string | null = place.firstDay) {
+    return trendOf(views, rangesOf(period), { ...place, firstDay }, false).before!
   }
 
   test('leaves out today, which is not over, and the day that would stand beside it', () => {
@@ -112,7 +162,7 @@ describe('a comparison', () => {
     assert.equal(compared('7d', null).countedSince, null, 'days with views are known, whatever times are not')
     const young = trendOf(
       days('2026-11-08', [0, 0, 0, 0, 0, 1, 90, 2, 2, 2, 2, 2, 2, 5]),
-      rangesOf('7d', TODAY),
+      rangesOf('7d'),
       { ...place, firstDay: '2026-11-13' },
       false,
     )
@@ -121,8 +171,8 @@ describe('a comparison', () => {
 })
 
 test('of a period that is still to come nothing is known', () => {
-  const ranges = rangesOf({ from: '2026-12-01', to: '2026-12-05' }, TODAY)
-  const trend = trendToCome(ranges, { timezone: 'UTC', today: TODAY, firstDay: null })
+  const ranges = rangesOf({ from: '2026-12-01', to: '2026-12-05' })
+  const trend = trendToCome(ranges, { timezone: 'UTC', today: TODAY, firstDay: null }, 'people')
   assert.deepEqual(trend.sums.views, { value: null, since: null })
   assert.deepEqual([trend.days, trend.before], [[], null])
 })
@@ -145,6 +195,7 @@ describe('a sparkline', () => {
     assert.deepEqual(sparkOf(days('2026-11-19', [0, 0, 7]), TODAY).points, [0, 0, 7])
     assert.equal(sparkOf(days('2026-11-17', [3, 4]), TODAY).isUnfinished, false)
     assert.deepEqual(sparkOf([], TODAY), { points: [], isUnfinished: false })
+    assert.deepEqual(sparkOf(days('2026-11-18', [3, null]), TODAY).points, [3, null], 'unknown is not 0')
   })
 
   test('adds many days up to few points of as many days each', () => {

@@ -9,46 +9,105 @@ import {
   type DayRange,
   daysBetween,
   MAX_PERIOD_DAYS,
-  PERIODS,
+  type PeriodName,
   type Question,
+  type Who,
+  yearBefore,
 } from './pages/question.ts'
 
 /** A chart has at least this many days: a single day shows no trend. */
 const LEAST_SHOWN_DAYS = 14
-const FIRST_DAY = '1970-01-01'
+/** The first that Analytics counts. */
+export const FIRST_DAY = '1970-01-01'
 
 export interface Ranges {
   period: DayRange
-  /** The days right before, of the same length; null if all days together are more than Analytics gives at once. */
+  /** The days that the period is compared with, of the same length; null if all days together are too many to read. */
   before: DayRange | null
   /** The period; if it is short, some more days up to its end. */
   shown: DayRange
   shownBefore: DayRange | null
   /** All of these days together. */
   asked: DayRange
+  /** The days of the small lines beside posts, which need some days to be lines. */
+  sparks: DayRange
+  /** Whether views were counted in all of as many days before, so that a post's change against these can be told. */
+  hasChange: boolean
+  /** Whether the period is shown by the hour. */
+  isByHour: boolean
 }
 
-export function rangesOf(asked: Question['period'], today: Day): Ranges {
-  const period = typeof asked === 'string' ? lastDays(today, PERIODS[asked].days) : upTo(today, asked)
+/** The most days that Analytics gives by the hour. */
+const MAX_HOUR_DAYS = 14
+
+/** @param firstDay of the site's first view; null without any */
+export function rangesOf(
+  question: Pick<Question, 'period' | 'compare' | 'hours' | 'chosen'>,
+  today: Day,
+  firstDay: Day | null,
+): Ranges {
+  const period =
+    typeof question.period === 'string'
+      ? PERIOD_DAYS[question.period](today, firstDay)
+      : upTo(today, question.period)
   const length = lengthOf(period)
-  const shown = lastDays(period.to, length < LEAST_SHOWN_DAYS / 2 ? LEAST_SHOWN_DAYS : length)
+  const isByHour =
+    period.from <= today &&
+    length <= MAX_HOUR_DAYS &&
+    question.chosen === null &&
+    (length === 1 || question.hours)
+  const shown = lastDays(period.to, isByHour || length >= LEAST_SHOWN_DAYS / 2 ? length : LEAST_SHOWN_DAYS)
+  const daysBefore = question.compare === 'year' ? sameDaysAYearBefore : rightBefore
   const before = daysBefore(period)
   const shownBefore = daysBefore(shown)
-  const isKnown = shownBefore.from >= FIRST_DAY && 2 * lengthOf(shown) <= MAX_PERIOD_DAYS
+  const sparks = lastDays(period.to, Math.min(MAX_PERIOD_DAYS, Math.max(length, LEAST_SHOWN_DAYS)))
+  const { from } = rightBefore(period)
+  const hasChange = question.period !== 'all' && firstDay !== null && from >= firstDay && from >= FIRST_DAY
+  const common = { period, shown, sparks, hasChange, isByHour }
+  const isKnown =
+    question.period !== 'all' &&
+    shownBefore.from >= FIRST_DAY &&
+    lengthOf({ from: shownBefore.from, to: period.to }) <= MAX_PERIOD_DAYS
   return isKnown
-    ? { period, before, shown, shownBefore, asked: { from: shownBefore.from, to: period.to } }
-    : { period, before: null, shown, shownBefore: null, asked: shown }
+    ? { ...common, before, shownBefore, asked: { from: shownBefore.from, to: period.to } }
+    : { ...common, before: null, shownBefore: null, asked: shown }
+}
+
+const PERIOD_DAYS: Record<PeriodName, (today: Day, firstDay: Day | null) => DayRange> = {
+  today: today => lastDays(today, 1),
+  '7d': today => lastDays(today, 7),
+  '30d': today => lastDays(today, 30),
+  '90d': today => lastDays(today, 90),
+  '365d': today => lastDays(today, 365),
+  yesterday: today => lastDays(addDays(today, -1), 1),
+  month: today => ({ from: firstOfMonth(today), to: today }),
+  'last-month': today => {
+    const to = addDays(firstOfMonth(today), -1)
+    return { from: firstOfMonth(to), to }
+  },
+  year: today => ({ from: `${today.slice(0, 4)}-01-01`, to: today }),
+  all: (today, firstDay) => ({ from: firstDay ?? today, to: today }),
+}
+
+function firstOfMonth(day: Day): Day {
+  return `${day.slice(0, 8)}01`
 }
 
 function lastDays(to: Day, count: number): DayRange {
   return { from: addDays(to, 1 - count), to }
 }
 
-function daysBefore(range: DayRange): DayRange {
+/** As many days, just before. */
+export function rightBefore(range: DayRange): DayRange {
   return lastDays(addDays(range.from, -1), lengthOf(range))
 }
 
-function lengthOf({ from, to }: DayRange): number {
+/** As many days, also where one of the two has a 29 February. */
+function sameDaysAYearBefore(range: DayRange): DayRange {
+  return lastDays(yearBefore(range.to), lengthOf(range))
+}
+
+export function lengthOf({ from, to }: DayRange): number {
   return daysBetween(from, to) + 1
 }
 
@@ -64,13 +123,19 @@ export interface Place {
   firstDay: Day | null
 }
 
+/** What the days alone tell. */
+export type DaysTrend = Pick<
+  Trend,
+  'timezone' | 'today' | 'period' | 'sums' | 'before' | 'days' | 'daysBefore'
+>
+
 /** @param days those of `ranges.asked`, oldest first */
 export function trendOf(
   days: readonly DayFigures[],
   ranges: Ranges,
   { timezone, today, firstDay }: Place,
-  compare: boolean,
-): Trend {
+  isCompared: boolean,
+): DaysTrend {
   const { period, before, shown, shownBefore } = ranges
   return {
     timezone,
@@ -79,15 +144,24 @@ export function trendOf(
     sums: sumsOf(within(days, period)),
     before: before && comparisonOf(days, period, before, today, earliest(firstDay, days)),
     days: within(days, shown),
-    daysBefore: compare && shownBefore ? within(days, shownBefore) : null,
+    daysBefore: isCompared && shownBefore ? within(days, shownBefore) : null,
   }
 }
 
 /** The numbers of a period that is still to come are unknown, which is not the same as no views. */
-export function trendToCome({ period }: Ranges, { timezone, today }: Place): Trend {
+export function trendToCome({ period }: Ranges, { timezone, today }: Place, who: Who): Trend {
   const unknown: Sum = { value: null, since: null }
   const sums = Object.fromEntries(FIGURE_NAMES.map(name => [name, unknown])) as Sums
-  return { timezone, today, period, sums, before: null, days: [], daysBefore: null }
+  return {
+    ...{ timezone, today, period, sums, before: null, days: [], daysBefore: null },
+    ...{ hours: null, hoursBefore: null, chosen: null, published: [] },
+    rest: { ...restOf(who), sum: unknown, before: null },
+  }
+}
+
+/** Whose views are shown beside the chosen ones. */
+export function restOf(who: Who): Pick<Trend['rest'], 'who' | 'isPart'> {
+  return { who: who === 'bots' ? 'people' : 'bots', isPart: who === 'all' }
 }
 
 function comparisonOf(
@@ -113,7 +187,7 @@ function comparisonOf(
 
 /** Adopted days have views without times, so there may be earlier views than the first that Analytics reports. */
 function earliest(firstDay: Day | null, days: readonly DayFigures[]): Day | null {
-  const firstWithViews = days.find(({ views }) => views > 0)?.date ?? null
+  const firstWithViews = days.find(({ views }) => views === null || views > 0)?.date ?? null
   if (firstDay === null || firstWithViews === null) return firstDay ?? firstWithViews
   return firstWithViews < firstDay ? firstWithViews : firstDay
 }
@@ -130,7 +204,7 @@ export function dayOf(time: string, offsets: readonly ClockOffset[]): Day {
   return new Date(ms + seconds * 1_000).toISOString().slice(0, 10)
 }
 
-export function within(days: readonly DayFigures[], { from, to }: DayRange): DayFigures[] {
+export function within<OfDay extends { date: Day }>(days: readonly OfDay[], { from, to }: DayRange): OfDay[] {
   return days.filter(({ date }) => date >= from && date <= to)
 }
 
@@ -156,9 +230,10 @@ export function sparkOf(days: readonly DayFigures[], today: Day): Spark {
   const daysPerPoint = Math.max(1, Math.ceil(days.length / MAX_SPARK_POINTS))
   // The last point has all its days: with fewer it would look like a fall. Instead, the first days may be left out.
   const first = days.length % daysPerPoint
-  const points: number[] = []
+  const points: (number | null)[] = []
   for (let index = first; index < days.length; index += daysPerPoint) {
-    points.push(days.slice(index, index + daysPerPoint).reduce((sum, { views }) => sum + views, 0))
+    const views = days.slice(index, index + daysPerPoint).map(day => day.views)
+    points.push(views.reduce((sum, count) => (sum === null || count === null ? null : sum + count), 0))
   }
   return { points, isUnfinished: days.at(-1)?.date === today }
 }

@@ -1,6 +1,9 @@
 import { html } from 'htm/preact'
 import type { VNode } from 'preact'
 import { type DrawChart, DrawContext } from './chart.ts'
+import { LISTS } from './labels.ts'
+import { ListPage } from './list-page.ts'
+import { MachinesPage } from './machines-page.ts'
 import type { Answer } from './model.ts'
 import { OverviewPage } from './overview-page.ts'
 import { PostPage } from './post-page.ts'
@@ -13,18 +16,38 @@ export interface AppOptions {
 
 /** The whole page: the same on the server and in the browser. */
 export function App({ answer, draw }: AppOptions): VNode {
-  const page = answer.page === 'overview' ? OverviewPage(answer) : PostPage(answer)
-  return html`<${DrawContext.Provider} value=${draw}>${page}<//>`
+  return html`<${DrawContext.Provider} value=${draw}>${pageOf(answer)}<//>`
+}
+
+function pageOf(answer: Answer): VNode {
+  switch (answer.page) {
+    case 'overview':
+      return OverviewPage(answer)
+    case 'post':
+      return PostPage(answer)
+    case 'machines':
+      return MachinesPage(answer)
+    case 'list':
+      return ListPage(answer)
+  }
 }
 
 /** The title of the window. */
 export function titleOf(answer: Answer): string {
-  if (answer.page === 'overview') return 'Overview · postviews'
-  return `${answer.data?.name?.title ?? answer.id} · postviews`
+  return `${nameOf(answer)} · postviews`
 }
 
-/** The address to read the same answer from again. */
-export function dataPath(answer: Answer): string {
-  const { root } = answer
-  return answer.page === 'overview' ? `${root}data` : `${root}posts/${answer.id}/data`
+function nameOf(answer: Answer): string {
+  switch (answer.page) {
+    case 'overview':
+      return 'Overview'
+    case 'post':
+      return answer.data?.name?.title ?? answer.id
+    case 'machines':
+      return 'Machines'
+    case 'list': {
+      const of = answer.data?.name?.title ?? answer.id
+      return LISTS[answer.dimension].tab + (of === null ? '' : ` of ${of}`)
+    }
+  }
 }

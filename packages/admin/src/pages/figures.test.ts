@@ -6,7 +6,8 @@ import type { Comparison, Sum, Sums, Trend } from './model.ts'
 
 const TODAY = '2026-11-22'
 const YESTERDAY = '2026-11-21'
-const NAMES = ['Views', 'Unique views', 'Logged-in share', 'Bots']
+const NAMES = ['Views', 'Unique views', 'Logged-in share', 'Machines']
+const BY_DAY = { days: [], daysBefore: null, hours: null, hoursBefore: null, chosen: null, published: [] }
 
 function known(value: number | null, since: string | null = null): Sum {
   return { value, since }
@@ -36,8 +37,13 @@ function shown({ now = known(120), was, ...rest }: Case, period = { from: '2026-
       countedSince: null,
       ...rest,
     },
-    days: [],
-    daysBefore: null,
+    rest: {
+      who: 'bots',
+      isPart: false,
+      sum: known(10),
+      before: { sums: sums(was), over: now && sums(now) },
+    },
+    ...BY_DAY,
   }
   const page = renderToString(figures(trend))
   const changes = [...page.matchAll(/<dd class="change">(.*?)<\/dd>/g)].map(([, text]) => text!)
@@ -90,10 +96,27 @@ test('tells in words how many times as much it is', () => {
   assert.equal(shown({ now: known(80_256), was: known(264) }).texts[0], '▲ up 304-fold from 264')
 })
 
-test('colours a rise where more is better: of bots it is not', () => {
+test('colours a rise where more is better: of machines it is not', () => {
   const { changes } = shown({ was: known(100) })
   const good = NAMES.filter((_, index) => /class="up good"/.test(changes[index]!))
   assert.deepEqual(good, ['Views', 'Unique views'])
+})
+
+test('tells how large a part of all views is by machines, whoever is shown', () => {
+  const share = (isPart: boolean) =>
+    renderToString(
+      figures({
+        timezone: 'UTC',
+        today: TODAY,
+        period: { from: YESTERDAY, to: YESTERDAY },
+        sums: sums(known(30)),
+        before: null,
+        rest: { who: 'bots', isPart, sum: known(10), before: null },
+        ...BY_DAY,
+      }),
+    )
+  assert.match(share(false), /: 25.0 % of all views/)
+  assert.match(share(true), /: 33.3 % of all views/)
 })
 
 test('shows no 0 for days that are still to come', () => {
@@ -105,8 +128,8 @@ test('shows no 0 for days that are still to come', () => {
       period: { from: '2026-12-01', to: '2026-12-07' },
       sums: sums(unknown),
       before: null,
-      days: [],
-      daysBefore: null,
+      rest: { who: 'bots', isPart: false, sum: unknown, before: null },
+      ...BY_DAY,
     }),
   )
   assert.equal([...page.matchAll(/These days are still to come/g)].length, 4)

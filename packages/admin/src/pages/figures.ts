@@ -11,20 +11,22 @@ export function figures(trend: Trend | null): VNode {
   if (isToCome(trend)) return unknownFigures(STILL_TO_COME)
   const { sums, before } = trend
   const share = format.shareOf(sums.logged_in, sums.anonymous)
-  const change = (name: 'views' | 'unique_views' | 'bots', tone: ChangeTone) =>
+  const change = (now: Sum | null, was: Sum, tone: ChangeTone) =>
     before === null || before.countedSince !== null
       ? null
       : compared(
           before,
-          { now: before.over?.[name] ?? null, was: before.sums[name] },
+          { now, was },
           { write: format.number, changeOf: format.changeOf, none: 'none in the previous period', tone },
         )
+  const changeOf = (name: 'views' | 'unique_views') =>
+    before && change(before.over?.[name] ?? null, before.sums[name], 'good')
   return html`<dl class="figures">
-    ${figure('Views', amount(sums.views), change('views', 'good'))}
+    ${figure('Views', amount(sums.views), changeOf('views'))}
     ${figure(
       'Unique views',
       amount(sums.unique_views),
-      change('unique_views', 'good'),
+      changeOf('unique_views'),
       'Each reader counts once per post per day',
     )}
     ${figure(
@@ -33,8 +35,24 @@ export function figures(trend: Trend | null): VNode {
       before !== null && before.countedSince === null && shareChange(before),
       readers(sums.logged_in, sums.anonymous),
     )}
-    ${figure('Bots', amount(sums.bots), change('bots', 'plain'), 'Views by known bots')}
+    ${restFigure(trend, rest => change(rest.over?.views ?? null, rest.sums.views, 'plain'))}
   </dl>`
+}
+
+const REST = {
+  bots: { name: 'Machines', one: 'Crawlers, previews, feeds and other programs' },
+  people: { name: 'People', one: 'Views by readers' },
+}
+
+/** The views that the others leave out; of all views, those by machines. */
+function restFigure(
+  { rest, sums }: Trend,
+  changeOf: (before: NonNullable<Trend['rest']['before']>) => ComponentChildren,
+): VNode {
+  const { name, one } = REST[rest.who]
+  const share = rest.isPart ? format.shareIn(rest.sum, sums.views) : format.shareOf(rest.sum, sums.views)
+  const note = share.value === null ? one : `${one}: ${format.percent(share.value)} of all views`
+  return figure(name, amount(rest.sum), rest.before && changeOf(rest.before), note)
 }
 
 function shareChange(before: Comparison): VNode {
@@ -139,6 +157,6 @@ function readers(loggedIn: Sum, anonymous: Sum): string {
 
 function unknownFigures(note: string): VNode {
   return html`<dl class="figures">
-    ${['Views', 'Unique views', 'Logged-in share', 'Bots'].map(name => figure(name, unknown(), null, note))}
+    ${['Views', 'Unique views', 'Logged-in share', 'Machines'].map(name => figure(name, unknown(), null, note))}
   </dl>`
 }

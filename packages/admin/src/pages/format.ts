@@ -40,6 +40,12 @@ export function shareOf(part: Sum, rest: Sum): Sum {
   return { value: part.value / (part.value + rest.value), since: part.since ?? rest.since }
 }
 
+/** The share of `part` in `whole`, which it is a part of. */
+export function shareIn(part: Sum, whole: Sum): Sum {
+  if (part.value === null || whole.value === null || whole.value === 0) return { value: null, since: null }
+  return { value: part.value / whole.value, since: part.since ?? whole.since }
+}
+
 export interface Change {
   direction: 'up' | 'down' | 'same'
   /** By how much; empty if nothing changed, or if there was nothing before. */
@@ -110,6 +116,12 @@ export function dayRange({ from, to }: DayRange): string {
 /** `21 Nov 2026, 12:03:05 Europe/Warsaw`. */
 export function dayAndTime(iso: string, zone: StatsZone): string {
   return `${zoneDay(iso, zone)}, ${zoneTime(iso, zone)}`
+}
+
+/** `+40`, `−12`, `0`. */
+export function signed(value: number | null): string {
+  if (value === null) return UNKNOWN
+  return value < 0 ? `−${whole.format(-value)}` : value > 0 ? `+${whole.format(value)}` : '0'
 }
 
 /** `45 s`, `3 min`, `2 h`, `5 days`. */

@@ -5,6 +5,7 @@ import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
 import * as format from './format.ts'
 import type { Answer, Counting, Unavailable } from './model.ts'
+import { onPage, toAddress } from './question.ts'
 
 export function layout(answer: Answer, content: ComponentChildren): VNode {
   const { data, asOf, unavailable } = answer
@@ -13,7 +14,7 @@ export function layout(answer: Answer, content: ComponentChildren): VNode {
     <a class="skip" href="#content">Skip to the numbers</a>
     <header class="top">
       <div class="top-inner">
-        ${brand(answer.root)}
+        ${brand(answer.root)} ${pages(answer)}
         ${freshness(asOf, data?.counting ?? null, unavailable, zone)}
         <form method="post" action="${answer.root}sign-out"><button class="quiet">Sign out</button></form>
       </div>
@@ -30,6 +31,20 @@ export function layout(answer: Answer, content: ComponentChildren): VNode {
       ${data !== null && html`<p>Days and times are those of ${zone.timezone}.${deadLetters(data.counting)}</p>`}
     </footer>
   `
+}
+
+/** The same days on the other page. */
+function pages(answer: Answer): VNode {
+  const { root, question, page } = answer
+  const link = (name: typeof page, path: string, text: string) =>
+    html`<a
+      href=${toAddress(path, { ...onPage(question), who: page === 'machines' ? 'people' : question.who })}
+      aria-current=${page === name ? 'page' : undefined}
+      >${text}</a
+    >`
+  return html`<nav class="pages" aria-label="Pages">
+    ${link('overview', root, 'Overview')} ${link('machines', `${root}machines`, 'Machines')}
+  </nav>`
 }
 
 /** @param root of the panel */

@@ -6,32 +6,34 @@ import { amount, figures } from './figures.ts'
 import * as format from './format.ts'
 import { layout } from './layout.ts'
 import type { Post, PostAnswer, Trend } from './model.ts'
-import { toAddress } from './question.ts'
-import { isToCome, referrersSection, section, stillToCome, trendSection } from './sections.ts'
+import { onPage, type Question, toAddress, type Who } from './question.ts'
+import { isToCome, section, stillToCome, trendSection } from './sections.ts'
+import { valuesSection } from './values-section.ts'
 
 export function PostPage(answer: PostAnswer): VNode {
   const { id, data, question, root } = answer
   const path = `${root}posts/${id}`
-  const back = toAddress(root, { ...question, search: '', page: 1 })
   return layout(
     answer,
-    html`<nav class="crumbs" aria-label="Breadcrumb"><a href=${back}>Overview</a></nav>
+    html`<nav class="crumbs" aria-label="Breadcrumb"><a href=${toAddress(root, onPage(question))}>Overview</a></nav>
       <div class="page-head">
         <div>
           <h1 class=${data?.name ? '' : 'id'}>${data?.name?.title ?? id}</h1>
-          ${data !== null && byline(id, data)} ${data !== null && total(data)}
+          ${data !== null && byline(id, data)} ${data !== null && total(data, question)}
         </div>
-        ${controls(path, question, data?.trend ?? null)}
+        ${controls({ path, question, trend: data?.trend ?? null })}
       </div>
       ${questionProblem(question)} ${data !== null && periodLine(data.trend)} ${figures(data?.trend ?? null)}
-      ${
-        data !== null &&
-        html`<div class="columns even">
-          ${trendSection(data.trend, question, `${path}/`, 'of this post')} ${readersSection(data.trend)}
-          ${referrersSection(data.referrers, data.trend, toAddress(`${path}/referrers.csv`, question))}
-        </div>`
-      }`,
+      ${data !== null && sections(data, question, path)}`,
   )
+}
+
+function sections({ trend, zone, lists }: Post, question: Question, path: string): VNode {
+  const values = (card: 'sources' | 'places' | 'devices') =>
+    valuesSection({ card, list: lists[card], trend, question, path })
+  return html`${trendSection(trend, { question, path, zone, of: 'of this post' })}
+    <div class="columns thirds">${values('sources')} ${values('places')} ${values('devices')}</div>
+    ${readersSection(trend)}`
 }
 
 function byline(id: string, { name, names }: Post): VNode {
@@ -44,12 +46,18 @@ function byline(id: string, { name, names }: Post): VNode {
   </p>`
 }
 
-function total({ total: { views, first_viewed_at: first, last_viewed_at: last }, zone }: Post): VNode {
+const VIEWS_BY: Record<Who, string> = { people: 'by people', all: 'in total', bots: 'by machines' }
+
+function total(
+  { total: { views, first_viewed_at: first, last_viewed_at: last }, zone }: Post,
+  { who }: Question,
+): VNode {
+  const number = html`<span class="value" data-figure="total">${format.number(views)}</span>`
   if (first === null || last === null) {
-    return html`<p class="total"><span class="value" data-figure="total">${format.number(views)}</span> views: nobody has viewed it yet</p>`
+    return html`<p class="total">${number} views: nobody has viewed it yet</p>`
   }
   return html`<p class="total">
-    <span class="value" data-figure="total">${format.number(views)}</span> ${views === 1 ? 'view' : 'views'} in total
+    ${number} ${views === 1 ? 'view' : 'views'} ${VIEWS_BY[who]}
     <span class="when">
       first <time dateTime=${first}>${format.dayAndTime(first, zone)}</time>, last
       <time dateTime=${last}> ${format.dayAndTime(last, zone)}</time>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { isDay, readQuestion, toAddress } from './question.ts'
+import { isDay, type Question, readQuestion, toAddress, yearBefore } from './question.ts'
 
 function question(address: string) {
   return readQuestion(Object.fromEntries(new URL(address, 'http://panel.invalid').searchParams))
@@ -15,15 +15,36 @@ test('an address says everything, and the same question makes the same address',
     '/?period=7d&q=slow+friend',
     '/?compare=1&page=3',
     '/posts/42?period=90d',
+    '/?period=last-month&who=bots&compare=year',
+    '/?period=7d&hours=1',
+    '/?by=source&value=Google&sources=source&devices=os',
+    '/?by=campaign',
+    '/?by=campaign&value=',
+    '/?sort=change&order=asc&page=2',
   ]) {
     assert.equal(toAddress(address.split('?')[0]!, question(address)), address)
   }
 })
 
 test('what an address does not say is as by default', () => {
-  const byDefault = { period: '30d', compare: false, search: '', page: 1, problem: null }
+  const byDefault: Question = {
+    period: '30d',
+    who: 'people',
+    compare: null,
+    hours: false,
+    chosen: null,
+    lists: {},
+    sort: 'views',
+    order: 'desc',
+    search: '',
+    page: 1,
+    problem: null,
+  }
   assert.deepEqual(question('/'), byDefault)
-  assert.deepEqual(question('/?period=toString&compare=yes&page=-1&other=1'), byDefault)
+  assert.deepEqual(
+    question('/?period=toString&who=valueOf&compare=yes&page=-1&by=hour&sources=os&sort=id&order=up&other=1'),
+    byDefault,
+  )
   assert.deepEqual(readQuestion({ period: ['7d', '90d'], page: '1e9' }), { ...byDefault, period: '7d' })
 })
 
@@ -52,4 +73,9 @@ describe('a period of one’s own', () => {
 test('a day is one that exists', () => {
   for (const day of ['2026-11-21', '2024-02-29', '1970-01-01']) assert.ok(isDay(day), day)
   for (const day of ['2026-02-29', '2026-13-01', '21.11.2026', '1969-12-31', '']) assert.ok(!isDay(day), day)
+})
+
+test('the day a year before 29 February is the 28th', () => {
+  assert.equal(yearBefore('2024-02-29'), '2023-02-28')
+  assert.equal(yearBefore('2025-03-01'), '2024-03-01')
 })

@@ -1,13 +1,14 @@
-/** The parts that both pages are made of. */
+/** The parts that pages are made of. */
 
 import { FIGURE_NAMES, FIGURES } from '@postviews/client/src/figures.ts'
 import type { StatsZone } from '@postviews/client/src/zone-time.ts'
 import { html } from 'htm/preact'
 import type { ComponentChildren, VNode } from 'preact'
-import { chart, legend, minutesChart, trendChart } from './chart.ts'
+import { chart, hourName, legend, minutesChart, notesOf, trendChart } from './chart.ts'
 import * as format from './format.ts'
-import type { Counting, DayFigures, ReferrerRow, Trend } from './model.ts'
-import { type Question, toAddress } from './question.ts'
+import { valueName } from './labels.ts'
+import type { Counting, HourViews, Trend } from './model.ts'
+import { daysBetween, type Question, toAddress } from './question.ts'
 
 export interface SectionOptions {
   id: string
@@ -26,26 +27,66 @@ export function section({ id, title, aside }: SectionOptions, content: Component
   </section>`
 }
 
-/** @param base the beginning of the CSV's address: the panel's root, or the address of a post and a slash */
-export function trendSection(trend: Trend, question: Question, base: string, of: string): VNode {
+export interface TrendOptions {
+  question: Question
+  /** The address of the page. */
+  path: string
+  zone: StatsZone
+  /** `of the site`. */
+  of: string
+}
+
+export function trendSection(trend: Trend, { question, path, zone, of }: TrendOptions): VNode {
   if (isToCome(trend)) return section({ id: 'trend', title: 'Trend' }, stillToCome())
-  const spec = trendChart(trend, of)
+  const spec = trendChart(trend, zone, of)
   const isLonger = trend.days.length > daysOf(trend)
+  const what = trend.hours === null ? 'days' : 'hours'
   return section(
     {
       id: 'trend',
-      title: html`Trend${isLonger && html` <small>the ${trend.days.length} days to ${format.day(trend.period.to)}</small>`}`,
-      aside: legend(spec),
+      title: html`${trendTitle(trend, question, path)}${
+        isLonger && html` <small>the ${trend.days.length} days to ${format.day(trend.period.to)}</small>`
+      }`,
+      aside: html`${stepLinks(trend, question, path)}${legend(spec)}`,
     },
     html`${chart(spec)}
       <div class="under-chart">
         <details class="table-toggle">
-          <summary>Table of days <kbd>T</kbd></summary>
-          ${daysTable(trend)}
+          <summary>Table of ${what} <kbd>T</kbd></summary>
+          ${trend.hours === null ? daysTable(trend) : hoursTable(trend, trend.hours, zone)}
         </details>
-        ${csvLink(toAddress(`${base}days.csv`, question), 'days')}
+        ${csvLink(toAddress(`${withSlash(path)}days.csv`, question), what)}
       </div>`,
   )
+}
+
+function trendTitle({ chosen }: Trend, question: Question, path: string): ComponentChildren {
+  if (chosen === null) return 'Trend'
+  const { dimension, value } = chosen
+  return html`Trend of ${valueName(dimension, value)}${' '}<a class="clear" href=${toAddress(path, { ...question, chosen: null })}>Show all views</a>`
+}
+
+/** The most days that can be shown by the hour. */
+const MAX_HOUR_DAYS = 14
+
+function stepLinks({ period, hours, chosen }: Trend, question: Question, path: string): VNode | null {
+  const isOneDay = period.from === period.to
+  if (chosen !== null || isOneDay || daysBetween(period.from, period.to) >= MAX_HOUR_DAYS) return null
+  return html`<nav class="segments small" aria-label="Steps of the chart">
+    ${[false, true].map(
+      isByHour =>
+        html`<a
+          href=${toAddress(path, { ...question, hours: isByHour })}
+          aria-current=${(hours !== null) === isByHour ? 'true' : undefined}
+          >${isByHour ? 'Hours' : 'Days'}</a
+        >`,
+    )}
+  </nav>`
+}
+
+/** The address that those of a page's files begin with. */
+export function withSlash(path: string): string {
+  return path.endsWith('/') ? path : `${path}/`
 }
 
 /** The numbers of days to come are unknown, which is not the same as no views. */
@@ -68,13 +109,16 @@ export function csvLink(href: string, of: string): VNode {
   return html`<p class="csv"><a href=${href} download>Download CSV<span class="visually-hidden"> of ${of}</span></a></p>`
 }
 
-function daysTable({ days, daysBefore, today }: Trend): VNode {
+function daysTable({ days, daysBefore, chosen, published, today }: Trend): VNode {
   const rows = days.map((day, index) => ({ day, before: daysBefore?.[index] })).toReversed()
+  const notes = new Map(notesOf(days, published).map(({ index, text }) => [days[index]!.date, text]))
+  const chosenViews = chosen && new Map(chosen.days.map(({ date, views }) => [date, views]))
   return html`<div class="scroll" tabindex="0" role="group" aria-label="Table of days">
     <table class="days">
       <thead>
         <tr>
           <th scope="col">Day</th>
+          ${chosen && html`<th scope="col" class="number">${valueName(chosen.dimension, chosen.value)}</th>`}
           ${FIGURE_NAMES.map(name => html`<th scope="col" class="number">${FIGURES[name].label}</th>`)}
           ${
             daysBefore !== null &&
@@ -85,22 +129,59 @@ function daysTable({ days, daysBefore, today }: Trend): VNode {
         </tr>
       </thead>
       <tbody>
-        ${rows.map(({ day, before }) => dayRow(day, before, today))}
+        ${rows.map(
+          ({ day, before }) => html`<tr key=${day.date}>
+            <th scope="row">
+              ${format.weekday(day.date)}${day.date === today && html` <small>so far</small>`}
+              ${notes.has(day.date) && html`<small class="note">${notes.get(day.date)}</small>`}
+            </th>
+            ${chosenViews && numberCell(chosenViews.get(day.date) ?? null)}
+            ${FIGURE_NAMES.map(name => numberCell(day[name]))}
+            ${
+              before !== undefined &&
+              html`<td class="then">${format.weekday(before.date)}</td>
+                ${numberCell(before.views)}${numberCell(before.unique_views)}`
+            }
+          </tr>`,
+        )}
       </tbody>
     </table>
   </div>`
 }
 
-function dayRow(day: DayFigures, before: DayFigures | undefined, today: string): VNode {
-  return html`<tr key=${day.date}>
-    <th scope="row">${format.weekday(day.date)}${day.date === today && html` <small>so far</small>`}</th>
-    ${FIGURE_NAMES.map(name => numberCell(day[name]))}
-    ${
-      before !== undefined &&
-      html`<td class="then">${format.weekday(before.date)}</td>
-        ${numberCell(before.views)}${numberCell(before.unique_views)}`
-    }
-  </tr>`
+function hoursTable({ hoursBefore }: Trend, hours: HourViews[], zone: StatsZone): VNode {
+  const rows = hours
+    .map((hour, index) => ({ hour, before: hoursBefore?.[index] }))
+    .filter(({ hour }) => !hour.isToCome)
+    .toReversed()
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="Table of hours">
+    <table class="days">
+      <thead>
+        <tr>
+          <th scope="col">Hour</th>
+          <th scope="col" class="number">Views</th>
+          ${
+            hoursBefore !== null &&
+            html`<th scope="col" class="then">Compared with</th>
+              <th scope="col" class="number">Views then</th>`
+          }
+        </tr>
+      </thead>
+      <tbody>
+        ${rows.map(
+          ({ hour, before }) => html`<tr key=${hour.start}>
+            <th scope="row">${hourName(hour.start, zone)}</th>
+            ${numberCell(hour.views)}
+            ${
+              before !== undefined &&
+              html`<td class="then">${hourName(before.start, zone)}</td>
+                ${numberCell(before.views)}`
+            }
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`
 }
 
 /** @param of the number's label on a small screen, which shows no column headings */
@@ -129,63 +210,24 @@ export function nowSection(counting: Counting, zone: StatsZone): VNode {
   )
 }
 
-/** @param trend of the same days; the CSV holds the whole list */
-export function referrersSection(referrers: ReferrerRow[], trend: Trend, csv: string): VNode {
-  const viewed = trend.sums.views.value ?? 0
-  const most = Math.max(...referrers.filter(hasBar).map(({ views }) => views))
-  return section(
-    { id: 'referrers', title: 'Where readers came from' },
-    isToCome(trend)
-      ? stillToCome()
-      : referrers.length === 0
-        ? html`<p class="empty">No views on these days, so there are no referrers.</p>`
-        : html`<table class="referrers">
-            <thead class="visually-hidden">
-              <tr>
-                <th scope="col">Site</th>
-                <th scope="col">Share of views</th>
-                <th scope="col">Views</th>
-              </tr>
-            </thead>
-            <tbody>
-              ${referrers.map(
-                row => html`<tr key=${row.host ?? row.kind}>
-                  <th scope="row">
-                    ${row.host !== null && row.kind === 'host' ? row.host : html`<span class="no-place">${nameOf(row)}</span>`}
-                    ${
-                      hasBar(row) &&
-                      html`<svg class="bar" aria-hidden="true">
-                        <rect width="${share(row.views, most)}%" height="100%" rx="2" />
-                      </svg>`
-                    }
-                  </th>
-                  <td class="number quiet">${format.percent(viewed === 0 ? null : row.views / viewed)}</td>
-                  ${numberCell(row.views)}
-                </tr>`,
-              )}
-            </tbody>
-          </table>
-          ${csvLink(csv, 'where readers came from')}`,
-  )
+export interface PagingOptions {
+  question: Question
+  pages: number
+  path: string
+  /** What is listed: `posts`. */
+  of: string
 }
 
-/** A row that stands for many hosts has no bar, because it would be longer than the others only for that reason. */
-function hasBar({ kind }: ReferrerRow): boolean {
-  return kind !== 'other' && kind !== 'unknown'
-}
-
-function nameOf({ kind, hosts }: ReferrerRow): string {
-  if (kind === 'internal') return 'This site’s own pages'
-  if (kind === 'unknown') return 'Not recorded'
-  return kind === 'other' ? otherHosts(hosts) : 'Direct or unknown'
-}
-
-/** `3 other hosts`, `1 other host`; with a plus where there may be more. */
-function otherHosts(hosts: ReferrerRow['hosts']): string {
-  const { count, isMore } = hosts ?? { count: 1, isMore: true }
-  return isMore ? `${format.number(count)}+ other hosts` : format.some(count, 'other host')
-}
-
-function share(part: number, whole: number): string {
-  return ((part / whole) * 100).toFixed(1)
+export function paging({ question, pages, path, of }: PagingOptions): VNode | null {
+  if (pages <= 1) return null
+  const { page } = question
+  const link = (to: number, text: string, rel: string) =>
+    to >= 1 && to <= pages
+      ? html`<a href="${toAddress(path, { ...question, page: to })}#${of === 'posts' ? of : 'list'}" rel=${rel}>${text}</a>`
+      : html`<span>${text}</span>`
+  return html`<nav class="paging" aria-label="Pages of ${of}">
+    ${link(page - 1, 'Previous', 'prev')}
+    <span>Page ${format.number(page)} of ${format.number(pages)}</span>
+    ${link(page + 1, 'Next', 'next')}
+  </nav>`
 }

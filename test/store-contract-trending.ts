@@ -45,7 +45,7 @@ export function trendingContract(promises: Promises): void {
         const { ageMs: _, revision: __, ...rising } = await store.risingPosts(question)
         return rising
       }
-      const expected = (who: Who, isCompared = true) => {
+      const expected = (who: Who, isCompared = true, site = SITE) => {
         const counted = Object.entries(POSTS).map(([post_uuid, { people, bots }]) => {
           const [viewsBefore, views] = [0, 1].map(
             at => (who === 'bots' ? 0 : people[at]!) + (who === 'people' ? 0 : bots[at]!),
@@ -54,7 +54,7 @@ export function trendingContract(promises: Promises): void {
         })
         return {
           posts: counted
-            .map(post => ({ ...post, bound: boundOf(post.views, post.viewsBefore, SITE) }))
+            .map(post => ({ ...post, bound: boundOf(post.views, post.viewsBefore, site) }))
             .filter(post => post.views >= 10 && post.bound > 0)
             .sort((a, b) => b.bound - a.bound),
           postsBefore: counted.filter(({ viewsBefore }) => viewsBefore > 0).length,
@@ -69,6 +69,10 @@ export function trendingContract(promises: Promises): void {
       )
       assert.deepEqual((await found('people', { limit: 1, offset: 1 })).posts, posts.slice(1, 2))
       assert.deepEqual(await found('all', { before: null }), expected('all', false))
+      // Where the site has risen as well, fewer posts stand out.
+      const risen = { ...SITE, siteLast: 800 }
+      assert.ok(expected('people', true, risen).posts.length < posts.length)
+      assert.deepEqual(await found('people', { site: risen }), expected('people', true, risen))
     })
   }
 

@@ -6,9 +6,20 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { addDays, type Day, daysFrom, type Period, periodBefore } from '../days.ts'
 import type { PostFigures, RisingPosts, RisingQuestion, TopSort } from '../store.ts'
+import type { SiteCompared } from '../trending.ts'
 import { KNOWN_VIEWS } from './figure-columns.ts'
 import { PostNumbers } from './post-numbers.ts'
-import { bytesOf, type Column, type Page, pageOf, type Ranking, risingOf, Sums } from './ranking.ts'
+import {
+  bytesOf,
+  type Column,
+  type Page,
+  pageOf,
+  type Ranking,
+  type Rising,
+  risingIn,
+  risingPage,
+  Sums,
+} from './ranking.ts'
 import type { SqlValue } from './sql.ts'
 
 /** This many days at the end of a period are kept one by one: views are still counted on them. Older ones are kept by month. */
@@ -107,6 +118,8 @@ interface HeldRanking {
   tookMs: number
   /** The time to read it. */
   readingMs: number
+  /** What was found for the latest question of posts that may stand out. */
+  rising?: Rising & { comparedWith: string }
 }
 
 interface Look {
@@ -164,12 +177,24 @@ export class RankingCache {
       before === null
         ? { period: days, sort: 'views', counted }
         : { period: days, sort: 'change', counted, before }
-    const { ranking, numbers, readMs, versions } = await this.#ranking({ ...list, askedMs, maxAgeMs })
+    const held = await this.#ranking({ ...list, askedMs, maxAgeMs })
+    const rising = await this.#rising(held, question.site)
     return {
-      ageMs: Math.max(0, askedMs - readMs),
-      revision: rebuildsIn(versions),
-      ...(await risingOf(ranking, numbers, question, turn)),
+      ageMs: Math.max(0, askedMs - held.readMs),
+      revision: rebuildsIn(held.versions),
+      posts: risingPage(held.ranking, rising, held.numbers, question),
+      postsBefore: rising.postsBefore,
     }
+  }
+
+  /** Found once for all pages. */
+  async #rising(held: HeldRanking, site: SiteCompared): Promise<Rising> {
+    const comparedWith = JSON.stringify(site)
+    if (held.rising?.comparedWith === comparedWith) return held.rising
+    const rising = await risingIn(held.ranking, site, turn)
+    held.bytes += rising.places.byteLength - (held.rising?.places.byteLength ?? 0)
+    held.rising = { ...rising, comparedWith }
+    return rising
   }
 
   async #ranking({

@@ -1,8 +1,8 @@
 /** Posts in order: days are columns of numbers, which are added up and sorted. */
 
 import { known } from '../figures.ts'
-import type { PostFigures, RisingPosts, RisingQuestion, TopOrder, TopSort } from '../store.ts'
-import { boundOf, LEAST_VIEWS } from '../trending.ts'
+import type { PostFigures, RisingPost, RisingQuestion, TopOrder, TopSort } from '../store.ts'
+import { boundOf, LEAST_VIEWS, type SiteCompared } from '../trending.ts'
 import { inSteps, type LoopTurn } from './loop-steps.ts'
 import type { PostNumbers } from './post-numbers.ts'
 
@@ -301,36 +301,46 @@ function firstPlace(length: number, isThere: (place: number) => boolean): number
   return low
 }
 
-/** The posts of the list that may stand out, the greatest bound first. */
-export async function risingOf(
-  { posts, views, previous }: Ranking,
-  numbers: PostNumbers,
-  { site, limit, offset }: Pick<RisingQuestion, 'site' | 'limit' | 'offset'>,
-  turn: LoopTurn,
-): Promise<Pick<RisingPosts, 'posts' | 'postsBefore'>> {
-  const before = previous ?? new Uint8Array(posts.length)
-  const bounds = new Float64Array(posts.length)
-  const places = new Uint32Array(posts.length)
+/** The posts of a list that may stand out. */
+export interface Rising {
+  /** Their places in the list, the greatest bound first. */
+  places: Uint32Array
+  /** How many posts have views in the days before. */
+  postsBefore: number
+}
+
+export async function risingIn(ranking: Ranking, site: SiteCompared, turn: LoopTurn): Promise<Rising> {
+  const { length } = ranking.posts
+  const [bounds, places] = [new Float64Array(length), new Uint32Array(length)]
   let [found, postsBefore] = [0, 0]
-  await inSteps(posts.length, turn, (from, to) => {
+  await inSteps(length, turn, (from, to) => {
     for (let at = from; at < to; at++) {
-      const [now, then] = [countAt(views, at), countAt(before, at)]
-      if (then > 0) postsBefore++
+      const [views, before] = comparedAt(ranking, at)
+      if (before > 0) postsBefore++
       // Nor is what is not known.
-      if (!(now >= LEAST_VIEWS)) continue
-      const bound = boundOf(now, then, site)
+      if (!(views >= LEAST_VIEWS)) continue
+      const bound = boundOf(views, before, site)
       bounds[at] = bound
       if (bound > 0) places[found++] = at
     }
   })
-  const sorted = await greatestFirst(places.slice(0, found), bounds, turn)
-  return {
-    posts: Array.from(sorted.subarray(offset, offset + limit), at => ({
-      post_uuid: numbers.idOf(posts[at]!),
-      views: views[at]!,
-      viewsBefore: before[at]!,
-      bound: bounds[at]!,
-    })),
-    postsBefore,
-  }
+  return { places: await greatestFirst(places.slice(0, found), bounds, turn), postsBefore }
+}
+
+/** A page of what `risingIn` has found. */
+export function risingPage(
+  ranking: Ranking,
+  { places }: Rising,
+  numbers: PostNumbers,
+  { site, limit, offset }: Pick<RisingQuestion, 'site' | 'limit' | 'offset'>,
+): RisingPost[] {
+  return Array.from(places.subarray(offset, offset + limit), at => {
+    const [views, viewsBefore] = comparedAt(ranking, at)
+    const bound = boundOf(views, viewsBefore, site)
+    return { post_uuid: numbers.idOf(ranking.posts[at]!), views, viewsBefore, bound }
+  })
+}
+
+function comparedAt({ views, previous }: Ranking, at: number): [views: number, before: number] {
+  return [countAt(views, at), previous === null ? 0 : countAt(previous, at)]
 }

@@ -4,11 +4,22 @@ import assert from 'node:assert/strict'
 import type { View } from '@postviews/client/src/index.ts'
 import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
 import { StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/failures.ts'
+import type { Views } from '../packages/analytics/src/store/pack.ts'
 import type { Store } from '../packages/analytics/src/store/store.ts'
 import { assertVerified, type Promises } from './store-contract-database.ts'
 import { questionOf, randomOf, randomViews } from './store-contract-random.ts'
 import { everythingIn, recount } from './store-contract-recount.ts'
-import { outcomeOf, POST, received, record, SAFARI, unix, untilAvailable, view } from './support/views.ts'
+import {
+  GOOGLEBOT,
+  outcomeOf,
+  POST,
+  received,
+  record,
+  SAFARI,
+  unix,
+  untilAvailable,
+  view,
+} from './support/views.ts'
 
 const NOON = '2026-03-10T12:00:00Z'
 const ADOPT = { adoptSettings: true } as const
@@ -306,6 +317,60 @@ export function settingsContract(promises: Promises): void {
     await assertVerified(store)
   })
 
+  for (const [bots, others] of [
+    ['count', 'exclude'],
+    ['exclude', 'count'],
+  ] as const) {
+    promises(
+      `tells people from bots by what BOTS was when rows that are gone were counted (${bots}, then ${others})`,
+      async ({ open }) => {
+        const before = await open({ bots })
+        await record(before, VIEWS)
+        const now = unix('2026-03-29T00:00:00Z') + 90 * 86_400
+        await before.prune({ now, rawRetentionDays: 90, maxAgeSeconds: 30 * 86_400 })
+        const gone = ['2026-03-01', '2026-03-28'] as const
+        const counted = await before.siteDays(...gone)
+        const figures = await figuresByWho(before)
+        assert.deepEqual(figures, recount(VIEWS, before.settings, QUESTION).chosen.map(withoutTimes))
+        const values = await devicesOf(before)
+
+        const store = await open({ bots: others })
+        await store.rebuild(ADOPT)
+        await assertVerified(store)
+        assert.deepEqual(await store.siteDays(...gone), counted)
+        assert.deepEqual(await figuresByWho(store), figures)
+        const sign = others === 'exclude' ? -1 : 1
+        assert.deepEqual(
+          await devicesOf(store),
+          values.map(({ of, views, bots }) => ({ of, views: views + sign * bots!, bots })),
+        )
+        // The first and the last view of the days that are gone may have been those of others.
+        assert.equal((await store.siteTotals('people')).first_viewed_at, null)
+        assert.equal((await store.siteTotals('all')).last_viewed_at, null)
+
+        // A view that comes late is counted as its day was.
+        const readers = [{ loggedIn: true, userAgent: GOOGLEBOT }, { userAgent: GOOGLEBOT }, {}]
+        const late = [gone[1], '2026-03-30'].flatMap(day =>
+          readers.map(reader => view(`${day}T12:00:00Z`, { ...reader, ip: '192.0.2.77' })),
+        )
+        await record(store, late, { receivedAt: now })
+        await store.reopenDays()
+        await assertVerified(store)
+        const withLate = await figuresByWho(store)
+        assert.deepEqual(
+          withLate,
+          recount([...VIEWS, ...late], store.settings, QUESTION).chosen.map(withoutTimes),
+        )
+
+        const back = await open({ bots })
+        await back.rebuild(ADOPT)
+        await assertVerified(back)
+        assert.deepEqual(await figuresByWho(back), withLate)
+        assert.notEqual((await back.siteTotals(bots === 'exclude' ? 'people' : 'all')).first_viewed_at, null)
+      },
+    )
+  }
+
   for (const timeZone of ['America/Los_Angeles', 'Asia/Tokyo']) {
     promises(`loses no view at the edge of days whose raw rows are gone (${timeZone})`, async ({ open }) => {
       const before = await open()
@@ -401,4 +466,26 @@ async function assertCounts(store: Store, views: readonly View[]): Promise<void>
 /** Retention at a moment when the days before that one are closed, and no raw rows gone. */
 function closedUntil(day: string) {
   return { now: unix(`${day}T00:00:00Z`) + 31 * 86_400, rawRetentionDays: 0, maxAgeSeconds: 30 * 86_400 }
+}
+
+/** Totals and days of people, bots and all. */
+async function figuresByWho(store: Store): Promise<unknown[]> {
+  return (await everythingIn(store, QUESTION)).chosen.map(withoutTimes)
+}
+
+function withoutTimes(chosen: unknown): unknown {
+  return JSON.parse(JSON.stringify(chosen, (name, value) => (name.endsWith('_viewed_at') ? null : value)))
+}
+
+/** The views of each device and of each day, as the site and a post have them. */
+async function devicesOf(store: Store): Promise<(Views & { of: string })[]> {
+  const { from, to, posts } = QUESTION
+  const reads = await Promise.all(
+    [null, posts[0]!].map(post => store.breakdown('device', post, from, to, 'people')),
+  )
+  const found = reads.flatMap(({ values, days }, nth) => [
+    ...[...values].map(([value, views]) => ({ of: `${nth} ${value}`, ...views })),
+    ...days.map(({ date, all }) => ({ of: `${nth} ${date}`, ...all })),
+  ])
+  return found.sort((a, b) => (a.of < b.of ? -1 : 1))
 }

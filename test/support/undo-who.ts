@@ -44,6 +44,7 @@ export async function undoWho({ url, query }: Pick<TestDatabase, 'url' | 'query'
   }
   for (const table of ['post_view_aggregates', 'post_view_totals', 'site_view_aggregates'])
     await drop(query, table, DETAILS.filter(isOfBots))
+  await drop(query, 'post_view_state', ['bots_before'])
   await query(`DELETE FROM post_view_migrations WHERE version > ${MIGRATION[engine]}`)
 }
 

@@ -108,14 +108,16 @@ async function trendingPosts(
   const { days } = hours
   const question: Chosen = { dimension: 'hour', bots: store.settings.bots, who }
   const earliest = addDays(days.from, -USUAL_DAYS)
-  const [total, daysRead, siteHours] = await Promise.all([
+  const [total, daysRead, daysChosen, siteHours] = await Promise.all([
     store.siteTotals(),
     store.siteDays(earliest, days.to),
-    store.breakdownDays('hour', null, days.from, days.to, () => true),
+    store.siteDays(earliest, days.to, who),
+    store.breakdownDays('hour', null, days.from, days.to, () => true, who),
   ])
+  const viewsOn = new Map(daysChosen.map(({ date, views }) => [date, views]))
   const siteDays = daysRead.map(({ date, views, bots }) => {
     const all = { views: views ?? Number.NaN, bots }
-    return { date, all, views: chosen(all, question).views }
+    return { date, all, views: viewsOn.get(date) ?? Number.NaN }
   })
   const siteRead = siteHours.map(day => ({ date: day.date, read: readDayOf(day, question) }))
   const lastUnknown = latest(
@@ -147,7 +149,7 @@ async function trendingPosts(
   /** Reads the hours of posts, and scores those that can be among the best. */
   async function look(some: readonly RisingPost[], known: Map<string, Map<Day, ReadDay>>, average: number) {
     const posts = some.map(({ post_uuid }) => post_uuid)
-    const read = await store.breakdownDaysOfPosts('hour', posts, days.from, days.to, () => true)
+    const read = await store.breakdownDaysOfPosts('hour', posts, days.from, days.to, () => true, who)
     const candidates = new Map<string, { last: number; viewsBefore: number }>()
     for (const { post_uuid, viewsBefore } of some) {
       const ofDays = new Map(read.get(post_uuid)!.map(day => [day.date, readDayOf(day, question)]))

@@ -90,7 +90,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     const { from, to } = toPeriod(dates, today())
     const read = await asOf()
     const asked = value ?? NO_VALUE
-    const found = await store.breakdownDays(dimension, post, from, to, value => value === asked)
+    const found = await store.breakdownDays(dimension, post, from, to, value => value === asked, who)
     const days = daysOfValue(found, daysFrom(from, to), asked, { dimension, bots: store.settings.bots, who })
     return { ...read, dimension, value: value || null, timezone, from, to, days }
   }
@@ -107,7 +107,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
         `is too long before to: a period has at most ${schemas.MAX_HOURLY_DAYS} days`,
       )
     const read = await asOf()
-    const found = await store.breakdownDays(dimension, post, from, to, () => true)
+    const found = await store.breakdownDays(dimension, post, from, to, () => true, who)
     const question = { dimension, bots: store.settings.bots, who }
     const at = { calendar: store.calendar, now: Math.floor(now() / 1_000) }
     return { ...read, timezone, from, to, hours: hoursOf(found, daysFrom(from, to), question, at) }
@@ -122,7 +122,7 @@ export function createViews({ store, health, now, listMaxAgeMs, loopTurn }: View
     const period = toPeriod(dates, today())
     const read = await asOf()
     const [found, ownHosts] = await Promise.all([
-      store.breakdown(dimension, post, period.from, period.to),
+      store.breakdown(dimension, post, period.from, period.to, who),
       dimension === 'referrer' ? store.ownHosts() : [],
     ])
     const { bots } = store.settings

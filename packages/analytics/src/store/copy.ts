@@ -1,6 +1,7 @@
 /** What one store hands over to another, which then keeps and counts the same views. */
 
 import type { DimensionName } from '@postviews/client/src/figures.ts'
+import type { CountedBy } from './bots-before.ts'
 import type { CountingSettings } from './counting-settings.ts'
 import type { Day } from './days.ts'
 import { type DetailName, eachDetail } from './figures.ts'
@@ -68,8 +69,7 @@ export interface CopiedReader {
   seen: number
 }
 
-export interface CopySource {
-  settings: CountingSettings
+export interface CopySource extends CountedBy<CountingSettings> {
   settingsSince: Day | null
   /** The lists of the site's own hosts, the latest first. */
   ownHosts: readonly string[]

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { CountedBy } from './bots-before.ts'
 import { BatchCounts, latestViewedAt } from './counts.ts'
 import { eachDetail } from './figures.ts'
 import { KEPT_NAMES, type KeptRow } from './kept.ts'
 
+const COUNT: CountedBy = { settings: { bots: 'count' }, botsBefore: [] }
+const EXCLUDE: CountedBy = { settings: { bots: 'exclude' }, botsBefore: [] }
 const NONE = eachDetail(() => 0)
 const BLANK = Object.fromEntries(KEPT_NAMES.map(name => [name, null])) as unknown as KeptRow
 
@@ -24,7 +27,7 @@ function row(fields: Partial<KeptRow> = {}): KeptRow {
 }
 
 test("sums up a post's day", () => {
-  const counts = new BatchCounts('count')
+  const counts = new BatchCounts(COUNT)
   counts.add(row({ viewedAt: 1_030, loggedIn: true }))
   counts.add(row({ viewedAt: 1_010, bot: true, loggedIn: true }))
   counts.add(row({ viewedAt: 1_020 }))
@@ -38,7 +41,7 @@ test("sums up a post's day", () => {
 })
 
 test('sums posts over days, and the site over posts', () => {
-  const counts = new BatchCounts('count')
+  const counts = new BatchCounts(COUNT)
   counts.add(row({ postUuid: 'b', day: '2026-03-11', viewedAt: 4_000, refererHost: 'x.org' }))
   counts.add(row({ postUuid: 'b', viewedAt: 3_000 }))
   counts.add(row({ postUuid: 'a', viewedAt: 2_000, refererHost: 'x.org' }))
@@ -60,7 +63,7 @@ test('sums posts over days, and the site over posts', () => {
 })
 
 test('lists come sorted by key, whatever the order of the rows', () => {
-  const counts = new BatchCounts('count')
+  const counts = new BatchCounts(COUNT)
   const posts = ['b', 'a-1', 'a', 'Ab1', 'aB1', '10', '9']
   for (const postUuid of posts) {
     for (const day of ['2026-03-11', '2026-03-10']) counts.add(row({ postUuid, day }))
@@ -77,7 +80,7 @@ test('lists come sorted by key, whatever the order of the rows', () => {
 })
 
 test('keeps bots that are excluded out of every number but their own', () => {
-  const counts = new BatchCounts('exclude')
+  const counts = new BatchCounts(EXCLUDE)
   const bot = row({ bot: true, loggedIn: true, refererHost: 'x.org' })
   assert.equal(counts.counts(bot), false)
   assert.equal(counts.counts(row()), true)
@@ -91,7 +94,7 @@ test('keeps bots that are excluded out of every number but their own', () => {
 })
 
 test('of a day that adopted rows leave unknown, the total takes the views and their times alone', () => {
-  const counts = new BatchCounts('count')
+  const counts = new BatchCounts(COUNT)
   counts.add(row({ day: '2026-03-09', viewedAt: 500, loggedIn: true, bot: true }))
   counts.add(row({ day: '2026-03-10', viewedAt: 1_000 }))
   assert.deepEqual(
@@ -110,7 +113,7 @@ test('of a day that adopted rows leave unknown, the total takes the views and th
 })
 
 test("a post's total says where no day of it is known", () => {
-  const counts = new BatchCounts('count')
+  const counts = new BatchCounts(COUNT)
   counts.add(row({ loggedIn: true }))
   const unknown = { detailedViews: null, ...NONE }
   assert.deepEqual(
@@ -120,7 +123,7 @@ test("a post's total says where no day of it is known", () => {
 })
 
 test('takes unique views that are told afterwards', () => {
-  const counts = new BatchCounts('count')
+  const counts = new BatchCounts(COUNT)
   counts.add(row())
   counts.add(row({ day: '2026-03-11' }))
   counts.addUnique('a', '2026-03-11', { unique_views: 1, bot_unique_views: 0, shared_unique_views: 0 })
@@ -131,7 +134,7 @@ test('takes unique views that are told afterwards', () => {
 })
 
 test('an empty batch adds nothing', () => {
-  const counts = new BatchCounts('count')
+  const counts = new BatchCounts(COUNT)
   assert.equal(counts.rows, 0)
   const lists = [counts.postDays(), counts.posts(), counts.siteDays(), counts.minutes()]
   assert.deepEqual(lists, [[], [], [], []])

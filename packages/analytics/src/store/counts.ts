@@ -1,6 +1,6 @@
 /** What a batch adds to each counter: the sum over its new rows, so that a counter is written once a batch. */
 
-import type { CountingSettings } from './counting-settings.ts'
+import { type CountedBy, settingsOn } from './bots-before.ts'
 import type { Day } from './days.ts'
 import {
   DETAILS,
@@ -44,20 +44,20 @@ export interface MinuteCount {
 
 /** Everything one batch adds. Lists are sorted by key, the day first, because most tables are stored in that order. */
 export class BatchCounts {
-  readonly #excludesBots: boolean
+  readonly #by: CountedBy
   // Nested maps: joining the parts of a key costs more than looking up each part.
   readonly #days = new Map<Day, Map<string, PostDayCount>>()
   readonly #minutes = new Map<number, MinuteCount>()
   #inOrder: PostDayCount[] | null = null
   rows = 0
 
-  constructor(bots: CountingSettings['bots']) {
-    this.#excludesBots = bots === 'exclude'
+  constructor(by: CountedBy) {
+    this.#by = by
   }
 
   /** Whether the row counts for every figure, or only for `bots`. */
   counts(row: CountableRow): boolean {
-    return !(row.bot && this.#excludesBots)
+    return !(row.bot && settingsOn(this.#by, row.day).bots === 'exclude')
   }
 
   /** Adds a new row. Whether its reader was unique is told by `addUnique`. */

@@ -137,6 +137,35 @@ function figures(
   return of as ChosenFigures
 }
 
+/** The same views as they are stored under another setting. What is not known is NaN. */
+function storedUnder(stored: Stored, from: CountingSettings['bots'], to: CountingSettings['bots']): Stored {
+  if (from === to) return stored
+  const { views, bots: _, ...chosen } = toFigures(stored, to === 'exclude' ? 'people' : 'all', { bots: from })
+  const bot = stored.detailOf('bots') ?? Number.NaN
+  return {
+    views: views ?? Number.NaN,
+    detailedViews:
+      stored.detailedViews === null ? null : stored.detailedViews + (to === 'exclude' ? -bot : bot),
+    detailOf: name => (name in chosen ? chosen[name as keyof typeof chosen] : stored.detailOf(name)),
+  }
+}
+
+/** The sum of several periods, each stored under a setting of its own, as all of it is stored under `to`. */
+export function sumOfPeriods(
+  periods: readonly { stored: Stored; bots: CountingSettings['bots'] }[],
+  to: CountingSettings['bots'],
+): Stored {
+  const parts = periods.map(({ stored, bots }) => storedUnder(stored, bots, to))
+  // Totals are the sums of what is known.
+  const known = parts.filter(({ detailedViews }) => detailedViews !== null)
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+  return {
+    views: sum(parts.map(({ views }) => views)),
+    detailedViews: known.length === 0 ? null : sum(known.map(({ detailedViews }) => detailedViews!)),
+    detailOf: name => (known.length === 0 ? null : sum(known.map(part => part.detailOf(name) ?? Number.NaN))),
+  }
+}
+
 /** Null for NaN, which stands for what is not known. */
 export function known(value: number): number | null {
   return Number.isNaN(value) ? null : value

@@ -1,8 +1,9 @@
 /** What a store's reads of breakdowns answer, from what it keeps of each day. */
 
 import type { DimensionName } from '@postviews/client/src/figures.ts'
+import { type CountedBy, settingsOn } from './bots-before.ts'
 import type { Day } from './days.ts'
-import { addViews, type Breakdown, type Views } from './pack.ts'
+import { addViews, Breakdown, type Views } from './pack.ts'
 import type { BreakdownOfDay, BreakdownOfPeriod } from './store.ts'
 
 export interface Asked {
@@ -21,6 +22,24 @@ export interface ReadDay {
   breakdown: Breakdown
   /** All views of the day; null if it has none. */
   all: Views | null
+}
+
+/** The days as they would be counted by what `BOTS` is now. Views are NaN where it is not known how many were bots'. */
+export async function* asNow(days: AsyncIterable<ReadDay>, by: CountedBy): AsyncGenerator<ReadDay> {
+  for await (const read of days) {
+    if (settingsOn(by, read.day).bots === by.settings.bots) {
+      yield read
+      continue
+    }
+    const converted = ({ views, bots }: Views): Views => {
+      const ofBots = bots ?? Number.NaN
+      return { views: by.settings.bots === 'exclude' ? views - ofBots : views + ofBots, bots }
+    }
+    const breakdown = new Breakdown()
+    for (const [value, views] of read.breakdown.values) breakdown.set(value, converted(views))
+    if (read.breakdown.others !== null) breakdown.addToOthers(converted(read.breakdown.others))
+    yield { ...read, breakdown, all: read.all && converted(read.all) }
+  }
 }
 
 export async function periodOf(days: AsyncIterable<ReadDay>): Promise<BreakdownOfPeriod> {

@@ -33,7 +33,7 @@ async function ofClickhouse(): Promise<SchemaText> {
   const { statements } = await import('./clickhouse/count.ts')
   return {
     tables: await tablesText(),
-    statements: [insertOfRows({ bots: 'count' }, 1, '0'), ...statements()],
+    statements: [insertOfRows({ settings: { bots: 'count' }, botsBefore: [] }, 1, '0'), ...statements()],
   }
 }
 

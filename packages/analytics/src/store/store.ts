@@ -379,8 +379,17 @@ export interface Reads {
   ownHosts(): Promise<OwnHosts>
   /** The dimensions that `breakdown` can be asked for. */
   readonly dimensions: readonly DimensionName[]
-  /** `post` null is the whole site. Of a settled day (see bounds.ts) only the values that are kept can be listed. */
-  breakdown(dimension: DimensionName, post: string | null, from: Day, to: Day): Promise<BreakdownOfPeriod>
+  /**
+   * `post` null is the whole site. If `who` is given, days that were counted under another `BOTS` are converted to the present one;
+   * views are then NaN where it is not known how many were bots'. Of a settled day (see bounds.ts) only the values that are kept can be listed.
+   */
+  breakdown(
+    dimension: DimensionName,
+    post: string | null,
+    from: Day,
+    to: Day,
+    who?: Who,
+  ): Promise<BreakdownOfPeriod>
   /** The same, day by day, of some values: those for which `isAsked` holds. Days without views are left out. */
   breakdownDays(
     dimension: DimensionName,
@@ -388,6 +397,7 @@ export interface Reads {
     from: Day,
     to: Day,
     isAsked: (value: string) => boolean,
+    who?: Who,
   ): Promise<BreakdownOfDay[]>
   /** The same of many posts. */
   breakdownDaysOfPosts(
@@ -396,6 +406,7 @@ export interface Reads {
     from: Day,
     to: Day,
     isAsked: (value: string) => boolean,
+    who?: Who,
   ): Promise<Map<string, BreakdownOfDay[]>>
   progress(): Promise<IngestProgress>
   /** Views a minute by their own time, oldest first, from the minute of `from` (Unix seconds) on; empty ones left out. */

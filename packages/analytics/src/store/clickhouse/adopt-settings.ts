@@ -1,6 +1,7 @@
 /** Applies other counting settings to data that exists: records them first, then applies them as far back as possible. */
 
 import { type ClockChange, clockChange, EVERY_DAY, learnSettings, settingsDiffer } from '../agreement.ts'
+import { botsBeforeChange } from '../bots-before.ts'
 import { addDays, type Day, daysBetween, latest } from '../days.ts'
 import type { Progress } from '../store.ts'
 import { raise } from './agreed.ts'
@@ -44,6 +45,7 @@ export async function adoptSettings(engine: Engine, progress: Progress): Promise
       settings: own.settings,
       rules: change.clocks ? own.rules : before.rules,
       settingsSince,
+      botsBefore: botsBeforeChange(before, own.settings.bots, settingsSince),
     }
     // Another process was first, perhaps with only a list of hosts: start again.
     if (!(await recordState(cluster, next))) return adoptSettings(engine, progress)

@@ -30,7 +30,7 @@ const NAMED = 'LEFT ANY JOIN post_view_names AS n ON n.post = f.post'
 
 export async function copySource(engine: Engine): Promise<CopySource> {
   const { cluster } = engine
-  const { settings, settingsSince } = await checkedState(engine)
+  const { settings, botsBefore, settingsSince } = await checkedState(engine)
   await rollAll(engine)
   const shards = await cluster.shards()
   const counts = await Promise.all(
@@ -38,6 +38,7 @@ export async function copySource(engine: Engine): Promise<CopySource> {
   )
   return {
     settings,
+    botsBefore,
     settingsSince,
     ownHosts: await recordedLists(cluster),
     keys: new Map([...(await dayKeys(cluster))].map(([day, { secret }]) => [day, secret])),

@@ -1,6 +1,7 @@
 /** Fills a database that has no views of its own from another one; it may run any number of times. */
 
 import { differingSettings } from '../agreement.ts'
+import { botsBeforeText, settingsOn } from '../bots-before.ts'
 import type { CopiedFigures, CopiedReader, CopiedRow, CopySource } from '../copy.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import { type Day, daysBetween } from '../days.ts'
@@ -50,7 +51,7 @@ export function fill(engine: Engine, source: CopySource, progress: Progress): Pr
     for await (const page of source.readers())
       await stage(
         shards[0]!,
-        page.flatMap(reader => linesOfReader(reader, source.settings)),
+        page.flatMap(reader => linesOfReader(reader, settingsOn(source, reader.day))),
         COLUMNS_OF_READERS,
       )
     for (const shard of shards) {
@@ -95,7 +96,7 @@ async function refuseOwnViews(shards: readonly Shard[]): Promise<void> {
 
 async function agreeWith(
   engine: Engine,
-  { settings, settingsSince, ownHosts, keys }: CopySource,
+  { settings, botsBefore, settingsSince, ownHosts, keys }: CopySource,
 ): Promise<void> {
   const { cluster } = engine
   let state = await checkedState(engine)
@@ -112,10 +113,12 @@ async function agreeWith(
     const hosts = recordedOwnHosts(list)
     const isLatest = list === ownHosts[0]
     const isRecorded = isLatest
-      ? ownHostsText(state.ownHosts) === ownHostsText(hosts) && state.settingsSince === settingsSince
+      ? ownHostsText(state.ownHosts) === ownHostsText(hosts) &&
+        state.settingsSince === settingsSince &&
+        botsBeforeText(state.botsBefore) === botsBeforeText(botsBefore)
       : known.has(ownHostsText(hosts))
     if (isRecorded) continue
-    state = { ...state, agreement: state.agreement + 1, settingsSince, ownHosts: hosts }
+    state = { ...state, agreement: state.agreement + 1, settingsSince, botsBefore, ownHosts: hosts }
     await recordState(cluster, state)
   }
   for (const [day, secret] of keys) await agreeOnKey(cluster, day, secret)
@@ -131,10 +134,9 @@ async function agreeOnKey(cluster: Cluster, day: Day, value: string): Promise<nu
 }
 
 async function fillRows(engine: Engine, source: CopySource, progress: Progress): Promise<number> {
-  const { cluster, settings } = engine
+  const { cluster } = engine
   const shards = await cluster.shards()
-  const { epoch } = await checkedState(engine)
-  const insert = insertOfCopied(settings, epoch)
+  const insert = insertOfCopied(source, (await checkedState(engine)).epoch)
   const numbers = new Map<Day, number>()
   let lines: string[][] = shards.map(() => [])
   let [rows, waiting] = [0, 0]

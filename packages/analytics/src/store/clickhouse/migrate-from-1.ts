@@ -147,6 +147,7 @@ async function carryAgreed({ cluster }: Engine, { agreements, keys }: Old): Prom
         bots: row['bots'] as CountingSettings['bots'],
       },
       settingsSince: row['settings_since'] as Day | null,
+      botsBefore: [],
       ownHosts: recordedOwnHosts(String(row['site_hosts'])),
       rules: {
         source: String(row['rules_source']),

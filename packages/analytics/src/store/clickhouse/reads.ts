@@ -2,20 +2,29 @@
 
 import { DIMENSION_NAMES } from '@postviews/client/src/figures.ts'
 import { AnswerCache } from '../answer-cache.ts'
+import { type CountedBy, type PeriodOfBots, periodsOf, settingsOn } from '../bots-before.ts'
 import type { Calendar } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import { addDays, type Day, latest, type Period, periodBefore } from '../days.ts'
-import { type ChosenFigures, DETAILS, type DetailName, isOfCounted, toFigures, type Who } from '../figures.ts'
+import {
+  DETAILS,
+  type DetailName,
+  isOfCounted,
+  type Stored,
+  sumOfPeriods,
+  toFigures,
+  type Who,
+} from '../figures.ts'
 import { recordedOwnHosts } from '../own-hosts.ts'
-import { daysOf, daysOfPosts, periodOf } from '../read-days.ts'
+import { asNow, daysOf, daysOfPosts, periodOf } from '../read-days.ts'
 import type { DayFigures, Reads, TopQuestion, Totals } from '../store.ts'
 import { boundSql, LEAST_VIEWS } from '../trending.ts'
 import { readDays } from './breakdown-reads.ts'
 import type { Cluster, Row, Shard } from './connection.ts'
 import { KNOWN, postIn, SAYS, SUMS, sumOf } from './count.ts'
 import { shardOf } from './record.ts'
-import { postKey, within } from './sql.ts'
-import { recordedLists } from './state.ts'
+import { FIRST_DAY, LAST_DAY, postKey, within } from './sql.ts'
+import { readState, recordedLists } from './state.ts'
 import { Together } from './together.ts'
 import { countedUntil } from './uncounted.ts'
 
@@ -26,13 +35,17 @@ const AS_OF_HELD_MS = 1_000
 const FEW_ROWS = 'SETTINGS max_threads = 1'
 
 export function createReads(cluster: Cluster, calendar: Calendar, settings: CountingSettings): Reads {
-  const { totals, dayFigures } = figuresFor(settings)
   const all = (sql: string) => cluster.during(() => cluster.all(sql))
   const onEach = (sql: string) =>
     cluster.during(async () => {
       const shards = await cluster.shards()
       return (await Promise.all(shards.map(shard => shard.all(sql)))).flat()
     })
+
+  /** Which bots are among the stored views of each day matters only if some views are chosen. */
+  async function countedBy(who: Who): Promise<CountedBy> {
+    return who === undefined ? { settings, botsBefore: [] } : cluster.during(() => readState(cluster))
+  }
 
   /** Questions about posts go to their shards, one question of a kind at a time on each. */
   const kinds = new Map<string, Together<Row[]>[]>()
@@ -71,18 +84,30 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
     return [...days].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
   }
 
+  async function sumOfSite(which: string): Promise<Row> {
+    const sums = await onEach(
+      `SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL WHERE ${which}) AS f)`,
+    )
+    const sum = sums.reduce(added)
+    if (unknownUntil(sum) === null) return sum
+    // A day that is known on one shard may not be known on another.
+    return (await daysOfSite(which)).reduce(added)
+  }
+
   const held = new AnswerCache()
   /** As SQL: the posts with views in a period, or in the one before. */
-  const listOf = (period: Period | null, before: Period | null, who: Who) =>
-    cluster.from(
+  const listOf = async (period: Period | null, before: Period | null, who: Who) => {
+    const by = await countedBy(who)
+    return cluster.from(
       `SELECT if(n.name = '', toString(f.post), n.name) AS text, f.now_views AS views, f.unique_of_now AS unique_views,
               f.views_before AS previous_views, toInt64(f.now_views) - toInt64(f.views_before) AS change
-       FROM (${figuresOf(period, before, countedSql(who, settings))}) AS f
+       FROM (${figuresOf(period, before, { ...countedSql(who, by.settings), by })}) AS f
        LEFT ANY JOIN post_view_names AS n ON n.post = f.post`,
     )
+  }
   const topPosts = async ({ period, who, sort, order, limit, offset }: Question) => {
     const readMs = performance.now()
-    const posts = listOf(period, sort === 'change' ? periodBefore(period) : null, who)
+    const posts = await listOf(period, sort === 'change' ? periodBefore(period) : null, who)
     const rows = await all(
       `SELECT text, views, unique_views, previous_views, change, count() OVER () AS posts FROM ${posts} AS posts_of_all
        ORDER BY ${sort} ${order === 'asc' ? 'ASC' : 'DESC'} NULLS LAST, text LIMIT ${limit} OFFSET ${offset}`,
@@ -127,6 +152,7 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
 
     async postTotals(posts, who) {
       if (posts.length === 0) return []
+      const by = await countedBy(who)
       const found = await cluster.during(() =>
         ofPosts(
           posts,
@@ -134,11 +160,30 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
           some => `SELECT toString(post) AS key, ${VALUES} FROM post_view_post_totals FINAL WHERE ${some}`,
         ),
       )
-      return posts.map(post => ({ post_uuid: post, ...totals(found.get(post)![0], who) }))
+      const periods = await cluster.during(() =>
+        ofPeriods(by, period =>
+          ofPosts(
+            posts,
+            `totals ${period}`,
+            some => `SELECT toString(post) AS key, ${VALUES}
+              FROM (SELECT post, ${SUMS} FROM (SELECT * FROM post_view_days FINAL WHERE ${some} AND ${period}) AS f GROUP BY post)`,
+          ),
+        ),
+      )
+      return posts.map(post => ({
+        post_uuid: post,
+        ...totals(
+          found.get(post)![0],
+          who,
+          by,
+          periods.flatMap(({ read, bots }) => read.get(post)!.map(row => ({ row, bots }))),
+        ),
+      }))
     },
 
     async postDays(posts, first, last, who) {
       if (posts.length === 0) return new Map()
+      const by = await countedBy(who)
       const period = within(first, last)
       const found = await cluster.during(() =>
         ofPosts(
@@ -148,21 +193,23 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
             WHERE ${some} AND ${period} AND ${SAYS} ORDER BY post, day`,
         ),
       )
-      return new Map(posts.map(post => [post, found.get(post)!.map(row => dayFigures(row, who))]))
+      return new Map(posts.map(post => [post, found.get(post)!.map(row => dayFigures(row, who, by))]))
     },
 
     async siteTotals(who) {
-      const sums = await onEach(
-        `SELECT ${VALUES} FROM (SELECT ${SUMS} FROM (SELECT * FROM post_view_site_days FINAL) AS f)`,
+      const by = await countedBy(who)
+      const periods = await ofPeriods(by, sumOfSite)
+      return totals(
+        await sumOfSite('true'),
+        who,
+        by,
+        periods.map(({ read, bots }) => ({ row: read, bots })),
       )
-      const sum = sums.reduce(added)
-      if (unknownUntil(sum) === null) return totals(sum, who)
-      // A day that is known on one shard may not be known on another.
-      return totals((await daysOfSite('true')).reduce(added), who)
     },
 
     async siteDays(first, last, who) {
-      return (await daysOfSite(within(first, last))).map(row => dayFigures(row, who))
+      const by = await countedBy(who)
+      return (await daysOfSite(within(first, last))).map(row => dayFigures(row, who, by))
     },
 
     async topPosts(asked) {
@@ -175,7 +222,7 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
     },
 
     async risingPosts({ who, days, before, site, limit, offset }) {
-      const posts = listOf(days, before, who)
+      const posts = await listOf(days, before, who)
       const rows = await all(
         `SELECT text, views, previous_views, posts_before,
                 ${boundSql('toFloat64(views)', 'toFloat64(previous_views)', site)} AS bound
@@ -199,12 +246,27 @@ export function createReads(cluster: Cluster, calendar: Calendar, settings: Coun
     ownHosts: async () => recordedOwnHosts((await recordedLists(cluster))[0]!),
 
     dimensions: DIMENSION_NAMES,
-    breakdown: (name, post, from, to) =>
-      periodOf(readDays(cluster, calendar, { name, posts: post === null ? null : [post], from, to })),
-    breakdownDays: (name, post, from, to, isAsked) =>
-      daysOf(readDays(cluster, calendar, { name, posts: post === null ? null : [post], from, to }), isAsked),
-    breakdownDaysOfPosts: (name, posts, from, to, isAsked) =>
-      daysOfPosts(posts, readDays(cluster, calendar, { name, posts, from, to }), isAsked),
+    breakdown: async (name, post, from, to, who) =>
+      periodOf(
+        asNow(
+          readDays(cluster, calendar, { name, posts: post === null ? null : [post], from, to }),
+          await countedBy(who),
+        ),
+      ),
+    breakdownDays: async (name, post, from, to, isAsked, who) =>
+      daysOf(
+        asNow(
+          readDays(cluster, calendar, { name, posts: post === null ? null : [post], from, to }),
+          await countedBy(who),
+        ),
+        isAsked,
+      ),
+    breakdownDaysOfPosts: async (name, posts, from, to, isAsked, who) =>
+      daysOfPosts(
+        posts,
+        asNow(readDays(cluster, calendar, { name, posts, from, to }), await countedBy(who)),
+        isAsked,
+      ),
 
     async progress() {
       const rows = await onEach(
@@ -250,7 +312,7 @@ interface CountedSql {
 }
 
 /** As `toFigures` has them. */
-function countedSql(who: Who, settings: CountingSettings): CountedSql {
+function countedSql(who: Who, settings: CountedBy['settings']): CountedSql {
   if (isOfCounted(who, settings))
     return { views: prefix => `${prefix}views`, unique: 'f.unique_views', columns: [] }
   const columns = ['bots', 'bot_unique_views', 'shared_unique_views'] as const
@@ -265,7 +327,11 @@ function countedSql(who: Who, settings: CountingSettings): CountedSql {
 }
 
 /** As SQL: the views of each post in a period, its unique views, and its views in the period before; null: not known. */
-function figuresOf(period: Period | null, before: Period | null, counted: CountedSql): string {
+function figuresOf(
+  period: Period | null,
+  before: Period | null,
+  counted: CountedSql & { by: CountedBy },
+): string {
   // Where no views are known, 0 unique views would say that there are none.
   return `SELECT f.post AS post, ${counted.views('f.')} AS now_views,
                  ${before === null ? 'toUInt64(0)' : counted.views('f.before_')} AS views_before,
@@ -276,8 +342,13 @@ function figuresOf(period: Period | null, before: Period | null, counted: Counte
 }
 
 /** As SQL: what is stored of each post in a period, and of the one before. */
-function storedOf(period: Period | null, before: Period | null, { columns }: CountedSql): string {
-  if (period === null) return 'SELECT * FROM post_view_post_totals FINAL'
+function storedOf(
+  asked: Period | null,
+  before: Period | null,
+  { columns, by }: CountedSql & { by: CountedBy },
+): string {
+  if (asked === null && by.botsBefore.length === 0) return 'SELECT * FROM post_view_post_totals FINAL'
+  const period = asked ?? { from: FIRST_DAY, to: LAST_DAY }
   const sumsIn = ({ from, to }: Period, names: readonly string[], prefix = '') =>
     names.map(name => `${sumOf(`d.${name}`, within(from, to))} AS ${prefix}${name}`)
   const sums = [
@@ -286,8 +357,27 @@ function storedOf(period: Period | null, before: Period | null, { columns }: Cou
     ...(before === null ? [] : sumsIn(before, ['views', 'detailed_views', ...columns], 'before_')),
   ]
   return `SELECT post, ${sums.join(', ')}
-          FROM (SELECT * FROM post_view_days FINAL WHERE ${within(before?.from ?? period.from, period.to)}) AS d
+          FROM (SELECT ${columnsBy(by)} FROM post_view_days AS s FINAL WHERE ${within(before?.from ?? period.from, period.to)}) AS d
           GROUP BY post`
+}
+
+/** As SQL: the columns of a post's day, each as what `BOTS` is now would have counted it. Null: not known. */
+function columnsBy(by: CountedBy): string {
+  const others = periodsOf(by).filter(({ bots }) => bots !== by.settings.bots)
+  if (others.length === 0) return '*'
+  const isOther = others.map(period => daysOfPeriod(period)).join(' OR ')
+  const [sign, opposite] = by.settings.bots === 'exclude' ? ['-', '+'] : ['+', '-']
+  const changed = {
+    views: `toInt64(s.views) ${sign} if(s.detailed_views = s.views OR s.views = 0, s.bots, NULL)`,
+    detailed_views: `toInt64(s.detailed_views) ${sign} s.bots`,
+    unique_views: `toInt64(s.unique_views) ${sign} s.bot_unique_views ${opposite} s.shared_unique_views`,
+  }
+  const columns = Object.entries(changed).map(([name, sql]) => `if(${isOther}, ${sql}, toInt64(s.${name})) AS ${name}`)
+  return `post, day, ${columns.join(', ')}, bots, bot_unique_views, shared_unique_views, unknown_until`
+}
+
+function daysOfPeriod({ from, before }: PeriodOfBots): string {
+  return within(from ?? FIRST_DAY, before === null ? LAST_DAY : addDays(before, -1))
 }
 
 async function rowsByPost(shard: Shard, sql: string): Promise<Map<string, Row[]>> {
@@ -338,33 +428,47 @@ function iso(time: unknown): string | null {
     : new Date(Number(time) * 1_000).toISOString().replace('.000Z', 'Z')
 }
 
-/** Converts what is stored to the figures of the chosen views. */
-function figuresFor(settings: CountingSettings) {
-  function figures(row: Row, who: Who): ChosenFigures {
-    const number = (column: string) => Number(row[column] ?? 0)
-    const isUnknown = number('detailed_views') === 0 && unknownUntil(row) !== null
-    return toFigures(
-      {
-        views: number('views'),
-        detailedViews: isUnknown ? null : number('detailed_views'),
-        detailOf: name => (isUnknown || row[name] === null ? null : number(name)),
-      },
-      who,
-      settings,
-    )
-  }
-
+function toStored(row: Row): Stored {
+  const number = (column: string) => Number(row[column] ?? 0)
+  const isUnknown = number('detailed_views') === 0 && unknownUntil(row) !== null
   return {
-    totals(row: Row = {}, who?: Who): Totals {
-      const unknown = unknownUntil(row)
-      const hasTimes = isOfCounted(who, settings)
-      return {
-        ...figures(row, who),
-        first_viewed_at: hasTimes ? iso(row['first_time']) : null,
-        last_viewed_at: hasTimes ? iso(row['last_time']) : null,
-        ...(unknown === null ? {} : { details_since: addDays(unknown, 1) }),
-      }
-    },
-    dayFigures: (row: Row, who: Who): DayFigures => ({ date: String(row['day']), ...figures(row, who) }),
+    views: number('views'),
+    detailedViews: isUnknown ? null : number('detailed_views'),
+    detailOf: name => (isUnknown || row[name] === null ? null : number(name)),
   }
+}
+
+/** What is read of each period between two changes of `BOTS`; nothing if there was no change. */
+async function ofPeriods<T>(
+  by: CountedBy,
+  read: (period: string) => Promise<T>,
+): Promise<{ read: T; bots: CountingSettings['bots'] }[]> {
+  if (by.botsBefore.length === 0) return []
+  return Promise.all(
+    periodsOf(by).map(async period => ({ read: await read(daysOfPeriod(period)), bots: period.bots })),
+  )
+}
+
+/** @param periods what each period between two changes of `BOTS` adds, if there was any change */
+function totals(
+  row: Row = {},
+  who: Who,
+  by: CountedBy,
+  periods: readonly { row: Row; bots: CountingSettings['bots'] }[],
+): Totals {
+  const unknown = unknownUntil(row)
+  const hasTimes = by.botsBefore.length === 0 && isOfCounted(who, by.settings)
+  const parts = periods.map(({ row, bots }) => ({ stored: toStored(row), bots }))
+  const stored = parts.length === 0 ? toStored(row) : sumOfPeriods(parts, by.settings.bots)
+  return {
+    ...toFigures(stored, who, by.settings),
+    first_viewed_at: hasTimes ? iso(row['first_time']) : null,
+    last_viewed_at: hasTimes ? iso(row['last_time']) : null,
+    ...(unknown === null ? {} : { details_since: addDays(unknown, 1) }),
+  }
+}
+
+function dayFigures(row: Row, who: Who, by: CountedBy): DayFigures {
+  const date = String(row['day'])
+  return { date, ...toFigures(toStored(row), who, settingsOn(by, date)) }
 }

@@ -1,6 +1,7 @@
 /** Records a batch: one insert on each shard that has posts of it, all at once. */
 
 import { crc32 } from 'node:zlib'
+import type { CountedBy } from '../bots-before.ts'
 import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused, StoreUnavailable } from '../failures.ts'
 import { KeyReplaced } from '../key-replaced.ts'
@@ -17,6 +18,7 @@ const THROWN_BY_THROW_IF = 395
 export interface DerivedUnder {
   agreement: number
   epoch: number
+  botsBefore: CountedBy['botsBefore']
   keyNumbers: ReadonlyMap<Day, number>
 }
 
@@ -45,7 +47,11 @@ export async function recordRows(
     lines[shardOf(row.postUuid, shards.length)]!.push(lineOf(row, ownTime, under.keyNumbers.get(row.day)!))
     days.add(row.day)
   }
-  const insert = insertOfRows(settings, under.epoch, isReplaced(under, days))
+  const insert = insertOfRows(
+    { settings, botsBefore: under.botsBefore },
+    under.epoch,
+    isReplaced(under, days),
+  )
   const inserts = shards.map((shard, index) =>
     lines[index]!.length === 0 ? undefined : shard.send(insert, lines[index]!.join('\n')),
   )

@@ -4,6 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
+import type { CountedBy } from '../bots-before.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import { RowRejected } from '../failures.ts'
 import { type ColumnType, KEPT, KEPT_NAMES, type KeptName, type KeptRow, type KeptValue } from '../kept.ts'
@@ -63,26 +64,22 @@ const STRUCTURE = [
  *
  * @param refused as SQL: whether a setting or key under which the rows were derived was replaced
  */
-export function insertOfRows(
-  { bots }: Pick<CountingSettings, 'bots'>,
-  epoch: number,
-  refused: string,
-): string {
+export function insertOfRows(by: CountedBy, epoch: number, refused: string): string {
   return `INSERT INTO post_view_rows (${COLUMNS})
     SELECT hour, post, id, ${versionOf(String(epoch), 'key', 'received_at')} AS version, has_id, post_name, viewed_at,
            greatest(received_at, (SELECT toUInt32(max(number)) FROM post_view_agreed WHERE name = 'cutoff')) AS received_at,
-           now64(3) AS committed_at, day, slice, ${countsOf(bots)} AS counts, reinterpretAsUInt64(unhex(digest)) AS visitor, ${PLAIN}
+           now64(3) AS committed_at, day, slice, ${countsBy(by)} AS counts, reinterpretAsUInt64(unhex(digest)) AS visitor, ${PLAIN}
     FROM input('${STRUCTURE}')
     WHERE NOT throwIf(${refused}, 'replaced')
     FORMAT JSONCompactEachRow`
 }
 
 /** The insert of rows that were counted elsewhere. Their `committed_at` is the time of receipt. */
-export function insertOfCopied({ bots }: CountingSettings, epoch: number): string {
+export function insertOfCopied(by: CountedBy, epoch: number): string {
   const version = versionOf(String(epoch), 'key', 'received_at', 'is_forgotten')
   return `INSERT INTO post_view_rows (${COLUMNS})
     SELECT hour, post, id, ${version} AS version, had_id, post_name, viewed_at, received_at,
-           toDateTime64(received_at, 3, 'UTC') AS committed_at, day, slice, if(counted < 0, ${countsOf(bots)}, counted) AS counts,
+           toDateTime64(received_at, 3, 'UTC') AS committed_at, day, slice, if(counted < 0, ${countsBy(by)}, counted) AS counts,
            reinterpretAsUInt64(unhex(digest)) AS visitor, ${PLAIN}
     FROM input('${STRUCTURE}, had_id Bool, counted Int8, is_forgotten UInt8')
     FORMAT JSONCompactEachRow`
@@ -94,6 +91,13 @@ export const UNEXPLAINED = 2
 /** As SQL: whether a row takes part in every number (1), or in `bots` alone (0). */
 export function countsOf(bots: CountingSettings['bots']): string {
   return bots === 'exclude' ? '1 - bot' : '1'
+}
+
+/** As SQL: the same, by what the row's day is counted by. */
+function countsBy({ settings, botsBefore }: CountedBy): string {
+  const earlier = botsBefore.map(({ bots, before }) => `day < '${before}', ${countsOf(bots)}, `)
+  const now = countsOf(settings.bots)
+  return earlier.length === 0 ? now : `multiIf(${earlier.join('')}${now})`
 }
 
 /** The line of a row: a JSON array of what is sent. @throws {RowRejected} */

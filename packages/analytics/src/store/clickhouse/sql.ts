@@ -8,9 +8,12 @@ export function quoted(texts: readonly string[]): string {
   return texts.map(text => `'${text.replace(/[\\']/g, '\\$&')}'`).join(', ')
 }
 
-/** ClickHouse's days begin in 1970 and end in 2149; what was counted is among them. */
+/** ClickHouse's days begin in 1970 and end in 2149. */
+export const [FIRST_DAY, LAST_DAY] = ['1970-01-01', '2149-06-06'] as const
+
+/** What was counted is among ClickHouse's days. */
 export function within(first: Day, last: Day): string {
-  const [from, to] = [first < '1970-01-01' ? '1970-01-01' : first, last > '2149-06-06' ? '2149-06-06' : last]
+  const [from, to] = [first < FIRST_DAY ? FIRST_DAY : first, last > LAST_DAY ? LAST_DAY : last]
   return from > to ? 'false' : `day BETWEEN '${from}' AND '${to}'`
 }
 

@@ -12,6 +12,7 @@ import {
   recordedCalendar,
   rulesOf,
 } from '../agreement.ts'
+import type { BotsBefore } from '../bots-before.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import type { Day } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
@@ -33,6 +34,7 @@ export interface State extends Agreed {
   ownHosts: OwnHosts
   /** The first day counted under `settings`; null when every day is. */
   settingsSince: Day | null
+  botsBefore: readonly BotsBefore[]
 }
 
 interface Recorded {
@@ -40,6 +42,8 @@ interface Recorded {
   epoch: number
   settings: CountingSettings
   settingsSince: Day | null
+  /** Absent where an earlier version recorded it. */
+  botsBefore?: readonly BotsBefore[]
   ownHosts: string
   rules: { source: string; release: string; until: number; changes: string }
 }
@@ -62,6 +66,7 @@ export async function readState(cluster: Cluster): Promise<State> {
     epoch: recorded.epoch,
     settings: recorded.settings,
     settingsSince: recorded.settingsSince,
+    botsBefore: recorded.botsBefore ?? [],
     ownHosts: recordedOwnHosts(recorded.ownHosts),
     rules: { ...recorded.rules, changes: changesFrom(recorded.rules.changes) },
   }
@@ -70,7 +75,7 @@ export async function readState(cluster: Cluster): Promise<State> {
 /** If two processes record the same agreement, the first one counts; returns false for the other. */
 export async function recordState(
   cluster: Cluster,
-  { agreement, epoch, settings, settingsSince, ownHosts, rules }: State,
+  { agreement, epoch, settings, settingsSince, botsBefore, ownHosts, rules }: State,
 ): Promise<boolean> {
   const { source, release, until, changes } = rules
   const { timeZone, windowHours, uniqueBy, bots } = settings
@@ -79,6 +84,7 @@ export async function recordState(
     epoch,
     settings: { timeZone, windowHours, uniqueBy, bots },
     settingsSince,
+    botsBefore,
     ownHosts: ownHostsText(ownHosts),
     rules: { source, release, until, changes: changesText(changes) },
   }
@@ -89,7 +95,7 @@ export async function recordState(
 /** The state of a new database: this process's own settings and rules. */
 export function firstState({ settings, calendar }: Engine): State {
   const rules = rulesOf(calendar, FOR_EVER)
-  return { agreement: 1, epoch: 1, settings, rules, settingsSince: null, ownHosts: [] }
+  return { agreement: 1, epoch: 1, settings, rules, settingsSince: null, botsBefore: [], ownHosts: [] }
 }
 
 /** @throws {StoreRefused} unless this process counts by what is recorded */

@@ -2,6 +2,7 @@
 
 import { Who } from '../../derive/who.ts'
 import { Learned, settingsInUse } from '../agreement.ts'
+import type { CountedBy } from '../bots-before.ts'
 import { Calendar } from '../calendar.ts'
 import type { AskedSettings, StoreOptions } from '../counting-settings.ts'
 import type { Day } from '../days.ts'
@@ -59,12 +60,14 @@ export async function openClickhouseStore(
   /** The process that rolled last may have died or failed before it was done. */
   let isSiteBehind = true
   let epoch = 0
+  let botsBefore: CountedBy['botsBefore'] = []
   let who = new Who({ countries, ownHosts: [] })
   const learned = new Learned(() =>
     batch(async () => {
       await checkVersion(ingest.cluster)
       const state = await checkedState(ingest)
       epoch = state.epoch
+      botsBefore = state.botsBefore
       who = new Who({ countries, ownHosts: state.ownHosts })
       return state.agreement
     }),
@@ -98,7 +101,9 @@ export async function openClickhouseStore(
       learned.during(agreement =>
         rowsOfViews.record(views, derived => {
           const numbers = new Map([...derived.keys].map(([day, key]) => [day, keyNumbers.get(key)!]))
-          return batch(() => recordRows(ingest, derived, { agreement, epoch, keyNumbers: numbers }))
+          return batch(() =>
+            recordRows(ingest, derived, { agreement, epoch, botsBefore, keyNumbers: numbers }),
+          )
         }),
       ),
     roll: () =>

@@ -1,5 +1,6 @@
 /** Writes a batch to MySQL: ids, rows and counters in one transaction, in a few long statements. */
 
+import { settingsOn } from '../bots-before.ts'
 import { BatchCounts, latestViewedAt, type PostCount } from '../counts.ts'
 import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
@@ -59,7 +60,7 @@ async function recordOn(
   const progress = { committedAt: now, viewedAt: latestViewedAt(rows) }
   const state = await shareState(client, agreement)
   await first(client, keys)
-  const counts = new BatchCounts(state.settings.bots)
+  const counts = new BatchCounts(state)
   const readers = new BatchReaders()
   const breakdowns = new BatchBreakdowns(state)
   let firstId = 0
@@ -78,7 +79,7 @@ async function recordOn(
   const changed: string[] = []
   for (const { before, ...reader } of await listed(client, firstId)) {
     const seen = readers.take(reader)
-    const added = seen === null ? null : newlyUnique(before, seen, state.settings)
+    const added = seen === null ? null : newlyUnique(before, seen, settingsOn(state, reader.day))
     if (added === null) continue
     counts.addUnique(reader.postUuid, reader.day, added)
     changed.push(readerText(reader, BOTH))
@@ -87,7 +88,8 @@ async function recordOn(
   for (const { visitors, ...window } of readers.windows()) {
     for (const visitor of [...visitors.keys()].sort()) {
       const seen = visitors.get(visitor)!
-      counts.addUnique(window.postUuid, window.day, newlyUnique(null, seen, state.settings)!)
+      const added = newlyUnique(null, seen, settingsOn(state, window.day))!
+      counts.addUnique(window.postUuid, window.day, added)
       fresh.push(readerText({ ...window, visitor }, seen))
     }
   }

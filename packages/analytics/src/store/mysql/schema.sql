@@ -92,6 +92,7 @@ CREATE TABLE post_view_state (
   rules_changes mediumtext COLLATE utf8mb4_bin NULL,
   settled_until date NULL,
   bounded_until date NULL,
+  bots_before mediumtext COLLATE utf8mb4_bin NULL,
   PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 

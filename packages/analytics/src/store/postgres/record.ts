@@ -3,6 +3,7 @@
  * may insert their rows at the same time. Readers and counters are written by one batch after the other.
  */
 
+import { settingsOn } from '../bots-before.ts'
 import { BatchCounts, latestViewedAt } from '../counts.ts'
 import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
@@ -41,7 +42,7 @@ async function recordOn(client: PostgresClient, { rows, keys, agreement, now }: 
   const state = toState((await client.all(`${SELECT_STATE} FOR SHARE`))[0]!)
   if (state.agreement !== agreement) throw new StoreRefused(AGREEMENT_REPLACED)
   const inserted = await insertViews(client, eachIdOnce(rows))
-  const counts = new BatchCounts(state.settings.bots)
+  const counts = new BatchCounts(state)
   const readers = new BatchReaders()
   const breakdowns = new BatchBreakdowns(state)
   for (const { id, row } of inserted) {
@@ -153,7 +154,7 @@ async function listReaders(
   client: PostgresClient,
   readers: BatchReaders,
   counts: BatchCounts,
-  { settings }: State,
+  state: State,
 ): Promise<void> {
   for (const kind of [PERSON, BOT]) {
     const listed: [Day[], string[], number[], string[]] = [[], [], [], []]
@@ -168,7 +169,8 @@ async function listReaders(
     }
     if (listed[0].length === 0) continue
     for (const { day, post_uuid, seen, readers } of await client.rows(LIST_READERS, [kind, ...listed])) {
-      const added = newlyUnique(Number(seen) === kind ? null : BOTH - kind, kind, settings)!
+      const before = Number(seen) === kind ? null : BOTH - kind
+      const added = newlyUnique(before, kind, settingsOn(state, String(day)))!
       for (const name of UNIQUE_NAMES) added[name] *= Number(readers)
       counts.addUnique(String(post_uuid), String(day), added)
     }

@@ -93,6 +93,7 @@ CREATE TABLE post_view_state (
   rules_changes text,
   settled_until text COLLATE "C",
   bounded_until text COLLATE "C",
+  bots_before text COLLATE "C",
   PRIMARY KEY (id),
   CHECK ((id = 1))
 );

@@ -10,6 +10,7 @@ import {
   rulesOf,
   settingsDiffer,
 } from '../agreement.ts'
+import { botsBeforeChange, botsBeforeText } from '../bots-before.ts'
 import { addDays, type Day, latest } from '../days.ts'
 import type { Progress } from '../store.ts'
 import { keptTimes, raiseAgreement, readAgreed, writeRules } from './agreement.ts'
@@ -39,11 +40,13 @@ export async function adoptSettings(engine: SqlEngine, who: Who, progress: Progr
     const rest = await lastDayWithoutAddress(client, { after: looked.upTo })
     const first = firstDayToApply(engine, state, change, latest(looked.lastDay, rest))
     const { timeZone, windowHours, uniqueBy, bots } = settings
+    // Days whose rows are there are counted again.
+    const before = botsBeforeText(botsBeforeChange(state, bots, state.rawFrom))
     await client.run(
       `UPDATE post_view_state
-       SET stats_timezone = ?, window_hours = ?, unique_by = ?, bots = ?, settings_since = ?
+       SET stats_timezone = ?, window_hours = ?, unique_by = ?, bots = ?, bots_before = ?, settings_since = ?
        WHERE id = 1`,
-      [timeZone, windowHours, uniqueBy, bots, first],
+      [timeZone, windowHours, uniqueBy, bots, before, first],
     )
     if (change.clocks) await writeRules(client, rulesOf(calendar, Math.floor(Date.now() / 1_000)))
     if (change.clocks || settingsDiffer(state.settings, engine) !== null) await raiseAgreement(client)

@@ -4,6 +4,7 @@
  */
 
 import { DIMENSION_NAMES, type DimensionName } from '@postviews/client/src/figures.ts'
+import { settingsOn } from '../bots-before.ts'
 import { NO_BOUND, NO_VALUE, SITE } from '../bounds.ts'
 import type { Day } from '../days.ts'
 import { differences } from '../differences.ts'
@@ -88,7 +89,8 @@ export async function readDay(
 ): Promise<void> {
   const unknown = await unknownPosts(engine, client, state, day)
   const areThere = hasRows(state, day)
-  for await (const rows of rowsOfBreakdowns(engine, client, day, { unknown })) {
+  const asCounted = { ...engine, settings: settingsOn(state, day) }
+  for await (const rows of rowsOfBreakdowns(asCounted, client, day, { unknown })) {
     seen.add(rows, ({ isPacked }) => isPacked === areThere, areThere)
     afterStep()
   }

@@ -2,6 +2,7 @@
 
 import { setImmediate as others } from 'node:timers/promises'
 import { boundOf, SITE } from '../bounds.ts'
+import type { CountingSettings } from '../counting-settings.ts'
 import { daysFrom } from '../days.ts'
 import { columnOf, valueIn } from '../dimensions.ts'
 import { Pack, type Views } from '../pack.ts'
@@ -61,6 +62,14 @@ function viewsIn(row: SqlRow): Views {
   return { views: Number(row['views']), bots: figure(row['bots']) }
 }
 
+/** As SQL: whether a row counts for every figure, by what its day was counted by. */
+function countedSql({ settings, botsBefore }: State): string {
+  const ofRow = (bots: CountingSettings['bots']) => (bots === 'exclude' ? '1 - bot' : '1')
+  const earlier = botsBefore.map(({ bots, before }) => `WHEN day < '${before}' THEN ${ofRow(bots)}`)
+  const now = ofRow(settings.bots)
+  return earlier.length === 0 ? now : `CASE ${earlier.join(' ')} ELSE ${now} END`
+}
+
 /** One statement, so that packs, rows that are not packed, and figures are read at the same moment. */
 function rowsOf(client: SqlClient, { name, posts, from, to }: Asked, state: State): Promise<SqlRow[]> {
   const days = daysFrom(from, to)
@@ -91,7 +100,7 @@ function rowsOf(client: SqlClient, { name, posts, from, to }: Asked, state: Stat
   ]
   if (posts !== null) {
     // A text, because all parts of a UNION share their types.
-    const counted = state.settings.bots === 'exclude' ? '1 - bot' : '1'
+    const counted = countedSql(state)
     const { post, postKey, text } = client.dialect
     parts.push({
       sql: `

@@ -6,6 +6,7 @@
  * Whenever a batch is committed, each counted row is in its post's pack, or its id is in `post_view_unpacked`.
  */
 
+import { settingsOn } from '../bots-before.ts'
 import { boundOf, NO_BOUND, SITE } from '../bounds.ts'
 import type { PostCount } from '../counts.ts'
 import type { Day } from '../days.ts'
@@ -175,7 +176,7 @@ export function* packRows(state: State, posts: readonly string[]): Statements<vo
       // A row that nobody has counted has no day.
       if (row['day'] === null) continue
       const pack = packs.of(String(row['post_uuid']), String(row['day']))
-      const views = viewsOf(state, Number(row['bot']) === 1)
+      const views = viewsOf(state, String(row['day']), Number(row['bot']) === 1)
       for (const kept of KEPT_OF_DIMENSIONS) {
         for (const [name, value] of valuesIn(row[KEPT[kept].column], kept))
           pack.of(name).add(value, views, NO_BOUND)
@@ -190,9 +191,9 @@ const VIEW: Views = { views: 1, bots: 0 }
 const VIEW_BY_BOT: Views = { views: 1, bots: 1 }
 const EXCLUDED_BOT: Views = { views: 0, bots: 1 }
 
-function viewsOf({ settings }: State, isBot: boolean): Views {
+function viewsOf(state: State, day: Day, isBot: boolean): Views {
   if (!isBot) return VIEW
-  return settings.bots === 'exclude' ? EXCLUDED_BOT : VIEW_BY_BOT
+  return settingsOn(state, day).bots === 'exclude' ? EXCLUDED_BOT : VIEW_BY_BOT
 }
 
 /**
@@ -258,7 +259,7 @@ export class BatchBreakdowns {
       tally = new Tally()
       days.set(row.day, tally)
     }
-    tally.add(row, viewsOf(this.#state, row.bot))
+    tally.add(row, viewsOf(this.#state, row.day, row.bot))
   }
 
   packs(): Packs {

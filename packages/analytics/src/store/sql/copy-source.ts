@@ -38,10 +38,11 @@ const UNEXPLAINED =
 export async function copySource(engine: SqlEngine): Promise<CopySource> {
   const { reader } = engine
   const [row] = await reader.all(SELECT_STATE)
-  const { settings, settingsSince, rawFrom, unknownUntil, adoptedAt } = toState(row!)
+  const { settings, botsBefore, settingsSince, rawFrom, unknownUntil, adoptedAt } = toState(row!)
   const keys = await dayKeys(reader)
   return {
     settings,
+    botsBefore,
     settingsSince,
     rawFrom,
     keys,

@@ -36,18 +36,28 @@ const TIMES_AS_LONG = 10
 /** Whose views a list is of: the stored ones, or from these and the bots among them or beside them. */
 export type Counted = 'views' | 'views - bots' | 'bots' | 'views + bots'
 
+/** The same, for the days before `before`, which another `BOTS` counted. */
+export interface CountedBefore {
+  counted: Counted
+  before: Day
+}
+
+interface CountedViews {
+  counted: Counted
+  /** The earliest first. There are none for all time. */
+  countedBefore?: readonly CountedBefore[]
+}
+
 /** Which list. */
-interface ListName {
+interface ListName extends CountedViews {
   /** Null: all time. */
   period: Period | null
   sort: TopSort
-  counted: Counted
   /** The period that `change` compares with: by default as many days, just before. */
   before?: Period
 }
 
-export interface RisingRankingQuestion extends Omit<RisingQuestion, 'who' | 'maxAgeMs'> {
-  counted: Counted
+export interface RisingRankingQuestion extends Omit<RisingQuestion, 'who' | 'maxAgeMs'>, CountedViews {
   askedMs: number
   maxAgeMs: number
 }
@@ -172,11 +182,11 @@ export class RankingCache {
   /** Posts that may stand out. @throws {StoreUnavailable} */
   async rising(question: RisingRankingQuestion): Promise<RisingPosts> {
     this.#source.check()
-    const { days, before, counted, askedMs, maxAgeMs } = question
+    const { days, before, counted, countedBefore = [], askedMs, maxAgeMs } = question
     const list: ListName =
       before === null
-        ? { period: days, sort: 'views', counted }
-        : { period: days, sort: 'change', counted, before }
+        ? { period: days, sort: 'views', counted, countedBefore }
+        : { period: days, sort: 'change', counted, countedBefore, before }
     const held = await this.#ranking({ ...list, askedMs, maxAgeMs })
     const rising = await this.#rising(held, question.site)
     return {
@@ -202,9 +212,9 @@ export class RankingCache {
     maxAgeMs,
     ...list
   }: ListName & Pick<RankingQuestion, 'askedMs' | 'maxAgeMs'>): Promise<HeldRanking> {
-    const { period, sort, counted, before } = list
+    const { period, sort, before } = list
     // The same list is read from both ends.
-    const key = `${sort} ${counted} ${keyOf(period)} ${before === undefined ? '' : keyOf(before)}`
+    const key = `${sort} ${countedKey(list)} ${keyOf(period)} ${before === undefined ? '' : keyOf(before)}`
     const oldestMs = askedMs - maxAgeMs
     const held = this.#rankings.get(key)
     if (held !== undefined && held.readMs >= oldestMs) {
@@ -270,7 +280,7 @@ export class RankingCache {
   }
 
   async #read(key: string, list: ListName, { readMs, versions }: Look): Promise<HeldRanking> {
-    const { period, sort, counted } = list
+    const { period, sort } = list
     const asking = ++this.#askings
     const numbers = this.#numbers
     const read: string[] = []
@@ -280,14 +290,15 @@ export class RankingCache {
       for (const span of spansOf(some)) {
         const wanted = some === null ? versions : versions.filter(version => isWithin(version, span.period!))
         if (wanted.length === 0) continue
+        const key = `${countedKey(list)} ${span.key}`
         const { version, column } = await this.#column(
-          { ...span, key: `${counted} ${span.key}` },
-          { version: wanted.join(), counted },
+          { ...span, key },
+          { version: wanted.join(), list },
           numbers,
           asking,
         )
         if (version !== '') read.push(version)
-        columns.set(`${counted} ${span.key}`, column)
+        columns.set(key, column)
         await sums.addColumn(column, turn)
       }
       return sums
@@ -317,7 +328,7 @@ export class RankingCache {
 
   async #column(
     { key, period }: Span,
-    { version, counted }: { version: string; counted: Counted },
+    { version, list }: { version: string; list: CountedViews },
     numbers: PostNumbers,
     asking: number,
   ): Promise<Pick<HeldColumn, 'version' | 'column'>> {
@@ -330,9 +341,6 @@ export class RankingCache {
       return held
     }
     const sums = new Sums()
-    const use: UsePosts = rows => {
-      for (const row of rows) sums.add(numbers.numberOf(String(row[0])), ...figuresIn(row, counted))
-    }
     const versionsRead: string[] = []
     // One day after the other, even for a month, so that another list waits for one day at most. (In one statement, a month takes
     // MariaDB ten times as long.)
@@ -346,7 +354,10 @@ export class RankingCache {
         if (other?.version === (days.length === 1 ? versionRead : version)) return other
         if (versionRead === undefined) return undefined
         versionsRead.push(versionRead)
-        await moment.posts(day, counted, use)
+        const counted = countedOn(list, day)
+        await moment.posts(day, counted, rows => {
+          for (const row of rows) sums.add(numbers.numberOf(String(row[0])), ...figuresIn(row, counted))
+        })
         return undefined
       })
       if (meanwhile !== undefined) return meanwhile
@@ -411,6 +422,14 @@ function entryBytes(column: Column, versions: string): number {
 /** The period that the list compares with; null if it compares with none. */
 function comparedWith({ period, sort, before }: ListName): Period | null {
   return sort === 'change' ? (before ?? periodBefore(period)) : null
+}
+
+function countedKey({ counted, countedBefore = [] }: CountedViews): string {
+  return [...countedBefore.map(({ counted, before }) => `${counted} before ${before}, `), counted].join('')
+}
+
+function countedOn({ counted, countedBefore = [] }: CountedViews, day: Day | null): Counted {
+  return countedBefore.find(({ before }) => day !== null && day < before)?.counted ?? counted
 }
 
 /** As SQL: the rows of posts of a day, its only parameter, or of all time. */

@@ -20,6 +20,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { settingsDiffer } from '../agreement.ts'
+import { settingsOn } from '../bots-before.ts'
 import { Calendar } from '../calendar.ts'
 import type { Day } from '../days.ts'
 import { UNKNOWN_VISITOR, visitorOf } from '../row.ts'
@@ -176,7 +177,8 @@ async function step(
   rows: number,
 ): Promise<Reopening | null> {
   const { day } = at
-  const engine = asRecorded(own, state)
+  const recorded = asRecorded(own, state)
+  const engine = { ...recorded, settings: settingsOn({ ...state, settings: recorded.settings }, day) }
   // What was counted under other settings stays as it is.
   const isFrozen = state.settingsSince !== null && day < state.settingsSince
   switch (at.stage) {

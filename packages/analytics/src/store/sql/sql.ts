@@ -3,6 +3,7 @@
  * interface. Only the recording of a batch is written for each engine.
  */
 
+import { type CountedBy, toBotsBefore } from '../bots-before.ts'
 import type { Calendar } from '../calendar.ts'
 import type { CountingSettings } from '../counting-settings.ts'
 import type { Day } from '../days.ts'
@@ -99,10 +100,9 @@ export interface SqlEngine {
 }
 
 /** The one row of `post_view_state`. */
-export interface State {
+export interface State extends CountedBy<CountingSettings> {
   /** Raised whenever something that all processes must agree on is replaced; see agreement.ts. */
   agreement: number
-  settings: CountingSettings
   /** The first day counted under `settings`; null when every day is. */
   settingsSince: Day | null
   /** The first day whose raw rows are complete; null when none is incomplete. */
@@ -120,7 +120,7 @@ export interface State {
 }
 
 export const STATE_COLUMNS =
-  'agreement, stats_timezone, window_hours, unique_by, bots, settings_since, raw_from, open_from, unknown_until, settled_until, bounded_until, adopted_at'
+  'agreement, stats_timezone, window_hours, unique_by, bots, bots_before, settings_since, raw_from, open_from, unknown_until, settled_until, bounded_until, adopted_at'
 
 export const SELECT_STATE = `SELECT ${STATE_COLUMNS} FROM post_view_state WHERE id = 1`
 
@@ -143,6 +143,7 @@ export function toState(row: SqlRow): State {
       uniqueBy: row['unique_by'] as UniqueBy,
       bots: row['bots'] as CountingSettings['bots'],
     },
+    botsBefore: toBotsBefore(row['bots_before']),
     settingsSince: row['settings_since'] as Day | null,
     rawFrom: row['raw_from'] as Day | null,
     openFrom: row['open_from'] as Day | null,

@@ -22,7 +22,7 @@ export interface Total extends Record<DetailName, number | null> {
 }
 
 /** The SELECT that computes totals: `where` narrows the posts; `from` is how the engine finds the days of a few posts. */
-function selectTotals(where: string, from: string): string {
+export function selectTotals(where: string, from: string): string {
   return `
     SELECT post_uuid, SUM(view_count) AS views,
            SUM(${KNOWN_VIEWS}) AS detailed_views,

@@ -1,6 +1,7 @@
 /** Writes a batch to SQLite: ids, rows and counters in one transaction. Runs in the thread of the connection. */
 
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
+import { settingsOn } from '../bots-before.ts'
 import { BatchCounts } from '../counts.ts'
 import type { Day } from '../days.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
@@ -93,7 +94,7 @@ function insertRows(
   keys: ReadonlyMap<Day, string>,
   state: State,
 ): { counts: BatchCounts; breakdowns: BatchBreakdowns } {
-  const counts = new BatchCounts(state.settings.bots)
+  const counts = new BatchCounts(state)
   const breakdowns = new BatchBreakdowns(state)
   const lists = new Map<Day, boolean>()
   const bound = boundValues(columns, place => numbers.at(place))
@@ -115,7 +116,7 @@ function insertRows(
     const listed = prepare(LIST_READER).get(row.day, values[POST_NUMBER]!, row.slice, values[VISITOR]!, seen)
     if (listed === undefined) continue
     const before = listed['seen'] === seen ? null : BOTH - seen
-    counts.addUnique(row.postUuid, row.day, newlyUnique(before, seen, state.settings)!)
+    counts.addUnique(row.postUuid, row.day, newlyUnique(before, seen, settingsOn(state, row.day))!)
   }
   return { counts, breakdowns }
 }

@@ -91,7 +91,7 @@ CREATE TABLE post_view_state (
   open_from      TEXT,
   unknown_until  TEXT,
   adopted_at     INTEGER
-, agreement INTEGER NOT NULL DEFAULT 1, rules_source TEXT, rules_release TEXT, rules_until INTEGER, rules_changes TEXT, settled_until TEXT, bounded_until TEXT) STRICT;
+, agreement INTEGER NOT NULL DEFAULT 1, rules_source TEXT, rules_release TEXT, rules_until INTEGER, rules_changes TEXT, settled_until TEXT, bounded_until TEXT, bots_before TEXT) STRICT;
 
 CREATE TABLE post_view_text_changes (
   id       INTEGER PRIMARY KEY CHECK (id = 1),

@@ -21,7 +21,7 @@ import { postviews } from '../support/service.ts'
 import { startTlsFront } from '../support/tls-front.ts'
 import { onceSaid, opened, SETTINGS, twoShards } from '../support/two-shards.ts'
 import { until } from '../support/until.ts'
-import { FIREFOX, received, record, SAFARI, unix, untilAvailable, view } from '../support/views.ts'
+import { FIREFOX, GOOGLEBOT, received, record, SAFARI, unix, untilAvailable, view } from '../support/views.ts'
 
 const TODAY: Day = '2026-03-10'
 const NOON = `${TODAY}T12:00:00Z`
@@ -432,6 +432,44 @@ describe('ClickHouse on two shards', () => {
     const parts = await sql(`SELECT max_block_number AS block FROM system.parts
       WHERE database = currentDatabase() AND table = 'post_view_rows' AND active`)
     assert.deepEqual(parts, [{ block: 1 }, { block: 1 }])
+  })
+
+  test('keeps what newer lists say of a view that comes again as older ones said', async t => {
+    const { store, sql } = await onTwoShards(t, { ...SETTINGS, bots: 'exclude' })
+    await record(store, [...views(60), ...views(30, { userAgent: GOOGLEBOT })])
+    const told = async () => {
+      await store.roll!()
+      const { views, unique_views, bots } = await store.siteTotals()
+      const browsers = await store.breakdown('browser', null, TODAY, TODAY)
+      return { views, unique_views, bots, values: browsers.values, days: browsers.days }
+    }
+    // What is settled keeps its values, and they follow.
+    await store.prune({ now: unix(NOON) + 3 * DAY, rawRetentionDays: 0, maxAgeSeconds: 30 * DAY })
+    const right = await told()
+    await sql(
+      `ALTER TABLE post_view_rows UPDATE bot = 0, agent = '0\\tdesktop\\tChrome\\tWindows\\t\\t' WHERE true`,
+    )
+    await store.rebuild({ adoptSettings: false })
+    await sql('CREATE TABLE as_it_was ENGINE = Memory AS SELECT * FROM post_view_rows FINAL')
+    assert.deepEqual(await told(), {
+      ...right,
+      views: 90,
+      bots: 0,
+      values: new Map([['Chrome', { views: 90, bots: 0 }]]),
+      days: [{ date: TODAY, all: { views: 90, bots: 0 }, known: { views: 90, bots: 0 } }],
+    })
+
+    const derive = { adoptSettings: false, derive: ['bot'] } as const
+    assert.equal((await store.rebuild(derive)).derived, 90)
+    await sql('INSERT INTO post_view_rows SELECT * FROM as_it_was')
+    assert.deepEqual(await told(), right)
+    await assertVerified(store)
+    assert.equal((await store.rebuild(derive)).derived, 0)
+
+    assert.ok((await store.forget({ ip: '192.0.2.7' })) > 0)
+    await sql('INSERT INTO post_view_rows SELECT * FROM as_it_was')
+    assert.deepEqual(await told(), right)
+    assert.equal((await store.rebuild(derive)).derived, 0)
   })
 
   test('tells readers of a closed day apart under one secret, in how many runs ever settings are applied', async t => {

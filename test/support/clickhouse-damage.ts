@@ -141,11 +141,12 @@ function rowsOf({ post, referer }: { post?: string | undefined; referer?: string
 }
 
 function assignmentsOf(says: Partial<Derived>): string {
-  const { day, slice, loggedIn, visitor, refererHost, hour, origin, agent, country } = says
+  const { day, slice, loggedIn, bot, visitor, refererHost, hour, origin, agent, country } = says
   return [
     day === undefined ? [] : [`day = '${day}'`],
     slice === undefined ? [] : [`slice = ${slice}`],
     loggedIn === undefined ? [] : [`logged_in = ${Number(loggedIn)}`],
+    bot === undefined ? [] : [`bot = ${Number(bot)}`],
     visitor === undefined ? [] : [`visitor = reinterpretAsUInt64(unhex('${visitor.slice(0, 16)}'))`],
     refererHost === undefined ? [] : [`referer_host = ${quoted([refererHost])}`],
     hour === undefined ? [] : [`hour_of_day = ${hour}`],

@@ -208,7 +208,7 @@ export interface RebuildOptions {
   to?: Day
   /**
    * Apply this version's lists to the rows of these days, for the texts that have these dimensions as a field; see
-   * who-again.ts. Rows without an hour get it as well. Refused on ClickHouse.
+   * who-again.ts. Rows without an hour get it as well.
    */
   derive?: readonly DimensionName[]
 }

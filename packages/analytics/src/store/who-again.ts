@@ -7,8 +7,10 @@
  */
 
 import type { DimensionName } from '@postviews/client/src/figures.ts'
+import type { Countries } from '../derive/countries.ts'
 import { FIELDS, fieldsOf, utmOfText, type Who } from '../derive/who.ts'
 import { keptOf } from './dimensions.ts'
+import { StoreRefused } from './failures.ts'
 import type { KeptRow } from './kept.ts'
 import { refererHost, UNKNOWN_VISITOR } from './row.ts'
 
@@ -37,6 +39,24 @@ export const LISTED_DIMENSIONS: readonly DimensionName[] = WHO_TEXTS.flatMap(tex
 /** The texts that have one of these dimensions as a field. */
 export function textsOf(names: readonly DimensionName[]): ReadonlySet<WhoText> {
   return new Set(WHO_TEXTS.filter(text => names.some(name => keptOf(name) === text)))
+}
+
+/** What is derived again, and by which lists. */
+export interface Derivation {
+  who: Who
+  texts: ReadonlySet<WhoText>
+}
+
+/** @param countries null: they are switched off @throws {StoreRefused} if countries are to be derived then */
+export function textsToDerive(
+  names: readonly DimensionName[],
+  countries: Countries | null,
+): ReadonlySet<WhoText> {
+  const texts = textsOf(names)
+  if (texts.has('country') && countries === null) {
+    throw new StoreRefused('countries are switched off by GEOIP_DB=none: there is nothing to derive them by')
+  }
+  return texts
 }
 
 /** Every dimension that is derived again when these are: all fields of their texts. */

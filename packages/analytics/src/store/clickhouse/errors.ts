@@ -25,6 +25,7 @@ const VALUE_REFUSED = new Set([
 ])
 
 /** UNKNOWN_TABLE: nobody has migrated this database, or not yet. */
+export const THROWN_BY_THROW_IF = 395
 export const UNKNOWN_TABLE = 60
 
 const UNKNOWN_DATABASE = 81

@@ -8,11 +8,9 @@ import { KeyReplaced } from '../key-replaced.ts'
 import type { DerivedRows } from '../rows-of-views.ts'
 import type { Recorded } from '../store.ts'
 import { latestEntry } from './agreed.ts'
-import { isServers } from './errors.ts'
+import { isServers, THROWN_BY_THROW_IF } from './errors.ts'
 import { insertOfRows, lineOf } from './row.ts'
 import type { Engine } from './state.ts'
-
-const THROWN_BY_THROW_IF = 395
 
 /** The agreement, epoch and keys under which rows were derived, by their numbers in `post_view_agreed`. */
 export interface DerivedUnder {

@@ -1,10 +1,13 @@
 /** Compares the figures with a recount of the rows, and corrects them. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Countries } from '../../derive/countries.ts'
+import { Who } from '../../derive/who.ts'
 import { isAsked, refuseNoDays } from '../asked-days.ts'
 import { type Day, latest } from '../days.ts'
 import { StoreRefused } from '../failures.ts'
 import type { Difference, Progress, RebuildOptions, Rebuilt, Verified } from '../store.ts'
+import { type Derivation, textsToDerive } from '../who-again.ts'
 import { adoptSettings, rawFrom } from './adopt-settings.ts'
 import {
   corrected,
@@ -23,6 +26,7 @@ import { FIGURES, NOTHING, SAYS, type Sources } from './count.ts'
 import { deriveAgain, derivedOf, type HourGroup, hourGroups } from './derive.ts'
 import { closedDays, type DayKey, dayKey, dayKeys } from './keys.ts'
 import { exclusively } from './lease.ts'
+import { rebuildWho } from './rebuild-who.ts'
 import {
   allSources,
   countPosts,
@@ -230,15 +234,18 @@ async function idsOfSeveral({ cluster }: Engine): Promise<Difference[]> {
   }))
 }
 
-/** @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone */
+/**
+ * @param countries null: they are switched off
+ * @throws {StoreRefused} for other settings than recorded, unless they are adopted; for days whose raw rows are gone; for countries to
+ *   derive where they are switched off
+ */
 export async function rebuild(
   engine: Engine,
+  countries: Countries | null,
   options: RebuildOptions,
   progress: Progress = () => {},
 ): Promise<Rebuilt> {
-  if (options.derive !== undefined) {
-    throw new StoreRefused('ClickHouse: rows cannot be derived again yet, so leave out --derive')
-  }
+  const texts = textsToDerive(options.derive ?? [], countries)
   const from = await rawFrom(engine)
   const gone = [options.from, options.to].find(day => day !== undefined && from !== null && day < from)
   if (gone !== undefined) {
@@ -247,18 +254,28 @@ export async function rebuild(
     )
   }
   refuseNoDays(options, await allDays(engine))
-  return exclusively(engine, () => rebuildAll(engine, options, progress))
+  return exclusively(engine, () => rebuildAll(engine, countries, texts, options, progress))
 }
 
-async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Progress): Promise<Rebuilt> {
+async function rebuildAll(
+  engine: Engine,
+  countries: Countries | null,
+  texts: Derivation['texts'],
+  options: RebuildOptions,
+  progress: Progress,
+): Promise<Rebuilt> {
   const { adoptSettings: adopts } = options
   if (adopts) await adoptSettings(engine, progress)
   const state = await checkedState(engine)
   await rollAll(engine)
   let fixed = await rebuildRows(engine, state, progress)
+  const days = (await allDays(engine)).filter(day => adopts || isAsked(options, day))
+  const from = await rawFrom(engine)
+  const countable = days.filter(day => from === null || day >= from)
+  const who = new Who({ countries, ownHosts: state.ownHosts })
+  const derived = texts.size === 0 ? 0 : await rebuildWho(engine, state, { who, texts }, countable, progress)
   await rollAll(engine)
   const sources = await allSources(engine)
-  const days = (await allDays(engine)).filter(day => adopts || isAsked(options, day))
   const wrongDays: Differing[] = []
   let done = 0
   for (const some of await inSteps(await engine.cluster.first(), engine, days)) {
@@ -279,11 +296,10 @@ async function rebuildAll(engine: Engine, options: RebuildOptions, progress: Pro
   if (days.length === 0) progress('days', 0, 0)
   if (wrongTotals.length > 0) await countAllTotals(engine)
   progress('posts', 1, 1)
-  const from = await rawFrom(engine)
   return {
     fixed,
-    derived: 0,
-    days: days.filter(day => from === null || day >= from).length,
+    derived,
+    days: countable.length,
     firstDay: latest(from, state.settingsSince),
   }
 }

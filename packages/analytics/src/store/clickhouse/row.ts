@@ -20,7 +20,8 @@ export const NO_HOUR = 0
 /**
  * The version of a row, from its highest bit down: whether it was forgotten (1 bit), the epoch of the settings (15) and the number
  * of the day's key (16) under which it was derived, and how early it was received (32). So a row that was derived again replaces
- * the earlier one, and redeliveries of both; a forgotten row replaces everything.
+ * the earlier one, and redeliveries of both; a forgotten row replaces everything. A row that other lists derived again has the version of
+ * one that was received a second earlier.
  */
 export function versionOf(epoch: string, key: string, receivedAt: string, forgotten = '0'): string {
   const shifted = (value: string, bits: number) => `bitShiftLeft(toUInt64(${value}), ${bits})`
@@ -50,6 +51,47 @@ export const COLUMNS = `hour, post, id, version, has_id, post_name, viewed_at, r
 function plainType(name: KeptName): string {
   const type = PLAIN_TYPES[KEPT[name].type]!
   return KEPT[name].isNullable ? `Nullable(${type})` : type
+}
+
+/** The columns of a row that is read and inserted again: how it is read from `r`, and its type where it is sent. */
+const DERIVED: Record<string, { sql?: string; type: string }> = {
+  hour: { type: 'UInt32' },
+  post: { type: 'UUID' },
+  id: { type: 'UUID' },
+  version: { sql: 'toString(r.version + 1)', type: 'UInt64' },
+  has_id: { type: 'Bool' },
+  post_name: { type: 'String' },
+  viewed_at: { sql: 'toUnixTimestamp(r.viewed_at)', type: 'UInt32' },
+  received_at: { sql: 'toUnixTimestamp(r.received_at)', type: 'UInt32' },
+  committed_at: { sql: 'toUnixTimestamp64Milli(r.committed_at)', type: 'Int64' },
+  day: { type: 'Date' },
+  slice: { type: 'UInt8' },
+  counts: { type: 'UInt8' },
+  visitor: { sql: 'toString(r.visitor)', type: 'UInt64' },
+  ...Object.fromEntries(
+    PLAIN_NAMES.map(name => {
+      const { column, type } = KEPT[name]
+      // Numbers of more digits than a JavaScript number has are read as text.
+      return [column, { ...(type === 'digits' && { sql: `toString(r.${column})` }), type: plainType(name) }]
+    }),
+  ),
+}
+export const DERIVED_COLUMNS = Object.keys(DERIVED)
+
+/** As SQL, the columns of `r`, in a version that outranks it. */
+export const SELECT_TO_DERIVE = Object.entries(DERIVED)
+  .map(([column, { sql }]) => `${sql ?? `r.${column}`} AS ${column}`)
+  .join(', ')
+
+/** The insert of rows that were derived again. Refused once another agreement is recorded than the one by which they were. */
+export function insertOfDerived(agreement: number): string {
+  return `INSERT INTO post_view_rows (${DERIVED_COLUMNS.join(', ')})
+    SELECT * REPLACE (fromUnixTimestamp64Milli(committed_at, 'UTC') AS committed_at)
+    FROM input('${Object.entries(DERIVED)
+      .map(([column, { type }]) => `${column} ${type}`)
+      .join(', ')}')
+    WHERE NOT throwIf((SELECT count() FROM post_view_agreed WHERE name = 'settings' AND number > ${agreement}) > 0, 'replaced')
+    FORMAT JSONCompactEachRow`
 }
 
 /** The columns that are sent for a row. */

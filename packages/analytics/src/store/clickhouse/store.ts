@@ -148,7 +148,7 @@ export async function openClickhouseStore(
       long(async () => {
         await checkVersion(housekeeping.cluster)
         if (options.adoptSettings) learned.forget()
-        return rebuild(housekeeping, options, progress)
+        return rebuild(housekeeping, countries, options, progress)
       }),
     prune: (options, progress) => long(() => prune(housekeeping, options, progress)),
     copySource: () => long(() => copySource(housekeeping)),

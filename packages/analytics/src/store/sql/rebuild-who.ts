@@ -4,11 +4,11 @@
  * then, the numbers stay as they were counted: rows are packed by what they said before they say something else.
  */
 
-import { fieldsOf, type Who } from '../../derive/who.ts'
+import { fieldsOf } from '../../derive/who.ts'
 import type { Day } from '../days.ts'
 import { momentAgain } from '../derive-again.ts'
 import { KEPT } from '../kept.ts'
-import { WHO_TEXTS, type WhoRow, type WhoText, whoAgain } from '../who-again.ts'
+import { type Derivation, WHO_TEXTS, type WhoRow, type WhoText, whoAgain } from '../who-again.ts'
 import { packRows } from './breakdowns.ts'
 import { hasRows, rowsOfDay } from './recount.ts'
 import { type Place, placeOf, rowsByTime } from './rows-by-time.ts'
@@ -30,11 +30,6 @@ import { raiseRebuilds } from './turn.ts'
 const ROWS_READ_AT_ONCE = 5_000
 /** One step changes at most this many rows, fewer where that takes long: each of their posts may have rows to pack first. */
 const ROWS_AT_ONCE = 500
-
-export interface Derivation {
-  who: Who
-  texts: ReadonlySet<WhoText>
-}
 
 /** Returns how many rows say something else now, or were derived by another version. */
 export async function rebuildWho(

@@ -7,7 +7,7 @@ import { type Day, latest } from '../days.ts'
 import { differences } from '../differences.ts'
 import { AGREEMENT_REPLACED, StoreRefused } from '../failures.ts'
 import type { Progress, RebuildOptions, Rebuilt } from '../store.ts'
-import { textsOf } from '../who-again.ts'
+import { type Derivation, textsToDerive } from '../who-again.ts'
 import { adoptSettings } from './adopt-settings.ts'
 import { checkAgreement } from './agreement.ts'
 import { rebuildBreakdowns } from './breakdown-rebuild.ts'
@@ -15,7 +15,7 @@ import { DayRecount } from './day-recount.ts'
 import { ownHosts } from './own-hosts.ts'
 import { type DayRebuild, rebuildDay } from './rebuild-days.ts'
 import { rebuildRows } from './rebuild-rows.ts'
-import { type Derivation, rebuildWho } from './rebuild-who.ts'
+import { rebuildWho } from './rebuild-who.ts'
 import { allDays, hasRows } from './recount.ts'
 import { reopenDays, untilNoneIsReopened } from './reopen.ts'
 import { SELECT_STATE, type SqlEngine, toState } from './sql.ts'
@@ -43,10 +43,7 @@ export async function rebuild(
       `raw rows before ${rawFrom} are gone, so ${gone} cannot be counted again: begin with --from ${rawFrom}`,
     )
   }
-  const texts = textsOf(options.derive ?? [])
-  if (texts.has('country') && countries === null) {
-    throw new StoreRefused('countries are switched off by GEOIP_DB=none: there is nothing to derive them by')
-  }
+  const texts = textsToDerive(options.derive ?? [], countries)
   refuseNoDays(options, await allDays(given, given.reader))
   const whoNow = async () => new Who({ countries, ownHosts: await ownHosts(given.reader) })
   if (options.adoptSettings) await adoptSettings(given, await whoNow(), progress)

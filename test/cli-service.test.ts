@@ -167,6 +167,11 @@ test('ends with 1 where GEOIP_DB names no country database, says what to do, and
       assert.ok(error.startsWith(`GEOIP_DB: ${GEOIP_DB} ${problem}`), error)
       assert.match(error, /; name a country or city database .*, or set none to keep no countries/)
     }
+    for (const args of ['migrate', 'rebuild']) {
+      const { code, stdout, stderr } = await run(args, { GEOIP_DB })
+      assert.deepEqual([code, stdout], [1, ''])
+      assert.ok(stderr.startsWith(`postviews: GEOIP_DB: ${GEOIP_DB} ${problem}`), stderr)
+    }
   }
   assert.equal(existsSync(database.url.replace('sqlite:', '')), false)
 })

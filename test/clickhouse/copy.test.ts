@@ -162,6 +162,32 @@ describe('copied from', () => {
     })
   }
 
+  for (const { name, shards, source } of SOURCES) {
+    test(`${name}, people and bots are told by what BOTS was when rows that are gone were counted`, async t => {
+      const url = await source(t)
+      const before = await opened(t, url, { ...SETTINGS, bots: 'count' })
+      await before.migrate()
+      await before.rebuild({ adoptSettings: true })
+      const { question, now } = await fillSource(before)
+      const { chosen } = await everythingIn(before, question)
+      const from = await opened(t, url, SETTINGS)
+      await from.rebuild({ adoptSettings: true })
+      const { store } = await clickhouse(t, shards)
+      assert.equal((await store.fill!(await from.copySource())).differing, 0)
+      await store.checkSettings()
+      await assertSame(from, store, question)
+      const days = (all: unknown[]) => all.map(of => (of as { siteDays: unknown }).siteDays)
+      assert.deepEqual(days((await everythingIn(store, question)).chosen), days(chosen))
+
+      const more = randomViews(randomOf(6), 40)
+      for (const each of [from, store]) {
+        await record(each, more, { receivedAt: now + 60 })
+        await each.roll?.()
+      }
+      await assertSame(from, store, question)
+    })
+  }
+
   test("the articles' tables, what is not known of their days stays so on two shards, and on three", async t => {
     const { old, adopt } = await oldTables(t)
     await old.consume({ timestamp: `${OLD} 12:00:00`, referer: 'https://a.example/' })

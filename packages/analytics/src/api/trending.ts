@@ -114,10 +114,10 @@ async function trendingPosts(
     store.siteDays(earliest, days.to, who),
     store.breakdownDays('hour', null, days.from, days.to, () => true, who),
   ])
-  const viewsOn = new Map(daysChosen.map(({ date, views }) => [date, views]))
+  const viewsOn = new Map(daysChosen.map(({ date, views }) => [date, views ?? Number.NaN]))
   const siteDays = daysRead.map(({ date, views, bots }) => {
     const all = { views: views ?? Number.NaN, bots }
-    return { date, all, views: viewsOn.get(date) ?? Number.NaN }
+    return { date, all, views: viewsOn.get(date) ?? 0 }
   })
   const siteRead = siteHours.map(day => ({ date: day.date, read: readDayOf(day, question) }))
   const lastUnknown = latest(

@@ -372,7 +372,9 @@ function columnsBy(by: CountedBy): string {
     detailed_views: `toInt64(s.detailed_views) ${sign} s.bots`,
     unique_views: `toInt64(s.unique_views) ${sign} s.bot_unique_views ${opposite} s.shared_unique_views`,
   }
-  const columns = Object.entries(changed).map(([name, sql]) => `if(${isOther}, ${sql}, toInt64(s.${name})) AS ${name}`)
+  const columns = Object.entries(changed).map(
+    ([name, sql]) => `if(${isOther}, ${sql}, toInt64(s.${name})) AS ${name}`,
+  )
   return `post, day, ${columns.join(', ')}, bots, bot_unique_views, shared_unique_views, unknown_until`
 }
 

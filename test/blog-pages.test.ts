@@ -7,8 +7,9 @@ import { pino } from 'pino'
 import { renderToString } from 'preact-render-to-string'
 import { buildBlog } from '../examples/blog/src/app.ts'
 import { readConfig } from '../examples/blog/src/config.ts'
-import { dashboardPage } from '../examples/blog/src/pages/dashboard.ts'
+import { dashboardCsv, dashboardPage, readQuestion, rowsOf } from '../examples/blog/src/pages/dashboard.ts'
 import { loadPosts, type Post } from '../examples/blog/src/posts.ts'
+import { type AskedStats, comparisonOf } from '../examples/blog/src/statistics.ts'
 import { ADA, type BlogSetup, INES, NOOR, POST, POSTS, startBlog } from './support/blog.ts'
 
 const NOBODY_LISTENS = '127.0.0.1:1'
@@ -26,7 +27,7 @@ test("refuses another author's dashboard, and anybody's to who is no author", as
   assert.ok(!POSTS.some(({ title }) => refused.body.includes(title)))
   assert.equal((await get('/dashboard', await as(ADA))).statusCode, 403)
   const anonymous = await get('/dashboard')
-  assert.deepEqual([anonymous.statusCode, anonymous.headers.location], [303, '/sign-in?next=/dashboard'])
+  assert.deepEqual([anonymous.statusCode, anonymous.headers.location], [303, '/sign-in?next=%2Fdashboard'])
   assert.equal(asked.length, 0)
 })
 
@@ -37,13 +38,24 @@ test('asks nothing for an author without posts', async t => {
   assert.equal(asked.length, 0)
 })
 
+/** Analytics does not answer. */
+const away = () => Promise.reject(new StatsUnavailable('away'))
+const AWAY: AskedStats = {
+  postsViews: away,
+  postHours: away,
+  postBreakdown: away,
+  status: away,
+  trendingPosts: away,
+  topPosts: away,
+}
+
 test('fails, and makes nothing up, when the numbers cannot be read for a reason of its own', async t => {
   const app = await buildBlog({
     posts: POSTS,
     tracker: { trackView: () => {} },
     stats: {
+      ...AWAY,
       postsViews: (): Promise<never> => Promise.reject(new Error('a mistake in the blog')),
-      status: () => Promise.reject(new StatsUnavailable('away')),
     },
     trustedProxies: [],
     publicUrl: null,
@@ -59,6 +71,7 @@ test('fails, and makes nothing up, when the numbers cannot be read for a reason 
 
 test('says of numbers that stand for fewer days from which on, and that today is not over', () => {
   const day = { date: '2026-11-21', views: 4, unique_views: 3, logged_in: 0, anonymous: 4, bots: 0 }
+  const unknown = { ...day, date: '2026-11-10', views: null, unique_views: null }
   const counts = {
     as_of: '2026-11-21T12:00:00Z',
     timezone: 'UTC',
@@ -69,15 +82,85 @@ test('says of numbers that stand for fewer days from which on, and that today is
         first_viewed_at: '2026-11-01T12:00:00Z',
         last_viewed_at: '2026-11-21T12:00:00Z',
         details_since: '2026-11-11',
-        days: [day],
+        days: [unknown, { ...day, date: '2026-11-11' }, day],
       },
     ],
   }
   const page = renderToString(
-    dashboardPage({ posts: [POST], counts, zone: UTC, reader: { ...POST.author, role: 'author' } }),
+    dashboardPage({
+      posts: [POST],
+      counts,
+      question: readQuestion({}),
+      zone: UTC,
+      reader: { ...POST.author, role: 'author' },
+    }),
   )
-  assert.match(page, /data-label="Unique views">3<small class="since">since 11 Nov 2026<\/small>/)
-  assert.match(page, /aria-label="Views per day, last 1 days: at most 4, today 4 so far"/)
+  assert.match(page, /data-label="Views">8<small class="since">since 11 Nov 2026<\/small>/)
+  assert.match(page, /data-label="Unique views">6<small class="since">since 11 Nov 2026<\/small>/)
+  assert.match(page, /aria-label="Views per day, last 2 days: at most 4, today 4 so far"/)
+  const [row] = rowsOf([POST], counts, 'newest')
+  assert.match(dashboardCsv([row!]), /Z","","","4"\r\n$/, 'a sum of a part is not one of all')
+})
+
+test('sorts as asked, unknown last, and has defaults for what an address says wrongly', () => {
+  const [first, second, third] = POSTS as [Post, Post, Post]
+  const ofPost = (post: Post, views: number | null) => ({
+    post_uuid: post.id,
+    ...{ views, unique_views: views, logged_in: 0, anonymous: views, bots: 0 },
+    ...{ first_viewed_at: null, last_viewed_at: null },
+    days: [{ date: '2026-11-21', views, unique_views: views, logged_in: 0, anonymous: views, bots: 0 }],
+  })
+  const counts = {
+    as_of: '2026-11-21T12:00:00Z',
+    posts: [ofPost(first, null), ofPost(second, 1), ofPost(third, 7)],
+  }
+  const order = (sort?: string) =>
+    rowsOf([first, second, third], counts, readQuestion(sort === undefined ? {} : { sort }).sort).map(
+      ({ post }) => [first, second, third].indexOf(post),
+    )
+  assert.deepEqual(order(), [0, 1, 2])
+  assert.deepEqual(order('views'), [2, 1, 0])
+  assert.deepEqual(order('toString'), [0, 1, 2])
+  assert.deepEqual(readQuestion({ days: '90', sort: 'unique' }), { days: 90, sort: 'unique' })
+  assert.deepEqual(readQuestion({ days: '8', sort: '' }), { days: 30, sort: 'newest' })
+  const formula = rowsOf([{ ...first, title: '=1+1, "x"' }], counts, 'newest')
+  assert.match(dashboardCsv(formula), /\r\n"'=1\+1, ""x""",/)
+})
+
+test('compares a post with the median of the others at the same age, and with none that is not known then', () => {
+  const on = (date: string) => ({ ...POST, id: date, publishedAt: new Date(`${date}T08:00:00Z`) })
+  const [post, older, oldest, odd, tooOld] = [
+    '2026-11-19',
+    '2026-11-15',
+    '2026-11-10',
+    '2026-11-12',
+    '2026-11-01',
+  ].map(on) as [Post, Post, Post, Post, Post]
+  const counts = {
+    as_of: '2026-11-21T12:00:00Z',
+    posts: [post, older, oldest, odd, tooOld].map(({ id, publishedAt }, nth) => ({
+      ...{ post_uuid: id, views: 0, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 },
+      ...{ first_viewed_at: null, last_viewed_at: null },
+      // From the 8th on, as far as Analytics tells; each has its own views on its first two days, and many later.
+      days: Array.from({ length: 14 }, (_, index) => {
+        const date = `2026-11-${String(8 + index).padStart(2, '0')}`
+        const age = (Date.parse(date) - Date.parse(publishedAt.toISOString().slice(0, 10))) / 86_400_000
+        const views = age < 0 ? 0 : age < 2 ? [5, 2, 4, 9, 1][nth]! : 1_000
+        return { date, views, unique_views: 0, logged_in: 0, anonymous: 0, bots: 0 }
+      }),
+    })),
+  }
+  const place = {
+    today: '2026-11-21',
+    dayOfPost: ({ publishedAt }: Post) => publishedAt.toISOString().slice(0, 10),
+  }
+  const compared = (...own: Post[]) => comparisonOf(post, own, counts, place)
+  assert.deepEqual(compared(post, older, oldest, odd, tooOld), { ageDays: 2, views: 10, median: 8, posts: 3 })
+  assert.deepEqual(compared(post, older, oldest), { ageDays: 2, views: 10, median: 6, posts: 2 })
+  assert.equal(compared(post, tooOld), null)
+  assert.equal(compared(post), null)
+  // Of a post of today, no day is whole.
+  assert.equal(comparisonOf(post, [post, older], counts, { ...place, today: '2026-11-19' }), null)
 })
 
 test('asks for no more posts at once than Analytics tells', async t => {
@@ -93,7 +176,7 @@ test('asks for no more posts at once than Analytics tells', async t => {
   const app = await buildBlog({
     posts: many,
     tracker: { trackView: () => {} },
-    stats: { postsViews, status: () => Promise.reject(new StatsUnavailable('away')) },
+    stats: { ...AWAY, postsViews },
     trustedProxies: [],
     publicUrl: null,
     log: pino({ level: 'silent' }),
@@ -113,14 +196,14 @@ test('takes nobody for signed in whose cookie it has not given, or who has signe
   const location = async (cookie: string) => (await get('/dashboard', { cookie })).headers.location
   assert.equal(await location(cookie), undefined)
   for (const forged of ['session=', 'session=1', 'session=%zz', `${cookie}x`, cookie.slice(0, -1)])
-    assert.equal(await location(forged), '/sign-in?next=/dashboard', forged)
+    assert.equal(await location(forged), '/sign-in?next=%2Fdashboard', forged)
   const other = await startAlone(t)
-  assert.equal(await location((await other.as(INES)).cookie), '/sign-in?next=/dashboard')
+  assert.equal(await location((await other.as(INES)).cookie), '/sign-in?next=%2Fdashboard')
 
   // Copied, and in another browser meanwhile.
   const { cookie: elsewhere } = await as(INES)
   await app.inject({ method: 'POST', url: '/sign-out', headers: { cookie } })
-  assert.equal(await location(cookie), '/sign-in?next=/dashboard')
+  assert.equal(await location(cookie), '/sign-in?next=%2Fdashboard')
   assert.equal(await location(elsewhere), undefined)
   // Who signs in anew goes on in no session that was there before.
   await app.inject({
@@ -129,7 +212,7 @@ test('takes nobody for signed in whose cookie it has not given, or who has signe
     headers: { cookie: elsewhere },
     payload: { person: String(ADA) },
   })
-  assert.equal(await location(elsewhere), '/sign-in?next=/dashboard')
+  assert.equal(await location(elsewhere), '/sign-in?next=%2Fdashboard')
 })
 
 test('signs in and out by its own forms alone, and leads on to its own pages alone', async t => {

@@ -85,24 +85,83 @@ test('the blog, on a real broker and the real service', async t => {
     const dashboard = await get('/dashboard', maren)
     assert.equal(dashboard.statusCode, 200)
     const counts = [
-      ['2', '1'],
-      ['1', '1'],
+      ['2', '1', '2'],
+      ['1', '1', '1'],
     ]
     assert.deepEqual(
       [...countsIn(dashboard.body)],
-      own.map(({ title }, index) => [title, counts[index] ?? ['0', '0']]),
+      own.map(({ title }, index) => [title, counts[index] ?? ['0', '0', '0']]),
     )
     // The other is for the zone whose days are counted, and its clocks.
     assert.deepEqual(asked.map(url => new URL(url).pathname).toSorted(), [
       '/api/v1/posts/views',
       '/api/v1/status',
     ])
-    assert.match(asked.join(), /\/api\/v1\/posts\/views\?.*days=30/)
+    assert.match(asked.join(), /\/api\/v1\/posts\/views\?.*days=30&who=people/)
     assert.equal(dashboard.body.match(/<svg class="spark"/g)?.length, own.length)
     assert.match(dashboard.body, /aria-label="Views per day, last 30 days: at most 2, today 2 so far"/)
     assert.match(dashboard.body, /As of <time datetime="\d{4}-\d\d-\d\dT[^>]*>\d\d:\d\d:\d\d Asia\/Kolkata</)
     assert.match(dashboard.body, /Days are those of\s+Asia\/Kolkata\./)
     assert.equal((await get('/dashboard/maren', maren)).statusCode, 200)
+
+    const file = await get('/dashboard.csv?days=7&sort=views', maren)
+    assert.match(String(file.headers['content-disposition']), /filename="views-of-7-days\.csv"/)
+    assert.match(file.body, /^\uFEFF"title","published_at","views","unique_views","views_in_total"\r\n/)
+    assert.match(file.body.split('\r\n')[1]!, /Z","2","1","2"$/)
+  })
+
+  await t.test(
+    'shows authors what their own posts did, and how people came to them, but not those of others',
+    async t => {
+      const { get, as } = await startBlog(t, system)
+      const post = POSTS.find(({ author }) => author.id === INES)!
+      const google = { referer: 'https://www.google.com/' }
+      await get(`/posts/${post.slug}`, google)
+      await get(`/posts/${post.slug}`, {
+        ...google,
+        'user-agent': 'Googlebot/2.1 (+http://www.google.com/bot.html)',
+      })
+      await until('both are counted', async () => {
+        const { text } = await service.get(`/api/v1/posts/${post.id}/breakdowns/source`)
+        return text.includes('"Google","views":2')
+      })
+      const ines = await as(INES)
+      const page = await get(`/dashboard/posts/${post.slug}`, ines)
+      assert.equal(page.statusCode, 200)
+      const sources = page.body.slice(page.body.indexOf('Where readers'))
+      assert.match(sources, /<th scope="row">Google<\/th><td class="number" data-label="Views">1<\/td>/)
+      assert.match(page.body, /The first 48 hours/)
+      assert.match(page.body, /Beside your other posts/)
+      assert.equal((await get(`/dashboard/posts/${post.slug}`, await as(MAREN))).statusCode, 403)
+      assert.equal((await get(`/dashboard/posts/${post.slug}`)).statusCode, 303)
+      assert.equal((await get('/dashboard/posts/none', ines)).statusCode, 404)
+      assert.equal((await get('/dashboard.csv')).statusCode, 303)
+    },
+  )
+
+  await t.test('shows everybody what is read most, without waiting for it, and without the key', async t => {
+    const { get, asked } = await startBlog(t, system)
+    const post = POSTS.find(({ author }) => author.id === MAREN)!
+    // A list of Analytics may be some seconds old.
+    await until('Analytics lists it', async () => {
+      const { text } = await service.get('/api/v1/posts/top?period=7d&who=people')
+      return text.includes(post.id)
+    })
+    assert.ok(!(await get('/')).body.includes('Most read'), 'nobody waits for it')
+    let body = ''
+    await until('the list is known', async () => {
+      body = (await get('/')).body
+      return body.includes('Most read')
+    })
+    const [, list = ''] = /<h2 id="most-read">Most read<\/h2>(.*?)<\/section>/s.exec(body) ?? []
+    const slugs = [...list.matchAll(/href="\/posts\/([^"]+)"/g)].map(([, slug]) => slug!)
+    assert.ok(slugs.includes(post.slug), slugs.join())
+    assert.ok(!body.includes(API_KEY))
+    assert.deepEqual(
+      asked.map(url => new URL(url).pathname).toSorted(),
+      ['/api/v1/posts/top', '/api/v1/posts/trending'],
+      'once a minute at most',
+    )
   })
 
   await t.test(
@@ -147,6 +206,7 @@ test('the blog, on a real broker and the real service', async t => {
       const ines = await as(INES)
       service.kill('SIGSTOP')
       await assertUnavailable(() => get('/dashboard', ines))
+      await get('/')
       const questions = asked.length
       for (const url of ['/', `/posts/${POST.slug}`, '/authors/ines', '/posts.json', '/sign-in']) {
         assert.equal((await get(url)).statusCode, 200)
@@ -171,7 +231,7 @@ async function assertUnavailable(ask: () => Promise<{ statusCode: number; body: 
   assert.match(body, /View counts are unavailable right now/)
   assert.deepEqual(
     [...countsIn(body)],
-    titles.map(title => [title, ['–unavailable', '–unavailable']]),
+    titles.map(title => [title, ['–unavailable', '–unavailable', '–unavailable']]),
   )
   assert.ok(!body.includes('class="spark"'))
 }

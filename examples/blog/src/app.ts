@@ -1,16 +1,9 @@
-/** The blog's routes. Only the dashboard calls analytics; no other page waits for it. */
+/** The blog's routes. Only authors' pages wait for analytics. */
 
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
 import { trackView } from '@postviews/client/src/fastify.ts'
-import {
-  type PostsViews,
-  type Stats,
-  StatsError,
-  type StatsZone,
-  type Tracker,
-  UTC,
-} from '@postviews/client/src/index.ts'
+import { StatsError, type StatsZone, type Tracker, UTC } from '@postviews/client/src/index.ts'
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -21,33 +14,33 @@ import type { Logger } from 'pino'
 import type { VNode } from 'preact'
 import { renderToString } from 'preact-render-to-string'
 import { SECURITY_HEADERS } from './headers.ts'
+import { createMostRead } from './most-read.ts'
 import { answerOddRequests, answerUnreadable } from './odd-requests.ts'
 import { authorPage } from './pages/author.ts'
-import { dashboardPage } from './pages/dashboard.ts'
+import { dashboardCsv, dashboardPage, readQuestion, rowsOf } from './pages/dashboard.ts'
 import { homePage } from './pages/home.ts'
 import { messagePage } from './pages/message.ts'
 import { postPage } from './pages/post.ts'
 import { signInPage } from './pages/sign-in.ts'
-import { authorBySlug, personById } from './people.ts'
+import { statisticsPage } from './pages/statistics.ts'
+import { authorBySlug, type Person, personById } from './people.ts'
 import type { Post } from './posts.ts'
 import { findPosts, type PostsQuery } from './posts-service.ts'
 import { createSessions } from './session.ts'
+import { type AskedStats, countsOf, statisticsOf } from './statistics.ts'
 import { STYLE, STYLE_PATH } from './style.ts'
 
 export interface BlogOptions {
   /** Newest first. */
   posts: readonly Post[]
   tracker: Pick<Tracker, 'trackView'>
-  stats: Pick<Stats, 'postsViews' | 'status'>
+  stats: AskedStats
   trustedProxies: string[]
   /** The blog's public URL, such as `https://blog.example`; null: links for use outside the blog are relative. */
   publicUrl: string | null
   log: Logger
 }
 
-const DASHBOARD_DAYS = 30
-/** The API's limit for one call. */
-const POSTS_OF_CALL = 200
 const MAX_BODY_BYTES = 1_024
 const MAX_HEADER_BYTES = 16_384
 /** For the headers, and for the whole request; Node swaps the two if the first is longer. */
@@ -69,6 +62,15 @@ const ONE_OF_EACH = {
     limit: { type: 'string' },
   },
 }
+
+/** An array, from a name that is given twice, is not understood. */
+const DASHBOARD_QUERY = {
+  type: 'object',
+  properties: { days: { type: 'string' }, sort: { type: 'string' } },
+}
+
+/** Without it Excel reads a CSV in the code page of its machine. */
+const UTF8_MARK = '\uFEFF'
 
 export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> {
   const { posts, tracker, stats, log } = options
@@ -97,7 +99,10 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
 
   app.get('/livez', async () => ({ status: 'alive' }))
 
-  app.get('/', (request, reply) => show(reply, homePage({ posts, reader: readerOf(request) })))
+  const mostRead = createMostRead(stats, posts, log)
+  app.get('/', (request, reply) =>
+    show(reply, homePage({ posts, mostRead: mostRead(), reader: readerOf(request) })),
+  )
 
   const countView = trackView(tracker, {
     post: (request: FastifyRequest) => postOf(request),
@@ -115,24 +120,61 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     return show(reply, authorPage({ author, posts: postsBy(author.id), reader: readerOf(request) }))
   })
 
-  app.get<{ Params: { author?: string } }>('/dashboard/:author?', async (request, reply) => {
+  /** The author who asks for an own page; undefined: the answer is sent already. */
+  function authorOf(request: FastifyRequest, reply: FastifyReply, isOwn = (_author: Person) => true) {
     const reader = readerOf(request)
-    if (reader === null) return reply.redirect('/sign-in?next=/dashboard', 303)
-    if (reader.role !== 'author' || (request.params.author ?? reader.slug) !== reader.slug) {
-      const title = reader.role === 'author' ? 'Not your dashboard' : 'For authors'
-      reply.code(403)
-      return show(
-        reply,
-        messagePage({
-          title,
-          text: 'A dashboard shows an author’s own posts, to that author alone.',
-          reader,
-        }),
-      )
+    if (reader === null) {
+      reply.redirect(`/sign-in?next=${encodeURIComponent(request.url)}`, 303)
+      return undefined
     }
+    if (reader.role === 'author' && isOwn(reader)) return reader
+    const title = reader.role === 'author' ? 'Not your dashboard' : 'For authors'
+    const text = 'A dashboard shows an author’s own posts, to that author alone.'
+    show(reply.code(403), messagePage({ title, text, reader }))
+    return undefined
+  }
+
+  const DASHBOARD = { schema: { querystring: DASHBOARD_QUERY } }
+  type DashboardRequest = { Params: { author?: string }; Querystring: { days?: string; sort?: string } }
+
+  app.get<DashboardRequest>('/dashboard/:author?', DASHBOARD, async (request, reply) => {
+    const { author } = request.params
+    const reader = authorOf(request, reply, ({ slug }) => author === undefined || author === slug)
+    if (reader === undefined) return reply
     const own = postsBy(reader.id)
-    const [counts, zone] = await Promise.all([countsOf(own), own.length === 0 ? UTC : zoneOf()])
-    return show(reply, dashboardPage({ posts: own, counts, zone, reader }))
+    const question = readQuestion(request.query)
+    const [counts, zone] = await Promise.all([
+      own.length === 0 ? null : orUnknown(countsOf(stats, own, question.days)),
+      own.length === 0 ? UTC : zoneOf(),
+    ])
+    return show(reply, dashboardPage({ posts: own, counts, question, zone, reader }))
+  })
+
+  app.get<DashboardRequest>('/dashboard.csv', DASHBOARD, async (request, reply) => {
+    const reader = authorOf(request, reply)
+    if (reader === undefined) return reply
+    const own = postsBy(reader.id)
+    const { days, sort } = readQuestion(request.query)
+    const counts = own.length === 0 ? null : await orUnknown(countsOf(stats, own, days))
+    if (counts === null && own.length > 0) {
+      const text = 'View counts are unavailable right now, so there is nothing to download.'
+      return show(reply.code(503), messagePage({ title: 'Unavailable', text, reader }))
+    }
+    return reply
+      .type('text/csv; charset=utf-8; header=present')
+      .header('Content-Disposition', `attachment; filename="views-of-${days}-days.csv"`)
+      .header('Cache-Control', 'private, no-cache')
+      .send(UTF8_MARK + dashboardCsv(rowsOf(own, counts, sort)))
+  })
+
+  app.get('/dashboard/posts/:slug', async (request, reply) => {
+    const post = postOf(request)
+    const reader = authorOf(request, reply, ({ id }) => post === undefined || post.author.id === id)
+    if (reader === undefined) return reply
+    if (post === undefined) return reply.callNotFound()
+    const zone = await zoneOf()
+    const statistics = await orUnknown(statisticsOf(stats, post, postsBy(reader.id), zone))
+    return show(reply, statisticsPage({ post, statistics, zone, reader }))
   })
 
   app.get<{ Querystring: { next?: string } }>('/sign-in', (request, reply) =>
@@ -216,19 +258,10 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     return posts.filter(({ author }) => author.id === authorId)
   }
 
-  /** The numbers of all these posts, for most authors in one call; null when they are unknown, which is not the same as 0. */
-  async function countsOf(own: readonly Post[]): Promise<PostsViews | null> {
-    if (own.length === 0) return null
-    const ids = own.map(({ id }) => id)
+  /** Null when the numbers are unknown, which is not the same as 0. */
+  async function orUnknown<Numbers>(asked: Promise<Numbers>): Promise<Numbers | null> {
     try {
-      const [first, ...more] = await Promise.all(
-        Array.from({ length: Math.ceil(ids.length / POSTS_OF_CALL) }, (_, call) =>
-          stats.postsViews(ids.slice(call * POSTS_OF_CALL, (call + 1) * POSTS_OF_CALL), {
-            days: DASHBOARD_DAYS,
-          }),
-        ),
-      )
-      return { ...first!, posts: [first!, ...more].flatMap(({ posts }) => posts) }
+      return await asked
     } catch (error) {
       if (!(error instanceof StatsError)) throw error
       log.warn({ error: error.message }, 'stats.unavailable')
@@ -241,7 +274,7 @@ export async function buildBlog(options: BlogOptions): Promise<FastifyInstance> 
     try {
       return await stats.status()
     } catch (error) {
-      // `countsOf` logs and shows the same failure.
+      // The other question logs and shows the same failure.
       if (!(error instanceof StatsError)) throw error
       return UTC
     }

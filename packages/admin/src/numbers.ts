@@ -1,6 +1,12 @@
 /** Reads what every page shows: the trend, how far counting is, and lists of values. */
 
-import type { ClockOffset, SiteHours, Stats, Status } from '@postviews/client/src/index.ts'
+import {
+  type ClockOffset,
+  dayOf,
+  type SiteHours,
+  type Stats,
+  type Status,
+} from '@postviews/client/src/index.ts'
 import { readValues } from './breakdowns.ts'
 import { clocksFrom } from './clocks.ts'
 import type { HourViews, Trend, ValueList } from './pages/model.ts'
@@ -18,7 +24,7 @@ import {
 } from './pages/question.ts'
 import type { Posts } from './posts.ts'
 import { inOneCall, type Subject, subjectOf } from './subject.ts'
-import { dayOf, FIRST_DAY, type Ranges, rangesOf, restOf, trendOf, trendToCome } from './trend.ts'
+import { FIRST_DAY, type Ranges, rangesOf, restOf, trendOf, trendToCome } from './trend.ts'
 
 /** What day it is, and since when views are counted: asked before anything else can be. */
 export interface Calendar {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { dayOf } from '@postviews/client/src/index.ts'
 import type { DayFigures } from './pages/model.ts'
 import { addDays, type Question } from './pages/question.ts'
-import { dayOf, rangesOf as rangesOfQuestion, sparkOf, sumOf, trendOf, trendToCome } from './trend.ts'
+import { rangesOf as rangesOfQuestion, sparkOf, sumOf, trendOf, trendToCome } from './trend.ts'
 
 const TODAY = '2026-11-21'
 const FIRST = '2020-01-01'

@@ -1,7 +1,6 @@
 /** Finds the days that a page is about, and adds them up: the sums and the chart at the top of both pages. */
 
 import { FIGURE_NAMES, type FigureName } from '@postviews/client/src/figures.ts'
-import type { ClockOffset } from '@postviews/client/src/index.ts'
 import type { Comparison, DayFigures, Spark, Sum, Sums, Trend } from './pages/model.ts'
 import {
   addDays,
@@ -190,18 +189,6 @@ function earliest(firstDay: Day | null, days: readonly DayFigures[]): Day | null
   const firstWithViews = days.find(({ views }) => views === null || views > 0)?.date ?? null
   if (firstDay === null || firstWithViews === null) return firstDay ?? firstWithViews
   return firstWithViews < firstDay ? firstWithViews : firstDay
-}
-
-/**
- * The day of a time, in the zone that days are counted in.
- *
- * @param time ISO 8601
- * @param offsets oldest first
- */
-export function dayOf(time: string, offsets: readonly ClockOffset[]): Day {
-  const ms = Date.parse(time)
-  const { seconds } = offsets.findLast(({ from }) => Date.parse(from) <= ms) ?? offsets[0] ?? { seconds: 0 }
-  return new Date(ms + seconds * 1_000).toISOString().slice(0, 10)
 }
 
 export function within<OfDay extends { date: Day }>(days: readonly OfDay[], { from, to }: DayRange): OfDay[] {

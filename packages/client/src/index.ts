@@ -96,4 +96,13 @@ export {
   type ViewEvent,
   type ViewTime,
 } from './view.ts'
-export { type ClockOffset, type StatsZone, UTC, zoneDay, zoneMinute, zoneTime } from './zone-time.ts'
+export {
+  type ClockOffset,
+  dayOf,
+  type StatsZone,
+  shortMinute,
+  UTC,
+  zoneDay,
+  zoneMinute,
+  zoneTime,
+} from './zone-time.ts'

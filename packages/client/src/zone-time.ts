@@ -53,6 +53,11 @@ export function shortMinute(time: string | Date, zone: StatsZone): string {
   return formatMinute(localOf(time, zone))
 }
 
+/** The day of a time, `2026-11-22`, by the offsets of the zone that days are counted in. */
+export function dayOf(time: string | Date, offsets: StatsZone['offsets']): string {
+  return localOf(time, { timezone: '', offsets }).toISOString().slice(0, 10)
+}
+
 function nameAt(time: string | Date, zone: StatsZone): string {
   const index = inForce(time, zone)
   const seconds = secondsOf(zone, index)

@@ -252,14 +252,16 @@ describe('ClickHouse on two shards', () => {
     await record(store, views(70))
     await store.roll!()
     await sleep(2_000)
-    assert.ok((await age()) < 500)
+    const counted = await age()
     await record(store, views(70))
-    const [first] = [await age(), await sleep(2_000)]
+    const [first] = [await age(), await sleep(4_000)]
     assert.ok(first >= 1_000, `${first} ms`)
     const grown = await age()
-    assert.ok(grown - first >= 1_500, `${first}, then ${grown} ms`)
+    assert.ok(grown - first >= 3_500, `${first}, then ${grown} ms`)
     await store.roll!()
-    assert.ok((await age()) < 500)
+    const rolled = await age()
+    // Of what is counted, the answer is as old as asking takes, which on a busy machine is long.
+    for (const recent of [counted, rolled]) assert.ok(recent < grown / 2, `${recent} ms of ${grown}`)
   })
 
   test('answers no batch while one of them is down, and counts it once when it is back', async t => {

@@ -16,7 +16,8 @@ export const ASKS_SERVER = [
 ]
 export const NEEDS_SERVER = [
   ...ASKS_SERVER,
-  'test/{prune,recount,reopening,retention,together,cli-missing,own-hosts}.test.ts',
+  'test/{prune,retention,cli-missing,own-hosts}.test.ts',
+  'test/long/{recount,reopening,together}.test.ts',
   'test/long/faults-{backlog,clocks,consumers,dead-bytes,ending,input,killed,messages,store}.test.ts',
   'test/long/{adoption-killed,faults-network,faults-releases,faults-restarted}.test.ts',
   'test/mysql/system.test.ts',

@@ -5,17 +5,17 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import type { View } from '@postviews/client/src/index.ts'
-import { openStore } from '../packages/analytics/src/store/open.ts'
-import type { Difference, Progress, Store } from '../packages/analytics/src/store/store.ts'
-import { assertVerified, differencesIn } from './store-contract-database.ts'
-import { randomOf } from './store-contract-random.ts'
-import { everythingIn, recount } from './store-contract-recount.ts'
-import { atEnd } from './support/at-end.ts'
-import { ENGINES, SQLITE, type TestEngine } from './support/engines.ts'
-import { FIREFOX, GOOGLEBOT, record, unix, untilAvailable, view } from './support/views.ts'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import type { Difference, Progress, Store } from '../../packages/analytics/src/store/store.ts'
+import { assertVerified, differencesIn } from '../store-contract-database.ts'
+import { randomOf } from '../store-contract-random.ts'
+import { everythingIn, recount } from '../store-contract-recount.ts'
+import { atEnd } from '../support/at-end.ts'
+import { ENGINES, SQLITE, type TestEngine } from '../support/engines.ts'
+import { FIREFOX, GOOGLEBOT, record, unix, untilAvailable, view } from '../support/views.ts'
 
 const SETTINGS = { timeZone: 'UTC', windowHours: 24, uniqueBy: 'ip', bots: 'count' } as const
-const POSTVIEWS = join(import.meta.dirname, '../packages/analytics/src/postviews.mjs')
+const POSTVIEWS = join(import.meta.dirname, '../../packages/analytics/src/postviews.mjs')
 const KEEP = { adoptSettings: false } as const
 const [DAY, NEXT, THIRD] = ['2026-03-28', '2026-03-29', '2026-03-30'] as const
 /** Some steps of a rebuild. */

@@ -1,23 +1,23 @@
 /**
  * Everything that works on a database at once, in an order of chance, beside consumers: retention by right and by wrong
  * clocks, days that are opened again, settled days, rebuild, verify, other settings, and each of these ended at any step. Ends
- * exact. `TOGETHER_ROUNDS=200 TOGETHER_SEED=7 npm test -- test/together.test.ts` runs longer, from another seed.
+ * exact. `TOGETHER_ROUNDS=200 TOGETHER_SEED=7 npm test -- test/long/together.test.ts` runs longer, from another seed.
  */
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { View } from '@postviews/client/src/index.ts'
-import type { CountingSettings } from '../packages/analytics/src/store/counting-settings.ts'
-import { StoreRefused, StoreUnavailable } from '../packages/analytics/src/store/failures.ts'
-import { openStore } from '../packages/analytics/src/store/open.ts'
-import type { Progress, Store } from '../packages/analytics/src/store/store.ts'
-import { differencesIn } from './store-contract-database.ts'
-import { type Random, randomOf } from './store-contract-random.ts'
-import { everythingIn, recount } from './store-contract-recount.ts'
-import { atEnd } from './support/at-end.ts'
-import { ENGINES, type TestDatabase } from './support/engines.ts'
-import { FIREFOX, GOOGLEBOT, record, SAFARI, unix, view } from './support/views.ts'
+import type { CountingSettings } from '../../packages/analytics/src/store/counting-settings.ts'
+import { StoreRefused, StoreUnavailable } from '../../packages/analytics/src/store/failures.ts'
+import { openStore } from '../../packages/analytics/src/store/open.ts'
+import type { Progress, Store } from '../../packages/analytics/src/store/store.ts'
+import { differencesIn } from '../store-contract-database.ts'
+import { type Random, randomOf } from '../store-contract-random.ts'
+import { everythingIn, recount } from '../store-contract-recount.ts'
+import { atEnd } from '../support/at-end.ts'
+import { ENGINES, type TestDatabase } from '../support/engines.ts'
+import { FIREFOX, GOOGLEBOT, record, SAFARI, unix, view } from '../support/views.ts'
 
 const ROUNDS = Number(process.env['TOGETHER_ROUNDS'] ?? 4)
 const SEED = Number(process.env['TOGETHER_SEED'] ?? 1)

@@ -27,13 +27,13 @@ export function storeContract(name: string, engine: ContractEngine, { isTwin = f
   describe(`a store on ${name}`, () => {
     describe('counting', () => countingContract(promises, engine))
     describe('reads', () => readsContract(promises))
-    describe('who', () => whoContract(promises, engine))
     describe('top posts', () => topContract(promises))
     describe('trending', () => trendingContract(promises))
-    describe('retention', () => retentionContract(promises, engine))
     describe('days', () => daysContract(promises, engine))
     describe('against chance', () => randomContract(promises))
     if (isTwin && process.env['FULL'] !== '1') return
+    describe('who', () => whoContract(promises, engine))
+    describe('retention', () => retentionContract(promises, engine))
     describe('verify and rebuild', () => verifyContract(promises, engine))
     describe('ending', () => endingContract(promises))
     describe('deriving again', () => deriveContract(promises, engine))
